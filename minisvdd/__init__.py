@@ -1,0 +1,3 @@
+"""minisvdd: deep one-class classification from first principles."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,9 @@
+"""The exceptions and warnings a caller can catch by name."""
+
+
+class DataError(ValueError):
+    """A data set, image file or saved model cannot be read: says which file and what was expected."""
+
+
+class CollapseWarning(UserWarning):
+    """The network maps (almost) everything to one point, so its scores mean nothing (paper, section 3.3)."""
