@@ -1,0 +1,40 @@
+"""Update rules of the optimisers, in place, one parameter array at a time.
+
+Weight decay is the term lambda/2 ||W||^2 of the objective (paper, eq. (3) and (4)); its gradient lambda W joins the
+gradient *before* the update rule sees it: L2 regularisation, not the decoupled decay of AdamW.
+"""
+
+import numpy as np
+
+
+def adam_update(
+    backend, param, grad, first_moment, second_moment, step, learning_rate, beta1, beta2, epsilon, weight_decay
+):
+    """One step of Adam (Kingma & Ba 2015, algorithm 1); changes param and both moments in place.
+
+        g <- grad + lambda W
+        m <- beta1 m + (1 - beta1) g            running mean of the gradient
+        v <- beta2 v + (1 - beta2) g^2          running mean of its square
+        W <- W - learning_rate m_hat / (sqrt(v_hat) + eps),   m_hat = m / (1 - beta1^t),  v_hat = v / (1 - beta2^t)
+
+    m and v start at 0 and are too small at first, by the factor 1 - beta^t for a constant gradient: hence the hats.
+    step: t = 1, 2, ...
+    """
+    g = grad + weight_decay * param
+    first_moment *= beta1
+    first_moment += (1 - beta1) * g
+    second_moment *= beta2
+    second_moment += (1 - beta2) * g * g
+    m_hat = first_moment / (1 - beta1**step)
+    v_hat = second_moment / (1 - beta2**step)
+    param -= learning_rate * m_hat / (np.sqrt(v_hat) + epsilon)
+
+
+def sgd_update(backend, param, grad, velocity, learning_rate, momentum, weight_decay):
+    """One step of gradient descent with momentum; changes param and velocity in place.
+
+    u <- momentum u + (grad + lambda W),    W <- W - learning_rate u
+    """
+    velocity *= momentum
+    velocity += grad + weight_decay * param
+    param -= learning_rate * velocity

@@ -1,0 +1,21 @@
+"""Views between the public shape (N, C, H, W) and the memory order (C, H, W, N); `minisvdd.ops` says why."""
+
+import numpy as np
+
+
+def to_batch_last(x: np.ndarray) -> np.ndarray:
+    """(N, C, H, W) -> contiguous (C, H, W, N); copies only when `x` does not lie in memory that way already."""
+    return np.ascontiguousarray(x.transpose(1, 2, 3, 0))
+
+
+def from_batch_last(x: np.ndarray) -> np.ndarray:
+    """(C, H, W, N) -> (N, C, H, W), a view."""
+    return x.transpose(3, 0, 1, 2)
+
+
+def as_pair(value: int | tuple[int, int], name: str, minimum: int) -> tuple[int, int]:
+    """3 -> (3, 3) and (3, 5) -> (3, 5); ValueError names the argument when it is neither or below `minimum`."""
+    pair = (value, value) if isinstance(value, int | np.integer) else tuple(value)
+    if len(pair) != 2 or not all(isinstance(v, int | np.integer) and v >= minimum for v in pair):
+        raise ValueError(f"{name}={value!r}: expected an integer >= {minimum} or a pair of them")
+    return int(pair[0]), int(pair[1])
