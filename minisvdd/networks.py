@@ -131,7 +131,7 @@ ARCHITECTURES = {
     "cifar10_lenet": Architecture((32, 64, 128), 128, 5, 8, (2, 2, 2, 2), True, (3, 32, 32)),
     "gtsrb_lenet": Architecture((16, 32, 64), 32, 5, 2, (2, 2, 2, 2), True, (3, 32, 32)),
     # ours: for the embedded 8x8 digits, and for images of any size whose sides are multiples of 4
-    "digits_lenet": Architecture((16, 8), 16, 3),
+    "digits_lenet": Architecture((16, 32), 32, 3),
     "small_lenet": Architecture((16, 32), 32, 5),
 }
 NETWORKS = (*ARCHITECTURES, "mlp")

@@ -1,0 +1,44 @@
+"""Progress of long work on stderr: one updated line on a terminal, a plain line every few seconds otherwise."""
+
+import sys
+import time
+from typing import TextIO
+
+_SECONDS_BETWEEN_LINES = 5.0
+
+
+class Progress:
+    """Report how far `total` steps of `label` have come, with the time left.
+
+    verbose: 0 keeps silent. stream: where to write, stderr by default.
+    """
+
+    def __init__(self, label: str, total: int, verbose: int = 1, stream: TextIO | None = None):
+        self.label, self.total, self.verbose = label, total, verbose
+        self.stream = stream if stream is not None else sys.stderr
+        self._is_terminal = hasattr(self.stream, "isatty") and self.stream.isatty()
+        self._start = self._last = time.monotonic()
+        self._width = 0
+
+    def update(self, done: int, note: str = "") -> None:
+        """Say that `done` steps are finished; `note` follows the count (a loss, a rate)."""
+        now = time.monotonic()
+        finished = done >= self.total
+        pause = 0.1 if self._is_terminal else _SECONDS_BETWEEN_LINES
+        if not self.verbose or (now - self._last < pause and not finished):
+            return
+        self._last = now
+        elapsed = now - self._start
+        left = elapsed / max(done, 1) * (self.total - done)
+        text = f"{self.label} {done}/{self.total}  {note}  "
+        text += f"{_clock(elapsed)} in all" if finished else f"{_clock(left)} left"
+        if self._is_terminal:
+            self.stream.write("\r" + text.ljust(self._width) + ("\n" if finished else ""))
+            self._width = len(text)
+        else:
+            self.stream.write(text + "\n")
+        self.stream.flush()
+
+
+def _clock(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {int(seconds % 60):02d} s"

@@ -1,0 +1,75 @@
+"""The radius of soft-boundary Deep SVDD for fixed weights (paper, section 3.2), and two rules seen in other code.
+
+For fixed weights the objective (3) in u = R^2 is  J(u) = u + 1/(nu n) sum_i max(0, d_i - u)  plus a constant. It is
+convex and piecewise linear with slope  1 - #{d_i > u} / (nu n). Its minimum is where the slope changes sign: with
+d_(1) >= d_(2) >= ... the slope is positive as soon as fewer than nu n distances lie above u, hence
+
+    R*^2 = d_(floor(nu n) + 1)            (no search needed)
+
+and with it Proposition 4 in its exact form:  #{d_i > R^2} / n <= nu <= #{d_i >= R^2} / n.
+"""
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+# A sample *on* the sphere counts as inside. Its distance, summed in another order (another batch size), may come out
+# larger by rounding; thresholds therefore lie this fraction of R^2 beyond the sphere.
+BOUNDARY_SLACK = 1e-5
+
+
+def soft_boundary_objective(radius_squared: float, squared_distances: np.ndarray, nu: float) -> float:
+    """J(u) above, at u = radius_squared."""
+    excess = np.maximum(0, squared_distances - radius_squared)
+    return float(radius_squared + excess.mean() / nu)
+
+
+def exact_radius_squared(squared_distances: np.ndarray, nu: float) -> float:
+    """R*^2 = d_(floor(nu n) + 1), the minimiser of J.
+
+    squared_distances: (n,) values d_i; nu in (0, 1]. Where nu n is an integer J is flat between two order statistics;
+    the smaller one is returned. For nu = 1 every u up to the smallest d_i is a minimiser; the smallest d_i is returned.
+    """
+    d = _checked(squared_distances, nu)
+    # nu n is meant as a real number: 0.29 * 100 must count as 29 although it is 28.999999999999996 in floating point.
+    outside = min(int(np.floor(nu * len(d) * (1 + 1e-12))), len(d) - 1)
+    return float(np.partition(d, len(d) - 1 - outside)[len(d) - 1 - outside])
+
+
+def last_batch_radius_squared(squared_distances: np.ndarray, nu: float) -> float:
+    """Square of the (1 - nu) quantile of the distances: what popular ports do, on the last mini-batch alone.
+
+    On a batch of 123 the fraction of the *training set* outside that sphere wanders far around nu: only to compare.
+    """
+    return float(np.quantile(np.sqrt(_checked(squared_distances, nu)), 1 - nu) ** 2)
+
+
+def authors_radius_squared(squared_distances: np.ndarray, nu: float) -> float:
+    """The line search of the authors' published code, with its mix-up of R and R^2: only to compare.
+
+    It minimises x^2 + 1/(nu n) sum max(0, d_i - x^2) over x, so that x is a radius, but inside bounds that are
+    *squared* distances (the order statistics at 1.1 nu n and 0.1 nu n), and the loss uses the result as R^2. When
+    squared distances are well below 1 the result sits at the upper bound, when well above 1 at the lower one.
+    """
+    d = np.sort(_checked(squared_distances, nu))[::-1]
+    lower = d[min(int(len(d) * nu * 1.1), len(d)) - 1]  # index -1, the smallest distance, when 1.1 nu n < 1
+    upper = d[max(int(len(d) * nu * 0.1), 1) - 1]
+    if lower == upper:
+        return float(lower)
+    search = minimize_scalar(lambda x: soft_boundary_objective(x * x, d, nu), bounds=(lower, upper), method="bounded")
+    return float(search.x)
+
+
+def _checked(squared_distances, nu):
+    if not 0 < nu <= 1:
+        raise ValueError(f"nu={nu!r}: expected a number in (0, 1]")
+    d = np.asarray(squared_distances, dtype=np.float64)
+    if d.ndim != 1 or not len(d):
+        raise ValueError(f"squared_distances has shape {d.shape}: expected (n,) with n >= 1")
+    return d
+
+
+RADIUS_RULES = {
+    "exact": exact_radius_squared,
+    "last-batch": last_batch_radius_squared,
+    "authors-theano": authors_radius_squared,
+}

@@ -1,0 +1,291 @@
+"""Deep SVDD (Ruff et al., ICML 2018): the estimator."""
+
+import warnings
+
+import numpy as np
+
+from . import center as centers
+from .autoencoder import Autoencoder
+from .backends import get_backend
+from .batches import outputs
+from .collapse import compare, signs_of_collapse, snapshot, structural_risks
+from .detector import Detector, encoder_for
+from .errors import CollapseWarning
+from .losses import OneClass, SoftBoundary
+from .ops.losses import squared_distances
+from .preprocessing import make_preprocessing
+from .progress import Progress
+from .radius import BOUNDARY_SLACK, RADIUS_RULES, exact_radius_squared, last_batch_radius_squared
+from .training import train
+from .validation import check_fitted, check_generator, check_number, check_training_samples
+
+OBJECTIVES = ("one-class", "soft-boundary")
+_HISTORY = ("epoch", "loss", "radius", "fraction_outside", "learning_rate", "seconds")
+
+
+class DeepSVDD(Detector):
+    """Deep Support Vector Data Description: a network that maps normal samples into a small sphere around c.
+
+        one-class      min over W     of  1/n sum_i d_i + lambda/2 sum ||W||^2                                  (4)
+        soft-boundary  min over R, W  of  R^2 + 1/(nu n) sum_i max(0, d_i - R^2) + lambda/2 sum ||W||^2         (3)
+        score          d(x), for soft-boundary d(x) - R^2,     d(x) = ||phi(x; W) - c||^2                       (5)
+
+    Steps of `fit`: draw the weights; pre-train them in an autoencoder; set c to the mean output (`minisvdd.center`);
+    train W with Adam. Soft-boundary alternates: `radius_every` epochs of W with R fixed, then R with W fixed.
+
+    Parameters
+    ----------
+    objective: "one-class" or "soft-boundary".
+    nu: in (0, 1]; upper bound on the fraction of training samples outside the sphere (Proposition 4). For the one-class
+        objective it only sets the threshold `offset_`.
+    network: name of a network (`minisvdd.networks.NETWORKS`) or a Sequential of your own, which is copied.
+    pretrain_epochs, pretrain_milestones, pretrain_weight_decay: autoencoder pre-training; 0 epochs for none.
+    epochs, learning_rate, milestones, weight_decay, batch_size: training; the rate is divided by 10 at each milestone.
+    center: None for the rule of the paper, or an array (p,) that is used as it is.
+    radius_update: "exact" (order statistic over the training set), or "last-batch", "authors-theano" to compare.
+    radius_every: k, epochs between two updates of R.
+    backend: "numpy".   random_state: int, None or numpy.random.Generator.   verbose: 0 is silent.
+    center_epsilon: coordinates of c nearer to 0 are moved to +-center_epsilon.
+    slope: of the leaky ReLUs of a named network.   decoder: for pre-training a network of your own.
+    preprocessing: "gcn-l1", "standardize" or None; computed from the training samples and kept with the model.
+    autoencoder: a fitted Autoencoder of the same network, whose encoder is taken instead of pre-training.
+
+    Attributes
+    ----------
+    network_: the trained encoder phi.   center_: (p,) float64.   radius_: R, a length (for one-class: the radius that
+        leaves a fraction nu outside).   offset_: threshold on `score_samples`.
+    history_: lists per epoch: epoch, loss (without weight decay), radius, fraction_outside, learning_rate, seconds.
+    autoencoder_: the pre-trained Autoencoder, or None.
+    """
+
+    def __init__(
+        self,
+        objective="one-class",
+        nu=0.1,
+        network="mnist_lenet",
+        pretrain_epochs=350,
+        epochs=250,
+        learning_rate=1e-4,
+        milestones=(150,),
+        weight_decay=1e-6,
+        batch_size=200,
+        center=None,
+        radius_update="exact",
+        radius_every=5,
+        backend="numpy",
+        random_state=0,
+        verbose=1,
+        *,
+        pretrain_milestones=(250,),
+        pretrain_weight_decay=1e-6,
+        center_epsilon=0.1,
+        slope=0.1,
+        decoder=None,
+        preprocessing=None,
+        autoencoder=None,
+    ):
+        self.objective = objective
+        self.nu = nu
+        self.network = network
+        self.pretrain_epochs = pretrain_epochs
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+        self.milestones = milestones
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.center = center
+        self.radius_update = radius_update
+        self.radius_every = radius_every
+        self.backend = backend
+        self.random_state = random_state
+        self.verbose = verbose
+        self.pretrain_milestones = pretrain_milestones
+        self.pretrain_weight_decay = pretrain_weight_decay
+        self.center_epsilon = center_epsilon
+        self.slope = slope
+        self.decoder = decoder
+        self.preprocessing = preprocessing
+        self.autoencoder = autoencoder
+
+    def fit(self, X, y=None, on_stage=None) -> "DeepSVDD":
+        """Train on normal samples.
+
+        X: (n, C, H, W) or (n, D); y is ignored.  on_stage(stage, model) is called with stage "random" (weights as
+        drawn), "pretrained" and "trained": the model can score at each of them, which shows what training adds.
+        Raises ValueError for bad input, FloatingPointError when training diverges; warns with CollapseWarning.
+        """
+        self._check_parameters()
+        X = check_training_samples(self, X)
+        rng = check_generator(self.random_state)
+        notify = on_stage or (lambda stage, model: None)
+        self.preprocessing_ = make_preprocessing(self.preprocessing)
+        X = self.preprocessing_.fit_transform(X)
+
+        self.network_ = encoder_for(self.network, self.input_shape_, self.slope)
+        self.network_.build(self.input_shape_, rng, backend=get_backend(self.backend))
+        self._check_batch_norm(self.network_)
+        self._place_sphere(X)
+        for risk in structural_risks(self.network_, self.center):
+            warnings.warn(f"this network can collapse: {risk}", CollapseWarning, stacklevel=2)
+        notify("random", self)
+
+        if self._pretrain(X, rng):
+            self._place_sphere(X)
+            notify("pretrained", self)
+
+        self._train(X, rng)
+        for sign in signs_of_collapse(self.figures_, self.network_):
+            warnings.warn(f"hypersphere collapse: {sign}", CollapseWarning, stacklevel=2)
+        notify("trained", self)
+        return self
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        for name, allowed in (("objective", OBJECTIVES), ("radius_update", RADIUS_RULES)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}={getattr(self, name)!r}: expected one of {list(allowed)}")
+        check_number(self.pretrain_epochs, "pretrain_epochs", 0, integer=True)
+        check_number(self.radius_every, "radius_every", 1, integer=True)
+        check_number(self.center_epsilon, "center_epsilon", 0)
+        check_number(self.slope, "slope", 0, 1)
+
+    # The sphere: centre and radius of the network as it is now
+
+    def _place_sphere(self, X):
+        """c and R for the present weights, with running statistics collected on X (see `minisvdd.center`)."""
+        centers.collect_statistics(self.network_, X, self.batch_size)
+        if self.center is None:
+            mean = centers.mean_output(self.network_, X)
+            self.center_ = centers.move_from_zero(mean, self.center_epsilon)
+        else:
+            self.center_ = np.array(self.center, dtype=np.float64)
+            if self.center_.shape != self.network_.output_shape or not np.isfinite(self.center_).all():
+                raise ValueError(
+                    f"center has shape {self.center_.shape}: expected {self.network_.output_shape}, finite numbers"
+                )
+        self._set_radius(exact_radius_squared(self._squared_distances(X), self.nu))
+
+    def _set_radius(self, radius_squared):
+        self.radius_ = float(np.sqrt(max(radius_squared, 0.0)))
+        slack = BOUNDARY_SLACK * radius_squared
+        # A soft-boundary score already has R^2 subtracted.
+        self.offset_ = float(-slack if self.objective == "soft-boundary" else -radius_squared - slack)
+
+    def _squared_distances(self, X):
+        """d_i of pre-processed samples in evaluation mode.  Returns (n,) float64."""
+        difference = outputs(self.network_, X) - self.center_
+        return (difference**2).sum(axis=1)
+
+    def _scores(self, X):
+        d = self._squared_distances(X)
+        return d - self.radius_**2 if self.objective == "soft-boundary" else d
+
+    # Pre-training and training
+
+    def _pretrain(self, X, rng):
+        """Train the encoder inside an autoencoder, or take a fitted one's weights. Returns whether it did either."""
+        self.autoencoder_ = self.autoencoder
+        if self.autoencoder is not None:
+            check_fitted(self.autoencoder)
+            encoder = self.autoencoder.network_.layers[0]
+            self.network_.load_arrays({**encoder.params, **encoder.buffers})
+        elif self.pretrain_epochs:
+            self.autoencoder_ = Autoencoder(
+                network=self.network,
+                decoder=self.decoder,
+                epochs=self.pretrain_epochs,
+                learning_rate=self.learning_rate,
+                milestones=self.pretrain_milestones,
+                weight_decay=self.pretrain_weight_decay,
+                batch_size=self.batch_size,
+                slope=self.slope,
+                nu=self.nu,
+                verbose=self.verbose,
+            )
+            self.autoencoder_.preprocessing_ = self.preprocessing_
+            if X.ndim == 2:
+                self.autoencoder_.n_features_in_ = X.shape[1]
+            self.autoencoder_._fit_encoder(self.network_, X, rng)
+            # Deep SVDD goes on to train these very arrays: the autoencoder keeps a copy of what it has learnt.
+            self.autoencoder_.detach_encoder()
+        return self.autoencoder_ is not None
+
+    def _train(self, X, rng):
+        """Minimise (3) or (4) over the weights; for (3) solve for the radius every `radius_every` epochs."""
+        start = snapshot(self.network_, self._squared_distances(X), self.nu)
+        objective = self._objective()
+        seen = _SeenDistances(objective)
+        self.history_ = {key: [] for key in _HISTORY}
+        progress = Progress(f"Deep SVDD ({self.objective}), epoch", self.epochs, self.verbose)
+
+        def before_epoch(epoch):
+            if self.objective == "soft-boundary" and epoch % self.radius_every == 0:
+                objective.radius_squared = self._solve_radius(X, seen.last_batch)
+            seen.start_epoch()
+
+        def after_epoch(epoch, loss, learning_rate, seconds):
+            distances = np.concatenate(seen.batches)
+            fixed = self.objective == "soft-boundary"
+            squared = objective.radius_squared if fixed else exact_radius_squared(distances, self.nu)
+            outside = float((distances > squared).mean())
+            row = (epoch + 1, loss, float(np.sqrt(squared)), outside, learning_rate, seconds)
+            for key, value in zip(_HISTORY, row):
+                self.history_[key].append(value)
+            progress.update(epoch + 1, f"loss {loss:.4g}")
+
+        train(
+            self.network_,
+            seen,
+            X,
+            epochs=self.epochs,
+            learning_rate=self.learning_rate,
+            milestones=self.milestones,
+            weight_decay=self.weight_decay,
+            batch_size=self.batch_size,
+            rng=rng,
+            before_epoch=before_epoch,
+            after_epoch=after_epoch,
+        )
+        self._set_radius(self._solve_radius(X, seen.last_batch))
+        self.figures_ = compare(start, snapshot(self.network_, self._squared_distances(X), self.nu))
+
+    def _objective(self):
+        center = self.network_.backend.asarray(self.center_, np.float32)
+        if self.objective == "one-class":
+            return OneClass(center, self.network_.backend)
+        return SoftBoundary(center, self.nu, self.radius_**2, self.network_.backend)
+
+    def _solve_radius(self, X, last_batch):
+        """R^2 with W fixed, by the rule `radius_update`; "last-batch" has no batch before epoch 0 and takes all."""
+        rule = RADIUS_RULES[self.radius_update if self.objective == "soft-boundary" else "exact"]
+        if rule is last_batch_radius_squared and last_batch is not None:
+            return rule(last_batch, self.nu)
+        return rule(self._squared_distances(X), self.nu)
+
+    def diagnostics(self) -> dict:
+        """Figures that tell a healthy sphere from a collapsed one, and the signs of collapse (an empty list: none).
+
+        score_spread_ratio, radius_ratio, weight_norm_ratio compare with the network before training; relative_spread is
+        standard deviation over mean of the training scores; distinct_fraction counts different scores.
+        """
+        check_fitted(self)
+        return {**self.figures_, "signs_of_collapse": signs_of_collapse(self.figures_, self.network_)}
+
+
+class _SeenDistances:
+    """The objective as `train` calls it; keeps the squared distances of an epoch's batches, as training saw them."""
+
+    def __init__(self, objective):
+        self.objective = objective
+        self.last_batch = None
+        self.batches = []
+
+    def __call__(self, outputs, inputs):
+        backend = self.objective.backend
+        distances = backend.to_numpy(squared_distances(backend, outputs, self.objective.center))
+        self.last_batch = distances.astype(np.float64)
+        self.batches.append(self.last_batch)
+        return self.objective(outputs)
+
+    def start_epoch(self):
+        self.batches = []

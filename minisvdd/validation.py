@@ -1,0 +1,84 @@
+"""Checks of what users hand to the estimators: each failure names the argument and what was expected."""
+
+import numpy as np
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import validate_data
+
+
+def check_training_samples(estimator, X) -> np.ndarray:
+    """X as a float32 array (n, D) or (n, C, H, W), n >= 2; notes the shape of a sample in `estimator.input_shape_`.
+
+    Raises ValueError for fewer samples, a wrong number of axes, an empty axis, NaN or infinity, TypeError for
+    non-numbers and sparse matrices.
+    """
+    X = _as_images(X) if np.asarray(X).ndim > 2 else validate_data(estimator, X, dtype=np.float32, **_OUR_OWN_CHECKS)
+    _check_finite(X)
+    if len(X) < 2:
+        # "sample" and the number are what scikit-learn's conventions ask of this message.
+        raise ValueError(f"X has 1 sample: one-class learning needs at least 2 (shape {X.shape})")
+    estimator.input_shape_ = X.shape[1:]
+    return X
+
+
+def check_test_samples(estimator, X) -> np.ndarray:
+    """X as a float32 array of samples like those that `estimator` was trained on; errors as in training."""
+    expected = estimator.input_shape_
+    if len(expected) == 1 and np.asarray(X).ndim <= 2:
+        X = validate_data(estimator, X, reset=False, dtype=np.float32, **_OUR_OWN_CHECKS)
+    else:
+        X = _as_images(X)
+        if X.shape[1:] != expected:
+            raise ValueError(f"X has samples of shape {X.shape[1:]}: the model was trained on samples of {expected}")
+    _check_finite(X)
+    return X
+
+
+# scikit-learn's own check of finiteness does not say where the bad value is.
+_OUR_OWN_CHECKS = {"ensure_all_finite": False}
+
+
+def _as_images(X):
+    X = np.asarray(X)
+    if not (np.issubdtype(X.dtype, np.number) or X.dtype == bool) or np.iscomplexobj(X):
+        raise TypeError(f"X has dtype {X.dtype}: expected real numbers")
+    if X.ndim != 4 or 0 in X.shape:
+        raise ValueError(f"X has shape {X.shape}: expected images (n, C, H, W) or features (n, D), none of them 0")
+    return X.astype(np.float32, copy=False)
+
+
+def _check_finite(X):
+    bad = ~np.isfinite(X)
+    if bad.any():
+        first = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise ValueError(
+            f"X contains {int(bad.sum())} values that are NaN, infinite or too large for float32, "
+            f"the first at index {first}"
+        )
+
+
+def check_generator(random_state) -> np.random.Generator:
+    """A Generator from a seed (int or None), or the given Generator itself."""
+    if random_state is None or isinstance(random_state, int | np.integer):
+        if random_state is not None and random_state < 0:
+            raise ValueError(f"random_state={random_state!r}: expected a seed >= 0")
+        return np.random.default_rng(random_state)
+    if isinstance(random_state, np.random.Generator):
+        return random_state
+    raise ValueError(f"random_state={random_state!r}: expected an int, None or a numpy.random.Generator")
+
+
+def check_number(value, name: str, low: float, high: float = np.inf, low_open: bool = False, integer: bool = False):
+    """Raise ValueError, naming the argument and its range, unless low <= value <= high (low < value if low_open)."""
+    kind = int | np.integer if integer else int | float | np.integer | np.floating
+    inside = isinstance(value, kind) and not isinstance(value, bool) and low <= value <= high
+    if not inside or (low_open and value == low):
+        expected = f"{'an integer' if integer else 'a number'} in {'(' if low_open else '['}{low}, {high}]"
+        if high == np.inf:
+            expected = f"{'an integer' if integer else 'a number'} {'>' if low_open else '>='} {low}"
+        raise ValueError(f"{name}={value!r}: expected {expected}")
+
+
+def check_fitted(estimator) -> None:
+    """Raise scikit-learn's NotFittedError, in words, before `fit`."""
+    if not hasattr(estimator, "network_"):
+        raise NotFittedError(f"this {type(estimator).__name__} is not fitted yet: call fit(X) first")
