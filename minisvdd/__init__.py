@@ -1,3 +1,10 @@
 """minisvdd: deep one-class classification from first principles."""
 
 __version__ = "0.1.0"
+
+from .autoencoder import Autoencoder
+from .errors import CollapseWarning, DataError
+from .storage import load_model
+from .svdd import DeepSVDD
+
+__all__ = ["Autoencoder", "CollapseWarning", "DataError", "DeepSVDD", "load_model"]
