@@ -1,0 +1,93 @@
+"""One experiment: a class taken as normal, a detector trained on it, the AUC at every stage of its training."""
+
+import platform
+import time
+from dataclasses import asdict
+
+import numpy as np
+import sklearn
+from sklearn.metrics import roc_auc_score
+
+from . import __version__
+from .networks import network_for
+from .protocols import Protocol
+from .svdd import DeepSVDD
+
+
+def train_and_evaluate(
+    split,
+    protocol: Protocol,
+    *,
+    objective: str = "one-class",
+    nu: float = 0.1,
+    network: str | None = None,
+    backend: str = "numpy",
+    seed: int = 0,
+    verbose: int = 1,
+) -> tuple[DeepSVDD, dict]:
+    """Train Deep SVDD on a split's training samples and score its test samples after every stage.
+
+    split: a `minisvdd.datasets.Split`.   network: None for the one made for samples of this shape.
+    Returns the model and a result of plain JSON values. Its "auc" holds fractions in [0, 1]:
+        random       the network as drawn: what no training at all achieves
+        pretrained   encoder weights of the autoencoder, before any Deep SVDD training
+        autoencoder  reconstruction error of that autoencoder (the paper's DCAE)
+        trained      Deep SVDD
+    and is empty when the test samples are not labelled, or all of one kind.
+    """
+    started = time.perf_counter()
+    model = DeepSVDD(
+        objective=objective,
+        nu=nu,
+        network=network or network_for(split.train.shape[1:]),
+        backend=backend,
+        random_state=seed,
+        verbose=verbose,
+        preprocessing="standardize" if split.train.ndim == 2 else "gcn-l1",
+        **asdict(protocol),
+    )
+    auc = {}
+
+    def evaluate(stage, fitted):
+        value = area_under_roc(fitted, split)
+        if value is not None:
+            auc[stage] = value
+
+    model.fit(split.train, on_stage=evaluate)
+    if model.autoencoder_ is not None:
+        evaluate("autoencoder", model.autoencoder_)
+    result = {
+        "normal_class": split.normal_class,
+        "objective": objective,
+        "nu": nu,
+        "network": model.network,
+        "preprocessing": model.preprocessing,
+        "backend": backend,
+        "seed": seed,
+        **asdict(protocol),
+        "n_train": len(split.train),
+        "n_test": 0 if split.test is None else len(split.test),
+        "auc": auc,
+        "radius": model.radius_,
+        "signs_of_collapse": model.diagnostics()["signs_of_collapse"],
+        "seconds": round(time.perf_counter() - started, 1),
+        "versions": versions(),
+    }
+    return model, result
+
+
+def area_under_roc(model, split) -> float | None:
+    """ROC-AUC of the model's scores on the split's test samples; None without labels of both kinds."""
+    if split.is_anomaly is None or len(np.unique(split.is_anomaly)) < 2:
+        return None
+    return float(roc_auc_score(split.is_anomaly, model.anomaly_score(split.test)))
+
+
+def versions() -> dict:
+    """Versions that a result depends on."""
+    return {
+        "minisvdd": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scikit-learn": sklearn.__version__,
+    }
