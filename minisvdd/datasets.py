@@ -49,15 +49,16 @@ CIFAR10_FILES = {
 CIFAR10_ARCHIVE = "cifar-10-binary.tar.gz"
 
 DIGIT_CLASSES = tuple("0123456789")
-CIFAR10_CLASSES = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())
-GTSRB_CLASSES = tuple(
-    """speed-limit-20 speed-limit-30 speed-limit-50 speed-limit-60 speed-limit-70 speed-limit-80 end-of-speed-limit-80
-    speed-limit-100 speed-limit-120 no-overtaking no-overtaking-for-trucks right-of-way priority-road yield stop
-    no-vehicles no-trucks no-entry danger curve-left curve-right double-curve bumpy-road slippery-road
-    road-narrows-right road-works traffic-lights pedestrians children bicycles ice-or-snow wild-animals
-    end-of-all-limits turn-right turn-left straight-only straight-or-right straight-or-left keep-right keep-left
-    roundabout end-of-no-overtaking end-of-no-overtaking-for-trucks""".split()
-)
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+GTSRB_CLASSES = (
+    "speed-limit-20", "speed-limit-30", "speed-limit-50", "speed-limit-60", "speed-limit-70", "speed-limit-80",
+    "end-of-speed-limit-80", "speed-limit-100", "speed-limit-120", "no-overtaking", "no-overtaking-for-trucks",
+    "right-of-way", "priority-road", "yield", "stop", "no-vehicles", "no-trucks", "no-entry", "danger", "curve-left",
+    "curve-right", "double-curve", "bumpy-road", "slippery-road", "road-narrows-right", "road-works", "traffic-lights",
+    "pedestrians", "children", "bicycles", "ice-or-snow", "wild-animals", "end-of-all-limits", "turn-right",
+    "turn-left", "straight-only", "straight-or-right", "straight-or-left", "keep-right", "keep-left", "roundabout",
+    "end-of-no-overtaking", "end-of-no-overtaking-for-trucks",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,8 +115,11 @@ class Dataset:
         return Split(to_float(train, self.white), test, is_anomaly, normal_class, self.test_labels)
 
 
-def class_index(class_names, wanted: int | str) -> int:
-    """Index of a class given by name (upper or lower case) or, where names are not numbers themselves, by number."""
+def class_index(class_names, wanted: int | str, argument: str = "normal_class") -> int:
+    """Index of a class given by name (upper or lower case) or, where names are not numbers themselves, by number.
+
+    Raises ValueError for an unknown class: names the `argument` and lists the classes.
+    """
     text = str(wanted).strip().lower()
     names = [name.lower() for name in class_names]
     if text in names:
@@ -124,7 +128,7 @@ def class_index(class_names, wanted: int | str) -> int:
     if text.isdecimal() and not named_by_numbers and int(text) < len(names):
         return int(text)
     numbers = "" if named_by_numbers else f", or a number from 0 to {len(names) - 1}"
-    raise ValueError(f"normal_class={wanted!r}: expected one of {', '.join(class_names)}{numbers}")
+    raise ValueError(f"{argument}={wanted!r}: expected one of {', '.join(class_names)}{numbers}")
 
 
 def load_dataset(name: str, data_dir=None, *, classes=None, verify: bool = True) -> Dataset:
@@ -241,7 +245,7 @@ def _load_gtsrb(folder, classes):
 
     Images listed in a Train.csv or Test.csv may be cut to the region of interest already (`cut_sign`).
     """
-    wanted = range(43) if classes is None else sorted({class_index(GTSRB_CLASSES, name) for name in classes})
+    wanted = range(43) if classes is None else sorted({class_index(GTSRB_CLASSES, name, "classes") for name in classes})
     with ExitStack() as stack:
         roots = [folder]
         for path in sorted(folder.glob("*.zip")):
