@@ -1,0 +1,95 @@
+"""Train one detector for every class of a data set and print the AUCs beside the paper's: one seed of table 1.
+
+    python benchmarks/classes.py                                          the embedded digits, half a minute
+    python benchmarks/classes.py --data mnist --protocol authors-code --jobs 2 --data-dir DIR
+
+Every finished class is kept in OUT/DATA-PROTOCOL-OBJECTIVE-seedS/CLASS.json and not computed again; the table goes to
+the JSON and Markdown files beside that folder.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from minisvdd.datasets import load_dataset
+from minisvdd.experiments import train_and_evaluate
+from minisvdd.files import atomic_write, write_json
+from minisvdd.paper import TABLE_1
+from minisvdd.protocols import PROTOCOLS, get_protocol
+from minisvdd.svdd import OBJECTIVES
+
+COLUMNS = ("random", "pretrained", "autoencoder", "trained")
+
+
+def main():
+    """Run the classes that have no result yet, then write the table of all."""
+    arguments = _arguments()
+    data = Path(arguments.data).stem
+    name = f"{data}-{arguments.protocol}-{arguments.objective}-seed{arguments.seed}"
+    folder = Path(arguments.out) / name
+    dataset = load_dataset(arguments.data, arguments.data_dir)
+    classes = arguments.classes or [dataset.class_names[i] for i in np.unique(dataset.train_labels)]
+    results = Parallel(n_jobs=arguments.jobs, verbose=10)(
+        delayed(_one_class)(folder / f"{normal}.json", dataset, normal, arguments) for normal in classes
+    )
+    write_json(Path(arguments.out) / f"{name}.json", results)
+    table = _table(data, arguments, results)
+    with atomic_write(Path(arguments.out) / f"{name}.md") as file:
+        file.write(table)
+    print(table)
+
+
+def _arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="digits")
+    parser.add_argument("--data-dir")
+    parser.add_argument("--protocol", default="quick", choices=list(PROTOCOLS))
+    parser.add_argument("--objective", default="one-class", choices=OBJECTIVES)
+    parser.add_argument("--nu", type=float, default=0.1)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--classes", nargs="+", help="default: all")
+    parser.add_argument("--jobs", type=int, default=1, help="classes trained side by side")
+    parser.add_argument("--out", default="benchmarks/results")
+    return parser.parse_args()
+
+
+def _one_class(path, dataset, normal, arguments):
+    if path.exists():
+        return json.loads(path.read_text(encoding="utf-8"))
+    _, result = train_and_evaluate(
+        dataset.one_class(normal),
+        get_protocol(arguments.protocol, dataset.name),
+        objective=arguments.objective,
+        nu=arguments.nu,
+        seed=arguments.seed,
+        verbose=0,
+    )
+    result = {"data": dataset.name, "protocol": arguments.protocol, **result}
+    write_json(path, result)
+    return result
+
+
+def _table(data, arguments, results):
+    """Markdown: AUC in % per class and stage, the paper's column of the same objective where it has one."""
+    paper = TABLE_1.get(data, {})
+    header = ["normal class", "random weights", "pre-trained weights", "autoencoder (DCAE)", arguments.objective]
+    if paper:
+        header += ["paper: DCAE", f"paper: {arguments.objective}"]
+    rows = []
+    for result in results:
+        row = [100 * result["auc"][column] if column in result["auc"] else np.nan for column in COLUMNS]
+        if paper:
+            printed = paper[result["normal_class"]]
+            row += [printed["dcae"][0], printed[arguments.objective][0]]
+        rows.append((result["normal_class"], row))
+    rows.append(("**mean**", np.mean([row for _, row in rows], axis=0)))
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    lines += ["| " + " | ".join([label, *(f"{value:.1f}" for value in row)]) + " |" for label, row in rows]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
