@@ -1,4 +1,4 @@
-"""Layers with a planted error: each must fail the gradient check, and be recognised where the error has a known form."""
+"""Layers with a planted error: each must fail the gradient check, which names the error where it has a known form."""
 
 import numpy as np
 import pytest
@@ -277,7 +277,7 @@ def test_ones_are_blind_where_random_grad_output_sees():
 
 
 def test_default_grad_output_is_not_the_callers_random_input():
-    """x and G from one seed would be equal, and x is a null vector of batch norm's backward: nearly as blind as ones."""
+    """x and G from one seed would be equal, and x is a null vector of batch norm's backward: almost as blind as ones."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((8, 3))
     layer = BatchNorm()
