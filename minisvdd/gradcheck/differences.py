@@ -22,6 +22,8 @@ DEFAULT_STEP = EPS ** (1 / 3)
 COMPLEX_STEP = 1e-30
 # A difference that crosses a kink is tried again with these multiples of h.
 STEP_FACTORS = (1.0, 0.1, 0.01)
+# One-sided slopes this far apart, relative to the gradient, may be those of a kink: smaller steps will tell.
+_SUSPICIOUS_BEND = 1e-3
 # Rounding inside a layer is some multiple of that of its outputs.
 _ROUNDING = 64 * EPS
 
@@ -138,19 +140,20 @@ def check_move(slope: Slope, move, analytic: float, step: float, tolerance: floa
     kink gives the number to report.
     """
     tried: list[Difference] = []
-    chosen = None
+    smooth = agreed = None
     for factor in STEP_FACTORS:
         difference = slope.difference(move, factor * step)
         tried.append(difference)
         if difference.crossed_kink:
             continue
+        smooth = smooth or difference
         allowed = tolerance * max(scale, abs(difference.numeric)) + difference.noise
         if abs(analytic - difference.numeric) <= allowed:
-            chosen = difference
-            break
-        chosen = chosen or difference
-    agreed = chosen is tried[-1]
-    is_kink = chosen is None or (not agreed and not slope.knows_kinks and _bends_like_a_kink(tried, tolerance * scale))
+            agreed = agreed or difference
+            if slope.knows_kinks or difference.bend <= _SUSPICIOUS_BEND * scale:
+                break
+    chosen = agreed or smooth
+    is_kink = chosen is None or (not slope.knows_kinks and _bends_like_a_kink(tried, tolerance * scale))
     used = tried[-1] if is_kink else chosen
     return Entry(
         index=None if isinstance(move, np.ndarray) else _position(move, slope.point.shape),
@@ -168,6 +171,8 @@ def check_move(slope: Slope, move, analytic: float, step: float, tolerance: floa
 
 def _bends_like_a_kink(tried, floor):
     """Where f is smooth, the one-sided slopes approach each other as h does: 100 times closer here. At a kink, not."""
+    if len(tried) < len(STEP_FACTORS):
+        return False
     first, last = tried[0], tried[-1]
     return last.bend > 0.3 * first.bend and last.bend > max(floor, 10 * last.noise)
 

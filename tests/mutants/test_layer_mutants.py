@@ -277,7 +277,7 @@ def test_ones_are_blind_where_random_grad_output_sees():
 
 
 def test_default_grad_output_is_not_the_callers_random_input():
-    """x and G from one seed would be equal, and x is a null vector of batch norm's backward: almost as blind as ones."""
+    """x and G from one seed would be equal, and x is a null vector of batch norm's backward: nearly as blind."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((8, 3))
     layer = BatchNorm()
