@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .diagnosis import diagnose, diagnose_batchnorm
-from .differences import EPS, Entry, Slope, check_move, complex_derivative
+from .differences import EPS, Slope, check_move, complex_derivative
 from .report import ArrayCheck
 
 # The complex step is exact to rounding: nothing but rounding may separate it from the analytic gradient.
@@ -49,12 +49,13 @@ def check_array(
     entries = _entries(slope, analytic, moves, setting) if finite else []
     check = _judge(name, slope.point, analytic, entries, setting)
     if entries and complex_function is not None:
-        check.complex_error = _complex_error(complex_function, slope, entries, analytic)
+        check.complex_error = _complex_error(complex_function, slope, moves, entries, analytic)
         check.passed &= check.complex_error <= COMPLEX_TOLERANCE
     if check.passed:
         return check
     if check.worst is not None:
-        check.step_table = _step_table(slope, check.worst, setting)
+        move = next(move for move, entry in zip(moves, entries) if entry is check.worst)
+        check.step_table = _step_table(slope, move, check.worst.analytic, setting)
     if entries and check.kinks == len(entries):
         check.diagnosis = "every checked entry sits on a kink: choose another input"
     else:
@@ -74,7 +75,7 @@ def check_shift(slope: Slope, analytic: np.ndarray, setting: Setting) -> ArrayCh
         return None
     check = _judge("input (shifted)", slope.point, analytic, entries, setting)
     if not check.passed:
-        check.step_table = _step_table(slope, entries[0], setting)
+        check.step_table = _step_table(slope, direction, entries[0].analytic, setting)
         check.diagnosis = "looks like: entries that tie for a maximum each got the gradient, which counts it again"
     return check
 
@@ -104,7 +105,7 @@ def _along(gradient, move):
 
 
 def _step(point, move, step):
-    return step * max(1.0, _rms(point) if isinstance(move, np.ndarray) else abs(point.flat[move]))
+    return step * max(1.0, _rms(point) if isinstance(move, np.ndarray) else abs(float(point.flat[move])))
 
 
 def _rms(array):
@@ -150,22 +151,22 @@ def _scales(entries, analytic):
     return np.array([shared if e.index is not None else size for e, size in zip(entries, along)])
 
 
-def _complex_error(function, slope, entries, analytic):
+def _complex_error(function, slope, moves, entries, analytic):
     rounding = 16 * EPS * np.linalg.norm(slope.grad_output * slope.output)
     differences = [
-        abs(entry.analytic - complex_derivative(function, slope.point, slope.grad_output, entry.move))
-        for entry in entries
+        abs(entry.analytic - complex_derivative(function, slope.point, slope.grad_output, move))
+        for move, entry in zip(moves, entries)
     ]
     return float(np.max(differences / np.maximum(_scales(entries, analytic), rounding / COMPLEX_TOLERANCE)))
 
 
-def _step_table(slope, entry: Entry, setting):
+def _step_table(slope, move, analytic, setting):
     """Error against h at one entry: a valley around a right gradient, a plateau around a wrong one."""
     rows = []
     for factor in _TABLE_FACTORS:
         h = factor * setting.step
-        numeric = slope.difference(entry.move, h).numeric
-        rows.append((h, numeric, abs(entry.analytic - numeric) / max(abs(entry.analytic), abs(numeric), 1e-300)))
+        numeric = slope.difference(move, h).numeric
+        rows.append((h, numeric, abs(analytic - numeric) / max(abs(analytic), abs(numeric), 1e-300)))
     return rows
 
 

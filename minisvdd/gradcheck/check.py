@@ -81,17 +81,17 @@ def gradcheck(
     if train_steps and probe.is_trainable(grad_output):
         points.append((f"after {train_steps} steps", _trained(layer, x, train_steps, rng)))
     for stage, point in points:
-        training_probe = None
+        checked = None
         for mode in modes:
             probe = Probe(point, x, frozen=mode == "evaluation")
             setting = Setting(stage, mode, report.tolerance, report.step, max_entries, directions, rng)
             if mode == "evaluation" and stage == "start":
                 report.contract.append(probe.check_evaluation())
-            if training_probe is not None and probe.equals(training_probe, grad_output):
+            if checked is not None and probe.equals(checked, grad_output):
                 report.notes.append(f"{stage}: evaluation mode equals training mode bit for bit, so it is checked once")
                 continue
             _check_setting(report, probe, grad_output, setting)
-            training_probe = probe
+            checked = probe
     return _finish(report, raise_on_failure)
 
 

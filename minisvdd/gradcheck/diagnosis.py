@@ -5,8 +5,6 @@ entries (transposed, flipped, channels reversed or permuted) and c a factor (-1,
 to batch norm are sums of terms and are found by a least-squares fit instead.
 """
 
-from itertools import pairwise
-
 import numpy as np
 
 # A form fits when it explains the gradient this well: far above the numeric error, far below chance.
@@ -29,21 +27,22 @@ def diagnose(analytic: np.ndarray, numeric_at, counts: dict[str, int], rng) -> s
         return "looks like: zero (the gradient was never written, or its terms cancel)"
     full = flat.size <= _FULL_SIZE
     sample = np.arange(flat.size) if full else rng.choice(flat.size, _SAMPLE, replace=False)
+    ours, numeric = flat[sample], numeric_at(sample)
+    factor = _fit(ours, numeric)
+    if factor is not None and _only_scaled(ours, numeric, factor):
+        return f"looks like: {_meaning(factor, counts) or f'{factor:.6g} times the right gradient'}"
     for name, order in _rearrangements(analytic.shape):
-        factor = _fit(flat[sample], numeric_at(order[sample]))
-        meaning = "" if factor is None else _meaning(factor, counts)
-        if name and factor is not None and meaning is not None:
+        factor = _fit(ours, numeric_at(order[sample]))
+        meaning = None if factor is None else _meaning(factor, counts)
+        if meaning is not None:
             return f"looks like: {name}" + (f", and {meaning}" if meaning else "")
-        if not name and factor is not None and not np.isclose(factor, 1, rtol=1e-3):
-            return f"looks like: {meaning or f'{factor:.6g} times the right gradient'}"
-    permuted = _permutation(analytic, numeric_at(sample).reshape(analytic.shape)) if full else None
+    permuted = _permutation(analytic, numeric.reshape(analytic.shape)) if full else None
     return permuted or "no known form fits"
 
 
 def _rearrangements(shape):
-    """(name, order) with T(n).ravel() = n.ravel()[order]; the first is the identity, without a name."""
+    """(name, order) with T(n).ravel() = n.ravel()[order]."""
     index = np.arange(int(np.prod(shape))).reshape(shape)
-    yield "", index.ravel()
     if len(shape) == 2 and shape[0] == shape[1]:
         yield "transposed", index.T.ravel()
     if len(shape) == 4:
@@ -76,6 +75,13 @@ def _fit(analytic, numeric):
     return factor if np.linalg.norm(analytic - factor * numeric) <= _FITS * norm else None
 
 
+def _only_scaled(analytic, numeric, factor):
+    """Whether the factor explains the error itself, not just a gradient that is mostly right."""
+    known = np.isfinite(numeric)
+    unexplained = np.linalg.norm((analytic - factor * numeric)[known])
+    return unexplained <= 1e-3 * np.linalg.norm((analytic - numeric)[known])
+
+
 def _meaning(factor, counts):
     """Words for a factor: "" for 1, None for a number without a meaning."""
     size = abs(factor)
@@ -98,18 +104,15 @@ def _meaning(factor, counts):
 
 def _permutation(analytic, numeric):
     """Match slices along the first two axes: a = n with its slices in another order."""
-    tolerance = _FITS * np.abs(numeric).max(initial=0, where=np.isfinite(numeric))
+    if not np.isfinite(numeric).all():
+        return None
+    tolerance = _FITS * np.abs(numeric).max()
     for axis in range(min(analytic.ndim, 2)):
         ours, theirs = np.moveaxis(analytic, axis, 0), np.moveaxis(numeric, axis, 0)
-        if len(ours) < 3:
-            continue
-        order = [
-            next((j for j, other in enumerate(theirs) if np.nanmax(np.abs(piece - other)) <= tolerance), -1)
-            if np.isfinite(theirs).all()
-            else -1
-            for piece in ours
-        ]
-        if sorted(order) == list(range(len(ours))) and any(b < a for a, b in pairwise(order)):
+        matches = [[j for j, other in enumerate(theirs) if np.abs(piece - other).max() <= tolerance] for piece in ours]
+        order = [found[0] for found in matches if found]
+        identity = list(range(len(ours)))
+        if sorted(order) == identity and order != identity:
             return f"looks like: permuted channels: axis {axis} in the order {order}"
     return None
 

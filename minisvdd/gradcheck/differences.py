@@ -111,7 +111,7 @@ class Entry:
 
     index: position in the array, or None for a direction through all of it.
     is_kink: no step stayed on one linear piece; `numeric` is then the middle of [low, high], the one-sided slopes.
-    retried: a smaller step than the first was needed.   move: what `Slope.difference` takes.
+    retried: a smaller step than the first was needed.
     """
 
     index: tuple[int, ...] | None
@@ -123,7 +123,6 @@ class Entry:
     retried: bool
     low: float
     high: float
-    move: object
 
     @property
     def difference(self) -> float:
@@ -165,7 +164,6 @@ def check_move(slope: Slope, move, analytic: float, step: float, tolerance: floa
         retried=used.step < step,
         low=used.low,
         high=used.high,
-        move=move,
     )
 
 
