@@ -17,7 +17,7 @@ import numpy as np
 from .backends import NUMPY, get_backend
 from .init import glorot_uniform
 from .ops import activations, batchnorm, conv2d, linear, pooling, upsample
-from .ops.layout import as_pair
+from .ops.layout import as_count, as_pair
 
 
 class Layer:
@@ -115,7 +115,7 @@ class Linear(Layer):
 
     def __init__(self, out_features: int, bias: bool = False):
         super().__init__()
-        self.out_features, self.bias = out_features, bias
+        self.out_features, self.bias = as_count(out_features, "out_features"), bias
         self.has_bias_like = bias
 
     def _build(self, input_shape, rng, dtype):
@@ -158,7 +158,7 @@ class Conv2D(Layer):
 
     def __init__(self, out_channels: int, kernel_size, stride=1, padding=0, bias: bool = False):
         super().__init__()
-        self.out_channels, self.bias = out_channels, bias
+        self.out_channels, self.bias = as_count(out_channels, "out_channels"), bias
         self.kernel_size = as_pair(kernel_size, "kernel_size", 1)
         self.stride = as_pair(stride, "stride", 1)
         self.padding = self._same_padding() if padding == "same" else as_pair(padding, "padding", 0)
@@ -218,7 +218,7 @@ class ConvTranspose2D(Layer):
 
     def __init__(self, out_channels: int, kernel_size, stride=1, padding=0, output_padding=0, bias: bool = False):
         super().__init__()
-        self.out_channels, self.bias = out_channels, bias
+        self.out_channels, self.bias = as_count(out_channels, "out_channels"), bias
         self.kernel_size = as_pair(kernel_size, "kernel_size", 1)
         self.stride = as_pair(stride, "stride", 1)
         self.padding = as_pair(padding, "padding", 0)
@@ -230,11 +230,8 @@ class ConvTranspose2D(Layer):
     def _build(self, input_shape, rng, dtype):
         C, *size = _image_shape(input_shape, "ConvTranspose2D")
         K, (kh, kw) = self.out_channels, self.kernel_size
-        self._output_size = tuple(
-            s * (n - 1) + k - 2 * p + extra
-            for n, k, s, p, extra in zip(size, self.kernel_size, self.stride, self.padding, self.output_padding)
-        )
-        if min(self._output_size) < 1:
+        output_size = self._output_size(size)
+        if min(output_size) < 1:
             raise ValueError(
                 f"ConvTranspose2D: padding={self.padding} leaves nothing of an input of size {tuple(size)}"
             )
@@ -242,12 +239,18 @@ class ConvTranspose2D(Layer):
         self.params["weight"] = glorot_uniform(rng, shape, fan_in=C * kh * kw, fan_out=K * kh * kw, dtype=dtype)
         if self.bias:
             self.params["bias"] = np.zeros(K, dtype)
-        return (K, *self._output_size)
+        return (K, *output_size)
+
+    def _output_size(self, size):
+        return tuple(
+            s * (n - 1) + k - 2 * p + extra
+            for n, k, s, p, extra in zip(size, self.kernel_size, self.stride, self.padding, self.output_padding)
+        )
 
     def forward(self, x, training=False):
         self._keep(x, training)
         y = conv2d.conv2d_backward_input(
-            self.backend, x, self.params["weight"], self._output_size, self.stride, self.padding
+            self.backend, x, self.params["weight"], self._output_size(x.shape[2:]), self.stride, self.padding
         )
         return linear.bias_forward(self.backend, y, self.params["bias"]) if self.bias else y
 
@@ -274,7 +277,8 @@ class BatchNorm(Layer):
 
     def __init__(self, affine: bool = False, epsilon: float = 1e-4, momentum: float = 0.1):
         super().__init__()
-        self.affine, self.epsilon, self.momentum = affine, epsilon, momentum
+        # Python floats: a NumPy scalar would promote float32 arrays to float64.
+        self.affine, self.epsilon, self.momentum = affine, float(epsilon), float(momentum)
         self.has_bias_like = affine
         self._frozen = False
 
@@ -334,7 +338,7 @@ class LeakyReLU(Layer):
         super().__init__()
         if not 0 <= slope <= 1:
             raise ValueError(f"slope={slope!r}: expected a number in [0, 1]")
-        self.slope = slope
+        self.slope = float(slope)  # a NumPy scalar would promote float32 arrays to float64
         self._pattern = None
 
     def forward(self, x, training=False):
@@ -451,7 +455,7 @@ class Reshape(Layer):
 
     def __init__(self, shape):
         super().__init__()
-        self.shape = tuple(shape)
+        self.shape = tuple(map(int, shape))
 
     def _build(self, input_shape, rng, dtype):
         try:

@@ -37,7 +37,7 @@ def conv2d_output_size(
     Raises ValueError when the kernel is larger than the padded input.
     """
     if any(n + 2 * p < k for n, k, p in zip(size, kernel_size, padding)):
-        raise ValueError(f"kernel_size={kernel_size} is larger than the input {size} with padding={padding}")
+        raise ValueError(f"kernel_size={kernel_size} is larger than the input {tuple(size)} with padding={padding}")
     return tuple((n + 2 * p - k) // s + 1 for n, k, s, p in zip(size, kernel_size, stride, padding))
 
 

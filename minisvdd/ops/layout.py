@@ -19,3 +19,10 @@ def as_pair(value: int | tuple[int, int], name: str, minimum: int) -> tuple[int,
     if len(pair) != 2 or not all(isinstance(v, int | np.integer) and v >= minimum for v in pair):
         raise ValueError(f"{name}={value!r}: expected an integer >= {minimum} or a pair of them")
     return int(pair[0]), int(pair[1])
+
+
+def as_count(value: int, name: str) -> int:
+    """A plain int >= 1, also from a NumPy integer; ValueError names the argument otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{name}={value!r}: expected an integer >= 1")
+    return int(value)

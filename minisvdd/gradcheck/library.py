@@ -1,0 +1,184 @@
+"""Gradient checks of everything in minisvdd: several cases for each layer, loss and network.
+
+Sizes are odd and unequal on purpose: a mistake in rows and columns, or in N and K, then cannot hide behind symmetry.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import losses
+from ..backends import NUMPY, get_backend
+from ..layers import (
+    BatchNorm,
+    Conv2D,
+    ConvTranspose2D,
+    Flatten,
+    LeakyReLU,
+    Linear,
+    MaxPool2D,
+    ReLU,
+    Reshape,
+    Sigmoid,
+    Tanh,
+    Upsample,
+)
+from ..networks import ARCHITECTURES, NETWORKS, Sequential, make_autoencoder, make_encoder
+from .check import check_loss, gradcheck
+from .report import GradcheckReport
+
+
+@dataclass(frozen=True)
+class Case:
+    """One check of the library: `case.check()` returns its report."""
+
+    name: str
+    check: Callable[..., GradcheckReport]
+
+
+def library_cases() -> dict[str, list[Case]]:
+    """All cases by the name of their layer class, loss class or network."""
+    cases = {name: [_layer_case(*args) for args in rows] for name, rows in _layers().items()}
+    cases |= {name: [_loss_case(name, *args) for args in rows] for name, rows in _losses().items()}
+    return cases | {name: _network_cases(name) for name in NETWORKS}
+
+
+def check_library(names: str | list[str] | None = None, backend="numpy") -> list[GradcheckReport]:
+    """Run the cases of these names (default: of all), in order.
+
+    Raises ValueError that lists the names for one that is unknown, and for a backend that is not available.
+    """
+    backend, cases = get_backend(backend), library_cases()
+    names = list(cases) if names is None else [names] if isinstance(names, str) else list(names)
+    unknown = [name for name in names if name not in cases]
+    if unknown:
+        raise ValueError(f"nothing to check is called {unknown[0]!r}; expected one of {', '.join(cases)}")
+    return [case.check(backend=backend) for name in names for case in cases[name]]
+
+
+def _layers():
+    """Rows (description, layer factory, shape of one sample, batch size) by layer name."""
+    image = (2, 7, 6)
+    return {
+        "Linear": [
+            ("", lambda: Linear(3), (5,), 4),
+            ("bias", lambda: Linear(3, bias=True), (5,), 4),
+            ("square, batch of one", lambda: Linear(4), (4,), 1),
+        ],
+        "Conv2D": [
+            ("", lambda: Conv2D(3, 3), image, 2),
+            ("5x5 same", lambda: Conv2D(3, 5, padding="same"), image, 3),
+            ("uneven, bias", lambda: Conv2D(3, (3, 2), stride=(2, 1), padding=(0, 2), bias=True), image, 2),
+            ("stride > kernel", lambda: Conv2D(2, 2, stride=3), image, 2),
+            ("padding > kernel", lambda: Conv2D(2, 1, stride=2, padding=3), image, 2),
+            ("1x1, batch of one", lambda: Conv2D(3, 1), image, 1),
+        ],
+        "ConvTranspose2D": [
+            ("", lambda: ConvTranspose2D(3, 3), (2, 4, 3), 2),
+            ("stride 2", lambda: ConvTranspose2D(3, 4, stride=2, padding=1), (2, 4, 3), 2),
+            (
+                "uneven, bias",
+                lambda: ConvTranspose2D(3, (3, 2), (2, 3), (1, 0), output_padding=(1, 2), bias=True),
+                (2, 4, 3),
+                2,
+            ),
+        ],
+        "BatchNorm": [
+            ("features", BatchNorm, (3,), 8),
+            ("features, affine", lambda: BatchNorm(affine=True), (3,), 8),
+            ("images", BatchNorm, (3, 4, 3), 2),
+            ("images, affine, one sample", lambda: BatchNorm(affine=True), (3, 4, 3), 1),
+        ],
+        "LeakyReLU": [("", LeakyReLU, image, 2), ("slope 0.3", lambda: LeakyReLU(0.3), (5,), 4)],
+        "ReLU": [("", ReLU, image, 2)],
+        "Sigmoid": [("", Sigmoid, (5,), 4)],
+        "Tanh": [("", Tanh, (5,), 4)],
+        "MaxPool2D": [
+            ("", MaxPool2D, (2, 7, 6), 2),
+            ("overlapping", lambda: MaxPool2D(3, stride=2), (2, 7, 6), 2),
+            ("stride > kernel", lambda: MaxPool2D((2, 1), stride=(3, 2)), (2, 7, 6), 2),
+        ],
+        "Upsample": [("", Upsample, (2, 3, 4), 2), ("1 x 3", lambda: Upsample((1, 3)), (2, 3, 4), 2)],
+        "Reshape": [("", lambda: Reshape((2, 3, 2)), (12,), 3)],
+        "Flatten": [("", Flatten, (2, 3, 4), 3)],
+        "Sequential": [
+            (
+                "nested, biases",
+                lambda: Sequential([Linear(6, bias=True), Sequential([BatchNorm(affine=True), Tanh()]), Linear(2)]),
+                (5,),
+                6,
+            )
+        ],
+    }
+
+
+def _losses():
+    """Rows (description, loss factory (backend, rng) -> loss, shape of outputs, targets factory or None) by name."""
+
+    def center(rng):
+        return rng.standard_normal(4)
+
+    def like(shape):
+        return lambda rng: rng.standard_normal(shape)
+
+    return {
+        "OneClass": [("", lambda b, rng: losses.OneClass(center(rng), b), (6, 4), None)],
+        "SoftBoundary": [
+            ("some outside", lambda b, rng: losses.SoftBoundary(center(rng), 0.1, 8.0, b), (6, 4), None),
+            ("radius 0", lambda b, rng: losses.SoftBoundary(center(rng), 1.0, 0.0, b), (6, 4), None),
+        ],
+        "MeanSquaredError": [
+            ("features", lambda b, rng: losses.MeanSquaredError(b), (5, 4), like((5, 4))),
+            ("images", lambda b, rng: losses.MeanSquaredError(b), (3, 2, 4, 3), like((3, 2, 4, 3))),
+        ],
+        "AbsoluteError": [("", lambda b, rng: losses.AbsoluteError(b), (3, 2, 4, 3), like((3, 2, 4, 3)))],
+        "SoftmaxCrossEntropy": [
+            ("", lambda b, rng: losses.SoftmaxCrossEntropy(b), (6, 4), lambda rng: rng.integers(4, size=6))
+        ],
+        "BinaryCrossEntropy": [
+            ("hard", lambda b, rng: losses.BinaryCrossEntropy(b), (6, 1), lambda rng: rng.integers(2, size=(6, 1))),
+            ("soft", lambda b, rng: losses.BinaryCrossEntropy(b), (6, 3), lambda rng: rng.uniform(size=(6, 3))),
+        ],
+    }
+
+
+def _layer_case(description, make, sample_shape, batch):
+    def check(backend=NUMPY, **options):
+        rng = np.random.default_rng(0)
+        layer = make()
+        layer.build(sample_shape, rng, dtype=np.float64, backend=backend)
+        return gradcheck(layer, rng.standard_normal((batch, *sample_shape)), **options)
+
+    return Case(description or "default", check)
+
+
+def _loss_case(name, description, make, shape, make_targets):
+    def check(backend=NUMPY, **options):
+        rng = np.random.default_rng(0)
+        loss = make(get_backend(backend), rng)
+        targets = [] if make_targets is None else [make_targets(rng)]
+        return check_loss(loss, rng.standard_normal(shape), *targets, **options)
+
+    return Case(description or name, check)
+
+
+def _network_cases(name):
+    spec = ARCHITECTURES.get(name)
+    sample_shape = (7,) if spec is None else spec.input_shape or (1, 8, 8)
+    batch = 6 if spec is None else 2  # features are all that batch norm of the perceptron averages over
+
+    def case(kind, make):
+        def check(backend=NUMPY, **options):
+            rng = np.random.default_rng(0)
+            network = make(name, sample_shape)
+            network.build(sample_shape, rng, dtype=np.float64, backend=backend)
+            options = {"max_entries": 4, "directions": 2, **options}
+            x = rng.uniform(size=(batch, *sample_shape))
+            report = gradcheck(network, x, **options)
+            report.title = f"{name} {kind} on x {x.shape}"
+            return report
+
+        return Case(kind, check)
+
+    return [case("encoder", make_encoder), case("autoencoder", make_autoencoder)]

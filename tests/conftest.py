@@ -1,0 +1,24 @@
+"""Fixtures for all tests. This file also puts tests/ on the path, so that `references` can be imported."""
+
+import numpy as np
+import pytest
+
+from minisvdd.backends import available_backends, get_backend
+
+
+@pytest.fixture(params=available_backends())
+def backend(request):
+    """Every backend of this machine."""
+    return get_backend(request.param)
+
+
+@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
+def dtype(request):
+    """Both precisions that every operation must keep."""
+    return request.param
+
+
+@pytest.fixture
+def rng():
+    """A Generator that starts anew in each test."""
+    return np.random.default_rng(7)

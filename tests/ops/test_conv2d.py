@@ -1,0 +1,105 @@
+"""Convolution: the plain loops, the adjoint, and what makes it a convolution."""
+
+import numpy as np
+import pytest
+import references as ref
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from references import CONV_CASES, draw, scattered, tolerance
+
+from minisvdd.backends import NUMPY
+from minisvdd.ops import conv2d
+
+
+@pytest.mark.parametrize("case", CONV_CASES, ids=str)
+def test_equals_the_plain_loops(case, backend, dtype, rng):
+    shape, filters, kernel, stride, padding = case
+    x, weight = draw(rng, shape, dtype), draw(rng, (filters, shape[1], *kernel), dtype)
+    expected = ref.conv2d_forward(x, weight, stride, padding)
+    grad_output = draw(rng, expected.shape, dtype)
+    expected_x, expected_weight = ref.conv2d_backward(grad_output, x, weight, stride, padding)
+
+    y = conv2d.conv2d_forward(backend, x, weight, stride, padding)
+    grad_x = conv2d.conv2d_backward_input(backend, grad_output, weight, shape[2:], stride, padding)
+    grad_weight = conv2d.conv2d_backward_weight(backend, grad_output, x, kernel, stride, padding)
+    for got, wanted in ((y, expected), (grad_x, expected_x), (grad_weight, expected_weight)):
+        assert got.dtype == dtype
+        assert got.shape == wanted.shape
+        np.testing.assert_allclose(got, wanted, **tolerance(dtype))
+
+
+def test_memory_order_does_not_matter(backend, rng):
+    x, weight, grad_output = draw(rng, (2, 3, 5, 6)), draw(rng, (4, 3, 3, 3)), draw(rng, (2, 4, 3, 4))
+    messy_x, messy_weight, messy_grad = scattered(x), scattered(weight), scattered(grad_output)
+    kernel = (3, 3)
+    np.testing.assert_allclose(
+        conv2d.conv2d_forward(backend, messy_x, messy_weight), conv2d.conv2d_forward(backend, x, weight), rtol=1e-12
+    )
+    np.testing.assert_allclose(
+        conv2d.conv2d_backward_weight(backend, messy_grad, messy_x, kernel),
+        conv2d.conv2d_backward_weight(backend, grad_output, x, kernel),
+        rtol=1e-12,
+    )
+    np.testing.assert_allclose(
+        conv2d.conv2d_backward_input(backend, messy_grad, messy_weight, (5, 6)),
+        conv2d.conv2d_backward_input(backend, grad_output, weight, (5, 6)),
+        rtol=1e-12,
+    )
+
+
+def test_blocks_of_rows_give_the_same_sums(backend, rng, monkeypatch):
+    """However few rows fit into the cache, and also when the last block is a short one."""
+    x, weight, grad_output = draw(rng, (2, 3, 9, 6)), draw(rng, (4, 3, 3, 3)), draw(rng, (2, 4, 7, 4))
+    whole = conv2d.conv2d_forward(backend, x, weight), conv2d.conv2d_backward_weight(backend, grad_output, x, (3, 3))
+    row_bytes = 3 * 9 * 4 * 2 * 8
+    for rows in (1, 2, 3):
+        monkeypatch.setattr(conv2d, "_BLOCK_BYTES", rows * row_bytes)
+        np.testing.assert_allclose(conv2d.conv2d_forward(backend, x, weight), whole[0], rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(
+            conv2d.conv2d_backward_weight(backend, grad_output, x, (3, 3)), whole[1], rtol=1e-10, atol=1e-12
+        )
+
+
+sizes, small = st.integers(1, 7), st.integers(1, 3)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    st.tuples(small, small, sizes, sizes), small, st.tuples(small, small), st.tuples(small, small),
+    st.tuples(st.integers(0, 4), st.integers(0, 4)),
+)  # fmt: skip
+def test_both_gradients_are_adjoints(shape, filters, kernel, stride, padding):
+    """<A x, y> = <x, A'y>, exact whatever the sizes: once with A = x -> x*w, once with A = w -> x*w."""
+    assume(all(n + 2 * p >= k for n, k, p in zip(shape[2:], kernel, padding)))
+    rng = np.random.default_rng(0)
+    x, weight = draw(rng, shape), draw(rng, (filters, shape[1], *kernel))
+    Ax = conv2d.conv2d_forward(NUMPY, x, weight, stride, padding)
+    y = draw(rng, Ax.shape)
+    left = (Ax * y).sum()
+    grad_x = conv2d.conv2d_backward_input(NUMPY, y, weight, shape[2:], stride, padding)
+    grad_weight = conv2d.conv2d_backward_weight(NUMPY, y, x, kernel, stride, padding)
+    scale = np.linalg.norm(Ax) * np.linalg.norm(y)
+    assert abs(left - (x * grad_x).sum()) <= 1e-13 * scale
+    assert abs(left - (weight * grad_weight).sum()) <= 1e-13 * scale
+
+
+def test_shifted_image_gives_shifted_output(backend, rng):
+    x, weight = draw(rng, (1, 2, 8, 8)), draw(rng, (3, 2, 3, 3))
+    y = conv2d.conv2d_forward(backend, x, weight)
+    shifted = conv2d.conv2d_forward(backend, np.roll(x, (1, 2), axis=(2, 3)), weight)
+    np.testing.assert_allclose(shifted[:, :, 1:, 2:], y[:, :, :-1, :-2], rtol=1e-12)
+
+
+def test_permuted_batch_gives_permuted_output(backend, rng):
+    x, weight, order = draw(rng, (4, 2, 5, 5)), draw(rng, (3, 2, 3, 3)), [2, 0, 3, 1]
+    y = conv2d.conv2d_forward(backend, x, weight)
+    np.testing.assert_allclose(conv2d.conv2d_forward(backend, x[order], weight), y[order], rtol=1e-12, atol=1e-13)
+
+
+def test_kernel_larger_than_the_padded_input_is_refused(backend, rng):
+    with pytest.raises(
+        ValueError, match=r"kernel_size=\(5, 3\) is larger than the input \(2, 4\) with padding=\(1, 0\)"
+    ):
+        conv2d.conv2d_output_size((2, 4), (5, 3), (1, 1), (1, 0))
+    with pytest.raises(ValueError, match="larger than the input"):
+        conv2d.conv2d_forward(backend, draw(rng, (1, 1, 2, 2)), draw(rng, (1, 1, 3, 3)))

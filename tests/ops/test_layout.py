@@ -1,0 +1,30 @@
+"""Memory order, pairs and counts."""
+
+import numpy as np
+import pytest
+
+from minisvdd.ops.layout import as_count, as_pair, from_batch_last, to_batch_last
+
+
+def test_there_and_back(rng):
+    x = rng.standard_normal((2, 3, 4, 5))
+    inside = to_batch_last(x)
+    assert inside.shape == (3, 4, 5, 2)
+    assert inside.flags.c_contiguous
+    back = from_batch_last(inside)
+    np.testing.assert_array_equal(back, x)
+    assert np.shares_memory(to_batch_last(back), inside)  # the way back in costs nothing
+
+
+def test_pairs():
+    assert as_pair(3, "size", 1) == as_pair(np.int64(3), "size", 1) == as_pair([3, 3], "size", 1) == (3, 3)
+    for bad in (0, (1, 2, 3), (1.5, 2), (0, 1)):
+        with pytest.raises(ValueError, match="size="):
+            as_pair(bad, "size", 1)
+
+
+def test_counts():
+    assert type(as_count(np.int64(3), "n")) is int
+    for bad in (0, -1, 2.5, "3", True):
+        with pytest.raises(ValueError, match="n="):
+            as_count(bad, "n")
