@@ -11,7 +11,7 @@ from .radius import exact_radius_squared
 # A healthy run stays far from all of these; tests/test_collapse.py holds measured runs of both kinds against them.
 MIN_RELATIVE_SPREAD = 1e-3
 MIN_DISTINCT = 0.5
-MIN_RADIUS_RATIO = 1e-2
+MIN_RADIUS_RATIO = 5e-3
 MIN_WEIGHT_RATIO = 1e-2
 
 _PROPOSITIONS = {

@@ -186,9 +186,7 @@ class DeepSVDD(Detector):
         """Train the encoder inside an autoencoder, or take a fitted one's weights. Returns whether it did either."""
         self.autoencoder_ = self.autoencoder
         if self.autoencoder is not None:
-            check_fitted(self.autoencoder)
-            encoder = self.autoencoder.network_.layers[0]
-            self.network_.load_arrays({**encoder.params, **encoder.buffers})
+            self._load_encoder(self.autoencoder)
         elif self.pretrain_epochs:
             self.autoencoder_ = Autoencoder(
                 network=self.network,
@@ -209,6 +207,19 @@ class DeepSVDD(Detector):
             # Deep SVDD goes on to train these very arrays: the autoencoder keeps a copy of what it has learnt.
             self.autoencoder_.detach_encoder()
         return self.autoencoder_ is not None
+
+    def _load_encoder(self, autoencoder):
+        check_fitted(autoencoder)
+        if autoencoder.preprocessing != self.preprocessing:
+            raise ValueError(
+                f"autoencoder was trained with preprocessing={autoencoder.preprocessing!r}: "
+                f"expected {self.preprocessing!r}, as here"
+            )
+        encoder = autoencoder.network_.layers[0]
+        try:
+            self.network_.load_arrays({**encoder.params, **encoder.buffers})
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"autoencoder: its encoder is not of this network: {error}") from None
 
     def _train(self, X, rng):
         """Minimise (3) or (4) over the weights; for (3) solve for the radius every `radius_every` epochs."""

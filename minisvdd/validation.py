@@ -26,9 +26,10 @@ def check_test_samples(estimator, X) -> np.ndarray:
     if len(expected) == 1 and np.asarray(X).ndim <= 2:
         X = validate_data(estimator, X, reset=False, dtype=np.float32, **_OUR_OWN_CHECKS)
     else:
+        shape = np.asarray(X).shape
+        if shape[1:] != expected:
+            raise ValueError(f"X has shape {shape}: the model was trained on samples of shape {expected}")
         X = _as_images(X)
-        if X.shape[1:] != expected:
-            raise ValueError(f"X has samples of shape {X.shape[1:]}: the model was trained on samples of {expected}")
     _check_finite(X)
     return X
 
