@@ -34,7 +34,7 @@ def soft_boundary_loss(backend, outputs, center, radius_squared, nu):
     excess = squared_distances(backend, outputs, center) - radius_squared
     outside = excess > 0
     value = radius_squared + np.where(outside, excess, 0).sum(dtype=_accumulator(outputs)) / (nu * N)
-    return value, (2 / (nu * N)) * outside[:, None] * (outputs - center)
+    return value, outside[:, None] * ((2 / (nu * N)) * (outputs - center))
 
 
 def mean_squared_error(backend, outputs, targets):
