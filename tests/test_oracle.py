@@ -54,32 +54,44 @@ CASES = [
     *[(name, kind, "independent") for name in PAPER for kind in MAKE],
 ]
 
-# A value within rounding of a kink (leaky ReLU at 0, a near tie in max-pooling) can take one branch here and the other
-# in torch; both gradients are then right and differ. float64 never comes that close by chance. In float32 the small
-# batch keeps such values rare, and with this seed there are none.
 SEED, BATCH_SIZE = 3, 4
+
+# In float32 about one batch in a hundred of the larger networks comes within rounding of a kink, where gradients
+# cannot be compared (`oracle.deviations`): further batches take its place. float64 never needs one.
+SPARE_BATCHES = {"float32": 3, "float64": 0}
 
 
 @functools.cache
 def compare_network(name, kind, source, dtype):
-    """Three training batches, then one in evaluation mode. Returns the deviations of each, by name of the array."""
+    """Deviations of one of our networks from its torch twin: see `compare`."""
     rng = np.random.default_rng(SEED)
     network = MAKE[kind](name, SHAPES[name])
-    output_shape = network.build(SHAPES[name], rng, dtype)
-    module = (
-        oracle.twin_of(network)
-        if source == "translated"
-        else oracle.copy_arrays(network, oracle.paper_network(name, kind))
-    )
+    network.build(SHAPES[name], rng, dtype)
+    if source == "translated":
+        module = oracle.twin_of(network)
+    else:
+        module = oracle.copy_arrays(network, oracle.paper_network(name, kind))
+    return compare(network, module, kind, rng, dtype)
 
-    result = {}
-    for phase in ("training 1", "training 2", "training 3", "evaluation"):
-        x = rng.uniform(size=(BATCH_SIZE, *SHAPES[name])).astype(dtype)
-        loss, torch_loss = objective(kind, rng, output_shape, dtype)
-        training = phase != "evaluation"
-        ours = oracle.numpy_pass(network, x, loss, training)
-        result[phase] = oracle.deviations(ours, oracle.torch_pass(module, x, torch_loss, training))
-    result["scoring"] = {"output": oracle.deviation(network.forward(x), module(torch.tensor(x)).detach().numpy())}
+
+def compare(network, module, kind, rng, dtype):
+    """Three training batches, then one in evaluation mode. Returns {mode: [deviations by name, for each batch]}."""
+    result = {"training": [], "evaluation": []}
+    for mode, wanted in (("training", 3), ("evaluation", 1)):
+        batches_with_gradients = 0
+        for _ in range(wanted + SPARE_BATCHES[dtype]):
+            x = rng.uniform(size=(BATCH_SIZE, *network.input_shape)).astype(dtype)
+            loss, torch_loss = objective(kind, rng, network.output_shape, dtype)
+            ours = oracle.numpy_pass(network, x, loss, mode == "training")
+            found = oracle.deviations(ours, oracle.torch_pass(module, x, torch_loss, mode == "training"))
+            result[mode].append(found)
+            batches_with_gradients += "gradients/input" in found
+            if batches_with_gradients == wanted:
+                break
+        else:
+            raise AssertionError(f"{mode}: the linear pieces differ from torch's in more batches than chance explains")
+    scores = network.forward(x)  # training=False takes another way than frozen statistics
+    result["evaluation"].append({"forward(training=False)": oracle.deviation(scores, ours.output)})
     return result
 
 
@@ -103,20 +115,16 @@ def assert_within(deviations, tolerance):
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize(("name", "kind", "source"), CASES)
 class TestNetworks:
-    def test_training(self, name, kind, source, dtype):
-        for phase in ("training 1", "training 2", "training 3"):
-            assert_within(compare_network(name, kind, source, dtype)[phase], TOLERANCE[dtype])
+    @pytest.mark.parametrize("mode", ["training", "evaluation"])
+    def test_forward_and_all_gradients(self, name, kind, source, dtype, mode):
+        for deviations in compare_network(name, kind, source, dtype)[mode]:
+            assert_within(deviations, TOLERANCE[dtype])
 
     def test_running_statistics_after_three_batches(self, name, kind, source, dtype):
-        found = compare_network(name, kind, source, dtype)["training 3"]
-        statistics = {name: value for name, value in found.items() if name.startswith("statistics/")}
+        last = compare_network(name, kind, source, dtype)["training"][-1]
+        statistics = {name: value for name, value in last.items() if name.startswith("statistics/")}
         assert statistics
         assert_within(statistics, TOLERANCE[dtype])
-
-    def test_evaluation(self, name, kind, source, dtype):
-        found = compare_network(name, kind, source, dtype)
-        assert_within(found["evaluation"], TOLERANCE[dtype])
-        assert_within(found["scoring"], TOLERANCE[dtype])
 
 
 SMALL_NETWORKS = {
@@ -146,16 +154,13 @@ def test_layers(case, dtype):
     input_shape, layers = SMALL_NETWORKS[case]
     rng = np.random.default_rng(SEED)
     network = Sequential(layers)
-    output_shape = network.build(input_shape, rng, dtype)
+    network.build(input_shape, rng, dtype)
     for param in network.params.values():
         if param.ndim == 1:  # biases start at 0 and scales at 1, which would hide an error in how they act
             param += rng.normal(size=param.shape)
-    module = oracle.twin_of(network)
-    for training in (True, True, False):
-        x = rng.normal(size=(BATCH_SIZE, *input_shape)).astype(dtype)
-        loss, torch_loss = objective("any layer", rng, output_shape, dtype)
-        ours = oracle.numpy_pass(network, x, loss, training)
-        assert_within(oracle.deviations(ours, oracle.torch_pass(module, x, torch_loss, training)), TOLERANCE[dtype])
+    for batches in compare(network, oracle.twin_of(network), "any layer", rng, dtype).values():
+        for deviations in batches:
+            assert_within(deviations, TOLERANCE[dtype])
 
 
 N, P = 6, 5
