@@ -1,9 +1,17 @@
-"""Fixtures for all tests. This file also puts tests/ on the path, so that `references` can be imported."""
+"""Fixtures for all tests."""
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from minisvdd.backends import available_backends, get_backend
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """Matrix products this small gain nothing from threads, and on a busy machine idle threads cost minutes."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 @pytest.fixture(params=available_backends())

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from golden import make
-from threadpoolctl import threadpool_limits
 
 from minisvdd.layers import BatchNorm, Conv2D, LeakyReLU
 from minisvdd.losses import MeanSquaredError, OneClass
@@ -19,13 +18,6 @@ from minisvdd.optim import Adam
 # losses without weight decay differ by 2e-9 only.
 TOLERANCE = 1e-10
 FORMULA_TOLERANCE = 1e-14  # weights and images come from integer arithmetic: only their checksums round
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Matrix products this small gain nothing from threads, and on a busy machine idle threads cost minutes."""
-    with threadpool_limits(1, user_api="blas"):
-        yield
 
 
 def build(name, kind):

@@ -8,7 +8,6 @@ import functools
 import numpy as np
 import oracle
 import pytest
-from threadpoolctl import threadpool_limits
 
 from minisvdd.layers import (
     BatchNorm,
@@ -60,13 +59,6 @@ SEED, BATCH_SIZE = 3, 4
 # In float32 about one batch in a hundred of the larger networks comes within rounding of a kink, where gradients
 # cannot be compared (`oracle.deviations`): further batches take its place. float64 never needs one.
 SPARE_BATCHES = {"float32": 3, "float64": 0}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Matrix products this small gain nothing from threads, and on a busy machine idle threads cost minutes."""
-    with threadpool_limits(1, user_api="blas"):
-        yield
 
 
 @functools.cache
