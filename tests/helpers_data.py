@@ -9,11 +9,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from minisvdd.errors import DataError
+
 IDX_CODES = {"uint8": 0x08, "int8": 0x09, "int16": 0x0B, "int32": 0x0C, "float32": 0x0D, "float64": 0x0E}
 
-needs_data = pytest.mark.skipif(
-    not os.environ.get("MINISVDD_DATA"), reason="set MINISVDD_DATA to a folder of data sets"
-)
+REAL_DATA = os.environ.get("MINISVDD_DATA")
+needs_data = pytest.mark.skipif(not REAL_DATA, reason="set MINISVDD_DATA to a folder of data sets")
+
+
+def one_line_error(call, *words, error=DataError):
+    """`call()` must raise `error` with one line that holds all `words`."""
+    with pytest.raises(error) as caught:
+        call()
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert str(word) in message
 
 
 def idx_bytes(array):

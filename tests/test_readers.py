@@ -10,6 +10,7 @@ from helpers_data import (
     npy_bytes,
     npy_promising,
     npz_bytes,
+    one_line_error,
     png_bytes,
     ppm_bytes,
     sign_image,
@@ -43,15 +44,7 @@ def written(tmp_path, content, name="file.bin"):
 
 
 def refusal(read, path, *words):
-    """The message of the DataError: one line that names the file and holds all `words`."""
-    with pytest.raises(DataError) as caught:
-        read(path)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert str(path) in message
-    for word in words:
-        assert word in message
-    return message
+    one_line_error(lambda: read(path), path, *words)
 
 
 # --- IDX ---
