@@ -134,7 +134,7 @@ def download(
         try:
             _download_from(url, part, check, on_progress, timeout, attempts, pause)
         except _Failure as failure:
-            reasons.append(f"{url}: {failure}")
+            reasons.append(" ".join(f"{url}: {failure}".split()))
         else:
             with data_errors(target):
                 os.replace(part, target)
@@ -146,7 +146,7 @@ class _Failure(Exception):  # noqa: N818
     """Why one connection, or one address, did not give the file. `final`: another attempt would not help."""
 
     def __init__(self, reason, final=False):
-        super().__init__(" ".join(str(reason).split()) or type(reason).__name__)
+        super().__init__(str(reason) or type(reason).__name__)
         self.final = final
 
 
