@@ -1,6 +1,4 @@
 import gzip
-import io
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +15,7 @@ from helpers_data import (
     needs_data,
     one_line_error,
     png_bytes,
+    tar_bytes,
     write_files,
     zip_bytes,
 )
@@ -36,16 +35,6 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.delenv("MINISVDD_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "minisvdd"
-
-
-def tar_bytes(files):
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return stream.getvalue()
 
 
 # --- The split ---
@@ -224,7 +213,8 @@ def test_cifar10_refusals(tmp_path, rng, archived):
 def test_cifar10_damaged_archive(tmp_path, rng):
     content = tar_bytes(cifar_files(rng, n=2))
     path = tmp_path / "cifar-10-binary.tar.gz"
-    for damaged in (content[: len(content) // 2], b"", b"hello", tar_bytes({"other.txt": b"hello"})):
+    a_folder = tar_bytes({"data_batch_1.bin": None})
+    for damaged in (content[: len(content) // 2], b"", b"hello", tar_bytes({"other.txt": b"hello"}), a_folder):
         path.write_bytes(damaged)
         one_line_error(lambda: load_dataset("cifar10", tmp_path, verify=False), path)
 
