@@ -14,6 +14,7 @@ import math
 import re
 import struct
 import tarfile
+import tokenize
 import zipfile
 import zlib
 from contextlib import contextmanager
@@ -27,10 +28,11 @@ from .errors import DataError
 
 CHUNK = 1 << 20
 
-# What gzip, zlib, zipfile, tarfile, csv, Pillow and NumPy raise on damaged bytes.
+# What gzip, zlib, zipfile, tarfile, csv, Pillow and NumPy (which tokenizes its headers) raise on damaged bytes.
 _DAMAGE = (
-    OSError, EOFError, ValueError, LookupError, OverflowError, SyntaxError, RuntimeError, MemoryError, struct.error,
-    zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, csv.Error, Image.DecompressionBombError,
+    OSError, EOFError, ValueError, LookupError, OverflowError, SyntaxError, RuntimeError, MemoryError,
+    struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, csv.Error, tokenize.TokenError,
+    Image.DecompressionBombError,
 )  # fmt: skip
 
 
