@@ -3,8 +3,10 @@
 __version__ = "0.1.0"
 
 from .autoencoder import Autoencoder
+from .datasets import load_dataset
 from .errors import CollapseWarning, DataError
+from .gradcheck import gradcheck
 from .storage import load_model
 from .svdd import DeepSVDD
 
-__all__ = ["Autoencoder", "CollapseWarning", "DataError", "DeepSVDD", "load_model"]
+__all__ = ["Autoencoder", "CollapseWarning", "DataError", "DeepSVDD", "gradcheck", "load_dataset", "load_model"]

@@ -151,12 +151,23 @@ def load_dataset(name: str, data_dir=None, *, classes=None, verify: bool = True)
     if name not in _LOADERS:
         raise ValueError(f"name={name!r}: expected digits, {', '.join(_LOADERS)} or an .npz or .npy file")
     options = {"classes": classes} if name == "gtsrb" else {"verify": verify}
-    bases = data_bases(data_dir)
-    for folder in [folder for base in bases for folder in (base, base / name)]:
+    for folder in _places(name, data_dir):
         if folder.is_dir() and (dataset := _LOADERS[name](folder, **options)) is not None:
             return dataset
-    looked_in = ", ".join(map(str, bases))
+    looked_in = ", ".join(map(str, data_bases(data_dir)))
     raise DataError(f"{name}: not found in {looked_in}: download it with `minisvdd data fetch {name}`")
+
+
+def find_dataset(name: str, data_dir=None) -> Path | None:
+    """The first folder in which files of this data set lie, without reading them; None if there is none."""
+    for folder in _places(name, data_dir):
+        if any(any(folder.glob(pattern)) for pattern in _FILES_OF[name]):
+            return folder
+    return None
+
+
+def _places(name, data_dir):
+    return [folder for base in data_bases(data_dir) for folder in (base, base / name)]
 
 
 def data_bases(data_dir=None) -> list[Path]:
@@ -300,6 +311,12 @@ def _signs(tables, wanted):
 
 
 _LOADERS = {"mnist": _load_mnist, "cifar10": _load_cifar10, "gtsrb": _load_gtsrb}
+_FILES_OF = {
+    "mnist": ("train-images*",),
+    "cifar10": ("data_batch_1.bin", "cifar-10-batches-bin", CIFAR10_ARCHIVE),
+    "gtsrb": ("GTSRB*", "gtsrb*.zip", "Final_Training", "Train.csv"),
+}
+DATASETS = ("digits", *_LOADERS)
 
 
 # --- Files of the user's own ------------------------------------------------------------------------------------------

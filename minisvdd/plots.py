@@ -21,6 +21,7 @@ def plot_examples(images: np.ndarray, scores: np.ndarray, rows: int = 4, columns
     order = np.argsort(scores, kind="stable")
     count = min(rows * columns, len(order))
     figure = Figure(figsize=(9, 2.6), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.12)
     sides = (("most normal", order[:count]), ("most anomalous", order[::-1][:count]))
     for axes, (title, chosen) in zip(figure.subplots(1, 2), sides):
         axes.imshow(_mosaic(images[chosen], columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
