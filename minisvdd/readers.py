@@ -254,7 +254,7 @@ def as_samples(array: np.ndarray, name) -> np.ndarray:
     booleans become 0 and 1; other integers are accepted as features but not as images, whose scale they leave open.
     Raises DataError for another shape, one that can be read in two ways, another dtype, NaN or infinity.
     """
-    array = _channels_first(array, name)
+    array = np.ascontiguousarray(_channels_first(array, name))
     if array.dtype == np.uint8:
         return array
     if array.dtype.kind not in ("bf" if array.ndim == 4 else "biuf"):
