@@ -29,11 +29,7 @@ class Source(NamedTuple):
     """Where a data set comes from: addresses, tried in turn, and its files with the check that each must pass."""
 
     urls: tuple[str, ...]
-    files: dict[str, Callable[[Path], None]]  # the check raises DataError
-
-
-def _check_mnist(path, sha256):
-    read_idx(path, sha256)
+    files: dict[str, Callable[[Path], object]]  # the check raises DataError
 
 
 def _check_md5(path, md5):
@@ -57,7 +53,7 @@ def _check_zip(path, member):
 SOURCES = {
     "mnist": Source(
         ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/"),
-        {f"{file}.gz": partial(_check_mnist, sha256=sha256) for file, sha256 in MNIST_FILES.items()},
+        {f"{file}.gz": partial(read_idx, sha256=sha256) for file, sha256 in MNIST_FILES.items()},
     ),
     "cifar10": Source(
         ("https://www.cs.toronto.edu/~kriz/",),
@@ -106,7 +102,7 @@ def fetch(
 def download(
     urls: Iterable[str],
     target: Path,
-    check: Callable[[Path], None],
+    check: Callable[[Path], object],
     on_progress: Progress | None = None,
     timeout: float = 30.0,
     attempts: int = 5,
@@ -121,7 +117,8 @@ def download(
     """
     if target.exists():
         try:
-            return check(target)
+            check(target)
+            return
         except DataError:
             pass  # replaced below, once there is something better
     try:
@@ -138,7 +135,7 @@ def download(
         else:
             with data_errors(target):
                 os.replace(part, target)
-            return None
+            return
     raise DataError(f"{target.name} cannot be downloaded: {'; '.join(reasons) or 'no address given'}")
 
 
@@ -162,7 +159,8 @@ def _download_from(url, part, check, on_progress, timeout, attempts, pause):
         resumed = part.exists() and part.stat().st_size > 0
         try:
             _receive(url, part, on_progress, timeout)
-            return check(part)
+            check(part)
+            return
         except DataError as error:
             # An old beginning may not fit the new end: the address or the file changed. Then a fresh start may help.
             part.unlink(missing_ok=True)

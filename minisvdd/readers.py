@@ -51,10 +51,10 @@ def data_errors(name):
 
 
 @contextmanager
-def _opened(source):
-    """Yield (stream, name) of a path or of an open binary stream."""
+def _opened(source, name=None):
+    """Yield (stream, name) of a path or of an open binary stream; `name` is what errors call it."""
     path = Path(source) if isinstance(source, str) else source
-    name = path if hasattr(path, "open") else getattr(source, "name", "<stream>")
+    name = name or (path if hasattr(path, "open") else getattr(source, "name", "<stream>"))
     with data_errors(name):
         if hasattr(path, "open"):
             with path.open("rb") as stream:
@@ -131,8 +131,7 @@ def read_cifar10(source, md5: str | None = None, name: str | None = None) -> tup
     md5: expected checksum of the file; name: what errors call a stream. Returns images (n, 3, 32, 32) and labels (n,),
     both uint8. Raises DataError for a size that is no multiple of 3073 bytes, a label above 9 or another checksum.
     """
-    with _opened(source) as (stream, stream_name):
-        name = name or stream_name
+    with _opened(source, name) as (stream, name):
         content = _read_up_to(stream, math.inf)
         if not content or len(content) % _CIFAR_RECORD:
             raise DataError(f"{name}: expected CIFAR-10 records of {_CIFAR_RECORD} bytes, found {len(content)} bytes")
@@ -254,7 +253,7 @@ def as_samples(array: np.ndarray, name) -> np.ndarray:
     booleans become 0 and 1; other integers are accepted as features but not as images, whose scale they leave open.
     Raises DataError for another shape, one that can be read in two ways, another dtype, NaN or infinity.
     """
-    array = _channels_first(array, name)
+    array = np.ascontiguousarray(_channels_first(array, name))
     if array.dtype == np.uint8:
         return array
     if array.dtype.kind not in ("bf" if array.ndim == 4 else "biuf"):

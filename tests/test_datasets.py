@@ -1,4 +1,5 @@
 import gzip
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -165,7 +166,7 @@ def test_mnist_incomplete_or_inconsistent(tmp_path, rng):
     (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(idx_bytes(np.zeros(19, np.uint8)))
     one_line_error(load, "t10k-images", "(20, 28, 28)", "(19,)")
     (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(idx_bytes(np.full(20, 10, np.uint8)))
-    one_line_error(load, "labels 0 to 9", "10 to 10")
+    one_line_error(load, "labels 0 to 9", "found 10")
     (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(files["t10k-images-idx3-ubyte"])
     one_line_error(load, "t10k-images", "n labels")
     (tmp_path / "t10k-labels-idx1-ubyte").unlink()
@@ -284,9 +285,10 @@ def test_gtsrb_images_that_were_cut_already(tmp_path, rng):
 def test_gtsrb_refusals(tmp_path, rng):
     train, (test, classes) = gtsrb_training_files(rng), gtsrb_test_files(rng)
 
-    def load(files, place=[0]):  # noqa: B006
-        place[0] += 1
-        return load_dataset("gtsrb", write_files(tmp_path / str(place[0]), files))
+    places = (tmp_path / str(k) for k in itertools.count())
+
+    def load(files):
+        return load_dataset("gtsrb", write_files(next(places), files))
 
     one_line_error(lambda: load(train), "incomplete", "GTSRB_Final_Test_Images.zip")
     one_line_error(lambda: load(test | classes), "incomplete", "GTSRB_Final_Training_Images.zip")
@@ -381,6 +383,7 @@ def test_own_file_refusals(tmp_path):
     refuse("y", "4 labels", "(3,)", X=x, y=[1, 2, 3])
     refuse("y_train", "whole numbers", x_train=x, y_train=[0.5, 1, 1, 1])
     refuse("y_train", "whole numbers", x_train=x, y_train=[np.nan, 1, 1, 1])
+    refuse("y_train", "whole numbers", x_train=x, y_train=[1e300, 1, 1, 1])
     refuse("x_train's shape (2,)", "found (3,)", x_train=x, x_test=np.zeros((4, 3)))
     refuse("x_train's dtype float32", "found uint8", x_train=x, x_test=np.zeros((4, 2), np.uint8))
     refuse("both", x_train=x, y_train=[1, 2, 3, 4], x_test=x, y_test=list("abcd"))
