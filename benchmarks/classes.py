@@ -2,13 +2,15 @@
 
     python benchmarks/classes.py                                          the embedded digits, half a minute
     python benchmarks/classes.py --data mnist --protocol authors-code --jobs 2 --data-dir DIR
+    python benchmarks/classes.py --quick                                  two classes, two epochs: does it run?
 
-Every finished class is kept in OUT/DATA-PROTOCOL-OBJECTIVE-seedS/CLASS.json and not computed again; the table goes to
-the JSON and Markdown files beside that folder.
+Every finished class is kept in OUT/NAME/CLASS.json and not computed again when the same run is started anew; the whole
+goes to OUT/NAME.json and, as a table, to OUT/NAME.md, where NAME is DATA-PROTOCOL-OBJECTIVE-nuNU-seedSEED.
 """
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +30,18 @@ def main():
     """Run the classes that have no result yet, then write the table of all."""
     arguments = _arguments()
     data = Path(arguments.data).stem
-    name = f"{data}-{arguments.protocol}-{arguments.objective}-seed{arguments.seed}"
+    protocol = get_protocol(arguments.protocol, data)
+    if arguments.quick:
+        protocol = replace(protocol, pretrain_epochs=2, epochs=2)
+    label = "quick" if arguments.quick else arguments.protocol
+    name = f"{data}-{label}-{arguments.objective}-nu{arguments.nu:g}-seed{arguments.seed}"
     folder = Path(arguments.out) / name
     dataset = load_dataset(arguments.data, arguments.data_dir)
     classes = arguments.classes or [dataset.class_names[i] for i in np.unique(dataset.train_labels)]
-    results = Parallel(n_jobs=arguments.jobs, verbose=10)(
-        delayed(_one_class)(folder / f"{normal}.json", dataset, normal, arguments) for normal in classes
+    if arguments.quick:
+        classes = classes[:2]
+    results = Parallel(n_jobs=arguments.jobs, verbose=5)(
+        delayed(_one_class)(folder / f"{normal}.json", dataset, normal, protocol, arguments) for normal in classes
     )
     write_json(Path(arguments.out) / f"{name}.json", results)
     table = _table(data, arguments, results)
@@ -52,16 +60,17 @@ def _arguments():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--classes", nargs="+", help="default: all")
     parser.add_argument("--jobs", type=int, default=1, help="classes trained side by side")
+    parser.add_argument("--quick", action="store_true")
     parser.add_argument("--out", default="benchmarks/results")
     return parser.parse_args()
 
 
-def _one_class(path, dataset, normal, arguments):
+def _one_class(path, dataset, normal, protocol, arguments):
     if path.exists():
         return json.loads(path.read_text(encoding="utf-8"))
     _, result = train_and_evaluate(
         dataset.one_class(normal),
-        get_protocol(arguments.protocol, dataset.name),
+        protocol,
         objective=arguments.objective,
         nu=arguments.nu,
         seed=arguments.seed,

@@ -1,0 +1,35 @@
+"""Benchmarks run, in their quick size, and write what they promise."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(script, *arguments):
+    """A benchmark as a process; returns its standard output."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    command = [sys.executable, ROOT / "benchmarks" / script, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_classes_writes_a_table_and_goes_on_where_it_stopped(tmp_path):
+    table = run("classes.py", "--quick", "--out", tmp_path)
+    name = "digits-quick-one-class-nu0.1-seed0"
+    assert (tmp_path / f"{name}.md").read_text() in table
+    results = json.loads((tmp_path / f"{name}.json").read_text())
+    assert [result["normal_class"] for result in results] == ["0", "1"]
+    assert all({"random", "pretrained", "autoencoder", "trained"} == set(result["auc"]) for result in results)
+
+    kept = tmp_path / name / "1.json"
+    kept.write_text(json.dumps({**results[1], "seconds": -1}))
+    (tmp_path / name / "0.json").unlink()
+    run("classes.py", "--quick", "--out", tmp_path)
+    again = json.loads((tmp_path / f"{name}.json").read_text())
+    assert again[1]["seconds"] == -1
+    assert again[0]["auc"] == results[0]["auc"]
