@@ -10,6 +10,7 @@ from pathlib import Path
 
 from . import __version__
 from .backends import available_backends
+from .bench import WORKLOADS, measure
 from .datasets import DATASETS, data_bases, find_dataset, load_dataset
 from .download import fetch
 from .errors import DataError
@@ -58,6 +59,7 @@ def _parser():
     _add_score(commands)
     _add_gradcheck(commands)
     _add_data(commands)
+    _add_bench(commands)
     info = commands.add_parser("info", help="versions, backends and data sets found")
     info.add_argument("--data-dir", help="folder to look for data sets in")
     info.set_defaults(run=_info)
@@ -183,6 +185,36 @@ def _gradcheck(arguments):
     failed = sum(not report.passed for report in reports)
     print(f"{len(reports) - failed} of {len(reports)} gradient checks passed")
     return 1 if failed else 0
+
+
+# minisvdd bench
+
+
+def _add_bench(commands):
+    bench = commands.add_parser("bench", help="time training steps and scoring of the paper's networks")
+    bench.add_argument("--workload", action="append", metavar="NAME", help=f"one of {', '.join(WORKLOADS)}")
+    bench.add_argument("--backend", default="numpy")
+    bench.add_argument("--vs", choices=["torch"], help="beside PyTorch (extra `oracle`), interleaved in one process")
+    bench.add_argument("--threads", type=int, default=1)
+    bench.add_argument("--rounds", type=int, default=15, help="turns that each contender gets")
+    bench.add_argument("--out", help="JSON file to write")
+    bench.set_defaults(run=_bench)
+
+
+def _bench(arguments):
+    try:
+        result = measure(
+            arguments.workload,
+            backend=arguments.backend,
+            versus_torch=arguments.vs == "torch",
+            threads=arguments.threads,
+            rounds=arguments.rounds,
+        )
+    except ImportError as error:
+        raise ValueError(f"--vs torch: {error}: install the extra `oracle`") from error
+    if arguments.out:
+        write_json(arguments.out, result)
+    return 0
 
 
 # minisvdd data fetch

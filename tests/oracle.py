@@ -2,8 +2,8 @@
 
 Two kinds of twin, which catch different mistakes:
 
-* `twin_of(network)` translates a built network layer by layer: wrong arithmetic shows, a wrong architecture does not;
-* `paper_network(name, kind)` writes the paper's networks down once more, directly in torch: a wrong architecture shows.
+* `minisvdd.torch_twin` translates a built network layer by layer: wrong arithmetic shows, a wrong architecture not;
+* `paper_network(name, kind)`, here, writes the paper's networks down once more, in torch: a wrong architecture shows.
 
 Both carry the names of our arrays ("0.3.weight"), because `Sequential` and `torch.nn.Sequential` count alike.
 torch is imported inside the functions, so that this file can be imported where torch is missing.
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minisvdd import layers, networks
 from minisvdd.backends import NUMPY
 from minisvdd.ops.pooling import maxpool_forward
 
@@ -119,79 +118,6 @@ def deviations(found: Pass, expected: Pass) -> dict[str, float]:
     if all(map(np.array_equal, found.pieces, expected.pieces)):
         pairs.update({f"gradients/{n}": (found.gradients[n], array) for n, array in expected.gradients.items()})
     return {name: deviation(*pair) for name, pair in pairs.items()}
-
-
-def copy_arrays(network, module):
-    """Give `module` the parameters, statistics and scalar type of `network`, name by name; returns the module."""
-    import torch
-
-    arrays = {**network.params, **network.buffers}
-    tensors = {name: torch.tensor(array) for name, array in arrays.items()}
-    missing, unexpected = module.load_state_dict(tensors, strict=False, assign=True)
-    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
-    assert not missing, f"arrays of the torch twin without a counterpart: {missing}"
-    assert not unexpected, f"arrays without a counterpart in the torch twin: {unexpected}"
-    return module
-
-
-def twin_of(network):
-    """The torch module which computes what a built `Sequential` computes, with the same arrays."""
-    module, _ = _translate(network, len(network.input_shape))
-    return copy_arrays(network, module)
-
-
-def _translate(layer, rank):
-    """Returns (torch module, rank of one output sample): torch has a batch norm for each rank, 1 or 3."""
-    from torch import nn
-
-    if isinstance(layer, networks.Sequential):
-        modules = []
-        for inner in layer.layers:
-            module, rank = _translate(inner, rank)
-            modules.append(module)
-        return nn.Sequential(*modules), rank
-    if isinstance(layer, layers.Flatten):
-        return nn.Flatten(), 1
-    if isinstance(layer, layers.Reshape):
-        return nn.Sequential(nn.Flatten(), nn.Unflatten(1, layer.shape)), len(layer.shape)
-    return _TRANSLATIONS[type(layer).__name__](nn, layer, rank), rank
-
-
-def _conv2d(nn, layer, rank):
-    K, C, *_ = layer.params["weight"].shape
-    return nn.Conv2d(C, K, layer.kernel_size, layer.stride, layer.padding, bias=layer.bias)
-
-
-def _conv_transpose2d(nn, layer, rank):
-    C, K, *_ = layer.params["weight"].shape
-    return nn.ConvTranspose2d(
-        C, K, layer.kernel_size, layer.stride, layer.padding, layer.output_padding, bias=layer.bias
-    )
-
-
-def _linear(nn, layer, rank):
-    K, D = layer.params["weight"].shape
-    return nn.Linear(D, K, bias=layer.bias)
-
-
-def _batch_norm(nn, layer, rank):
-    C = len(layer.buffers["running_mean"])
-    kind = nn.BatchNorm1d if rank == 1 else nn.BatchNorm2d
-    return kind(C, eps=layer.epsilon, momentum=layer.momentum, affine=layer.affine)
-
-
-_TRANSLATIONS = {
-    "Conv2D": _conv2d,
-    "ConvTranspose2D": _conv_transpose2d,
-    "Linear": _linear,
-    "BatchNorm": _batch_norm,
-    "LeakyReLU": lambda nn, layer, rank: nn.LeakyReLU(layer.slope),
-    "ReLU": lambda nn, layer, rank: nn.ReLU(),
-    "Sigmoid": lambda nn, layer, rank: nn.Sigmoid(),
-    "Tanh": lambda nn, layer, rank: nn.Tanh(),
-    "MaxPool2D": lambda nn, layer, rank: nn.MaxPool2d(layer.kernel_size, layer.stride),
-    "Upsample": lambda nn, layer, rank: nn.Upsample(scale_factor=tuple(map(float, layer.scale)), mode="nearest"),
-}
 
 
 def paper_network(name: str, kind: str):

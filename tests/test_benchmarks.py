@@ -33,3 +33,10 @@ def test_classes_writes_a_table_and_goes_on_where_it_stopped(tmp_path):
     again = json.loads((tmp_path / f"{name}.json").read_text())
     assert again[1]["seconds"] == -1
     assert again[0]["auc"] == results[0]["auc"]
+
+
+def test_step_quick_writes_times(tmp_path):
+    run("step.py", "--quick", "--threads", 1, "--out", tmp_path / "step.json")
+    result = json.loads((tmp_path / "step.json").read_text())
+    assert [row["workload"] for row in result["rows"]] == ["mnist encoder"]
+    assert result["rows"][0]["ms"]["minisvdd"] > 0

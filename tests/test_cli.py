@@ -117,6 +117,13 @@ def test_gradcheck_exits_1_for_a_wrong_gradient(monkeypatch, capsys):
     assert "negated" in capsys.readouterr().out
 
 
+def test_bench_times_one_workload(capsys, tmp_path):
+    arguments = ("bench", "--workload", "mnist encoder", "--rounds", "1", "--out", tmp_path / "bench.json")
+    assert run(*arguments) == 0
+    assert "mnist encoder" in capsys.readouterr().out
+    assert json.loads((tmp_path / "bench.json").read_text())["rows"][0]["batch_size"] == 200
+
+
 def test_info(capsys, tmp_path):
     assert run("info", "--data-dir", tmp_path) == 0
     out = capsys.readouterr().out
@@ -146,6 +153,8 @@ def no_data(monkeypatch, tmp_path):
         (["train", "--network", "mnist_lenet"], ["mnist_lenet", "28x28"]),
         (["score", "/nowhere/m.npz", "/nowhere/x.npy"], ["/nowhere/m.npz", "no such file"]),
         (["gradcheck", "--layer", "Convolution"], ["Convolution", "Conv2D"]),
+        (["bench", "--workload", "imagenet"], ["imagenet", "mnist encoder"]),
+        (["bench", "--threads", "0"], ["threads=0"]),
     ],
 )
 def test_mistakes_are_one_line_and_status_2(arguments, words, capsys, tmp_path, monkeypatch):

@@ -33,6 +33,7 @@ from minisvdd.losses import (
 )
 from minisvdd.networks import Sequential, make_autoencoder, make_encoder
 from minisvdd.optim import SGD, Adam
+from minisvdd.torch_twin import copy_arrays, twin_of
 
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)
@@ -68,9 +69,9 @@ def compare_network(name, kind, source, dtype):
     network = MAKE[kind](name, SHAPES[name])
     network.build(SHAPES[name], rng, dtype)
     if source == "translated":
-        module = oracle.twin_of(network)
+        module = twin_of(network)
     else:
-        module = oracle.copy_arrays(network, oracle.paper_network(name, kind))
+        module = copy_arrays(network, oracle.paper_network(name, kind))
     return compare(network, module, kind, rng, dtype)
 
 
@@ -158,7 +159,7 @@ def test_layers(case, dtype):
     for param in network.params.values():
         if param.ndim == 1:  # biases start at 0 and scales at 1, which would hide an error in how they act
             param += rng.normal(size=param.shape)
-    for batches in compare(network, oracle.twin_of(network), "any layer", rng, dtype).values():
+    for batches in compare(network, twin_of(network), "any layer", rng, dtype).values():
         for deviations in batches:
             assert_within(deviations, TOLERANCE[dtype])
 
@@ -240,7 +241,7 @@ def test_optimisers_over_twenty_steps(ours, theirs, weight_decay):
     rng = np.random.default_rng(SEED)
     network = Sequential([Linear(8, bias=True), Tanh(), Linear(P)])
     network.build((7,), rng, np.float64)
-    module = oracle.twin_of(network)
+    module = twin_of(network)
     weights = [p for p in module.parameters() if p.ndim > 1]
     biases = [p for p in module.parameters() if p.ndim == 1]
     optimizer = ours(network, weight_decay)
