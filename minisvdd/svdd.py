@@ -198,6 +198,8 @@ class DeepSVDD(Detector):
                 batch_size=self.batch_size,
                 slope=self.slope,
                 nu=self.nu,
+                preprocessing=self.preprocessing,
+                backend=self.backend,
                 verbose=self.verbose,
             )
             self.autoencoder_.preprocessing_ = self.preprocessing_

@@ -97,6 +97,16 @@ def test_what_only_training_needed_is_not_kept(tmp_path):
     np.testing.assert_array_equal(loaded.anomaly_score(train), model.anomaly_score(train))
 
 
+@pytest.mark.parametrize("features", [False, True])
+def test_the_pretraining_autoencoder_is_a_model_of_its_own(features, tmp_path):
+    X = digits().train
+    X, network = (X.reshape(len(X), -1), "mlp") if features else (X, "digits_lenet")
+    autoencoder = small_model(network=network, pretrain_epochs=2, epochs=1).fit(X).autoencoder_
+    autoencoder.save(tmp_path / "a.npz")
+    np.testing.assert_array_equal(load_model(tmp_path / "a.npz").anomaly_score(X), autoencoder.anomaly_score(X))
+    small_model(network=network, autoencoder=load_model(tmp_path / "a.npz"), epochs=1).fit(X)
+
+
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "m.npz"
