@@ -52,6 +52,7 @@ def test_main_job_as_a_process_in_an_empty_folder(tmp_path):
     assert sorted(path.name for path in folder.iterdir()) == FILES
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # old releases of a dependency emit some under pytest
 def test_quiet_means_nothing_on_stderr(tmp_path, capsys):
     arguments = ("train", "--objective", "soft-boundary", "--nu", "0.2", "--seed", "3", "--normal-class", "1")
     assert run(*arguments, "--quiet", "--out", tmp_path) == 0
