@@ -75,9 +75,10 @@ def load_model(path, backend="numpy") -> Detector:
 
 def _read(path):
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not hasattr(archive, "files") or "minisvdd" not in archive.files:
-                raise DataError(f"{path}: not a minisvdd model: expected a .npz file with an entry 'minisvdd'")
+        archive = np.load(path, allow_pickle=False)
+        if "minisvdd" not in getattr(archive, "files", ()):
+            raise DataError(f"{path}: not a minisvdd model: expected a .npz file with an entry 'minisvdd'")
+        with archive:
             description = json.loads(bytes(archive["minisvdd"]))
             _check_format(path, description)
             return description, {name: archive[name] for name in archive.files if name != "minisvdd"}
