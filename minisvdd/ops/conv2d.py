@@ -30,6 +30,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ..threads import run
+from ..workspace import empty, zeros
 from .layout import from_batch_last, to_batch_last
 
 # Bytes of one block of patches: beside the product's other operands it stays in a core's second-level cache.
@@ -51,7 +52,7 @@ def conv2d_output_size(
 def conv2d_forward(backend, x, weight, stride=(1, 1), padding=(0, 0)):
     """y = x * w.  x: (N, C, H, W), weight: (K, C, kh, kw), returns (N, K, H_out, W_out)."""
     out_size = conv2d_output_size(x.shape[2:], weight.shape[2:], stride, padding)
-    y = np.empty((len(weight), *out_size, len(x)), np.result_type(x, weight))
+    y = empty((len(weight), *out_size, len(x)), np.result_type(x, weight))
     if _row_at_a_time(weight.shape, stride):
         _forward_by_row(to_batch_last(x), weight, padding, y)
     else:
@@ -135,7 +136,7 @@ def _unfold(padded, kernel_size, stride, out_size, blocks):
     for rows in blocks:
         view = windows[:, :, :, rows]
         if buffer is None or buffer.shape != view.shape:
-            buffer = np.empty(view.shape, padded.dtype)
+            buffer = empty(view.shape, padded.dtype)
         np.copyto(buffer, view)
         yield rows, buffer.reshape(-1, view[0, 0, 0].size)
 
@@ -153,7 +154,7 @@ def _forward_by_row(x, weight, padding, y):
         for columns in blocks:
             part = y[:, :, columns]
             part[...] = 0
-            shares = np.empty((kh, K, columns.stop - columns.start, N), y.dtype)
+            shares = empty((kh, K, columns.stop - columns.start, N), y.dtype)
             for u, patches in _unfold_rows(x, columns, kw, padding[1]):
                 np.matmul(taps, patches, out=shares.reshape(kh * K, -1))
                 reached, used = _rows_reached(u, kh, padding[0], out_h)
@@ -172,7 +173,7 @@ def _backward_weight_by_row(grad, x, kernel_size, padding):
     def work(some_blocks):
         for columns in some_blocks:
             total, product = np.zeros((2, C * kw, K * kh), dtype)
-            reached_grad = np.zeros((K, kh, columns.stop - columns.start, N), grad.dtype)
+            reached_grad = zeros((K, kh, columns.stop - columns.start, N), grad.dtype)
             for u, patches in _unfold_rows(x, columns, kw, padding[1]):
                 reached, used = _rows_reached(u, kh, padding[0], out_h)
                 reached_grad[:, : used.start] = 0
@@ -198,11 +199,11 @@ def _unfold_rows(x, columns, kw, padding):
     """Yield (u, patches (C kw, columns * N)) for every row u of x (C, H, W, N): im2col along the row only."""
     C, H, W, N = x.shape
     count, left = columns.stop - columns.start, columns.start - padding
-    strip = np.zeros((C, count + kw - 1, N), x.dtype)  # what the columns see of a row, zeros beyond the image
+    strip = zeros((C, count + kw - 1, N), x.dtype)  # what the columns see of a row, zeros beyond the image
     first, stop = (min(max(edge, 0), W) for edge in (left, left + count + kw - 1))
     inside = strip[:, first - left : stop - left]
     windows = sliding_window_view(strip, count, axis=1).transpose(0, 1, 3, 2)  # (C, kw, columns, N)
-    patches = np.empty(windows.shape, x.dtype)
+    patches = empty(windows.shape, x.dtype)
     for u in range(H):
         inside[...] = x[:, u, first:stop]
         np.copyto(patches, windows)
@@ -220,7 +221,7 @@ def _pad_batch_last(x, padding):
     if padding == (0, 0):
         return to_batch_last(x)
     (ph, pw), (N, C, H, W) = padding, x.shape
-    padded = np.zeros((C, H + 2 * ph, W + 2 * pw, N), x.dtype)
+    padded = zeros((C, H + 2 * ph, W + 2 * pw, N), x.dtype)
     padded[:, ph : ph + H, pw : pw + W] = x.transpose(1, 2, 3, 0)
     return padded
 
@@ -233,7 +234,7 @@ def _spread(grad_output, kernel_size, input_size, stride, padding):
     """
     N, K, out_h, out_w = grad_output.shape
     size = [n + k - 1 for n, k in zip(input_size, kernel_size)]
-    spread = np.zeros((K, *size, N), grad_output.dtype)
+    spread = zeros((K, *size, N), grad_output.dtype)
     target, source = zip(
         *(
             _landing(count, s, k - 1 - p, length)

@@ -10,6 +10,7 @@ window is then never counted twice, and any choice among the tied entries is a s
 import numpy as np
 
 from ..threads import run
+from ..workspace import empty, zeros
 from .layout import from_batch_last, to_batch_last
 
 
@@ -21,11 +22,11 @@ def maxpool_forward(backend, x, kernel_size, stride):
     """
     images = to_batch_last(x)
     C, out_h, out_w, N = len(images), *_output_size(images, kernel_size, stride), len(x)
-    y = np.empty((C, out_h, out_w, N), x.dtype)
-    winner = np.zeros(y.shape, np.uint8 if kernel_size[0] * kernel_size[1] <= 256 else np.int32)
+    y = empty((C, out_h, out_w, N), x.dtype)
+    winner = zeros(y.shape, np.uint8 if kernel_size[0] * kernel_size[1] <= 256 else np.int32)
 
     def work(channels):
-        larger = np.empty(y.shape[1:], bool)
+        larger = empty(y.shape[1:], bool)
         for c in channels:
             for index, candidate in enumerate(_windows(images[c], kernel_size, stride)):
                 if index == 0:
@@ -43,10 +44,10 @@ def maxpool_backward(backend, grad_output, winner, input_shape, kernel_size, str
     """Send each entry of G to the entry of x that won its window.  Returns an array of `input_shape` (N, C, H, W)."""
     N, C, H, W = input_shape
     grad, winner = to_batch_last(grad_output), to_batch_last(winner)
-    grad_input = np.zeros((C, H, W, N), grad.dtype)
+    grad_input = zeros((C, H, W, N), grad.dtype)
 
     def work(channels):
-        won, share = np.empty(grad.shape[1:], bool), np.empty(grad.shape[1:], grad.dtype)
+        won, share = empty(grad.shape[1:], bool), empty(grad.shape[1:], grad.dtype)
         for c in channels:
             for index, target in enumerate(_windows(grad_input[c], kernel_size, stride)):
                 np.equal(winner[c], index, out=won)
