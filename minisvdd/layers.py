@@ -296,24 +296,26 @@ class BatchNorm(Layer):
 
     def forward(self, x, training=False):
         use_batch = training and not self._frozen
-        mean, variance = self._batch_statistics(x) if use_batch else self.buffers.values()
-        x_hat, scale = batchnorm.batchnorm_forward(self.backend, x, mean, variance, self.epsilon)
+        if use_batch:
+            x_hat, scale = self._normalize_batch(x)
+        else:
+            x_hat, scale = batchnorm.batchnorm_forward(self.backend, x, *self.buffers.values(), self.epsilon)
         self._keep((x_hat, scale, use_batch), training)
         if not self.affine:
             return x_hat
         return batchnorm.affine_forward(self.backend, x_hat, self.params["weight"], self.params["bias"])
 
-    def _batch_statistics(self, x):
+    def _normalize_batch(self, x):
         count = x.size // x.shape[1]
         if count < 2:
             raise ValueError(
                 f"BatchNorm cannot train on a batch of one value per channel, got input {x.shape}: "
                 "use a larger batch or freeze_statistics()"
             )
-        mean, variance = batchnorm.batch_statistics(self.backend, x)
+        x_hat, scale, mean, variance = batchnorm.batchnorm_forward_batch(self.backend, x, self.epsilon)
         for name, value in (("running_mean", mean), ("running_var", variance * (count / (count - 1)))):
             self.buffers[name] = (1 - self.momentum) * self.buffers[name] + self.momentum * value
-        return mean, variance
+        return x_hat, scale
 
     def backward(self, grad_output):
         x_hat, scale, used_batch = self._take()

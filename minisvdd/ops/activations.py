@@ -6,18 +6,42 @@ derivatives are shortest in terms of the output.
 
 import numpy as np
 
+from ..threads import run
+from ..workspace import empty
+from .layout import channel_rows, flat_blocks, from_channel_rows
+
 
 def leaky_relu_forward(backend, x, slope):
     """y = x if x > 0 else slope x,  which is max(x, slope x) for 0 <= slope <= 1."""
-    return np.maximum(x, slope * x)
+    rows = channel_rows(x)
+    flat, y = rows.reshape(-1), empty(rows.shape, rows.dtype)
+    out = y.reshape(-1)
+
+    def work(blocks):
+        for block in blocks:
+            np.multiply(flat[block], slope, out=out[block])
+            np.maximum(flat[block], out[block], out=out[block])
+
+    run(work, flat_blocks(flat.size))
+    return from_channel_rows(y, x.shape)
 
 
 def leaky_relu_backward(backend, grad_output, positive, slope):
     """dL/dx = G (1 if x > 0 else slope).  positive: the boolean array x > 0; at x = 0 we take `slope`."""
-    derivative = positive * grad_output.dtype.type(1 - slope)  # 1 - slope where x > 0, 0 elsewhere
-    derivative += grad_output.dtype.type(slope)
-    derivative *= grad_output
-    return derivative
+    grad = channel_rows(grad_output)
+    mask, g, result = channel_rows(positive).reshape(-1), grad.reshape(-1), empty(grad.shape, grad.dtype)
+    out = result.reshape(-1)
+
+    def work(blocks):
+        for block in blocks:
+            derivative = out[block]
+            np.copyto(derivative, mask[block])  # 1 where x > 0, 0 elsewhere: arithmetic is far faster than np.where
+            derivative *= 1 - slope
+            derivative += slope
+            derivative *= g[block]
+
+    run(work, flat_blocks(g.size))
+    return from_channel_rows(result, grad_output.shape)
 
 
 def sigmoid_forward(backend, x):

@@ -15,18 +15,26 @@ and each x_pad[n,c,u,v] meets w[k,c,a,b] wherever s i + a = u and s j + b = v:
 where G_s is G with s - 1 zeros put between its entries. That is again a convolution of stride 1: of G_s, padded by
 (k - 1 - p), with the filters flipped in space and with their two channel axes exchanged.
 
-Both products run as matrix products over patches: `unfold_by_rows` lays the patches under the filter side by side as
-the columns of a matrix (C kh kw, positions), a few rows of the output at a time, so that it stays in the cache.
+All three run as matrix products over patches, in two ways:
+
+* *all taps at once*: the patches under the filter become the columns of a matrix (C kh kw, positions), which the
+  filters (K, C kh kw) multiply. It copies every input number kh kw times, and the product has only K rows.
+* *one row at a time*: only the kw neighbours within a row of the image are laid out, (C kw, W_out N). Multiplied by the
+  taps (kh K, C kw), one input row gives its share of kh output rows, and these shares are added up. It copies kh times
+  less and the product is kh times taller, but it has kh numbers to add for every number of the output.
+
+`_row_at_a_time` chooses. Blocks of rows or of columns keep the copies in the cache and are what the threads share.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
+from ..threads import run
+from ..workspace import empty, zeros
 from .layout import from_batch_last, to_batch_last
 
-# Bytes of one block of patches: about what a core's second-level cache holds beside the product's other operands.
-_BLOCK_BYTES = 1 << 20
+# Bytes of one block of patches: beside the product's other operands it stays in a core's second-level cache.
+_BLOCK_BYTES = 1 << 19
 
 
 def conv2d_output_size(
@@ -43,54 +51,169 @@ def conv2d_output_size(
 
 def conv2d_forward(backend, x, weight, stride=(1, 1), padding=(0, 0)):
     """y = x * w.  x: (N, C, H, W), weight: (K, C, kh, kw), returns (N, K, H_out, W_out)."""
-    K, _, *kernel_size = weight.shape
-    out_h, out_w = conv2d_output_size(x.shape[2:], kernel_size, stride, padding)
-    y = np.empty((K, out_h, out_w, len(x)), np.result_type(x, weight))
-    filters = weight.reshape(K, -1)
-    for rows, patches in unfold_by_rows(x, kernel_size, stride, padding):
-        y[:, rows] = (filters @ patches).reshape(K, -1, out_w, len(x))
+    out_size = conv2d_output_size(x.shape[2:], weight.shape[2:], stride, padding)
+    y = empty((len(weight), *out_size, len(x)), np.result_type(x, weight))
+    if _row_at_a_time(weight.shape, stride):
+        _forward_by_row(to_batch_last(x), weight, padding, y)
+    else:
+        _forward_all_taps(_pad_batch_last(x, padding), weight, stride, y)
     return from_batch_last(y)
 
 
 def conv2d_backward_weight(backend, grad_output, x, kernel_size, stride=(1, 1), padding=(0, 0)):
     """dL/dw = G (as K x positions) times the transposed patches.  Returns (K, C, kh, kw)."""
-    K, C = grad_output.shape[1], x.shape[1]
     grad = to_batch_last(grad_output)
-    grad_weight = np.zeros((K, C * kernel_size[0] * kernel_size[1]), np.result_type(grad, x))
-    for rows, patches in unfold_by_rows(x, kernel_size, stride, padding):
-        grad_weight += grad[:, rows].reshape(K, -1) @ patches.T
-    return grad_weight.reshape(K, C, *kernel_size)
+    if _row_at_a_time((grad_output.shape[1], x.shape[1], *kernel_size), stride):
+        return _backward_weight_by_row(grad, to_batch_last(x), kernel_size, padding)
+    return _backward_weight_all_taps(grad, _pad_batch_last(x, padding), kernel_size, stride)
 
 
 def conv2d_backward_input(backend, grad_output, weight, input_size, stride=(1, 1), padding=(0, 0)):
     """dL/dx: the spread-out, padded G convolved with the flipped filters.  Returns (N, C, *input_size)."""
-    spread = _spread(grad_output, weight.shape[2:], input_size, stride, padding)
     flipped = weight.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
-    return conv2d_forward(backend, spread, flipped)
+    margin = tuple(k - 1 - p for k, p in zip(weight.shape[2:], padding))
+    if stride == (1, 1) and min(margin) >= 0:  # nothing to spread, and nothing to cut off
+        return conv2d_forward(backend, grad_output, flipped, padding=margin)
+    return conv2d_forward(backend, _spread(grad_output, weight.shape[2:], input_size, stride, padding), flipped)
 
 
-def unfold_by_rows(x, kernel_size, stride, padding) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield (rows of the output, patches (C kh kw, rows * W_out * N)): im2col, block by block.
+def _row_at_a_time(weight_shape, stride):
+    """One row at a time copies C kw numbers per position and adds up K kh: it pays unless K is the much larger one.
 
-    The block is overwritten when the next one is asked for: use it or copy it.
+    Measured on 5x5 filters with 1 to 128 channels; a stride would throw most shares away.
     """
-    kh, kw = kernel_size
-    (stride_h, stride_w), N, C = stride, x.shape[0], x.shape[1]
-    out_h, out_w = conv2d_output_size(x.shape[2:], kernel_size, stride, padding)
-    padded = _pad_batch_last(x, padding)
-    row_bytes = C * kh * kw * out_w * N * padded.itemsize
-    block = max(1, min(out_h, _BLOCK_BYTES // max(1, row_bytes)))
-    buffer = np.empty((C, kh, kw, block, out_w, N), padded.dtype)
-    for first in range(0, out_h, block):
-        rows = slice(first, min(first + block, out_h))
-        count = rows.stop - rows.start
-        patches = buffer if count == block else np.empty((C, kh, kw, count, out_w, N), padded.dtype)
-        for a in range(kh):
-            top = first * stride_h + a
-            row_slice = slice(top, top + (count - 1) * stride_h + 1, stride_h)
-            for b in range(kw):
-                patches[:, a, b] = padded[:, row_slice, b : b + (out_w - 1) * stride_w + 1 : stride_w]
-        yield rows, patches.reshape(C * kh * kw, -1)
+    K, C, _, kw = weight_shape
+    return stride == (1, 1) and C * kw >= K
+
+
+# All taps at once
+
+
+def _forward_all_taps(padded, weight, stride, y):
+    """Write the convolution of padded (C, H, W, N) into y (K, H_out, W_out, N)."""
+    K, _, out_w, N = y.shape
+    filters, rows_of_y = weight.reshape(K, -1), y.reshape(K, -1)
+
+    def work(blocks):
+        for rows, patches in _unfold(padded, weight.shape[2:], stride, y.shape[1:3], blocks):
+            np.matmul(filters, patches, out=rows_of_y[:, rows.start * out_w * N : rows.stop * out_w * N])
+
+    run(work, _row_blocks(y.shape, weight[0].size * y.itemsize))
+
+
+def _backward_weight_all_taps(grad, padded, kernel_size, stride):
+    """Each block of rows gives its share of the sum over positions."""
+    (K, out_h, out_w, N), C = grad.shape, len(padded)
+    rows_of_grad = grad.reshape(K, -1)
+    blocks = _row_blocks(grad.shape, C * kernel_size[0] * kernel_size[1] * padded.itemsize)
+    shares = {}
+
+    def work(some_blocks):
+        for rows, patches in _unfold(padded, kernel_size, stride, (out_h, out_w), some_blocks):
+            # the long side first: BLAS is twice as fast for this tall product as for its transpose, the flat one
+            shares[rows.start] = patches @ rows_of_grad[:, rows.start * out_w * N : rows.stop * out_w * N].T
+
+    run(work, blocks)
+    total = sum(shares[rows.start] for rows in blocks)
+    return total.T.reshape(K, C, *kernel_size)
+
+
+def _row_blocks(y_shape, patch_bytes):
+    """Cut the output's rows so that the patches of a block fill _BLOCK_BYTES (but no finer than single rows)."""
+    _, out_h, out_w, N = y_shape
+    count = max(1, _BLOCK_BYTES // max(1, patch_bytes * out_w * N))
+    return [slice(first, min(first + count, out_h)) for first in range(0, out_h, count)]
+
+
+def _unfold(padded, kernel_size, stride, out_size, blocks):
+    """Yield (rows of the output, patches (C kh kw, rows * W_out * N)) for each block of rows: im2col.
+
+    The matrix is overwritten when the next one is asked for.
+    """
+    windows = sliding_window_view(padded, kernel_size, axis=(1, 2))[:, :: stride[0], :: stride[1]]
+    windows = windows.transpose(0, 4, 5, 1, 2, 3)  # (C, kh, kw, H_out, W_out, N)
+    buffer = None
+    for rows in blocks:
+        view = windows[:, :, :, rows]
+        if buffer is None or buffer.shape != view.shape:
+            buffer = empty(view.shape, padded.dtype)
+        np.copyto(buffer, view)
+        yield rows, buffer.reshape(-1, view[0, 0, 0].size)
+
+
+# One row at a time
+
+
+def _forward_by_row(x, weight, padding, y):
+    """Write the convolution of x (C, H, W, N) into y (K, H_out, W_out, N)."""
+    (K, C, kh, kw), (_, out_h, out_w, N) = weight.shape, y.shape
+    # filter rows from the last to the first: the output rows that they reach then follow each other downwards
+    taps = weight[:, :, ::-1].transpose(2, 0, 1, 3).reshape(kh * K, C * kw)
+
+    def work(blocks):
+        for columns in blocks:
+            part = y[:, :, columns]
+            part[...] = 0
+            shares = empty((kh, K, columns.stop - columns.start, N), y.dtype)
+            for u, patches in _unfold_rows(x, columns, kw, padding[1]):
+                np.matmul(taps, patches, out=shares.reshape(kh * K, -1))
+                reached, used = _rows_reached(u, kh, padding[0], out_h)
+                part[:, reached] += shares[used].transpose(1, 0, 2, 3)
+
+    run(work, _column_blocks(out_w, (C * kw + K * kh) * N * y.itemsize))
+
+
+def _backward_weight_by_row(grad, x, kernel_size, padding):
+    """dL/dw: the taps that led from input row u to kh rows of the output take those rows of G times u's patches."""
+    (K, out_h, out_w, N), C, (kh, kw) = grad.shape, len(x), kernel_size
+    dtype = np.result_type(grad, x)
+    blocks = _column_blocks(out_w, (C * kw + K * kh) * N * dtype.itemsize)
+    shares = {}
+
+    def work(some_blocks):
+        for columns in some_blocks:
+            total, product = np.zeros((2, C * kw, K * kh), dtype)
+            reached_grad = zeros((K, kh, columns.stop - columns.start, N), grad.dtype)
+            for u, patches in _unfold_rows(x, columns, kw, padding[1]):
+                reached, used = _rows_reached(u, kh, padding[0], out_h)
+                reached_grad[:, : used.start] = 0
+                reached_grad[:, used.stop :] = 0
+                reached_grad[:, used] = grad[:, reached, columns]
+                total += np.matmul(patches, reached_grad.reshape(K * kh, -1).T, out=product)
+            shares[columns.start] = total
+
+    run(work, blocks)
+    total = sum(shares[columns.start] for columns in blocks).reshape(C, kw, K, kh)
+    return np.ascontiguousarray(total.transpose(2, 0, 3, 1)[:, :, ::-1])
+
+
+def _rows_reached(u, kh, padding, out_h):
+    """Output rows i that input row u reaches, and by which filter rows, counted from the last: i = u + p - a."""
+    top = u + padding - (kh - 1)
+    first, stop = max(0, top), min(out_h, top + kh)
+    stop = max(first, stop)
+    return slice(first, stop), slice(first - top, stop - top)
+
+
+def _unfold_rows(x, columns, kw, padding):
+    """Yield (u, patches (C kw, columns * N)) for every row u of x (C, H, W, N): im2col along the row only."""
+    C, H, W, N = x.shape
+    count, left = columns.stop - columns.start, columns.start - padding
+    strip = zeros((C, count + kw - 1, N), x.dtype)  # what the columns see of a row, zeros beyond the image
+    first, stop = (min(max(edge, 0), W) for edge in (left, left + count + kw - 1))
+    inside = strip[:, first - left : stop - left]
+    windows = sliding_window_view(strip, count, axis=1).transpose(0, 1, 3, 2)  # (C, kw, columns, N)
+    patches = empty(windows.shape, x.dtype)
+    for u in range(H):
+        inside[...] = x[:, u, first:stop]
+        np.copyto(patches, windows)
+        yield u, patches.reshape(C * kw, -1)
+
+
+def _column_blocks(out_w, column_bytes):
+    """Cut the output's columns into blocks of _BLOCK_BYTES, but into 4 at least, so that threads find work."""
+    count = max(1, min(_BLOCK_BYTES // max(1, column_bytes), -(-out_w // 4)))
+    return [slice(first, min(first + count, out_w)) for first in range(0, out_w, count)]
 
 
 def _pad_batch_last(x, padding):
@@ -98,7 +221,7 @@ def _pad_batch_last(x, padding):
     if padding == (0, 0):
         return to_batch_last(x)
     (ph, pw), (N, C, H, W) = padding, x.shape
-    padded = np.zeros((C, H + 2 * ph, W + 2 * pw, N), x.dtype)
+    padded = zeros((C, H + 2 * ph, W + 2 * pw, N), x.dtype)
     padded[:, ph : ph + H, pw : pw + W] = x.transpose(1, 2, 3, 0)
     return padded
 
@@ -111,7 +234,7 @@ def _spread(grad_output, kernel_size, input_size, stride, padding):
     """
     N, K, out_h, out_w = grad_output.shape
     size = [n + k - 1 for n, k in zip(input_size, kernel_size)]
-    spread = np.zeros((K, *size, N), grad_output.dtype)
+    spread = zeros((K, *size, N), grad_output.dtype)
     target, source = zip(
         *(
             _landing(count, s, k - 1 - p, length)

@@ -2,6 +2,10 @@
 
 import numpy as np
 
+# Numbers per block of a pointwise operation: several arrays of that many fit into a core's second-level cache, so that
+# the second and third pass over them cost little; and enough work to be worth a call of NumPy.
+BLOCK = 1 << 15
+
 
 def to_batch_last(x: np.ndarray) -> np.ndarray:
     """(N, C, H, W) -> contiguous (C, H, W, N); copies only when `x` does not lie in memory that way already."""
@@ -11,6 +15,28 @@ def to_batch_last(x: np.ndarray) -> np.ndarray:
 def from_batch_last(x: np.ndarray) -> np.ndarray:
     """(C, H, W, N) -> (N, C, H, W), a view."""
     return x.transpose(3, 0, 1, 2)
+
+
+def channel_rows(x: np.ndarray) -> np.ndarray:
+    """(N, C, ...) -> contiguous (C, numbers per channel), batch last; a view of what the operations return."""
+    return np.ascontiguousarray(np.moveaxis(x, 0, -1)).reshape(x.shape[1], -1)
+
+
+def from_channel_rows(rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The way back, to `shape` = (N, C, ...): a view."""
+    return np.moveaxis(rows.reshape(*shape[1:], shape[0]), -1, 0)
+
+
+def channel_blocks(rows: np.ndarray) -> list[slice]:
+    """Cut (C, numbers) into groups of whole channels, of about BLOCK numbers each (one channel at least)."""
+    C, numbers = rows.shape
+    count = max(1, BLOCK // max(1, numbers))
+    return [slice(first, min(first + count, C)) for first in range(0, C, count)]
+
+
+def flat_blocks(size: int) -> list[slice]:
+    """Cut `size` numbers in a row into blocks of BLOCK numbers."""
+    return [slice(first, min(first + BLOCK, size)) for first in range(0, size, BLOCK)]
 
 
 def as_pair(value: int | tuple[int, int], name: str, minimum: int) -> tuple[int, int]:

@@ -9,38 +9,64 @@ window is then never counted twice, and any choice among the tied entries is a s
 
 import numpy as np
 
+from ..threads import run
+from ..workspace import empty, zeros
+from .layout import from_batch_last, to_batch_last
+
 
 def maxpool_forward(backend, x, kernel_size, stride):
     """x: (N, C, H, W).  Returns y (N, C, H_out, W_out) and `winner`, the index a * kw + b of each window's maximum.
 
-    The maximum first, then the first entry that equals it: both are comparisons of whole arrays, without a branch.
+    A later entry takes over only where it is strictly larger. Indices grow, so `winner` is the largest that took over:
+    comparisons and maxima of whole arrays, without a branch.
     """
-    windows = list(_windows(x, kernel_size, stride))
-    y = windows[0].copy(order="K")
-    for candidate in windows[1:]:
-        np.maximum(y, candidate, out=y)
-    winner = np.zeros_like(y, dtype=np.uint8 if len(windows) <= 256 else np.int32)
-    undecided = np.ones_like(y, dtype=bool)
-    for index, candidate in enumerate(windows):
-        wins = (candidate == y) & undecided
-        undecided &= ~wins
-        winner += wins * winner.dtype.type(index)
-    return y, winner
+    images = to_batch_last(x)
+    C, out_h, out_w, N = len(images), *_output_size(images, kernel_size, stride), len(x)
+    y = empty((C, out_h, out_w, N), x.dtype)
+    winner = zeros(y.shape, np.uint8 if kernel_size[0] * kernel_size[1] <= 256 else np.int32)
+
+    def work(channels):
+        larger = empty(y.shape[1:], bool)
+        for c in channels:
+            for index, candidate in enumerate(_windows(images[c], kernel_size, stride)):
+                if index == 0:
+                    y[c] = candidate
+                    continue
+                np.greater(candidate, y[c], out=larger)
+                np.maximum(candidate, y[c], out=y[c])
+                np.maximum(winner[c], larger * winner.dtype.type(index), out=winner[c])
+
+    run(work, range(C))
+    return from_batch_last(y), from_batch_last(winner)
 
 
 def maxpool_backward(backend, grad_output, winner, input_shape, kernel_size, stride):
     """Send each entry of G to the entry of x that won its window.  Returns an array of `input_shape` (N, C, H, W)."""
     N, C, H, W = input_shape
-    grad_input = np.zeros((C, H, W, N), grad_output.dtype).transpose(3, 0, 1, 2)
-    for index, target in enumerate(_windows(grad_input, kernel_size, stride)):
-        target += grad_output * (winner == index)
-    return grad_input
+    grad, winner = to_batch_last(grad_output), to_batch_last(winner)
+    grad_input = zeros((C, H, W, N), grad.dtype)
+
+    def work(channels):
+        won, share = empty(grad.shape[1:], bool), empty(grad.shape[1:], grad.dtype)
+        for c in channels:
+            for index, target in enumerate(_windows(grad_input[c], kernel_size, stride)):
+                np.equal(winner[c], index, out=won)
+                np.copyto(share, won)
+                share *= grad[c]
+                target += share
+
+    run(work, range(C))
+    return from_batch_last(grad_input)
 
 
-def _windows(x, kernel_size, stride):
-    """Yield, for each position (a, b) inside the window, the view x[..., s i + a, s j + b] over all windows (i, j)."""
+def _output_size(images, kernel_size, stride):
+    return tuple((n - k) // s + 1 for n, k, s in zip(images.shape[1:3], kernel_size, stride))
+
+
+def _windows(image, kernel_size, stride):
+    """Yield, for each position (a, b) inside the window, the view image[s i + a, s j + b] over all windows (i, j)."""
     (kh, kw), (sh, sw) = kernel_size, stride
-    out_h, out_w = (x.shape[2] - kh) // sh + 1, (x.shape[3] - kw) // sw + 1
+    out_h, out_w = (image.shape[0] - kh) // sh + 1, (image.shape[1] - kw) // sw + 1
     for a in range(kh):
         for b in range(kw):
-            yield x[:, :, a : a + (out_h - 1) * sh + 1 : sh, b : b + (out_w - 1) * sw + 1 : sw]
+            yield image[a : a + (out_h - 1) * sh + 1 : sh, b : b + (out_w - 1) * sw + 1 : sw]

@@ -1,0 +1,160 @@
+"""Threads for the NumPy operations: how many, and one way to use them.
+
+NumPy releases Python's lock inside matrix products and inside operations on large arrays, so ordinary Python threads
+compute at the same time. An operation cuts its work into blocks that do not depend on each other (rows of an image,
+channels) and calls `run(work, blocks)`. The blocks depend only on the shapes, never on the number of threads, and what
+is summed over blocks is summed in their order: results are the same, bit for bit, with 1 thread and with 16.
+
+The BLAS library behind NumPy has threads of its own. While ours are at work it must not start any: two times two
+threads on two cores wait for each other, and products cut differently round differently. `one_blas_thread` sees to it.
+"""
+
+import math
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from pathlib import Path
+
+from threadpoolctl import ThreadpoolController
+
+# What `use_threads` asked for; None: the default. Helper threads are born with 1, so that nested calls stay in them.
+_chosen: ContextVar[int | None] = ContextVar("minisvdd_threads", default=None)
+_MOST = 256
+
+
+def thread_count() -> int:
+    """Threads that an operation may use: what `use_threads` says, else $MINISVDD_NUM_THREADS, else the usable cores.
+
+    $OMP_NUM_THREADS, by which joblib tells its workers to share the cores, limits the default.
+    Raises ValueError when a variable is no whole number >= 1.
+    """
+    chosen = _chosen.get()
+    if chosen is not None:
+        return chosen
+    limit = _from_environment("OMP_NUM_THREADS") or _MOST
+    return _from_environment("MINISVDD_NUM_THREADS") or min(usable_cores(), limit)
+
+
+@contextmanager
+def use_threads(n: int) -> Iterator[None]:
+    """Inside the `with` block, operations of this thread use at most n threads. ValueError unless 1 <= n <= 256."""
+    token = _chosen.set(_check(n, "n"))
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+def run(work: Callable[[Iterator], None], blocks: Iterable) -> None:
+    """Call `work(iterator over blocks)` in several threads at once; together they see every block exactly once.
+
+    `work` makes its scratch arrays, then loops over what the iterator hands out: a slower thread takes fewer blocks.
+    Blocks may be done in any order. The first exception of any thread is raised, after all have stopped.
+    """
+    blocks = list(blocks)
+    shared = iter(blocks)  # a list iterator never hands out the same entry twice: Python's lock protects next()
+    with one_blas_thread():
+        helpers = [_pool().submit(work, shared) for _ in range(min(thread_count(), len(blocks)) - 1)]
+        try:
+            work(shared)
+        finally:
+            wait(helpers)
+    for helper in helpers:
+        helper.result()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Keep BLAS to one thread until every such block, in whatever thread, has ended; then restore its setting."""
+    with _blas.lock:
+        if _blas.users == 0:
+            _blas.saved = [(library, library.num_threads) for library in _blas_libraries()]
+            _set_blas_threads([(library, 1) for library, _ in _blas.saved])
+        _blas.users += 1
+    try:
+        yield
+    finally:
+        with _blas.lock:
+            _blas.users -= 1
+            if _blas.users == 0:
+                _set_blas_threads(_blas.saved)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: its affinity mask, or fewer where a cgroup (a container) grants less time."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS, Windows
+        cores = os.cpu_count() or 1
+    return max(1, math.ceil(min(cores, _cgroup_cores())))
+
+
+@cache
+def _cgroup_cores(root: str = "/sys/fs/cgroup", membership: str = "/proc/self/cgroup") -> float:
+    """The smallest quota/period of cgroup v2 `cpu.max` from this process's group up to the root; inf without one."""
+    cores = math.inf
+    try:
+        path = next(line[3:].strip() for line in Path(membership).read_text().splitlines() if line.startswith("0::"))
+    except (OSError, StopIteration):
+        return cores
+    group = Path(root) / path.lstrip("/")
+    for folder in (group, *group.parents):
+        try:
+            quota, period = (folder / "cpu.max").read_text().split()
+            cores = min(cores, int(quota) / int(period))
+        except (OSError, ValueError):  # no such file, or "max": no limit here
+            pass
+    return cores
+
+
+def _from_environment(name):
+    text = os.environ.get(name)
+    if not text:
+        return None
+    try:
+        return _check(int(text.split(",")[0]), name)  # OMP_NUM_THREADS may list one number per nesting level
+    except ValueError:
+        raise ValueError(f"{name}={text!r}: expected a whole number from 1 to {_MOST}") from None
+
+
+def _check(n, name):
+    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= _MOST:
+        raise ValueError(f"{name}={n!r}: expected a whole number from 1 to {_MOST}")
+    return n
+
+
+@cache
+def _pool():
+    return ThreadPoolExecutor(_MOST, "minisvdd", initializer=_chosen.set, initargs=(1,))  # starts threads as needed
+
+
+@cache
+def _blas_libraries():
+    return [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
+
+
+def _set_blas_threads(settings):
+    for library, count in settings:
+        library.set_num_threads(count)
+
+
+class _Blas:
+    def __init__(self):
+        self.lock, self.users, self.saved = threading.Lock(), 0, []
+
+
+_blas = _Blas()
+
+
+def _after_fork():
+    """A forked child has this module but none of its threads: it starts with a new pool and a lock nobody holds."""
+    _pool.cache_clear()
+    _blas.__init__()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
