@@ -5,8 +5,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from . import workspace
 from .batches import shuffled_batches
 from .optim import Adam, StepSchedule
+from .threads import one_blas_thread
 
 
 def train_epoch(network, loss: Callable, optimizer, X: np.ndarray, batches: list[np.ndarray]) -> float:
@@ -15,12 +17,13 @@ def train_epoch(network, loss: Callable, optimizer, X: np.ndarray, batches: list
     loss: callable (outputs, inputs) -> (value, grad_output).
     """
     total = 0.0
-    for batch in batches:
-        x = network.backend.asarray(X[batch])
-        value, grad_output = loss(network.forward(x, training=True), x)
-        network.backward_params(grad_output)
-        optimizer.step()
-        total += float(value) * len(batch)
+    with one_blas_thread():
+        for batch in batches:
+            x = network.backend.asarray(X[batch])
+            value, grad_output = loss(network.forward(x, training=True), x)
+            network.backward_params(grad_output)
+            optimizer.step()
+            total += float(value) * len(batch)
     return total / sum(len(batch) for batch in batches)
 
 
@@ -57,3 +60,4 @@ def train(
             )
         if after_epoch:
             after_epoch(epoch, value, optimizer.learning_rate, time.perf_counter() - start)
+    workspace.release()

@@ -20,7 +20,7 @@ import numpy as np
 
 from ..threads import run
 from ..workspace import empty
-from .layout import channel_blocks, channel_rows, flat_blocks, from_channel_rows
+from .layout import channel_blocks, channel_rows, from_channel_rows
 
 
 def batch_statistics(backend, x):
@@ -76,13 +76,12 @@ def batchnorm_backward(backend, grad_output, x_hat, scale):
     def work(blocks):
         for block in blocks:
             g, h, result = grad[block], normal[block], grad_input[block]
-            mean_g = (_row_sums(g) / g.shape[1]).astype(result.dtype)[:, None]
-            mean_gh = (_row_products(g, h) / g.shape[1]).astype(result.dtype)[:, None]
-            for part in flat_blocks(g.shape[1]):
-                np.multiply(h[:, part], -mean_gh, out=result[:, part])
-                result[:, part] += g[:, part]
-                result[:, part] -= mean_g
-                result[:, part] *= scale[block, None]
+            mean_g = (_row_sums(g) / g.shape[1])[:, None]
+            mean_gh = (_row_products(g, h) / g.shape[1])[:, None]
+            np.multiply(h, -mean_gh, out=result)
+            result += g
+            result -= mean_g
+            result *= scale[block, None]
 
     run(work, channel_blocks(grad))
     return from_channel_rows(grad_input, x_hat.shape)
@@ -106,20 +105,13 @@ def affine_backward(backend, grad_output, x_hat, weight):
 
 
 def _row_sums(rows):
-    """Sum of each row, in float64 over blocks: a product with ones adds faster than np.sum."""
-    return sum(
-        (rows[:, part] @ np.ones(part.stop - part.start, rows.dtype)).astype(_wide(rows))
-        for part in flat_blocks(rows.shape[1])
-    )
+    """Sum of each row: a product with ones adds faster than np.sum."""
+    return np.dot(rows, np.ones(rows.shape[1], rows.dtype))  # np.dot, not `@`, which keeps Python's lock here
 
 
 def _row_products(a, b):
     """Sum of a b along each row (without conjugation, for the complex step)."""
-    return sum(np.einsum("cp,cp->c", a[:, part], b[:, part]).astype(_wide(a)) for part in flat_blocks(a.shape[1]))
-
-
-def _wide(rows):
-    return np.complex128 if np.iscomplexobj(rows) else np.float64
+    return np.array([np.dot(a_row, b_row) for a_row, b_row in zip(a, b)])
 
 
 def _all_but_channel(x):

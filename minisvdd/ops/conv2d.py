@@ -33,8 +33,10 @@ from ..threads import run
 from ..workspace import empty, zeros
 from .layout import from_batch_last, to_batch_last
 
-# Bytes of one block of patches: beside the product's other operands it stays in a core's second-level cache.
-_BLOCK_BYTES = 1 << 19
+# Bytes of one block of patches. Smaller ones would stay in the second-level cache, but threads need few large pieces.
+_BLOCK_BYTES = 1 << 20
+_ROW_BLOCK_BYTES = 1 << 22  # one row at a time: patches and shares together
+_COLUMN_BLOCKS = 2
 
 
 def conv2d_output_size(
@@ -62,8 +64,14 @@ def conv2d_forward(backend, x, weight, stride=(1, 1), padding=(0, 0)):
 
 def conv2d_backward_weight(backend, grad_output, x, kernel_size, stride=(1, 1), padding=(0, 0)):
     """dL/dw = G (as K x positions) times the transposed patches.  Returns (K, C, kh, kw)."""
+    K, C = grad_output.shape[1], x.shape[1]
+    margin = tuple(k - 1 - p for k, p in zip(kernel_size, padding))
+    if stride == (1, 1) and K * kernel_size[0] < C and min(margin) >= 0:
+        # x and G have like roles in the sum, but for the sign of (a, b): patches of the one with few channels cost less
+        swapped = conv2d_backward_weight(backend, x, grad_output, kernel_size, stride, margin)
+        return np.ascontiguousarray(swapped.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1])
     grad = to_batch_last(grad_output)
-    if _row_at_a_time((grad_output.shape[1], x.shape[1], *kernel_size), stride):
+    if _row_at_a_time((K, C, *kernel_size), stride):
         return _backward_weight_by_row(grad, to_batch_last(x), kernel_size, padding)
     return _backward_weight_all_taps(grad, _pad_batch_last(x, padding), kernel_size, stride)
 
@@ -110,8 +118,10 @@ def _backward_weight_all_taps(grad, padded, kernel_size, stride):
 
     def work(some_blocks):
         for rows, patches in _unfold(padded, kernel_size, stride, (out_h, out_w), some_blocks):
-            # the long side first: BLAS is twice as fast for this tall product as for its transpose, the flat one
-            shares[rows.start] = patches @ rows_of_grad[:, rows.start * out_w * N : rows.stop * out_w * N].T
+            # The long side first: BLAS is twice as fast for this tall product as for its transpose, the flat one. And
+            # np.dot: for products of less than 500 numbers, `@` keeps Python's lock.
+            part = rows_of_grad[:, rows.start * out_w * N : rows.stop * out_w * N]
+            shares[rows.start] = np.dot(patches, part.T)
 
     run(work, blocks)
     total = sum(shares[rows.start] for rows in blocks)
@@ -147,73 +157,78 @@ def _unfold(padded, kernel_size, stride, out_size, blocks):
 def _forward_by_row(x, weight, padding, y):
     """Write the convolution of x (C, H, W, N) into y (K, H_out, W_out, N)."""
     (K, C, kh, kw), (_, out_h, out_w, N) = weight.shape, y.shape
-    # filter rows from the last to the first: the output rows that they reach then follow each other downwards
-    taps = weight[:, :, ::-1].transpose(2, 0, 1, 3).reshape(kh * K, C * kw)
+    taps = weight.transpose(2, 0, 1, 3).reshape(kh * K, C * kw)
 
     def work(blocks):
         for columns in blocks:
             part = y[:, :, columns]
             part[...] = 0
-            shares = empty((kh, K, columns.stop - columns.start, N), y.dtype)
-            for u, patches in _unfold_rows(x, columns, kw, padding[1]):
-                np.matmul(taps, patches, out=shares.reshape(kh * K, -1))
-                reached, used = _rows_reached(u, kh, padding[0], out_h)
-                part[:, reached] += shares[used].transpose(1, 0, 2, 3)
+            for rows, patches in _unfold_rows(x, columns, kw, padding[1], rows_at_once):
+                shares = empty((kh, K, *patches.shape[2:]), y.dtype)
+                np.matmul(taps, patches.reshape(C * kw, -1), out=shares.reshape(kh * K, -1))
+                for a in range(kh):
+                    reached, used = _rows_reached(rows, padding[0] - a, out_h)
+                    part[:, reached] += shares[a][:, used]
 
-    run(work, _column_blocks(out_w, (C * kw + K * kh) * N * y.itemsize))
+    rows_at_once, column_blocks = _row_and_column_blocks(x.shape[1], out_w, (C * kw + K * kh) * N * y.itemsize)
+    run(work, column_blocks)
 
 
 def _backward_weight_by_row(grad, x, kernel_size, padding):
-    """dL/dw: the taps that led from input row u to kh rows of the output take those rows of G times u's patches."""
+    """dL/dw: the taps that led from an input row to kh rows of the output take those rows of G times its patches."""
     (K, out_h, out_w, N), C, (kh, kw) = grad.shape, len(x), kernel_size
     dtype = np.result_type(grad, x)
-    blocks = _column_blocks(out_w, (C * kw + K * kh) * N * dtype.itemsize)
-    shares = {}
+    sums = {}
 
-    def work(some_blocks):
-        for columns in some_blocks:
+    def work(blocks):
+        for columns in blocks:
             total, product = np.zeros((2, C * kw, K * kh), dtype)
-            reached_grad = zeros((K, kh, columns.stop - columns.start, N), grad.dtype)
-            for u, patches in _unfold_rows(x, columns, kw, padding[1]):
-                reached, used = _rows_reached(u, kh, padding[0], out_h)
-                reached_grad[:, : used.start] = 0
-                reached_grad[:, used.stop :] = 0
-                reached_grad[:, used] = grad[:, reached, columns]
-                total += np.matmul(patches, reached_grad.reshape(K * kh, -1).T, out=product)
-            shares[columns.start] = total
+            for rows, patches in _unfold_rows(x, columns, kw, padding[1], rows_at_once):
+                reached_grad = empty((K, kh, *patches.shape[2:]), grad.dtype)
+                for a in range(kh):
+                    reached, used = _rows_reached(rows, padding[0] - a, out_h)
+                    reached_grad[:, a, : used.start] = 0
+                    reached_grad[:, a, used] = grad[:, reached, columns]
+                    reached_grad[:, a, used.stop :] = 0
+                total += np.dot(patches.reshape(C * kw, -1), reached_grad.reshape(K * kh, -1).T, out=product)
+            sums[columns.start] = total
 
-    run(work, blocks)
-    total = sum(shares[columns.start] for columns in blocks).reshape(C, kw, K, kh)
-    return np.ascontiguousarray(total.transpose(2, 0, 3, 1)[:, :, ::-1])
-
-
-def _rows_reached(u, kh, padding, out_h):
-    """Output rows i that input row u reaches, and by which filter rows, counted from the last: i = u + p - a."""
-    top = u + padding - (kh - 1)
-    first, stop = max(0, top), min(out_h, top + kh)
-    stop = max(first, stop)
-    return slice(first, stop), slice(first - top, stop - top)
+    rows_at_once, column_blocks = _row_and_column_blocks(x.shape[1], out_w, (C * kw + K * kh) * N * dtype.itemsize)
+    run(work, column_blocks)
+    total = sum(sums[columns.start] for columns in column_blocks).reshape(C, kw, K, kh)
+    return np.ascontiguousarray(total.transpose(2, 0, 3, 1))
 
 
-def _unfold_rows(x, columns, kw, padding):
-    """Yield (u, patches (C kw, columns * N)) for every row u of x (C, H, W, N): im2col along the row only."""
+def _rows_reached(rows, shift, out_h):
+    """Input row u reaches output row u + shift, if there is one: those output rows, and which of `rows` reach them."""
+    first = min(max(rows.start + shift, 0), out_h)
+    stop = max(first, min(rows.stop + shift, out_h))
+    start = min(max(first - shift - rows.start, 0), rows.stop - rows.start)
+    return slice(first, stop), slice(start, start + stop - first)
+
+
+def _unfold_rows(x, columns, kw, padding, rows_at_once):
+    """Yield (rows, patches (C, kw, rows, columns, N)) for all rows of x (C, H, W, N): im2col along the rows only."""
     C, H, W, N = x.shape
     count, left = columns.stop - columns.start, columns.start - padding
-    strip = zeros((C, count + kw - 1, N), x.dtype)  # what the columns see of a row, zeros beyond the image
     first, stop = (min(max(edge, 0), W) for edge in (left, left + count + kw - 1))
-    inside = strip[:, first - left : stop - left]
-    windows = sliding_window_view(strip, count, axis=1).transpose(0, 1, 3, 2)  # (C, kw, columns, N)
-    patches = empty(windows.shape, x.dtype)
-    for u in range(H):
-        inside[...] = x[:, u, first:stop]
-        np.copyto(patches, windows)
-        yield u, patches.reshape(C * kw, -1)
+    # what these columns see of the rows, with zeros beyond the image
+    strip = zeros((C, min(rows_at_once, H), count + kw - 1, N), x.dtype)
+    windows = sliding_window_view(strip, count, axis=2).transpose(0, 2, 1, 4, 3)  # (C, kw, rows, columns, N)
+    for top in range(0, H, rows_at_once):
+        rows = slice(top, min(top + rows_at_once, H))
+        used = slice(0, rows.stop - top)
+        strip[:, used, first - left : stop - left] = x[:, rows, first:stop]
+        patches = empty(windows[:, :, used].shape, x.dtype)
+        np.copyto(patches, windows[:, :, used])
+        yield rows, patches
 
 
-def _column_blocks(out_w, column_bytes):
-    """Cut the output's columns into blocks of _BLOCK_BYTES, but into 4 at least, so that threads find work."""
-    count = max(1, min(_BLOCK_BYTES // max(1, column_bytes), -(-out_w // 4)))
-    return [slice(first, min(first + count, out_w)) for first in range(0, out_w, count)]
+def _row_and_column_blocks(rows, out_w, column_bytes):
+    """Rows at once, and blocks of columns: several, so that threads find work, and together about _ROW_BLOCK_BYTES."""
+    columns = max(1, min(_ROW_BLOCK_BYTES // max(1, column_bytes), -(-out_w // _COLUMN_BLOCKS)))
+    rows_at_once = max(1, min(rows, _ROW_BLOCK_BYTES // max(1, columns * column_bytes)))
+    return rows_at_once, [slice(first, min(first + columns, out_w)) for first in range(0, out_w, columns)]
 
 
 def _pad_batch_last(x, padding):

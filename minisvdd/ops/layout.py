@@ -2,9 +2,9 @@
 
 import numpy as np
 
-# Numbers per block of a pointwise operation: several arrays of that many fit into a core's second-level cache, so that
-# the second and third pass over them cost little; and enough work to be worth a call of NumPy.
-BLOCK = 1 << 15
+# Numbers per block of a pointwise operation. Small blocks stay in the cache for the second pass over them; but a
+# thread that returns from NumPy every few microseconds mostly waits for Python's lock, so blocks must be worth 50.
+BLOCK = 1 << 19
 
 
 def to_batch_last(x: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..threads import run
 from ..workspace import empty, zeros
-from .layout import from_batch_last, to_batch_last
+from .layout import channel_blocks, from_batch_last, to_batch_last
 
 
 def maxpool_forward(backend, x, kernel_size, stride):
@@ -25,18 +25,19 @@ def maxpool_forward(backend, x, kernel_size, stride):
     y = empty((C, out_h, out_w, N), x.dtype)
     winner = zeros(y.shape, np.uint8 if kernel_size[0] * kernel_size[1] <= 256 else np.int32)
 
-    def work(channels):
-        larger = empty(y.shape[1:], bool)
-        for c in channels:
-            for index, candidate in enumerate(_windows(images[c], kernel_size, stride)):
+    def work(blocks):
+        for block in blocks:
+            best, index_of_best = y[block], winner[block]
+            larger = empty(best.shape, bool)
+            for index, candidate in enumerate(_windows(images[block], kernel_size, stride)):
                 if index == 0:
-                    y[c] = candidate
+                    best[...] = candidate
                     continue
-                np.greater(candidate, y[c], out=larger)
-                np.maximum(candidate, y[c], out=y[c])
-                np.maximum(winner[c], larger * winner.dtype.type(index), out=winner[c])
+                np.greater(candidate, best, out=larger)
+                np.maximum(candidate, best, out=best)
+                np.maximum(index_of_best, larger * winner.dtype.type(index), out=index_of_best)
 
-    run(work, range(C))
+    run(work, channel_blocks(images.reshape(C, -1)))
     return from_batch_last(y), from_batch_last(winner)
 
 
@@ -45,17 +46,19 @@ def maxpool_backward(backend, grad_output, winner, input_shape, kernel_size, str
     N, C, H, W = input_shape
     grad, winner = to_batch_last(grad_output), to_batch_last(winner)
     grad_input = zeros((C, H, W, N), grad.dtype)
+    disjoint = all(s >= k for s, k in zip(stride, kernel_size))  # then nothing needs to be added up
 
-    def work(channels):
-        won, share = empty(grad.shape[1:], bool), empty(grad.shape[1:], grad.dtype)
-        for c in channels:
-            for index, target in enumerate(_windows(grad_input[c], kernel_size, stride)):
-                np.equal(winner[c], index, out=won)
-                np.copyto(share, won)
-                share *= grad[c]
-                target += share
+    def work(blocks):
+        for block in blocks:
+            won, share = empty(grad[block].shape, bool), empty(grad[block].shape, grad.dtype)
+            for index, target in enumerate(_windows(grad_input[block], kernel_size, stride)):
+                np.equal(winner[block], index, out=won)
+                np.copyto(share, won)  # as 1 and 0
+                np.multiply(share, grad[block], out=target if disjoint else share)
+                if not disjoint:
+                    target += share
 
-    run(work, range(C))
+    run(work, channel_blocks(grad_input.reshape(C, -1)))
     return from_batch_last(grad_input)
 
 
@@ -63,10 +66,10 @@ def _output_size(images, kernel_size, stride):
     return tuple((n - k) // s + 1 for n, k, s in zip(images.shape[1:3], kernel_size, stride))
 
 
-def _windows(image, kernel_size, stride):
-    """Yield, for each position (a, b) inside the window, the view image[s i + a, s j + b] over all windows (i, j)."""
+def _windows(images, kernel_size, stride):
+    """Yield, for each position (a, b) inside the window, the view images[:, s i + a, s j + b] over all windows."""
     (kh, kw), (sh, sw) = kernel_size, stride
-    out_h, out_w = (image.shape[0] - kh) // sh + 1, (image.shape[1] - kw) // sw + 1
+    out_h, out_w = (images.shape[1] - kh) // sh + 1, (images.shape[2] - kw) // sw + 1
     for a in range(kh):
         for b in range(kw):
-            yield image[a : a + (out_h - 1) * sh + 1 : sh, b : b + (out_w - 1) * sw + 1 : sw]
+            yield images[:, a : a + (out_h - 1) * sh + 1 : sh, b : b + (out_w - 1) * sw + 1 : sw]

@@ -1,5 +1,7 @@
 """Convolution: the plain loops, the adjoint, and what makes it a convolution."""
 
+import itertools
+
 import numpy as np
 import pytest
 import references as ref
@@ -28,6 +30,38 @@ def test_equals_the_plain_loops(case, backend, dtype, rng):
         np.testing.assert_allclose(got, wanted, **tolerance(dtype))
 
 
+@pytest.mark.parametrize("by_row", [True, False], ids=["one row at a time", "all taps at once"])
+@pytest.mark.parametrize("case", [case for case in CONV_CASES if case[3] == (1, 1)], ids=str)
+def test_both_ways_equal_the_plain_loops(case, by_row, backend, rng, monkeypatch):
+    """Whatever the number of channels, by which the operation chooses."""
+    monkeypatch.setattr(conv2d, "_row_at_a_time", lambda *_: by_row)
+    test_equals_the_plain_loops(case, backend, np.float64, rng)
+
+
+@pytest.mark.parametrize("channels", [(1, 8), (8, 1), (16, 32), (32, 3)], ids=str)
+def test_float32_is_accurate_to_1e_5(channels, backend, rng):
+    """Sizes of the paper's networks: sums of thousands of numbers, in float32, against float64."""
+    C, K = channels
+    x, weight, grad = draw(rng, (40, C, 16, 16)), draw(rng, (K, C, 5, 5)), draw(rng, (40, K, 16, 16))
+
+    def all_three(dtype):
+        a, b, g = (array.astype(dtype) for array in (x, weight, grad))
+        yield conv2d.conv2d_forward(backend, a, b, padding=(2, 2))
+        yield conv2d.conv2d_backward_weight(backend, g, a, (5, 5), padding=(2, 2))
+        yield conv2d.conv2d_backward_input(backend, g, b, (16, 16), padding=(2, 2))
+
+    for got, exact in zip(all_three(np.float32), all_three(np.float64)):
+        assert np.linalg.norm(got - exact) <= 1e-5 * np.linalg.norm(exact)
+
+
+def test_weight_gradient_of_few_filters_on_many_channels(backend, rng):
+    """Here the patches are taken from G, and the result is flipped back."""
+    x, grad_output = draw(rng, (2, 11, 6, 5)), draw(rng, (2, 2, 5, 4))
+    _, expected = ref.conv2d_backward(grad_output, x, np.zeros((2, 11, 4, 4)), (1, 1), (1, 1))
+    got = conv2d.conv2d_backward_weight(backend, grad_output, x, (4, 4), padding=(1, 1))
+    np.testing.assert_allclose(got, expected, rtol=1e-11, atol=1e-12)
+
+
 def test_memory_order_does_not_matter(backend, rng):
     x, weight, grad_output = draw(rng, (2, 3, 5, 6)), draw(rng, (4, 3, 3, 3)), draw(rng, (2, 4, 3, 4))
     messy_x, messy_weight, messy_grad = scattered(x), scattered(weight), scattered(grad_output)
@@ -52,8 +86,10 @@ def test_blocks_of_rows_give_the_same_sums(backend, rng, monkeypatch):
     x, weight, grad_output = draw(rng, (2, 3, 9, 6)), draw(rng, (4, 3, 3, 3)), draw(rng, (2, 4, 7, 4))
     whole = conv2d.conv2d_forward(backend, x, weight), conv2d.conv2d_backward_weight(backend, grad_output, x, (3, 3))
     row_bytes = 3 * 9 * 4 * 2 * 8
-    for rows in (1, 2, 3):
+    for rows, by_row in itertools.product((1, 2, 3), (True, False)):
         monkeypatch.setattr(conv2d, "_BLOCK_BYTES", rows * row_bytes)
+        monkeypatch.setattr(conv2d, "_ROW_BLOCK_BYTES", rows * (3 * 3 + 4 * 3) * 2 * 8)
+        monkeypatch.setattr(conv2d, "_row_at_a_time", lambda *_, by_row=by_row: by_row)
         np.testing.assert_allclose(conv2d.conv2d_forward(backend, x, weight), whole[0], rtol=1e-10, atol=1e-12)
         np.testing.assert_allclose(
             conv2d.conv2d_backward_weight(backend, grad_output, x, (3, 3)), whole[1], rtol=1e-10, atol=1e-12
