@@ -58,9 +58,17 @@ def _drop_unused():
         arrays[:] = [arrays[i] for i in range(len(arrays)) if not _unused(arrays, i)]
 
 
+def _references(arrays, i):
+    return sys.getrefcount(arrays[i])
+
+
+# What an array in a list has when nobody else refers to it; the number differs between versions of Python.
+_UNUSED_REFERENCES = _references([np.empty(0)], 0)
+
+
 def _unused(arrays, i):
-    """Only the list and the argument of getrefcount refer to arrays[i]."""
-    return sys.getrefcount(arrays[i]) == 2
+    """Only the list (and the call of getrefcount itself) refers to arrays[i]."""
+    return _references(arrays, i) <= _UNUSED_REFERENCES
 
 
 def _after_fork():

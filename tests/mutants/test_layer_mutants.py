@@ -6,6 +6,7 @@ import pytest
 from minisvdd.gradcheck import gradcheck
 from minisvdd.layers import BatchNorm, Conv2D, ConvTranspose2D, LeakyReLU, Linear, MaxPool2D, Sigmoid, Upsample
 from minisvdd.ops import batchnorm, conv2d
+from minisvdd.ops.layout import from_batch_last, to_batch_last
 from minisvdd.ops.pooling import _windows
 
 
@@ -174,11 +175,12 @@ class MaxPoolEveryTie(MaxPool2D):
 
     def backward(self, grad_output):
         self._take()
-        grad_input = np.zeros_like(self.x)
-        windows = _windows(self.x, self.kernel_size, self.stride)
+        x, y, grad = (to_batch_last(array) for array in (self.x, self.y, grad_output))
+        grad_input = np.zeros_like(x)
+        windows = _windows(x, self.kernel_size, self.stride)
         for candidate, target in zip(windows, _windows(grad_input, self.kernel_size, self.stride)):
-            target += grad_output * (candidate == self.y)
-        return grad_input
+            target += grad * (candidate == y)
+        return from_batch_last(grad_input)
 
 
 class UpsampleMean(Upsample):
