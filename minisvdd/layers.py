@@ -416,9 +416,12 @@ class MaxPool2D(Layer):
         return (C, *conv2d.conv2d_output_size(size, self.kernel_size, self.stride, (0, 0)))
 
     def forward(self, x, training=False):
+        if not training:
+            self._saved = self._pattern = None
+            return pooling.maxpool_evaluate(self.backend, x, self.kernel_size, self.stride)
         y, winner = pooling.maxpool_forward(self.backend, x, self.kernel_size, self.stride)
         self._keep((winner, x.shape), training)
-        self._pattern = winner if training else None
+        self._pattern = winner
         return y
 
     def backward(self, grad_output):

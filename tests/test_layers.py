@@ -373,3 +373,15 @@ class TestSequential:
         target.load_arrays(source.params | source.buffers)
         target.params["0.weight"][...] = 0
         assert source.params["0.weight"].any()
+
+
+@pytest.mark.parametrize("activation", [LeakyReLU(0.1), LeakyReLU(0.37), ReLU()], ids=repr)
+def test_pooling_before_the_activation_changes_no_bit(activation, rng):
+    """Sequential exchanges the two in evaluation; layer by layer, in the given order, the numbers are the same."""
+    layers = [activation, MaxPool2D(2), activation, MaxPool2D(3, 1)]
+    x = rng.standard_normal((4, 3, 12, 12)).astype(np.float32)
+    network, expected = Sequential(layers), x
+    network.build(x.shape[1:])
+    for layer in layers:
+        expected = layer.forward(expected)
+    np.testing.assert_array_equal(network.forward(x), expected)

@@ -20,6 +20,7 @@ def test_equals_the_plain_loops(case, tied, backend, dtype, rng):
     grad_x = pooling.maxpool_backward(backend, grad_output, winner, shape, kernel, stride)
     assert y.dtype == grad_x.dtype == dtype
     np.testing.assert_array_equal(y, expected_y)
+    np.testing.assert_array_equal(pooling.maxpool_evaluate(backend, x, kernel, stride), expected_y)
     np.testing.assert_allclose(grad_x, expected_x, **tolerance(dtype))
 
 
