@@ -35,7 +35,7 @@ _GRID_FILE = "grid.json"
 
 @dataclass(frozen=True)
 class Grid:
-    """What to compute. data: a name or file as `load_dataset` takes it; classes, methods: None for all."""
+    """What to compute. data: a name or file as `load_dataset` takes it; data_hash: SHA-256 of its arrays."""
 
     data: str
     protocol_name: str
