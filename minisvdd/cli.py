@@ -11,6 +11,7 @@ from pathlib import Path
 from . import __version__
 from .backends import available_backends
 from .bench import WORKLOADS, measure
+from .cli_experiment import add_experiment
 from .datasets import DATASETS, data_bases, find_dataset, load_dataset
 from .download import fetch
 from .errors import DataError
@@ -57,6 +58,7 @@ def _parser():
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_train(commands)
     _add_score(commands)
+    add_experiment(commands)
     _add_gradcheck(commands)
     _add_data(commands)
     _add_bench(commands)

@@ -24,10 +24,12 @@ def train_and_evaluate(
     backend: str = "numpy",
     seed: int = 0,
     verbose: int = 1,
+    autoencoder=None,
 ) -> tuple[DeepSVDD, dict]:
     """Train Deep SVDD on a split's training samples and score its test samples after every stage.
 
     split: a `minisvdd.datasets.Split`.   network: None for the one made for samples of this shape.
+    autoencoder: a fitted Autoencoder to start from instead of pre-training.
     Returns the model and a result of plain JSON values. Its "auc" holds fractions in [0, 1]:
         random       the network as drawn: what no training at all achieves
         pretrained   encoder weights of the autoencoder, before any Deep SVDD training
@@ -44,6 +46,7 @@ def train_and_evaluate(
         random_state=seed,
         verbose=verbose,
         preprocessing="standardize" if split.train.ndim == 2 else "gcn-l1",
+        autoencoder=autoencoder,
         **asdict(protocol),
     )
     auc = {}

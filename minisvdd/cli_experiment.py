@@ -1,0 +1,78 @@
+"""The command `minisvdd experiment`: run a grid of table 1, and report on one."""
+
+import argparse
+from pathlib import Path
+
+from .grid import make_grid, run_grid
+from .protocols import PROTOCOLS
+from .report import write_report
+
+# Table: (data set, default protocol).
+TABLES = {
+    "table1-digits": ("digits", "quick"),
+    "table1-mnist": ("mnist", "paper"),
+    "table1-cifar10": ("cifar10", "paper"),
+}
+
+
+def add_experiment(commands) -> None:
+    """Add the command to the sub-parsers `commands`."""
+    experiment = commands.add_parser("experiment", help="all methods x classes x seeds of a table, resumable")
+    tables = experiment.add_subparsers(required=True, metavar="TABLE")
+    for name, (data, protocol) in TABLES.items():
+        _add_table(tables, name, data, protocol)
+    report = tables.add_parser("report", help="print and write the tables of an experiment's folder")
+    report.add_argument("folder", metavar="DIR")
+    report.set_defaults(run=_report)
+
+
+def _add_table(tables, name, data, protocol):
+    table = tables.add_parser(name, help=f"table 1 on {data}", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    table.add_argument("--methods", nargs="+", metavar="NAME", help="(default: all)")
+    table.add_argument("--classes", nargs="+", metavar="NAME", help="normal classes (default: all)")
+    table.add_argument("--seeds", type=int, default=10, help="number of seeds, from 0")
+    table.add_argument("--protocol", choices=list(PROTOCOLS), default=protocol, help="epochs, rates and weight decays")
+    table.add_argument("--jobs", type=int, default=1, help="cells computed side by side on this machine")
+    table.add_argument("--scheduler", metavar="tcp://...", help="Dask cluster; its workers must see --out and the data")
+    table.add_argument("--data-dir", help="folder with the data set (else $MINISVDD_DATA, else the cache folder)")
+    table.add_argument("--out", default=f"runs/{name}", help="folder for cells and reports")
+    table.add_argument(
+        "--resume",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="keep finished cells of the same configuration",
+    )
+    table.add_argument("--quiet", action="store_true", help="no progress")
+    table.set_defaults(run=_run, data=data)
+
+
+def _run(arguments):
+    grid = make_grid(
+        arguments.data,
+        methods=arguments.methods,
+        classes=arguments.classes,
+        seeds=arguments.seeds,
+        protocol=arguments.protocol,
+        data_dir=arguments.data_dir,
+    )
+    run_grid(
+        grid,
+        arguments.out,
+        jobs=arguments.jobs,
+        scheduler=arguments.scheduler,
+        data_dir=arguments.data_dir,
+        resume=arguments.resume,
+        verbose=0 if arguments.quiet else 1,
+    )
+    return _print_report(arguments.out)
+
+
+def _report(arguments):
+    return _print_report(arguments.folder)
+
+
+def _print_report(folder):
+    markdown, paths = write_report(folder)
+    print(markdown)
+    print(f"written: {', '.join(str(path) for path in paths)} in {Path(folder)}")
+    return 0

@@ -1,0 +1,227 @@
+"""Methods x classes x seeds: every finished cell is a file, so that a killed run goes on where it stopped.
+
+    OUT/grid.json                                         what the present grid consists of
+    OUT/cells/METHOD/CLASS/nuNU-seedSEED-HASH.json        one cell: config, result, seconds, versions
+    OUT/autoencoders/CLASS/seedSEED-HASH.npz              pre-trained weights that several cells share
+
+HASH is that of the cell's configuration (data, protocol, seed, ...), so cells of another configuration are never taken
+for present ones. With a Dask cluster, all workers must see OUT and the data under the same paths.
+"""
+
+import hashlib
+import json
+import sys
+import time
+import warnings
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from joblib import Parallel, delayed, parallel_config
+from threadpoolctl import threadpool_limits
+
+from .datasets import class_index, load_dataset
+from .errors import CollapseWarning, DataError
+from .experiments import versions
+from .files import write_json
+from .methods import METHODS
+from .progress import Progress
+from .protocols import Protocol, get_protocol
+
+_GRID_FILE = "grid.json"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What to compute. data: a name or file as `load_dataset` takes it; data_hash: SHA-256 of its arrays."""
+
+    data: str
+    protocol_name: str
+    protocol: Protocol
+    data_hash: str
+    classes: tuple[str, ...]
+    methods: tuple[str, ...]
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: `config` says all that its result depends on."""
+
+    method: str
+    normal_class: str
+    nu: float | None
+    seed: int | None
+    config: dict
+
+    @property
+    def hash(self) -> str:
+        """Twelve digits of the SHA-256 of the configuration."""
+        return _short_hash(self.config)
+
+    def path(self, out) -> Path:
+        """Where the finished cell lies under the folder `out`."""
+        labels = (("nu", self.nu), ("seed", self.seed))
+        parts = [f"{label}{value:g}" for label, value in labels if value is not None]
+        return Path(out) / "cells" / self.method / self.normal_class / ("-".join([*parts, self.hash]) + ".json")
+
+    def autoencoder_path(self, out) -> Path:
+        """Where the weights lie that the cells of this class, seed and protocol share."""
+        shared = {name: value for name, value in self.config.items() if name not in ("method", "nu")}
+        return Path(out) / "autoencoders" / self.normal_class / f"seed{self.seed}-{_short_hash(shared)}.npz"
+
+
+def make_grid(
+    data: str, *, methods=None, classes=None, seeds: int = 10, protocol="quick", data_dir=None, settings=None
+) -> Grid:
+    """A grid on a data set. methods, classes: None for all.   settings: a Protocol instead of the named one.
+
+    Raises ValueError for an unknown method, class or protocol, DataError when the data cannot be read.
+    """
+    for name in methods or ():
+        if name not in METHODS:
+            raise ValueError(f"methods={name!r}: expected some of {', '.join(METHODS)}")
+    if seeds < 1:
+        raise ValueError(f"seeds={seeds!r}: expected an integer >= 1")
+    settings = settings or get_protocol(protocol, data)
+    dataset = _dataset(data, data_dir)
+    if dataset.test_labels is None or dataset.train_labels is None:
+        raise ValueError(f"data={data!r}: expected labelled training and test samples")
+    known = [dataset.class_names[i] for i in np.unique(dataset.train_labels)]
+    wanted = [dataset.class_names[class_index(dataset.class_names, name, "classes")] for name in classes or known]
+    chosen = tuple(name for name in METHODS if methods is None or name in methods)
+    return Grid(data, protocol, settings, _data_hash(dataset), tuple(dict.fromkeys(wanted)), chosen, int(seeds))
+
+
+def cells_of(grid: Grid, methods=None) -> list[Cell]:
+    """All cells of the grid (or of some of its methods), in the table's order."""
+    cells = []
+    for name in methods or grid.methods:
+        method = METHODS[name]
+        for normal_class in grid.classes:
+            for nu in method.nus:
+                for seed in range(grid.seeds) if method.seeded else (None,):
+                    config = {"data": grid.data, "data_sha256": grid.data_hash, "normal_class": normal_class}
+                    config |= {"method": name, "nu": nu, "seed": seed}
+                    if method.trained:
+                        config["protocol"] = asdict(grid.protocol)
+                    cells.append(Cell(name, normal_class, nu, seed, json.loads(json.dumps(config))))
+    return cells
+
+
+def run_grid(grid: Grid, out, *, jobs: int = 1, scheduler=None, data_dir=None, resume=True, verbose: int = 1) -> None:
+    """Compute the cells that `out` does not hold yet (resume=False: all), on `jobs` processes or a Dask `scheduler`.
+
+    A damaged cell file is computed again. Pre-training goes first, since Deep SVDD's cells start from its weights.
+    """
+    out = Path(out)
+    needs_weights = any(METHODS[name].pretrained for name in grid.methods)
+    methods = grid.methods if "dcae" in grid.methods or not needs_weights else ("dcae", *grid.methods)
+    write_json(out / _GRID_FILE, asdict(grid))
+    todo = [cell for cell in cells_of(grid, methods) if not (resume and _is_finished(cell, out, verbose))]
+    progress, done = Progress("experiment, cell", len(todo), verbose), 0
+    with _workers(jobs, scheduler):
+        for later in (False, True):
+            phase = [cell for cell in todo if METHODS[cell.method].pretrained == later]
+            calls = (delayed(run_cell)(cell, grid.protocol, str(out.resolve()), data_dir) for cell in phase)
+            for label in Parallel(return_as="generator_unordered")(calls):
+                done += 1
+                progress.update(done, label)
+
+
+@contextmanager
+def _workers(jobs, scheduler):
+    """joblib's processes on this machine, or those of a Dask cluster."""
+    if scheduler is None:
+        with parallel_config(backend="loky", n_jobs=jobs):
+            yield
+        return
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ValueError(f"--scheduler: {error}: install the extra `distributed`") from error
+    with Client(scheduler, timeout="10s") as client, parallel_config(backend="dask", client=client):
+        yield
+
+
+def run_cell(cell: Cell, protocol: Protocol, out: str, data_dir=None) -> str:
+    """Compute one cell and write its file. Returns a label for the progress line.
+
+    One BLAS thread, so that sums come out the same however many cells run side by side.
+    """
+    started = time.perf_counter()
+    split = _dataset(cell.config["data"], data_dir).one_class(cell.normal_class)
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", CollapseWarning)  # the result lists the signs of collapse
+        method = METHODS[cell.method]
+        result = method.evaluate(split, protocol, cell.nu, cell.seed, cell.autoencoder_path(out))
+    finished = {
+        "config": cell.config,
+        "config_sha256": cell.hash,
+        **result,
+        "n_train": len(split.train),
+        "n_test": len(split.test),
+        "seconds": round(time.perf_counter() - started, 2),
+        "versions": versions(),
+    }
+    write_json(cell.path(out), finished)
+    return f"{cell.method} {cell.normal_class}"
+
+
+def read_cell(cell: Cell, out) -> dict | None:
+    """The finished cell, or None if there is no file. DataError, naming the file, when it is damaged."""
+    path = cell.path(out)
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if value["config"] != cell.config:
+            raise DataError(f"{path}: holds another configuration than its name says: delete it")
+        np.asarray(value["auc"]["trained"], dtype=float)
+        return value
+    except FileNotFoundError:
+        return None
+    except DataError:
+        raise
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise DataError(f"{path}: damaged cell: {error}: run the experiment again to replace it") from error
+
+
+def read_grid(out) -> Grid:
+    """The grid that was last run in `out`. DataError when there is none, or its file is damaged."""
+    path = Path(out) / _GRID_FILE
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        settings = {k: tuple(v) if isinstance(v, list) else v for k, v in value.pop("protocol").items()}
+        lists = {name: tuple(value.pop(name)) for name in ("classes", "methods")}
+        return Grid(**value, **lists, protocol=Protocol(**settings))
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file: expected the folder of an experiment") from None
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise DataError(f"{path}: damaged: {error}") from error
+
+
+def _is_finished(cell, out, verbose):
+    try:
+        return read_cell(cell, out) is not None
+    except DataError as error:
+        if verbose:
+            print(f"minisvdd: {error}; computed again", file=sys.stderr)
+        return False
+
+
+@lru_cache(maxsize=1)
+def _dataset(name, data_dir):
+    return load_dataset(name, data_dir)
+
+
+def _data_hash(dataset):
+    digest = hashlib.sha256()
+    for array in (dataset.train_images, dataset.train_labels, dataset.test_images, dataset.test_labels):
+        digest.update(f"{array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
+
+
+def _short_hash(value):
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]

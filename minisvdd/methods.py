@@ -1,0 +1,139 @@
+"""The columns of table 1: for each method the cells that it needs, and how one cell is computed.
+
+A cell is one method on one normal class, with one seed and one nu where the method has them. Its result is a dict of
+plain JSON values with "auc": fractions by name; the entry "trained" is what the table shows.
+
+`oc-svm`         gamma by AUC on a random tenth of the *test set*, as in the paper: a supervised advantage. One cell
+                 holds ten such draws ("trained" is a list); "unsupervised" is a gamma chosen without labels.
+`kde`            deterministic: one cell.
+`dcae`           also the pre-training of both Deep SVDD objectives, which take its weights from a file. They are the
+                 weights that each would find itself with this seed. Two things differ from `train_and_evaluate` without
+                 the file: the order of Deep SVDD's own batches, and where batch norm's running statistics start, which
+                 training forgets.
+`one-class`      the objective does not contain nu: one cell per seed.
+`soft-boundary`  nu as in the paper; the better one is reported.
+AnoGAN would be one more entry of `METHODS`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from .autoencoder import Autoencoder
+from .baselines import GAMMAS, IsolationForest, KernelDensity, OneClassSVM, best_on_hold_out
+from .center import collect_statistics
+from .errors import DataError
+from .experiments import area_under_roc, train_and_evaluate
+from .networks import network_for
+from .protocols import Protocol
+from .storage import load_model
+
+HOLD_OUTS = 10
+HOLD_OUT_FRACTION = 0.1
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a column is computed: `evaluate(split, protocol, nu, seed, autoencoder_path)` returns the result of a cell.
+
+    nus: one cell for each, None where nu plays no part.   seeded: whether each seed needs a cell.
+    trained: whether the protocol matters.   pretrained: whether the autoencoder's cell must be there first.
+    """
+
+    evaluate: Callable[..., dict]
+    nus: tuple[float | None, ...] = (None,)
+    seeded: bool = True
+    trained: bool = False
+    pretrained: bool = False
+
+
+def preprocessing_for(split) -> str:
+    """GCN-L1 for images, standardisation for features."""
+    return "standardize" if split.train.ndim == 2 else "gcn-l1"
+
+
+def _oc_svm(split, protocol, nu, seed, path):
+    name = preprocessing_for(split)
+    models = [OneClassSVM(gamma, nu, preprocessing=name).fit(split.train) for gamma in GAMMAS]
+    scores = [model.anomaly_score(split.test) for model in models]
+    chosen = []
+    for draw in range(HOLD_OUTS):
+        order = np.random.default_rng(draw).permutation(len(split.test))
+        held = order[: max(2, round(HOLD_OUT_FRACTION * len(order)))]
+        chosen.append(best_on_hold_out([s[held] for s in scores], split.is_anomaly[held]))
+    honest = OneClassSVM(None, nu, preprocessing=name).fit(split.train)
+    auc = {
+        "trained": [float(roc_auc_score(split.is_anomaly, scores[i])) for i in chosen],
+        "unsupervised": area_under_roc(honest, split),
+    }
+    return {"auc": auc, "gamma": [GAMMAS[i] for i in chosen], "gamma_unsupervised": honest.gamma_}
+
+
+def _kde(split, protocol, nu, seed, path):
+    model = KernelDensity(preprocessing=preprocessing_for(split)).fit(split.train)
+    return {"auc": {"trained": area_under_roc(model, split)}, "bandwidth": model.bandwidth_}
+
+
+def _isolation_forest(split, protocol, nu, seed, path):
+    model = IsolationForest(preprocessing=preprocessing_for(split), random_state=seed).fit(split.train)
+    return {"auc": {"trained": area_under_roc(model, split)}}
+
+
+def _dcae(split, protocol, nu, seed, path):
+    def autoencoder(epochs):
+        return Autoencoder(
+            network=network_for(split.train.shape[1:]),
+            epochs=epochs,
+            learning_rate=protocol.learning_rate,
+            milestones=protocol.pretrain_milestones,
+            weight_decay=protocol.pretrain_weight_decay,
+            batch_size=protocol.batch_size,
+            slope=protocol.slope,
+            preprocessing=preprocessing_for(split),
+            random_state=seed,
+            verbose=0,
+        ).fit(split.train)
+
+    drawn, model = autoencoder(0), autoencoder(protocol.pretrain_epochs)
+    collect_statistics(drawn.network_, drawn.preprocessing_.transform(split.train), protocol.batch_size)
+    model.save(path)
+    return {"auc": {"random": area_under_roc(drawn, split), "trained": area_under_roc(model, split)}}
+
+
+def _deep_svdd(objective):
+    def evaluate(split, protocol: Protocol, nu, seed, path):
+        _, result = train_and_evaluate(
+            split,
+            protocol,
+            objective=objective,
+            nu=0.1 if nu is None else nu,
+            seed=seed,
+            verbose=0,
+            autoencoder=_pretrained(split, protocol, seed, path),
+        )
+        return {name: result[name] for name in ("auc", "radius", "signs_of_collapse")}
+
+    return evaluate
+
+
+def _pretrained(split, protocol, seed, path):
+    """The autoencoder of this seed, trained again when its file is missing or damaged."""
+    try:
+        return load_model(path)
+    except DataError:
+        Path(path).unlink(missing_ok=True)
+        _dcae(split, protocol, None, seed, path)
+        return load_model(path)
+
+
+METHODS = {
+    "oc-svm": Method(_oc_svm, nus=(0.01, 0.1), seeded=False),
+    "kde": Method(_kde, seeded=False),
+    "isolation-forest": Method(_isolation_forest),
+    "dcae": Method(_dcae, trained=True),
+    "soft-boundary": Method(_deep_svdd("soft-boundary"), nus=(0.01, 0.1), trained=True, pretrained=True),
+    "one-class": Method(_deep_svdd("one-class"), trained=True, pretrained=True),
+}

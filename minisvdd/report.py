@@ -1,0 +1,188 @@
+"""The table of a grid: mean +- standard deviation of the test AUC beside the paper's, in Markdown, CSV, LaTeX, PNG."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.stats import rankdata
+
+from .files import atomic_write
+from .grid import Grid, cells_of, read_cell, read_grid
+from .paper import METHODS as PAPER_METHODS
+from .paper import TABLE_1
+from .plots import save_figure
+
+# Cells further from the paper's than this many standard deviations plus this many points are marked.
+MARK_DEVIATIONS, MARK_POINTS = 2.0, 1.0
+# Entries of a cell's "auc" that are columns of their own: method, entry, heading.
+_EXTRA = (
+    ("oc-svm", "unsupervised", "oc-svm, gamma without labels"),
+    ("dcae", "random", "dcae, random weights"),
+    ("one-class", "random", "one-class, random weights"),
+    ("one-class", "pretrained", "one-class, pre-trained weights"),
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cell of the table, in %. n: seeds or hold-outs.   nu: the better one, None where there is no choice."""
+
+    mean: float
+    std: float
+    n: int
+    nu: float | None
+    paper: tuple[float, float] | None = None
+
+    @property
+    def differs(self) -> bool:
+        """Whether the paper's number is further away than 2 combined standard deviations + 1 point."""
+        if self.paper is None:
+            return False
+        return abs(self.mean - self.paper[0]) > MARK_DEVIATIONS * np.hypot(self.std, self.paper[1]) + MARK_POINTS
+
+
+def collect(out) -> tuple[Grid, dict, int, int]:
+    """Read the grid in `out`: the grid, its entries {(class, column): Entry}, cells finished, cells in all.
+
+    Columns are the methods and those of `_EXTRA`. Standard deviations are over seeds (n in the denominator).
+    Raises DataError, naming the file, for a damaged cell.
+    """
+    grid = read_grid(out)
+    cells = cells_of(grid)
+    found = [(cell, value) for cell in cells if (value := read_cell(cell, out)) is not None]
+    columns = [(name, "trained", name) for name in grid.methods] + [c for c in _EXTRA if c[0] in grid.methods]
+    entries = {}
+    for normal_class in grid.classes:
+        for method, stage, heading in columns:
+            values = {}
+            for cell, value in found:
+                if (cell.method, cell.normal_class) == (method, normal_class) and stage in value["auc"]:
+                    values.setdefault(cell.nu, []).extend(np.atleast_1d(value["auc"][stage]))
+            if values:
+                nu = max(values, key=lambda nu: np.mean(values[nu]))
+                auc = 100 * np.array(values[nu])
+                paper = TABLE_1.get(grid.data, {}).get(normal_class, {}).get(heading)
+                entries[normal_class, heading] = Entry(float(auc.mean()), float(auc.std()), len(auc), nu, paper)
+    return grid, entries, len(found), len(cells)
+
+
+def average_ranks(table) -> np.ndarray:
+    """Mean rank of each column over the complete rows of `table` (classes, methods); 1 is the largest AUC."""
+    table = np.asarray(table, float)
+    complete = table[np.isfinite(table).all(axis=1)]
+    if not len(complete):
+        return np.full(table.shape[1], np.nan)
+    return rankdata(-complete, axis=1).mean(axis=0)
+
+
+def write_report(out) -> tuple[str, list[str]]:
+    """Write report.md, .csv, .tex and .png into the folder of a grid. Returns the Markdown and the files' names."""
+    grid, entries, finished, total = collect(out)
+    markdown = _markdown(grid, entries, finished, total)
+    for name, text in (("report.md", markdown), ("report.tex", _latex(grid, entries))):
+        with atomic_write(Path(out) / name) as file:
+            file.write(text)
+    with atomic_write(Path(out) / "report.csv") as file:
+        _write_csv(file, entries)
+    save_figure(_figure(grid, entries), Path(out) / "report.png")
+    return markdown, ["report.md", "report.csv", "report.tex", "report.png"]
+
+
+def _markdown(grid, entries, finished, total):
+    lines = [
+        f"# Table 1 on {grid.data}, protocol {grid.protocol_name}",
+        "",
+        f"Test AUC in %, mean ± standard deviation over {_count(grid.seeds, 'seed')} "
+        f"(oc-svm: ten hold-outs; kde: one run). {finished} of {total} cells are finished. "
+        "For oc-svm and soft-boundary the better nu is shown. "
+        "As in the paper, oc-svm chooses gamma with labels of a tenth of the test set: an advantage over all others.",
+        "",
+        *_table(grid, entries, grid.methods, ranks=True),
+    ]
+    if grid.data in TABLE_1:
+        lines += ["", "In parentheses: the paper. **!** marks a difference of more than 2 combined standard deviations "
+                  "+ 1 point."]  # fmt: skip
+    extra = [heading for method, _, heading in _EXTRA if method in grid.methods]
+    if extra:
+        lines += ["", "Before any training (epoch 0), and oc-svm without labels:", "", *_table(grid, entries, extra)]
+    return "\n".join(lines) + "\n"
+
+
+def _table(grid, entries, columns, ranks=False):
+    lines = ["| normal class | " + " | ".join(columns) + " |", "|" + "---|" * (len(columns) + 1)]
+    for normal_class in grid.classes:
+        texts = [_text(entries.get((normal_class, column))) for column in columns]
+        lines.append(f"| {normal_class} | " + " | ".join(texts) + " |")
+    values = _means(grid, entries, columns)
+    lines.append("| **mean** | " + " | ".join(_number(v) for v in values.mean(axis=0)) + " |")
+    if ranks:
+        lines.append("| average rank | " + " | ".join(_number(v) for v in average_ranks(values)) + " |")
+        if grid.data in TABLE_1:
+            printed = [[TABLE_1[grid.data][c][m][0] for m in columns] for c in grid.classes]
+            lines.append("| paper: mean | " + " | ".join(_number(v) for v in np.mean(printed, axis=0)) + " |")
+            lines.append("| paper: average rank | " + " | ".join(_number(v) for v in average_ranks(printed)) + " |")
+    return lines
+
+
+def _means(grid, entries, columns):
+    blank = Entry(np.nan, np.nan, 0, None)
+    return np.array([[entries.get((c, column), blank).mean for column in columns] for c in grid.classes])
+
+
+def _text(entry):
+    if entry is None:
+        return "-"
+    text = f"{entry.mean:.1f} ± {entry.std:.1f}"
+    if entry.paper:
+        text += f" ({entry.paper[0]:.1f} ± {entry.paper[1]:.1f})"
+    return text + (" **!**" if entry.differs else "")
+
+
+def _count(n, noun):
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+def _number(value):
+    return f"{value:.1f}" if np.isfinite(value) else "-"
+
+
+def _latex(grid, entries):
+    lines = [r"\begin{tabular}{l" + "c" * len(grid.methods) + "}", r"\hline"]
+    lines += ["normal class & " + " & ".join(grid.methods) + r" \\", r"\hline"]
+    for normal_class in grid.classes:
+        texts = [_text(entries.get((normal_class, method))) for method in grid.methods]
+        row = " & ".join(texts).replace("±", r"$\pm$").replace("**!**", r"$\dagger$")
+        lines.append(f"{normal_class.replace('_', chr(92) + '_')} & {row} " + r"\\")
+    return "\n".join([*lines, r"\hline", r"\end{tabular}"]) + "\n"
+
+
+def _write_csv(file, entries):
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["normal_class", "method", "auc_mean", "auc_std", "n", "nu", "paper_mean", "paper_std", "differs"])
+    for (normal_class, heading), e in entries.items():
+        paper = e.paper or ("", "")
+        nu = "" if e.nu is None else e.nu
+        writer.writerow([normal_class, heading, f"{e.mean:.3f}", f"{e.std:.3f}", e.n, nu, *paper, int(e.differs)])
+
+
+def _figure(grid, entries):
+    """Bars per class and method with standard deviations; a black dash is the paper's number."""
+    figure = Figure(figsize=(max(6, 1.1 * len(grid.classes) + 2), 4), layout="constrained")
+    axes = figure.subplots()
+    width = 0.8 / len(grid.methods)
+    for i, method in enumerate(grid.methods):
+        found = [(x, entries[c, method]) for x, c in enumerate(grid.classes) if (c, method) in entries]
+        places = [x + (i - (len(grid.methods) - 1) / 2) * width for x, _ in found]
+        axes.bar(places, [e.mean for _, e in found], width, yerr=[e.std for _, e in found],
+                 color=f"C{PAPER_METHODS.index(method)}", label=method)  # fmt: skip
+        printed = [(place, e.paper[0]) for place, (_, e) in zip(places, found) if e.paper]
+        if printed:
+            axes.scatter(*zip(*printed), marker="_", color="black", zorder=3)
+    lowest = min((e.mean - e.std for (_, heading), e in entries.items() if heading in grid.methods), default=50)
+    axes.set_ylim(max(0, 5 * np.floor(lowest / 5) - 5), 100)
+    axes.set_xticks(range(len(grid.classes)), grid.classes)
+    axes.set(xlabel="normal class", ylabel="test AUC in %")
+    figure.legend(loc="outside upper center", ncols=len(grid.methods), frameon=False, fontsize=8)
+    return figure

@@ -1,0 +1,227 @@
+"""The grid of experiments: complete, resumable after kill -9, never mixed, the same on a Dask cluster."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from minisvdd import cli, load_dataset
+from minisvdd.errors import DataError
+from minisvdd.experiments import train_and_evaluate
+from minisvdd.grid import cells_of, make_grid, read_cell, read_grid, run_grid
+from minisvdd.protocols import Protocol
+from minisvdd.report import Entry, average_ranks, collect, write_report
+
+TINY = Protocol(pretrain_epochs=2, pretrain_milestones=(), epochs=2, milestones=(), learning_rate=1e-3, batch_size=32)
+
+
+def tiny_grid(**changes):
+    """Two classes, two methods, two seeds, two epochs."""
+    arguments = {"methods": ["isolation-forest", "one-class"], "classes": ["3", "8"], "seeds": 2, "settings": TINY}
+    return make_grid("digits", **{**arguments, **changes})
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("grid")
+    run_grid(tiny_grid(), out, verbose=0)
+    return out
+
+
+def aucs(out):
+    """Everything that a table shows."""
+    return collect(out)[1]
+
+
+def cell_files(out):
+    return sorted((out / "cells").rglob("*.json"))
+
+
+def test_every_cell_says_how_it_was_made(finished):
+    grid = read_grid(finished)
+    assert grid == tiny_grid()
+    for cell in cells_of(grid):
+        value = read_cell(cell, finished)
+        assert value["config"]["seed"] == cell.seed
+        assert value["config"]["data_sha256"] == grid.data_hash
+        assert {"minisvdd", "numpy"} <= set(value["versions"])
+        assert value["seconds"] > 0
+        assert 0 <= value["auc"]["trained"] <= 1
+        assert cell.hash in cell.path(finished).name
+    assert {"random", "pretrained", "trained"} <= set(value["auc"])
+
+
+def test_all_methods(tmp_path):
+    run_grid(tiny_grid(methods=None, classes=["3"], seeds=1), tmp_path, verbose=0)
+    grid, entries, done, total = collect(tmp_path)
+    assert done == total == 8
+    assert entries["3", "oc-svm"].n == 10
+    assert entries["3", "kde"].n == 1
+    assert {entry.nu for (_, column), entry in entries.items() if column in ("oc-svm", "soft-boundary")} <= {0.01, 0.1}
+    supervised, honest = entries["3", "oc-svm"], entries["3", "oc-svm, gamma without labels"]
+    assert supervised.mean > honest.mean > 80
+    assert len(grid.methods) == 6
+
+
+def test_shared_pretraining_is_the_one_that_deep_svdd_would_do(finished):
+    grid = tiny_grid()
+    _, alone = train_and_evaluate(load_dataset("digits").one_class("3"), TINY, seed=1, verbose=0)
+    cell = next(c for c in cells_of(grid, ["one-class"]) if (c.normal_class, c.seed) == ("3", 1))
+    shared = read_cell(cell, finished)["auc"]
+    for stage in ("random", "pretrained"):
+        assert shared[stage] == pytest.approx(alone["auc"][stage], abs=1e-6)
+    dcae = read_cell(next(c for c in cells_of(grid, ["dcae"]) if (c.normal_class, c.seed) == ("3", 1)), finished)
+    assert dcae["auc"]["trained"] == shared["autoencoder"]
+
+
+def test_finished_cells_are_kept_unless_told_otherwise(finished):
+    files = {path: path.stat().st_mtime_ns for path in cell_files(finished)}
+    before = aucs(finished)
+    run_grid(tiny_grid(), finished, verbose=0)
+    assert {path: path.stat().st_mtime_ns for path in cell_files(finished)} == files
+    run_grid(tiny_grid(), finished, resume=False, verbose=0)
+    assert all(path.stat().st_mtime_ns > before_ns for path, before_ns in files.items())
+    assert aucs(finished) == before
+
+
+_RUN = """
+import sys, test_grid
+test_grid.run_grid(test_grid.tiny_grid(), sys.argv[1], jobs=int(sys.argv[2]))
+"""
+
+
+def start(out, jobs):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *filter(None, sys.path)])}
+    return subprocess.Popen(
+        [sys.executable, "-c", _RUN, str(out), str(jobs)],
+        env=environment,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def test_kill_9_in_the_middle_and_start_again(finished, tmp_path):
+    process = start(tmp_path, 1)
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.rglob("cells/*/*/*.json"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = {path: path.read_bytes() for path in cell_files(tmp_path)}
+    assert 2 <= len(kept) < len(cell_files(finished))
+    again = start(tmp_path, 2)
+    assert again.wait(120) == 0
+    assert all(path.read_bytes() == content for path, content in kept.items())
+    assert aucs(tmp_path) == aucs(finished)
+
+
+def test_another_configuration_is_not_mixed_in(tmp_path):
+    methods, classes = ["isolation-forest", "dcae"], ["3"]
+    run_grid(tiny_grid(methods=methods, classes=classes, seeds=1), tmp_path, verbose=0)
+    first, old = aucs(tmp_path), cell_files(tmp_path)
+    longer = tiny_grid(methods=methods, classes=classes, seeds=1, settings=replace(TINY, pretrain_epochs=4))
+    assert sum(read_cell(cell, tmp_path) is not None for cell in cells_of(longer)) == 1, "trees need no protocol"
+    run_grid(longer, tmp_path, verbose=0)
+    assert len(cell_files(tmp_path)) == len(old) + 1
+    assert aucs(tmp_path)["3", "dcae"] != first["3", "dcae"]
+    assert aucs(tmp_path)["3", "dcae"].n == 1
+
+
+def test_a_damaged_cell_is_named_by_the_report_and_computed_again_by_a_run(tmp_path, capsys):
+    grid = tiny_grid(methods=["isolation-forest"], classes=["3"], seeds=2)
+    run_grid(grid, tmp_path, verbose=0)
+    before, path = aucs(tmp_path), cell_files(tmp_path)[0]
+    for damage in ('{"config": ', "[]", '{"config": {}, "auc": {}}'):
+        path.write_text(damage)
+        with pytest.raises(DataError, match=path.name) as caught:
+            collect(tmp_path)
+        assert "\n" not in str(caught.value)
+    run_grid(grid, tmp_path)
+    assert path.name in capsys.readouterr().err
+    assert aucs(tmp_path) == before
+
+
+def test_lost_weights_are_trained_again(tmp_path):
+    grid = tiny_grid(methods=["one-class"], classes=["3"], seeds=1)
+    run_grid(grid, tmp_path, verbose=0)
+    before = aucs(tmp_path)
+    next(tmp_path.rglob("autoencoders/*/*.npz")).write_bytes(b"no model")
+    next(tmp_path.rglob("one-class/*/*.json")).unlink()
+    run_grid(grid, tmp_path, verbose=0)
+    assert aucs(tmp_path) == before
+
+
+def test_a_dask_cluster_of_two_processes_gives_the_same_table(finished, tmp_path):
+    distributed = pytest.importorskip("distributed", reason="needs the extra `distributed`")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        run_grid(tiny_grid(), tmp_path, scheduler=cluster.scheduler_address, verbose=0)
+    assert aucs(tmp_path) == aucs(finished)
+
+
+def test_report_formats(finished):
+    markdown, names = write_report(finished)
+    assert all((finished / name).stat().st_size > 100 for name in names)
+    assert "8 of 8 cells" in markdown
+    assert "epoch 0" in markdown
+    assert (finished / "report.png").read_bytes().startswith(b"\x89PNG")
+    assert (finished / "report.tex").read_text().count(r"\\") == 3
+    entries = aucs(finished)
+    rows = list(csv.DictReader((finished / "report.csv").open()))
+    assert len(rows) == len(entries)
+    assert float(rows[0]["auc_mean"]) == pytest.approx(entries["3", "isolation-forest"].mean, abs=1e-3)
+    assert f"{entries['3', 'isolation-forest'].mean:.1f} ±" in markdown
+
+
+def test_a_report_of_an_unfinished_grid(tmp_path):
+    run_grid(tiny_grid(methods=["kde"], seeds=1), tmp_path, verbose=0)
+    cell_files(tmp_path)[0].unlink()
+    markdown, _ = write_report(tmp_path)
+    assert "1 of 2 cells" in markdown
+    assert "| 3 | - |" in markdown
+
+
+def test_marks_follow_the_rule():
+    """More than 2 sqrt(s1^2 + s2^2) + 1 points: here 2 * 5 + 1 = 11."""
+    assert not Entry(90.0, 3.0, 10, None, (79.1, 4.0)).differs
+    assert Entry(90.0, 3.0, 10, None, (78.9, 4.0)).differs
+    assert not Entry(90.0, 3.0, 10, None).differs
+
+
+def test_average_ranks():
+    np.testing.assert_array_equal(average_ranks([[90, 80, 70], [60, 80, 60]]), [1.75, 1.5, 2.75])
+    np.testing.assert_array_equal(average_ranks([[90, np.nan], [60, 80]]), [2, 1])
+
+
+def test_command_line(tmp_path, capsys):
+    arguments = ["table1-digits", "--methods", "kde", "--classes", "3", "8", "--quiet", "--out", str(tmp_path)]
+    assert cli.main(["experiment", *arguments, "--resume"]) == 0
+    table = capsys.readouterr().out
+    assert "| 3 |" in table
+    assert cli.main(["experiment", "report", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == table
+    assert json.loads((tmp_path / "grid.json").read_text())["protocol_name"] == "quick"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["table1-digits", "--methods", "kde", "svm"], ["'svm'", "oc-svm"]),
+        (["table1-digits", "--classes", "eleven"], ["classes='eleven'"]),
+        (["table1-digits", "--seeds", "0"], ["seeds=0"]),
+        (["table1-mnist", "--data-dir", "/nowhere"], ["/nowhere"]),
+        (["report", "/nowhere"], ["/nowhere", "grid.json"]),
+    ],
+)
+def test_mistakes_are_one_line_and_status_2(arguments, words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["experiment", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert all(word in error for word in words), error
