@@ -20,6 +20,7 @@ def adam_update(
     m and v start at 0 and are too small at first, by the factor 1 - beta^t for a constant gradient: hence the hats.
     step: t = 1, 2, ...
     """
+    backend.require_kernel("adam_update")
     g = grad + weight_decay * param
     first_moment *= beta1
     first_moment += (1 - beta1) * g
@@ -35,6 +36,7 @@ def sgd_update(backend, param, grad, velocity, learning_rate, momentum, weight_d
 
     u <- momentum u + (grad + lambda W),    W <- W - learning_rate u
     """
+    backend.require_kernel("sgd_update")
     velocity *= momentum
     velocity += grad + weight_decay * param
     param -= learning_rate * velocity

@@ -21,6 +21,7 @@ import numpy as np
 
 def batch_statistics(backend, x):
     """Mean and (biased) variance per channel.  x: (N, C) or (N, C, H, W); returns two arrays (C,)."""
+    backend.require_kernel("batch_statistics")
     axes = _all_but_channel(x)
     mean = x.mean(axis=axes)
     centered = x - _per_channel(mean, x)
@@ -29,6 +30,7 @@ def batch_statistics(backend, x):
 
 def batchnorm_forward(backend, x, mean, variance, epsilon):
     """Normalise with the given statistics.  Returns x_hat, shaped like x, and the scale r (C,)."""
+    backend.require_kernel("batchnorm_forward")
     scale = 1 / np.sqrt(variance + epsilon)
     x_hat = x - _per_channel(mean, x)
     x_hat *= _per_channel(scale, x)
@@ -37,6 +39,7 @@ def batchnorm_forward(backend, x, mean, variance, epsilon):
 
 def batchnorm_backward(backend, grad_output, x_hat, scale):
     """dL/dx when mean and variance were those of this batch."""
+    backend.require_kernel("batchnorm_backward")
     axes = _all_but_channel(x_hat)
     mean_g = grad_output.mean(axis=axes)
     mean_gx = (grad_output * x_hat).mean(axis=axes)
@@ -49,16 +52,19 @@ def batchnorm_backward(backend, grad_output, x_hat, scale):
 
 def batchnorm_backward_fixed(backend, grad_output, scale):
     """dL/dx when mean and variance were constants (running statistics)."""
+    backend.require_kernel("batchnorm_backward_fixed")
     return grad_output * _per_channel(scale, grad_output)
 
 
 def affine_forward(backend, x_hat, weight, bias):
     """y = weight x_hat + bias, per channel: the optional second half of batch norm.  weight, bias: (C,)."""
+    backend.require_kernel("affine_forward")
     return x_hat * _per_channel(weight, x_hat) + _per_channel(bias, x_hat)
 
 
 def affine_backward(backend, grad_output, x_hat, weight):
     """Returns (dL/dx_hat, dL/dweight, dL/dbias) = (G weight, sum G x_hat, sum G)."""
+    backend.require_kernel("affine_backward")
     axes = _all_but_channel(x_hat)
     grad_x_hat = grad_output * _per_channel(weight, grad_output)
     return grad_x_hat, (grad_output * x_hat).sum(axis=axes), grad_output.sum(axis=axes)

@@ -43,6 +43,12 @@ def conv2d_output_size(
 
 def conv2d_forward(backend, x, weight, stride=(1, 1), padding=(0, 0)):
     """y = x * w.  x: (N, C, H, W), weight: (K, C, kh, kw), returns (N, K, H_out, W_out)."""
+    if not backend.runs_numpy:
+        y = backend.empty(
+            (len(x), len(weight), *conv2d_output_size(x.shape[2:], weight.shape[2:], stride, padding)), x.dtype
+        )
+        _launch(backend, "conv2d_forward", (x, weight, y), x, y, weight.shape[2:], stride, padding)
+        return y
     K, _, *kernel_size = weight.shape
     out_h, out_w = conv2d_output_size(x.shape[2:], kernel_size, stride, padding)
     y = np.empty((K, out_h, out_w, len(x)), np.result_type(x, weight))
@@ -54,6 +60,11 @@ def conv2d_forward(backend, x, weight, stride=(1, 1), padding=(0, 0)):
 
 def conv2d_backward_weight(backend, grad_output, x, kernel_size, stride=(1, 1), padding=(0, 0)):
     """dL/dw = G (as K x positions) times the transposed patches.  Returns (K, C, kh, kw)."""
+    if not backend.runs_numpy:
+        grad_weight = backend.empty((grad_output.shape[1], x.shape[1], *kernel_size), x.dtype)
+        arrays = (grad_output, x, grad_weight)
+        _launch(backend, "conv2d_backward_weight", arrays, x, grad_output, kernel_size, stride, padding)
+        return grad_weight
     K, C = grad_output.shape[1], x.shape[1]
     grad = to_batch_last(grad_output)
     grad_weight = np.zeros((K, C * kernel_size[0] * kernel_size[1]), np.result_type(grad, x))
@@ -64,6 +75,11 @@ def conv2d_backward_weight(backend, grad_output, x, kernel_size, stride=(1, 1), 
 
 def conv2d_backward_input(backend, grad_output, weight, input_size, stride=(1, 1), padding=(0, 0)):
     """dL/dx: the spread-out, padded G convolved with the flipped filters.  Returns (N, C, *input_size)."""
+    if not backend.runs_numpy:
+        grad_input = backend.empty((len(grad_output), weight.shape[1], *input_size), grad_output.dtype)
+        arrays = (grad_output, weight, grad_input)
+        _launch(backend, "conv2d_backward_input", arrays, grad_input, grad_output, weight.shape[2:], stride, padding)
+        return grad_input
     spread = _spread(grad_output, weight.shape[2:], input_size, stride, padding)
     flipped = weight.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
     return conv2d_forward(backend, spread, flipped)
@@ -128,3 +144,10 @@ def _landing(count, stride, offset, length):
     last = min(count - 1, (length - 1 - offset) // stride)
     start = stride * first + offset
     return slice(start, stride * last + offset + 1, stride), slice(first, last + 1)
+
+
+def _launch(backend, operation, arrays, x, y, kernel_size, stride, padding):
+    """Start one of the three kernels: they take two arrays, the result, and the same list of sizes."""
+    *inputs, result = arrays
+    sizes = (*x.shape, *y.shape[1:], *kernel_size, *stride, *padding)
+    backend.launch(operation, (*map(backend.dense, inputs), result, *sizes), threads=result.size)

@@ -8,6 +8,7 @@ import numpy as np
 
 def squared_distances(backend, outputs, center):
     """d_i = ||phi(x_i) - c||^2, eq. (5).  outputs: (N, p), center: (p,), returns (N,)."""
+    backend.require_kernel("squared_distances")
     difference = outputs - center
     return (difference * difference).sum(axis=1)
 
@@ -17,6 +18,7 @@ def one_class_loss(backend, outputs, center):
 
     J = 1/N sum_i d_i,    dJ/dphi_i = 2/N (phi_i - c)
     """
+    backend.require_kernel("one_class_loss")
     N = len(outputs)
     value = squared_distances(backend, outputs, center).mean(dtype=_accumulator(outputs))
     return value, (2 / N) * (outputs - center)
@@ -30,6 +32,7 @@ def soft_boundary_loss(backend, outputs, center, radius_squared, nu):
 
     On the kink d_i = R^2 the gradient is 0.
     """
+    backend.require_kernel("soft_boundary_loss")
     N = len(outputs)
     excess = squared_distances(backend, outputs, center) - radius_squared
     outside = excess > 0
@@ -42,6 +45,7 @@ def mean_squared_error(backend, outputs, targets):
 
     J = 1/N sum_i ||y_i - t_i||^2,    dJ/dy = 2/N (y - t)
     """
+    backend.require_kernel("mean_squared_error")
     difference = outputs - targets
     N = len(outputs)
     return (difference * difference).sum(dtype=_accumulator(outputs)) / N, (2 / N) * difference
@@ -49,6 +53,7 @@ def mean_squared_error(backend, outputs, targets):
 
 def absolute_error(backend, outputs, targets):
     """J = 1/N sum_i ||y_i - t_i||_1,  dJ/dy = sign(y - t) / N  (0 where y = t): AnoGAN's residual and feature loss."""
+    backend.require_kernel("absolute_error")
     difference = outputs - targets
     N = len(outputs)
     return np.abs(difference).sum(dtype=np.float64) / N, np.sign(difference) / N
@@ -62,6 +67,7 @@ def softmax_cross_entropy(backend, logits, labels):
     The largest logit is subtracted first: softmax does not change and no exponential overflows.
     logits: (N, K), labels: (N,) integers in 0..K-1.
     """
+    backend.require_kernel("softmax_cross_entropy")
     N = len(logits)
     shifted = logits - logits.max(axis=1, keepdims=True)
     exponentials = np.exp(shifted)
@@ -81,6 +87,7 @@ def binary_cross_entropy(backend, logits, targets):
     This is -t log s - (1 - t) log(1 - s), s = sigmoid(z), with the exponential kept at or below 1.
     The discriminator takes t = 1 for real and 0 for generated images; the generator's (non-saturating) loss is t = 1.
     """
+    backend.require_kernel("binary_cross_entropy")
     value = (np.maximum(logits, 0) - logits * targets + np.log1p(np.exp(-np.abs(logits)))).mean(dtype=np.float64)
     return value, (0.5 * (1 + np.tanh(0.5 * logits)) - targets) / logits.size
 

@@ -15,6 +15,7 @@ def maxpool_forward(backend, x, kernel_size, stride):
 
     The maximum first, then the first entry that equals it: both are comparisons of whole arrays, without a branch.
     """
+    backend.require_kernel("maxpool_forward")
     windows = list(_windows(x, kernel_size, stride))
     y = windows[0].copy(order="K")
     for candidate in windows[1:]:
@@ -30,6 +31,7 @@ def maxpool_forward(backend, x, kernel_size, stride):
 
 def maxpool_backward(backend, grad_output, winner, input_shape, kernel_size, stride):
     """Send each entry of G to the entry of x that won its window.  Returns an array of `input_shape` (N, C, H, W)."""
+    backend.require_kernel("maxpool_backward")
     N, C, H, W = input_shape
     grad_input = np.zeros((C, H, W, N), grad_output.dtype).transpose(3, 0, 1, 2)
     for index, target in enumerate(_windows(grad_input, kernel_size, stride)):

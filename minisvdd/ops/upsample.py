@@ -9,11 +9,13 @@ from .layout import from_batch_last, to_batch_last
 
 def upsample_forward(backend, x, scale):
     """x: (N, C, H, W) -> (N, C, s H, s W)."""
+    backend.require_kernel("upsample_forward")
     return from_batch_last(to_batch_last(x).repeat(scale[0], axis=1).repeat(scale[1], axis=2))
 
 
 def upsample_backward(backend, grad_output, scale):
     """(N, C, s H, s W) -> (N, C, H, W)."""
+    backend.require_kernel("upsample_backward")
     grad = to_batch_last(grad_output)
     C, H, W, N = grad.shape
     blocks = grad.reshape(C, H // scale[0], scale[0], W // scale[1], scale[1], N)

@@ -1,0 +1,92 @@
+"""Our kernels on the emulator: every operation against its NumPy lines, on odd sizes, both precisions, every rung."""
+
+import numpy as np
+import pytest
+from references import CONV_CASES, draw, scattered, tolerance
+
+from minisvdd.backends import NUMPY, KernelError, get_backend
+from minisvdd.backends.emulator import find_compiler
+from minisvdd.gradcheck import check_library
+from minisvdd.ops import activations, conv2d, linear, losses
+
+pytestmark = pytest.mark.skipif(find_compiler() is None, reason="the emulator needs a C++ compiler")
+
+
+def agree(operation, *args, **options):
+    """The kernel's result, or results, equal those of the NumPy lines."""
+    emulated, expected = (operation(backend, *args, **options) for backend in (get_backend("emulator"), NUMPY))
+    pairs = zip(emulated, expected) if isinstance(expected, tuple) else [(emulated, expected)]
+    for got, wanted in pairs:
+        assert got.shape == wanted.shape
+        if wanted.dtype.kind == "f":
+            assert got.dtype == wanted.dtype
+        np.testing.assert_allclose(got, wanted, **tolerance(wanted.dtype))
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (2, 3, 7, 11), (1, 1)], ids=str)
+def test_activations(shape, dtype, rng):
+    x, grad_output = scattered(draw(rng, shape, dtype)), draw(rng, shape, dtype)
+    agree(activations.leaky_relu_forward, x, 0.1)
+    agree(activations.leaky_relu_backward, grad_output, x > 0, 0.1)
+    for forward, backward in (
+        (activations.sigmoid_forward, activations.sigmoid_backward),
+        (activations.tanh_forward, activations.tanh_backward),
+    ):
+        agree(forward, x)
+        agree(backward, grad_output, forward(NUMPY, x))
+
+
+@pytest.mark.parametrize("rung", ["naive", "tiled"])
+@pytest.mark.parametrize(("rows", "inner", "columns"), [(1, 1, 1), (17, 33, 5), (16, 16, 16), (3, 40, 18)])
+def test_matrix_product(rows, inner, columns, rung, dtype, rng):
+    a, b = draw(rng, (rows, inner), dtype), draw(rng, (inner, columns), dtype)
+    emulator = get_backend("emulator")
+    np.testing.assert_allclose(linear._matmul(emulator, a, b, rung=rung), a @ b, **tolerance(dtype))
+    transposed = linear._matmul(emulator, a.T.copy(), b.T.copy(), transpose_a=True, transpose_b=True, rung=rung)
+    np.testing.assert_allclose(transposed, a @ b, **tolerance(dtype))
+
+
+def test_tiles_save_global_loads(rng):
+    emulator, a = get_backend("emulator"), draw(rng, (32, 32))
+    emulator.count, loads = True, {}
+    for rung in ("naive", "tiled"):
+        linear._matmul(emulator, a, a, rung=rung)
+        loads[rung] = emulator.last_counts.global_loads / a.size
+    assert loads == {"naive": 2 * 32, "tiled": 2 * 32 / 16}
+
+
+def test_linear_and_bias(dtype, rng):
+    x, weight, grad_output = draw(rng, (4, 19), dtype), draw(rng, (3, 19), dtype), draw(rng, (4, 3), dtype)
+    agree(linear.linear_forward, scattered(x), weight)
+    agree(linear.linear_backward_input, grad_output, weight)
+    agree(linear.linear_backward_weight, grad_output, x)
+    for y in (grad_output, draw(rng, (2, 3, 5, 4), dtype)):
+        agree(linear.bias_forward, y, draw(rng, 3, dtype))
+        agree(linear.bias_backward, y)
+
+
+@pytest.mark.parametrize("case", CONV_CASES, ids=str)
+def test_convolution(case, dtype, rng):
+    shape, filters, kernel, stride, padding = case
+    x, weight = scattered(draw(rng, shape, dtype)), draw(rng, (filters, shape[1], *kernel), dtype)
+    agree(conv2d.conv2d_forward, x, weight, stride, padding)
+    size = conv2d.conv2d_output_size(shape[2:], kernel, stride, padding)
+    grad_output = draw(rng, (shape[0], filters, *size), dtype)
+    agree(conv2d.conv2d_backward_weight, grad_output, x, kernel, stride, padding)
+    agree(conv2d.conv2d_backward_input, grad_output, weight, shape[2:], stride, padding)
+
+
+def test_operation_without_kernel_says_so(rng):
+    with pytest.raises(KernelError, match="operation one_class_loss has no kernel yet"):
+        losses.one_class_loss(get_backend("emulator"), draw(rng, (4, 3)), draw(rng, 3))
+
+
+def test_cuda_without_a_gpu_says_what_is_missing(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(KernelError, match=r'needs CuPy, which is not installed: pip install "minisvdd\[cuda12\]"'):
+        get_backend("cuda")
+
+
+@pytest.mark.parametrize("layer", ["LeakyReLU"])
+def test_gradients(layer):
+    assert all(report.passed for report in check_library(layer, "emulator"))
