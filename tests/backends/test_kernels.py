@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from references import CONV_CASES, draw, scattered, tolerance
+from references import CONV_CASES, POOL_CASES, draw, scattered, tolerance
 
 from minisvdd.backends import NUMPY, KernelError, get_backend
 from minisvdd.backends.emulator import find_compiler
 from minisvdd.gradcheck import check_library
-from minisvdd.ops import activations, conv2d, linear, losses
+from minisvdd.ops import activations, adam, batchnorm, conv2d, linear, losses, pooling, upsample
 
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="the emulator needs a C++ compiler")
 
@@ -76,6 +76,60 @@ def test_convolution(case, dtype, rng):
     agree(conv2d.conv2d_backward_input, grad_output, weight, shape[2:], stride, padding)
 
 
+@pytest.mark.parametrize("tied", [False, True], ids=["distinct", "ties"])
+@pytest.mark.parametrize("case", POOL_CASES, ids=str)
+def test_pooling(case, tied, dtype, rng):
+    shape, kernel, stride = case
+    x = draw(rng, shape, dtype)
+    x = np.sign(x) if tied else x
+    agree(pooling.maxpool_forward, scattered(x), kernel, stride)
+    emulator = get_backend("emulator")
+    y, winner = pooling.maxpool_forward(emulator, x, kernel, stride)
+    grad_output = draw(rng, y.shape, dtype)
+    agree(pooling.maxpool_backward, grad_output, winner, shape, kernel, stride)
+
+
+@pytest.mark.parametrize(("shape", "scale"), [((2, 3, 4, 5), (2, 2)), ((1, 1, 1, 1), (3, 2)), ((2, 1, 3, 2), (1, 3))])
+def test_upsampling(shape, scale, dtype, rng):
+    agree(upsample.upsample_forward, scattered(draw(rng, shape, dtype)), scale)
+    size = (*shape[:2], shape[2] * scale[0], shape[3] * scale[1])
+    agree(upsample.upsample_backward, scattered(draw(rng, size, dtype)), scale)
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (3, 2, 7, 11), (2, 1, 1, 1)], ids=str)
+def test_batchnorm(shape, dtype, rng):
+    x, grad_output, C = 2 + 3 * draw(rng, shape, dtype), scattered(draw(rng, shape, dtype)), shape[1]
+    mean, variance = batchnorm.batch_statistics(NUMPY, x)
+    x_hat, scale = batchnorm.batchnorm_forward(NUMPY, x, mean, variance, 1e-4)
+    weight, bias = draw(rng, C, dtype), draw(rng, C, dtype)
+    agree(batchnorm.batch_statistics, x)
+    agree(batchnorm.batchnorm_forward, x, mean, variance, 1e-4)
+    agree(batchnorm.batchnorm_backward, grad_output, x_hat, scale)
+    agree(batchnorm.batchnorm_backward_fixed, grad_output, scale)
+    agree(batchnorm.affine_forward, x_hat, weight, bias)
+    agree(batchnorm.affine_backward, grad_output, x_hat, weight)
+
+
+@pytest.mark.parametrize("rung", ["naive", "shuffles"])
+def test_means_per_channel(rung, dtype, rng):
+    a, b = draw(rng, (3, 2, 7, 11), dtype), draw(rng, (3, 2, 7, 11), dtype)
+    means = batchnorm._channel_means(get_backend("emulator"), a, b, rung)
+    np.testing.assert_allclose(means, [a.mean((0, 2, 3)), (a * b).mean((0, 2, 3))], **tolerance(dtype))
+
+
+def test_optimisers(dtype, rng):
+    arrays = [draw(rng, (7, 5), dtype) for _ in range(3)] + [draw(rng, (7, 5), dtype) ** 2]
+    for update, count, factors in (
+        (adam.adam_update, 4, (3, 1e-2, 0.9, 0.999, 1e-8, 0.1)),
+        (adam.sgd_update, 3, (1e-2, 0.9, 0.1)),
+    ):
+        copies = [[array.copy() for array in arrays[:count]] for _ in range(2)]
+        for backend, copy in zip((get_backend("emulator"), NUMPY), copies):
+            update(backend, *copy, *factors)
+        for got, wanted in zip(*copies):
+            np.testing.assert_allclose(got, wanted, **tolerance(dtype))
+
+
 def test_operation_without_kernel_says_so(rng):
     with pytest.raises(KernelError, match="operation one_class_loss has no kernel yet"):
         losses.one_class_loss(get_backend("emulator"), draw(rng, (4, 3)), draw(rng, 3))
@@ -87,6 +141,6 @@ def test_cuda_without_a_gpu_says_what_is_missing(monkeypatch):
         get_backend("cuda")
 
 
-@pytest.mark.parametrize("layer", ["LeakyReLU"])
+@pytest.mark.parametrize("layer", ["Conv2D", "Linear", "LeakyReLU", "BatchNorm", "MaxPool2D"])
 def test_gradients(layer):
     assert all(report.passed for report in check_library(layer, "emulator"))
