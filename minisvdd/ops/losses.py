@@ -8,7 +8,8 @@ import numpy as np
 
 def squared_distances(backend, outputs, center):
     """d_i = ||phi(x_i) - c||^2, eq. (5).  outputs: (N, p), center: (p,), returns (N,)."""
-    backend.require_kernel("squared_distances")
+    if not backend.runs_numpy:
+        return _distances(backend, outputs, center)
     difference = outputs - center
     return (difference * difference).sum(axis=1)
 
@@ -18,7 +19,9 @@ def one_class_loss(backend, outputs, center):
 
     J = 1/N sum_i d_i,    dJ/dphi_i = 2/N (phi_i - c)
     """
-    backend.require_kernel("one_class_loss")
+    if not backend.runs_numpy:
+        value, grad = _sum_of_distances(backend, outputs, center, 2 / len(outputs))
+        return value / len(outputs), grad
     N = len(outputs)
     value = squared_distances(backend, outputs, center).mean(dtype=_accumulator(outputs))
     return value, (2 / N) * (outputs - center)
@@ -32,7 +35,10 @@ def soft_boundary_loss(backend, outputs, center, radius_squared, nu):
 
     On the kink d_i = R^2 the gradient is 0.
     """
-    backend.require_kernel("soft_boundary_loss")
+    if not backend.runs_numpy:
+        share = 1 / (nu * len(outputs))
+        excess, grad = _sum_of_distances(backend, outputs, center, 2 * share, radius_squared)
+        return radius_squared + share * excess, grad
     N = len(outputs)
     excess = squared_distances(backend, outputs, center) - radius_squared
     outside = excess > 0
@@ -45,7 +51,9 @@ def mean_squared_error(backend, outputs, targets):
 
     J = 1/N sum_i ||y_i - t_i||^2,    dJ/dy = 2/N (y - t)
     """
-    backend.require_kernel("mean_squared_error")
+    if not backend.runs_numpy:
+        value, grad = _sum_of_distances(backend, outputs, targets, 2 / len(outputs))
+        return value / len(outputs), grad
     difference = outputs - targets
     N = len(outputs)
     return (difference * difference).sum(dtype=_accumulator(outputs)) / N, (2 / N) * difference
@@ -95,3 +103,23 @@ def binary_cross_entropy(backend, logits, targets):
 def _accumulator(outputs):
     """float64 for real numbers; complex input (the complex-step check) stays complex."""
     return np.complex128 if np.iscomplexobj(outputs) else np.float64
+
+
+def _distances(backend, outputs, targets):
+    """The kernel's ||y_i - t_i||^2, (N,); targets may be one (D,) for all rows."""
+    N, distances = len(outputs), backend.empty(len(outputs), outputs.dtype)
+    D = outputs.size // N
+    args = (backend.dense(outputs), backend.dense(targets), distances, N, D, D * (targets.ndim == outputs.ndim))
+    backend.launch("squared_distances", args, threads=N)
+    return distances
+
+
+def _sum_of_distances(backend, outputs, targets, factor, threshold=0.0):
+    """Sum of max(0, d_i - threshold) and factor (y_i - t_i) for the rows above the threshold."""
+    N, grad = len(outputs), backend.empty(outputs.shape, outputs.dtype)
+    distances = _distances(backend, outputs, targets)
+    sizes = (N, outputs.size // N, outputs.size // N * (targets.ndim == outputs.ndim))
+    args = (backend.dense(outputs), backend.dense(targets), distances, grad, factor, threshold, *sizes)
+    backend.launch("distance_gradient", args, threads=outputs.size)
+    excess = backend.to_numpy(distances).astype(np.float64) - float(threshold)
+    return float(np.maximum(excess, 0).sum()), grad

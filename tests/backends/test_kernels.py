@@ -130,9 +130,24 @@ def test_optimisers(dtype, rng):
             np.testing.assert_allclose(got, wanted, **tolerance(dtype))
 
 
+def test_distances_and_their_losses(dtype, rng):
+    outputs, center = scattered(draw(rng, (5, 7), dtype)), draw(rng, 7, dtype)
+    agree(losses.squared_distances, outputs, center)
+    images, targets = draw(rng, (3, 2, 5, 3), dtype), draw(rng, (3, 2, 5, 3), dtype)
+    for loss, args in (
+        (losses.one_class_loss, (outputs, center)),
+        (losses.soft_boundary_loss, (outputs, center, float(np.median(((outputs - center) ** 2).sum(1))) + 0.1, 0.3)),
+        (losses.mean_squared_error, (images, targets)),
+    ):
+        (value, grad), (wanted_value, wanted_grad) = loss(get_backend("emulator"), *args), loss(NUMPY, *args)
+        assert value == pytest.approx(wanted_value, rel=1e-5)
+        assert grad.dtype == dtype
+        np.testing.assert_allclose(grad, wanted_grad, **tolerance(dtype))
+
+
 def test_operation_without_kernel_says_so(rng):
-    with pytest.raises(KernelError, match="operation one_class_loss has no kernel yet"):
-        losses.one_class_loss(get_backend("emulator"), draw(rng, (4, 3)), draw(rng, 3))
+    with pytest.raises(KernelError, match="operation absolute_error has no kernel yet"):
+        losses.absolute_error(get_backend("emulator"), draw(rng, (4, 3)), draw(rng, (4, 3)))
 
 
 def test_cuda_without_a_gpu_says_what_is_missing(monkeypatch):
