@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 
 from . import __version__
-from .backends import available_backends
+from .backends import KernelError, available_backends
 from .bench import WORKLOADS, measure
 from .cli_experiment import add_experiment
 from .datasets import DATASETS, data_bases, find_dataset, load_dataset
@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     warnings.showwarning = _show_warning
     try:
         return arguments.run(arguments)
-    except (DataError, ValueError, TypeError, OSError) as error:
+    except (DataError, KernelError, ValueError, TypeError, OSError) as error:
         return _fail(str(error) or type(error).__name__, 2)
     except FloatingPointError as error:
         return _fail(str(error), 1)

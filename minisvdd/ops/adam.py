@@ -20,6 +20,11 @@ def adam_update(
     m and v start at 0 and are too small at first, by the factor 1 - beta^t for a constant gradient: hence the hats.
     step: t = 1, 2, ...
     """
+    if not backend.runs_numpy:
+        factors = (learning_rate, beta1, beta2, epsilon, weight_decay, 1 - beta1**step, 1 - beta2**step)
+        args = (param, backend.dense(grad), first_moment, second_moment, *factors, param.size)
+        backend.launch("adam_update", args, threads=param.size)
+        return
     g = grad + weight_decay * param
     first_moment *= beta1
     first_moment += (1 - beta1) * g
@@ -35,6 +40,10 @@ def sgd_update(backend, param, grad, velocity, learning_rate, momentum, weight_d
 
     u <- momentum u + (grad + lambda W),    W <- W - learning_rate u
     """
+    if not backend.runs_numpy:
+        args = (param, backend.dense(grad), velocity, learning_rate, momentum, weight_decay, param.size)
+        backend.launch("sgd_update", args, threads=param.size)
+        return
     velocity *= momentum
     velocity += grad + weight_decay * param
     param -= learning_rate * velocity

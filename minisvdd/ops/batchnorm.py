@@ -21,10 +21,15 @@ import numpy as np
 from ..threads import run
 from ..workspace import empty
 from .layout import channel_blocks, channel_rows, from_channel_rows
+from .linear import bias_forward
 
 
 def batch_statistics(backend, x):
     """Mean and (biased) variance per channel.  x: (N, C) or (N, C, H, W); returns two arrays (C,)."""
+    if not backend.runs_numpy:
+        mean, _ = _channel_means(backend, x, x)
+        centered = _channel_scale(backend, x, mean, mean * 0 + 1)
+        return mean, _channel_means(backend, centered, centered)[1]
     axes = _all_but_channel(x)
     mean = x.mean(axis=axes)
     centered = x - _per_channel(mean, x)
@@ -33,6 +38,9 @@ def batch_statistics(backend, x):
 
 def batchnorm_forward(backend, x, mean, variance, epsilon):
     """Normalise with the given statistics.  Returns x_hat, shaped like x, and the scale r (C,)."""
+    if not backend.runs_numpy:
+        scale = (variance + epsilon) ** -0.5  # one number per channel
+        return _channel_scale(backend, x, mean, scale), scale
     scale = 1 / np.sqrt(variance + epsilon)
     rows = channel_rows(x)
     x_hat = empty(rows.shape, np.result_type(x, mean, scale))
@@ -51,6 +59,9 @@ def batchnorm_forward_batch(backend, x, epsilon):
 
     Returns x_hat, shaped like x, and scale, mean, variance, each (C,).
     """
+    if not backend.runs_numpy:
+        mean, variance = batch_statistics(backend, x)
+        return *batchnorm_forward(backend, x, mean, variance, epsilon), mean, variance
     rows = channel_rows(x)
     x_hat = empty(rows.shape, rows.dtype)
     scale, mean, variance = np.empty((3, len(rows)), x.dtype)
@@ -70,6 +81,12 @@ def batchnorm_forward_batch(backend, x, epsilon):
 
 def batchnorm_backward(backend, grad_output, x_hat, scale):
     """dL/dx when mean and variance were those of this batch."""
+    if not backend.runs_numpy:
+        grad_input = backend.empty(x_hat.shape, x_hat.dtype)
+        means = _channel_means(backend, grad_output, x_hat)
+        arrays = (*map(backend.dense, (grad_output, x_hat, scale)), *means, grad_input)
+        backend.launch("batchnorm_backward", (*arrays, x_hat.size, *_sizes(x_hat)[1:]), threads=x_hat.size)
+        return grad_input
     grad, normal = channel_rows(grad_output), channel_rows(x_hat)
     grad_input = empty(grad.shape, np.result_type(grad, normal))
 
@@ -89,16 +106,24 @@ def batchnorm_backward(backend, grad_output, x_hat, scale):
 
 def batchnorm_backward_fixed(backend, grad_output, scale):
     """dL/dx when mean and variance were constants (running statistics)."""
+    if not backend.runs_numpy:
+        return _channel_scale(backend, grad_output, scale * 0, scale)
     return grad_output * _per_channel(scale, grad_output)
 
 
 def affine_forward(backend, x_hat, weight, bias):
     """y = weight x_hat + bias, per channel: the optional second half of batch norm.  weight, bias: (C,)."""
+    if not backend.runs_numpy:
+        return bias_forward(backend, _channel_scale(backend, x_hat, weight * 0, weight), bias)
     return x_hat * _per_channel(weight, x_hat) + _per_channel(bias, x_hat)
 
 
 def affine_backward(backend, grad_output, x_hat, weight):
     """Returns (dL/dx_hat, dL/dweight, dL/dbias) = (G weight, sum G x_hat, sum G)."""
+    if not backend.runs_numpy:
+        mean_g, mean_gx = _channel_means(backend, grad_output, x_hat)
+        count = x_hat.size // x_hat.shape[1]
+        return _channel_scale(backend, grad_output, weight * 0, weight), mean_gx * count, mean_g * count
     axes = _all_but_channel(x_hat)
     grad_x_hat = grad_output * _per_channel(weight, grad_output)
     return grad_x_hat, (grad_output * x_hat).sum(axis=axes), grad_output.sum(axis=axes)
@@ -121,3 +146,24 @@ def _all_but_channel(x):
 def _per_channel(values, like):
     """(C,) shaped so that it broadcasts over (N, C) or (N, C, H, W)."""
     return values.reshape(-1, *[1] * (like.ndim - 2))
+
+
+def _sizes(x):
+    """(N, C, positions), which is how the kernels see features and images alike."""
+    return x.shape[0], x.shape[1], x.size // (x.shape[0] * x.shape[1])
+
+
+def _channel_means(backend, a, b, rung=None):
+    """mean(a) and mean(a b) per channel, from one pass over both arrays."""
+    means = [backend.empty(a.shape[1], a.dtype) for _ in range(2)]
+    args = (backend.dense(a), backend.dense(b), *means, *_sizes(a))
+    backend.launch("channel_means", args, grid=(a.shape[1],), block=(128,), rung=rung)
+    return means
+
+
+def _channel_scale(backend, x, shift, scale):
+    """(x - shift) scale, per channel."""
+    y = backend.empty(x.shape, x.dtype)
+    arrays = (*map(backend.dense, (x, shift, scale)), y)
+    backend.launch("channel_scale", (*arrays, x.size, *_sizes(x)[1:]), threads=x.size)
+    return y

@@ -16,6 +16,7 @@ def contrast_normalize(backend, x):
 
     Means are accumulated in float64: an error in s_i would scale a whole image.
     """
+    backend.require_kernel("contrast_normalize")
     flat = x.reshape(len(x), -1)
     centered = (flat - flat.mean(axis=1, keepdims=True, dtype=np.float64)).astype(np.float32)
     deviation = np.abs(centered).mean(axis=1, keepdims=True, dtype=np.float64)

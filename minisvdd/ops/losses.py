@@ -8,6 +8,8 @@ import numpy as np
 
 def squared_distances(backend, outputs, center):
     """d_i = ||phi(x_i) - c||^2, eq. (5).  outputs: (N, p), center: (p,), returns (N,)."""
+    if not backend.runs_numpy:
+        return _distances(backend, outputs, center)
     difference = outputs - center
     return (difference * difference).sum(axis=1)
 
@@ -17,6 +19,9 @@ def one_class_loss(backend, outputs, center):
 
     J = 1/N sum_i d_i,    dJ/dphi_i = 2/N (phi_i - c)
     """
+    if not backend.runs_numpy:
+        value, grad = _sum_of_distances(backend, outputs, center, 2 / len(outputs))
+        return value / len(outputs), grad
     N = len(outputs)
     value = squared_distances(backend, outputs, center).mean(dtype=_accumulator(outputs))
     return value, (2 / N) * (outputs - center)
@@ -30,6 +35,10 @@ def soft_boundary_loss(backend, outputs, center, radius_squared, nu):
 
     On the kink d_i = R^2 the gradient is 0.
     """
+    if not backend.runs_numpy:
+        share = 1 / (nu * len(outputs))
+        excess, grad = _sum_of_distances(backend, outputs, center, 2 * share, radius_squared)
+        return radius_squared + share * excess, grad
     N = len(outputs)
     excess = squared_distances(backend, outputs, center) - radius_squared
     outside = excess > 0
@@ -42,6 +51,9 @@ def mean_squared_error(backend, outputs, targets):
 
     J = 1/N sum_i ||y_i - t_i||^2,    dJ/dy = 2/N (y - t)
     """
+    if not backend.runs_numpy:
+        value, grad = _sum_of_distances(backend, outputs, targets, 2 / len(outputs))
+        return value / len(outputs), grad
     difference = outputs - targets
     N = len(outputs)
     return (difference * difference).sum(dtype=_accumulator(outputs)) / N, (2 / N) * difference
@@ -49,6 +61,7 @@ def mean_squared_error(backend, outputs, targets):
 
 def absolute_error(backend, outputs, targets):
     """J = 1/N sum_i ||y_i - t_i||_1,  dJ/dy = sign(y - t) / N  (0 where y = t): AnoGAN's residual and feature loss."""
+    backend.require_kernel("absolute_error")
     difference = outputs - targets
     N = len(outputs)
     return np.abs(difference).sum(dtype=np.float64) / N, np.sign(difference) / N
@@ -62,6 +75,7 @@ def softmax_cross_entropy(backend, logits, labels):
     The largest logit is subtracted first: softmax does not change and no exponential overflows.
     logits: (N, K), labels: (N,) integers in 0..K-1.
     """
+    backend.require_kernel("softmax_cross_entropy")
     N = len(logits)
     shifted = logits - logits.max(axis=1, keepdims=True)
     exponentials = np.exp(shifted)
@@ -81,6 +95,7 @@ def binary_cross_entropy(backend, logits, targets):
     This is -t log s - (1 - t) log(1 - s), s = sigmoid(z), with the exponential kept at or below 1.
     The discriminator takes t = 1 for real and 0 for generated images; the generator's (non-saturating) loss is t = 1.
     """
+    backend.require_kernel("binary_cross_entropy")
     value = (np.maximum(logits, 0) - logits * targets + np.log1p(np.exp(-np.abs(logits)))).mean(dtype=np.float64)
     return value, (0.5 * (1 + np.tanh(0.5 * logits)) - targets) / logits.size
 
@@ -88,3 +103,23 @@ def binary_cross_entropy(backend, logits, targets):
 def _accumulator(outputs):
     """float64 for real numbers; complex input (the complex-step check) stays complex."""
     return np.complex128 if np.iscomplexobj(outputs) else np.float64
+
+
+def _distances(backend, outputs, targets):
+    """The kernel's ||y_i - t_i||^2, (N,); targets may be one (D,) for all rows."""
+    N, distances = len(outputs), backend.empty(len(outputs), outputs.dtype)
+    D = outputs.size // N
+    args = (backend.dense(outputs), backend.dense(targets), distances, N, D, D * (targets.ndim == outputs.ndim))
+    backend.launch("squared_distances", args, threads=N)
+    return distances
+
+
+def _sum_of_distances(backend, outputs, targets, factor, threshold=0.0):
+    """Sum of max(0, d_i - threshold) and factor (y_i - t_i) for the rows above the threshold."""
+    N, grad = len(outputs), backend.empty(outputs.shape, outputs.dtype)
+    distances = _distances(backend, outputs, targets)
+    sizes = (N, outputs.size // N, outputs.size // N * (targets.ndim == outputs.ndim))
+    args = (backend.dense(outputs), backend.dense(targets), distances, grad, factor, threshold, *sizes)
+    backend.launch("distance_gradient", args, threads=outputs.size)
+    excess = backend.to_numpy(distances).astype(np.float64) - float(threshold)
+    return float(np.maximum(excess, 0).sum()), grad

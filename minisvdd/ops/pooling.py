@@ -20,6 +20,14 @@ def maxpool_forward(backend, x, kernel_size, stride):
     A later entry takes over only where it is strictly larger. Indices grow, so `winner` is the largest that took over:
     comparisons and maxima of whole arrays, without a branch.
     """
+    if not backend.runs_numpy:
+        N, C, H, W = x.shape
+        (kh, kw), (sh, sw) = kernel_size, stride
+        P, Q = (H - kh) // sh + 1, (W - kw) // sw + 1
+        y, winner = backend.empty((N, C, P, Q), x.dtype), backend.empty((N, C, P, Q), np.int32)
+        args = (backend.dense(x), y, winner, N * C, H, W, P, Q, kh, kw, sh, sw)
+        backend.launch("maxpool_forward", args, threads=y.size)
+        return y, winner
     images = to_batch_last(x)
     C, out_h, out_w, N = len(images), *_output_size(images, kernel_size, stride), len(x)
     y = empty((C, out_h, out_w, N), x.dtype)
@@ -43,6 +51,8 @@ def maxpool_forward(backend, x, kernel_size, stride):
 
 def maxpool_evaluate(backend, x, kernel_size, stride):
     """y alone, for evaluation, which asks for no gradient."""
+    if not backend.runs_numpy:
+        return maxpool_forward(backend, x, kernel_size, stride)[0]
     images = to_batch_last(x)
     y = empty((len(images), *_output_size(images, kernel_size, stride), len(x)), x.dtype)
 
@@ -59,6 +69,13 @@ def maxpool_evaluate(backend, x, kernel_size, stride):
 
 def maxpool_backward(backend, grad_output, winner, input_shape, kernel_size, stride):
     """Send each entry of G to the entry of x that won its window.  Returns an array of `input_shape` (N, C, H, W)."""
+    if not backend.runs_numpy:
+        N, C, H, W = input_shape
+        grad_input = backend.empty(input_shape, grad_output.dtype)
+        sizes = (N * C, H, W, *grad_output.shape[2:], *kernel_size, *stride)
+        args = (backend.dense(grad_output), backend.dense(winner), grad_input, *sizes)
+        backend.launch("maxpool_backward", args, threads=grad_input.size)
+        return grad_input
     N, C, H, W = input_shape
     grad, winner = to_batch_last(grad_output), to_batch_last(winner)
     grad_input = zeros((C, H, W, N), grad.dtype)

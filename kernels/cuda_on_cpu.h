@@ -1,0 +1,143 @@
+// Lets a C++17 compiler build an unmodified CUDA kernel file: include this first, then the .cu file.
+//
+// Every CUDA thread of a block becomes a fiber (cuda_on_cpu_runtime.h). A fiber runs until it meets a barrier or a warp
+// operation, where it waits for the threads it must meet; blocks run one after the other. Loads and stores are
+// reported to the runtime by the compiler itself (-fsanitize=thread, whose own library is not linked).
+//
+// Dynamic shared memory is declared as on the GPU, always under this name:  extern __shared__ T dynamic_shared[];
+// Not emulated: textures, tensor cores, cooperative groups, half precision, printf, dynamic parallelism.
+#pragma once
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <utility>
+
+#define __global__
+#define __device__
+#define __host__
+#define __constant__ static
+#define __shared__ thread_local  // the runtime finds all shared arrays together, as the library's thread-local segment
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#define __align__(n) alignas(n)
+#define EMULATED __attribute__((no_sanitize_thread, noinline))  // the runtime's own accesses are not the kernel's
+
+struct uint3 { unsigned x, y, z; };
+struct dim3 { unsigned x, y, z; };
+struct alignas(8) float2 { float x, y; };
+struct alignas(16) float4 { float x, y, z, w; };
+struct alignas(16) double2 { double x, y; };
+struct alignas(8) int2 { int x, y; };
+struct alignas(16) int4 { int x, y, z, w; };
+inline float2 make_float2(float x, float y) { return {x, y}; }
+inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+inline double2 make_double2(double x, double y) { return {x, y}; }
+inline int2 make_int2(int x, int y) { return {x, y}; }
+inline int4 make_int4(int x, int y, int z, int w) { return {x, y, z, w}; }
+
+extern uint3 threadIdx, blockIdx;
+extern dim3 blockDim, gridDim;
+constexpr int warpSize = 32;
+
+namespace emulator {
+enum class Access { read, write, atomic };
+void block_barrier(int line);
+// Every lane of `mask` hands in a value and waits for the others; returns the values of all 32 lanes.
+const uint64_t* warp_meeting(unsigned mask, uint64_t value, int line, bool orders_memory);
+void report_access(const void* address, unsigned bytes, Access kind, void* code);
+[[noreturn]] void bad_source_lane(int source, int line);
+int lane();
+
+// A shuffle: the value of lane `source`, or one's own where the source lies outside the segment of `width` lanes.
+template <class T> EMULATED T shuffle(unsigned mask, T value, int source, int width, int line) {
+    uint64_t bits = 0;
+    memcpy(&bits, &value, sizeof value);
+    int first = lane() & ~(width - 1);
+    if (source < first || source >= first + width) source = lane();
+    const uint64_t* all = warp_meeting(mask, bits, line, false);
+    if (!(mask >> source & 1)) bad_source_lane(source, line);
+    memcpy(&value, &all[source], sizeof value);
+    return value;
+}
+template <class T> T shuffle_to(int line, unsigned mask, T v, int source, int width = 32) {
+    return shuffle(mask, v, (lane() & ~(width - 1)) + (source & (width - 1)), width, line);
+}
+template <class T> T shuffle_down(int line, unsigned mask, T v, int delta, int width = 32) {
+    return shuffle(mask, v, lane() + delta, width, line);
+}
+template <class T> T shuffle_up(int line, unsigned mask, T v, int delta, int width = 32) {
+    return shuffle(mask, v, lane() - delta, width, line);
+}
+template <class T> T shuffle_xor(int line, unsigned mask, T v, int bits, int width = 32) {
+    return shuffle(mask, v, lane() ^ bits, width, line);
+}
+EMULATED inline unsigned ballot(int line, unsigned mask, int predicate) {
+    const uint64_t* all = warp_meeting(mask, predicate != 0, line, false);
+    unsigned votes = 0;
+    for (int i = 0; i < 32; i++) if (mask >> i & 1) votes |= unsigned(all[i] & 1) << i;
+    return votes;
+}
+struct WarpBarrier {  // an object, so that __syncwarp() may be called with and without a mask
+    int line;
+    void operator()(unsigned mask = 0xffffffffu) const { warp_meeting(mask, 0, line, true); }
+};
+
+// Atomics need no lock here, since one fiber runs at a time; the checker must know that they are atomic.
+template <class T, class Update> EMULATED T atomic(T* address, void* code, Update update) {
+    report_access(address, sizeof(T), Access::atomic, code);
+    T old = *address;
+    *address = update(old);
+    return old;
+}
+
+template <class... A, size_t... I> EMULATED void call(void (*kernel)(A...), void** values, std::index_sequence<I...>) {
+    kernel(*static_cast<A*>(values[I])...);
+}
+template <class... A> EMULATED void call(void (*kernel)(A...), void** values) {
+    call(kernel, values, std::index_sequence_for<A...>());
+}
+}  // namespace emulator
+
+// An entry point for Python; `values` points to the arguments, whose types come from the kernel itself.
+#define EMULATOR_EXPORT(symbol, ...) \
+    extern "C" EMULATED void symbol(void** values) { emulator::call(&__VA_ARGS__, values); }
+
+#define __syncthreads() emulator::block_barrier(__LINE__)
+#define __syncwarp(...) emulator::WarpBarrier{__LINE__}(__VA_ARGS__)
+#define __shfl_sync(...) emulator::shuffle_to(__LINE__, __VA_ARGS__)
+#define __shfl_down_sync(...) emulator::shuffle_down(__LINE__, __VA_ARGS__)
+#define __shfl_up_sync(...) emulator::shuffle_up(__LINE__, __VA_ARGS__)
+#define __shfl_xor_sync(...) emulator::shuffle_xor(__LINE__, __VA_ARGS__)
+#define __ballot_sync(mask, p) emulator::ballot(__LINE__, mask, p)
+#define __any_sync(mask, p) (emulator::ballot(__LINE__, mask, p) != 0)
+#define __all_sync(mask, p) (emulator::ballot(__LINE__, mask, !(p)) == 0)
+inline void __threadfence() {}
+inline void __threadfence_block() {}
+
+template <class T> EMULATED T atomicAdd(T* p, T v) {
+    return emulator::atomic(p, __builtin_return_address(0), [=](T old) { return T(old + v); });
+}
+template <class T> EMULATED T atomicMax(T* p, T v) {
+    return emulator::atomic(p, __builtin_return_address(0), [=](T old) { return old > v ? old : v; });
+}
+template <class T> EMULATED T atomicMin(T* p, T v) {
+    return emulator::atomic(p, __builtin_return_address(0), [=](T old) { return old < v ? old : v; });
+}
+template <class T> EMULATED T atomicExch(T* p, T v) {
+    return emulator::atomic(p, __builtin_return_address(0), [=](T) { return v; });
+}
+template <class T> EMULATED T atomicCAS(T* p, T expected, T v) {
+    return emulator::atomic(p, __builtin_return_address(0), [=](T old) { return old == expected ? v : old; });
+}
+
+template <class T> inline T __ldg(const T* p) { return *p; }
+inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
+inline double rsqrt(double x) { return 1.0 / sqrt(x); }
+inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline int min(int a, int b) { return a < b ? a : b; }
+inline int max(int a, int b) { return a > b ? a : b; }
+inline float min(float a, float b) { return fminf(a, b); }
+inline float max(float a, float b) { return fmaxf(a, b); }
+inline double min(double a, double b) { return fmin(a, b); }
+inline double max(double a, double b) { return fmax(a, b); }

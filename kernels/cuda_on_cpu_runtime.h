@@ -1,0 +1,415 @@
+// The emulator's runtime: fibers and their scheduler, the checker, the counters. Compiled once, without
+// instrumentation, and linked to every kernel library; see cuda_on_cpu.h for the kernels' side.
+#include <link.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include <algorithm>
+#include <set>
+#include <tuple>
+#include <unordered_map>
+#include <vector>
+
+#include "cuda_on_cpu.h"
+
+namespace {
+constexpr int max_threads = 1024, max_dynamic = 48 << 10;
+constexpr size_t stack_bytes = 64 << 10;
+}
+alignas(128) thread_local unsigned char dynamic_shared[max_dynamic] __asm__("dynamic_shared");
+uint3 threadIdx, blockIdx;
+dim3 blockDim, gridDim;
+
+namespace {
+enum class State { fresh, ready, at_barrier, at_warp, done };
+struct Thread {
+    uint3 index;
+    State state;
+    int line, fiber, meeting, warp_interval;  // `interval` counts barriers, warp_interval calls of __syncwarp
+    unsigned mask;
+};
+struct Fiber {
+    jmp_buf where;
+    ucontext_t start;
+    char* stack = nullptr;
+    bool started = false;
+    int thread = -1;
+};
+
+Thread threads[max_threads];
+Fiber fibers[max_threads];
+uint64_t handed_in[max_threads / 32][2][32];  // two meetings of a warp alternate: a slow lane still reads the first
+std::vector<int> order, idle_fibers;
+int n_threads, n_fibers, next_fresh, current = -1, current_fiber, interval, block_number;
+jmp_buf scheduler;
+char message[1024];
+void* failing_code;
+int failing_line;
+void (*entry)(void**);
+void** arguments;
+uint64_t random_state;
+
+unsigned random_number() {
+    random_state = random_state * 6364136223846793005ull + 1442695040888963407ull;
+    return random_state >> 33;
+}
+
+const char* name_of(int thread) {
+    static char text[2][96];
+    static int turn;
+    turn ^= 1;
+    const uint3& t = threads[thread].index;
+    snprintf(text[turn], sizeof text[turn], "block (%u,%u,%u) thread (%u,%u,%u)", blockIdx.x, blockIdx.y, blockIdx.z,
+             t.x, t.y, t.z);
+    return text[turn];
+}
+void set_message(int line, const char* format, ...) {
+    va_list values;
+    va_start(values, format);
+    vsnprintf(message, sizeof message, format, values);
+    va_end(values);
+    failing_line = line;
+}
+[[noreturn]] void abandon_block() { _longjmp(scheduler, 1); }
+
+// ---- Fibers. One fiber runs fresh threads one after another until one of them has to wait: a kernel without barriers
+// is then a plain loop on a single stack.
+void fiber_main() {
+    for (;;) {
+        while (next_fresh < n_threads) {
+            current = order[next_fresh++];
+            threads[current].fiber = current_fiber;
+            fibers[current_fiber].thread = current;
+            threadIdx = threads[current].index;
+            entry(arguments);
+            threads[current].state = State::done;
+        }
+        idle_fibers.push_back(current_fiber);
+        if (!_setjmp(fibers[current_fiber].where)) _longjmp(scheduler, 1);
+    }
+}
+void resume(int number) {
+    if (_setjmp(scheduler)) return;
+    current_fiber = number;
+    Fiber& fiber = fibers[number];
+    if (fiber.started) {
+        current = fiber.thread;
+        if (current >= 0) threadIdx = threads[current].index;
+        _longjmp(fiber.where, 1);
+    }
+    fiber.started = true;
+    if (!fiber.stack)
+        fiber.stack = (char*)mmap(0, stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    getcontext(&fiber.start);
+    fiber.start.uc_stack.ss_sp = fiber.stack;
+    fiber.start.uc_stack.ss_size = stack_bytes;
+    fiber.start.uc_link = nullptr;
+    makecontext(&fiber.start, fiber_main, 0);
+    setcontext(&fiber.start);
+}
+void wait_as(State state, int line) {
+    threads[current].state = state;
+    threads[current].line = line;
+    if (!_setjmp(fibers[current_fiber].where)) _longjmp(scheduler, 1);
+}
+
+// ---- The scheduler: run whoever can run; when nobody can, open the barriers whose threads are all there.
+bool open_warp_meetings() {
+    bool opened = false;
+    for (int t = 0; t < n_threads; t++) {
+        if (threads[t].state != State::at_warp) continue;
+        int warp = t & ~31, lanes = std::min(32, n_threads - warp);
+        unsigned mask = threads[t].mask;
+        bool complete = true;
+        for (int k = 0; k < lanes; k++)
+            if (mask >> k & 1) complete &= threads[warp + k].state == State::at_warp && threads[warp + k].mask == mask;
+        for (int k = 0; complete && k < lanes; k++)
+            if (mask >> k & 1) threads[warp + k].state = State::ready;
+        opened |= complete;
+    }
+    return opened;
+}
+int count(State state) {
+    return std::count_if(threads, threads + n_threads, [=](const Thread& t) { return t.state == state; });
+}
+void open_block_barrier() {
+    int done = count(State::done);
+    for (int t = 0; t < n_threads; t++)
+        if (threads[t].state == State::at_warp)
+            return set_message(threads[t].line,
+                               "incomplete mask: %s waits in a warp operation with mask 0x%08x for lanes that never come",
+                               name_of(t), threads[t].mask);
+    int first = -1;
+    for (int t = 0; t < n_threads; t++) {
+        if (threads[t].state != State::at_barrier) continue;
+        if (first < 0) first = t;
+        if (done)
+            return set_message(threads[t].line, "barrier divergence: %s waits at __syncthreads, %d of %d threads returned",
+                               name_of(t), done, n_threads);
+        if (threads[t].line != threads[first].line)
+            return set_message(threads[t].line, "barrier divergence: %s is at this __syncthreads, others at line %d",
+                               name_of(t), threads[first].line);
+    }
+    interval++;
+    for (int t = 0; t < n_threads; t++) threads[t].state = State::ready;
+}
+void run_block() {
+    for (int t = 0; t < n_threads; t++) threads[t].state = State::fresh, threads[t].meeting = threads[t].warp_interval = 0;
+    next_fresh = interval = 0;
+    if (random_state)
+        for (int i = n_threads - 1; i > 0; i--) std::swap(order[i], order[random_number() % (i + 1)]);
+    while (!message[0]) {
+        while (next_fresh < n_threads && !message[0]) {
+            if (idle_fibers.empty()) idle_fibers.push_back(n_fibers++);
+            int fiber = idle_fibers.back();
+            idle_fibers.pop_back();
+            fibers[fiber].thread = -1;
+            resume(fiber);
+        }
+        for (int t : order)
+            if (!message[0] && threads[t].state == State::ready) threads[t].state = State::fresh, resume(threads[t].fiber);
+        if (message[0] || count(State::done) == n_threads) return;
+        if (!open_warp_meetings()) open_block_barrier();
+    }
+}
+
+// ---- The checker: what happened last to every cell of memory (one item of an array, 4 bytes of shared memory).
+struct Stamp {
+    int block = 0, thread, interval, warp_interval;  // block 0: never
+};
+struct Cell {
+    Stamp write, read, other_read;  // other_read: by another thread than `read`, of another block where there is one
+    bool atomic = false;
+};
+struct Region {
+    uintptr_t low, high;
+    bool shared;
+    unsigned cell_bytes;
+    std::vector<Cell> cells;
+};
+std::vector<Region> regions;
+uintptr_t image_low, image_high, tls_low, tls_high;
+bool checking, counting;
+
+// Is that access of the past ordered before what the current thread does now?
+bool is_ordered(const Stamp& s) {
+    if (s.block != block_number) return false;
+    bool same_warp = s.thread / 32 == current / 32;
+    return s.thread == current || s.interval != interval || (same_warp && s.warp_interval != threads[current].warp_interval);
+}
+bool conflicts(const Stamp& s, bool shared) {
+    return s.block && (!shared || s.block == block_number) && !is_ordered(s);
+}
+[[noreturn]] void fail_at(void* code) {
+    failing_code = code;
+    abandon_block();
+}
+[[noreturn]] void fail_race(const Region& r, uintptr_t address, const char* verb, const char* past, const Stamp& s, void* code) {
+    set_message(0, "data race: %s %s %s byte %ld, %s by thread %d of %s block with no barrier in between", name_of(current),
+                verb, r.shared ? "shared memory," : "an array argument,", long(address - r.low), past, s.thread,
+                s.block == block_number ? "the same" : "another");
+    fail_at(code);
+}
+void check_cell(Region& r, Cell& cell, uintptr_t address, emulator::Access kind, const char* verb, void* code) {
+    using emulator::Access;
+    Stamp now{block_number, current, interval, threads[current].warp_interval};
+    if (r.shared && kind != Access::write && cell.write.block != block_number) {
+        set_message(0, "uninitialised: %s %s shared memory, byte %ld, which no thread of the block has written",
+                    name_of(current), verb, long(address - r.low));
+        fail_at(code);
+    }
+    if (!(kind == Access::atomic && cell.atomic) && conflicts(cell.write, r.shared))
+        fail_race(r, address, verb, "written", cell.write, code);
+    if (kind == Access::read) {
+        bool same = cell.read.block == now.block && cell.read.thread == now.thread;
+        bool keep_foreign = cell.other_read.block && cell.other_read.block != now.block;
+        if (!same && !keep_foreign) cell.other_read = cell.read;
+        cell.read = now;
+        return;
+    }
+    for (const Stamp* s : {&cell.read, &cell.other_read})
+        if (conflicts(*s, r.shared)) fail_race(r, address, verb, "read", *s, code);
+    cell.write = now;
+    cell.atomic = kind == Access::atomic;
+}
+Region* find_region(uintptr_t address) {
+    static size_t last;
+    if (last < regions.size() && address >= regions[last].low && address < regions[last].high) return &regions[last];
+    for (last = 0; last < regions.size(); last++)
+        if (address >= regions[last].low && address < regions[last].high) return &regions[last];
+    return nullptr;
+}
+
+// ---- The counters: accesses of the lanes of a warp to one instruction, the n-th time each of them comes there.
+struct Counts {
+    uint64_t global_loads, global_stores, shared_loads, shared_stores, transactions, worst_bank_conflict, barriers;
+} counts;
+struct Event {
+    void* code;
+    int warp, visit;
+    bool shared;
+    uintptr_t address;
+    bool operator<(const Event& o) const { return std::tie(code, warp, visit) < std::tie(o.code, o.warp, o.visit); }
+};
+std::vector<Event> events;
+std::unordered_map<uintptr_t, std::vector<int>> visits;
+
+void count_access(const Region& r, uintptr_t address, emulator::Access kind, void* code) {
+    bool store = kind != emulator::Access::read;
+    (r.shared ? (store ? counts.shared_stores : counts.shared_loads) : (store ? counts.global_stores : counts.global_loads))++;
+    auto& visit = visits[(uintptr_t)code];
+    visit.resize(n_threads);
+    events.push_back({code, current / 32, visit[current]++, r.shared, address});
+}
+void count_block() {
+    std::sort(events.begin(), events.end());
+    for (size_t i = 0, j; i < events.size(); i = j) {
+        std::set<uintptr_t> sectors, banks[32];
+        for (j = i; j < events.size() && !(events[i] < events[j]); j++) {
+            if (events[j].shared) banks[events[j].address / 4 % 32].insert(events[j].address / 4);
+            else sectors.insert(events[j].address / 32);  // the GPU fetches sectors of 32 bytes
+        }
+        counts.transactions += sectors.size();
+        for (auto& words : banks) counts.worst_bank_conflict = std::max<uint64_t>(counts.worst_bank_conflict, words.size());
+    }
+    events.clear();
+    visits.clear();
+}
+
+void on_access(uintptr_t address, unsigned bytes, emulator::Access kind, void* code) {
+    if (!checking || current < 0) return;
+    if (address - (uintptr_t)fibers[current_fiber].stack < stack_bytes) return;  // a local variable
+    static const char* verbs[] = {"reads", "writes", "atomically updates"};
+    const char* verb = verbs[int(kind)];
+    Region* r = find_region(address);
+    if (!r || address + bytes > r->high) {
+        if (!r && address >= image_low && address < image_high) return;  // threadIdx, __constant__ tables
+        const Region* nearest = nullptr;
+        long distance = 0;
+        for (auto& n : regions) {
+            long d = address < n.low ? n.low - address : address - n.high;
+            if (!nearest || d < distance) nearest = &n, distance = d;
+        }
+        set_message(0, "out of bounds: %s %s %u bytes, %ld bytes %s of %s", name_of(current), verb, bytes, std::abs(distance),
+                    nearest && address >= nearest->high ? "past the end" : "before the start",
+                    nearest && nearest->shared ? "shared memory" : "an array argument");
+        fail_at(code);
+    }
+    if (counting) count_access(*r, address, kind, code);
+    for (uintptr_t c = (address - r->low) / r->cell_bytes; c <= (address + bytes - 1 - r->low) / r->cell_bytes; c++)
+        check_cell(*r, r->cells[c], address, kind, verb, code);
+}
+
+int find_image(dl_phdr_info* info, size_t, void*) {
+    uintptr_t low = ~uintptr_t(0), high = 0, tls = 0;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        auto& p = info->dlpi_phdr[i];
+        uintptr_t start = info->dlpi_addr + p.p_vaddr;
+        if (p.p_type == PT_LOAD) low = std::min(low, start), high = std::max<uintptr_t>(high, start + p.p_memsz);
+        if (p.p_type == PT_TLS) tls = p.p_memsz;
+    }
+    if ((uintptr_t)&find_image < low || (uintptr_t)&find_image >= high) return 0;
+    image_low = low, image_high = high;
+    tls_low = (uintptr_t)info->dlpi_tls_data, tls_high = tls_low + tls;
+    return 1;
+}
+void add_region(uintptr_t low, uintptr_t high, bool shared, unsigned cell_bytes) {
+    if (high <= low) return;
+    regions.push_back({low, high, shared, cell_bytes, {}});
+    if (checking) regions.back().cells.resize((high - low + cell_bytes - 1) / cell_bytes);
+}
+}  // namespace
+
+namespace emulator {
+void block_barrier(int line) { counts.barriers++, wait_as(State::at_barrier, line); }
+int lane() { return current & 31; }
+void report_access(const void* p, unsigned bytes, Access kind, void* code) { on_access((uintptr_t)p, bytes, kind, code); }
+const uint64_t* warp_meeting(unsigned mask, uint64_t value, int line, bool orders_memory) {
+    Thread& t = threads[current];
+    if (!(mask >> lane() & 1)) {
+        set_message(line, "incomplete mask: %s calls a warp operation with mask 0x%08x, without itself", name_of(current), mask);
+        abandon_block();
+    }
+    uint64_t* slot = handed_in[current / 32][t.meeting ^= 1];
+    slot[lane()] = value;
+    t.mask = mask;
+    t.warp_interval += orders_memory;
+    wait_as(State::at_warp, line);
+    return slot;
+}
+void bad_source_lane(int source, int line) {
+    set_message(line, "incomplete mask: %s reads lane %d, which its mask leaves out", name_of(current), source);
+    abandon_block();
+}
+}  // namespace emulator
+
+// ---- What the compiler calls (-fsanitize=thread, -fsanitize=bounds) and what Python calls.
+#define HOOK(name, bytes, kind) \
+    extern "C" void name(void* p) { on_access((uintptr_t)p, bytes, emulator::Access::kind, __builtin_return_address(0)); }
+#define HOOKS(n) HOOK(__tsan_read##n, n, read) HOOK(__tsan_write##n, n, write) \
+    HOOK(__tsan_unaligned_read##n, n, read) HOOK(__tsan_unaligned_write##n, n, write)
+HOOKS(1) HOOKS(2) HOOKS(4) HOOKS(8) HOOKS(16)
+extern "C" void __tsan_read_range(void* p, size_t n) {
+    on_access((uintptr_t)p, n, emulator::Access::read, __builtin_return_address(0));
+}
+extern "C" void __tsan_write_range(void* p, size_t n) {
+    on_access((uintptr_t)p, n, emulator::Access::write, __builtin_return_address(0));
+}
+extern "C" void __tsan_func_entry(void*) {}
+extern "C" void __tsan_func_exit() {}
+extern "C" void __tsan_init() {}
+struct SourceLocation { const char* file; unsigned line, column; };
+extern "C" void __ubsan_handle_out_of_bounds(SourceLocation* source, size_t index) {
+    if (current < 0) return;
+    set_message(source->line, "out of bounds: %s uses index %ld of an array", name_of(current), long(index));
+    abandon_block();
+}
+
+// geometry: grid x y z, block x y z. Returns 0, or 1 with a message.
+extern "C" int emulator_launch(void (*kernel)(void**), void** values, const unsigned* geometry, unsigned dynamic_bytes,
+                               void* const* arrays, const uint64_t* bytes, const uint64_t* item_bytes, int n_arrays,
+                               uint64_t seed, int check, int count) {
+    message[0] = 0, failing_code = nullptr, failing_line = 0, counts = {};
+    entry = kernel, arguments = values, random_state = seed, checking = check, counting = count;
+    gridDim = {geometry[0], geometry[1], geometry[2]}, blockDim = {geometry[3], geometry[4], geometry[5]};
+    n_threads = blockDim.x * blockDim.y * blockDim.z;
+    order.resize(n_threads);
+    for (int t = 0; t < n_threads; t++) {
+        order[t] = t;
+        threads[t].index = {t % blockDim.x, t / blockDim.x % blockDim.y, t / blockDim.x / blockDim.y};
+    }
+    *(volatile unsigned char*)dynamic_shared = 0;  // so that the thread-local segment exists before it is looked for
+    dl_iterate_phdr(find_image, nullptr);
+    regions.clear();
+    for (int i = 0; i < n_arrays; i++)
+        add_region((uintptr_t)arrays[i], (uintptr_t)arrays[i] + bytes[i], false, std::min<unsigned>(8, item_bytes[i]));
+    uintptr_t dynamic = (uintptr_t)dynamic_shared;
+    add_region(dynamic, dynamic + dynamic_bytes, true, 4);
+    add_region(tls_low, dynamic, true, 4);
+    add_region(dynamic + max_dynamic, tls_high, true, 4);
+    uint64_t blocks = uint64_t(gridDim.x) * gridDim.y * gridDim.z, first = seed ? random_number() % blocks : 0;
+    for (uint64_t i = 0; i < blocks && !message[0]; i++) {
+        uint64_t b = (first + i) % blocks;
+        blockIdx = {unsigned(b % gridDim.x), unsigned(b / gridDim.x % gridDim.y), unsigned(b / gridDim.x / gridDim.y)};
+        block_number = int(b) + 1;
+        for (auto& r : regions)
+            if (r.shared) memset((void*)r.low, 0xff, r.high - r.low);  // NaN: values of an earlier block must not help
+        run_block();
+        if (counting) count_block();
+    }
+    current = -1;
+    if (message[0]) {  // abandoned fibers hold threads that will never return
+        idle_fibers.clear(), events.clear(), visits.clear();
+        n_fibers = 0;
+        for (auto& f : fibers) f.started = false;
+    }
+    return message[0] != 0;
+}
+extern "C" const char* emulator_message() { return message; }
+extern "C" int emulator_line() { return failing_line; }
+extern "C" uint64_t emulator_code_offset() { return failing_code ? (uintptr_t)failing_code - 1 - image_low : 0; }
+extern "C" const Counts* emulator_counts() { return &counts; }

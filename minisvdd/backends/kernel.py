@@ -1,0 +1,166 @@
+"""The typed launch: a CUDA kernel's C++ signature, and the check of every argument against it.
+
+A GPU takes whatever bytes it is given. A float32 array where the kernel expects float64, a view with strides, an
+argument too many: all of that would run and give wrong numbers. Here it is an error of one line, before the launch.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+_TYPES = {
+    "float": np.float32,
+    "double": np.float64,
+    "int": np.int32,
+    "unsigned": np.uint32,
+    "unsigned char": np.uint8,
+    "bool": np.bool_,
+    "long long": np.int64,
+}
+TEMPLATE_TYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
+_KERNEL = re.compile(
+    r"(template\s*<typename T>\s*)?__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s*)?(\w+)\s*\(([^)]*)\)\s*\{"
+)
+_MAX_THREADS, _MAX_GRID_YZ, _MAX_SHARED = 1024, 65535, 48 * 1024
+
+
+class KernelError(RuntimeError):
+    """A kernel cannot be found, built or run; the message names kernel and, where known, file and line."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a kernel: `type` is a C++ type, or "T", the template's scalar type."""
+
+    name: str
+    type: str
+    is_array: bool
+
+    def dtype(self, scalar) -> np.dtype:
+        """The NumPy dtype, where T stands for `scalar`."""
+        return np.dtype(scalar if self.type == "T" else _TYPES[self.type])
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A `__global__` function of a .cu file, as its source declares it."""
+
+    name: str
+    path: Path
+    is_template: bool
+    parameters: tuple[Parameter, ...]
+
+    def instance(self, scalar) -> str:
+        """The C++ name for arrays of this dtype, such as `relu<float>`."""
+        return f"{self.name}<{TEMPLATE_TYPES[np.dtype(scalar)]}>" if self.is_template else self.name
+
+    def scalar_type(self, args) -> np.dtype | None:
+        """T, from the first array whose items are T; None for a kernel that is no template."""
+        if not self.is_template:
+            return None
+        for parameter, value in zip(self.parameters, args):
+            if parameter.is_array and parameter.type == "T":
+                if getattr(value, "dtype", None) not in TEMPLATE_TYPES:
+                    raise TypeError(f"{self.name}: {parameter.name} must be float32 or float64, got {_describe(value)}")
+                return value.dtype
+        raise TypeError(f"{self.name}: no array argument tells the template type")
+
+    def check(self, args, array_type) -> list:
+        """The arguments, scalars converted to the declared type; TypeError names the first that does not fit.
+
+        array_type: the class of this backend's arrays: one that lives on another device has another class.
+        """
+        if len(args) != len(self.parameters):
+            names = ", ".join(p.name for p in self.parameters)
+            raise TypeError(f"{self.name} takes {len(self.parameters)} arguments ({names}), got {len(args)}")
+        scalar = self.scalar_type(args)
+        return [self._check_one(p, value, scalar, array_type) for p, value in zip(self.parameters, args)]
+
+    def _check_one(self, parameter, value, scalar, array_type):
+        dtype, place = parameter.dtype(scalar), f"{self.name}: {parameter.name}"
+        if parameter.is_array:
+            if not isinstance(value, array_type):
+                raise TypeError(
+                    f"{place} must be a {array_type.__module__}.{array_type.__name__}, got {_describe(value)}"
+                )
+            if value.dtype != dtype:
+                raise TypeError(f"{place} must be {dtype}, got {value.dtype}")
+            if not value.flags.c_contiguous:
+                raise TypeError(f"{place} must be contiguous, got strides {value.strides} for shape {value.shape}")
+            return value
+        if not isinstance(value, int | float | np.number | np.bool_):
+            raise TypeError(f"{place} must be a number, got {_describe(value)}")
+        converted = dtype.type(value) if dtype.kind == "f" else _as_integer(value, dtype, place)
+        return converted
+
+
+def _as_integer(value, dtype, place):
+    limits = np.iinfo(dtype) if dtype.kind in "iu" else None
+    if value != int(value) or (limits and not limits.min <= value <= limits.max):
+        raise TypeError(f"{place} must be {dtype}, got {value!r}")
+    return dtype.type(int(value))
+
+
+def _describe(value):
+    return f"{type(value).__name__} of {value.dtype}" if hasattr(value, "dtype") else type(value).__name__
+
+
+def check_geometry(name: str, grid, block, shared: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Grid and block as three integers each; ValueError for what a GPU would refuse or quietly change."""
+    grid, block = ((*map(int, sizes), 1, 1)[:3] for sizes in (grid, block))
+    if min(*grid, *block) < 1:
+        raise ValueError(f"{name}: empty grid {grid} x block {block}: is there nothing to compute?")
+    if np.prod(block) > _MAX_THREADS or block[2] > 64 or max(grid[1:]) > _MAX_GRID_YZ or grid[0] >= 2**31:
+        raise ValueError(f"{name}: grid {grid} x block {block} is larger than a GPU allows")
+    if not 0 <= shared <= _MAX_SHARED:
+        raise ValueError(f"{name}: {shared} bytes of dynamic shared memory; at most {_MAX_SHARED}")
+    return grid, block
+
+
+def kernel_folder() -> Path:
+    """Where the .cu files are: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "kernels"
+    return installed if installed.is_dir() else package.parent / "kernels"
+
+
+@cache
+def read_kernels(path: Path) -> dict[str, Kernel]:
+    """All kernels that a .cu file declares, by name, in the order of the file."""
+    source = re.sub(r"//[^\n]*", "", path.read_text())
+    kernels = {}
+    for template, name, parameters in _KERNEL.findall(source):
+        parsed = tuple(_parse_parameter(text, name) for text in parameters.split(",") if text.strip())
+        kernels[name] = Kernel(name, path, bool(template), parsed)
+    return kernels
+
+
+def _parse_parameter(text, kernel):
+    plain = re.sub(r"\bconst\b|__restrict__", " ", text)
+    match = re.fullmatch(r"\s*([\w ]+?)\s*(\*?)\s*(\w+)\s*", plain)
+    if not match or (match[1] != "T" and match[1] not in _TYPES):
+        raise KernelError(f"{kernel}: cannot read the parameter {text.strip()!r}")
+    return Parameter(match[3], match[1], bool(match[2]))
+
+
+def find_kernel(operation: str, rung: str | None = None, folder: Path | None = None) -> Kernel:
+    """The kernel of an operation: its highest rung, or the one called `rung`.
+
+    Rungs of "linear" are kernels `linear_1_naive`, `linear_2_tiled`, ...
+    """
+    name = re.compile(rf"{operation}_(\d+)_(\w+)")
+    rungs = {}
+    for path in sorted((folder or kernel_folder()).glob("*.cu")):
+        for kernel in read_kernels(path).values():
+            if match := name.fullmatch(kernel.name):
+                rungs[match[2]] = (int(match[1]), kernel)
+    if not rungs:
+        raise KernelError(f"operation {operation} has no kernel yet")
+    if rung is None:
+        return max(rungs.values(), key=lambda numbered: numbered[0])[1]
+    if rung not in rungs:
+        raise KernelError(f"operation {operation} has no rung {rung!r}; expected one of {list(rungs)}")
+    return rungs[rung][1]

@@ -1,0 +1,158 @@
+"""The emulator: every detector finds its planted mistake, correct kernels pass and count, bad launches are refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minisvdd.backends import emulator
+from minisvdd.backends.emulator import EmulatorBackend, find_compiler
+from minisvdd.backends.kernel import KernelError, find_kernel, read_kernels
+
+KERNELS = Path(__file__).parents[1] / "kernels"
+pytestmark = pytest.mark.skipif(find_compiler() is None, reason="the emulator needs a C++ compiler")
+
+
+def floats(n):
+    return np.ones(n, np.float32)
+
+
+def run(name, args, grid=1, block=64, shared=0, file="correct.cu", **options):
+    backend = EmulatorBackend(**options)
+    backend.run(read_kernels(KERNELS / file)[name], args, (grid,), (block,), shared)
+    return backend.last_counts
+
+
+BROKEN = [
+    # kernel, what the report calls it, arguments, grid, block, dynamic shared bytes
+    ("unguarded", "out of bounds", (floats(100), floats(100)), 2, 64, 0),
+    ("shared_overflow", "out of bounds", (floats(32),), 1, 32, 0),
+    ("dynamic_overflow", "out of bounds", (floats(64),), 1, 64, 128),
+    ("early_return", "barrier divergence", (floats(64), floats(64), 50), 1, 64, 0),
+    ("two_barriers", "barrier divergence", (floats(64),), 1, 64, 0),
+    ("never_written", "uninitialised", (floats(64),), 1, 64, 0),
+    ("missing_barrier", "data race", (floats(64), floats(64)), 1, 64, 0),
+    ("missing_second_barrier", "data race", (floats(256), floats(64), 4), 1, 64, 0),
+    ("missing_syncwarp", "data race", (floats(32),), 1, 32, 0),
+    ("blocks_race", "data race", (floats(1),), 4, 32, 0),
+    ("half_warp", "incomplete mask", (floats(32),), 1, 32, 0),
+    ("outside_mask", "incomplete mask", (floats(32),), 1, 32, 0),
+]
+
+
+@pytest.mark.parametrize(("name", "kind", "args", "grid", "block", "shared"), BROKEN, ids=[case[0] for case in BROKEN])
+def test_planted_mistake_is_reported_where_it_is(name, kind, args, grid, block, shared):
+    lines = (KERNELS / "broken.cu").read_text().splitlines()
+    line = 1 + next(i for i, text in enumerate(lines) if text.endswith(f"MISTAKE {name}"))
+    place = rf"^{name} \(broken\.cu:{line}\): {kind}: block \(\d+,0,0\) thread \(\d+,0,0\)"
+    with pytest.raises(KernelError, match=place):
+        run(name, args, grid, block, shared, "broken.cu")
+
+
+@pytest.mark.parametrize("seed", range(1, 6))
+@pytest.mark.parametrize(("name", "kind", "args", "grid", "block", "shared"), BROKEN, ids=[case[0] for case in BROKEN])
+def test_planted_mistake_is_found_in_every_order(name, kind, args, grid, block, shared, seed):
+    with pytest.raises(KernelError, match=f"{kind}|data race|uninitialised"):  # one mistake can show in two ways
+        run(name, args, grid, block, shared, "broken.cu", seed=seed)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_shuffles_shared_memory_and_atomics(seed, dtype, rng):
+    x, total = rng.standard_normal(1000).astype(dtype), np.zeros(1, dtype)
+    run("total_1_shuffles", (x, total, 1000), 4, 256, seed=seed)
+    np.testing.assert_allclose(total[0], x.sum(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_correct_kernels_pass(seed, rng):
+    x, y = rng.standard_normal(64).astype(np.float32), np.empty(64, np.float32)
+    run("reverse", (x, y), shared=256, seed=seed)
+    np.testing.assert_array_equal(y, x[::-1])
+    run("neighbour_in_warp", (y[:32],), block=32, seed=seed)
+    np.testing.assert_array_equal(y[:32], np.arange(32) ^ 1)
+    mask = np.empty(50, bool)
+    run("positive", (x[:50], mask, 50), seed=seed)
+    np.testing.assert_array_equal(mask, x[:50] > 0)
+    votes, answers = np.arange(32, dtype=np.int32), np.empty(32, np.int32)
+    run("vote", (votes, answers), block=32, seed=seed)
+    np.testing.assert_array_equal(answers, 1116)
+
+
+def test_after_a_report_the_next_launch_is_sound():
+    with pytest.raises(KernelError):
+        run("early_return", (floats(64), floats(64), 50), file="broken.cu")
+    x = np.arange(64, dtype=np.float32)
+    with pytest.raises(KernelError):
+        run("unguarded", (x, floats(10)), file="broken.cu")
+    y = np.empty_like(x)
+    run("unguarded", (x, y), file="broken.cu")  # with arrays that are long enough
+    np.testing.assert_array_equal(y, x)
+
+
+def test_counters():
+    counts = run("reverse", (floats(64), floats(64)), shared=256, count=True)
+    assert (counts.global_loads, counts.global_stores, counts.shared_loads, counts.shared_stores) == (64,) * 4
+    assert counts.barriers == 64
+    assert counts.worst_bank_conflict == 1
+    assert run("strided_shared", (floats(1024), 1), block=32, count=True).transactions in (4, 5)  # 5 when unaligned
+    strided = run("strided_shared", (floats(1024), 32), block=32, count=True)
+    assert strided.worst_bank_conflict == 32
+    assert strided.transactions == 32
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ((floats(64),), r"reverse takes 2 arguments \(x, y\), got 1"),
+        ((floats(64), np.ones(64)), "reverse: y must be float32, got float64"),
+        ((floats(128)[::2], floats(64)), "reverse: x must be contiguous"),
+        (([1.0], floats(64)), r"reverse: x must be a numpy\.ndarray, got list"),
+    ],
+)
+def test_wrong_arrays_are_named(args, message):
+    with pytest.raises(TypeError, match=message):
+        run("reverse", args, shared=256)
+
+
+@pytest.mark.parametrize("n", [2.5, 2**31, "3"])
+def test_wrong_scalars_are_named(n):
+    with pytest.raises(TypeError, match="positive: n must be"):
+        run("positive", (floats(4), np.empty(4, bool), n))
+
+
+@pytest.mark.parametrize(
+    ("grid", "block", "shared", "message"),
+    [(0, 64, 0, "empty grid"), (1, 2048, 0, "larger than a GPU allows"), (1, 64, 1 << 20, "shared memory")],
+)
+def test_impossible_launches_are_refused(grid, block, shared, message):
+    with pytest.raises(ValueError, match=f"reverse: .*{message}"):
+        run("reverse", (floats(64), floats(64)), grid, block, shared)
+
+
+def test_compile_error_shows_file_and_line():
+    with pytest.raises(
+        KernelError, match=r"uncompilable\.cu does not compile: uncompilable\.cu:2:\d+: error: .*undeclared"
+    ):
+        run("misspelt", (floats(64),), file="uncompilable.cu")
+
+
+def test_library_is_built_once(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first = emulator._build(KERNELS / "correct.cu")
+    monkeypatch.setattr(emulator, "_compile", lambda *_: pytest.fail("built again"))
+    assert emulator._build(KERNELS / "correct.cu") == first
+
+
+def test_without_a_compiler_the_message_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(emulator, "find_compiler", lambda: None)
+    with pytest.raises(KernelError, match=r"needs a C\+\+ compiler: install g\+\+"):
+        emulator._build(KERNELS / "correct.cu")
+
+
+def test_rungs_by_name():
+    assert find_kernel("total", folder=KERNELS).name == "total_1_shuffles"
+    assert find_kernel("total", "shuffles", KERNELS).is_template
+    with pytest.raises(KernelError, match=r"no rung 'tiled'; expected one of \['shuffles'\]"):
+        find_kernel("total", "tiled", KERNELS)
+    with pytest.raises(KernelError, match="operation fold has no kernel yet"):
+        find_kernel("fold", folder=KERNELS)

@@ -1,0 +1,3 @@
+__global__ void misspelt(float* y) {
+    y[threadIdx.x] = undeclared_name;
+}
