@@ -7,14 +7,13 @@ derivatives are shortest in terms of the output.
 import numpy as np
 
 from ..threads import run
-from ..workspace import empty
 from .layout import channel_rows, flat_blocks, from_channel_rows
 
 
 def leaky_relu_forward(backend, x, slope):
     """y = x if x > 0 else slope x,  which is max(x, slope x) for 0 <= slope <= 1."""
     rows = channel_rows(x)
-    flat, y = rows.reshape(-1), empty(rows.shape, rows.dtype)
+    flat, y = rows.reshape(-1), np.empty_like(rows)
     out = y.reshape(-1)
 
     def work(blocks):
@@ -29,7 +28,7 @@ def leaky_relu_forward(backend, x, slope):
 def leaky_relu_backward(backend, grad_output, positive, slope):
     """dL/dx = G (1 if x > 0 else slope).  positive: the boolean array x > 0; at x = 0 we take `slope`."""
     grad = channel_rows(grad_output)
-    mask, g, result = channel_rows(positive).reshape(-1), grad.reshape(-1), empty(grad.shape, grad.dtype)
+    mask, g, result = channel_rows(positive).reshape(-1), grad.reshape(-1), np.empty_like(grad)
     out = result.reshape(-1)
 
     def work(blocks):

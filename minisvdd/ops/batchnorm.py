@@ -19,7 +19,6 @@ change of x leaves x_hat as it is. With fixed statistics (evaluation) only the d
 import numpy as np
 
 from ..threads import run
-from ..workspace import empty
 from .layout import channel_blocks, channel_rows, from_channel_rows
 
 
@@ -35,7 +34,7 @@ def batchnorm_forward(backend, x, mean, variance, epsilon):
     """Normalise with the given statistics.  Returns x_hat, shaped like x, and the scale r (C,)."""
     scale = 1 / np.sqrt(variance + epsilon)
     rows = channel_rows(x)
-    x_hat = empty(rows.shape, np.result_type(x, mean, scale))
+    x_hat = np.empty(rows.shape, np.result_type(x, mean, scale))
 
     def work(blocks):
         for block in blocks:
@@ -52,7 +51,7 @@ def batchnorm_forward_batch(backend, x, epsilon):
     Returns x_hat, shaped like x, and scale, mean, variance, each (C,).
     """
     rows = channel_rows(x)
-    x_hat = empty(rows.shape, rows.dtype)
+    x_hat = np.empty_like(rows)
     scale, mean, variance = np.empty((3, len(rows)), x.dtype)
 
     def work(blocks):
@@ -71,7 +70,7 @@ def batchnorm_forward_batch(backend, x, epsilon):
 def batchnorm_backward(backend, grad_output, x_hat, scale):
     """dL/dx when mean and variance were those of this batch."""
     grad, normal = channel_rows(grad_output), channel_rows(x_hat)
-    grad_input = empty(grad.shape, np.result_type(grad, normal))
+    grad_input = np.empty(grad.shape, np.result_type(grad, normal))
 
     def work(blocks):
         for block in blocks:
