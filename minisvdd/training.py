@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from . import workspace
 from .batches import shuffled_batches
 from .optim import Adam, StepSchedule
 from .threads import one_blas_thread
@@ -60,4 +59,3 @@ def train(
             )
         if after_epoch:
             after_epoch(epoch, value, optimizer.learning_rate, time.perf_counter() - start)
-    workspace.release()

@@ -30,7 +30,6 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ..threads import run
-from ..workspace import empty, zeros
 from .layout import from_batch_last, to_batch_last
 
 # Bytes of one block of patches. Smaller ones would stay in the second-level cache, but threads need few large pieces.
@@ -60,7 +59,7 @@ def conv2d_forward(backend, x, weight, stride=(1, 1), padding=(0, 0)):
         _launch(backend, "conv2d_forward", (x, weight, y), x, y, weight.shape[2:], stride, padding)
         return y
     out_size = conv2d_output_size(x.shape[2:], weight.shape[2:], stride, padding)
-    y = empty((len(weight), *out_size, len(x)), np.result_type(x, weight))
+    y = np.empty((len(weight), *out_size, len(x)), np.result_type(x, weight))
     if _row_at_a_time(weight.shape, stride):
         _forward_by_row(to_batch_last(x), weight, padding, y)
     else:
@@ -162,7 +161,7 @@ def _unfold(padded, kernel_size, stride, out_size, blocks):
     for rows in blocks:
         view = windows[:, :, :, rows]
         if buffer is None or buffer.shape != view.shape:
-            buffer = empty(view.shape, padded.dtype)
+            buffer = np.empty(view.shape, padded.dtype)
         np.copyto(buffer, view)
         yield rows, buffer.reshape(-1, view[0, 0, 0].size)
 
@@ -180,7 +179,7 @@ def _forward_by_row(x, weight, padding, y):
             part = y[:, :, columns]
             part[...] = 0
             for rows, patches in _unfold_rows(x, columns, kw, padding[1], rows_at_once):
-                shares = empty((kh, K, *patches.shape[2:]), y.dtype)
+                shares = np.empty((kh, K, *patches.shape[2:]), y.dtype)
                 np.matmul(taps, patches.reshape(C * kw, -1), out=shares.reshape(kh * K, -1))
                 for a in range(kh):
                     reached, used = _rows_reached(rows, padding[0] - a, out_h)
@@ -200,7 +199,7 @@ def _backward_weight_by_row(grad, x, kernel_size, padding):
         for columns in blocks:
             total, product = np.zeros((2, C * kw, K * kh), dtype)
             for rows, patches in _unfold_rows(x, columns, kw, padding[1], rows_at_once):
-                reached_grad = empty((K, kh, *patches.shape[2:]), grad.dtype)
+                reached_grad = np.empty((K, kh, *patches.shape[2:]), grad.dtype)
                 for a in range(kh):
                     reached, used = _rows_reached(rows, padding[0] - a, out_h)
                     reached_grad[:, a, : used.start] = 0
@@ -229,13 +228,13 @@ def _unfold_rows(x, columns, kw, padding, rows_at_once):
     count, left = columns.stop - columns.start, columns.start - padding
     first, stop = (min(max(edge, 0), W) for edge in (left, left + count + kw - 1))
     # what these columns see of the rows, with zeros beyond the image
-    strip = zeros((C, min(rows_at_once, H), count + kw - 1, N), x.dtype)
+    strip = np.zeros((C, min(rows_at_once, H), count + kw - 1, N), x.dtype)
     windows = sliding_window_view(strip, count, axis=2).transpose(0, 2, 1, 4, 3)  # (C, kw, rows, columns, N)
     for top in range(0, H, rows_at_once):
         rows = slice(top, min(top + rows_at_once, H))
         used = slice(0, rows.stop - top)
         strip[:, used, first - left : stop - left] = x[:, rows, first:stop]
-        patches = empty(windows[:, :, used].shape, x.dtype)
+        patches = np.empty(windows[:, :, used].shape, x.dtype)
         np.copyto(patches, windows[:, :, used])
         yield rows, patches
 
@@ -252,7 +251,7 @@ def _pad_batch_last(x, padding):
     if padding == (0, 0):
         return to_batch_last(x)
     (ph, pw), (N, C, H, W) = padding, x.shape
-    padded = zeros((C, H + 2 * ph, W + 2 * pw, N), x.dtype)
+    padded = np.zeros((C, H + 2 * ph, W + 2 * pw, N), x.dtype)
     padded[:, ph : ph + H, pw : pw + W] = x.transpose(1, 2, 3, 0)
     return padded
 
@@ -265,7 +264,7 @@ def _spread(grad_output, kernel_size, input_size, stride, padding):
     """
     N, K, out_h, out_w = grad_output.shape
     size = [n + k - 1 for n, k in zip(input_size, kernel_size)]
-    spread = zeros((K, *size, N), grad_output.dtype)
+    spread = np.zeros((K, *size, N), grad_output.dtype)
     target, source = zip(
         *(
             _landing(count, s, k - 1 - p, length)

@@ -5,28 +5,35 @@
     dL/dW[k,d] = sum_n G[n,k] x[n,d]                 the same W[k,d] serves every sample
 
 The NumPy lines compute the transposed products, (W x^T)^T, so that the batch lies last in memory (see `minisvdd.ops`).
+They keep to one BLAS thread: after a product, BLAS's own threads wait for the next one at full speed and would take
+the cores from the convolutions around these small products; and the results would depend on their number.
 """
+
+from ..threads import one_blas_thread
 
 
 def linear_forward(backend, x, weight):
     """y = x W^T.  x: (N, D), weight: (K, D), returns (N, K)."""
     if not backend.runs_numpy:
         return _matmul(backend, x, weight, transpose_b=True)
-    return (weight @ x.T).T
+    with one_blas_thread():
+        return (weight @ x.T).T
 
 
 def linear_backward_input(backend, grad_output, weight):
     """dL/dx = G W.  Returns (N, D)."""
     if not backend.runs_numpy:
         return _matmul(backend, grad_output, weight)
-    return (weight.T @ grad_output.T).T
+    with one_blas_thread():
+        return (weight.T @ grad_output.T).T
 
 
 def linear_backward_weight(backend, grad_output, x):
     """dL/dW = G^T x.  Returns (K, D)."""
     if not backend.runs_numpy:
         return _matmul(backend, grad_output, x, transpose_a=True)
-    return grad_output.T @ x
+    with one_blas_thread():
+        return grad_output.T @ x
 
 
 def bias_forward(backend, y, bias):

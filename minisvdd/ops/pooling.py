@@ -10,7 +10,6 @@ window is then never counted twice, and any choice among the tied entries is a s
 import numpy as np
 
 from ..threads import run
-from ..workspace import empty, zeros
 from .layout import channel_blocks, from_batch_last, to_batch_last
 
 
@@ -30,13 +29,13 @@ def maxpool_forward(backend, x, kernel_size, stride):
         return y, winner
     images = to_batch_last(x)
     C, out_h, out_w, N = len(images), *_output_size(images, kernel_size, stride), len(x)
-    y = empty((C, out_h, out_w, N), x.dtype)
-    winner = zeros(y.shape, np.uint8 if kernel_size[0] * kernel_size[1] <= 256 else np.int32)
+    y = np.empty((C, out_h, out_w, N), x.dtype)
+    winner = np.zeros(y.shape, np.uint8 if kernel_size[0] * kernel_size[1] <= 256 else np.int32)
 
     def work(blocks):
         for block in blocks:
             best, index_of_best = y[block], winner[block]
-            larger = empty(best.shape, bool)
+            larger = np.empty(best.shape, bool)
             for index, candidate in enumerate(_windows(images[block], kernel_size, stride)):
                 if index == 0:
                     best[...] = candidate
@@ -54,7 +53,7 @@ def maxpool_evaluate(backend, x, kernel_size, stride):
     if not backend.runs_numpy:
         return maxpool_forward(backend, x, kernel_size, stride)[0]
     images = to_batch_last(x)
-    y = empty((len(images), *_output_size(images, kernel_size, stride), len(x)), x.dtype)
+    y = np.empty((len(images), *_output_size(images, kernel_size, stride), len(x)), x.dtype)
 
     def work(blocks):
         for block in blocks:
@@ -78,12 +77,12 @@ def maxpool_backward(backend, grad_output, winner, input_shape, kernel_size, str
         return grad_input
     N, C, H, W = input_shape
     grad, winner = to_batch_last(grad_output), to_batch_last(winner)
-    grad_input = zeros((C, H, W, N), grad.dtype)
+    grad_input = np.zeros((C, H, W, N), grad.dtype)
     disjoint = all(s >= k for s, k in zip(stride, kernel_size))  # then nothing needs to be added up
 
     def work(blocks):
         for block in blocks:
-            won, share = empty(grad[block].shape, bool), empty(grad[block].shape, grad.dtype)
+            won, share = np.empty(grad[block].shape, bool), np.empty(grad[block].shape, grad.dtype)
             for index, target in enumerate(_windows(grad_input[block], kernel_size, stride)):
                 np.equal(winner[block], index, out=won)
                 np.copyto(share, won)  # as 1 and 0
