@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -22,6 +23,7 @@ from .experiments import versions
 from .losses import MeanSquaredError, OneClass
 from .networks import make_autoencoder, make_encoder
 from .optim import Adam
+from .threads import use_threads
 
 _SCORED = 10000
 
@@ -117,7 +119,7 @@ def _versions(versus_torch):
 
 
 def _measure_one(workload, contenders, backend, threads, rounds):
-    with threadpool_limits(threads):
+    with threadpool_limits(threads), use_threads(threads):
         steps = {c: _make_step(workload, c, backend, threads) for c in contenders}
         repeats = {c: _repeats(step) for c, step in steps.items()}
         times = {c: [] for c in contenders}
@@ -209,11 +211,20 @@ def _peak_memory(name, contender, backend, threads):
 
 def run_alone(name: str, contender: str, backend: str, threads: int) -> None:
     """Ten steps of one contender, then print the peak resident memory of this process in MB."""
-    import resource  # not on every system: only this figure needs it
-
-    with threadpool_limits(threads):
+    with threadpool_limits(threads), use_threads(threads):
         step = _make_step(WORKLOADS[name], contender, backend, threads)
         for _ in range(10):
             step()
-    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss counts bytes there, kilobytes elsewhere
-    print(round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20, 1))
+    print(round(_peak_kilobytes() / 1024, 1))
+
+
+def _peak_kilobytes():
+    """Linux's own count where there is one: getrusage's starts at what the parent process had before the fork."""
+    try:
+        status = Path("/proc/self/status").read_text()
+        return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")))
+    except (OSError, StopIteration):
+        import resource  # not on every system
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / 1024 if sys.platform == "darwin" else peak  # bytes there, kilobytes elsewhere

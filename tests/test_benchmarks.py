@@ -40,3 +40,9 @@ def test_step_quick_writes_times(tmp_path):
     result = json.loads((tmp_path / "step.json").read_text())
     assert [row["workload"] for row in result["rows"]] == ["mnist encoder"]
     assert result["rows"][0]["ms"]["minisvdd"] > 0
+
+
+def test_ops_quick_measures_every_kind_of_operation(tmp_path):
+    run("ops.py", "--quick", "--out", tmp_path / "ops.json")
+    text = (tmp_path / "ops.json").read_text()
+    assert all(name in text for name in ("conv2d_forward", "batchnorm", "maxpool_backward", "adam_update"))
