@@ -5,6 +5,7 @@ from copy import deepcopy
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
 
+from .layers import BatchNorm
 from .networks import Sequential, make_decoder, make_encoder
 from .validation import check_fitted, check_number, check_test_samples
 
@@ -50,7 +51,7 @@ class Detector(OutlierMixin, BaseEstimator):
             raise ValueError(f"milestones={self.milestones!r}: expected a sequence of epochs >= 0, such as (150,)")
 
     def _check_batch_norm(self, network):
-        if self.batch_size < 2 and any(type(layer).__name__ == "BatchNorm" for layer in network.flat_layers()):
+        if self.batch_size < 2 and any(isinstance(layer, BatchNorm) for layer in network.flat_layers()):
             raise ValueError(
                 f"batch_size={self.batch_size}: batch norm has no variance on a batch of one; use 2 or more"
             )

@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from . import __version__
 from .networks import network_for
+from .preprocessing import preprocessing_for
 from .protocols import Protocol
 from .svdd import DeepSVDD
 
@@ -45,7 +46,7 @@ def train_and_evaluate(
         backend=backend,
         random_state=seed,
         verbose=verbose,
-        preprocessing="standardize" if split.train.ndim == 2 else "gcn-l1",
+        preprocessing=preprocessing_for(split.train),
         autoencoder=autoencoder,
         **asdict(protocol),
     )

@@ -28,6 +28,7 @@ from .center import collect_statistics
 from .errors import DataError
 from .experiments import area_under_roc, train_and_evaluate
 from .networks import network_for
+from .preprocessing import preprocessing_for
 from .protocols import Protocol
 from .storage import load_model
 
@@ -50,13 +51,8 @@ class Method:
     pretrained: bool = False
 
 
-def preprocessing_for(split) -> str:
-    """GCN-L1 for images, standardisation for features."""
-    return "standardize" if split.train.ndim == 2 else "gcn-l1"
-
-
 def _oc_svm(split, protocol, nu, seed, path):
-    name = preprocessing_for(split)
+    name = preprocessing_for(split.train)
     models = [OneClassSVM(gamma, nu, preprocessing=name).fit(split.train) for gamma in GAMMAS]
     scores = [model.anomaly_score(split.test) for model in models]
     chosen = []
@@ -73,12 +69,12 @@ def _oc_svm(split, protocol, nu, seed, path):
 
 
 def _kde(split, protocol, nu, seed, path):
-    model = KernelDensity(preprocessing=preprocessing_for(split)).fit(split.train)
+    model = KernelDensity(preprocessing=preprocessing_for(split.train)).fit(split.train)
     return {"auc": {"trained": area_under_roc(model, split)}, "bandwidth": model.bandwidth_}
 
 
 def _isolation_forest(split, protocol, nu, seed, path):
-    model = IsolationForest(preprocessing=preprocessing_for(split), random_state=seed).fit(split.train)
+    model = IsolationForest(preprocessing=preprocessing_for(split.train), random_state=seed).fit(split.train)
     return {"auc": {"trained": area_under_roc(model, split)}}
 
 
@@ -92,7 +88,7 @@ def _dcae(split, protocol, nu, seed, path):
             weight_decay=protocol.pretrain_weight_decay,
             batch_size=protocol.batch_size,
             slope=protocol.slope,
-            preprocessing=preprocessing_for(split),
+            preprocessing=preprocessing_for(split.train),
             random_state=seed,
             verbose=0,
         ).fit(split.train)

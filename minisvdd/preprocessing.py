@@ -90,6 +90,11 @@ def make_preprocessing(name: str | None) -> Preprocessing:
     return _CLASSES[name]()
 
 
+def preprocessing_for(X: np.ndarray) -> str:
+    """The name of the pre-processing made for such samples: GCN-L1 for images, standardisation for features."""
+    return "standardize" if X.ndim == 2 else "gcn-l1"
+
+
 def _contrast_chunks(X):
     for start in range(0, len(X), _CHUNK):
         yield contrast_normalize(NUMPY, X[start : start + _CHUNK])
