@@ -2,6 +2,7 @@
 
     OUT/grid.json                                         what the present grid consists of
     OUT/cells/METHOD/CLASS/nuNU-seedSEED-HASH.json        one cell: config, result, seconds, versions
+    OUT/scores/METHOD/CLASS/nuNU-seedSEED-HASH.npy        its anomaly scores of the test samples, for figures
     OUT/autoencoders/CLASS/seedSEED-HASH.npz              pre-trained weights that several cells share
 
 HASH is that of the cell's configuration (data, protocol, seed, ...), so cells of another configuration are never taken
@@ -25,7 +26,7 @@ from threadpoolctl import threadpool_limits
 from .datasets import class_index, load_dataset
 from .errors import CollapseWarning, DataError
 from .experiments import versions
-from .files import write_json
+from .files import atomic_write, write_json
 from .methods import METHODS
 from .progress import Progress
 from .protocols import Protocol, get_protocol
@@ -63,9 +64,16 @@ class Cell:
 
     def path(self, out) -> Path:
         """Where the finished cell lies under the folder `out`."""
+        return self._path(out, "cells", ".json")
+
+    def scores_path(self, out) -> Path:
+        """Where the anomaly scores of the test samples lie."""
+        return self._path(out, "scores", ".npy")
+
+    def _path(self, out, folder, suffix):
         labels = (("nu", self.nu), ("seed", self.seed))
         parts = [f"{label}{value:g}" for label, value in labels if value is not None]
-        return Path(out) / "cells" / self.method / self.normal_class / ("-".join([*parts, self.hash]) + ".json")
+        return Path(out) / folder / self.method / self.normal_class / ("-".join([*parts, self.hash]) + suffix)
 
     def autoencoder_path(self, out) -> Path:
         """Where the weights lie that the cells of this class, seed and protocol share."""
@@ -157,6 +165,8 @@ def run_cell(cell: Cell, protocol: Protocol, out: str, data_dir=None) -> str:
         warnings.simplefilter("ignore", CollapseWarning)  # the result lists the signs of collapse
         method = METHODS[cell.method]
         result = method.evaluate(split, protocol, cell.nu, cell.seed, cell.autoencoder_path(out))
+    with atomic_write(cell.scores_path(out), "wb") as file:
+        np.save(file, np.asarray(result.pop("scores"), np.float64))
     finished = {
         "config": cell.config,
         "config_sha256": cell.hash,
@@ -185,6 +195,22 @@ def read_cell(cell: Cell, out) -> dict | None:
         raise
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise DataError(f"{path}: damaged cell: {error}: run the experiment again to replace it") from error
+
+
+def read_scores(cell: Cell, out) -> np.ndarray:
+    """Anomaly scores of all test samples, (n,) float64. DataError, naming the file, when it is missing or damaged."""
+    path = cell.scores_path(out)
+    try:
+        scores = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise DataError(
+            f"{path}: no such file: run the experiment with --no-resume to compute this cell again"
+        ) from None
+    except (ValueError, EOFError, OSError) as error:
+        raise DataError(f"{path}: damaged: {error}: run the experiment with --no-resume") from error
+    if scores.ndim != 1 or scores.dtype != np.float64:
+        raise DataError(f"{path}: has shape {scores.shape} and dtype {scores.dtype}: expected (n,) float64")
+    return scores
 
 
 def read_grid(out) -> Grid:

@@ -1,7 +1,9 @@
 """The columns of table 1: for each method the cells that it needs, and how one cell is computed.
 
 A cell is one method on one normal class, with one seed and one nu where the method has them. Its result is a dict of
-plain JSON values with "auc": fractions by name; the entry "trained" is what the table shows.
+plain JSON values with "auc": fractions by name; the entry "trained" is what the table shows. Beside them stand
+"scores", (n,), the anomaly scores of all test samples after training; the grid keeps them in a file of their own, so
+that figures 2 and 3 need no second training.
 
 `oc-svm`         gamma by AUC on a random tenth of the *test set*, as in the paper: a supervised advantage. One cell
                  holds ten such draws ("trained" is a list); "unsupervised" is a gamma chosen without labels.
@@ -65,17 +67,24 @@ def _oc_svm(split, protocol, nu, seed, path):
         "trained": [float(roc_auc_score(split.is_anomaly, scores[i])) for i in chosen],
         "unsupervised": area_under_roc(honest, split),
     }
-    return {"auc": auc, "gamma": [GAMMAS[i] for i in chosen], "gamma_unsupervised": honest.gamma_}
+    gammas = [GAMMAS[i] for i in chosen]
+    return {"auc": auc, "scores": scores[chosen[0]], "gamma": gammas, "gamma_unsupervised": honest.gamma_}
 
 
 def _kde(split, protocol, nu, seed, path):
     model = KernelDensity(preprocessing=preprocessing_for(split.train)).fit(split.train)
-    return {"auc": {"trained": area_under_roc(model, split)}, "bandwidth": model.bandwidth_}
+    return {**_result(model, split), "bandwidth": model.bandwidth_}
+
+
+def _result(model, split, **auc):
+    """Scores of a fitted model on the test samples and their AUC, beside other entries of "auc"."""
+    scores = model.anomaly_score(split.test)
+    return {"auc": {**auc, "trained": float(roc_auc_score(split.is_anomaly, scores))}, "scores": scores}
 
 
 def _isolation_forest(split, protocol, nu, seed, path):
     model = IsolationForest(preprocessing=preprocessing_for(split.train), random_state=seed).fit(split.train)
-    return {"auc": {"trained": area_under_roc(model, split)}}
+    return _result(model, split)
 
 
 def _dcae(split, protocol, nu, seed, path):
@@ -96,12 +105,12 @@ def _dcae(split, protocol, nu, seed, path):
     drawn, model = autoencoder(0), autoencoder(protocol.pretrain_epochs)
     collect_statistics(drawn.network_, drawn.preprocessing_.transform(split.train), protocol.batch_size)
     model.save(path)
-    return {"auc": {"random": area_under_roc(drawn, split), "trained": area_under_roc(model, split)}}
+    return _result(model, split, random=area_under_roc(drawn, split))
 
 
 def _deep_svdd(objective):
     def evaluate(split, protocol: Protocol, nu, seed, path):
-        _, result = train_and_evaluate(
+        model, result = train_and_evaluate(
             split,
             protocol,
             objective=objective,
@@ -110,7 +119,8 @@ def _deep_svdd(objective):
             verbose=0,
             autoencoder=_pretrained(split, protocol, seed, path),
         )
-        return {name: result[name] for name in ("auc", "radius", "signs_of_collapse")}
+        kept = {name: result[name] for name in ("auc", "radius", "signs_of_collapse")}
+        return {**kept, "scores": model.anomaly_score(split.test)}
 
     return evaluate
 

@@ -11,11 +11,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from minisvdd import cli, load_dataset
 from minisvdd.errors import DataError
 from minisvdd.experiments import train_and_evaluate
-from minisvdd.grid import cells_of, make_grid, read_cell, read_grid, run_grid
+from minisvdd.grid import cells_of, make_grid, read_cell, read_grid, read_scores, run_grid
 from minisvdd.protocols import Protocol
 from minisvdd.report import Entry, average_ranks, collect, write_report
 
@@ -56,6 +57,27 @@ def test_every_cell_says_how_it_was_made(finished):
         assert 0 <= value["auc"]["trained"] <= 1
         assert cell.hash in cell.path(finished).name
     assert {"random", "pretrained", "trained"} <= set(value["auc"])
+
+
+def test_every_cell_keeps_the_scores_behind_its_auc(finished):
+    is_anomaly = load_dataset("digits").one_class("8").is_anomaly
+    for cell in (c for c in cells_of(read_grid(finished)) if c.normal_class == "8"):
+        auc = roc_auc_score(is_anomaly, read_scores(cell, finished))
+        assert auc == read_cell(cell, finished)["auc"]["trained"]
+
+
+def test_scores_that_are_missing_or_damaged_are_named(tmp_path):
+    grid = tiny_grid(methods=["isolation-forest"], classes=["3"], seeds=1)
+    run_grid(grid, tmp_path, verbose=0)
+    (cell,) = cells_of(grid)
+    path = cell.scores_path(tmp_path)
+    for damage in (b"", b"no array", path.read_bytes()[:-100]):
+        path.write_bytes(damage)
+        with pytest.raises(DataError, match=path.name):
+            read_scores(cell, tmp_path)
+    path.unlink()
+    with pytest.raises(DataError, match="--no-resume"):
+        read_scores(cell, tmp_path)
 
 
 def test_all_methods(tmp_path):
