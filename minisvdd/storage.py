@@ -3,6 +3,7 @@
     minisvdd      the JSON text as UTF-8 bytes: format, version, class, constructor arguments, layers, history
     network/...   parameters and running statistics under the network's own names, such as network/0.weight
     center        c (DeepSVDD)
+classes       labels (SoftmaxClassifier)
     constants/... of the pre-processing
 
 W, R and c are the whole model (paper, section 3.1): neither training samples nor a pre-training autoencoder is kept.
@@ -17,6 +18,7 @@ import numpy as np
 from . import __version__, layers
 from .autoencoder import Autoencoder
 from .backends import get_backend
+from .classifier import SoftmaxClassifier
 from .detector import Detector
 from .errors import DataError
 from .files import atomic_write
@@ -27,7 +29,7 @@ from .validation import check_fitted
 
 FORMAT_VERSION = 1
 _FORMAT = "minisvdd model"
-_CLASSES = {cls.__name__: cls for cls in (DeepSVDD, Autoencoder)}
+_CLASSES = {cls.__name__: cls for cls in (DeepSVDD, Autoencoder, SoftmaxClassifier)}
 # Fitted attributes that are plain JSON values, by class; arrays are stored as arrays.
 _PLAIN_ATTRIBUTES = ("radius_", "offset_", "history_", "n_features_in_", "figures_")
 # What a decompressor or parser may raise on a damaged file.
@@ -56,6 +58,8 @@ def save_model(model: Detector, path) -> None:
     arrays |= {f"constants/{name}": value for name, value in model.preprocessing_.constants.items()}
     if hasattr(model, "center_"):
         arrays["center"] = model.center_
+    if hasattr(model, "classes_"):
+        arrays["classes"] = model.classes_
     arrays["minisvdd"] = np.frombuffer(json.dumps(description).encode(), np.uint8)
     with atomic_write(path, "wb") as file:
         np.savez(file, **arrays)
@@ -114,6 +118,8 @@ def _rebuild(description, arrays, backend):
     model.preprocessing_.constants = _under("constants/", arrays)
     if "center" in arrays:
         model.center_, model.autoencoder_ = arrays["center"], None
+    if "classes" in arrays:
+        model.classes_ = arrays["classes"]
     model.network_ = network_from_config(description["network"])
     # The drawn weights are replaced at once; the generator only satisfies `build`.
     model.network_.build(model.input_shape_, np.random.default_rng(0), backend=backend)

@@ -10,16 +10,19 @@ from .optim import Adam, StepSchedule
 from .threads import one_blas_thread
 
 
-def train_epoch(network, loss: Callable, optimizer, X: np.ndarray, batches: list[np.ndarray]) -> float:
+def train_epoch(
+    network, loss: Callable, optimizer, X: np.ndarray, batches: list[np.ndarray], targets: np.ndarray | None = None
+) -> float:
     """One pass over the batches: forward, loss, backward, step. Returns the mean loss per sample.
 
-    loss: callable (outputs, inputs) -> (value, grad_output).
+    loss: callable (outputs, inputs) -> (value, grad_output); with `targets`, (outputs, targets of the batch).
     """
     total = 0.0
     with one_blas_thread():
         for batch in batches:
             x = network.backend.asarray(X[batch])
-            value, grad_output = loss(network.forward(x, training=True), x)
+            wanted = x if targets is None else targets[batch]
+            value, grad_output = loss(network.forward(x, training=True), wanted)
             network.backward_params(grad_output)
             optimizer.step()
             total += float(value) * len(batch)
@@ -37,12 +40,14 @@ def train(
     weight_decay: float,
     batch_size: int,
     rng: np.random.Generator,
+    targets: np.ndarray | None = None,
     before_epoch: Callable | None = None,
     after_epoch: Callable | None = None,
 ) -> None:
     """Train with Adam and the step schedule.
 
-    before_epoch(epoch) runs first in every epoch; after_epoch(epoch, loss, learning_rate, seconds) last.
+    targets: labels for a loss that compares with them, not with the inputs (see `train_epoch`).
+    before_epoch(epoch) runs first in every epoch, and may write other samples into X; after_epoch(epoch, loss, learning_rate, seconds) last.
     Raises FloatingPointError, naming the epoch, when the loss is no longer finite.
     """
     optimizer = Adam(network, learning_rate, weight_decay)
@@ -52,7 +57,7 @@ def train(
         if before_epoch:
             before_epoch(epoch)
         optimizer.learning_rate = schedule(epoch)
-        value = train_epoch(network, loss, optimizer, X, shuffled_batches(len(X), batch_size, rng))
+        value = train_epoch(network, loss, optimizer, X, shuffled_batches(len(X), batch_size, rng), targets)
         if not np.isfinite(value):
             raise FloatingPointError(
                 f"training diverged: the loss is {value} in epoch {epoch + 1}; lower learning_rate={learning_rate}"
