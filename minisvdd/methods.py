@@ -45,7 +45,8 @@ class Method:
     """How a column is computed: `evaluate(split, protocol, nu, seed, autoencoder_path)` returns the result of a cell.
 
     nus: one cell for each, None where nu plays no part.   seeded: whether each seed needs a cell.
-    protocol: the field of `grid.Grid` that holds the protocol, None where none matters.   pretrained: whether the autoencoder's cell must be there first.
+    protocol: the field of `grid.Grid` that holds the method's protocol, None where none matters.
+    pretrained: whether the autoencoder's cell must be there first.
     """
 
     evaluate: Callable[..., dict]
