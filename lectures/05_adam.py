@@ -154,10 +154,10 @@ check("and throws gradient descent out", np.abs(descend(0.019, 60, scale=1000.0)
 #
 # The objective of the paper contains $\frac{\lambda}{2} \lVert W \rVert^2$, whose gradient $\lambda W$ joins
 # $g$ *before* $m$ and $v$ see it. With Adam this has an odd effect. Take a weight that the loss says nothing about: its
-# gradient is $\lambda W$ alone, and Adam divides it by its own size. The weight shrinks by about $\eta$ per step, *whatever
-# $\lambda$ is*. For weights with a gradient of their own, $\lambda W$ only matters in comparison with it. (The variant
-# AdamW decays the weight outside of Adam; it is not what equations (3) and (4) say, and not what the authors' code
-# does.)
+# gradient is $\lambda W$ alone, and Adam divides it by its own size. The weight shrinks by about $\eta$ per
+# step, *whatever $\lambda$ is*. For weights with a gradient of their own, $\lambda W$ only matters in comparison with
+# it. (The variant AdamW decays the weight outside of Adam; it is not what equations (3) and (4) say, and not what the
+# authors' code does.)
 
 
 # %%
@@ -329,7 +329,11 @@ check(
 )
 arrival = int(np.argmax(runs["large"][0] < 0.1))
 then = runs["small"][0][3 * arrival]
-check("the large one arrives soon, the small one is far off yet", then > 1, f"step {arrival}; at {3 * arrival}: {then:.1f}")
+check(
+    "the large one arrives soon, the small one is far off yet",
+    then > 1,
+    f"step {arrival}; at {3 * arrival}: {then:.1f}",
+)
 
 # %% [markdown]
 # And in Deep SVDD itself? We train on the 92 threes of scikit-learn's digits, twice from the same start, with and
