@@ -416,7 +416,7 @@ brightest = pixels.min(axis=0).argmax()
 feature = pixels[:, brightest].astype(np.float64)
 check("a feature exists which is positive for all training images", feature.min() > 0, f"minimum {feature.min():.3f}")
 
-factors = np.logspace(0, 2, 60)
+factors = np.logspace(0, 4, 80)
 
 
 def unit_output(layer, z):
@@ -482,23 +482,19 @@ check(
 print(f"tanh, trained: contrast {tanh.contrast[-1]:.3f}: its trivial solution exists, but decay does not lead to it")
 
 # %% [markdown]
-# So let us *construct* it for tanh. Multiply the hidden weights by $t$, and choose $W^2$ anew so that the training
-# images come as near to $c$ as a linear layer can bring them (least squares): with $H \in \mathbb R^{n\times 32}$ the
-# hidden outputs, $W^2 = \big(H^{+}\,\mathbf 1 c^\top\big)^\top$. To count as a sample of the *hidden* layer's best
-# constants we allow one single unit: the one whose inputs keep one sign for all training images with the largest
-# margin.
+# So let us *construct* it for tanh. One single hidden unit will do, one with positive weights: pixels lie in $[0, 1]$,
+# so that its pre-activations $z_i$ are positive for all training images (and we scale them such that $\min_i z_i = 1$).
+# Multiply its weights by $t$ and choose the weight $w$ behind it by least squares, so that $w\,\sigma(t z_i)$ comes as
+# near to $1$ as possible for all $i$; times $c$, this is the second layer. How large is the largest error?
 
 
 # %%
-def constant_by_one_unit(activation, t):
-    """Largest relative deviation of w sigma(t z_i) from c over the training images, w chosen by least squares."""
-    weights = np.random.default_rng(0).normal(size=(200, pixels.shape[1]))
-    z = pixels @ weights.T
-    margin = np.abs(z).min(axis=0) * (np.sign(z).max(axis=0) == np.sign(z).min(axis=0))
-    unit = margin.argmax()
-    h = activation.forward(t * z[:, [unit]] / margin[unit])
-    w = np.linalg.lstsq(h, np.ones(len(h)), rcond=None)[0]
-    return float(np.abs(h @ w - 1).max())
+def constant_by_one_unit(layer, t):
+    """max_i |w sigma(t z_i) - 1| over the training images: the largest error relative to |c|."""
+    z = pixels @ np.random.default_rng(0).uniform(size=pixels.shape[1])
+    h = unit_output(layer, t * z / z.min())
+    w = h.sum() / (h @ h)  # minimises sum_i (w h_i - 1)^2
+    return float(np.abs(w * h - 1).max())
 
 
 deviations = {name: [constant_by_one_unit(layer, t) for t in (1, 4, 16)] for name, layer in activations.items()}
@@ -657,15 +653,24 @@ check(
 )
 check(
     "with every seed, batch norm keeps more without beta than with it",
-    min(contrast["batch norm"]) > 10 * max(contrast["batch norm + beta"]),
+    min(contrast["batch norm"]) > 4 * max(contrast["batch norm + beta"]),
 )
-check("with every seed, leaky ReLU keeps more than sigmoid", min(contrast["healthy"]) > 2 * max(contrast["sigmoid"]))
+average = {name: float(np.exp(np.mean(np.log(np.maximum(values, 1e-12))))) for name, values in contrast.items()}
+check(
+    "sigmoid keeps less than leaky ReLU with every seed, and on (geometric) average less than a quarter",
+    max(contrast["sigmoid"]) < min(contrast["healthy"]) and average["sigmoid"] < average["healthy"] / 4,
+    f"averages {average['sigmoid']:.4f} and {average['healthy']:.3f}",
+)
 check(
     "with every seed, c = 0 and a trained c leave less than a millionth",
     max(contrast["c = 0"] + contrast["c trained"]) < 1e-6,
 )
 
 # %% [markdown]
+# Sigmoid is the mildest of the five. Its hidden units all start near $\frac12$, so the network tells little apart even
+# before training, and there is less contrast to lose. That a collapse is partial with some seeds makes it worse, not
+# better: nobody would notice.
+#
 # ## Exercises
 #
 # 1. **Where does the shrinking stop?** For $c \ne 0$, use
