@@ -29,7 +29,7 @@ from .experiments import versions
 from .files import atomic_write, write_json
 from .methods import METHODS
 from .progress import Progress
-from .protocols import Protocol, get_protocol
+from .protocols import GanProtocol, Protocol, get_gan_protocol, get_protocol
 
 _GRID_FILE = "grid.json"
 
@@ -45,6 +45,7 @@ class Grid:
     classes: tuple[str, ...]
     methods: tuple[str, ...]
     seeds: int
+    gan_protocol: GanProtocol
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,19 @@ class Cell:
 
 
 def make_grid(
-    data: str, *, methods=None, classes=None, seeds: int = 10, protocol="quick", data_dir=None, settings=None
+    data: str,
+    *,
+    methods=None,
+    classes=None,
+    seeds: int = 10,
+    protocol="quick",
+    data_dir=None,
+    settings=None,
+    gan_settings=None,
 ) -> Grid:
-    """A grid on a data set. methods, classes: None for all.   settings: a Protocol instead of the named one.
+    """A grid on a data set. methods, classes: None for all.
+
+    settings, gan_settings: a Protocol and a GanProtocol instead of the named ones.
 
     Raises ValueError for an unknown method, class or protocol, DataError when the data cannot be read.
     """
@@ -94,13 +105,15 @@ def make_grid(
     if seeds < 1:
         raise ValueError(f"seeds={seeds!r}: expected an integer >= 1")
     settings = settings or get_protocol(protocol, data)
+    gan_settings = gan_settings or get_gan_protocol(protocol, data)
     dataset = _dataset(data, data_dir)
     if dataset.test_labels is None or dataset.train_labels is None:
         raise ValueError(f"data={data!r}: expected labelled training and test samples")
     known = [dataset.class_names[i] for i in np.unique(dataset.train_labels)]
     wanted = [dataset.class_names[class_index(dataset.class_names, name, "classes")] for name in classes or known]
     chosen = tuple(name for name in METHODS if methods is None or name in methods)
-    return Grid(data, protocol, settings, _data_hash(dataset), tuple(dict.fromkeys(wanted)), chosen, int(seeds))
+    wanted = tuple(dict.fromkeys(wanted))
+    return Grid(data, protocol, settings, _data_hash(dataset), wanted, chosen, int(seeds), gan_settings)
 
 
 def cells_of(grid: Grid, methods=None) -> list[Cell]:
@@ -113,8 +126,8 @@ def cells_of(grid: Grid, methods=None) -> list[Cell]:
                 for seed in range(grid.seeds) if method.seeded else (None,):
                     config = {"data": grid.data, "data_sha256": grid.data_hash, "normal_class": normal_class}
                     config |= {"method": name, "nu": nu, "seed": seed}
-                    if method.trained:
-                        config["protocol"] = asdict(grid.protocol)
+                    if method.protocol:
+                        config["protocol"] = asdict(getattr(grid, method.protocol))
                     cells.append(Cell(name, normal_class, nu, seed, json.loads(json.dumps(config))))
     return cells
 
@@ -133,7 +146,7 @@ def run_grid(grid: Grid, out, *, jobs: int = 1, scheduler=None, data_dir=None, r
     with _workers(jobs, scheduler):
         for later in (False, True):
             phase = [cell for cell in todo if METHODS[cell.method].pretrained == later]
-            calls = (delayed(run_cell)(cell, grid.protocol, str(out.resolve()), data_dir) for cell in phase)
+            calls = (delayed(run_cell)(cell, protocol_of(grid, cell), str(out.resolve()), data_dir) for cell in phase)
             for label in Parallel(return_as="generator_unordered")(calls):
                 done += 1
                 progress.update(done, label)
@@ -154,7 +167,12 @@ def _workers(jobs, scheduler):
         yield
 
 
-def run_cell(cell: Cell, protocol: Protocol, out: str, data_dir=None) -> str:
+def protocol_of(grid: Grid, cell: Cell) -> Protocol | GanProtocol:
+    """The part of the grid's protocol that the cell's method follows."""
+    return getattr(grid, METHODS[cell.method].protocol or "protocol")
+
+
+def run_cell(cell: Cell, protocol: Protocol | GanProtocol, out: str, data_dir=None) -> str:
     """Compute one cell and write its file. Returns a label for the progress line.
 
     One BLAS thread, so that sums come out the same however many cells run side by side.
@@ -219,8 +237,10 @@ def read_grid(out) -> Grid:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
         settings = {k: tuple(v) if isinstance(v, list) else v for k, v in value.pop("protocol").items()}
+        # folders of grids without AnoGAN, from before it was there, lack its protocol
+        gan = value.pop("gan_protocol", None) or asdict(get_gan_protocol(value["protocol_name"], value["data"]))
         lists = {name: tuple(value.pop(name)) for name in ("classes", "methods")}
-        return Grid(**value, **lists, protocol=Protocol(**settings))
+        return Grid(**value, **lists, protocol=Protocol(**settings), gan_protocol=GanProtocol(**gan))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file: expected the folder of an experiment") from None
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
