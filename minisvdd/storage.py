@@ -62,13 +62,10 @@ def save_model(model: Detector, path) -> None:
     arrays |= {f"constants/{name}": value for name, value in model.preprocessing_.constants.items()}
     if hasattr(model, "center_"):
         arrays["center"] = model.center_
-<<<<<<< HEAD
     if hasattr(model, "classes_"):
         arrays["classes"] = model.classes_
-=======
     if hasattr(model, "start_"):
         arrays["start"] = model.start_
->>>>>>> main
     arrays["minisvdd"] = np.frombuffer(json.dumps(description).encode(), np.uint8)
     with atomic_write(path, "wb") as file:
         np.savez(file, **arrays)
@@ -127,13 +124,10 @@ def _rebuild(description, arrays, backend):
     model.preprocessing_.constants = _under("constants/", arrays)
     if "center" in arrays:
         model.center_, model.autoencoder_ = arrays["center"], None
-<<<<<<< HEAD
     if "classes" in arrays:
         model.classes_ = arrays["classes"]
-=======
     if "start" in arrays:
         model.start_ = arrays["start"]
->>>>>>> main
     model.network_ = network_from_config(description["network"])
     # The drawn weights are replaced at once; the generator only satisfies `build`.
     network_input_shape = description.get("network_input_shape", model.input_shape_)
