@@ -16,9 +16,11 @@ import numpy as np
 
 from .boundary_attack import boundary_attack
 from .classifier import SoftmaxClassifier
-from .datasets import Dataset, class_index
+from .datasets import Dataset, class_index, load_dataset
 from .errors import DataError
 from .files import atomic_write
+from .grid import cells_of, read_cell, read_grid, read_scores
+from .plots_attack import plot_outlined
 from .readers import data_errors, read_array, to_float
 from .storage import load_model
 
@@ -28,7 +30,7 @@ SETTINGS = {
     "digits": ({"channels": (16, 32), "kernel_size": 3, "hidden": 64, "epochs": 15, "milestones": (12,), "augment": False},
                "3", 20, 1_000),
 }  # fmt: skip
-ADVERSARIAL = "adversarial"
+ADVERSARIAL, STOP_SIGNS = "adversarial", "stop-signs.npz"
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +76,7 @@ def trained_classifier(dataset: Dataset, path, *, seed: int = 0, verbose: int = 
     """
     if dataset.train_labels is None:
         raise ValueError(f"data={dataset.name!r}: expected labelled training images")
-    model = SoftmaxClassifier(
-        **{**SETTINGS.get(dataset.name, ({},))[0], **changes}, random_state=seed, verbose=verbose
-    )
+    model = SoftmaxClassifier(**{**SETTINGS.get(dataset.name, ({},))[0], **changes}, random_state=seed, verbose=verbose)
     kept = _load_classifier(path)
     if kept is not None and _settings(kept) == _settings(model):
         return kept
@@ -192,6 +192,19 @@ def write_stop_signs(dataset: Dataset, adversaries: Adversaries, path, target_cl
             y_test=np.array([split.normal_class] * len(normal) + [ADVERSARIAL] * len(adversaries.adversarials)),
         )
     return Path(path)
+
+
+def figure_4(out, method: str = "one-class", seed: int = 0):
+    """Figure 4 from the grid in `out`: the test images that one cell found most anomalous, adversarial ones outlined.
+
+    None when the grid does not hold that cell (yet).
+    """
+    grid = read_grid(out)
+    cells = [c for c in cells_of(grid, [method] if method in grid.methods else []) if c.seed == seed]
+    if not cells or read_cell(cells[0], out) is None:
+        return None
+    split = load_dataset(grid.data).one_class(cells[0].normal_class)
+    return plot_outlined(split.test, read_scores(cells[0], out), split.is_anomaly)
 
 
 def _load_classifier(path):

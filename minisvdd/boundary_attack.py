@@ -90,7 +90,9 @@ def boundary_attack(
         raise ValueError(f"queries={queries!r}, start_queries={start_queries!r}: expected integers >= 1")
     if not isinstance(rng, np.random.Generator):
         raise TypeError(f"rng={rng!r}: expected a numpy.random.Generator, such as numpy.random.default_rng(0)")
-    walk = _Walk(predict, images, labels, targets, [np.random.default_rng(s) for s in rng.integers(2**62, size=len(images))])
+    walk = _Walk(
+        predict, images, labels, targets, [np.random.default_rng(s) for s in rng.integers(2**62, size=len(images))]
+    )
     walk.ask_originals()
     walk.find_starts(starts, min(start_queries, queries))
     start_distances = walk.distances.copy()
@@ -141,7 +143,9 @@ class _Walk:
         """Labels that `predict` gives to candidates of the images `rows`, and whether those are adversarial."""
         answer = np.asarray(self.predict(candidates))
         if answer.shape != (len(candidates),):
-            raise ValueError(f"predict returned shape {answer.shape} for {len(candidates)} images: expected one label each")
+            raise ValueError(
+                f"predict returned shape {answer.shape} for {len(candidates)} images: expected one label each"
+            )
         np.add.at(self.queries, rows, 1)
         wished = answer != self.labels[rows] if self.targets is None else answer == self.targets[rows]
         return answer, wished

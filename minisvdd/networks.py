@@ -193,7 +193,9 @@ def make_classifier(
     layers: list[Layer] = []
     for width in channels:
         layers += [Conv2D(width, kernel_size, padding="same"), BatchNorm(affine=True), ReLU(), MaxPool2D(2)]
-    return Sequential([*layers, Flatten(), Linear(hidden), BatchNorm(affine=True), ReLU(), Linear(n_classes, bias=True)])
+    return Sequential(
+        [*layers, Flatten(), Linear(hidden), BatchNorm(affine=True), ReLU(), Linear(n_classes, bias=True)]
+    )
 
 
 def _encoder_module(channels, kernel_size, slope):

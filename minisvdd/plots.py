@@ -24,7 +24,7 @@ def plot_examples(images: np.ndarray, scores: np.ndarray, rows: int = 4, columns
     figure.get_layout_engine().set(w_pad=0.12)
     sides = (("most normal", order[:count]), ("most anomalous", order[::-1][:count]))
     for axes, (title, chosen) in zip(figure.subplots(1, 2), sides):
-        axes.imshow(_mosaic(images[chosen], columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axes.imshow(mosaic(images[chosen], columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set_title(title, fontsize=10)
         axes.set_axis_off()
     return figure
@@ -94,7 +94,7 @@ def save_training_pictures(model, split, folder, auc: float | None = None) -> li
     return paths
 
 
-def _mosaic(images, columns):
+def mosaic(images, columns):
     """(n, C, H, W) -> one image (rows, width) or (rows, width, 3) with a white line between neighbours."""
     n, C, H, W = images.shape
     rows = -(-n // columns)

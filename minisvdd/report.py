@@ -81,7 +81,7 @@ def average_ranks(table) -> np.ndarray:
 def write_report(out) -> tuple[str, list[str]]:
     """Write report.md, .csv, .tex and .png into the folder of a grid. Returns the Markdown and the files' names."""
     grid, entries, finished, total = collect(out)
-    markdown = _markdown(grid, entries, finished, total)
+    markdown = _markdown(grid, entries, finished, total) + _convergence_note(grid, out)
     for name, text in (("report.md", markdown), ("report.tex", _latex(grid, entries))):
         with atomic_write(Path(out) / name) as file:
             file.write(text)
@@ -128,6 +128,23 @@ def _gan_note(grid):
     gan = grid.gan_protocol
     images = "all" if gan.test_images is None else f"{gan.test_images} random"
     return f" anogan: {gan.epochs} epochs, at most {gan.search_steps} search steps, {images} test images."
+
+
+def _convergence_note(grid, out):
+    """AnoGAN has converged on a class when the latent search has for at least half of the test images of all seeds."""
+    if "anogan" not in grid.methods:
+        return ""
+    shares = {}
+    for cell in cells_of(grid, ["anogan"]):
+        if (value := read_cell(cell, out)) is not None and "converged" in value:
+            shares.setdefault(cell.normal_class, []).append(value["converged"])
+    few = [f"{name} ({100 * np.mean(found):.0f} %)" for name, found in shares.items() if np.mean(found) < 0.5]
+    if not few:
+        return ""
+    return (
+        "\nanogan did not converge, by this criterion: the latent search of fewer than half of the test images ended "
+        f"before its last step: {', '.join(few)}.\n"
+    )
 
 
 def _table(grid, entries, columns, ranks=False):

@@ -47,7 +47,8 @@ def train(
     """Train with Adam and the step schedule.
 
     targets: labels for a loss that compares with them, not with the inputs (see `train_epoch`).
-    before_epoch(epoch) runs first in every epoch, and may write other samples into X; after_epoch(epoch, loss, learning_rate, seconds) last.
+    before_epoch(epoch) runs first in every epoch, and may write other samples into X;
+    after_epoch(epoch, loss, learning_rate, seconds) runs last.
     Raises FloatingPointError, naming the epoch, when the loss is no longer finite.
     """
     optimizer = Adam(network, learning_rate, weight_decay)
