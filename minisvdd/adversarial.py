@@ -24,12 +24,12 @@ from .plots_attack import plot_outlined
 from .readers import data_errors, read_array, to_float
 from .storage import load_model
 
+_DIGITS = {"channels": (16, 32), "kernel_size": 3, "hidden": 64, "epochs": 15, "milestones": (12,), "augment": False}
 # By data set: arguments of the classifier, the class that is attacked, how many images, queries for each.
 SETTINGS = {
     "gtsrb": ({}, "stop", 20, 10_000),
-    "digits": ({"channels": (16, 32), "kernel_size": 3, "hidden": 64, "epochs": 15, "milestones": (12,), "augment": False},
-               "3", 20, 1_000),
-}  # fmt: skip
+    "digits": (_DIGITS, "3", 20, 1_000),
+}
 ADVERSARIAL, STOP_SIGNS = "adversarial", "stop-signs.npz"
 
 
@@ -152,6 +152,7 @@ def adversaries_of(dataset: Dataset, out, *, target_class=None, count=None, quer
     _, default_class, default_count, default_queries = SETTINGS.get(dataset.name, ({}, None, 20, 10_000))
     if (target_class := target_class or default_class) is None:
         raise ValueError(f"target_class=None: expected one of {dataset.name}'s {', '.join(dataset.class_names)}")
+    class_index(dataset.class_names, target_class, "target_class")  # an unknown class must not cost a training
     started = time.perf_counter()
     classifier = trained_classifier(dataset, Path(out) / "classifier.npz", seed=seed, verbose=verbose)
     trained = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Numbers printed in the paper, to stand beside ours: tables 1 and 2 (AUC in %, mean and standard deviation of 10 seeds).
+"""Numbers printed in the paper, to stand beside ours: tables 1 and 2 (AUC in %, mean and deviation of 10 seeds).
 
 Columns: OC-SVM/SVDD, KDE, isolation forest, DCAE, AnoGAN, soft-boundary and One-Class Deep SVDD.
 """
