@@ -62,8 +62,8 @@ check("clipping never leads away", (lengths(np.clip(closer, 0, 1) - x) <= length
 # Small steps nearly always succeed and gain nothing; large ones would gain much and never succeed. Let the boundary
 # near $y$ be a hyperplane through $y$, with the angle $\theta$ between $u$ and its normal $v$, in $n$ dimensions. The
 # component of $w$ along $v$ is $\delta d\sin\theta\,z/\sqrt n$ with $z$ standard normal (its length is spread evenly
-# over $n$ directions). Going back to the sphere costs $\delta^2/2$ of the component $d\cos\theta$ that $y$ had, and the step
-# toward $x$ costs $\epsilon$ of it. So $y'$ is still adversarial if
+# over $n$ directions). Going back to the sphere costs $\delta^2/2$ of the component $d\cos\theta$ that $y$ had, and
+# the step toward $x$ costs $\epsilon$ of it. So $y'$ is still adversarial if
 #
 # $$ \delta\sin\theta\,\frac{z}{\sqrt n} - \Bigl(\frac{\delta^2}2 + \epsilon\Bigr)\cos\theta > 0
 #    \quad\Longleftrightarrow\quad a z - \frac{a^2}2 > e, \qquad
