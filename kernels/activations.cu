@@ -7,6 +7,10 @@ template <typename T> __global__ void leaky_relu_forward_1_naive(const T* x, T* 
     int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i < n) y[i] = x[i] > T(0) ? x[i] : slope * x[i];
 }
+template <typename T> __global__ void is_positive_1_naive(const T* x, bool* positive, int n) {
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n) positive[i] = x[i] > T(0);
+}
 template <typename T>
 __global__ void leaky_relu_backward_1_naive(const T* grad_output, const bool* positive, T* grad_input, T slope, int n) {
     int i = blockIdx.x * blockDim.x + threadIdx.x;

@@ -62,3 +62,15 @@ __global__ void batchnorm_backward_1_naive(const T* grad_output, const T* x_hat,
     int i = blockIdx.x * blockDim.x + threadIdx.x, c = i / positions % C;
     if (i < n) grad_input[i] = scale[c] * (grad_output[i] - mean_g[c] - x_hat[i] * mean_gx[c]);
 }
+
+// ---- Per channel: scale = 1 / sqrt(variance + epsilon).
+template <typename T> __global__ void inverse_deviation_1_naive(const T* variance, T* scale, T epsilon, int C) {
+    int c = blockIdx.x * blockDim.x + threadIdx.x;
+    if (c < C) scale[c] = T(1) / sqrt(variance[c] + epsilon);
+}
+// running <- (1 - momentum) running + momentum factor batch, in place; factor makes a variance unbiased.
+template <typename T>
+__global__ void running_update_1_naive(T* running, const T* batch, T momentum, T factor, int C) {
+    int c = blockIdx.x * blockDim.x + threadIdx.x;
+    if (c < C) running[c] = (T(1) - momentum) * running[c] + momentum * factor * batch[c];
+}

@@ -38,6 +38,7 @@ class Layer:
     def __init__(self):
         self.params: dict[str, np.ndarray] = {}
         self.grads: dict[str, np.ndarray] = {}
+        self.grad_slots: dict[str, np.ndarray] = {}  # where kernels write gradients; none: into new arrays
         self.buffers: dict[str, np.ndarray] = {}
         self.backend = NUMPY
         self.is_built = False
@@ -50,6 +51,8 @@ class Layer:
         """
         self.backend = get_backend(backend)
         output_shape = self._build(tuple(input_shape), rng, dtype)
+        for arrays in (self.params, self.buffers):
+            arrays.update({name: self.backend.asarray(array) for name, array in arrays.items()})
         self.is_built = True
         return output_shape
 
@@ -74,6 +77,7 @@ class Layer:
             for name, array in arrays.items():
                 arrays[name] = array.astype(dtype)
         self.grads.clear()
+        self.grad_slots.clear()
         return self
 
     def freeze_statistics(self, frozen=True) -> None:
@@ -133,9 +137,11 @@ class Linear(Layer):
         return linear.bias_forward(self.backend, y, self.params["bias"]) if self.bias else y
 
     def backward_params(self, grad_output):
-        self.grads["weight"] = linear.linear_backward_weight(self.backend, grad_output, self._take())
+        self.grads["weight"] = linear.linear_backward_weight(
+            self.backend, grad_output, self._take(), out=self.grad_slots.get("weight")
+        )
         if self.bias:
-            self.grads["bias"] = linear.bias_backward(self.backend, grad_output)
+            self.grads["bias"] = linear.bias_backward(self.backend, grad_output, out=self.grad_slots.get("bias"))
 
     def backward(self, grad_output):
         self.backward_params(grad_output)
@@ -198,10 +204,10 @@ class Conv2D(Layer):
 
     def _write_grads(self, grad_output, x):
         self.grads["weight"] = conv2d.conv2d_backward_weight(
-            self.backend, grad_output, x, self.kernel_size, self.stride, self.padding
+            self.backend, grad_output, x, self.kernel_size, self.stride, self.padding, self.grad_slots.get("weight")
         )
         if self.bias:
-            self.grads["bias"] = linear.bias_backward(self.backend, grad_output)
+            self.grads["bias"] = linear.bias_backward(self.backend, grad_output, out=self.grad_slots.get("bias"))
 
 
 class ConvTranspose2D(Layer):
@@ -255,11 +261,12 @@ class ConvTranspose2D(Layer):
         return linear.bias_forward(self.backend, y, self.params["bias"]) if self.bias else y
 
     def backward(self, grad_output):
+        slots = self.grad_slots
         self.grads["weight"] = conv2d.conv2d_backward_weight(
-            self.backend, self._take(), grad_output, self.kernel_size, self.stride, self.padding
+            self.backend, self._take(), grad_output, self.kernel_size, self.stride, self.padding, slots.get("weight")
         )
         if self.bias:
-            self.grads["bias"] = linear.bias_backward(self.backend, grad_output)
+            self.grads["bias"] = linear.bias_backward(self.backend, grad_output, out=slots.get("bias"))
         return conv2d.conv2d_forward(self.backend, grad_output, self.params["weight"], self.stride, self.padding)
 
 
@@ -313,8 +320,10 @@ class BatchNorm(Layer):
                 "use a larger batch or freeze_statistics()"
             )
         x_hat, scale, mean, variance = batchnorm.batchnorm_forward_batch(self.backend, x, self.epsilon)
-        for name, value in (("running_mean", mean), ("running_var", variance * (count / (count - 1)))):
-            self.buffers[name] = (1 - self.momentum) * self.buffers[name] + self.momentum * value
+        for name, value, factor in (("running_mean", mean, 1.0), ("running_var", variance, count / (count - 1))):
+            self.buffers[name] = batchnorm.running_update(
+                self.backend, self.buffers[name], value, self.momentum, factor
+            )
         return x_hat, scale
 
     def backward(self, grad_output):
@@ -344,7 +353,7 @@ class LeakyReLU(Layer):
         self._pattern = None
 
     def forward(self, x, training=False):
-        positive = x > 0 if training else None
+        positive = activations.is_positive(self.backend, x) if training else None
         self._keep(positive, training)
         self._pattern = positive
         return activations.leaky_relu_forward(self.backend, x, self.slope)

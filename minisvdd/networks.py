@@ -82,7 +82,7 @@ class Sequential(Layer):
                         raise KeyError(f"array '{index}.{name}' is missing")
                     if mine[name].shape != old.shape:
                         raise ValueError(f"array '{index}.{name}' has shape {mine[name].shape}, expected {old.shape}")
-                    target[name] = mine[name].astype(old.dtype)
+                    target[name] = layer.backend.asarray(mine[name].astype(old.dtype))
 
     def astype(self, dtype):
         for layer in self.layers:

@@ -27,7 +27,7 @@ def batch_statistics(backend, x):
     """Mean and (biased) variance per channel.  x: (N, C) or (N, C, H, W); returns two arrays (C,)."""
     if not backend.runs_numpy:
         mean, _ = _channel_means(backend, x, x)
-        centered = _channel_scale(backend, x, mean, mean * 0 + 1)
+        centered = _channel_scale(backend, x, mean, backend.asarray(np.ones(len(mean), x.dtype)))
         return mean, _channel_means(backend, centered, centered)[1]
     axes = _all_but_channel(x)
     mean = x.mean(axis=axes)
@@ -38,9 +38,9 @@ def batch_statistics(backend, x):
 def batchnorm_forward(backend, x, mean, variance, epsilon):
     """Normalise with the given statistics.  Returns x_hat, shaped like x, and the scale r (C,)."""
     if not backend.runs_numpy:
-        scale = (variance + epsilon) ** -0.5  # one number per channel
+        scale = inverse_deviation(backend, variance, epsilon)
         return _channel_scale(backend, x, mean, scale), scale
-    scale = 1 / np.sqrt(variance + epsilon)
+    scale = inverse_deviation(backend, variance, epsilon)
     rows = channel_rows(x)
     x_hat = np.empty(rows.shape, np.result_type(x, mean, scale))
 
@@ -51,6 +51,23 @@ def batchnorm_forward(backend, x, mean, variance, epsilon):
 
     run(work, channel_blocks(rows))
     return from_channel_rows(x_hat, x.shape), scale
+
+
+def inverse_deviation(backend, variance, epsilon):
+    """r = 1 / sqrt(v + eps).  Returns (C,)."""
+    if not backend.runs_numpy:
+        scale = backend.empty(variance.shape, variance.dtype)
+        backend.launch("inverse_deviation", (variance, scale, epsilon, scale.size), threads=scale.size)
+        return scale
+    return 1 / np.sqrt(variance + epsilon)
+
+
+def running_update(backend, running, batch, momentum, factor=1.0):
+    """(1 - momentum) running + momentum factor batch, the running statistics after a batch; kernels work in place."""
+    if not backend.runs_numpy:
+        backend.launch("running_update", (running, batch, momentum, factor, running.size), threads=running.size)
+        return running
+    return (1 - momentum) * running + momentum * (batch * factor)
 
 
 def batchnorm_forward_batch(backend, x, epsilon):
