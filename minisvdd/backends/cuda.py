@@ -65,4 +65,4 @@ def _module(path: Path):
         for kernel in read_kernels(path).values()
         for scalar in (TEMPLATE_TYPES if kernel.is_template else [np.float32])
     ]
-    return cupy.RawModule(code=path.read_text(), options=("-std=c++17",), name_expressions=instances)
+    return cupy.RawModule(code=path.read_text(), options=("-std=c++17", f"-I{path.parent}"), name_expressions=instances)

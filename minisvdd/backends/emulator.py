@@ -163,7 +163,8 @@ def _build(path: Path) -> Path:
         raise KernelError("the emulator needs a C++ compiler: install g++ or clang++, or name one in $CXX")
     folder = kernel_folder()
     headers = [folder / "cuda_on_cpu.h", folder / "cuda_on_cpu_runtime.h"]
-    parts = [compiler, *_FLAGS, *_RUNTIME_FLAGS, *_KERNEL_FLAGS, *(p.read_text() for p in [path, *headers])]
+    included = sorted(path.parent.glob("*.h"))  # whichever of them the file includes
+    parts = [compiler, *_FLAGS, *_RUNTIME_FLAGS, *_KERNEL_FLAGS, *(p.read_text() for p in [path, *headers, *included])]
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     target = cache_folder() / f"{path.stem}-{digest}.so"
     if not target.exists():
