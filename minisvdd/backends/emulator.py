@@ -243,7 +243,8 @@ def _digest(*parts):
 
 def _target(path: Path, checked: bool) -> Path:
     """The library of a kernel file: its name tells sources, flags and compiler."""
-    return cache_folder() / f"{path.stem}-{_digest(path.read_text(), *_kernel_flags(checked))}.so"
+    included = (header.read_text() for header in sorted(path.parent.glob("*.h")))  # whichever of them it includes
+    return cache_folder() / f"{path.stem}-{_digest(path.read_text(), *included, *_kernel_flags(checked))}.so"
 
 
 def _kernel_flags(checked):

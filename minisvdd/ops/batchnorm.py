@@ -19,6 +19,7 @@ change of x leaves x_hat as it is. With fixed statistics (evaluation) only the d
 import numpy as np
 
 from ..threads import run
+from .conv2d_launch import sum_partials
 from .layout import channel_blocks, channel_rows, from_channel_rows
 from .linear import bias_forward
 
@@ -26,9 +27,7 @@ from .linear import bias_forward
 def batch_statistics(backend, x):
     """Mean and (biased) variance per channel.  x: (N, C) or (N, C, H, W); returns two arrays (C,)."""
     if not backend.runs_numpy:
-        mean, _ = _channel_means(backend, x, x)
-        centered = _channel_scale(backend, x, mean, backend.asarray(np.ones(len(mean), x.dtype)))
-        return mean, _channel_means(backend, centered, centered)[1]
+        return _channel_statistics(backend, x)
     axes = _all_but_channel(x)
     mean = x.mean(axis=axes)
     centered = x - _per_channel(mean, x)
@@ -100,7 +99,7 @@ def batchnorm_backward(backend, grad_output, x_hat, scale):
     if not backend.runs_numpy:
         grad_input = backend.empty(x_hat.shape, x_hat.dtype)
         means = _channel_means(backend, grad_output, x_hat)
-        arrays = (*map(backend.dense, (grad_output, x_hat, scale)), *means, grad_input)
+        arrays = (*map(backend.dense, (grad_output, x_hat, scale)), means, grad_input)
         backend.launch("batchnorm_backward", (*arrays, x_hat.size, *_sizes(x_hat)[1:]), threads=x_hat.size)
         return grad_input
     grad, normal = channel_rows(grad_output), channel_rows(x_hat)
@@ -169,17 +168,55 @@ def _sizes(x):
     return x.shape[0], x.shape[1], x.size // (x.shape[0] * x.shape[1])
 
 
-def _channel_means(backend, a, b, rung=None):
-    """mean(a) and mean(a b) per channel, from one pass over both arrays."""
-    means = [backend.empty(a.shape[1], a.dtype) for _ in range(2)]
-    args = (backend.dense(a), backend.dense(b), *means, *_sizes(a))
-    backend.launch("channel_means", args, grid=(a.shape[1],), block=(128,), rung=rung)
+# Launches
+
+
+def _shares(N, C, positions):
+    """Blocks that share a channel: enough for a large GPU, but each with several numbers per thread."""
+    return max(1, min(512 // C, N * positions // 2048))
+
+
+def _channel_statistics(backend, x, rung="split"):
+    """Mean and variance per channel."""
+    N, C, positions = _sizes(x)
+    if rung == "split":
+        shares = _shares(N, C, positions)
+        means, squares = (backend.empty((shares, C), x.dtype) for _ in range(2))
+        counts = backend.empty(shares, np.int32)
+        args = (backend.dense(x), means, squares, counts, N, C, positions)
+        backend.launch("channel_statistics", args, grid=(C, shares), rung=rung)
+        return merge_moments(backend, means, squares, counts)
+    mean, variance = (backend.empty(C, x.dtype) for _ in range(2))
+    args = (backend.dense(x), mean, variance, N, C, positions)
+    backend.launch("channel_statistics", args, grid=(C,), rung=rung)
+    return mean, variance
+
+
+def merge_moments(backend, means, squares, counts):
+    """Mean and variance per channel from those of shares of the numbers: means, squares (shares, C), counts (shares,)."""
+    shares, C = means.shape
+    mean, variance = (backend.empty(C, means.dtype) for _ in range(2))
+    args = (means, squares, counts, mean, variance, shares, C)
+    backend.launch("merge_moments", args, grid=(C,), block=(128,))
+    return mean, variance
+
+
+def _channel_means(backend, a, b, rung="split"):
+    """mean(a) and mean(a b) per channel, from one pass over both arrays.  Returns (2, C)."""
+    N, C, positions = _sizes(a)
+    means = backend.empty((2, C), a.dtype)
+    shares = _shares(N, C, positions) if rung == "split" else 1
+    result = backend.empty((shares, 2, C), a.dtype) if rung == "split" else means
+    args = (backend.dense(a), backend.dense(b), result, N, C, positions)
+    backend.launch("channel_means", args, grid=(C, shares), rung=rung)
+    if rung == "split":
+        sum_partials(backend, result, means, 1 / (N * positions))
     return means
 
 
-def _channel_scale(backend, x, shift, scale):
+def _channel_scale(backend, x, shift, scale, rung=None):
     """(x - shift) scale, per channel."""
     y = backend.empty(x.shape, x.dtype)
     arrays = (*map(backend.dense, (x, shift, scale)), y)
-    backend.launch("channel_scale", (*arrays, x.size, *_sizes(x)[1:]), threads=x.size)
+    backend.launch("channel_scale", (*arrays, x.size, *_sizes(x)[1:]), threads=x.size, rung=rung)
     return y
