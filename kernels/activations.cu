@@ -58,3 +58,7 @@ template <typename T>
 __global__ void tanh_backward_2_vectorised(const T* grad_output, const T* y, T* grad_input, int n) {
     map(grad_output, y, grad_input, n, [](T g, T v) { return tanh_gradient(g, v); });
 }
+template <typename T> __global__ void is_positive_1_naive(const T* x, bool* positive, int n) {
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n) positive[i] = x[i] > T(0);
+}

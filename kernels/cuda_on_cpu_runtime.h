@@ -322,6 +322,17 @@ void add_region(uintptr_t low, uintptr_t high, bool shared, unsigned cell_bytes)
     regions.push_back({low, high, shared, cell_bytes, {}});
     if (checking) regions.back().cells.resize((high - low + cell_bytes - 1) / cell_bytes);
 }
+void find_regions(void* const* arrays, const uint64_t* bytes, const uint64_t* item_bytes, int n_arrays,
+                  unsigned dynamic_bytes) {
+    *(volatile unsigned char*)dynamic_shared = 0;  // so that the thread-local segment exists before it is looked for
+    dl_iterate_phdr(find_image, nullptr);
+    for (int i = 0; i < n_arrays; i++)
+        add_region((uintptr_t)arrays[i], (uintptr_t)arrays[i] + bytes[i], false, std::min<unsigned>(8, item_bytes[i]));
+    uintptr_t dynamic = (uintptr_t)dynamic_shared;
+    add_region(dynamic, dynamic + dynamic_bytes, true, 4);
+    add_region(tls_low, dynamic, true, 4);
+    add_region(dynamic + max_dynamic, tls_high, true, 4);
+}
 }  // namespace
 
 namespace emulator {
@@ -382,15 +393,8 @@ extern "C" int emulator_launch(void (*kernel)(void**), void** values, const unsi
         order[t] = t;
         threads[t].index = {t % blockDim.x, t / blockDim.x % blockDim.y, t / blockDim.x / blockDim.y};
     }
-    *(volatile unsigned char*)dynamic_shared = 0;  // so that the thread-local segment exists before it is looked for
-    dl_iterate_phdr(find_image, nullptr);
     regions.clear();
-    for (int i = 0; i < n_arrays; i++)
-        add_region((uintptr_t)arrays[i], (uintptr_t)arrays[i] + bytes[i], false, std::min<unsigned>(8, item_bytes[i]));
-    uintptr_t dynamic = (uintptr_t)dynamic_shared;
-    add_region(dynamic, dynamic + dynamic_bytes, true, 4);
-    add_region(tls_low, dynamic, true, 4);
-    add_region(dynamic + max_dynamic, tls_high, true, 4);
+    if (checking) find_regions(arrays, bytes, item_bytes, n_arrays, dynamic_bytes);
     uint64_t blocks = uint64_t(gridDim.x) * gridDim.y * gridDim.z, first = seed ? random_number() % blocks : 0;
     for (uint64_t i = 0; i < blocks && !message[0]; i++) {
         uint64_t b = (first + i) % blocks;

@@ -68,10 +68,14 @@ def conv2d_forward(backend, x, weight, stride=(1, 1), padding=(0, 0)):
     return from_batch_last(y)
 
 
-def conv2d_backward_weight(backend, grad_output, x, kernel_size, stride=(1, 1), padding=(0, 0)):
-    """dL/dw = G (as K x positions) times the transposed patches.  Returns (K, C, kh, kw)."""
+def conv2d_backward_weight(backend, grad_output, x, kernel_size, stride=(1, 1), padding=(0, 0), out=None):
+    """dL/dw = G (as K x positions) times the transposed patches.  Returns (K, C, kh, kw).
+
+    out: where a kernel writes it; None for a new array.
+    """
     if not backend.runs_numpy:
-        grad_weight = backend.empty((grad_output.shape[1], x.shape[1], *kernel_size), x.dtype)
+        shape = (grad_output.shape[1], x.shape[1], *kernel_size)
+        grad_weight = backend.empty(shape, x.dtype) if out is None else out
         conv2d_launch.backward_weight(backend, grad_output, x, grad_weight, stride, padding)
         return grad_weight
     K, C = grad_output.shape[1], x.shape[1]
