@@ -18,10 +18,6 @@ template <typename T> __global__ void leaky_relu_forward_1_naive(const T* x, T* 
 template <typename T> __global__ void leaky_relu_forward_2_vectorised(const T* x, T* y, T slope, int n) {
     map(x, y, n, [=](T v) { return leaky(v, slope); });
 }
-template <typename T> __global__ void is_positive_1_naive(const T* x, bool* positive, int n) {
-    int i = blockIdx.x * blockDim.x + threadIdx.x;
-    if (i < n) positive[i] = x[i] > T(0);
-}
 template <typename T>
 __global__ void leaky_relu_backward_1_naive(const T* grad_output, const bool* positive, T* grad_input, T slope, int n) {
     int i = blockIdx.x * blockDim.x + threadIdx.x;
@@ -61,4 +57,8 @@ template <typename T> __global__ void tanh_backward_1_naive(const T* grad_output
 template <typename T>
 __global__ void tanh_backward_2_vectorised(const T* grad_output, const T* y, T* grad_input, int n) {
     map(grad_output, y, grad_input, n, [](T g, T v) { return tanh_gradient(g, v); });
+}
+template <typename T> __global__ void is_positive_1_naive(const T* x, bool* positive, int n) {
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n) positive[i] = x[i] > T(0);
 }

@@ -197,16 +197,21 @@ class Conv2D(Layer):
         return linear.bias_forward(self.backend, y, self.params["bias"]) if self.bias else y
 
     def backward_params(self, grad_output):
-        self._write_grads(grad_output, self._take())
+        self.write_grads(grad_output, self._take())
 
     def backward(self, grad_output):
         x = self._take()
-        self._write_grads(grad_output, x)
+        self.write_grads(grad_output, x)
+        return self.grad_input(grad_output, x.shape[2:])
+
+    def grad_input(self, grad_output, input_size):
+        """dL/dx of images of `input_size`, for `backward` and for a fused module."""
         return conv2d.conv2d_backward_input(
-            self.backend, grad_output, self.params["weight"], x.shape[2:], self.stride, self.padding
+            self.backend, grad_output, self.params["weight"], input_size, self.stride, self.padding
         )
 
-    def _write_grads(self, grad_output, x):
+    def write_grads(self, grad_output, x):
+        """Write dL/d(params) for the input x."""
         self.grads["weight"] = conv2d.conv2d_backward_weight(
             self.backend, grad_output, x, self.kernel_size, self.stride, self.padding, **self._out("weight")
         )
@@ -304,10 +309,15 @@ class BatchNorm(Layer):
     def freeze_statistics(self, frozen=True):
         self._frozen = frozen
 
+    def uses_batch(self, training) -> bool:
+        """Whether forward normalises with the batch's own statistics."""
+        return training and not self._frozen
+
     def forward(self, x, training=False):
-        use_batch = training and not self._frozen
+        use_batch = self.uses_batch(training)
         if use_batch:
-            x_hat, scale = self._normalize_batch(x)
+            x_hat, scale, mean, variance = batchnorm.batchnorm_forward_batch(self.backend, x, self.epsilon)
+            self.move_running(mean, variance, x.shape)
         else:
             x_hat, scale = batchnorm.batchnorm_forward(self.backend, x, *self.buffers.values(), self.epsilon)
         self._keep((x_hat, scale, use_batch), training)
@@ -315,19 +325,18 @@ class BatchNorm(Layer):
             return x_hat
         return batchnorm.affine_forward(self.backend, x_hat, self.params["weight"], self.params["bias"])
 
-    def _normalize_batch(self, x):
-        count = x.size // x.shape[1]
+    def move_running(self, mean, variance, shape) -> None:
+        """Move the running statistics towards those of a batch of that shape; ValueError if it has no variance."""
+        count = int(np.prod(shape)) // shape[1]
         if count < 2:
             raise ValueError(
-                f"BatchNorm cannot train on a batch of one value per channel, got input {x.shape}: "
+                f"BatchNorm cannot train on a batch of one value per channel, got input {tuple(shape)}: "
                 "use a larger batch or freeze_statistics()"
             )
-        x_hat, scale, mean, variance = batchnorm.batchnorm_forward_batch(self.backend, x, self.epsilon)
         for name, value, factor in (("running_mean", mean, 1.0), ("running_var", variance, count / (count - 1))):
             self.buffers[name] = batchnorm.running_update(
                 self.backend, self.buffers[name], value, self.momentum, factor
             )
-        return x_hat, scale
 
     def backward(self, grad_output):
         x_hat, scale, used_batch = self._take()

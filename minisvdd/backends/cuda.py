@@ -12,6 +12,8 @@ from .device import KernelBackend
 from .kernel import TEMPLATE_TYPES, KernelError, kernel_folder, read_kernels
 
 _EXTRA = 'pip install "minisvdd[cuda12]" (CUDA 12) or "minisvdd[cuda13]" (CUDA 13)'
+# Headers lie beside the kernels.
+COMPILE_OPTIONS = ("-std=c++17", f"-I{kernel_folder()}")
 
 
 def missing() -> str | None:
@@ -103,18 +105,13 @@ def _module(path: Path):
     """Compiled once per process; CuPy keeps the result on disk."""
     import cupy
 
-    return cupy.RawModule(code=source(path), options=compile_options(path), name_expressions=instances(path))
+    return cupy.RawModule(code=source(path), options=COMPILE_OPTIONS, name_expressions=instances(path))
 
 
 def source(path: Path) -> str:
     """What NVRTC compiles. The last line makes CuPy's cache, which knows this text only, see a changed header."""
     headers = "".join(header.read_text() for header in sorted(path.parent.glob("*.h")))
     return f"{path.read_text()}// headers: {hashlib.sha256(headers.encode()).hexdigest()}\n"
-
-
-def compile_options(path: Path) -> tuple[str, ...]:
-    """Options for NVRTC; headers lie beside the kernels."""
-    return "-std=c++17", f"-I{path.parent}"
 
 
 def instances(path: Path) -> list[str]:

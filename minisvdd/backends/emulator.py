@@ -243,8 +243,8 @@ def _digest(*parts):
 
 def _target(path: Path, checked: bool) -> Path:
     """The library of a kernel file: its name tells sources, flags and compiler."""
-    included = (header.read_text() for header in sorted(path.parent.glob("*.h")))  # whichever of them it includes
-    return cache_folder() / f"{path.stem}-{_digest(path.read_text(), *included, *_kernel_flags(checked))}.so"
+    texts = [file.read_text() for file in (path, *sorted(path.parent.glob("*.h")))]  # it may include any of them
+    return cache_folder() / f"{path.stem}-{_digest(*texts, *_kernel_flags(checked))}.so"
 
 
 def _kernel_flags(checked):

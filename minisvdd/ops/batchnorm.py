@@ -171,7 +171,7 @@ def _sizes(x):
 # Launches
 
 
-def _shares(N, C, positions):
+def shares_of_channel(N, C, positions):
     """Blocks that share a channel: enough for a large GPU, but each with several numbers per thread."""
     return max(1, min(512 // C, N * positions // 2048))
 
@@ -180,7 +180,7 @@ def _channel_statistics(backend, x, rung="split"):
     """Mean and variance per channel."""
     N, C, positions = _sizes(x)
     if rung == "split":
-        shares = _shares(N, C, positions)
+        shares = shares_of_channel(N, C, positions)
         means, squares = (backend.empty((shares, C), x.dtype) for _ in range(2))
         counts = backend.empty(shares, np.int32)
         args = (backend.dense(x), means, squares, counts, N, C, positions)
@@ -193,7 +193,7 @@ def _channel_statistics(backend, x, rung="split"):
 
 
 def merge_moments(backend, means, squares, counts):
-    """Mean and variance per channel from those of shares of the numbers: means, squares (shares, C), counts (shares,)."""
+    """Mean and variance per channel from the moments of shares: means, squares (shares, C), counts (shares,)."""
     shares, C = means.shape
     mean, variance = (backend.empty(C, means.dtype) for _ in range(2))
     args = (means, squares, counts, mean, variance, shares, C)
@@ -205,7 +205,7 @@ def _channel_means(backend, a, b, rung="split"):
     """mean(a) and mean(a b) per channel, from one pass over both arrays.  Returns (2, C)."""
     N, C, positions = _sizes(a)
     means = backend.empty((2, C), a.dtype)
-    shares = _shares(N, C, positions) if rung == "split" else 1
+    shares = shares_of_channel(N, C, positions) if rung == "split" else 1
     result = backend.empty((shares, 2, C), a.dtype) if rung == "split" else means
     args = (backend.dense(a), backend.dense(b), result, N, C, positions)
     backend.launch("channel_means", args, grid=(C, shares), rung=rung)

@@ -1,4 +1,4 @@
-"""How the convolution kernels of `kernels/conv2d.cu` are started: which rung, how many blocks, which piece of work each.
+"""How the convolution kernels of `kernels/conv2d.cu` are started: rung, number of blocks, each block's piece of work.
 
 Every function takes `rung`, the name of a rung; without one it takes the fastest that fits the sizes.
 """
@@ -66,7 +66,8 @@ def forward_moments(backend, x, weight, y, stride, padding):
 def backward_weight(backend, grad_output, x, grad_weight, stride, padding, rung=None) -> None:
     """Write dL/dw into grad_weight."""
     K, C, *kernel_size = grad_weight.shape
-    sizes, taps, positions = _sizes(x, grad_output, kernel_size, stride, padding), grad_weight[0].size, grad_output.size // K
+    sizes = _sizes(x, grad_output, kernel_size, stride, padding)
+    taps, positions = grad_weight[0].size, grad_output.size // K
     inputs = (backend.dense(grad_output), backend.dense(x))
     piece = _weight_piece(grad_output, C, kernel_size, stride)
     rung = rung or ("halo" if piece else "register_blocked")

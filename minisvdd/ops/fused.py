@@ -50,11 +50,10 @@ def normalize_pool_backward(backend, grad_output, x, y, winner, mean, scale, slo
     if not backend.runs_numpy:
         (N, C, H, W), (kh, kw), (P, Q) = x.shape, kernel_size, y.shape[2:]
         grad_output = backend.dense(grad_output)
-        means = backend.empty((2, C), x.dtype)
         if fixed:
-            means[...] = 0
+            means = backend.zeros((2, C), x.dtype)
         else:
-            _pooled_means(backend, grad_output, y, slope, means, 1 / (N * H * W))
+            means = _pooled_means(backend, grad_output, y, slope, 1 / (N * H * W))
         grad_input = backend.empty(x.shape, x.dtype)
         arrays = (grad_output, *map(backend.dense, (x, y, winner, mean, scale)), means, grad_input)
         threads = N * C * -(-H // kh) * -(-W // kw)
@@ -68,11 +67,12 @@ def normalize_pool_backward(backend, grad_output, x, y, winner, mean, scale, slo
     return batchnorm.batchnorm_backward(backend, grad, x_hat, scale)
 
 
-def _pooled_means(backend, grad_output, y, slope, means, factor):
-    """Write factor * sum of g and factor * sum of g x_hat per channel into means (2, C)."""
+def _pooled_means(backend, grad_output, y, slope, factor):
+    """factor * sum of g and factor * sum of g x_hat per channel.  Returns (2, C)."""
     N, C, P, Q = y.shape
-    shares = max(1, min(512 // C, N * P * Q // 2048))
-    partials = backend.empty((shares, 2, C), y.dtype)
+    shares = batchnorm.shares_of_channel(N, C, P * Q)
+    partials, means = backend.empty((shares, 2, C), y.dtype), backend.empty((2, C), y.dtype)
     args = (grad_output, backend.dense(y), partials, slope, N, C, P * Q)
     backend.launch("pooled_means", args, grid=(C, shares))
     conv2d_launch.sum_partials(backend, partials, means, factor)
+    return means

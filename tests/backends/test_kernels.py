@@ -155,7 +155,6 @@ def test_training_on_the_digits_follows_numpy():
     np.testing.assert_allclose(curves[1], curves[0], rtol=1e-3)
 
 
-
 def test_cuda_without_a_gpu_says_what_is_missing(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(KernelError, match=r'needs CuPy, which is not installed: pip install "minisvdd\[cuda12\]"'):
