@@ -24,6 +24,9 @@ class HostArrays(CudaBackend):
     def empty(self, shape, dtype):
         return np.empty(shape, dtype)
 
+    def zeros(self, shape, dtype):
+        return np.zeros(shape, dtype)
+
     def run(self, kernel, args, grid, block, shared=0):
         values = kernel.check(args, np.ndarray)
         on_device = [self.cupy.asarray(v) if isinstance(v, np.ndarray) else v for v in values]

@@ -53,6 +53,9 @@ class CudaBackend(KernelBackend):
         """An array for a kernel to fill."""
         return self.cupy.empty(shape, dtype)
 
+    def zeros(self, shape, dtype):
+        return self.cupy.zeros(shape, dtype)  # on the device: a copy from the host could not be captured
+
     def _start(self, kernel, values, grid, block, shared):
         function = _function(kernel.path, kernel.instance(kernel.scalar_type(values)))
         function(grid, block, tuple(values), shared_mem=shared)
