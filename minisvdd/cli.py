@@ -69,8 +69,10 @@ def _parser():
 
 _BACKEND_HELP = "where operations run: numpy, cuda (our kernels on an NVIDIA GPU), emulator (the same on the CPU)"
 
+_CHECK_HELP = "let the emulator watch every load and store: several times slower"
 
-def _start_backend(name, check=True):
+
+def _start_backend(name, check=False):
     """The backend of that name, its kernels built; says so on stderr when that takes a while."""
     backend = EmulatorBackend(check) if name == "emulator" else get_backend(name)
     if isinstance(backend, KernelBackend):
@@ -93,9 +95,7 @@ def _add_train(commands):
     train.add_argument("--nu", type=float, default=0.1, help="fraction of training samples that may lie outside")
     train.add_argument("--network", choices=NETWORKS, help="(default: the one made for the data)")
     train.add_argument("--backend", default="numpy", help=_BACKEND_HELP)
-    train.add_argument(
-        "--check-kernels", action="store_true", help="let the emulator watch every load and store: several times slower"
-    )
+    train.add_argument("--check-kernels", action="store_true", help=_CHECK_HELP)
     train.add_argument("--protocol", choices=list(PROTOCOLS), default="quick", help="epochs, rates and weight decays")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--data-dir", help="folder with the data set (else $MINISVDD_DATA, else the cache folder)")
@@ -191,11 +191,12 @@ def _add_gradcheck(commands):
     check = commands.add_parser("gradcheck", help="check hand-written gradients against finite differences")
     check.add_argument("--layer", action="append", metavar="NAME", help=f"one of {', '.join(library_cases())}")
     check.add_argument("--backend", default="numpy", help=_BACKEND_HELP)
+    check.add_argument("--check-kernels", action="store_true", help=_CHECK_HELP)
     check.set_defaults(run=_gradcheck)
 
 
 def _gradcheck(arguments):
-    backend, reports = _start_backend(arguments.backend), []
+    backend, reports = _start_backend(arguments.backend, arguments.check_kernels), []
     for name in arguments.layer or library_cases():
         for report in check_library(name, backend):
             print(report, flush=True)
@@ -223,7 +224,7 @@ def _bench(arguments):
     try:
         result = measure(
             arguments.workload,
-            backend=_start_backend(arguments.backend, check=False),
+            backend=_start_backend(arguments.backend),
             versus_torch=arguments.vs == "torch",
             threads=arguments.threads,
             rounds=arguments.rounds,

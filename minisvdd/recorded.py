@@ -1,8 +1,8 @@
 """Training steps on a device: data, permutation, step count and learning rate live there, and a step is captured once.
 
 The first step of each batch size runs plainly (which also compiles its kernels), the second is captured, and from then
-on the captured graph is launched: one call of the driver instead of some fifty, and the host waits once an epoch. Layers
-and kernels know nothing of this: capture is the business of this file alone.
+on the captured graph is launched: one call of the driver instead of some fifty, and the host waits once an epoch.
+Layers and kernels know nothing of this: capture is the business of this file alone.
 """
 
 import numpy as np

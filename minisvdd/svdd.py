@@ -44,7 +44,8 @@ class DeepSVDD(Detector):
     center: None for the rule of the paper, or an array (p,) that is used as it is.
     radius_update: "exact" (order statistic over the training set), or "last-batch", "authors-theano" to compare.
     radius_every: k, epochs between two updates of R.
-    backend: "numpy", "emulator", "cuda" or a backend object.   random_state: int, None or numpy.random.Generator.   verbose: 0 is silent.
+    backend: "numpy", "emulator", "cuda" or a backend object.
+    random_state: int, None or numpy.random.Generator.   verbose: 0 is silent.
     center_epsilon: coordinates of c nearer to 0 are moved to +-center_epsilon.
     slope: of the leaky ReLUs of a named network.   decoder: for pre-training a network of your own.
     preprocessing: "gcn-l1", "standardize" or None; computed from the training samples and kept with the model.
@@ -290,7 +291,7 @@ class DeepSVDD(Detector):
 
 
 class _SeenDistances:
-    """The objective as `train_steps` calls it; keeps the squared distances of an epoch's batches, as training saw them."""
+    """The objective as `train_steps` calls it; keeps the squared distances of an epoch, as training saw them."""
 
     def __init__(self, objective):
         self.objective = objective

@@ -23,7 +23,7 @@ def _backend_params():
 
 @pytest.fixture(params=_backend_params())
 def backend(request):
-    """Every backend, as one that takes NumPy arrays; those that this machine cannot run are skipped, with the reason."""
+    """Every backend, as one that takes NumPy arrays; what this machine cannot run is skipped, with the reason."""
     return HostArrays() if request.param == "cuda" else get_backend(request.param)
 
 

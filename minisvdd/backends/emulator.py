@@ -1,7 +1,7 @@
 """The emulator backend: our CUDA kernels on the CPU, built by the system's C++ compiler and checked while they run.
 
-Arrays are NumPy arrays. `kernels/cuda_on_cpu.h` says how a kernel file becomes ordinary C++. Every file is built twice: with
-the compiler's reports of each load and store, for the checker and the counters, and without, for speed.
+Arrays are NumPy arrays. `kernels/cuda_on_cpu.h` says how a kernel file becomes ordinary C++. Every file is built in two
+ways: with the compiler's reports of each load and store, for the checker and the counters, and without, for speed.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from .device import KernelBackend
-from .kernel import TEMPLATE_TYPES, Kernel, KernelError, kernel_folder, read_kernels
+from .kernel import TEMPLATE_TYPES, KernelError, kernel_folder, read_kernels
 
 _FLAGS = [
     "-std=c++17",

@@ -201,9 +201,9 @@ def merge_moments(backend, means, squares, counts):
 
 
 def _channel_means(backend, a, b, rung="split", factor=None):
-    """mean(a) and mean(a b) per channel, from one pass over both arrays; sums, times `factor`, if it is given (split only).
+    """mean(a) and mean(a b) per channel, from one pass over both arrays.  Returns (2, C).
 
-    Returns (2, C).
+    factor: what the sums are multiplied with, where that is not 1 / their number ("split" only).
     """
     N, C, positions = _sizes(a)
     means = backend.empty((2, C), a.dtype)

@@ -1,4 +1,4 @@
-"""Update rules on every backend against one number at a time, and all parameters at once against one array at a time."""
+"""Update rules on every backend: against one number at a time, and all parameters at once against array by array."""
 
 import numpy as np
 import pytest
@@ -77,5 +77,5 @@ def test_flat_parameters_share_one_array_and_keep_their_values(backend):
 def test_a_step_before_backward_is_refused(flat, backend):
     if flat and backend.runs_numpy:
         pytest.skip("the NumPy backend has the plain form only")
-    with pytest.raises(RuntimeError, match="no gradient for .*: call backward before step"):
+    with pytest.raises(RuntimeError, match=r"no gradient for .*: call backward before step"):
         Adam(network(backend), flat=flat).step()
