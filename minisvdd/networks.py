@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from .backends import NUMPY, get_backend
+from .fusion import fuse
 from .layers import BatchNorm, Conv2D, Flatten, Layer, LeakyReLU, Linear, MaxPool2D, ReLU, Reshape, Sigmoid, Upsample
 
 
@@ -23,6 +24,7 @@ class Sequential(Layer):
 
     def __init__(self, layers):
         self.layers = list(layers)
+        self._steps = self.layers  # what runs: the layers, or on a backend of kernels fused groups of them
         self.backend = NUMPY
 
     def build(self, input_shape, rng=None, dtype=np.float32, backend=NUMPY):
@@ -38,13 +40,14 @@ class Sequential(Layer):
         return shape
 
     def forward(self, x, training=False):
-        for layer in self.layers if training else _pooling_first(self.layers):
-            x = layer.forward(x, training)
+        self._steps = self.layers if self.backend.runs_numpy else fuse(self.layers)
+        for step in self._steps if training else _pooling_first(self._steps):
+            x = step.forward(x, training)
         return x
 
     def backward(self, grad_output):
-        for layer in reversed(self.layers):
-            grad_output = layer.backward(grad_output)
+        for step in reversed(self._steps):
+            grad_output = step.backward(grad_output)
         return grad_output
 
     def backward_input(self, grad_output):
@@ -55,9 +58,9 @@ class Sequential(Layer):
 
     def backward_params(self, grad_output):
         """Backward without dL/dx of the very first layer, which training does not need."""
-        for layer in reversed(self.layers[1:]):
-            grad_output = layer.backward(grad_output)
-        self.layers[0].backward_params(grad_output)
+        for step in reversed(self._steps[1:]):
+            grad_output = step.backward(grad_output)
+        self._steps[0].backward_params(grad_output)
 
     def _gather(self, kind):
         return {
@@ -88,7 +91,7 @@ class Sequential(Layer):
                         raise KeyError(f"array '{index}.{name}' is missing")
                     if mine[name].shape != old.shape:
                         raise ValueError(f"array '{index}.{name}' has shape {mine[name].shape}, expected {old.shape}")
-                    target[name] = mine[name].astype(old.dtype)
+                    target[name] = layer.backend.asarray(mine[name].astype(old.dtype))
 
     def astype(self, dtype):
         for layer in self.layers:
@@ -100,7 +103,7 @@ class Sequential(Layer):
             layer.freeze_statistics(frozen)
 
     def kink_pattern(self):
-        return tuple(p for p in (layer.kink_pattern() for layer in self.layers) if p is not None)
+        return tuple(p for p in (step.kink_pattern() for step in self._steps) if p is not None)
 
     def flat_layers(self) -> list[Layer]:
         """All layers in order, those of nested Sequentials included."""

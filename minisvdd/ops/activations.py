@@ -29,6 +29,15 @@ def leaky_relu_forward(backend, x, slope):
     return from_channel_rows(y, x.shape)
 
 
+def is_positive(backend, x):
+    """The boolean array x > 0, which `leaky_relu_backward` wants."""
+    if not backend.runs_numpy:
+        positive = backend.empty(x.shape, np.bool_)
+        backend.launch("is_positive", (backend.dense(x), positive, x.size), threads=x.size)
+        return positive
+    return x > 0
+
+
 def leaky_relu_backward(backend, grad_output, positive, slope):
     """dL/dx = G (1 if x > 0 else slope).  positive: the boolean array x > 0; at x = 0 we take `slope`."""
     if not backend.runs_numpy:

@@ -30,6 +30,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ..threads import run
+from . import conv2d_launch
 from .layout import from_batch_last, to_batch_last
 
 # Bytes of one block of patches. Smaller ones would stay in the second-level cache, but threads need few large pieces.
@@ -56,7 +57,7 @@ def conv2d_forward(backend, x, weight, stride=(1, 1), padding=(0, 0)):
         y = backend.empty(
             (len(x), len(weight), *conv2d_output_size(x.shape[2:], weight.shape[2:], stride, padding)), x.dtype
         )
-        _launch(backend, "conv2d_forward", (x, weight, y), x, y, weight.shape[2:], stride, padding)
+        conv2d_launch.forward(backend, x, weight, y, stride, padding)
         return y
     out_size = conv2d_output_size(x.shape[2:], weight.shape[2:], stride, padding)
     y = np.empty((len(weight), *out_size, len(x)), np.result_type(x, weight))
@@ -67,12 +68,15 @@ def conv2d_forward(backend, x, weight, stride=(1, 1), padding=(0, 0)):
     return from_batch_last(y)
 
 
-def conv2d_backward_weight(backend, grad_output, x, kernel_size, stride=(1, 1), padding=(0, 0)):
-    """dL/dw = G (as K x positions) times the transposed patches.  Returns (K, C, kh, kw)."""
+def conv2d_backward_weight(backend, grad_output, x, kernel_size, stride=(1, 1), padding=(0, 0), out=None):
+    """dL/dw = G (as K x positions) times the transposed patches.  Returns (K, C, kh, kw).
+
+    out: where a kernel writes it; None for a new array.
+    """
     if not backend.runs_numpy:
-        grad_weight = backend.empty((grad_output.shape[1], x.shape[1], *kernel_size), x.dtype)
-        arrays = (grad_output, x, grad_weight)
-        _launch(backend, "conv2d_backward_weight", arrays, x, grad_output, kernel_size, stride, padding)
+        shape = (grad_output.shape[1], x.shape[1], *kernel_size)
+        grad_weight = backend.empty(shape, x.dtype) if out is None else out
+        conv2d_launch.backward_weight(backend, grad_output, x, grad_weight, stride, padding)
         return grad_weight
     K, C = grad_output.shape[1], x.shape[1]
     margin = tuple(k - 1 - p for k, p in zip(kernel_size, padding))
@@ -90,8 +94,7 @@ def conv2d_backward_input(backend, grad_output, weight, input_size, stride=(1, 1
     """dL/dx: the spread-out, padded G convolved with the flipped filters.  Returns (N, C, *input_size)."""
     if not backend.runs_numpy:
         grad_input = backend.empty((len(grad_output), weight.shape[1], *input_size), grad_output.dtype)
-        arrays = (grad_output, weight, grad_input)
-        _launch(backend, "conv2d_backward_input", arrays, grad_input, grad_output, weight.shape[2:], stride, padding)
+        conv2d_launch.backward_input(backend, grad_output, weight, grad_input, stride, padding)
         return grad_input
     flipped = weight.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
     margin = tuple(k - 1 - p for k, p in zip(weight.shape[2:], padding))
@@ -281,10 +284,3 @@ def _landing(count, stride, offset, length):
     last = min(count - 1, (length - 1 - offset) // stride)
     start = stride * first + offset
     return slice(start, stride * last + offset + 1, stride), slice(first, last + 1)
-
-
-def _launch(backend, operation, arrays, x, y, kernel_size, stride, padding):
-    """Start one of the three kernels: they take two arrays, the result, and the same list of sizes."""
-    *inputs, result = arrays
-    sizes = (*x.shape, *y.shape[1:], *kernel_size, *stride, *padding)
-    backend.launch(operation, (*map(backend.dense, inputs), result, *sizes), threads=result.size)

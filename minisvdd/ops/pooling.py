@@ -69,12 +69,7 @@ def maxpool_evaluate(backend, x, kernel_size, stride):
 def maxpool_backward(backend, grad_output, winner, input_shape, kernel_size, stride):
     """Send each entry of G to the entry of x that won its window.  Returns an array of `input_shape` (N, C, H, W)."""
     if not backend.runs_numpy:
-        N, C, H, W = input_shape
-        grad_input = backend.empty(input_shape, grad_output.dtype)
-        sizes = (N * C, H, W, *grad_output.shape[2:], *kernel_size, *stride)
-        args = (backend.dense(grad_output), backend.dense(winner), grad_input, *sizes)
-        backend.launch("maxpool_backward", args, threads=grad_input.size)
-        return grad_input
+        return _backward_kernel(backend, grad_output, winner, input_shape, kernel_size, stride)
     N, C, H, W = input_shape
     grad, winner = to_batch_last(grad_output), to_batch_last(winner)
     grad_input = np.zeros((C, H, W, N), grad.dtype)
@@ -105,3 +100,15 @@ def _windows(images, kernel_size, stride):
     for a in range(kh):
         for b in range(kw):
             yield images[:, a : a + (out_h - 1) * sh + 1 : sh, b : b + (out_w - 1) * sw + 1 : sw]
+
+
+def _backward_kernel(backend, grad_output, winner, input_shape, kernel_size, stride, rung=None):
+    """`maxpool_backward` by a kernel; without `rung`, one thread per window where windows do not overlap."""
+    N, C, H, W = input_shape
+    grad_input = backend.empty(input_shape, grad_output.dtype)
+    sizes = (N * C, H, W, *grad_output.shape[2:], *kernel_size, *stride)
+    rung = rung or ("windows" if all(s >= k for s, k in zip(stride, kernel_size)) else "naive")
+    threads = N * C * -(-H // stride[0]) * -(-W // stride[1]) if rung == "windows" else grad_input.size
+    args = (backend.dense(grad_output), backend.dense(winner), grad_input, *sizes)
+    backend.launch("maxpool_backward", args, threads=threads, rung=rung)
+    return grad_input
