@@ -15,15 +15,16 @@ and each x_pad[n,c,u,v] meets w[k,c,a,b] wherever s i + a = u and s j + b = v:
 where G_s is G with s - 1 zeros put between its entries. That is again a convolution of stride 1: of G_s, padded by
 (k - 1 - p), with the filters flipped in space and with their two channel axes exchanged.
 
-All three run as matrix products over patches, in two ways:
+All three run as matrix products. `conv2d_forward` and `conv2d_backward_weight` choose between
 
-* *all taps at once*: the patches under the filter become the columns of a matrix (C kh kw, positions), which the
-  filters (K, C kh kw) multiply. It copies every input number kh kw times, and the product has only K rows.
-* *one row at a time*: only the kw neighbours within a row of the image are laid out, (C kw, W_out N). Multiplied by the
-  taps (kh K, C kw), one input row gives its share of kh output rows, and these shares are added up. It copies kh times
-  less and the product is kh times taller, but it has kh numbers to add for every number of the output.
+* *all taps at once* (im2col): the patches under the filter become the columns of a matrix (C kh kw, positions), which
+  the filters (K, C kh kw) multiply. The plainest way, for every stride; it copies every input number kh kw times.
+* *strips*, in `minisvdd.ops.strips`: hardly any copies, a few products with zero. For few channels, stride 1.
+* *Winograd* along the rows, in `minisvdd.ops.winograd`: fewer multiplications. For many channels, stride 1.
+* *one row at a time*, for the weight: only the kw neighbours within a row are laid out, (C kw, W_out N). Multiplied by
+  the rows of G that they reach, (K kh, W_out N), they give their share of all taps. It copies kh times less.
 
-`_row_at_a_time` chooses. Blocks of rows or of columns keep the copies in the cache and are what the threads share.
+Blocks of rows, columns or images keep the copies in the cache and are what the threads share.
 """
 
 import numpy as np
@@ -31,6 +32,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from ..threads import run
 from .layout import from_batch_last, to_batch_last
+from .strips import strips_forward
+from .winograd import winograd_backward_weight, winograd_forward, winograd_pays
 
 # Bytes of one block of patches. Smaller ones would stay in the second-level cache, but threads need few large pieces.
 _BLOCK_BYTES = 1 << 20
@@ -60,8 +63,10 @@ def conv2d_forward(backend, x, weight, stride=(1, 1), padding=(0, 0)):
         return y
     out_size = conv2d_output_size(x.shape[2:], weight.shape[2:], stride, padding)
     y = np.empty((len(weight), *out_size, len(x)), np.result_type(x, weight))
-    if _row_at_a_time(weight.shape, stride):
-        _forward_by_row(to_batch_last(x), weight, padding, y)
+    if winograd_pays(weight.shape, stride):
+        winograd_forward(to_batch_last(x), weight, padding, y)
+    elif stride == (1, 1):
+        strips_forward(to_batch_last(x), weight, padding, y)
     else:
         _forward_all_taps(_pad_batch_last(x, padding), weight, stride, y)
     return from_batch_last(y)
@@ -81,6 +86,8 @@ def conv2d_backward_weight(backend, grad_output, x, kernel_size, stride=(1, 1), 
         swapped = conv2d_backward_weight(backend, x, grad_output, kernel_size, stride, margin)
         return np.ascontiguousarray(swapped.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1])
     grad = to_batch_last(grad_output)
+    if winograd_pays((K, C, *kernel_size), stride):
+        return winograd_backward_weight(grad, to_batch_last(x), kernel_size, padding)
     if _row_at_a_time((K, C, *kernel_size), stride):
         return _backward_weight_by_row(grad, to_batch_last(x), kernel_size, padding)
     return _backward_weight_all_taps(grad, _pad_batch_last(x, padding), kernel_size, stride)
@@ -101,7 +108,7 @@ def conv2d_backward_input(backend, grad_output, weight, input_size, stride=(1, 1
 
 
 def _row_at_a_time(weight_shape, stride):
-    """One row at a time copies C kw numbers per position and adds up K kh: it pays unless K is the much larger one.
+    """One row at a time copies C kw numbers of x and K kh of G per position: it pays unless K is much the larger one.
 
     Measured on 5x5 filters with 1 to 128 channels; a stride would throw most shares away.
     """
@@ -167,26 +174,6 @@ def _unfold(padded, kernel_size, stride, out_size, blocks):
 
 
 # One row at a time
-
-
-def _forward_by_row(x, weight, padding, y):
-    """Write the convolution of x (C, H, W, N) into y (K, H_out, W_out, N)."""
-    (K, C, kh, kw), (_, out_h, out_w, N) = weight.shape, y.shape
-    taps = weight.transpose(2, 0, 1, 3).reshape(kh * K, C * kw)
-
-    def work(blocks):
-        for columns in blocks:
-            part = y[:, :, columns]
-            part[...] = 0
-            for rows, patches in _unfold_rows(x, columns, kw, padding[1], rows_at_once):
-                shares = np.empty((kh, K, *patches.shape[2:]), y.dtype)
-                np.matmul(taps, patches.reshape(C * kw, -1), out=shares.reshape(kh * K, -1))
-                for a in range(kh):
-                    reached, used = _rows_reached(rows, padding[0] - a, out_h)
-                    part[:, reached] += shares[a][:, used]
-
-    rows_at_once, column_blocks = _row_and_column_blocks(x.shape[1], out_w, (C * kw + K * kh) * N * y.itemsize)
-    run(work, column_blocks)
 
 
 def _backward_weight_by_row(grad, x, kernel_size, padding):
