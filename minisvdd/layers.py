@@ -42,6 +42,7 @@ class Layer:
         self.backend = NUMPY
         self.is_built = False
         self._saved = None
+        self._pattern = None
 
     def build(self, input_shape, rng=None, dtype=np.float32, backend=NUMPY) -> tuple[int, ...]:
         """Draw the parameters for samples of `input_shape`; returns the shape of one output sample.
@@ -81,6 +82,7 @@ class Layer:
 
     def kink_pattern(self):
         """Which linear piece every entry took in the last forward(training=True), or None for smooth layers."""
+        return self._pattern
 
     def config(self) -> dict:
         """Constructor arguments, as plain JSON values: what a saved model needs to build the layer again."""
@@ -294,10 +296,16 @@ class BatchNorm(Layer):
     def freeze_statistics(self, frozen=True):
         self._frozen = frozen
 
+    def uses_batch(self, training):
+        """Whether a forward pass normalises with the statistics of its batch."""
+        return training and not self._frozen
+
     def forward(self, x, training=False):
-        use_batch = training and not self._frozen
+        use_batch = self.uses_batch(training)
         if use_batch:
-            x_hat, scale = self._normalize_batch(x)
+            self.check_batch(x)
+            x_hat, scale, mean, variance = batchnorm.batchnorm_forward_batch(self.backend, x, self.epsilon)
+            self.update_statistics(x, mean, variance)
         else:
             x_hat, scale = batchnorm.batchnorm_forward(self.backend, x, *self.buffers.values(), self.epsilon)
         self._keep((x_hat, scale, use_batch), training)
@@ -305,17 +313,19 @@ class BatchNorm(Layer):
             return x_hat
         return batchnorm.affine_forward(self.backend, x_hat, self.params["weight"], self.params["bias"])
 
-    def _normalize_batch(self, x):
-        count = x.size // x.shape[1]
-        if count < 2:
+    def check_batch(self, x):
+        """ValueError when there is but one value per channel."""
+        if x.size // x.shape[1] < 2:
             raise ValueError(
                 f"BatchNorm cannot train on a batch of one value per channel, got input {x.shape}: "
                 "use a larger batch or freeze_statistics()"
             )
-        x_hat, scale, mean, variance = batchnorm.batchnorm_forward_batch(self.backend, x, self.epsilon)
+
+    def update_statistics(self, x, mean, variance):
+        """Move the running statistics towards those of this batch."""
+        count = x.size // x.shape[1]
         for name, value in (("running_mean", mean), ("running_var", variance * (count / (count - 1)))):
             self.buffers[name] = (1 - self.momentum) * self.buffers[name] + self.momentum * value
-        return x_hat, scale
 
     def backward(self, grad_output):
         x_hat, scale, used_batch = self._take()
@@ -341,7 +351,6 @@ class LeakyReLU(Layer):
         if not 0 <= slope <= 1:
             raise ValueError(f"slope={slope!r}: expected a number in [0, 1]")
         self.slope = float(slope)  # a NumPy scalar would promote float32 arrays to float64
-        self._pattern = None
 
     def forward(self, x, training=False):
         positive = x > 0 if training else None
@@ -351,9 +360,6 @@ class LeakyReLU(Layer):
 
     def backward(self, grad_output):
         return activations.leaky_relu_backward(self.backend, grad_output, self._take(), self.slope)
-
-    def kink_pattern(self):
-        return self._pattern
 
 
 class ReLU(LeakyReLU):
@@ -409,7 +415,6 @@ class MaxPool2D(Layer):
         super().__init__()
         self.kernel_size = as_pair(kernel_size, "kernel_size", 1)
         self.stride = self.kernel_size if stride is None else as_pair(stride, "stride", 1)
-        self._pattern = None
 
     def _build(self, input_shape, rng, dtype):
         C, *size = _image_shape(input_shape, "MaxPool2D")
@@ -427,9 +432,6 @@ class MaxPool2D(Layer):
     def backward(self, grad_output):
         winner, input_shape = self._take()
         return pooling.maxpool_backward(self.backend, grad_output, winner, input_shape, self.kernel_size, self.stride)
-
-    def kink_pattern(self):
-        return self._pattern
 
 
 class Upsample(Layer):

@@ -68,9 +68,9 @@ def batchnorm_forward_batch(backend, x, epsilon):
     def work(blocks):
         for block in blocks:
             centered = x_hat[block]
-            mean[block] = _row_sums(rows[block]) / rows.shape[1]
+            mean[block] = row_sums(rows[block]) / rows.shape[1]
             np.subtract(rows[block], mean[block, None], out=centered)
-            variance[block] = _row_products(centered, centered) / rows.shape[1]
+            variance[block] = row_products(centered, centered) / rows.shape[1]
             scale[block] = 1 / np.sqrt(variance[block] + epsilon)
             centered *= scale[block, None]
 
@@ -92,8 +92,8 @@ def batchnorm_backward(backend, grad_output, x_hat, scale):
     def work(blocks):
         for block in blocks:
             g, h, result = grad[block], normal[block], grad_input[block]
-            mean_g = (_row_sums(g) / g.shape[1])[:, None]
-            mean_gh = (_row_products(g, h) / g.shape[1])[:, None]
+            mean_g = (row_sums(g) / g.shape[1])[:, None]
+            mean_gh = (row_products(g, h) / g.shape[1])[:, None]
             np.multiply(h, -mean_gh, out=result)
             result += g
             result -= mean_g
@@ -128,12 +128,12 @@ def affine_backward(backend, grad_output, x_hat, weight):
     return grad_x_hat, (grad_output * x_hat).sum(axis=axes), grad_output.sum(axis=axes)
 
 
-def _row_sums(rows):
+def row_sums(rows):
     """Sum of each row: a product with ones adds faster than np.sum."""
     return np.dot(rows, np.ones(rows.shape[1], rows.dtype))  # np.dot, not `@`, which keeps Python's lock here
 
 
-def _row_products(a, b):
+def row_products(a, b):
     """Sum of a b along each row (without conjugation, for the complex step)."""
     return np.array([np.dot(a_row, b_row) for a_row, b_row in zip(a, b)])
 
