@@ -24,6 +24,8 @@ from .losses import MeanSquaredError, OneClass
 from .networks import make_autoencoder, make_encoder
 from .optim import Adam
 from .threads import use_threads
+from .training import train_step
+from .workspace import Workspace
 
 _SCORED = 10000
 
@@ -162,14 +164,10 @@ def _our_step(workload, network, X):
     loss = (
         OneClass(np.full(network.output_shape, 0.1, np.float32)) if workload.kind == "encoder" else MeanSquaredError()
     )
-    targets = () if workload.kind == "encoder" else (X,)
-
-    def step():
-        _, grad_output = loss(network.forward(X, training=True), *targets)
-        network.backward_params(grad_output)
-        optimizer.step()
-
-    return step
+    workspace = Workspace()
+    if workload.kind == "encoder":
+        return lambda: train_step(network, lambda outputs, _: loss(outputs), optimizer, X, workspace)
+    return lambda: train_step(network, loss, optimizer, X, workspace)
 
 
 def _torch_step(workload, network, X, threads, channels_last):

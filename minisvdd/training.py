@@ -8,21 +8,34 @@ import numpy as np
 from .batches import shuffled_batches
 from .optim import Adam, StepSchedule
 from .threads import one_blas_thread
+from .workspace import Workspace
 
 
-def train_epoch(network, loss: Callable, optimizer, X: np.ndarray, batches: list[np.ndarray]) -> float:
-    """One pass over the batches: forward, loss, backward, step. Returns the mean loss per sample.
+def train_step(network, loss: Callable, optimizer, x, workspace: Workspace) -> float:
+    """Forward, loss, backward, step on one batch; returns the loss.
 
-    loss: callable (outputs, inputs) -> (value, grad_output).
+    The arrays of a step lie in `workspace`: the next step overwrites them, activations as well as the loss's inputs.
     """
+    with workspace:
+        value, grad_output = loss(network.forward(x, training=True), x)
+        network.backward_params(grad_output)
+        optimizer.step()
+    return float(value)
+
+
+def train_epoch(
+    network, loss: Callable, optimizer, X: np.ndarray, batches: list[np.ndarray], workspace: Workspace | None = None
+) -> float:
+    """One pass over the batches. Returns the mean loss per sample.
+
+    loss: callable (outputs, inputs) -> (value, grad_output).   workspace: memory of the steps, kept between epochs.
+    """
+    workspace = Workspace() if workspace is None else workspace
     total = 0.0
     with one_blas_thread():
         for batch in batches:
             x = network.backend.asarray(X[batch])
-            value, grad_output = loss(network.forward(x, training=True), x)
-            network.backward_params(grad_output)
-            optimizer.step()
-            total += float(value) * len(batch)
+            total += train_step(network, loss, optimizer, x, workspace) * len(batch)
     return total / sum(len(batch) for batch in batches)
 
 
@@ -46,13 +59,13 @@ def train(
     Raises FloatingPointError, naming the epoch, when the loss is no longer finite.
     """
     optimizer = Adam(network, learning_rate, weight_decay)
-    schedule = StepSchedule(learning_rate, milestones)
+    schedule, workspace = StepSchedule(learning_rate, milestones), Workspace()
     for epoch in range(epochs):
         start = time.perf_counter()
         if before_epoch:
             before_epoch(epoch)
         optimizer.learning_rate = schedule(epoch)
-        value = train_epoch(network, loss, optimizer, X, shuffled_batches(len(X), batch_size, rng))
+        value = train_epoch(network, loss, optimizer, X, shuffled_batches(len(X), batch_size, rng), workspace)
         if not np.isfinite(value):
             raise FloatingPointError(
                 f"training diverged: the loss is {value} in epoch {epoch + 1}; lower learning_rate={learning_rate}"

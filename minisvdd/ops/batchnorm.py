@@ -19,6 +19,7 @@ change of x leaves x_hat as it is. With fixed statistics (evaluation) only the d
 import numpy as np
 
 from ..threads import run
+from ..workspace import empty
 from .layout import channel_blocks, channel_rows, from_channel_rows
 from .linear import bias_forward
 
@@ -42,7 +43,7 @@ def batchnorm_forward(backend, x, mean, variance, epsilon):
         return _channel_scale(backend, x, mean, scale), scale
     scale = 1 / np.sqrt(variance + epsilon)
     rows = channel_rows(x)
-    x_hat = np.empty(rows.shape, np.result_type(x, mean, scale))
+    x_hat = empty(rows.shape, np.result_type(x, mean, scale))
 
     def work(blocks):
         for block in blocks:
@@ -62,7 +63,7 @@ def batchnorm_forward_batch(backend, x, epsilon):
         mean, variance = batch_statistics(backend, x)
         return *batchnorm_forward(backend, x, mean, variance, epsilon), mean, variance
     rows = channel_rows(x)
-    x_hat = np.empty_like(rows)
+    x_hat = empty(rows.shape, rows.dtype)
     scale, mean, variance = np.empty((3, len(rows)), x.dtype)
 
     def work(blocks):
@@ -87,7 +88,7 @@ def batchnorm_backward(backend, grad_output, x_hat, scale):
         backend.launch("batchnorm_backward", (*arrays, x_hat.size, *_sizes(x_hat)[1:]), threads=x_hat.size)
         return grad_input
     grad, normal = channel_rows(grad_output), channel_rows(x_hat)
-    grad_input = np.empty(grad.shape, np.result_type(grad, normal))
+    grad_input = empty(grad.shape, np.result_type(grad, normal))
 
     def work(blocks):
         for block in blocks:

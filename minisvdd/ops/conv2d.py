@@ -31,6 +31,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ..threads import run
+from ..workspace import empty, scratch
 from .layout import from_batch_last, to_batch_last
 from .strips import strips_forward
 from .winograd import winograd_backward_weight, winograd_forward, winograd_pays
@@ -62,7 +63,7 @@ def conv2d_forward(backend, x, weight, stride=(1, 1), padding=(0, 0)):
         _launch(backend, "conv2d_forward", (x, weight, y), x, y, weight.shape[2:], stride, padding)
         return y
     out_size = conv2d_output_size(x.shape[2:], weight.shape[2:], stride, padding)
-    y = np.empty((len(weight), *out_size, len(x)), np.result_type(x, weight))
+    y = empty((len(weight), *out_size, len(x)), np.result_type(x, weight))
     if winograd_pays(weight.shape, stride):
         winograd_forward(to_batch_last(x), weight, padding, y)
     elif stride == (1, 1):
@@ -125,8 +126,9 @@ def _forward_all_taps(padded, weight, stride, y):
     filters, rows_of_y = weight.reshape(K, -1), y.reshape(K, -1)
 
     def work(blocks):
-        for rows, patches in _unfold(padded, weight.shape[2:], stride, y.shape[1:3], blocks):
-            np.matmul(filters, patches, out=rows_of_y[:, rows.start * out_w * N : rows.stop * out_w * N])
+        with scratch() as empty:
+            for rows, patches in _unfold(padded, weight.shape[2:], stride, y.shape[1:3], blocks, empty):
+                np.matmul(filters, patches, out=rows_of_y[:, rows.start * out_w * N : rows.stop * out_w * N])
 
     run(work, _row_blocks(y.shape, weight[0].size * y.itemsize))
 
@@ -139,11 +141,12 @@ def _backward_weight_all_taps(grad, padded, kernel_size, stride):
     shares = {}
 
     def work(some_blocks):
-        for rows, patches in _unfold(padded, kernel_size, stride, (out_h, out_w), some_blocks):
-            # The long side first: BLAS is twice as fast for this tall product as for its transpose, the flat one. And
-            # np.dot: for products of less than 500 numbers, `@` keeps Python's lock.
-            part = rows_of_grad[:, rows.start * out_w * N : rows.stop * out_w * N]
-            shares[rows.start] = np.dot(patches, part.T)
+        with scratch() as empty:
+            for rows, patches in _unfold(padded, kernel_size, stride, (out_h, out_w), some_blocks, empty):
+                # The long side first: BLAS is twice as fast for this tall product as for its transpose, the flat one.
+                # And np.dot: for products of less than 500 numbers, `@` keeps Python's lock.
+                part = rows_of_grad[:, rows.start * out_w * N : rows.stop * out_w * N]
+                shares[rows.start] = np.dot(patches, part.T)
 
     run(work, blocks)
     total = sum(shares[rows.start] for rows in blocks)
@@ -157,7 +160,7 @@ def _row_blocks(y_shape, patch_bytes):
     return [slice(first, min(first + count, out_h)) for first in range(0, out_h, count)]
 
 
-def _unfold(padded, kernel_size, stride, out_size, blocks):
+def _unfold(padded, kernel_size, stride, out_size, blocks, empty):
     """Yield (rows of the output, patches (C kh kw, rows * W_out * N)) for each block of rows: im2col.
 
     The matrix is overwritten when the next one is asked for.
@@ -168,7 +171,7 @@ def _unfold(padded, kernel_size, stride, out_size, blocks):
     for rows in blocks:
         view = windows[:, :, :, rows]
         if buffer is None or buffer.shape != view.shape:
-            buffer = np.empty(view.shape, padded.dtype)
+            buffer = empty(view.shape, padded.dtype)
         np.copyto(buffer, view)
         yield rows, buffer.reshape(-1, view[0, 0, 0].size)
 
@@ -185,20 +188,29 @@ def _backward_weight_by_row(grad, x, kernel_size, padding):
     def work(blocks):
         for columns in blocks:
             total, product = np.zeros((2, C * kw, K * kh), dtype)
-            for rows, patches in _unfold_rows(x, columns, kw, padding[1], rows_at_once):
-                reached_grad = np.empty((K, kh, *patches.shape[2:]), grad.dtype)
-                for a in range(kh):
-                    reached, used = _rows_reached(rows, padding[0] - a, out_h)
-                    reached_grad[:, a, : used.start] = 0
-                    reached_grad[:, a, used] = grad[:, reached, columns]
-                    reached_grad[:, a, used.stop :] = 0
-                total += np.dot(patches.reshape(C * kw, -1), reached_grad.reshape(K * kh, -1).T, out=product)
+            with scratch() as empty:
+                for rows, patches in _unfold_rows(x, columns, kw, padding[1], rows_at_once, empty):
+                    with scratch():
+                        reached_grad = _reached(grad[:, :, columns], rows, kh, padding[0], empty)
+                        total += np.dot(patches.reshape(C * kw, -1), reached_grad.reshape(K * kh, -1).T, out=product)
             sums[columns.start] = total
 
     rows_at_once, column_blocks = _row_and_column_blocks(x.shape[1], out_w, (C * kw + K * kh) * N * dtype.itemsize)
     run(work, column_blocks)
     total = sum(sums[columns.start] for columns in column_blocks).reshape(C, kw, K, kh)
     return np.ascontiguousarray(total.transpose(2, 0, 3, 1))
+
+
+def _reached(grad, rows, kh, padding, empty):
+    """Rows of grad (K, H_out, columns, N) that these input rows reach by each tap: (K, kh, rows, columns, N)."""
+    K, out_h, *rest = grad.shape
+    result = empty((K, kh, rows.stop - rows.start, *rest), grad.dtype)
+    for a in range(kh):
+        reached, used = _rows_reached(rows, padding - a, out_h)
+        result[:, a, : used.start] = 0
+        result[:, a, used] = grad[:, reached]
+        result[:, a, used.stop :] = 0
+    return result
 
 
 def _rows_reached(rows, shift, out_h):
@@ -209,21 +221,22 @@ def _rows_reached(rows, shift, out_h):
     return slice(first, stop), slice(start, start + stop - first)
 
 
-def _unfold_rows(x, columns, kw, padding, rows_at_once):
+def _unfold_rows(x, columns, kw, padding, rows_at_once, empty):
     """Yield (rows, patches (C, kw, rows, columns, N)) for all rows of x (C, H, W, N): im2col along the rows only."""
     C, H, W, N = x.shape
     count, left = columns.stop - columns.start, columns.start - padding
     first, stop = (min(max(edge, 0), W) for edge in (left, left + count + kw - 1))
     # what these columns see of the rows, with zeros beyond the image
-    strip = np.zeros((C, min(rows_at_once, H), count + kw - 1, N), x.dtype)
+    strip = empty((C, min(rows_at_once, H), count + kw - 1, N), x.dtype)
+    strip[...] = 0
     windows = sliding_window_view(strip, count, axis=2).transpose(0, 2, 1, 4, 3)  # (C, kw, rows, columns, N)
+    buffer = empty(windows.shape, x.dtype)
     for top in range(0, H, rows_at_once):
         rows = slice(top, min(top + rows_at_once, H))
         used = slice(0, rows.stop - top)
         strip[:, used, first - left : stop - left] = x[:, rows, first:stop]
-        patches = np.empty(windows[:, :, used].shape, x.dtype)
-        np.copyto(patches, windows[:, :, used])
-        yield rows, patches
+        np.copyto(buffer[:, :, used], windows[:, :, used])
+        yield rows, buffer if used.stop == buffer.shape[2] else np.ascontiguousarray(buffer[:, :, used])
 
 
 def _row_and_column_blocks(rows, out_w, column_bytes):
@@ -238,7 +251,8 @@ def _pad_batch_last(x, padding):
     if padding == (0, 0):
         return to_batch_last(x)
     (ph, pw), (N, C, H, W) = padding, x.shape
-    padded = np.zeros((C, H + 2 * ph, W + 2 * pw, N), x.dtype)
+    padded = empty((C, H + 2 * ph, W + 2 * pw, N), x.dtype)
+    padded[...] = 0
     padded[:, ph : ph + H, pw : pw + W] = x.transpose(1, 2, 3, 0)
     return padded
 
@@ -251,7 +265,8 @@ def _spread(grad_output, kernel_size, input_size, stride, padding):
     """
     N, K, out_h, out_w = grad_output.shape
     size = [n + k - 1 for n, k in zip(input_size, kernel_size)]
-    spread = np.zeros((K, *size, N), grad_output.dtype)
+    spread = empty((K, *size, N), grad_output.dtype)
+    spread[...] = 0
     target, source = zip(
         *(
             _landing(count, s, k - 1 - p, length)

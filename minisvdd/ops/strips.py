@@ -14,6 +14,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from ..threads import run
+from ..workspace import scratch
 
 _FEW_FILTERS = 4
 _BATCH = 256  # images of one block: a strip of them should stay in the cache
@@ -27,10 +28,14 @@ def strips_forward(x, weight, padding, y):
 
     def work(blocks):
         for columns, images in blocks:
-            rows = _rows_of_strip(x, columns.start - padding[1], outputs + kw - 1, padding[0], kh, images, y.dtype)
-            count = columns.stop - columns.start
-            result = np.matmul(filters, rows).reshape(out_h, K, outputs, -1)
-            y[:, :, columns, images] = result[:, :, :count].transpose(1, 0, 2, 3)
+            width, count = outputs + kw - 1, columns.stop - columns.start
+            with scratch() as empty:
+                strip = empty((x.shape[1] + 2 * padding[0], C, width, images.stop - images.start), y.dtype)
+                _cut_strip(x[..., images], columns.start - padding[1], padding[0], strip)
+                result = empty((out_h, K * outputs, strip.shape[-1]), y.dtype)
+                np.matmul(filters, _overlapping_rows(strip, kh), out=result)
+                result = result.reshape(out_h, K, outputs, -1)[:, :, :count]
+                y[:, :, columns, images] = result.transpose(1, 0, 2, 3)
 
     columns = [slice(j, min(j + outputs, out_w)) for j in range(0, out_w, outputs)]
     run(work, [(part, slice(n, min(n + _BATCH, N))) for n in range(0, N, _BATCH) for part in columns])
@@ -53,12 +58,17 @@ def _filters(weight, outputs):
     return T.reshape(K * outputs, -1)
 
 
-def _rows_of_strip(x, left, width, ph, kh, images, dtype):
-    """Columns left ... left + width - 1 of x, zeros beyond the image: (H_out, kh C width, N), rows that overlap."""
-    (C, H, W, _), count = x.shape, images.stop - images.start
-    strip = np.zeros((H + 2 * ph, C, width, count), dtype)
-    first, stop = (min(max(edge, 0), W) for edge in (left, left + width))
-    strip[ph : ph + H, :, first - left : stop - left] = x[:, :, first:stop, images].transpose(1, 0, 2, 3)
-    flat = strip.reshape(-1, count)
-    row, number = flat.strides
-    return as_strided(flat, (H + 2 * ph - kh + 1, kh * C * width, count), (C * width * row, row, number))
+def _cut_strip(x, left, ph, strip):
+    """Write columns left, left + 1, ... of x into strip (H + 2 ph, C, columns, N), with zeros beyond the image."""
+    H, W = x.shape[1:3]
+    first, stop = (min(max(edge, 0), W) for edge in (left, left + strip.shape[2]))
+    strip[:ph] = strip[ph + H :] = 0
+    strip[:, :, : first - left] = strip[:, :, stop - left :] = 0
+    strip[ph : ph + H, :, first - left : stop - left] = x[:, :, first:stop].transpose(1, 0, 2, 3)
+
+
+def _overlapping_rows(strip, kh):
+    """The kh rows under the filter as one axis: (H_out, kh C columns, N), a view."""
+    H, C, width, N = strip.shape
+    row, _, number, image = strip.strides
+    return as_strided(strip, (H - kh + 1, kh * C * width, N), (row, number, image))

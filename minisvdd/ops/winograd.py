@@ -40,6 +40,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from ..threads import run
+from ..workspace import scratch
 
 # Small numbers and their inverses, with both signs: powers of them stay near 1, so that little is lost to rounding.
 _POINTS = (0, 1, -1, 2, -2, Fraction(1, 2), Fraction(-1, 2))
@@ -118,10 +119,11 @@ def winograd_forward(x, weight, padding, y):
 
     def work(blocks):
         for rows, images in blocks:
-            V = _transformed(x, rows, images, (kh, kw), padding, out_w, y.dtype)
-            M = np.empty((K, len(V), n, V.shape[-1]), y.dtype)
-            np.matmul(filters, V, out=M.transpose(1, 2, 0, 3))
-            np.matmul(back, M.reshape(K, len(V), n * tiles, -1), out=y[:, rows, :, images])
+            with scratch() as empty:
+                V = _transformed(x, rows, images, (kh, kw), padding, out_w, y.dtype, empty)
+                M = empty((K, len(V), n, V.shape[-1]), y.dtype)
+                np.matmul(filters, V, out=M.transpose(1, 2, 0, 3))
+                np.matmul(back, M.reshape(K, len(V), n * tiles, -1), out=y[:, rows, :, images])
 
     run(work, _blocks(out_h, N))
 
@@ -137,25 +139,28 @@ def winograd_backward_weight(grad, x, kernel_size, padding):
     def work(some_blocks):
         for index in some_blocks:
             rows, images = blocks[index]
-            V = _transformed(x, rows, images, kernel_size, padding, out_w, dtype)
-            M = np.matmul(spread, grad[:, rows, :, images]).reshape(K, len(V), n, -1).transpose(1, 2, 3, 0)
-            sums[index], share = np.zeros((2, n, kh * C, K), dtype)
-            for V_row, M_row in zip(V, M):
-                sums[index] += np.matmul(V_row, M_row, out=share)
+            with scratch() as empty:
+                V = _transformed(x, rows, images, kernel_size, padding, out_w, dtype, empty)
+                part = grad[:, rows, :, images]
+                M = np.matmul(spread, part, out=empty((K, len(V), n * tiles, part.shape[-1]), dtype))
+                M = M.reshape(K, len(V), n, -1).transpose(1, 2, 3, 0)
+                sums[index], share = np.zeros((n, kh * C, K), dtype), empty((n, kh * C, K), dtype)
+                for V_row, M_row in zip(V, M):
+                    sums[index] += np.matmul(V_row, M_row, out=share)
 
     run(work, range(len(blocks)))
     total = sum(sums[index] for index in range(len(blocks))).reshape(n, kh, C, K)
     return np.einsum("back,bs->kcas", total, g.astype(dtype))
 
 
-def _transformed(x, rows, images, kernel_size, padding, out_w, dtype):
+def _transformed(x, rows, images, kernel_size, padding, out_w, dtype, empty):
     """V for these rows of the output: (rows, n, kh C, tiles images), a view in which the rows overlap."""
     (C, H, W, _), (kh, kw), ph = x.shape, kernel_size, padding[0]
     _, _, into, tiles = _row_transforms(W, out_w, kw, padding[1], dtype)
     n, count, top = len(into) // tiles, rows.stop - rows.start, rows.start - ph
     first, stop = max(top, 0), max(min(top + count + kh - 1, H), max(top, 0))
     part = x[:, first:stop, :, images].transpose(1, 0, 2, 3)
-    V = np.empty((count + kh - 1, C, n, tiles * part.shape[-1]), dtype)
+    V = empty((count + kh - 1, C, n, tiles * part.shape[-1]), dtype)
     V[: first - top] = 0
     V[stop - top :] = 0
     np.matmul(into, part, out=V[first - top : stop - top].reshape(stop - first, C, len(into), -1))
