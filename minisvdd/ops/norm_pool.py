@@ -144,9 +144,11 @@ def _largest_of_four(images, largest, winner=None):
         is_tie = np.equal(right, left, out=empty(largest.shape, bool))
         is_tie &= np.greater(left_is_lower, right_is_lower)
         is_right |= is_tie
-        np.copyto(winner, left_is_lower)
-        np.copyto(winner, right_is_lower, where=is_right)
-        winner *= 2
+        # the row of the winner, without a branch: left's, changed where right has won and differs
+        row = np.not_equal(left_is_lower, right_is_lower, out=is_tie)
+        row &= is_right
+        row ^= left_is_lower
+        np.multiply(row, 2, out=winner, dtype=np.uint8)
         winner += is_right
 
 

@@ -107,7 +107,7 @@ def _row_transforms(width: int, out_w: int, kw: int, padding: int, dtype):
                 into[:, tile, u] = b_transposed[:, column]
         for q in range(min(_TILE, out_w - _TILE * tile)):
             out[_TILE * tile + q, :, tile] = a_transposed[q]
-    return out.reshape(out_w, -1).astype(dtype), g, into.reshape(-1, width).astype(dtype), tiles
+    return out.reshape(out_w, -1).astype(dtype), g.astype(dtype), into.reshape(-1, width).astype(dtype), tiles
 
 
 def winograd_forward(x, weight, padding, y):
@@ -115,7 +115,7 @@ def winograd_forward(x, weight, padding, y):
     (K, C, kh, kw), (_, out_h, out_w, N) = weight.shape, y.shape
     back, g, _, tiles = _row_transforms(x.shape[2], out_w, kw, padding[1], y.dtype)
     n = len(g)
-    filters = np.einsum("bs,kcas->bkac", g, weight).reshape(n, K, kh * C).astype(y.dtype)
+    filters = (g @ weight.transpose(3, 0, 2, 1).reshape(kw, -1)).reshape(n, K, kh * C)
 
     def work(blocks):
         for rows, images in blocks:
@@ -149,8 +149,9 @@ def winograd_backward_weight(grad, x, kernel_size, padding):
                     sums[index] += np.matmul(V_row, M_row, out=share)
 
     run(work, range(len(blocks)))
-    total = sum(sums[index] for index in range(len(blocks))).reshape(n, kh, C, K)
-    return np.einsum("back,bs->kcas", total, g.astype(dtype))
+    total = sum(sums[index] for index in range(len(blocks)))
+    by_tap = (g.T @ total.reshape(n, -1)).reshape(kw, kh, C, K)
+    return np.ascontiguousarray(by_tap.transpose(3, 2, 1, 0))
 
 
 def _transformed(x, rows, images, kernel_size, padding, out_w, dtype, empty):
