@@ -1,4 +1,4 @@
-"""The CUDA backend's own lines, run on a stand-in for CuPy; and every kernel through NVRTC, as CuPy would compile it."""
+"""The CUDA backend: its own lines on a stand-in for CuPy, and every kernel through NVRTC, as CuPy would compile it."""
 
 import ctypes
 import importlib.util
