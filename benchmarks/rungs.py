@@ -20,7 +20,12 @@ from minisvdd.ops import activations, batchnorm, conv2d_launch, fused, linear, p
 ROOT = Path(__file__).resolve().parents[1]
 MARKERS = "<!-- counts of the rungs: written by benchmarks/rungs.py -->", "<!-- end of counts -->"
 # (batch, channels in, side, channels out): the paper's convolutions, 5 x 5 with padding 2
-CONVOLUTIONS = {"mnist 1": (2, 1, 28, 8), "mnist 2": (2, 8, 14, 4), "cifar10 1": (1, 3, 32, 32), "gtsrb 3": (2, 32, 8, 64)}
+CONVOLUTIONS = {
+    "mnist 1": (2, 1, 28, 8),
+    "mnist 2": (2, 8, 14, 4),
+    "cifar10 1": (1, 3, 32, 32),
+    "gtsrb 3": (2, 32, 8, 64),
+}
 # (rows, columns, inner): dense layers at batch 64
 PRODUCTS = {"mnist dense": (64, 196, 32), "cifar10 dense": (64, 256, 128)}
 # (batch, channels, side) of the arrays between the convolutions
@@ -96,12 +101,18 @@ def convolution_cases(backend, rng, name):
     for rung in CONV_RUNGS:
         yield "conv2d_forward", rung, y.size, lambda r=rung: conv2d_launch.forward(backend, x, weight, y, *where, r)
     for rung in CONV_RUNGS:
-        yield "conv2d_backward_input", rung, x.size, lambda r=rung: conv2d_launch.backward_input(
-            backend, y, weight, grad_x, *where, r
+        yield (
+            "conv2d_backward_input",
+            rung,
+            x.size,
+            lambda r=rung: conv2d_launch.backward_input(backend, y, weight, grad_x, *where, r),
         )
     for rung in CONV_RUNGS:
-        yield "conv2d_backward_weight", rung, weight.size, lambda r=rung: conv2d_launch.backward_weight(
-            backend, y, x, grad_weight, *where, r
+        yield (
+            "conv2d_backward_weight",
+            rung,
+            weight.size,
+            lambda r=rung: conv2d_launch.backward_weight(backend, y, x, grad_weight, *where, r),
         )
 
 
@@ -116,7 +127,12 @@ def product_cases(backend, rng, name):
 def image_cases(backend, rng, name):
     """The same for what stands between two convolutions."""
     N, C, side = IMAGES[name]
-    x, grad, scale, two = draw(rng, N, C, side, side), draw(rng, N, C, side, side), at_a_sector(np.ones(C, np.float32)), (2, 2)
+    x, grad, scale, two = (
+        draw(rng, N, C, side, side),
+        draw(rng, N, C, side, side),
+        at_a_sector(np.ones(C, np.float32)),
+        (2, 2),
+    )
     y, winner = pooling.maxpool_forward(backend, x, two, two)
     for rung in STATISTICS_RUNGS:
         yield "channel_statistics", rung, x.size, lambda r=rung: batchnorm._channel_statistics(backend, x, r)
@@ -133,23 +149,35 @@ def image_cases(backend, rng, name):
     }
     for operation, args in pointwise.items():
         for rung in POINTWISE_RUNGS:
-            yield operation, rung, x.size, lambda o=operation, a=args, r=rung: backend.launch(
-                o, a, threads=x.size, rung=r
+            yield (
+                operation,
+                rung,
+                x.size,
+                lambda o=operation, a=args, r=rung: backend.launch(o, a, threads=x.size, rung=r),
             )
     for rung in ("naive", "registers", "pairs"):
         yield "maxpool_forward", rung, y.size, lambda r=rung: pooling._forward_kernel(backend, x, two, two, r)
     for rung in ("naive", "windows", "pairs"):
-        yield "maxpool_backward", rung, x.size, lambda r=rung: pooling._backward_kernel(
-            backend, y, winner, x.shape, two, two, r
+        yield (
+            "maxpool_backward",
+            rung,
+            x.size,
+            lambda r=rung: pooling._backward_kernel(backend, y, winner, x.shape, two, two, r),
         )
     for rung in ("windows", "pairs"):
-        yield "normalize_pool_forward", rung, y.size, lambda r=rung: fused.normalize_pool_forward(
-            backend, x, scale, scale, 0.1, two, r
+        yield (
+            "normalize_pool_forward",
+            rung,
+            y.size,
+            lambda r=rung: fused.normalize_pool_forward(backend, x, scale, scale, 0.1, two, r),
         )
     byte_winner = at_a_sector(winner.astype(np.uint8))
     for rung in ("windows", "pairs"):
-        yield "normalize_pool_backward", rung, x.size, lambda r=rung: fused.normalize_pool_backward(
-            backend, y, x, y, byte_winner, scale, scale, 0.1, two, rung=r
+        yield (
+            "normalize_pool_backward",
+            rung,
+            x.size,
+            lambda r=rung: fused.normalize_pool_backward(backend, y, x, y, byte_winner, scale, scale, 0.1, two, rung=r),
         )
 
 
@@ -177,16 +205,25 @@ def fusion_cases(backend, rng, name):
         batchnorm.batchnorm_backward(backend, grad, y, scale)
 
     yield "convolution and statistics", "separate", y.size, statistics
-    yield "convolution and statistics", "fused", y.size, lambda: fused.conv2d_forward_statistics(
-        backend, x, weight, (1, 1), two
+    yield (
+        "convolution and statistics",
+        "fused",
+        y.size,
+        lambda: fused.conv2d_forward_statistics(backend, x, weight, (1, 1), two),
     )
     yield "normalise, leaky ReLU, pool", "separate", y.size, forward
-    yield "normalise, leaky ReLU, pool", "fused", y.size, lambda: fused.normalize_pool_forward(
-        backend, y, scale, scale, 0.1, two
+    yield (
+        "normalise, leaky ReLU, pool",
+        "fused",
+        y.size,
+        lambda: fused.normalize_pool_forward(backend, y, scale, scale, 0.1, two),
     )
     yield "its backward", "separate", y.size, backward
-    yield "its backward", "fused", y.size, lambda: fused.normalize_pool_backward(
-        backend, pooled, y, pooled, winner, scale, scale, 0.1, two
+    yield (
+        "its backward",
+        "fused",
+        y.size,
+        lambda: fused.normalize_pool_backward(backend, pooled, y, pooled, winner, scale, scale, 0.1, two),
     )
 
 
@@ -223,7 +260,11 @@ def table(rows):
     """Markdown, one table per operation."""
     lines = []
     for operation in dict.fromkeys(row["operation"] for row in rows):
-        lines += [f"**{operation}**", "", "| rung | layer | loads | stores | bytes | sectors | shared | conflict | barriers |"]
+        lines += [
+            f"**{operation}**",
+            "",
+            "| rung | layer | loads | stores | bytes | sectors | shared | conflict | barriers |",
+        ]
         lines.append("|---|---|--:|--:|--:|--:|--:|--:|--:|")
         lines += [_line(row) for row in rows if row["operation"] == operation] + [""]
     return "\n".join(lines)
