@@ -1,8 +1,9 @@
 // Convolution and its two gradients, any kernel size, stride and padding; arrays are contiguous (N, C, H, W).
 // minisvdd/ops/conv2d.py derives the formulas, minisvdd/ops/conv2d_launch.py chooses grids and rungs. With L terms in the
 // sum of one output (C kh kw forward, K kh kw input gradient, N P Q weight gradient), global loads per output:
-//   1 naive             one thread per entry of the result, neighbours in different channels: 2 L loads, scattered.
-//   2 coalesced         neighbours along a row of the image; weight gradient: a warp per entry, its lanes along the
+//   1 naive             one thread per entry of the result, neighbouring threads below each other in the image: 2 L
+//                       loads, scattered. Weight gradient: a thread per weight, so only K C kh kw threads.
+//   2 coalesced         neighbours along a row of the image; weight gradient: a warp per weight, its lanes along the
 //                       positions: the same 2 L loads, in full transactions.
 //   3 tiled             implicit matrix product (gemm.h) of filters and patches, a thread per output: 2 L / 16.
 //   4 register_blocked  the same with 4 x 4 outputs per thread: 2 L / 64. Loses with few filters: its tile has 64 rows.
@@ -31,7 +32,7 @@ template <typename T>
 __global__ void conv2d_forward_1_naive(const T* x, const T* weight, T* y, int N, int C, int H, int W, int K, int P, int Q,
                                        int kh, int kw, int sh, int sw, int ph, int pw) {
     Sizes s{N, C, H, W, K, P, Q, kh, kw, sh, sw, ph, pw};
-    int i = blockIdx.x * blockDim.x + threadIdx.x, k = i % K, q = i / K % Q, p = i / (K * Q) % P, n = i / (K * Q * P);
+    int i = blockIdx.x * blockDim.x + threadIdx.x, p = i % P, q = i / P % Q, k = i / (P * Q) % K, n = i / (P * Q * K);
     if (i < N * K * P * Q) y[((n * K + k) * P + p) * Q + q] = forward_sum(x, weight, n, k, p, q, s);
 }
 template <typename T>
@@ -147,7 +148,7 @@ template <typename T>
 __global__ void conv2d_backward_input_1_naive(const T* grad_output, const T* weight, T* grad_input, int N, int C, int H,
                                               int W, int K, int P, int Q, int kh, int kw, int sh, int sw, int ph, int pw) {
     Sizes s{N, C, H, W, K, P, Q, kh, kw, sh, sw, ph, pw};
-    int i = blockIdx.x * blockDim.x + threadIdx.x, c = i % C, v = i / C % W, u = i / (C * W) % H, n = i / (C * W * H);
+    int i = blockIdx.x * blockDim.x + threadIdx.x, u = i % H, v = i / H % W, c = i / (H * W) % C, n = i / (H * W * C);
     if (i < N * C * H * W)
         grad_input[((n * C + c) * H + u) * W + v] = input_gradient(grad_output, weight, n, c, u, v, s);
 }

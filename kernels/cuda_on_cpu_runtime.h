@@ -254,35 +254,45 @@ Region* find_region(uintptr_t address) {
 
 // ---- The counters: accesses of the lanes of a warp to one instruction, the n-th time each of them comes there.
 struct Counts {
-    uint64_t global_loads, global_stores, shared_loads, shared_stores, transactions, worst_bank_conflict, barriers;
+    uint64_t global_loads, global_stores, shared_loads, shared_stores, requests, transactions, worst_bank_conflict, barriers;
 } counts;
 struct Event {
     void* code;
     int warp, visit;
     bool shared;
     uintptr_t address;
+    unsigned bytes, lane;
     bool operator<(const Event& o) const { return std::tie(code, warp, visit) < std::tie(o.code, o.warp, o.visit); }
 };
 std::vector<Event> events;
 std::unordered_map<uintptr_t, std::vector<int>> visits;
 
-void count_access(const Region& r, uintptr_t address, emulator::Access kind, void* code) {
+void count_access(const Region& r, uintptr_t address, unsigned bytes, emulator::Access kind, void* code) {
     bool store = kind != emulator::Access::read;
     (r.shared ? (store ? counts.shared_stores : counts.shared_loads) : (store ? counts.global_stores : counts.global_loads))++;
     auto& visit = visits[(uintptr_t)code];
     visit.resize(n_threads);
-    events.push_back({code, current / 32, visit[current]++, r.shared, address});
+    events.push_back({code, current / 32, visit[current]++, r.shared, address, bytes, unsigned(current & 31)});
 }
 void count_block() {
     std::sort(events.begin(), events.end());
     for (size_t i = 0, j; i < events.size(); i = j) {
-        std::set<uintptr_t> sectors, banks[32];
+        std::set<uintptr_t> sectors, banks[4][32];
         for (j = i; j < events.size() && !(events[i] < events[j]); j++) {
-            if (events[j].shared) banks[events[j].address / 4 % 32].insert(events[j].address / 4);
-            else sectors.insert(events[j].address / 32);  // the GPU fetches sectors of 32 bytes
+            const Event& e = events[j];
+            if (e.shared) {  // 128 bytes at a time: wider items are served to a half or a quarter of the warp in turn
+                unsigned lanes = 32 / std::max(1u, std::min(4u, e.bytes / 4));
+                for (uintptr_t word = e.address / 4; word * 4 < e.address + e.bytes; word++)
+                    banks[e.lane / lanes][word % 32].insert(word);
+            } else {  // the GPU fetches sectors of 32 bytes
+                for (uintptr_t sector = e.address / 32; sector * 32 < e.address + e.bytes; sector++) sectors.insert(sector);
+            }
         }
+        counts.requests += !sectors.empty();
         counts.transactions += sectors.size();
-        for (auto& words : banks) counts.worst_bank_conflict = std::max<uint64_t>(counts.worst_bank_conflict, words.size());
+        for (auto& part : banks)
+            for (auto& words : part)
+                counts.worst_bank_conflict = std::max<uint64_t>(counts.worst_bank_conflict, words.size());
     }
     events.clear();
     visits.clear();
@@ -307,7 +317,7 @@ void on_access(uintptr_t address, unsigned bytes, emulator::Access kind, void* c
                     nearest && nearest->shared ? "shared memory" : "an array argument");
         fail_at(code);
     }
-    if (counting) count_access(*r, address, kind, code);
+    if (counting) count_access(*r, address, bytes, kind, code);
     for (uintptr_t c = (address - r->low) / r->cell_bytes; c <= (address + bytes - 1 - r->low) / r->cell_bytes; c++)
         check_cell(*r, r->cells[c], address, kind, verb, code);
 }

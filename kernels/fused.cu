@@ -1,11 +1,12 @@
 // Batch norm, leaky ReLU and max-pool in one pass: what stands between two convolutions of an encoder. Windows lie side
 // by side (stride = kernel). minisvdd/ops/fused.py derives the backward; its unfused form is the three operations' own.
-// Forward, loads and stores per number of x; unfused (each operation's best rung, float, 2x2) 0.94 loads, 2.5 stores:
-//   1 windows  one thread per result loads its window: x once, no x_hat, no mask, no activation written.
-//              1.5 loads (mean and scale once per window), 1/2 stores (y and the winner, which takes one byte).
-//   2 pairs    2x2 windows, 16 bytes of two rows at a time: 1/2 load. Elsewhere it works like rung 1.
+// Forward:
+//   1 windows  one thread per result loads its window. x is read once, and nothing is written but y and the winner (one
+//              byte): no x_hat, no mask, no activation.
+//   2 pairs    2x2 windows, 16 bytes of two rows at a time. Elsewhere it works like rung 1.
 // Backward: pooled_means takes mean(g) and mean(g x_hat) from the pooled arrays alone, a quarter of the numbers; then
-//   1 windows  one thread per window: 1 load of x, 7/4 of what the window shares (float, 2x2).
+//   1 windows  one thread per window, which loads what the window shares once and writes all its entries.
+//   2 pairs    2x2 windows and even W: two entries of a row with one load and one store.
 #include "pack.h"
 #include "reduce.h"
 
@@ -90,6 +91,34 @@ __global__ void pooled_means_1_split(const T* grad_output, const T* y, T* partia
 
 // dL/dx = r (g - mean(g) - x_hat mean(g x_hat)), g = G f at the winner of each window and 0 elsewhere. One thread per
 // window, and per part of one at the edges, where rows and columns fill none.  means: (2, C)
+template <typename T> struct WindowGradient {
+    T grad, shift, scale, mean_g, mean_gx;
+    int plane, p, q, won;
+    __device__ T at(T x, int entry) const {
+        T g = won == entry ? grad : T(0);
+        return scale * (g - mean_g - (x - shift) * scale * mean_gx);
+    }
+};
+template <typename T>
+__device__ WindowGradient<T> window_gradient(const T* grad_output, const T* y, const unsigned char* winner, const T* mean,
+                                             const T* scale, const T* means, T slope, int i, int C, int down, int across,
+                                             int P, int Q) {
+    int q = i % across, p = i / across % down, plane = i / (across * down), o = (plane * P + p) * Q + q, c = plane % C;
+    WindowGradient<T> window{T(0), mean[c], scale[c], means[c], means[C + c], plane, p, q, -1};
+    if (p < P && q < Q) {
+        window.grad = y[o] > T(0) ? grad_output[o] : slope * grad_output[o];
+        window.won = winner[o];
+    }
+    return window;
+}
+template <typename T>
+__device__ void write_window(const WindowGradient<T>& window, const T* x, T* grad_input, int H, int W, int kh, int kw) {
+    for (int a = 0; a < kh && kh * window.p + a < H; a++)
+        for (int b = 0; b < kw && kw * window.q + b < W; b++) {
+            int at = (window.plane * H + kh * window.p + a) * W + kw * window.q + b;
+            grad_input[at] = window.at(x[at], a * kw + b);
+        }
+}
 template <typename T>
 __global__ void normalize_pool_backward_1_windows(const T* grad_output, const T* x, const T* y,
                                                   const unsigned char* winner, const T* mean, const T* scale,
@@ -97,17 +126,25 @@ __global__ void normalize_pool_backward_1_windows(const T* grad_output, const T*
                                                   int P, int Q, int kh, int kw) {
     int down = (H + kh - 1) / kh, across = (W + kw - 1) / kw, i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= planes * down * across) return;
-    int q = i % across, p = i / across % down, plane = i / (across * down), o = (plane * P + p) * Q + q, won = -1;
-    int c = plane % C;
-    T grad = 0, shift = mean[c], r = scale[c], mean_g = means[c], mean_gx = means[C + c];
-    if (p < P && q < Q) {
-        grad = y[o] > T(0) ? grad_output[o] : slope * grad_output[o];
-        won = winner[o];
+    auto window = window_gradient(grad_output, y, winner, mean, scale, means, slope, i, C, down, across, P, Q);
+    write_window(window, x, grad_input, H, W, kh, kw);
+}
+template <typename T>
+__global__ void normalize_pool_backward_2_pairs(const T* grad_output, const T* x, const T* y, const unsigned char* winner,
+                                                const T* mean, const T* scale, const T* means, T* grad_input, T slope,
+                                                int planes, int C, int H, int W, int P, int Q, int kh, int kw) {
+    using Pair = Pack<T, 2>;
+    int down = (H + kh - 1) / kh, across = (W + kw - 1) / kw, i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= planes * down * across) return;
+    auto window = window_gradient(grad_output, y, winner, mean, scale, means, slope, i, C, down, across, P, Q);
+    if (kh != 2 || kw != 2 || W % 2 || !is_aligned(x, sizeof(Pair)) || !is_aligned(grad_input, sizeof(Pair))) {
+        write_window(window, x, grad_input, H, W, kh, kw);
+        return;
     }
-    for (int a = 0; a < kh && kh * p + a < H; a++)
-        for (int b = 0; b < kw && kw * q + b < W; b++) {
-            int at = (plane * H + kh * p + a) * W + kw * q + b;
-            T g = won == a * kw + b ? grad : T(0);
-            grad_input[at] = r * (g - mean_g - (x[at] - shift) * r * mean_gx);
-        }
+    for (int a = 0; a < 2 && 2 * window.p + a < H; a++) {
+        int at = (window.plane * H + 2 * window.p + a) * W + 2 * window.q;
+        Pair pair = load_pack<Pair>(x + at);
+        for (int b = 0; b < 2; b++) pair.v[b] = window.at(pair.v[b], 2 * a + b);
+        store_pack(grad_input + at, pair);
+    }
 }

@@ -7,7 +7,8 @@
 //   1 naive      one thread per entry gathers over the windows that cover it; they may overlap, and a gather needs no
 //                atomics and gives the same sum in every run. 2x2 side by side: 1 winner, and G where it won.
 //   2 windows    windows that do not overlap: one thread per window loads G and winner once and writes all the entries
-//                up to the next window: 2 / (sh sw).
+//                up to the next window: 2 / (sh sw). Neighbours write every second entry: twice the transactions.
+//   3 pairs      2x2 windows and even W: two entries of a row with one store, in full transactions.
 #include "pack.h"
 
 template <typename T> __device__ int larger_entry(const T* window, int best, int k, int W, int kw) {
@@ -95,12 +96,11 @@ __global__ void maxpool_backward_1_naive(const T* grad_output, const int* winner
     int i = blockIdx.x * blockDim.x + threadIdx.x, v = i % W, u = i / W % H, plane = i / (W * H);
     if (i < planes * H * W) grad_input[i] = gather_windows(grad_output, winner, plane, u, v, P, Q, kh, kw, sh, sw);
 }
-// Cells of sh x sw, one per window, and beyond the last windows more of them to the edge. Needs sh >= kh and sw >= kw.
+// Cell i of sh x sw entries: one for each window, and beyond the last windows more of them to the edge.
 template <typename T>
-__global__ void maxpool_backward_2_windows(const T* grad_output, const int* winner, T* grad_input, int planes, int H,
-                                           int W, int P, int Q, int kh, int kw, int sh, int sw) {
-    int down = (H + sh - 1) / sh, across = (W + sw - 1) / sw, i = blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= planes * down * across) return;
+__device__ void scatter_window(const T* grad_output, const int* winner, T* grad_input, int i, int H, int W, int P, int Q,
+                               int kh, int kw, int sh, int sw) {
+    int down = (H + sh - 1) / sh, across = (W + sw - 1) / sw;
     int q = i % across, p = i / across % down, plane = i / (across * down), o = (plane * P + p) * Q + q, won = -1;
     T grad = 0;
     if (p < P && q < Q) {
@@ -110,4 +110,31 @@ __global__ void maxpool_backward_2_windows(const T* grad_output, const int* winn
     for (int a = 0; a < sh && sh * p + a < H; a++)
         for (int b = 0; b < sw && sw * q + b < W; b++)
             grad_input[(plane * H + sh * p + a) * W + sw * q + b] = a < kh && b < kw && won == a * kw + b ? grad : T(0);
+}
+// Both rungs need sh >= kh and sw >= kw.
+template <typename T>
+__global__ void maxpool_backward_2_windows(const T* grad_output, const int* winner, T* grad_input, int planes, int H,
+                                           int W, int P, int Q, int kh, int kw, int sh, int sw) {
+    int i = blockIdx.x * blockDim.x + threadIdx.x, cells = planes * ((H + sh - 1) / sh) * ((W + sw - 1) / sw);
+    if (i < cells) scatter_window(grad_output, winner, grad_input, i, H, W, P, Q, kh, kw, sh, sw);
+}
+template <typename T>
+__global__ void maxpool_backward_3_pairs(const T* grad_output, const int* winner, T* grad_input, int planes, int H, int W,
+                                         int P, int Q, int kh, int kw, int sh, int sw) {
+    using Pair = Pack<T, 2>;
+    int i = blockIdx.x * blockDim.x + threadIdx.x, down = (H + sh - 1) / sh, across = (W + sw - 1) / sw;
+    if (i >= planes * down * across) return;
+    if (kh != 2 || kw != 2 || sh != 2 || sw != 2 || W % 2 || !is_aligned(grad_input, sizeof(Pair))) {
+        scatter_window(grad_output, winner, grad_input, i, H, W, P, Q, kh, kw, sh, sw);
+        return;
+    }
+    int q = i % Q, p = i / Q % down, plane = i / (Q * down), o = (plane * P + p) * Q + q, won = -1;
+    T grad = 0;
+    if (p < P) {
+        grad = grad_output[o];
+        won = winner[o];
+    }
+    for (int a = 0; a < 2 && 2 * p + a < H; a++)
+        store_pack(grad_input + (plane * H + 2 * p + a) * W + 2 * q,
+                   Pair{won == 2 * a ? grad : T(0), won == 2 * a + 1 ? grad : T(0)});
 }

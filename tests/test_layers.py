@@ -70,7 +70,7 @@ def test_gradient_of_layer(name, backend):
 def test_gradient_of_network(name, backend):
     """Encoder and autoencoder, as built and after 20 steps of training, in both modes."""
     if backend.name == "emulator":
-        if name not in ("Sequential", "digits_lenet", "mlp"):
+        if name not in ("Sequential", "digits_lenet"):
             pytest.skip("minutes on the emulator, and no operation that the small networks lack")
         backend = EmulatorBackend(check=False)
     for report in check_library(name, backend):

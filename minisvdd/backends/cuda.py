@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -61,12 +62,10 @@ class CudaBackend(KernelBackend):
         function(grid, block, tuple(values), shared_mem=shared)
 
     def prepare(self, report=lambda message: None) -> None:
-        """Compile what CuPy does not find in its cache on disk."""
-        report("compiling CUDA kernels (once)...")
-        for path in sorted(kernel_folder().glob("*.cu")):
-            for kernel in read_kernels(path).values():
-                for scalar in TEMPLATE_TYPES if kernel.is_template else [None]:
-                    _function(path, kernel.instance(scalar))
+        """Compile what CuPy does not find in its cache on disk, several files at a time."""
+        report("loading CUDA kernels (the first time compiles them)...")
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(_load, sorted(kernel_folder().glob("*.cu"))))
 
     def stream(self):
         return self.cupy.cuda.Stream(non_blocking=True)
@@ -96,6 +95,11 @@ class CudaGraph:
     def launch(self) -> None:
         """Start all launches of the capture on its stream; does not wait for them."""
         self.graph.launch(self.stream)
+
+
+def _load(path):
+    for instance in instances(path):
+        _function(path, instance)
 
 
 @cache

@@ -34,18 +34,23 @@ _FLAGS = [
 _RUNTIME_FLAGS = ["-O2", "-U_FORTIFY_SOURCE"]  # its longjmp between stacks is what fortified code takes for an attack
 # Hidden symbols: shared arrays of template kernels would otherwise be one and the same in both libraries of a file.
 _KERNEL_FLAGS = ["-fvisibility=hidden"]
-_CHECKED_FLAGS = ["-O1", "-fsanitize=thread", "-fsanitize=bounds"]
+_CHECKED_FLAGS = ["-O1", "-fno-tree-sra", "-fsanitize=thread", "-fsanitize=bounds"]
 _FAST_FLAGS = ["-O2"]
 
 
 @dataclass(frozen=True)
 class LaunchCounts:
-    """What one launch did. transactions: 32-byte sectors, summed over warps; worst_bank_conflict: 1 is none."""
+    """What one launch did.
+
+    requests: instructions of a warp that touch global memory; transactions: the 32-byte sectors which they need.
+    worst_bank_conflict: 1 is none. barriers: threads that came to one.
+    """
 
     global_loads: int
     global_stores: int
     shared_loads: int
     shared_stores: int
+    requests: int
     transactions: int
     worst_bank_conflict: int
     barriers: int

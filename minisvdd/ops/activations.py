@@ -8,14 +8,14 @@ import numpy as np
 
 from ..threads import run
 from ..workspace import empty
-from .layout import channel_rows, flat_blocks, from_channel_rows
+from .layout import channel_rows, flat_blocks, from_channel_rows, pack_threads
 
 
 def leaky_relu_forward(backend, x, slope):
     """y = x if x > 0 else slope x,  which is max(x, slope x) for 0 <= slope <= 1."""
     if not backend.runs_numpy:
         y = backend.empty(x.shape, x.dtype)
-        backend.launch("leaky_relu_forward", (backend.dense(x), y, slope, x.size), threads=x.size)
+        backend.launch("leaky_relu_forward", (backend.dense(x), y, slope, x.size), threads=pack_threads(x.size))
         return y
     rows = channel_rows(x)
     flat, y = rows.reshape(-1), empty(rows.shape, rows.dtype)
@@ -44,7 +44,7 @@ def leaky_relu_backward(backend, grad_output, positive, slope):
     if not backend.runs_numpy:
         grad_input = backend.empty(grad_output.shape, grad_output.dtype)
         args = (backend.dense(grad_output), backend.dense(positive), grad_input, slope, grad_output.size)
-        backend.launch("leaky_relu_backward", args, threads=grad_output.size)
+        backend.launch("leaky_relu_backward", args, threads=pack_threads(grad_output.size))
         return grad_input
     grad = channel_rows(grad_output)
     mask, g, result = channel_rows(positive).reshape(-1), grad.reshape(-1), empty(grad.shape, grad.dtype)
@@ -66,7 +66,7 @@ def sigmoid_forward(backend, x):
     """y = 1 / (1 + exp(-x)), written as (1 + tanh(x/2)) / 2: the same function, and no exponential overflows."""
     if not backend.runs_numpy:
         y = backend.empty(x.shape, x.dtype)
-        backend.launch("sigmoid_forward", (backend.dense(x), y, x.size), threads=x.size)
+        backend.launch("sigmoid_forward", (backend.dense(x), y, x.size), threads=pack_threads(x.size))
         return y
     return 0.5 * (1 + np.tanh(0.5 * x))
 
@@ -76,7 +76,7 @@ def sigmoid_backward(backend, grad_output, y):
     if not backend.runs_numpy:
         grad_input = backend.empty(grad_output.shape, grad_output.dtype)
         args = (backend.dense(grad_output), backend.dense(y), grad_input, grad_output.size)
-        backend.launch("sigmoid_backward", args, threads=grad_output.size)
+        backend.launch("sigmoid_backward", args, threads=pack_threads(grad_output.size))
         return grad_input
     return grad_output * y * (1 - y)
 
@@ -85,7 +85,7 @@ def tanh_forward(backend, x):
     """y = tanh(x)."""
     if not backend.runs_numpy:
         y = backend.empty(x.shape, x.dtype)
-        backend.launch("tanh_forward", (backend.dense(x), y, x.size), threads=x.size)
+        backend.launch("tanh_forward", (backend.dense(x), y, x.size), threads=pack_threads(x.size))
         return y
     return np.tanh(x)
 
@@ -95,6 +95,6 @@ def tanh_backward(backend, grad_output, y):
     if not backend.runs_numpy:
         grad_input = backend.empty(grad_output.shape, grad_output.dtype)
         args = (backend.dense(grad_output), backend.dense(y), grad_input, grad_output.size)
-        backend.launch("tanh_backward", args, threads=grad_output.size)
+        backend.launch("tanh_backward", args, threads=pack_threads(grad_output.size))
         return grad_input
     return grad_output * (1 - y * y)

@@ -21,7 +21,7 @@ import numpy as np
 from ..threads import run
 from ..workspace import empty, scratch
 from .conv2d_launch import sum_partials
-from .layout import channel_blocks, channel_rows, from_channel_rows
+from .layout import channel_blocks, channel_rows, from_channel_rows, pack_threads
 from .linear import bias_forward
 
 
@@ -101,7 +101,8 @@ def batchnorm_backward(backend, grad_output, x_hat, scale):
         grad_input = backend.empty(x_hat.shape, x_hat.dtype)
         means = _channel_means(backend, grad_output, x_hat)
         arrays = (*map(backend.dense, (grad_output, x_hat, scale)), means, grad_input)
-        backend.launch("batchnorm_backward", (*arrays, x_hat.size, *_sizes(x_hat)[1:]), threads=x_hat.size)
+        sizes = x_hat.size, *_sizes(x_hat)[1:]
+        backend.launch("batchnorm_backward", (*arrays, *sizes), threads=pack_threads(x_hat.size))
         return grad_input
     grad, normal = channel_rows(grad_output), channel_rows(x_hat)
     grad_input = empty(grad.shape, np.result_type(grad, normal))
@@ -228,5 +229,6 @@ def _channel_scale(backend, x, shift, scale, rung=None):
     """(x - shift) scale, per channel."""
     y = backend.empty(x.shape, x.dtype)
     arrays = (*map(backend.dense, (x, shift, scale)), y)
-    backend.launch("channel_scale", (*arrays, x.size, *_sizes(x)[1:]), threads=x.size, rung=rung)
+    threads = x.size if rung == "naive" else pack_threads(x.size)
+    backend.launch("channel_scale", (*arrays, x.size, *_sizes(x)[1:]), threads=threads, rung=rung)
     return y

@@ -37,7 +37,9 @@ def normalize_pool_forward(backend, x, mean, scale, slope, kernel_size, rung=Non
         P, Q = H // kh, W // kw
         y, winner = backend.empty((N, C, P, Q), x.dtype), backend.empty((N, C, P, Q), np.uint8)
         args = (*map(backend.dense, (x, mean, scale)), y, winner, slope, N * C, C, H, W, P, Q, kh, kw)
-        backend.launch("normalize_pool_forward", args, threads=y.size, rung=rung)
+        backend.launch(
+            "normalize_pool_forward", args, threads=-(-y.size // 2) if rung != "windows" else y.size, rung=rung
+        )
         return y, winner
     x_hat = (x - mean[:, None, None]) * scale[:, None, None]
     return pooling.maxpool_forward(
@@ -45,7 +47,9 @@ def normalize_pool_forward(backend, x, mean, scale, slope, kernel_size, rung=Non
     )
 
 
-def normalize_pool_backward(backend, grad_output, x, y, winner, mean, scale, slope, kernel_size, fixed=False):
+def normalize_pool_backward(
+    backend, grad_output, x, y, winner, mean, scale, slope, kernel_size, fixed=False, rung=None
+):
     """dL/dx of `normalize_pool_forward`. fixed: mean and scale were constants (running statistics)."""
     if not backend.runs_numpy:
         (N, C, H, W), (kh, kw), (P, Q) = x.shape, kernel_size, y.shape[2:]
@@ -57,7 +61,8 @@ def normalize_pool_backward(backend, grad_output, x, y, winner, mean, scale, slo
         grad_input = backend.empty(x.shape, x.dtype)
         arrays = (grad_output, *map(backend.dense, (x, y, winner, mean, scale)), means, grad_input)
         threads = N * C * -(-H // kh) * -(-W // kw)
-        backend.launch("normalize_pool_backward", (*arrays, slope, N * C, C, H, W, P, Q, kh, kw), threads=threads)
+        sizes = (N * C, C, H, W, P, Q, kh, kw)
+        backend.launch("normalize_pool_backward", (*arrays, slope, *sizes), threads=threads, rung=rung)
         return grad_input
     x_hat = (x - mean[:, None, None]) * scale[:, None, None]
     grad = pooling.maxpool_backward(backend, grad_output, winner, x.shape, kernel_size, kernel_size)

@@ -52,3 +52,8 @@ def as_count(value: int, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise ValueError(f"{name}={value!r}: expected an integer >= 1")
     return int(value)
+
+
+def pack_threads(size: int) -> int:
+    """Threads for an elementwise kernel on `size` numbers whose threads load 16 bytes at a time: 4 float32."""
+    return -(-size // 4)

@@ -21,13 +21,7 @@ def maxpool_forward(backend, x, kernel_size, stride):
     comparisons and maxima of whole arrays, without a branch.
     """
     if not backend.runs_numpy:
-        N, C, H, W = x.shape
-        (kh, kw), (sh, sw) = kernel_size, stride
-        P, Q = (H - kh) // sh + 1, (W - kw) // sw + 1
-        y, winner = backend.empty((N, C, P, Q), x.dtype), backend.empty((N, C, P, Q), np.int32)
-        args = (backend.dense(x), y, winner, N * C, H, W, P, Q, kh, kw, sh, sw)
-        backend.launch("maxpool_forward", args, threads=y.size)
-        return y, winner
+        return _forward_kernel(backend, x, kernel_size, stride)
     images = to_batch_last(x)
     C, out_h, out_w, N = len(images), *_output_size(images, kernel_size, stride), len(x)
     y = empty((C, out_h, out_w, N), x.dtype)
@@ -112,8 +106,20 @@ def _backward_kernel(backend, grad_output, winner, input_shape, kernel_size, str
     N, C, H, W = input_shape
     grad_input = backend.empty(input_shape, grad_output.dtype)
     sizes = (N * C, H, W, *grad_output.shape[2:], *kernel_size, *stride)
-    rung = rung or ("windows" if all(s >= k for s, k in zip(stride, kernel_size)) else "naive")
-    threads = N * C * -(-H // stride[0]) * -(-W // stride[1]) if rung == "windows" else grad_input.size
+    rung = rung or ("pairs" if all(s >= k for s, k in zip(stride, kernel_size)) else "naive")
+    threads = N * C * -(-H // stride[0]) * -(-W // stride[1]) if rung != "naive" else grad_input.size
     args = (backend.dense(grad_output), backend.dense(winner), grad_input, *sizes)
     backend.launch("maxpool_backward", args, threads=threads, rung=rung)
     return grad_input
+
+
+def _forward_kernel(backend, x, kernel_size, stride, rung=None):
+    """`maxpool_forward` by a kernel."""
+    N, C, H, W = x.shape
+    (kh, kw), (sh, sw) = kernel_size, stride
+    P, Q = (H - kh) // sh + 1, (W - kw) // sw + 1
+    y, winner = backend.empty((N, C, P, Q), x.dtype), backend.empty((N, C, P, Q), np.int32)
+    args = (backend.dense(x), y, winner, N * C, H, W, P, Q, kh, kw, sh, sw)
+    rung = rung or "pairs"  # two results per thread
+    backend.launch("maxpool_forward", args, threads=-(-y.size // 2) if rung == "pairs" else y.size, rung=rung)
+    return y, winner
