@@ -1,7 +1,7 @@
 """Every rung of the kernels of convolution, matrix product, pooling, batch norm and activations against NumPy.
 
-A check raises AssertionError (other numbers than NumPy) or KernelError (the emulator saw an error). `test_rungs.py` runs
-them on the kernels as they are, `mutants.py` on kernels with a planted error.
+A check raises AssertionError (other numbers than NumPy) or KernelError (the emulator saw an error). `test_rungs.py`
+runs them on the kernels as they are, `kernel_mutants.py` on kernels with a planted error.
 """
 
 import numpy as np
