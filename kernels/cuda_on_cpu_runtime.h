@@ -37,14 +37,13 @@ struct Fiber {
     ucontext_t start;
     char* stack = nullptr;
     bool started = false;
-    int thread = -1;
 };
 
 Thread threads[max_threads];
 Fiber fibers[max_threads];
 uint64_t handed_in[max_threads / 32][2][32];  // two meetings of a warp alternate: a slow lane still reads the first
 std::vector<int> order, idle_fibers;
-int n_threads, n_fibers, next_fresh, current = -1, current_fiber, interval, block_number;
+int n_threads, n_fibers, next_fresh, next_ready, current = -1, current_fiber, interval, block_number;
 jmp_buf scheduler;
 char message[1024];
 void* failing_code;
@@ -76,31 +75,40 @@ void set_message(int line, const char* format, ...) {
 }
 [[noreturn]] void abandon_block() { _longjmp(scheduler, 1); }
 
-// ---- Fibers. One fiber runs fresh threads one after another until one of them has to wait: a kernel without barriers
-// is then a plain loop on a single stack.
+// ---- Fibers: one for every thread that has to wait.
+
+// Go on with the next thread of `order` that can run: straight from one fiber to the other, the scheduler comes last.
+[[noreturn]] void run_next_ready() {
+    while (next_ready < n_threads) {
+        int t = order[next_ready++];
+        if (threads[t].state != State::ready) continue;
+        threads[t].state = State::fresh;
+        current = t, current_fiber = threads[t].fiber, threadIdx = threads[t].index;
+        _longjmp(fibers[current_fiber].where, 1);
+    }
+    _longjmp(scheduler, 1);
+}
+// A fiber runs fresh threads one after another until one of them has to wait: a kernel without barriers is then a plain
+// loop on a single stack.
 void fiber_main() {
     for (;;) {
         while (next_fresh < n_threads) {
             current = order[next_fresh++];
             threads[current].fiber = current_fiber;
-            fibers[current_fiber].thread = current;
             threadIdx = threads[current].index;
             entry(arguments);
             threads[current].state = State::done;
         }
         idle_fibers.push_back(current_fiber);
-        if (!_setjmp(fibers[current_fiber].where)) _longjmp(scheduler, 1);
+        if (!_setjmp(fibers[current_fiber].where)) run_next_ready();
     }
 }
-void resume(int number) {
+// Run a fiber that has no thread yet: it takes fresh ones.
+void run_fresh_threads(int number) {
     if (_setjmp(scheduler)) return;
     current_fiber = number;
     Fiber& fiber = fibers[number];
-    if (fiber.started) {
-        current = fiber.thread;
-        if (current >= 0) threadIdx = threads[current].index;
-        _longjmp(fiber.where, 1);
-    }
+    if (fiber.started) _longjmp(fiber.where, 1);
     fiber.started = true;
     if (!fiber.stack)
         fiber.stack = (char*)mmap(0, stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -114,7 +122,7 @@ void resume(int number) {
 void wait_as(State state, int line) {
     threads[current].state = state;
     threads[current].line = line;
-    if (!_setjmp(fibers[current_fiber].where)) _longjmp(scheduler, 1);
+    if (!_setjmp(fibers[current_fiber].where)) run_next_ready();
 }
 
 // ---- The scheduler: run whoever can run; when nobody can, open the barriers whose threads are all there.
@@ -167,11 +175,11 @@ void run_block() {
             if (idle_fibers.empty()) idle_fibers.push_back(n_fibers++);
             int fiber = idle_fibers.back();
             idle_fibers.pop_back();
-            fibers[fiber].thread = -1;
-            resume(fiber);
+            next_ready = n_threads;
+            run_fresh_threads(fiber);
         }
-        for (int t : order)
-            if (!message[0] && threads[t].state == State::ready) threads[t].state = State::fresh, resume(threads[t].fiber);
+        next_ready = 0;
+        if (!message[0] && !_setjmp(scheduler)) run_next_ready();
         if (message[0] || count(State::done) == n_threads) return;
         if (!open_warp_meetings()) open_block_barrier();
     }

@@ -10,6 +10,7 @@
 //   2 block   every thread adds each blockDim-th number, then warps add in registers, then one thread adds the warps.
 // Gradients: one thread per entry, bound by memory traffic. Cross-entropies: one thread per row, since rows are short.
 // target_row is D for one target per row, 0 for a centre that all rows share.
+#include "reduce.h"
 
 template <typename T>
 __global__ void squared_distances_1_naive(const T* outputs, const T* targets, T* distances, int N, int D, int target_row) {
@@ -101,18 +102,6 @@ __global__ void binary_cross_entropy_1_naive(const T* logits, const T* targets, 
     T z = logits[i], t = targets[i];
     losses[i] = (z > T(0) ? z : T(0)) - z * t + log1p(exp(-fabs(z)));
     grad[i] = (T(0.5) * (T(1) + tanh(T(0.5) * z)) - t) / n;
-}
-
-// The sum of what the threads of a block hold, in thread 0. `partial`: a double for every warp, in shared memory.
-__device__ inline double block_sum(double sum, double* partial) {
-    int lane = threadIdx.x % warpSize, warp = threadIdx.x / warpSize;
-    for (int step = warpSize / 2; step > 0; step /= 2) sum += __shfl_down_sync(0xffffffffu, sum, step);
-    if (lane == 0) partial[warp] = sum;
-    __syncthreads();
-    if (threadIdx.x) return 0;
-    sum = 0;
-    for (int w = 0; w < blockDim.x / warpSize; w++) sum += partial[w];
-    return sum;
 }
 
 // value = factor * sum of x

@@ -158,16 +158,18 @@ def _make_step(workload, contender, backend, threads):
 def _our_step(workload, network, X):
     if workload.scoring:
         return lambda: outputs(network, X)
-    optimizer = Adam(network, 1e-4, 1e-6)
-    loss = (
-        OneClass(np.full(network.output_shape, 0.1, np.float32)) if workload.kind == "encoder" else MeanSquaredError()
-    )
-    targets = () if workload.kind == "encoder" else (X,)
+    backend, optimizer = network.backend, Adam(network, 1e-4, 1e-6)
+    X = backend.asarray(X)
+    if workload.kind == "encoder":
+        loss, targets = OneClass(backend.asarray(np.full(network.output_shape, 0.1, np.float32)), backend), ()
+    else:
+        loss, targets = MeanSquaredError(backend), (X,)
 
     def step():
         _, grad_output = loss(network.forward(X, training=True), *targets)
         network.backward_params(grad_output)
         optimizer.step()
+        backend.synchronize()
 
     return step
 

@@ -23,7 +23,9 @@ class FlatParameters:
         size, dtype = sum(param.size for *_, param in slots), slots[0][3].dtype
         self.params, self.grads = (self.backend.zeros(size, dtype) for _ in range(2))
         self._slots = []
-        for (_, layer, key, old), param, grad in zip(slots, *(self.views(a).values() for a in (self.params, self.grads))):
+        for (_, layer, key, old), param, grad in zip(
+            slots, *(self.views(a).values() for a in (self.params, self.grads))
+        ):
             param[...] = old
             layer.params[key] = param
             layer.grad_slots[key] = grad

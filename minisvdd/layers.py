@@ -94,6 +94,10 @@ class Layer:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.config().items())})"
 
+    def _out(self, name):
+        """The argument `out` of an operation that computes this gradient, where the gradient has a fixed place."""
+        return {"out": self.grad_slots[name]} if name in self.grad_slots else {}
+
     def _keep(self, value, training):
         self._saved = (value,) if training else None
 
@@ -138,10 +142,10 @@ class Linear(Layer):
 
     def backward_params(self, grad_output):
         self.grads["weight"] = linear.linear_backward_weight(
-            self.backend, grad_output, self._take(), out=self.grad_slots.get("weight")
+            self.backend, grad_output, self._take(), **self._out("weight")
         )
         if self.bias:
-            self.grads["bias"] = linear.bias_backward(self.backend, grad_output, out=self.grad_slots.get("bias"))
+            self.grads["bias"] = linear.bias_backward(self.backend, grad_output, **self._out("bias"))
 
     def backward(self, grad_output):
         self.backward_params(grad_output)
@@ -209,10 +213,10 @@ class Conv2D(Layer):
     def write_grads(self, grad_output, x):
         """Write dL/d(params) for the input x."""
         self.grads["weight"] = conv2d.conv2d_backward_weight(
-            self.backend, grad_output, x, self.kernel_size, self.stride, self.padding, self.grad_slots.get("weight")
+            self.backend, grad_output, x, self.kernel_size, self.stride, self.padding, **self._out("weight")
         )
         if self.bias:
-            self.grads["bias"] = linear.bias_backward(self.backend, grad_output, out=self.grad_slots.get("bias"))
+            self.grads["bias"] = linear.bias_backward(self.backend, grad_output, **self._out("bias"))
 
 
 class ConvTranspose2D(Layer):
@@ -266,12 +270,11 @@ class ConvTranspose2D(Layer):
         return linear.bias_forward(self.backend, y, self.params["bias"]) if self.bias else y
 
     def backward(self, grad_output):
-        slots = self.grad_slots
         self.grads["weight"] = conv2d.conv2d_backward_weight(
-            self.backend, self._take(), grad_output, self.kernel_size, self.stride, self.padding, slots.get("weight")
+            self.backend, self._take(), grad_output, self.kernel_size, self.stride, self.padding, **self._out("weight")
         )
         if self.bias:
-            self.grads["bias"] = linear.bias_backward(self.backend, grad_output, out=slots.get("bias"))
+            self.grads["bias"] = linear.bias_backward(self.backend, grad_output, **self._out("bias"))
         return conv2d.conv2d_forward(self.backend, grad_output, self.params["weight"], self.stride, self.padding)
 
 

@@ -42,7 +42,14 @@ class Adam(Optimizer):
     """
 
     def __init__(
-        self, network, learning_rate=1e-3, weight_decay=0.0, beta1=0.9, beta2=0.999, epsilon=1e-8, flat: bool | None = None
+        self,
+        network,
+        learning_rate=1e-3,
+        weight_decay=0.0,
+        beta1=0.9,
+        beta2=0.999,
+        epsilon=1e-8,
+        flat: bool | None = None,
     ):
         super().__init__(network, learning_rate, weight_decay)
         self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
@@ -122,7 +129,9 @@ class SGD(Optimizer):
     def __init__(self, network, learning_rate=1e-2, weight_decay=0.0, momentum=0.9):
         super().__init__(network, learning_rate, weight_decay)
         self.momentum = momentum
-        self.velocity = {name: network.backend.asarray(np.zeros(p.shape, p.dtype)) for name, p in network.params.items()}
+        self.velocity = {
+            name: network.backend.asarray(np.zeros(p.shape, p.dtype)) for name, p in network.params.items()
+        }
 
     def _update(self, name, param, grad, weight_decay):
         sgd_update(self.backend, param, grad, self.velocity[name], self.learning_rate, self.momentum, weight_decay)

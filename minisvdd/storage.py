@@ -16,7 +16,7 @@ import numpy as np
 
 from . import __version__, layers
 from .autoencoder import Autoencoder
-from .backends import get_backend
+from .backends import NumpyBackend, get_backend
 from .detector import Detector
 from .errors import DataError
 from .files import atomic_write
@@ -159,4 +159,6 @@ def _plain(value):
         return np.asarray(value).tolist()
     if isinstance(value, np.random.Generator | Detector):
         return None
+    if isinstance(value, NumpyBackend):
+        return value.name
     return value if isinstance(value, str | int | float | list | None) else str(value)

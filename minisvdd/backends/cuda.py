@@ -1,6 +1,8 @@
 """The CUDA backend: the same kernels on an NVIDIA GPU, through CuPy. Untested so far: no GPU has run it yet."""
 
+import hashlib
 import importlib.util
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -11,6 +13,7 @@ from .device import KernelBackend
 from .kernel import TEMPLATE_TYPES, KernelError, kernel_folder, read_kernels
 
 _EXTRA = 'pip install "minisvdd[cuda12]" (CUDA 12) or "minisvdd[cuda13]" (CUDA 13)'
+# Headers lie beside the kernels.
 COMPILE_OPTIONS = ("-std=c++17", f"-I{kernel_folder()}")
 
 
@@ -51,17 +54,18 @@ class CudaBackend(KernelBackend):
         """An array for a kernel to fill."""
         return self.cupy.empty(shape, dtype)
 
+    def zeros(self, shape, dtype):
+        return self.cupy.zeros(shape, dtype)  # on the device: a copy from the host could not be captured
+
     def _start(self, kernel, values, grid, block, shared):
         function = _function(kernel.path, kernel.instance(kernel.scalar_type(values)))
         function(grid, block, tuple(values), shared_mem=shared)
 
     def prepare(self, report=lambda message: None) -> None:
-        """Compile what CuPy does not find in its cache on disk."""
-        report("compiling CUDA kernels (once)...")
-        for path in sorted(kernel_folder().glob("*.cu")):
-            for kernel in read_kernels(path).values():
-                for scalar in TEMPLATE_TYPES if kernel.is_template else [None]:
-                    _function(path, kernel.instance(scalar))
+        """Compile what CuPy does not find in its cache on disk, several files at a time."""
+        report("loading CUDA kernels (the first time compiles them)...")
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(_load, sorted(kernel_folder().glob("*.cu"))))
 
     def stream(self):
         return self.cupy.cuda.Stream(non_blocking=True)
@@ -93,6 +97,11 @@ class CudaGraph:
         self.graph.launch(self.stream)
 
 
+def _load(path):
+    for instance in instances(path):
+        _function(path, instance)
+
+
 @cache
 def _function(path: Path, instance: str):
     return _module(path).get_function(instance)
@@ -103,7 +112,13 @@ def _module(path: Path):
     """Compiled once per process; CuPy keeps the result on disk."""
     import cupy
 
-    return cupy.RawModule(code=path.read_text(), options=COMPILE_OPTIONS, name_expressions=instances(path))
+    return cupy.RawModule(code=source(path), options=COMPILE_OPTIONS, name_expressions=instances(path))
+
+
+def source(path: Path) -> str:
+    """What NVRTC compiles. The last line makes CuPy's cache, which knows this text only, see a changed header."""
+    headers = "".join(header.read_text() for header in sorted(path.parent.glob("*.h")))
+    return f"{path.read_text()}// headers: {hashlib.sha256(headers.encode()).hexdigest()}\n"
 
 
 def instances(path: Path) -> list[str]:

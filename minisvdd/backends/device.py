@@ -1,7 +1,7 @@
 """What the backends of kernels share: the launch, and what a training loop asks of a device.
 
-A launch is checked the same way on both: argument types (`Kernel.check`), grid and block (`check_geometry`). They differ
-in `_start`, the one line that knows CuPy or ctypes.
+A launch is checked the same way on both: argument types (`Kernel.check`), grid and block (`check_geometry`). They
+differ in `_start`, the one line that knows CuPy or ctypes.
 """
 
 import numpy as np
@@ -58,9 +58,6 @@ class KernelBackend(NumpyBackend):
         back to the host.
         """
         raise NotImplementedError
-
-    def synchronize(self) -> None:
-        """Wait until everything started so far has finished."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

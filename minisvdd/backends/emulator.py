@@ -1,7 +1,7 @@
 """The emulator backend: our CUDA kernels on the CPU, built by the system's C++ compiler and checked while they run.
 
-Arrays are NumPy arrays. `kernels/cuda_on_cpu.h` says how a kernel file becomes ordinary C++. Every file is built twice: with
-the compiler's reports of each load and store, for the checker and the counters, and without, for speed.
+Arrays are NumPy arrays. `kernels/cuda_on_cpu.h` says how a kernel file becomes ordinary C++. Every file is built in two
+ways: with the compiler's reports of each load and store, for the checker and the counters, and without, for speed.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from .device import KernelBackend
-from .kernel import TEMPLATE_TYPES, Kernel, KernelError, kernel_folder, read_kernels
+from .kernel import TEMPLATE_TYPES, KernelError, kernel_folder, read_kernels
 
 _FLAGS = [
     "-std=c++17",
@@ -113,7 +113,7 @@ class EmulatorBackend(KernelBackend):
 
     def prepare(self, report=lambda message: None) -> None:
         """Build what is not in the cache folder yet."""
-        paths, checked = sorted(kernel_folder().glob("*.cu")), self.check or self.count
+        paths, checked = _kernel_files(), self.check or self.count
         if not all(_target(path, checked).exists() for path in paths):
             report("building kernels (once)...")
         _build_all(paths, checked)
@@ -211,14 +211,17 @@ def _place(library, kernel):
 
 @cache
 def _load(path: Path, checked: bool) -> ctypes.CDLL:
-    folder = kernel_folder()
-    if path.parent == folder:  # the first of our own kernels: build all of them, side by side
-        _build_all(sorted(folder.glob("*.cu")), checked)
+    if path.parent == kernel_folder():  # the first of our own kernels: build all of them, side by side
+        _build_all(_kernel_files(), checked)
     library = ctypes.CDLL(str(_build(path, checked)))
     library.emulator_message.restype = ctypes.c_char_p
     library.emulator_code_offset.restype = ctypes.c_uint64
     library.emulator_counts.restype = ctypes.POINTER(_Counts)
     return library
+
+
+def _kernel_files():
+    return sorted(kernel_folder().glob("*.cu"))
 
 
 def _build_all(paths, checked):

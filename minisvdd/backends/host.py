@@ -17,6 +17,9 @@ class NumpyBackend:
         """Bring an array of this backend back to host memory."""
         return np.asarray(array)
 
+    def synchronize(self) -> None:
+        """Wait until everything started so far has finished (here: it always has)."""
+
     def __repr__(self) -> str:
         return "NumpyBackend()"
 

@@ -123,23 +123,22 @@ def batchnorm_backward(backend, grad_output, x_hat, scale):
 def batchnorm_backward_fixed(backend, grad_output, scale):
     """dL/dx when mean and variance were constants (running statistics)."""
     if not backend.runs_numpy:
-        return _channel_scale(backend, grad_output, scale * 0, scale)
+        return _channel_scale(backend, grad_output, _no_shift(backend, scale), scale)
     return grad_output * _per_channel(scale, grad_output)
 
 
 def affine_forward(backend, x_hat, weight, bias):
     """y = weight x_hat + bias, per channel: the optional second half of batch norm.  weight, bias: (C,)."""
     if not backend.runs_numpy:
-        return bias_forward(backend, _channel_scale(backend, x_hat, weight * 0, weight), bias)
+        return bias_forward(backend, _channel_scale(backend, x_hat, _no_shift(backend, weight), weight), bias)
     return x_hat * _per_channel(weight, x_hat) + _per_channel(bias, x_hat)
 
 
 def affine_backward(backend, grad_output, x_hat, weight):
     """Returns (dL/dx_hat, dL/dweight, dL/dbias) = (G weight, sum G x_hat, sum G)."""
     if not backend.runs_numpy:
-        mean_g, mean_gx = _channel_means(backend, grad_output, x_hat)
-        count = x_hat.size // x_hat.shape[1]
-        return _channel_scale(backend, grad_output, weight * 0, weight), mean_gx * count, mean_g * count
+        sum_g, sum_gx = _channel_means(backend, grad_output, x_hat, factor=1.0)
+        return _channel_scale(backend, grad_output, _no_shift(backend, weight), weight), sum_gx, sum_g
     axes = _all_but_channel(x_hat)
     grad_x_hat = grad_output * _per_channel(weight, grad_output)
     return grad_x_hat, (grad_output * x_hat).sum(axis=axes), grad_output.sum(axis=axes)
@@ -202,8 +201,11 @@ def merge_moments(backend, means, squares, counts):
     return mean, variance
 
 
-def _channel_means(backend, a, b, rung="split"):
-    """mean(a) and mean(a b) per channel, from one pass over both arrays.  Returns (2, C)."""
+def _channel_means(backend, a, b, rung="split", factor=None):
+    """mean(a) and mean(a b) per channel, from one pass over both arrays.  Returns (2, C).
+
+    factor: what the sums are multiplied with, where that is not 1 / their number ("split" only).
+    """
     N, C, positions = _sizes(a)
     means = backend.empty((2, C), a.dtype)
     shares = shares_of_channel(N, C, positions) if rung == "split" else 1
@@ -211,8 +213,12 @@ def _channel_means(backend, a, b, rung="split"):
     args = (backend.dense(a), backend.dense(b), result, N, C, positions)
     backend.launch("channel_means", args, grid=(C, shares), rung=rung)
     if rung == "split":
-        sum_partials(backend, result, means, 1 / (N * positions))
+        sum_partials(backend, result, means, 1 / (N * positions) if factor is None else factor)
     return means
+
+
+def _no_shift(backend, scale):
+    return backend.zeros(scale.shape, scale.dtype)
 
 
 def _channel_scale(backend, x, shift, scale, rung=None):

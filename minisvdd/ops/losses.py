@@ -35,7 +35,8 @@ def soft_boundary_loss(backend, outputs, center, radius_squared, nu):
     J = R^2 + 1/(nu N) sum_i max(0, d_i - R^2)
     dJ/dd_i = 1/(nu N) if d_i > R^2 else 0,     dJ/dphi_i = dJ/dd_i 2 (phi_i - c)
 
-    On the kink d_i = R^2 the gradient is 0.   radius_squared: a number, or on a kernel backend also an array () float64.
+    On the kink d_i = R^2 the gradient is 0.
+    radius_squared: a number; on a kernel backend also an array () of float64.
     """
     N = len(outputs)
     if not backend.runs_numpy:
@@ -61,7 +62,7 @@ def mean_squared_error(backend, outputs, targets):
 
 
 def absolute_error(backend, outputs, targets):
-    """AnoGAN's residual and feature loss: absolute differences summed over the entries of a sample, averaged over samples.
+    """AnoGAN's residual and feature loss: absolute differences, summed over entries and averaged over samples.
 
     J = 1/N sum_i ||y_i - t_i||_1,    dJ/dy = sign(y - t) / N
 
@@ -106,8 +107,8 @@ def binary_cross_entropy(backend, logits, targets):
 
     J = mean( max(z, 0) - z t + log(1 + exp(-|z|)) ),    dJ/dz = (sigmoid(z) - t) / count
 
-    This is -t log s - (1 - t) log(1 - s) = log(1 + exp(z)) - z t,  s = sigmoid(z), with the exponential kept at or below 1;
-    and d/dz log(1 + exp(z)) = sigmoid(z).
+    This is -t log s - (1 - t) log(1 - s) = log(1 + exp(z)) - z t,  s = sigmoid(z), with the exponential kept at or
+    below 1; and d/dz log(1 + exp(z)) = sigmoid(z).
     The discriminator takes t = 1 for real and 0 for generated images; the generator's (non-saturating) loss is t = 1.
     """
     if not backend.runs_numpy:

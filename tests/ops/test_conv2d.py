@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from references import CONV_CASES, draw, scattered, tolerance
 
-from minisvdd.backends import NUMPY
+from minisvdd.backends import NUMPY, EmulatorBackend
 from minisvdd.ops import conv2d
 
 
@@ -42,6 +42,8 @@ def test_both_ways_equal_the_plain_loops(case, by_row, backend, rng, monkeypatch
 def test_float32_is_accurate_to_1e_5(channels, backend, rng):
     """Sizes of the paper's networks: sums of thousands of numbers, in float32, against float64."""
     C, K = channels
+    if backend.name == "emulator":
+        backend = EmulatorBackend(check=False)  # the checker's place is at the small sizes
     x, weight, grad = draw(rng, (40, C, 16, 16)), draw(rng, (K, C, 5, 5)), draw(rng, (40, K, 16, 16))
 
     def all_three(dtype):
