@@ -46,3 +46,22 @@ def test_ops_quick_measures_every_kind_of_operation(tmp_path):
     run("ops.py", "--quick", "--out", tmp_path / "ops.json")
     text = (tmp_path / "ops.json").read_text()
     assert all(name in text for name in ("conv2d_forward", "batchnorm", "maxpool_backward", "adam_update"))
+
+
+def test_radius_compares_the_rules_from_one_start(tmp_path):
+    run("radius.py", "--quick", "--out", tmp_path / "radius.json")
+    rows = json.loads((tmp_path / "radius.json").read_text())["rows"]
+    assert len(rows) == 7
+    assert len({(row["auc"]["random"], row["auc"]["pretrained"]) for row in rows}) == 1
+    exact = [row for row in rows if row["radius_update"] == "exact"]
+    assert all(row["fraction_outside"] <= row["nu"] for row in exact)
+
+
+def test_shallow_measures_every_choice(tmp_path):
+    run("shallow.py", "--quick", "--test-images", 300, "--out", tmp_path / "shallow.json")
+    rows = json.loads((tmp_path / "shallow.json").read_text())["rows"]
+    assert [row["normal_class"] for row in rows] == ["0"] * 4 + ["1"] * 4
+    for row in rows:
+        assert len(row["kde"]) == 10
+        assert min(row["isolation_forest"]) > 50
+        assert row["dimensions"] == 64 or row["pca"]
