@@ -40,8 +40,8 @@ RESULTS = ROOT / "benchmarks" / "results"
 # **What the AUC measures.** Let $s^+_1, \dots, s^+_P$ be the scores of the anomalies and $s^-_1, \dots, s^-_Q$ those of
 # the normal samples. With a threshold $t$ the detector finds the fraction $T(t) = \frac1P \#\{i : s^+_i > t\}$ of the
 # anomalies, and raises the fraction $F(t) = \frac1Q \#\{j : s^-_j > t\}$ of false alarms. The ROC curve is $T$ over
-# $F$. Lower $t$ from $\infty$. Each time it passes a normal score, $F$ goes up by $1/Q$, and the area grows by a strip of
-# that width, as high as $T$ is then, which is the fraction of the anomalies that score above this $s^-_j$:
+# $F$. Lower $t$ from $\infty$. Each time it passes a normal score, $F$ goes up by $1/Q$, and the area grows by a strip
+# of that width, as high as $T$ is then, which is the fraction of the anomalies that score above this $s^-_j$:
 #
 # $$ \mathrm{AUC} = \frac{1}{Q} \sum_{j} \frac{1}{P} \sum_i [\, s^+_i > s^-_j \,]
 # = \frac{\#\{(i, j) : s^+_i > s^-_j\} + \frac12 \#\{(i, j) : s^+_i = s^-_j\}}{P\,Q} . $$

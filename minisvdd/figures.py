@@ -28,7 +28,7 @@ def plot_grid_examples(out, method: str, classes=None, *, seed: int = 0, columns
     _check_known(out, "method", [method], grid.methods)
     _check_known(out, "classes", chosen, grid.classes)
     dataset = dataset_of(grid, data_dir)
-    figure = Figure(figsize=(1.2 + 0.62 * columns, 0.42 * len(chosen) + 0.5), layout="constrained")
+    figure = Figure(figsize=(1.2 + 0.62 * columns, 0.36 * len(chosen) + 0.4), layout="constrained")
     figure.get_layout_engine().set(h_pad=0.01, hspace=0)
     rows = figure.subplots(len(chosen), 2, squeeze=False)
     for normal_class, axes in zip(chosen, rows):
