@@ -31,9 +31,9 @@ check("the paper prints one such case", frog < 50, f"frog {frog}")
 # ## Exercise 2
 #
 # Both means are random. With a standard deviation of $\sigma = 1.5$ per seed, the mean of 3 has a standard deviation
-# of $\sigma / \sqrt 3$, that of 10 has $\sigma / \sqrt{10}$, and their difference
-# $\sigma \sqrt{1/3 + 1/10} = 0.99$. Two of those, about 2 points, are no reason to doubt. (The estimate of $\sigma$ itself, from ten seeds, is off by a
-# quarter, so do not take the bound to the second digit.)
+# of $\sigma / \sqrt 3$, that of 10 has $\sigma / \sqrt{10}$, and their difference has
+# $\sigma \sqrt{1/3 + 1/10} = 0.99$. Two of those, about 2 points, are no reason to doubt. (The estimate of $\sigma$
+# itself, from ten seeds, is off by a quarter, so do not take the bound to the second digit.)
 
 # %%
 sigma = TABLE_1["mnist"]["3"]["one-class"][1]
