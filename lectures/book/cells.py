@@ -29,14 +29,21 @@ class CellRenderer:
                 parts.append(self.text.render(cell.source, page))
                 continue
             if cell.source.strip() not in ("", "finish()"):
-                code = self._code(cell.source, page)
-                folded = f"<details class='imports'><summary>Imports</summary>{code}</details>"
-                parts.append(folded if is_first else code)
+                parts.append(self._folded(cell.source, page, is_first))
                 is_first = False
             for output in cell.get("outputs", []):
                 html, pictures = self._output(output, page, name, pictures)
                 parts.append(html)
         return "\n".join(parts)
+
+    def _folded(self, source, page, is_first):
+        """A cell's code; what is not to be read at first, imports and the drawing of pictures, behind a click."""
+        code = self._code(source, page)
+        is_drawing = "figure(" in source and not re.search(r"^\s*def |\bcheck\(", source, re.MULTILINE)
+        if not is_first and not is_drawing:
+            return code
+        name = "Imports" if is_first else "Code of the picture"
+        return f"<details class='fold'><summary>{name}</summary>{code}</details>"
 
     def _code(self, source, page):
         source = re.sub(r"\n{3,}", "\n\n", source)

@@ -9,16 +9,10 @@ from latex2mathml.converter import convert
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
+from .mathml import as_tex_would
 from .notebooks import BuildError
 from .sources import Mentions, Place, SourceIndex
 
-# What TeX sets without space around, and MathML's operator dictionary with: fractions in line, absolute values, norms.
-_TIGHT = re.compile(r"<mo([^>]*)>(/|\||&#x0007C;|&#x02016;|&#x02225;|&#x0002F;)</mo>")
-# A prime is raised in the font already: as a superscript it would fly away.
-_PRIME = r"<m[io]>((?:&#x0203[2-4];|&#x02057;)+)</m[io]>"
-_SET_PRIME = r"<mo lspace='0' rspace='0'>{}</mo>"
-_PRIMED = re.compile(rf"<msup>(<mi[^>]*>[^<]*</mi>){_PRIME}</msup>")
-_PRIMED_WITH_INDEX = re.compile(rf"<msubsup>(<mi[^>]*>[^<]*</mi>)((?:(?!<msubsup>).)*?){_PRIME}</msubsup>", re.DOTALL)
 # A full stop must not begin the line after its formula.
 _WITH_STOP = re.compile(r"(<math(?:(?!</math>).)*</math>)([.,;:!?)\]”’]+)", re.DOTALL)
 
@@ -112,9 +106,7 @@ def mathml(latex: str, display: str) -> str:
     left = re.findall(r"\\[A-Za-z]+|(?<=>)&(?=<)", re.sub(r"<(?!mi>&</mi)[^>]*>", " ", html))
     if left:
         raise BuildError(f"cannot set {', '.join(left)} in the formula ${latex}$")
-    html = _PRIMED.sub(rf"<mrow>\1{_SET_PRIME.format(chr(92) + '2')}</mrow>", html)
-    html = _PRIMED_WITH_INDEX.sub(rf"<msub><mrow>\1{_SET_PRIME.format(chr(92) + '3')}</mrow>\2</msub>", html)
-    return _TIGHT.sub(r"<mo lspace='0' rspace='0'\1>\2</mo>", html)
+    return as_tex_would(html)
 
 
 def _anchor(text, taken):
