@@ -63,12 +63,15 @@ class TextRenderer:
         html = self.markdown.renderer.render(tokens, self.markdown.options, env)
         return _WITH_STOP.sub(r"<span class='whole'>\1\2</span>", html)
 
-    def name(self, text: str, html: str, page: Page) -> str:
-        """The name as a link to its source, if it is one of the library's."""
+    def name(self, text: str, html: str, page: Page, is_mention: bool = True) -> str:
+        """The name as a link to its source, if it is one of the library's. is_mention: the source links back here."""
         place = self.index.find(text, page.imported)
         if place is None:
             return html
-        self.mentions.add(place, page.path, page.section, page.title)
+        if is_mention:
+            self.mentions.add(place, page.path, page.section, page.title)
+        else:
+            self.mentions.need(place)
         anchor = f"#{place.anchor}" if place.anchor else ""
         return f"<a class='name' href='{page.prefix}{place.page}{anchor}'>{html}</a>"
 
@@ -100,13 +103,13 @@ def mathml(latex: str, display: str) -> str:
     latex = latex.strip()
     known = re.sub(r"(\\(?:begin|end)){(?:aligned|gathered)}", r"\1{split}", latex)  # the same inside one formula
     try:
-        html = convert(known, display=display)
+        html = as_tex_would(convert(known, display=display))
     except Exception as error:
         raise BuildError(f"cannot set the formula ${latex}$: {type(error).__name__} {error}") from error
-    left = re.findall(r"\\[A-Za-z]+|(?<=>)&(?=<)", re.sub(r"<(?!mi>&</mi)[^>]*>", " ", html))
+    left = re.findall(r"\\[A-Za-z]+", re.sub(r"<[^>]*>", " ", html))
     if left:
         raise BuildError(f"cannot set {', '.join(left)} in the formula ${latex}$")
-    return as_tex_would(html)
+    return html
 
 
 def _anchor(text, taken):
