@@ -77,7 +77,7 @@ class CellRenderer:
             return f"<div class='wide'>{data['text/html']}</div>", pictures
         # The value of a cell's last line: mostly the True of a `check`, which has printed its line already.
         value = data.get("text/plain", "")
-        return ("" if value == "True" else f"<pre class='output'>{escape(value)}</pre>"), pictures
+        return ("" if value in ("", "True") else f"<pre class='output'>{escape(value)}</pre>"), pictures
 
 
 def _stream(text):

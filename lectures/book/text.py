@@ -8,6 +8,10 @@ from itertools import pairwise
 from latex2mathml.converter import convert
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import TextLexer, get_lexer_by_name
+from pygments.util import ClassNotFound
 
 from .mathml import as_tex_would
 from .notebooks import BuildError
@@ -45,7 +49,15 @@ class TextRenderer:
         self.link = link or (lambda href, page: href)
         self.markdown = MarkdownIt("commonmark", {"typographer": True}).enable(["table", "smartquotes"])
         self.markdown.use(dollarmath_plugin, allow_labels=False, double_inline=True)
-        for name in ("math_inline", "math_inline_double", "math_block", "code_inline", "heading_open", "link_open"):
+        for name in (
+            "math_inline",
+            "math_inline_double",
+            "math_block",
+            "code_inline",
+            "heading_open",
+            "link_open",
+            "fence",
+        ):
             self.markdown.add_render_rule(name, self._rule(getattr(self, f"_{name}")))
         self.markdown.add_render_rule("table_open", lambda *_: "<div class='wide'><table>")
         self.markdown.add_render_rule("table_close", lambda *_: "</table></div>")
@@ -95,7 +107,15 @@ class TextRenderer:
         return f"<{token.tag} id='{page.section}'>"
 
     def _link_open(self, token, page):
-        return f"<a href='{escape(self.link(token.attrGet('href'), page), quote=True)}'>"
+        href = self.link(token.attrGet("href"), page)
+        return f"<a href='{escape(href, quote=True)}'>" if href else "<a>"  # without a target it is plain text
+
+    def _fence(self, token, page):
+        try:
+            lexer = get_lexer_by_name(token.info.strip())
+        except ClassNotFound:
+            lexer = TextLexer()
+        return f"<pre class='code'>{highlight(token.content, lexer, HtmlFormatter(nowrap=True))}</pre>"
 
 
 def mathml(latex: str, display: str) -> str:
