@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Solutions to lecture 6, Deep SVDD
+# # Solutions to 6. Deep SVDD
 #
 # *Needs: no data. Minutes: 0.1 quick, 0.1 full.*
 

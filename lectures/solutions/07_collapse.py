@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Solutions to lecture 7, Collapse
+# # Solutions to 7. Collapse
 #
 # *Needs: no data. Minutes: 0.1 quick, 0.1 full.*
 
