@@ -34,6 +34,7 @@ from minisvdd.radius import (
     last_batch_radius_squared,
     soft_boundary_objective,
 )
+from minisvdd.threads import one_blas_thread
 
 rng = np.random.default_rng(6)
 
@@ -120,7 +121,7 @@ def soft_boundary(phi, c, radius_squared, nu):
     excess = ((phi - c) ** 2).sum(axis=1) - radius_squared
     outside = excess > 0
     value = radius_squared + excess[outside].sum() / (nu * len(phi))
-    return value, 2 / (nu * len(phi)) * outside[:, None] * (phi - c)
+    return value, 2 / (nu * len(phi)) * (outside[:, None] * (phi - c))
 
 
 nu = 0.3
@@ -344,6 +345,7 @@ def train_by_hand(objective, seed=0):
     network.build(X_train.shape[1:], rng)
     collect_statistics(network, X_train, BATCH)  # running statistics of batch norm, before c is computed with them
     c = move_from_zero(mean_output(network, X_train), 0.1)
+    c32 = c.astype(np.float32)  # the precision of the network's outputs
 
     def solve_radius():
         d = ((outputs(network, X_train) - c) ** 2).sum(axis=1)
@@ -354,14 +356,15 @@ def train_by_hand(objective, seed=0):
     for epoch in range(EPOCHS):
         if objective == "soft-boundary" and epoch % UPDATE_EVERY == 0:
             radius_squared = solve_radius()
-        for batch in shuffled_batches(len(X_train), BATCH, rng):
-            phi = network.forward(X_train[batch], training=True)
-            if objective == "one-class":
-                _, grad_output = one_class(phi, c)
-            else:
-                _, grad_output = soft_boundary(phi, c, radius_squared, NU)
-            network.backward(grad_output.astype(np.float32))
-            optimizer.step()
+        with one_blas_thread():  # as the library does, so that both round alike
+            for batch in shuffled_batches(len(X_train), BATCH, rng):
+                phi = network.forward(X_train[batch], training=True)
+                if objective == "one-class":
+                    _, grad_output = one_class(phi, c32)
+                else:
+                    _, grad_output = soft_boundary(phi, c32, radius_squared, NU)
+                network.backward(grad_output)
+                optimizer.step()
         history.append((outputs(network, X_test), solve_radius()))
     return network, c, solve_radius(), history
 

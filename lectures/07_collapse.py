@@ -197,7 +197,7 @@ check(
 # Now take the loss without decay, $J = \frac1n\sum_i\lVert\phi_i-c\rVert^2$. Its gradient with respect to an output is
 # $\frac2n(\phi_i - c)$, hence, by the chain rule once more,
 #
-# $$ \Big\langle W^l, \frac{\partial J}{\partial W^l}\Big\rangle
+# $$ \left\langle W^l, \frac{\partial J}{\partial W^l}\right\rangle
 #    = \frac2n\sum_{i=1}^n \langle\phi_i - c,\; \phi_i\rangle
 #    \qquad\xrightarrow{\;c\,=\,0\;}\qquad \frac2n\sum_{i=1}^n\lVert\phi_i\rVert^2 = 2J . $$
 #
