@@ -166,8 +166,10 @@ figure("sine")
 # The test compares the derivative that we derived with one that we measure. Move one number $v$ by $h$ and look at
 # what $L$ does. By Taylor's formula,
 #
-# $$ \frac{L(v+h) - L(v)}{h} = L'(v) + \frac{h}{2} L''(v) + \cdots, \qquad
-# \frac{L(v+h) - L(v-h)}{2h} = L'(v) + \frac{h^2}{6} L'''(v) + \cdots . $$
+# $$ \begin{aligned}
+# \frac{L(v+h) - L(v)}{h} &= L'(v) + \frac{h}{2} L''(v) + \cdots, \\
+# \frac{L(v+h) - L(v-h)}{2h} &= L'(v) + \frac{h^2}{6} L'''(v) + \cdots .
+# \end{aligned} $$
 #
 # In the second one, the *central* difference, the terms with $L''$ cancel; its error falls with $h^2$ rather than $h$.
 # So why not take $h$ tiny? Because floating-point numbers carry a relative error of $\varepsilon \approx 2 \cdot

@@ -152,7 +152,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="small experiments")
     parser.add_argument("--only", nargs="+", default=[], metavar="NN", type=_number, help="numbers of lectures")
     parser.add_argument("--jobs", type=int, default=1, help="lectures that run at a time (default: %(default)s)")
-    parser.add_argument("--reuse", action="store_true", help="keep the results of lectures that have not changed")
+    parser.add_argument("--reuse", action="store_true", help="keep the results of lectures where nothing has changed")
     options = parser.parse_args()
     try:
         first = build(

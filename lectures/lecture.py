@@ -111,7 +111,7 @@ def check(claim: str, condition, detail: str = "") -> bool:
     return holds
 
 
-def figure(name: str, fig=None) -> Path:
+def figure(name: str, fig=None) -> None:
     """Save the figure (default: pyplot's current one) as OUT/NN_name/name.png, show it in a notebook, and close it."""
     import matplotlib.pyplot as plt
 
@@ -121,10 +121,9 @@ def figure(name: str, fig=None) -> Path:
     path = _save(f"{name}.png", picture.getvalue())
     _show(path, width=round(100 * fig.get_figwidth()), alt=name.replace("_", " "))
     plt.close(fig)
-    return path
 
 
-def animation(name: str, moving, fps: int = 10) -> Path:
+def animation(name: str, moving, fps: int = 10) -> None:
     """The same for a matplotlib animation, as OUT/NN_name/name.gif."""
     import matplotlib.pyplot as plt
 
@@ -132,7 +131,6 @@ def animation(name: str, moving, fps: int = 10) -> Path:
     moving.save(path, writer="pillow", fps=fps, dpi=80)
     _show(path, width=round(100 * moving._fig.get_figwidth()), alt=name.replace("_", " "))
     plt.close(moving._fig)
-    return path
 
 
 def data_dir() -> Path | None:

@@ -23,19 +23,23 @@ class CellRenderer:
 
     def render(self, notebook, page: Page, name: str) -> str:
         """The body of a page. name: begins the names of its pictures."""
-        parts, pictures = [], 0
+        parts, pictures, is_first = [], 0, True
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 parts.append(self.text.render(cell.source, page))
                 continue
             if cell.source.strip() not in ("", "finish()"):
-                parts.append(self._code(cell.source, page))
+                code = self._code(cell.source, page)
+                folded = f"<details class='imports'><summary>Imports</summary>{code}</details>"
+                parts.append(folded if is_first else code)
+                is_first = False
             for output in cell.get("outputs", []):
                 html, pictures = self._output(output, page, name, pictures)
                 parts.append(html)
         return "\n".join(parts)
 
     def _code(self, source, page):
+        source = re.sub(r"\n{3,}", "\n\n", source)
         html = highlight(source, PythonLexer(), HtmlFormatter(nowrap=True))
         link = re.compile(r'<span class="(n|nf|nc|nn)">([\w.]+)</span>')
         html = link.sub(lambda m: self._code_name(m, page), html)
@@ -64,7 +68,9 @@ class CellRenderer:
                 return f"<figure><img src='{page.prefix}{file}' alt='{alt}'{width} loading='lazy'></figure>", pictures
         if "text/html" in data:
             return f"<div class='wide'>{data['text/html']}</div>", pictures
-        return f"<pre class='output'>{escape(data.get('text/plain', ''))}</pre>", pictures
+        # The value of a cell's last line: mostly the True of a `check`, which has printed its line already.
+        value = data.get("text/plain", "")
+        return ("" if value == "True" else f"<pre class='output'>{escape(value)}</pre>"), pictures
 
 
 def _stream(text):

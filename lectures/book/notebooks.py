@@ -1,7 +1,9 @@
 """From a lecture's script to an executed notebook."""
 
+import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import jupytext
@@ -45,9 +47,18 @@ def notebook_name(script: Path) -> str:
 
 def _read(script, quick):
     notebook = jupytext.read(script, fmt="py:percent")
-    notebook.metadata["minisvdd"] = {"quick": quick}
+    notebook.metadata["minisvdd"] = {"quick": quick, "code": _library_digest()}
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     return notebook
+
+
+@cache
+def _library_digest():
+    """Changes when anything changes that all lectures build on."""
+    digest = hashlib.sha256((LECTURES / "lecture.py").read_bytes())
+    for path in sorted((LECTURES.parent / "minisvdd").rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _same(old, new):

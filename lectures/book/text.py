@@ -12,6 +12,16 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 from .notebooks import BuildError
 from .sources import Mentions, Place, SourceIndex
 
+# What TeX sets without space around, and MathML's operator dictionary with: fractions in line, absolute values, norms.
+_TIGHT = re.compile(r"<mo([^>]*)>(/|\||&#x0007C;|&#x02016;|&#x02225;|&#x0002F;)</mo>")
+# A prime is raised in the font already: as a superscript it would fly away.
+_PRIME = r"<m[io]>((?:&#x0203[2-4];|&#x02057;)+)</m[io]>"
+_SET_PRIME = r"<mo lspace='0' rspace='0'>{}</mo>"
+_PRIMED = re.compile(rf"<msup>(<mi[^>]*>[^<]*</mi>){_PRIME}</msup>")
+_PRIMED_WITH_INDEX = re.compile(rf"<msubsup>(<mi[^>]*>[^<]*</mi>)((?:(?!<msubsup>).)*?){_PRIME}</msubsup>", re.DOTALL)
+# A full stop must not begin the line after its formula.
+_WITH_STOP = re.compile(r"(<math(?:(?!</math>).)*</math>)([.,;:!?)\]”’]+)", re.DOTALL)
+
 
 @dataclass
 class Page:
@@ -39,7 +49,7 @@ class TextRenderer:
     def __init__(self, index: SourceIndex, mentions: Mentions, link=None):
         self.index, self.mentions = index, mentions
         self.link = link or (lambda href, page: href)
-        self.markdown = MarkdownIt("commonmark", {"typographer": True}).enable(["table", "replacements"])
+        self.markdown = MarkdownIt("commonmark", {"typographer": True}).enable(["table", "smartquotes"])
         self.markdown.use(dollarmath_plugin, allow_labels=False, double_inline=True)
         for name in ("math_inline", "math_inline_double", "math_block", "code_inline", "heading_open", "link_open"):
             self.markdown.add_render_rule(name, self._rule(getattr(self, f"_{name}")))
@@ -56,7 +66,8 @@ class TextRenderer:
                 token.attrSet("id", anchor)
                 html = self.markdown.renderer.render([inside], self.markdown.options, env)
                 page.headings.append((int(token.tag[1]), anchor, re.sub(r"</?a\b[^>]*>", "", html)))
-        return self.markdown.renderer.render(tokens, self.markdown.options, env)
+        html = self.markdown.renderer.render(tokens, self.markdown.options, env)
+        return _WITH_STOP.sub(r"<span class='whole'>\1\2</span>", html)
 
     def name(self, text: str, html: str, page: Page) -> str:
         """The name as a link to its source, if it is one of the library's."""
@@ -93,14 +104,17 @@ class TextRenderer:
 def mathml(latex: str, display: str) -> str:
     """A formula as MathML. BuildError, naming it, when it holds a command that is not understood."""
     latex = latex.strip()
+    known = re.sub(r"(\\(?:begin|end)){(?:aligned|gathered)}", r"\1{split}", latex)  # the same inside one formula
     try:
-        html = convert(latex, display=display)
+        html = convert(known, display=display)
     except Exception as error:
         raise BuildError(f"cannot set the formula ${latex}$: {type(error).__name__} {error}") from error
-    left = re.findall(r"\\[A-Za-z]+", re.sub(r"<[^>]*>", " ", html))
+    left = re.findall(r"\\[A-Za-z]+|(?<=>)&(?=<)", re.sub(r"<(?!mi>&</mi)[^>]*>", " ", html))
     if left:
         raise BuildError(f"cannot set {', '.join(left)} in the formula ${latex}$")
-    return html
+    html = _PRIMED.sub(rf"<mrow>\1{_SET_PRIME.format(chr(92) + '2')}</mrow>", html)
+    html = _PRIMED_WITH_INDEX.sub(rf"<msub><mrow>\1{_SET_PRIME.format(chr(92) + '3')}</mrow>\2</msub>", html)
+    return _TIGHT.sub(r"<mo lspace='0' rspace='0'\1>\2</mo>", html)
 
 
 def _anchor(text, taken):

@@ -15,8 +15,8 @@ rng = np.random.default_rng(30)
 # ## Exercise 1
 #
 # The pixel $\bar x_{n,c,u,v}$ meets $w_{k,c,a,b}$ where $si + a = u$ and $sj + b = v$. Such an $i$ exists only when
-# $u - a$ is a multiple of $s$. Let $G^s$ be $G$ with $s - 1$ zeros between its entries,
-# $G^s_{n,k,si,sj} = G_{n,k,i,j}$. Then the zeros take care of the "only when":
+# $u - a$ is a multiple of $s$. Let $G^s$ be $G$ with $s - 1$ zeros between its entries, $G^s_{n,k,si,sj} =
+# G_{n,k,i,j}$. Then the zeros take care of the "only when":
 #
 # $$ \frac{\partial L}{\partial \bar x_{n,c,u,v}} = \sum_{k,a,b} G^s_{n,k,\,u-a,\,v-b}\; w_{k,c,a,b} , $$
 #
