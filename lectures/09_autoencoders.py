@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 9. Autoencoders: to learn by copying
+# # 9. Autoencoders
 #
 # Deep SVDD (lecture 6) starts from weights that another network has learnt: an **autoencoder**, which is trained to
 # reproduce its input after squeezing it through few numbers. It needs no labels either, and it is a detector in its own
@@ -32,10 +32,10 @@ rng = np.random.default_rng(9)
 # %% [markdown]
 # ## The loss and its gradient
 #
-# An encoder $z = \phi(x; W) \in \mathbb R^p$ and a decoder $y = \psi(z; V) \in \mathbb R^D$ are trained together to
+# An encoder $z = \phi(x; W) \in \mathbb{R}^p$ and a decoder $y = \psi(z; V) \in \mathbb{R}^D$ are trained together to
 # make $y$ like $x$. For $n$ images with $D$ pixels each,
 #
-# $$ J(W, V) = \frac1n\sum_{i=1}^n \lVert y_i - x_i\rVert^2 = \frac1n\sum_{i=1}^n\sum_{j=1}^D (y_{ij}-x_{ij})^2 ,
+# $$ J(W, V) = \frac1n\sum_{i=1}^n \| y_i - x_i\|^2 = \frac1n\sum_{i=1}^n\sum_{j=1}^D (y_{ij}-x_{ij})^2 ,
 #    \qquad y_i = \psi(\phi(x_i; W); V) . $$
 #
 # (Squares are *summed* over the pixels and averaged over the images. Many libraries average over both; the gradient is
@@ -97,11 +97,11 @@ check(
 # %% [markdown]
 # ## What it learns, in the one case that can be solved
 #
-# Let encoder and decoder be **linear**: $z = Ax$ and $y = Bz$, with $A\in\mathbb R^{p\times D}$,
-# $B \in \mathbb R^{D\times p}$. With the images as rows of $X\in\mathbb R^{n\times D}$, the reconstructions are
+# Let encoder and decoder be **linear**: $z = Ax$ and $y = Bz$, with $A\in\mathbb{R}^{p\times D}$,
+# $B \in \mathbb{R}^{D\times p}$. With the images as rows of $X\in\mathbb{R}^{n\times D}$, the reconstructions are
 # $XA^\top B^\top$, a matrix of rank at most $p$, and
 #
-# $$ J = \frac1n\lVert XA^\top B^\top - X\rVert_F^2 . $$
+# $$ J = \frac1n\| XA^\top B^\top - X\|_F^2 . $$
 #
 # Let $X = USV^\top$ be the singular value decomposition, $s_1 \ge s_2 \ge\dots$. By the theorem of Eckart and Young no
 # matrix of rank $p$ is nearer to $X$ than the truncated one, so
@@ -203,7 +203,7 @@ check(
 check("what it copies badly is no three", auc > 0.8, f"test AUC of the squared error {100 * auc:.1f} %")
 
 # %% [markdown]
-# Its score is the loss of one image, $\lVert x - \psi(\phi(x))\rVert^2$. It was trained on threes alone; so it turns
+# Its score is the loss of one image, $\| x - \psi(\phi(x))\|^2$. It was trained on threes alone; so it turns
 # everything into a three. In the picture: test images, their copies, and the squared error of each pixel; on the left
 # threes, on the right other digits.
 
@@ -358,7 +358,7 @@ check(
 # %% [markdown]
 # So what *does* transfer? The filters, and with them a better place to start. Below: the AUC after so many epochs of
 # (4) from either start, and how far the weights of each layer travel,
-# $\lVert W_{\text{after}}-W_{\text{before}}\rVert_F / \lVert W_{\text{before}}\rVert_F$.
+# $\| W_{\text{after}}-W_{\text{before}}\|_F / \| W_{\text{before}}\|_F$.
 
 # %%
 STEPS = choose((0, 5, 15, 40), (0, 2, 5, 10, 20, 50, 100) if DATA == "digits" else (0, 1, 2, 5, 10, 15))

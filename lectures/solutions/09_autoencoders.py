@@ -17,7 +17,7 @@ rng = np.random.default_rng(9)
 # %% [markdown]
 # ## Exercise 1
 #
-# With the images as rows, $Z = XA^\top$, $Y = ZA$ and $J = \frac1n\lVert Y - X\rVert_F^2$. Let $G = \frac2n(Y - X)$.
+# With the images as rows, $Z = XA^\top$, $Y = ZA$ and $J = \frac1n\| Y - X\|_F^2$. Let $G = \frac2n(Y - X)$.
 # $A$ occurs as decoder and as encoder, and the product rule adds the two:
 #
 # $$ \frac{\partial J}{\partial A}
@@ -49,8 +49,8 @@ check("neither is alone", not np.allclose(decoder, numeric, rtol=0.1) and not np
 # %% [markdown]
 # ## Exercise 2
 #
-# The best fixed image $m$ minimises $\frac1n\sum_i\lVert x_i - m\rVert^2$: it is the mean image (lecture 6, exercise
-# 3), and its error is the total variance. Its score $\lVert x - \bar x\rVert^2$ is Deep SVDD without a network.
+# The best fixed image $m$ minimises $\frac1n\sum_i\| x_i - m\|^2$: it is the mean image (lecture 6, exercise
+# 3), and its error is the total variance. Its score $\| x - \bar x\|^2$ is Deep SVDD without a network.
 
 # %%
 split = load_dataset("digits").one_class(3)
