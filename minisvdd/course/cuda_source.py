@@ -1,0 +1,80 @@
+"""CUDA assignments: skeletons from the kernels' own sources, and what a submitted kernel file may not contain."""
+
+import re
+
+from ..backends.kernel import Kernel, find_kernel
+from .assignment import Assignment
+
+BEGIN, END = "// BEGIN SOLUTION", "// END SOLUTION"
+_DIRECTIVES = {"define", "undef", "if", "ifdef", "ifndef", "else", "elif", "endif", "pragma"}
+_REACHES_OUT = re.compile(
+    r"\b(asm|__asm|__asm__|dlopen|dlsym|syscall|system|popen|fopen|exec\w*|fork|vfork|kill|getenv|_Pragma|import)\b"
+)
+
+
+def refusal(source: bytes) -> str | None:
+    """Why a kernel file is not compiled, or None. A kernel needs no header, no assembly and no operating system."""
+    text = source.decode("utf-8", "replace").replace("\\\n", "")
+    if "??" in text or "%:" in text:
+        return "trigraphs and digraphs are not allowed in a kernel file"
+    text = re.sub(r"/\*.*?\*/", " ", re.sub(r"//[^\n]*", "", text), flags=re.DOTALL)
+    for number, line in enumerate(text.splitlines(), start=1):
+        directive = re.match(r"\s*#\s*(\w*)", line)
+        if directive and directive[1] not in _DIRECTIVES:
+            return f"#{directive[1]} (line {number}) is not allowed: everything a kernel needs is there already"
+    found = _REACHES_OUT.search(text)
+    if found:
+        return f"{found[1]} is not allowed in a kernel file"
+    if re.search(r"\bextern\b(?!\s+__shared__)", text):
+        return "extern is allowed for shared memory only (extern __shared__ ...)"
+    return None
+
+
+def plain_kernel(operation: str) -> Kernel:
+    """The first rung of an operation: one thread for each entry of the result."""
+    return find_kernel(operation, "naive")
+
+
+def skeleton(assignment: Assignment, level: str, solution: bool) -> str:
+    """The .cu file to fill in. "guided" keeps the lines that find out which entry a thread works on."""
+    from .skeleton import derivation, tag
+
+    lines = [tag(assignment, "//"), f"// {assignment.title}: assignment of minisvdd, level {level}.", "//"]
+    lines += [f"// Fill in what lies between the markers. Read: {assignment.reading}."]
+    if level != "scratch":
+        lines += ["//", *(f"// {line}".rstrip() for line in derivation(assignment).splitlines())]
+    lines += ["//", "// Arrays are contiguous, (N, C, H, W). " + _SIZES]
+    return "\n".join(lines) + "\n\n" + "\n".join(_kernel(name, level, solution) for name in assignment.kernels)
+
+
+_SIZES = "(H, W): input, (P, Q): output, (kh, kw): kernel, (sh, sw): stride, (ph, pw): padding."
+
+
+def _kernel(operation, level, solution):
+    """One kernel under its operation's name: head, markers, and the library's body where it is wanted."""
+    kernel = plain_kernel(operation)
+    head, body = _split(kernel)
+    head = head.replace(kernel.name, operation)
+    given = [line for line in body if level == "guided" and _finds_entry(line, body)]
+    rest = [line for line in body if line not in given]
+    inner = [*given, f"    {BEGIN}", *(rest if solution else []), f"    {END}"]
+    return "\n".join([head + " {", *inner, "}", ""])
+
+
+def _finds_entry(line, body):
+    """Whether the line stands before the sum that a thread computes."""
+    first_sum = next((i for i, text in enumerate(body) if re.match(r"\s*T \w+ = 0;", text)), 0)
+    return body.index(line) < first_sum
+
+
+def _split(kernel):
+    """(head up to the parameters, lines of the body) of a kernel in its file."""
+    text = kernel.path.read_text(encoding="utf-8")
+    start = re.search(rf"(template\s*<typename T>\s*)?__global__\s+void\s+{kernel.name}\s*\(", text).start()
+    opening = text.index("{", start)
+    depth, end = 0, opening
+    for end in range(opening, len(text)):
+        depth += {"{": 1, "}": -1}.get(text[end], 0)
+        if depth == 0:
+            break
+    return text[start:opening].rstrip(), text[opening + 1 : end].strip("\n").splitlines()
