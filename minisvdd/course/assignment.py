@@ -72,6 +72,11 @@ class Assignment:
         return f"{self.name.replace('-', '_')}.{'cu' if self.language == 'cuda' else 'py'}"
 
     @property
+    def handout_name(self) -> str:
+        """The name of the handout beside it."""
+        return f"{self.name}.md"
+
+    @property
     def points(self) -> int:
         """The points of all parts together."""
         return sum(part.points for part in self.parts)

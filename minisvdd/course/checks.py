@@ -1,4 +1,4 @@
-"""Comparing what a submission computed with what the library computes, and saying what is wrong in a way that teaches."""
+"""Comparing what a submission computed with what the library computes, and saying what is wrong so that it teaches."""
 
 import inspect
 from collections.abc import Callable
@@ -18,7 +18,7 @@ _TOLERANCES = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-8}
 _FOLLOW_UP = 0.5
 
 
-class Wrong(Exception):
+class Wrong(Exception):  # noqa: N818  (a verdict, not a failure of the program)
     """A part is not right; the message is the feedback.  fraction: of the points that are given all the same."""
 
     def __init__(self, message: str, fraction: float = 0.0):
@@ -100,7 +100,9 @@ def difference(given, right: np.ndarray, label: str) -> str | None:
     """Where and how `given` differs from `right`, in words; None where they agree up to rounding."""
     if given is None:
         return f"{label} is None: is a return statement missing?"
-    if isinstance(given, Odd | str | dict) or not isinstance(given, np.ndarray | np.generic | float | int | tuple | list):
+    if isinstance(given, Odd | str | dict) or not isinstance(
+        given, np.ndarray | np.generic | float | int | tuple | list
+    ):
         return f"{label} is of type {type_of(given)}: expected {_kind(right)}"
     try:
         array = np.asarray(given)
@@ -235,7 +237,9 @@ def _own_difference(given, right, case, student):
         return []
     index = int(np.flatnonzero(~close(np.asarray(given), right))[0])
     try:
-        return [f"finite differences of your own forward pass give {own.difference(index, DEFAULT_STEP).numeric:.6g} there"]
+        return [
+            f"finite differences of your own forward pass give {own.difference(index, DEFAULT_STEP).numeric:.6g} there"
+        ]
     except (ValueError, TypeError, FloatingPointError):
         return []
 

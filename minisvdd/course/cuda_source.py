@@ -1,6 +1,7 @@
 """CUDA assignments: skeletons from the kernels' own sources, and what a submitted kernel file may not contain."""
 
 import re
+import textwrap
 
 from ..backends.kernel import Kernel, find_kernel
 from .assignment import Assignment
@@ -54,17 +55,16 @@ def _kernel(operation, level, solution):
     """One kernel under its operation's name: head, markers, and the library's body where it is wanted."""
     kernel = plain_kernel(operation)
     head, body = _split(kernel)
-    head = head.replace(kernel.name, operation)
-    given = [line for line in body if level == "guided" and _finds_entry(line, body)]
-    rest = [line for line in body if line not in given]
-    inner = [*given, f"    {BEGIN}", *(rest if solution else []), f"    {END}"]
+    template, _, rest = head.replace(kernel.name, operation).partition("\n")
+    head = "\n".join([template, *textwrap.wrap(rest, 118, subsequent_indent=" " * 8)])
+    given = _lines_before_the_sum(body) if level == "guided" else 0
+    inner = [*body[:given], f"    {BEGIN}", *(body[given:] if solution else []), f"    {END}"]
     return "\n".join([head + " {", *inner, "}", ""])
 
 
-def _finds_entry(line, body):
-    """Whether the line stands before the sum that a thread computes."""
-    first_sum = next((i for i, text in enumerate(body) if re.match(r"\s*T \w+ = 0;", text)), 0)
-    return body.index(line) < first_sum
+def _lines_before_the_sum(body):
+    """How many lines find out which entry the thread works on."""
+    return next((i for i, text in enumerate(body) if re.match(r"\s*T \w+ = 0;", text)), 0)
 
 
 def _split(kernel):

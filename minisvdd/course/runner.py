@@ -1,10 +1,12 @@
 """The submission's process: loads the file, computes what the grader asks for, and sends the results back.
 
 It is started as a script, isolated from the environment and from installed packages, and knows no expected result: the
-grader, in another process, compares and keeps the score. What a submission changes in here changes its own answers only.
+grader, in another process, compares and keeps the score. What a submission changes here changes its own answers only.
 """
 
+import contextlib
 import json
+import linecache
 import os
 import sys
 import traceback
@@ -22,8 +24,7 @@ def main(configuration) -> None:
     import numpy.fft
     import numpy.lib.stride_tricks
     import numpy.linalg
-    import numpy.random  # noqa: F401  (loaded now, while their files can be read whoever owns them)
-
+    import numpy.random
     import wire
 
     del sys.path[:2]
@@ -158,14 +159,12 @@ def _describe(error, path):
     line, text = None, None
     if isinstance(error, SyntaxError) and error.filename == path:
         line, text = error.lineno, error.text
-    for frame in traceback.extract_tb(error.__traceback__):
-        if frame.filename == path:
-            line, text = frame.lineno, frame.line
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_filename == path:
+            line, text = number, linecache.getline(path, number)
     return {"type": type(error).__name__, "message": message, "line": line, "text": str(text or "").strip()[:120]}
 
 
 if __name__ == "__main__":
-    try:
+    with contextlib.suppress(EOFError):
         main(json.loads(sys.argv[1]))
-    except EOFError:
-        pass

@@ -1,5 +1,6 @@
 """A submission in a process of its own, seen from the grader: start, call, and end it when it misbehaves."""
 
+import contextlib
 import json
 import os
 import selectors
@@ -29,7 +30,7 @@ class Limits:
 
     call_seconds: float = 5.0
     total_seconds: float = 14.0
-    start_seconds: float = 20.0
+    start_seconds: float = 15.0
     memory: int = 1 << 30
     file_bytes: int = 1 << 24
     output_bytes: int = 2000
@@ -103,7 +104,9 @@ class Sandbox:
             return
         try:
             self._start()
-            reply = self._exchange({"load": True}, self._time_left(self.kind == "cuda"))
+            compiles = self.kind == "cuda"
+            reply = self._exchange({"load": True}, self.limits.start_seconds if compiles else self._time_left())
+            self._spent *= not compiles
             if "error" in reply:
                 raise _explain(reply["error"], f"loading {self.filename}")
             if "loaded" not in reply:
@@ -161,10 +164,8 @@ class Sandbox:
         """Kill the process and all it started."""
         if self._process is None:
             return
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._process.wait()
         self._drain()
         self._process.stdout.close()
@@ -172,11 +173,11 @@ class Sandbox:
         os.close(self._replies)
         self._process = None
 
-    def _time_left(self, compiling=False):
+    def _time_left(self):
         left = self.limits.total_seconds - self._spent
         if left <= 0:
             raise SubmissionError("time", f"no time left: a submission may use {self.limits.total_seconds:g} s in all")
-        return left if compiling else min(left, self.limits.call_seconds)
+        return min(left, self.limits.call_seconds)
 
     # Messages
 

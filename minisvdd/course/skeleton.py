@@ -29,9 +29,12 @@ def skeleton(assignment: Assignment, level: str = "plain", solution: bool = Fals
         raise ValueError(f"level={level!r}: expected one of {list(LEVELS)}")
     if assignment.language == "cuda":
         return cuda_source.skeleton(assignment, level, solution)
-    parts = [_module_docstring(assignment, level), "import numpy as np\n"]
-    parts += [_function(assignment, source, level, solution) for source in assignment.functions]
-    return "\n\n".join([f"{tag(assignment, '#')}\n" + parts[0] + "\n" + parts[1], *parts[2:]])
+    functions = [_function(assignment, source, level, solution) for source in assignment.functions]
+    imports = "import numpy as np\n"
+    if any("Callable" in signature(source) for source in assignment.functions):
+        imports = "from collections.abc import Callable\n\n" + imports
+    head = "\n".join([tag(assignment, "#"), _module_docstring(assignment, level), imports])
+    return "\n\n".join([head, *functions])
 
 
 def tag(assignment: Assignment, comment: str) -> str:

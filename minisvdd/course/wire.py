@@ -108,11 +108,17 @@ def _encode(value, blobs, depth):
     if isinstance(value, slice):
         return {"slice": [_encode(part, blobs, depth + 1) for part in (value.start, value.stop, value.step)]}
     if isinstance(value, tuple | list):
-        return {type(value).__name__: [_encode(part, blobs, depth + 1) for part in value]} if _plain(value) else _odd(value)
+        return (
+            {type(value).__name__: [_encode(part, blobs, depth + 1) for part in value]}
+            if _plain(value)
+            else _odd(value)
+        )
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {"dict": {key: _encode(part, blobs, depth + 1) for key, part in value.items()}}
     if isinstance(value, Odd | Seed | Remote):
-        return {type(value).__name__: [list(part) if isinstance(part, tuple) else part for part in vars(value).values()]}
+        return {
+            type(value).__name__: [list(part) if isinstance(part, tuple) else part for part in vars(value).values()]
+        }
     return _odd(value)
 
 

@@ -3,9 +3,7 @@
 import numpy as np
 
 
-def adam_update(
-    param, grad, first_moment, second_moment, step, learning_rate, beta1, beta2, epsilon, weight_decay
-):
+def adam_update(param, grad, first_moment, second_moment, step, learning_rate, beta1, beta2, epsilon, weight_decay):
     #: the gradient of the objective with its weight decay (grad itself stays as it is)
     g = grad + weight_decay * param
     #: move both moments, in place

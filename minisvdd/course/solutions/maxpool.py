@@ -20,7 +20,7 @@ def maxpool_forward(x, kernel_size, stride):
 
 
 def maxpool_backward(grad_output, winner, input_shape, kernel_size, stride):
-    (kh, kw), (sh, sw) = kernel_size, stride
+    kw, (sh, sw) = kernel_size[1], stride
     grad_input = np.zeros(input_shape, grad_output.dtype)
     #: each window sends its gradient to its winner: add, for windows may overlap
     for n, c, i, j in np.ndindex(*grad_output.shape):

@@ -9,7 +9,7 @@ from ..checks import Case, Wrong, check_untouched, compare
 from ..parts import DTYPE
 
 _HANDOUT = """
-Adam is eight lines, and nearly every wrong version of it still trains: that is why it has to be checked against numbers.
+Adam is eight lines, and nearly every wrong version of it still trains: that is why it is checked against numbers.
 The arrays are changed in place (the network holds them), all but the gradient, which is only read.
 
 Weight decay here is the lambda/2 ||W||^2 of the objectives (3) and (4): its gradient joins the gradient before the
@@ -56,7 +56,9 @@ def _update(cases, outputs=_NAMES):
 
 
 def _note_if_returned(returned, given, arguments):
-    unchanged = all(np.array_equal(one, arguments[i]) for one, i in zip(given, (0, 2, 3)) if isinstance(one, np.ndarray))
+    unchanged = all(
+        np.array_equal(one, arguments[i]) for one, i in zip(given, (0, 2, 3)) if isinstance(one, np.ndarray)
+    )
     if returned is not None and unchanged:
         raise Wrong("param and both moments are as before: change the arrays in place (param -= ...), return nothing")
 
@@ -100,7 +102,9 @@ def _dtype(student, rng):
 # Known mistakes: functions of the arguments that return (param, first_moment, second_moment)
 
 
-def _adam(bias=True, root=True, decoupled=False, decay=True, sign=-1.0, inside=False, square=True, swapped=False, old=False):
+def _adam(
+    bias=True, root=True, decoupled=False, decay=True, sign=-1.0, inside=False, square=True, swapped=False, old=False
+):
     def mistaken(param, grad, m, v, step, rate, beta1, beta2, epsilon, weight_decay):
         if swapped:
             beta1, beta2 = beta2, beta1

@@ -181,7 +181,10 @@ def _backward_parts():
         {"values": _backward((5, 3)), "other shapes": _backward((2, 3, 4, 3), (7, 1), (1, 2, 3, 3))},
         forms=_BACKWARD_FORMS,
     )
-    return (*(_with_diagnosis(part) for part in parts), Part(f"{_NAME}: no pull along 1 and x_hat", 6, _sums_to_zero, True))
+    return (
+        *(_with_diagnosis(part) for part in parts),
+        Part(f"{_NAME}: no pull along 1 and x_hat", 6, _sums_to_zero, True),
+    )
 
 
 def _with_diagnosis(part):
@@ -194,7 +197,9 @@ def _with_diagnosis(part):
                 raise
             rng.bit_generator.state = state
             found = _fit(student, rng)
-            raise Wrong(str(wrong).replace("no known form of error fits", found or "no known form of error fits")) from None
+            raise Wrong(
+                str(wrong).replace("no known form of error fits", found or "no known form of error fits")
+            ) from None
 
     return Part(part.name, part.points, check, part.hidden)
 
@@ -294,7 +299,10 @@ ASSIGNMENT = Assignment(
             outputs=("grad_x_hat", "grad_weight", "grad_bias"),
             floats=(0, 1, 2),
             forms=[
-                ("the weight is forgotten in dL/dx_hat", lambda g, x, w: (g, (g * x).sum(_each(g)[0]), g.sum(_each(g)[0]))),
+                (
+                    "the weight is forgotten in dL/dx_hat",
+                    lambda g, x, w: (g, (g * x).sum(_each(g)[0]), g.sum(_each(g)[0])),
+                ),
                 ("means where sums belong", lambda g, x, w: (g, (g * x).mean(_each(g)[0]), g.mean(_each(g)[0]))),
                 ("summed over the batch only", lambda g, x, w: (g, (g * x).sum(axis=0), g.sum(axis=0))),
             ],

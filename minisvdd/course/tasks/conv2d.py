@@ -201,7 +201,7 @@ ASSIGNMENT = Assignment(
                 ("the stride is forgotten", lambda n, k, s, p: ops.conv2d_output_size(n, k, (1, 1), p)),
                 (
                     "padding is counted on one side only",
-                    lambda n, k, s, p: [(m + q - l) // t + 1 for m, l, t, q in zip(n, k, s, p)],
+                    lambda n, k, s, p: [(m + q - j) // t + 1 for m, j, t, q in zip(n, k, s, p)],
                 ),
                 (
                     "the + 1 is missing",

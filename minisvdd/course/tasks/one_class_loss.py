@@ -64,7 +64,10 @@ def _right_grad(d, N):
 _OUTPUTS = ("value", "grad")
 _FORMS = [
     ("the 1/N is missing: a sum where the mean belongs", _loss(lambda d, N: (d * d).sum(), lambda d, N: 2 * d)),
-    ("the factor 2 of the square's derivative is missing", _loss(lambda d, N: (d * d).sum() / N / 2, lambda d, N: d / N)),
+    (
+        "the factor 2 of the square's derivative is missing",
+        _loss(lambda d, N: (d * d).sum() / N / 2, lambda d, N: d / N),
+    ),
     ("the wrong sign: the gradient points to the centre", _loss(_right_value, lambda d, N: -2 / N * d)),
     (
         "the mean over all N p entries, where the coordinates are to be summed",
@@ -106,7 +109,10 @@ ASSIGNMENT = Assignment(
         Part("one_class_loss: gradient", 20, values(_OP, _gradients((4, 3)), _OUTPUTS, 1, _FORMS)),
         Part("one_class_loss: other shapes, value", 10, values(_OP, _cases((7, 1), (3, 8)), _OUTPUTS, 0, _FORMS), True),
         Part(
-            "one_class_loss: other shapes, gradient", 10, values(_OP, _gradients((7, 1), (3, 8)), _OUTPUTS, 1, _FORMS), True
+            "one_class_loss: other shapes, gradient",
+            10,
+            values(_OP, _gradients((7, 1), (3, 8)), _OUTPUTS, 1, _FORMS),
+            True,
         ),
         *parts_of(
             _OP,

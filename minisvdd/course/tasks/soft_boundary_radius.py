@@ -1,4 +1,4 @@
-"""The assignment `soft-boundary-radius`: the objective (3) in the radius, its exact minimiser, and the gradient for W."""
+"""The assignment `soft-boundary-radius`: objective (3) in the radius, its exact minimiser, and the gradient for W."""
 
 import numpy as np
 
@@ -54,7 +54,9 @@ def _losses(*sizes, gradient=False):
             outputs, center, R2 = _draw(rng, N, p)
             yield Case(
                 (outputs, center, R2, nu),
-                own_forward=(lambda s, a=(center, R2, nu): lambda v: s.call(_LOSS.__name__, v, *a)[0]) if gradient else None,
+                own_forward=(lambda s, a=(center, R2, nu): lambda v: s.call(_LOSS.__name__, v, *a)[0])
+                if gradient
+                else None,
                 reference=lambda v, a=(center, R2, nu): ops.soft_boundary_loss(NUMPY, v, *a)[0],
                 point=outputs,
                 grad_output=np.ones(()),
@@ -115,7 +117,10 @@ def _loss(share=None, factor=2.0, everyone=False, radius_too=True, of_radius=lam
 
 _RADIUS_FORMS = [
     ("a quantile that interpolates between two distances", lambda d, nu: np.quantile(d, 1 - nu)),
-    ("the square of an interpolated quantile of the distances' roots", lambda d, nu: np.quantile(np.sqrt(d), 1 - nu) ** 2),
+    (
+        "the square of an interpolated quantile of the distances' roots",
+        lambda d, nu: np.quantile(np.sqrt(d), 1 - nu) ** 2,
+    ),
     ("R, where R^2 is asked for", _order(root=True)),
     ("one place too early in the order: floor(nu n) instead of floor(nu n) + 1", _order(-1)),
     ("one place too late in the order", _order(1)),
