@@ -28,6 +28,7 @@ _FORBIDDEN = (
     "socket.",
     "ctypes.",
     "signal.pthread_kill",
+    "_thread.start_new_thread",
     "gc.get_objects",
     "gc.get_referrers",
     "sys.setprofile",

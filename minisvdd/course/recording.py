@@ -78,7 +78,8 @@ class RecordedOptimizer:
     def step(self):
         """Change the weights by the last gradients."""
         self.log.note("step")
-        self.adam.step()
+        if self.network.network.grads:  # a loop that never calls backward is judged by the log
+            self.adam.step()
 
 
 class RecordedLoss:

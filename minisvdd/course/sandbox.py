@@ -141,7 +141,7 @@ class Sandbox:
             "file_bytes": self.limits.file_bytes,
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-B", str(_RUNNER), json.dumps(configuration)],
+            [sys.executable, "-I", "-S", "-B", "-u", str(_RUNNER), json.dumps(configuration)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -238,24 +238,29 @@ class Sandbox:
                             self._read_reply()
                         elif not self._drain():
                             selector.unregister(self._process.stdout)
-        except (SubmissionError, WireError, BrokenPipeError) as error:
-            status = self._process.poll() if isinstance(error, SubmissionError) else self._process.wait(5)
+        except BrokenPipeError:
+            error = self._ended()
             self._end()
-            if isinstance(error, SubmissionError):
-                raise
-            if isinstance(error, BrokenPipeError):
-                raise SubmissionError("died", _how_it_ended(status)) from None
+            raise error from None
+        except WireError:
+            self._end()
             raise SubmissionError("garbage", "the process wrote garbage where its results belong") from None
+        except SubmissionError:
+            self._end()
+            raise
 
     def _read_reply(self):
         data = os.read(self._replies, 1 << 20)
         if not data:
-            try:
-                status = self._process.wait(5)
-            except subprocess.TimeoutExpired:
-                raise SubmissionError("garbage", "the process closed the pipe for its results") from None
-            raise SubmissionError("died", _how_it_ended(status))
+            raise self._ended()
         self._buffer += data
+
+    def _ended(self):
+        """The error for a process that closed its pipe, most likely by ending."""
+        try:
+            return SubmissionError("died", _how_it_ended(self._process.wait(1)))
+        except subprocess.TimeoutExpired:
+            return SubmissionError("garbage", "the process closed the pipe for its results")
 
     def _whole_message(self):
         size = message_size(self._buffer)

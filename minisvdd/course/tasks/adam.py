@@ -18,7 +18,7 @@ moments see it.
 
 _OP = ops.adam_update
 _NAMES = ("param", "first_moment", "second_moment")
-_SETTING = {"learning_rate": 0.01, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weight_decay": 0.0}
+_SETTING = {"learning_rate": 0.01, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-12, "weight_decay": 0.0}
 
 
 def _state(rng, shape, step, **setting):

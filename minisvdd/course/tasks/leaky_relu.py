@@ -65,8 +65,10 @@ ASSIGNMENT = Assignment(
             },
             forms=[
                 ("the slope is forgotten: plain ReLU", lambda x, slope: np.maximum(x, 0)),
-                ("the slope is on the positive side", lambda x, slope: np.where(x > 0, slope * x, x)),
-                ("min where max belongs", lambda x, slope: np.minimum(x, slope * x)),
+                (
+                    "the slope is on the positive side (min where max belongs)",
+                    lambda x, slope: np.minimum(x, slope * x),
+                ),
                 ("the absolute value on the negative side", lambda x, slope: np.where(x > 0, x, -slope * x)),
                 ("the slope itself where slope x belongs", lambda x, slope: np.where(x > 0, x, slope)),
             ],

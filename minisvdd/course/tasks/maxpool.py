@@ -137,8 +137,11 @@ def _mean_of_window(*arguments):
 
 def _rows_for_columns(grad_output, winner, shape, kernel, stride):
     """divmod with the wrong side of the kernel."""
-    a, b = np.divmod(winner, kernel[0])
-    return ops.maxpool_backward(NUMPY, grad_output, a * kernel[1] + b, shape, kernel, stride)
+    grad_input = np.zeros(shape)
+    for n, c, i, j in np.ndindex(*grad_output.shape):
+        a, b = divmod(int(winner[n, c, i, j]), kernel[0])
+        grad_input[n, c, stride[0] * i + a, stride[1] * j + b] += grad_output[n, c, i, j]
+    return grad_input
 
 
 ASSIGNMENT = Assignment(

@@ -83,7 +83,7 @@ def _refuses(student, rng):
 
 
 def _untouched(student, rng):
-    d = _distances(rng, 9)
+    d = _distances(rng, 10)
     given, after = student.sandbox.call(_RADIUS.__name__, d, 0.25)
     check_untouched(_RADIUS, (d, 0.25), after)
     if given not in d:
@@ -102,7 +102,7 @@ def _order(shift=0, ascending=False, root=False):
     return mistaken
 
 
-def _loss(share=None, factor=2.0, everyone=False, radius_too=True, of_radius=lambda R2: R2, nu_in_grad=True):
+def _loss(share=None, factor=2.0, everyone=False, radius_too=True, of_radius=lambda R2: R2):
     def mistaken(outputs, center, radius_squared, nu):
         N, difference = len(outputs), outputs - center
         R2 = of_radius(radius_squared)
@@ -110,12 +110,16 @@ def _loss(share=None, factor=2.0, everyone=False, radius_too=True, of_radius=lam
         outside = np.ones(N, bool) if everyone else excess > 0
         weight = share(N, nu) if share else 1 / (nu * N)
         value = radius_too * radius_squared + weight * excess[outside].sum()
-        return value, factor * (weight if nu_in_grad else 1 / N) * outside[:, None] * difference
+        return value, factor * weight * outside[:, None] * difference
 
     return mistaken
 
 
 _RADIUS_FORMS = [
+    (
+        "floor(nu n) of a product that rounding made too small: 0.29 * 100 must count as 29",
+        lambda d, nu: np.sort(d)[::-1][min(int(nu * len(d)), len(d) - 1)],
+    ),
     ("a quantile that interpolates between two distances", lambda d, nu: np.quantile(d, 1 - nu)),
     (
         "the square of an interpolated quantile of the distances' roots",
@@ -126,10 +130,6 @@ _RADIUS_FORMS = [
     ("one place too late in the order", _order(1)),
     ("counted from the smallest distance", _order(ascending=True)),
     ("the largest distance: that is the hard boundary", lambda d, nu: d.max()),
-    (
-        "floor(nu n) of a product that rounding made too small: 0.29 * 100 must count as 29",
-        lambda d, nu: np.sort(d)[::-1][min(int(nu * len(d)), len(d) - 1)],
-    ),
 ]
 _LOSS_FORMS = [
     ("nu is forgotten", _loss(lambda N, nu: 1 / N)),
@@ -140,7 +140,6 @@ _LOSS_FORMS = [
     ("R where R^2 belongs", _loss(of_radius=np.sqrt)),
     ("the factor 2 of the square's derivative is missing", _loss(factor=1.0)),
     ("the wrong sign", _loss(factor=-2.0)),
-    ("nu is forgotten in the gradient", _loss(nu_in_grad=False)),
 ]
 _OBJECTIVE_FORMS = [
     ("nu is forgotten", lambda u, d, nu: u + np.maximum(0, d - u).mean()),
@@ -177,7 +176,7 @@ ASSIGNMENT = Assignment(
             _RADIUS,
             {"values": 15, "other sizes": 10, "nu n an integer": 10, "nu = 1, one sample": 5, "ties": 5},
             {
-                "values": _radii((9, 0.25)),
+                "values": _radii((10, 0.25)),
                 "other sizes": _radii((31, 0.1), (50, 0.55), (8, 0.01)),
                 "nu n an integer": _INTEGER,
                 "nu = 1, one sample": _radii((6, 1.0), (1, 1.0), (1, 0.3)),
