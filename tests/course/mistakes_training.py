@@ -252,8 +252,16 @@ MISTAKES = {
                 ),
                 ("[*starts[1:], n]", "[*starts[1:], starts[-1] + batch_size]"),
             ],
-            parts("shuffled_batches", "every sample once", "sizes") + parts(T, "epochs, the loss falls"),
+            parts("fixed_batches", "values")
+            + parts("shuffled_batches", "every sample once", "sizes")
+            + parts(T, "epochs, the loss falls"),
             "Is the incomplete batch dropped?",
+        ),
+        (
+            "single sample alone",
+            [("    if n % batch_size == 1 and len(starts) > 1:\n        starts.pop()\n", "")],
+            parts("fixed_batches", "values") + parts("shuffled_batches", "sizes"),
+            "joins the batch before it",
         ),
         (
             "own seed",

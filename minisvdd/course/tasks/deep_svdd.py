@@ -13,7 +13,7 @@ from ..solutions import deep_svdd as plain
 from ..wire import Seed
 
 _HANDOUT = """
-The whole method in six short functions. `network` and `optimizer` are given: a network has `forward(x, training=False)`
+The whole method in seven short functions. `network` and `optimizer` are given: a network has `forward(x, training=False)`
 and `backward(grad_output)`, the optimiser has `step()`. The grader sees every call that your loop makes, in order.
 
 At home, try the loop with the library's own objects:
@@ -75,6 +75,16 @@ def _flat(given, n):
     if any(i.ndim != 1 or i.dtype.kind not in "iu" for i in indices):
         raise Wrong("every batch must be a one-dimensional array of indices")
     return indices
+
+
+def _slices(student, rng):
+    for n, size in ((10, 4), (9, 4), (6, 6), (1, 4)):
+        given, right = student.call("fixed_batches", n, size), batches.fixed_batches(n, size)
+        if not isinstance(given, list | tuple) or not all(isinstance(batch, slice) for batch in given):
+            raise Wrong(f"returned {given!r:.80}: expected a list of slices")
+        if [range(n)[batch] for batch in given] != [range(n)[batch] for batch in right]:
+            single = " A single sample that is left over joins the batch before it." if n % size == 1 < n else ""
+            raise Wrong(f"fixed_batches({n}, {size}) is {given}: expected {right}.{single}")
 
 
 def _partition(student, rng):
@@ -419,8 +429,9 @@ ASSIGNMENT = Assignment(
         _part("move_from_zero: zero itself", 5, _center_part("zero")),
         _part("move_from_zero: signs", 3, _center_part("sign")),
         _part("mean_output: values", 6, _mean, False),
+        _part("fixed_batches: values", 4, _slices, False),
         _part("shuffled_batches: every sample once", 5, _partition, False),
-        _part("shuffled_batches: sizes", 5, _sizes),
+        _part("shuffled_batches: sizes", 3, _sizes),
         _part("shuffled_batches: shuffled by rng", 4, _shuffled),
         _part("train_epoch: forward, loss, backward, step", 8, _order, False),
         _part("train_epoch: each batch, and its gradient as it is", 6, _each_batch),
@@ -428,7 +439,7 @@ ASSIGNMENT = Assignment(
         _part("train_deep_svdd: centre", 8, _center_rule, False),
         _part("train_deep_svdd: epochs, the loss falls", 6, _epochs),
         _part("train_deep_svdd: gradient of eq. (4)", 8, _descends),
-        _part("train_deep_svdd: better than before training", 6, _improves),
+        _part("train_deep_svdd: better than before training", 4, _improves),
         _part("train_deep_svdd: radius", 6, _radius),
         _part("train_deep_svdd: alternation, eq. (3)", 6, _alternates),
         _part("anomaly_score: values", 8, _score),
