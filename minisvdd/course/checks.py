@@ -11,7 +11,6 @@ from ..gradcheck.arrays import Setting, check_array
 from ..gradcheck.differences import DEFAULT_STEP, Slope
 from .forms import name_of_error
 from .sandbox import type_of
-from .wire import Odd
 
 # Largest error, over the largest expected number: rounding of sums in another order passes, a wrong formula does not.
 _TOLERANCES = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-8}
@@ -86,7 +85,10 @@ def compare(given, right, label, case, op, student=None, forms=(), output=None) 
     text = difference(given, right, label)
     if text is None:
         return
-    lines = [text, f"({describe(op, case.arguments)})"]
+    lines = [text, *([f"({describe(op, case.arguments)})"] if case.arguments else [])]
+    given = as_numbers(given)
+    if given is None:
+        raise Wrong("\n".join(lines))
     diagnosis = name_of_error(given, right, case.arguments, forms, output)
     follows = _follow_up(given, right, case, student) if case.own_forward and student else None
     if follows:
@@ -100,16 +102,9 @@ def difference(given, right: np.ndarray, label: str) -> str | None:
     """Where and how `given` differs from `right`, in words; None where they agree up to rounding."""
     if given is None:
         return f"{label} is None: is a return statement missing?"
-    if isinstance(given, Odd | str | dict) or not isinstance(
-        given, np.ndarray | np.generic | float | int | tuple | list
-    ):
+    array = as_numbers(given)
+    if array is None:
         return f"{label} is of type {type_of(given)}: expected {_kind(right)}"
-    try:
-        array = np.asarray(given)
-    except ValueError:
-        array = np.array(None)
-    if array.dtype.kind not in "biuf":
-        return f"{label} is of type {type_of(given)} and not made of numbers: expected {_kind(right)}"
     if array.shape != right.shape:
         return f"{label} has shape {array.shape}: expected {right.shape}"
     wrong = ~close(array, right)
@@ -119,6 +114,17 @@ def difference(given, right: np.ndarray, label: str) -> str | None:
     place = f"{label}[{', '.join(map(str, index))}]" if index else label
     count = f" ({int(wrong.sum())} of {wrong.size} entries differ)" if wrong.size > 1 else ""
     return f"{place}: expected {right[index]:.6g}, got {array[index]:.6g}{count}"
+
+
+def as_numbers(given) -> np.ndarray | None:
+    """What a submission returned, as an array of numbers; None when it is something else."""
+    if not isinstance(given, np.ndarray | np.generic | float | int | tuple | list):
+        return None
+    try:
+        array = np.asarray(given)
+    except ValueError:  # lists of different lengths
+        return None
+    return array if array.dtype.kind in "biuf" else None
 
 
 def close(given: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -215,8 +221,7 @@ def _same_bits(old, new):
 
 def _follow_up(given, right, case, student):
     """A sentence when the gradient is wrong only because the forward pass is: right for the student's own forward."""
-    given = np.asarray(given)
-    if given.shape != right.shape or given.dtype.kind not in "iuf" or not np.isfinite(given).all() or not given.any():
+    if given.shape != right.shape or not np.isfinite(given).all() or not given.any():
         return None
     own = _own_slope(case, student)
     if own is None or close(own.output, np.asarray(case.reference(case.point))).all():
@@ -233,9 +238,9 @@ def _follow_up(given, right, case, student):
 def _own_difference(given, right, case, student):
     """What finite differences of the student's own forward pass give at the first wrong entry."""
     own = _own_slope(case, student)
-    if own is None or np.shape(given) != right.shape:
+    if own is None or given.shape != right.shape:
         return []
-    index = int(np.flatnonzero(~close(np.asarray(given), right))[0])
+    index = int(np.flatnonzero(~close(given, right))[0])
     try:
         return [
             f"finite differences of your own forward pass give {own.difference(index, DEFAULT_STEP).numeric:.6g} there"

@@ -35,6 +35,7 @@ _FORBIDDEN = (
     "sys.settrace",
 )
 _ON_PATHS = {
+    "os.chdir": 1,
     "os.remove": 1,
     "os.rename": 2,
     "os.rmdir": 1,
@@ -88,7 +89,7 @@ def watch(folder: str, packages: list[str]) -> list[str]:
     standard = sysconfig.get_path("stdlib")
     readable = [folder, *packages, standard, sysconfig.get_path("platstdlib")]
     foreign = [os.path.join(standard, name) for name in ("site-packages", "dist-packages")]
-    inside, join = _inside, os.path.join
+    inside = _inside
 
     def refuse(what):
         if len(tried) < 20 and what not in tried:
@@ -104,7 +105,7 @@ def watch(folder: str, packages: list[str]) -> list[str]:
             path, writing = arguments[0], _writes(*arguments[1:3])
             if isinstance(path, int) or path is None:
                 return
-            path = join(folder, os.fsdecode(path))
+            path = os.fsdecode(path)
             allowed = [folder] if writing else readable
             if path not in _DEVICES and (
                 not inside(path, allowed) or (not writing and inside(path, foreign, packages))
@@ -112,7 +113,7 @@ def watch(folder: str, packages: list[str]) -> list[str]:
                 refuse(f"{'writing' if writing else 'reading'} {path}")
         elif event in _ON_PATHS:
             for path in arguments[: _ON_PATHS[event]]:
-                if not isinstance(path, int) and not inside(join(folder, os.fsdecode(path)), [folder]):
+                if not isinstance(path, int) and not inside(os.fsdecode(path), [folder]):
                     refuse(f"{event} of {os.fsdecode(path)}")
         elif event.startswith(_FORBIDDEN):
             refuse(event)

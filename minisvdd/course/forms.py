@@ -7,18 +7,14 @@ from ..gradcheck.diagnosis import diagnose
 _TOLERANCE = 1e-5
 
 
-def name_of_error(given, right: np.ndarray, arguments: tuple, forms=(), output: int | None = None) -> str | None:
+def name_of_error(
+    given: np.ndarray, right: np.ndarray, arguments: tuple, forms=(), output: int | None = None
+) -> str | None:
     """A sentence that begins with "looks like", or None.
 
     forms: pairs (name, function): the function, of the same arguments, makes the mistake of that name; for a function
     with several results `output` says which of them is looked at.
     """
-    try:
-        given = np.asarray(given)
-    except ValueError:
-        return None
-    if given.dtype.kind not in "biuf":
-        return None
     for name, mistaken in forms:
         if _made(mistaken, arguments, output, given):
             return f"looks like: {name}"

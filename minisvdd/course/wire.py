@@ -148,7 +148,7 @@ class _Blobs:
         size = math.prod(shape) * np.dtype(dtype).itemsize
         piece = self.data[self.start : self.start + size]
         self.start += size
-        return np.frombuffer(piece, dtype).reshape(shape).copy()
+        return np.frombuffer(piece, dtype).reshape(shape).copy() if size else np.empty(shape, dtype)
 
 
 def _decode(tree, blobs):

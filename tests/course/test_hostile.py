@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from minisvdd.course import confine, get_assignment, skeleton
+from minisvdd.course import NAMES, confine, get_assignment, skeleton
 from minisvdd.course.grading import grade_source
 from minisvdd.course.output import gradescope
 from minisvdd.course.sandbox import Limits
@@ -138,6 +138,27 @@ def test_a_loop_in_every_function_ends_within_the_total():
     assert grade.seconds < 8
 
 
+ODD = """
+_odd = [None, "text", object(), float("nan"), 1j, np.array(None), np.full((2, 2), np.nan), [], (), {}, b"", True, 2**80,
+        np.empty((0, 3)), np.ones((1,) * 20), [[1], [2, 3]], (1, 2, 3, 4), print, np.ones(3, complex), np.array(["a"]),
+        np.float16(1), np.inf, [np.ones(2), "x", None], {"a": 1}, iter(()), np.ma.masked, np.zeros(3, "i1,i1"), -1]
+_calls = iter(range(10**9))
+"""
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "conv2d-cuda"])
+def test_odd_results_cost_points_and_nothing_else(name):
+    assignment = get_assignment(name)
+    source = "import numpy as np\n" + ODD
+    source += "\n".join(f"def {f.name}(*a):\n    return _odd[next(_calls) % len(_odd)]" for f in assignment.functions)
+    for shift in range(3):
+        text = source + f"\n[next(_calls) for _ in range({9 * shift})]"
+        grade = grade_source(text.encode(), assignment.filename, assignment, limits=SHORT)
+        assert grade.score == 0, [part for part in grade.parts if part.score]
+        json.dumps(gradescope(grade), allow_nan=False)
+        assert "cannot be compared" not in messages(grade), messages(grade)
+
+
 # Cheating
 
 CHEATS = [
@@ -154,6 +175,7 @@ CHEATS = [
     ("tampers with gradcheck", "import minisvdd.gradcheck as g\ng.gradcheck = lambda *a: True", "importing minisvdd"),
     ("writes results.json", "open({results!r}, 'w').write('100')", "writing .*results.json"),
     ("writes beside itself", "open('../results.json', 'w').write('100')", "writing .*results.json"),
+    ("goes there first", "import os\nos.chdir({folder!r})\nopen('results.json', 'w')", "os.chdir of"),
     ("replaces the grader's file", "import os\nos.rename('linear.py', {results!r})", "os.rename"),
     ("calls C", "import ctypes\nctypes.CDLL(None).getpid()", "ctypes"),
     ("looks for the grader's objects", "import gc\ngc.get_objects()", "gc.get_objects"),
@@ -167,7 +189,7 @@ def test_cheating_is_refused_and_found(code, found, caught, tmp_path):
 
     root, results = str(Path(ops.__file__).parents[2]), tmp_path / "results.json"
     results.write_text("untouched")
-    code = code.format(root=root, ops=ops.__file__, results=str(results))
+    code = code.format(root=root, ops=ops.__file__, results=str(results), folder=str(tmp_path))
     if caught:
         indented = "".join(f"    {line}\n" for line in code.splitlines())
         code = f"try:\n{indented}except BaseException: pass"

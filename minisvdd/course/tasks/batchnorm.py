@@ -6,7 +6,7 @@ from ...backends import NUMPY
 from ...gradcheck.diagnosis import diagnose_batchnorm
 from ...ops import batchnorm as ops
 from ..assignment import Assignment, Part, Source
-from ..checks import Case, Wrong
+from ..checks import Case, Wrong, as_numbers
 from ..parts import DTYPE, parts_of
 
 _HANDOUT = """
@@ -91,9 +91,9 @@ def _affine_backward(*shapes):
 def _sums_to_zero(student, rng):
     """The gradient has no component along the constant vector, nor along x_hat (up to epsilon)."""
     for case in _backward((6, 3), (2, 2, 3, 2))(rng):
-        given = np.asarray(student.call("batchnorm_backward", *case.arguments))
-        if given.shape != case.point.shape or given.dtype.kind != "f":
-            raise Wrong(f"the result has shape {given.shape}: expected {case.point.shape}")
+        given = as_numbers(student.call(_NAME, *case.arguments))
+        if given is None or given.shape != case.point.shape or given.dtype.kind != "f":
+            raise Wrong(f"the result is no gradient: expected an array of shape {case.point.shape}")
         axes = tuple(axis for axis in range(given.ndim) if axis != 1)
         size = float(np.abs(given).max())
         if not size:
@@ -207,8 +207,8 @@ def _with_diagnosis(part):
 def _fit(student, rng):
     """`diagnose_batchnorm` on a batch of its own."""
     (case,) = _backward((6, 3))(rng)
-    given = np.asarray(student.call(_NAME, *case.arguments))
-    if given.shape != case.point.shape:
+    given = as_numbers(student.call(_NAME, *case.arguments))
+    if given is None or given.shape != case.point.shape:
         return None
     right = ops.batchnorm_backward(NUMPY, *case.arguments)
     return diagnose_batchnorm(given.astype(np.float64), right, case.point, case.grad_output)

@@ -13,8 +13,9 @@ from ..solutions import deep_svdd as plain
 from ..wire import Seed
 
 _HANDOUT = """
-The whole method in seven short functions. `network` and `optimizer` are given: a network has `forward(x, training=False)`
-and `backward(grad_output)`, the optimiser has `step()`. The grader sees every call that your loop makes, in order.
+The whole method in seven short functions. `network` and `optimizer` are given: a network has
+`forward(x, training=False)` and `backward(grad_output)`, the optimiser has `step()`. The grader sees every call that
+your loop makes, in order.
 
 At home, try the loop with the library's own objects:
 
@@ -387,10 +388,7 @@ def _score(student, rng):
 
 def _same(given, right, label, where, forms=()):
     """`compare` for results that depend on more than the arguments: forms take none of them."""
-    try:
-        compare(given, right, label, Case(()), _TRAIN, forms=forms)
-    except Wrong as wrong:
-        raise Wrong(str(wrong).replace("()", f"({where})", 1)) from None
+    compare(given, right, f"{label} ({where})", Case(()), _TRAIN, forms=forms)
 
 
 def _seed(rng):
