@@ -155,6 +155,7 @@ def keeps_dtype(op: Callable, cases: Callable, outputs: tuple[str, ...] = ("the 
                 given, right = (given,), (right,)
             for i in floats:
                 _check_dtype(given[i], np.asarray(right[i]), outputs[i])
+                _check_computed(given[i], np.asarray(right[i]), outputs[i], arguments)
             check_untouched(op, arguments, after)
 
     return check
@@ -193,6 +194,14 @@ def _check_dtype(given, right, label):
         raise Wrong(text)
 
 
+def _check_computed(given, right, label, arguments):
+    """No points for the dtype of what was not computed."""
+    if right.any() and not given.any():
+        raise Wrong(f"{label} is all zeros")
+    if any(a is not None and np.array_equal(given, a) and not np.array_equal(right, a) for a in arguments):
+        raise Wrong(f"{label} is one of the arguments, as it came")
+
+
 def difference_in_form(given, right, label):
     """What is wrong with shape or dtype of an array; None when nothing is."""
     if not isinstance(given, np.ndarray | np.generic):
@@ -223,6 +232,8 @@ def _follow_up(given, right, case, student):
     """A sentence when the gradient is wrong only because the forward pass is: right for the student's own forward."""
     if given.shape != right.shape or not np.isfinite(given).all() or not given.any():
         return None
+    if np.array_equal(given, case.grad_output):
+        return None  # the identity is no gradient that anybody derived
     own = _own_slope(case, student)
     if own is None or close(own.output, np.asarray(case.reference(case.point))).all():
         return None

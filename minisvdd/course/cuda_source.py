@@ -8,6 +8,8 @@ from .assignment import Assignment
 
 BEGIN, END = "// BEGIN SOLUTION", "// END SOLUTION"
 _DIRECTIVES = {"define", "undef", "if", "ifdef", "ifndef", "else", "elif", "endif", "pragma"}
+# From left to right, as a compiler reads: a comment may hold quotes, a string may hold what looks like a comment.
+_COMMENT_OR_STRING = re.compile(r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", re.DOTALL)
 _REACHES_OUT = re.compile(
     r"\b(asm|__asm|__asm__|dlopen|dlsym|syscall|system|popen|fopen|exec\w*|fork|vfork|kill|getenv|_Pragma|import)\b"
 )
@@ -18,7 +20,9 @@ def refusal(source: bytes) -> str | None:
     text = source.decode("utf-8", "replace").replace("\\\n", "")
     if "??" in text or "%:" in text:
         return "trigraphs and digraphs are not allowed in a kernel file"
-    text = re.sub(r"/\*.*?\*/", " ", re.sub(r"//[^\n]*", "", text), flags=re.DOTALL)
+    if 'R"' in text:
+        return "raw strings are not allowed in a kernel file"
+    text = _COMMENT_OR_STRING.sub(lambda found: found[0] if found[0][0] in "\"'" else " ", text)
     for number, line in enumerate(text.splitlines(), start=1):
         directive = re.match(r"\s*#\s*(\w*)", line)
         if directive and directive[1] not in _DIRECTIVES:

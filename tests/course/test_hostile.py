@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from minisvdd.course import NAMES, confine, get_assignment, skeleton
+from minisvdd.backends.emulator import find_compiler
+from minisvdd.course import NAMES, confine, cuda_source, get_assignment, skeleton
 from minisvdd.course.grading import grade_source
 from minisvdd.course.output import gradescope
 from minisvdd.course.sandbox import Limits
@@ -240,3 +241,45 @@ def test_nothing_is_left_behind():
 def test_sandbox_runs_this_interpreter():
     grade = run(in_function("import sys\nprint(sys.executable)"))
     assert Path(grade.output.splitlines()[0]).resolve() == Path(sys.executable).resolve()
+
+
+# Kernels
+
+CUDA = get_assignment("conv2d-cuda")
+KERNELS = skeleton(CUDA, solution=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('#include "conv2d.cu"', "#include (line 1) is not allowed"),
+        ("/* */ # /* */ include <stdio.h>", "#include (line 1) is not allowed"),
+        ("#inc\\\nlude <stdio.h>", "#include (line 1) is not allowed"),
+        ('/* // */\n#include "x"\n/* */', "#include"),
+        ('const char* s = "/*";\n#include "x"\nconst char* t = "*/";', "#include (line 2) is not allowed"),
+        ('const char* s = R"(/*)";', "raw strings"),
+        ("%:include <stdio.h>", "digraphs are not allowed"),
+        ("??=include <stdio.h>", "trigraphs and digraphs"),
+        ('extern "C" int puts(const char*);', "extern is allowed for shared memory only"),
+        ('void f() { asm("nop"); }', "asm is not allowed"),
+        ("import <iostream>;", "import is not allowed"),
+    ],
+)
+def test_kernel_files_that_reach_out_are_refused(text, message):
+    grade = grade_source(f"{text}\n{KERNELS}".encode(), CUDA.filename, CUDA)
+    assert grade.score == 0
+    assert message in grade.problem
+
+
+@pytest.mark.parametrize("text", ["// #include <stdio.h>\n", "extern __shared__ float tile[];\n", "#define TILE 16\n"])
+def test_harmless_kernel_files_are_not_refused(text):
+    assert cuda_source.refusal((text + KERNELS).encode()) is None
+
+
+@pytest.mark.skipif(find_compiler() is None, reason="the emulator needs a C++ compiler")
+def test_an_endless_kernel_costs_its_points_only():
+    source = KERNELS.replace("    y[i] = sum;", "    while (y[i] != sum) y[i] = 2 * sum + 1;")
+    patient = Limits(call_seconds=2.0, total_seconds=30.0, start_seconds=60.0)
+    grade = grade_source(source.encode(), CUDA.filename, CUDA, limits=patient)
+    assert lost(grade) == {part.name for part in CUDA.parts if part.function == "conv2d_forward"}
+    assert "no result after 2.0 s: an endless loop?" in messages(grade)

@@ -86,3 +86,11 @@ def test_one_seed_one_grade():
     assert [p.message for p in first.parts] != [p.message for p in other.parts]
     public = [[p.message for p in grade.parts if not p.hidden] for grade in (first, other)]
     assert public[0] == public[1]
+
+
+@pytest.mark.parametrize("body", ["return np.zeros_like(a[0])", "return a[0]", "return 0.0, np.zeros_like(a[0])"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "conv2d-cuda"])
+def test_nothing_computed_is_no_points(name, body):
+    functions = get_assignment(name).functions
+    source = "import numpy as np\n" + "\n".join(f"def {f.name}(*a):\n    {body}" for f in functions)
+    assert run(name, source).score == 0
