@@ -22,7 +22,9 @@ def refusal(source: bytes) -> str | None:
         return "trigraphs and digraphs are not allowed in a kernel file"
     if 'R"' in text:
         return "raw strings are not allowed in a kernel file"
-    text = _COMMENT_OR_STRING.sub(lambda found: found[0] if found[0][0] in "\"'" else " ", text)
+    text = _COMMENT_OR_STRING.sub(
+        lambda found: found[0] if found[0][0] in "\"'" else " " + "\n" * found[0].count("\n"), text
+    )
     for number, line in enumerate(text.splitlines(), start=1):
         directive = re.match(r"\s*#\s*(\w*)", line)
         if directive and directive[1] not in _DIRECTIVES:
