@@ -1,12 +1,14 @@
-"""CUDA assignments: skeletons from the kernels' own sources, and what a submitted kernel file may not contain."""
+"""CUDA assignments: skeletons with the heads of the library's kernels, and what a submitted file may not contain."""
 
 import re
 import textwrap
+from pathlib import Path
 
 from ..backends.kernel import Kernel, find_kernel
 from .assignment import Assignment
 
 BEGIN, END = "// BEGIN SOLUTION", "// END SOLUTION"
+_SOLUTION = Path(__file__).parent / "solutions" / "conv2d_cuda.cu"
 _DIRECTIVES = {"define", "undef", "if", "ifdef", "ifndef", "else", "elif", "endif", "pragma"}
 # From left to right, as a compiler reads: a comment may hold quotes, a string may hold what looks like a comment.
 _COMMENT_OR_STRING = re.compile(r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", re.DOTALL)
@@ -58,11 +60,12 @@ _SIZES = "(H, W): input, (P, Q): output, (kh, kw): kernel, (sh, sw): stride, (ph
 
 
 def _kernel(operation, level, solution):
-    """One kernel under its operation's name: head, markers, and the library's body where it is wanted."""
+    """One kernel: the library's head under the operation's name, markers, and the model solution where it is wanted."""
     kernel = plain_kernel(operation)
-    head, body = _split(kernel)
-    template, _, rest = head.replace(kernel.name, operation).partition("\n")
+    head = _head_and_body(kernel.path, kernel.name)[0].replace(kernel.name, operation)
+    template, _, rest = head.partition("\n")
     head = "\n".join([template, *textwrap.wrap(rest, 118, subsequent_indent=" " * 8)])
+    body = _head_and_body(_SOLUTION, operation)[1]
     given = _lines_before_the_sum(body) if level == "guided" else 0
     inner = [*body[:given], f"    {BEGIN}", *(body[given:] if solution else []), f"    {END}"]
     return "\n".join([head + " {", *inner, "}", ""])
@@ -70,13 +73,13 @@ def _kernel(operation, level, solution):
 
 def _lines_before_the_sum(body):
     """How many lines find out which entry the thread works on."""
-    return next((i for i, text in enumerate(body) if re.match(r"\s*T \w+ = 0;", text)), 0)
+    return next(i for i, line in enumerate(body) if line.strip() == "T sum = 0;")
 
 
-def _split(kernel):
-    """(head up to the parameters, lines of the body) of a kernel in its file."""
-    text = kernel.path.read_text(encoding="utf-8")
-    start = re.search(rf"(template\s*<typename T>\s*)?__global__\s+void\s+{kernel.name}\s*\(", text).start()
+def _head_and_body(path, name):
+    """(the lines up to the body, the lines of the body) of a kernel in a file."""
+    text = path.read_text(encoding="utf-8")
+    start = re.search(rf"template\s*<typename T>\s*__global__\s+void\s+{name}\s*\(", text).start()
     opening = text.index("{", start)
     depth, end = 0, opening
     for end in range(opening, len(text)):

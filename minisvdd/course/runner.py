@@ -90,7 +90,7 @@ def _cuda_loader(configuration):
     from minisvdd.backends.kernel import read_kernels
 
     def load(path):
-        emulator._load(Path(path))  # compiles now, so that the time for it is not taken from the first kernel
+        emulator._build(Path(path))  # now, so that the time for it is not taken from the first kernel
         backend = emulator.EmulatorBackend()
         return {name: _launcher(backend, kernel) for name, kernel in read_kernels(Path(path)).items()}
 

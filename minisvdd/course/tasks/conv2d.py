@@ -21,10 +21,11 @@ _FIRST = ((2, 3, 5, 4), 2, (3, 2), (1, 1), (0, 0))
 _SHAPES = [((1, 1, 6, 7), 3, (2, 3), (1, 1), (0, 0)), ((3, 2, 4, 4), 1, (4, 4), (1, 1), (0, 0))]
 _STRIDED = [((2, 2, 7, 6), 2, (3, 2), (2, 1), (0, 0)), ((1, 2, 8, 9), 3, (2, 3), (3, 2), (0, 0))]
 _PADDED = [((2, 1, 4, 5), 2, (3, 3), (1, 1), (1, 1)), ((1, 2, 5, 3), 2, (3, 2), (2, 1), (0, 2))]
-_KINDS = {"values": [_FIRST], "other shapes": _SHAPES, "stride": _STRIDED, "padding": _PADDED}
+KINDS = {"values": [_FIRST], "other shapes": _SHAPES, "stride": _STRIDED, "padding": _PADDED}
 
 
-def _draw(rng, x_shape, K, kernel, stride, padding):
+def draw(rng, x_shape, K, kernel, stride, padding):
+    """x, weight and grad_output of one convolution."""
     x, w = rng.standard_normal(x_shape), rng.standard_normal((K, x_shape[1], *kernel))
     size = ops.conv2d_output_size(x_shape[2:], kernel, stride, padding)
     return x, w, rng.standard_normal((len(x), K, *size))
@@ -33,7 +34,7 @@ def _draw(rng, x_shape, K, kernel, stride, padding):
 def _forward(sizes):
     def cases(rng):
         for size in sizes:
-            x, w, _ = _draw(rng, *size)
+            x, w, _ = draw(rng, *size)
             yield Case((x, w, *size[3:]))
 
     return cases
@@ -43,7 +44,7 @@ def _gradient(sizes, of_weight):
     def cases(rng):
         for size in sizes:
             kernel, stride, padding = size[2:]
-            x, w, g = _draw(rng, *size)
+            x, w, g = draw(rng, *size)
             variable = (lambda v, x=x: (x, v)) if of_weight else (lambda v, w=w: (v, w))
             how = (stride, padding)
             yield Case(
@@ -152,7 +153,7 @@ def _input_overwritten(g, w, size, stride=(1, 1), padding=(0, 0)):
     return padded[:, :, padding[0] : padding[0] + size[0], padding[1] : padding[1] + size[1]]
 
 
-_FORWARD_FORMS = [
+FORWARD_FORMS = [
     ("the padding is forgotten", _no_padding),
     ("the stride is forgotten", _no_stride),
     ("the output has the right size, but its windows do not move by the stride", _neighbours),
@@ -161,12 +162,12 @@ _FORWARD_FORMS = [
     ("the filters are flipped: that is convolution in the mathematician's sense", _true_convolution),
     ("only the last channel counts: channels are overwritten, not summed", _last_channel),
 ]
-_WEIGHT_FORMS = [
+WEIGHT_FORMS = [
     ("the padding is forgotten", _weight_no_padding),
     ("the mean over the batch where the sum belongs (a 1/N too many)", _weight_mean),
     ("windows that do not move by the stride", _weight_neighbours),
 ]
-_INPUT_FORMS = [
+INPUT_FORMS = [
     ("the filters are flipped once too often", _input_unflipped),
     ("the padding is not cut off", _input_uncut),
     ("the padding is cut off at the far end only", _input_corner),
@@ -213,20 +214,20 @@ ASSIGNMENT = Assignment(
         *parts_of(
             ops.conv2d_forward,
             {"values": 8, "other shapes": 7, "stride": 7, "padding": 7, DTYPE: 3},
-            {kind: _forward(sizes) for kind, sizes in _KINDS.items()},
-            forms=_FORWARD_FORMS,
+            {kind: _forward(sizes) for kind, sizes in KINDS.items()},
+            forms=FORWARD_FORMS,
         ),
         *parts_of(
             ops.conv2d_backward_weight,
             _GRADIENT_POINTS,
-            {kind: _gradient(sizes, True) for kind, sizes in _KINDS.items()},
-            forms=_WEIGHT_FORMS,
+            {kind: _gradient(sizes, True) for kind, sizes in KINDS.items()},
+            forms=WEIGHT_FORMS,
         ),
         *parts_of(
             ops.conv2d_backward_input,
             _GRADIENT_POINTS,
-            {kind: _gradient(sizes, False) for kind, sizes in _KINDS.items()},
-            forms=_INPUT_FORMS,
+            {kind: _gradient(sizes, False) for kind, sizes in KINDS.items()},
+            forms=INPUT_FORMS,
         ),
     ),
 )

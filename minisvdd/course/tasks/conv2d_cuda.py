@@ -6,6 +6,7 @@ from ...backends import NUMPY
 from ...ops import conv2d as ops
 from ..assignment import Assignment, Part
 from ..checks import Case, Wrong, compare
+from ..cuda_source import plain_kernel
 from ..sandbox import SubmissionError
 from . import conv2d
 
@@ -18,23 +19,25 @@ every access: reads and writes out of bounds, races between threads and forgotte
 The file needs no `#include`, and none is allowed.
 """
 
+_SIZES = ("N", "C", "H", "W", "K", "P", "Q", "kh", "kw", "sh", "sw", "ph", "pw")
 _FORWARD, _WEIGHT, _INPUT = "conv2d_forward", "conv2d_backward_weight", "conv2d_backward_input"
-_FORMS = {_FORWARD: conv2d._FORWARD_FORMS, _WEIGHT: conv2d._WEIGHT_FORMS, _INPUT: conv2d._INPUT_FORMS}
+_FORMS = {_FORWARD: conv2d.FORWARD_FORMS, _WEIGHT: conv2d.WEIGHT_FORMS, _INPUT: conv2d.INPUT_FORMS}
 
 
 def _launch(student, name, arrays, result_shape, sizes, grid, block, dtype):
     """The result of one launch: NaN where the kernel wrote nothing."""
     result = np.full(result_shape, np.nan, dtype)
-    arguments = [*(a.astype(dtype) for a in arrays), result, *sizes]
+    numbers = [sizes[parameter.name] for parameter in plain_kernel(name).parameters if not parameter.is_array]
+    arguments = [*(a.astype(dtype) for a in arrays), result, *numbers]
     return student.call(name, arguments, (grid,), (block,))[2]
 
 
 def _cases(rng, kind):
     """Per operation: (arguments of the NumPy operation, arrays, sizes)."""
-    for size in conv2d._KINDS[kind]:
+    for size in conv2d.KINDS[kind]:
         kernel, stride, padding = size[2:]
-        x, w, g = conv2d._draw(rng, *size)
-        sizes = [*x.shape, *g.shape[1:], *kernel, *stride, *padding]
+        x, w, g = conv2d.draw(rng, *size)
+        sizes = dict(zip(_SIZES, (*x.shape, *g.shape[1:], *kernel, *stride, *padding)))
         yield {
             _FORWARD: ((x, w, stride, padding), (x, w), sizes),
             _WEIGHT: ((g, x, kernel, stride, padding), (g, x), sizes),
