@@ -71,9 +71,9 @@ def empty_like(array: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def scratch() -> Iterator[Callable[..., np.ndarray]]:
-    """`with scratch() as empty:` gives an `empty(shape, dtype)` whose arrays belong to this thread until the block ends.
+    """`with scratch() as empty:` gives an `empty(shape, dtype)` whose arrays last until the block ends.
 
-    For what an operation needs on the way; blocks may be nested.
+    For what an operation needs on the way, inside one thread; blocks may be nested.
     """
     if not hasattr(_of_thread, "workspace"):
         _of_thread.workspace = Workspace()

@@ -65,9 +65,10 @@ def conv2d_forward(backend, x, weight, stride=(1, 1), padding=(0, 0)):
         return y
     out_size = conv2d_output_size(x.shape[2:], weight.shape[2:], stride, padding)
     y = empty((len(weight), *out_size, len(x)), np.result_type(x, weight))
-    if winograd_pays(weight.shape, stride):
+    way = forward_way(weight.shape, stride)
+    if way == "winograd":
         winograd_forward(to_batch_last(x), weight, padding, y)
-    elif stride == (1, 1):
+    elif way == "strips":
         strips_forward(to_batch_last(x), weight, padding, y)
     else:
         _forward_all_taps(_pad_batch_last(x, padding), weight, stride, y)
@@ -91,9 +92,10 @@ def conv2d_backward_weight(backend, grad_output, x, kernel_size, stride=(1, 1), 
         swapped = conv2d_backward_weight(backend, x, grad_output, kernel_size, stride, margin)
         return np.ascontiguousarray(swapped.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1])
     grad = to_batch_last(grad_output)
-    if winograd_pays((K, C, *kernel_size), stride):
+    way = weight_way((K, C, *kernel_size), stride)
+    if way == "winograd":
         return winograd_backward_weight(grad, to_batch_last(x), kernel_size, padding)
-    if _row_at_a_time((K, C, *kernel_size), stride):
+    if way == "row at a time":
         return _backward_weight_by_row(grad, to_batch_last(x), kernel_size, padding)
     return _backward_weight_all_taps(grad, _pad_batch_last(x, padding), kernel_size, stride)
 
@@ -111,13 +113,25 @@ def conv2d_backward_input(backend, grad_output, weight, input_size, stride=(1, 1
     return conv2d_forward(backend, _spread(grad_output, weight.shape[2:], input_size, stride, padding), flipped)
 
 
-def _row_at_a_time(weight_shape, stride):
-    """One row at a time copies C kw numbers of x and K kh of G per position: it pays unless K is much the larger one.
+def forward_way(weight_shape: tuple[int, ...], stride: tuple[int, int]) -> str:
+    """How the forward pass (and the input gradient) is computed: "winograd", "strips" or "all taps"."""
+    if stride != (1, 1):
+        return "all taps"
+    return "winograd" if winograd_pays(weight_shape) else "strips"
 
-    Measured on 5x5 filters with 1 to 128 channels; a stride would throw most shares away.
+
+def weight_way(weight_shape: tuple[int, ...], stride: tuple[int, int]) -> str:
+    """How the gradient of the weight is computed: "winograd", "row at a time" or "all taps".
+
+    One row at a time copies C kw numbers of x and K kh of G per position: it pays unless K is much the larger one.
+    Measured on 5x5 filters with 1 to 128 channels; a stride would throw most of its products away.
     """
     K, C, _, kw = weight_shape
-    return stride == (1, 1) and C * kw >= K
+    if stride != (1, 1):
+        return "all taps"
+    if winograd_pays(weight_shape):
+        return "winograd"
+    return "row at a time" if C * kw >= K else "all taps"
 
 
 # All taps at once
@@ -184,7 +198,7 @@ def _unfold(padded, kernel_size, stride, out_size, blocks, empty):
 
 def _backward_weight_by_row(grad, x, kernel_size, padding):
     """dL/dw: the taps that led from an input row to kh rows of the output take those rows of G times its patches."""
-    (K, out_h, out_w, N), C, (kh, kw) = grad.shape, len(x), kernel_size
+    (K, _, out_w, N), C, (kh, kw) = grad.shape, len(x), kernel_size
     dtype = np.result_type(grad, x)
     sums = {}
 

@@ -33,8 +33,8 @@ _BLOCK = 1 << 17
 def norm_pool_forward_batch(x, slope, epsilon):
     """With the statistics of the batch.  x: (N, C, H, W).
 
-    Returns y, the pooled x_hat p and the winners (index 2 a + b in each window), all (N, C, H // 2, W // 2), and scale r,
-    mean, variance, each (C,).
+    Returns y, the pooled x_hat p and the winners (index 2 a + b in each window), all (N, C, H // 2, W // 2), and
+    scale r, mean, variance, each (C,).
     """
     images = to_batch_last(x)
     C, H, W, N = images.shape

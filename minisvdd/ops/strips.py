@@ -1,13 +1,14 @@
 """Convolution by strips: a small matrix for a few neighbouring outputs, and almost no copies.
 
-Laying out the patches of a convolution (im2col) writes every input number kh kw times, which for few channels takes far
-longer than the product. Here the image is cut into strips, columns that `outputs` neighbouring outputs of a row see:
+Laying out the patches of a convolution (im2col) writes every input number kh kw times, which for few channels takes
+far longer than the product. Here the image is cut into strips: columns that a few neighbouring outputs of a row see,
 
-    y[k, i, j + q] = sum_{c, a, u}  T[(k, q), (a, c, u)]  x_pad[c, i + a, j + u]         T[(k, q), (a, c, u)] = w[k,c,a,u-q]
+    y[k, i, j + q] = sum_{a, c, u} T[(k, q), (a, c, u)] x_pad[c, i + a, j + u]
+    T[(k, q), (a, c, u)] = w[k, c, a, u - q],  0 where u - q is no tap
 
-with u = 0 ... outputs + kw - 2 and zeros in T where u - q is no tap. A strip lies in memory as (H, C, u, N): the kh rows
-that output row i needs are then one contiguous matrix (kh C u, N), and the next output row's begins one row further.
-For two outputs every number is copied 3 times, not 25, and a sixth of the multiplications is by those zeros.
+with q = 0 ... outputs - 1 and u = 0 ... outputs + kw - 2. A strip lies in memory as (H, C, u, N): the kh rows that
+output row i needs are one contiguous matrix (kh C u, N), and the matrix of the next output row begins one row further.
+With 5x5 filters and two outputs every number is copied 3 times, not 25, and one multiplication in six is by zero.
 """
 
 import numpy as np

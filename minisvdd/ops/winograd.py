@@ -50,13 +50,13 @@ _LEAST_CHANNELS = 8
 _BATCH = 64  # images of one block
 
 
-def winograd_pays(weight_shape, stride) -> bool:
-    """Whether the products saved, in proportion to K C, outweigh the transforms, in proportion to K + C.
+def winograd_pays(weight_shape: tuple[int, ...]) -> bool:
+    """For stride 1, whether the products saved, in proportion to K C, outweigh the transforms, in proportion to K + C.
 
     Measured with 5x5 filters on 3 to 128 channels: from K = C = 16 on it wins, for K or C below 8 it loses.
     """
     K, C, _, kw = weight_shape
-    return stride == (1, 1) and kw in SIZES and K * C >= _LEAST_CHANNELS * (K + C)
+    return kw in SIZES and K * C >= _LEAST_CHANNELS * (K + C)
 
 
 @cache
@@ -159,12 +159,13 @@ def _transformed(x, rows, images, kernel_size, padding, out_w, dtype, empty):
     (C, H, W, _), (kh, kw), ph = x.shape, kernel_size, padding[0]
     _, _, into, tiles = _row_transforms(W, out_w, kw, padding[1], dtype)
     n, count, top = len(into) // tiles, rows.stop - rows.start, rows.start - ph
-    first, stop = max(top, 0), max(min(top + count + kh - 1, H), max(top, 0))
-    part = x[:, first:stop, :, images].transpose(1, 0, 2, 3)
-    V = empty((count + kh - 1, C, n, tiles * part.shape[-1]), dtype)
-    V[: first - top] = 0
-    V[stop - top :] = 0
-    np.matmul(into, part, out=V[first - top : stop - top].reshape(stop - first, C, len(into), -1))
+    total, batch = count + kh - 1, images.stop - images.start
+    first, stop = (min(max(edge - top, 0), total) for edge in (0, H))  # the rows of V that lie in the image
+    part = x[:, top + first : top + stop, :, images].transpose(1, 0, 2, 3)
+    V = empty((total, C, n, tiles * batch), dtype)
+    V[:first] = 0
+    V[stop:] = 0
+    np.matmul(into, part, out=V[first:stop].reshape(stop - first, C, len(into), batch))
     row, channel, b, column = V.strides
     # (a, c) -> one axis: row i + a begins where the C channels of row i + a - 1 end
     return as_strided(V, (count, n, kh * C, V.shape[-1]), (row, b, channel, column))
