@@ -94,8 +94,11 @@ def save_training_pictures(model, split, folder, auc: float | None = None) -> li
     return paths
 
 
-def mosaic(images, columns):
-    """(n, C, H, W) -> one image (rows, width) or (rows, width, 3) with a white line between neighbours."""
+def mosaic(images: np.ndarray, columns: int) -> np.ndarray:
+    """(n, C, H, W) -> one image (height, width) or (height, width, 3) with a white line between neighbours.
+
+    images: C = 1 or 3; what lies outside [0, 1] is clipped.   columns: images side by side, in reading order.
+    """
     n, C, H, W = images.shape
     rows = -(-n // columns)
     canvas = np.ones((C, rows * (H + 1) - 1, columns * (W + 1) - 1))
