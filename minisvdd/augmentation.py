@@ -55,6 +55,19 @@ def erase(images: np.ndarray, largest: int, rng: np.random.Generator) -> np.ndar
     return images
 
 
+def mirror(images: np.ndarray, labels: np.ndarray, partners: np.ndarray, rng: np.random.Generator):
+    """Left and right exchanged in a random half of those images whose mirror image is an image of a known class.
+
+    labels: (n,) class indices.   partners: (K,) the class of a mirrored image of each class, -1 for none.
+    Returns changed copies of images and labels.
+    """
+    chosen = (partners[labels] >= 0) & (rng.random(len(labels)) < 0.5)
+    images, labels = images.copy(), labels.copy()
+    images[chosen] = images[chosen][..., ::-1]
+    labels[chosen] = partners[labels[chosen]]
+    return images, labels
+
+
 def warp(image: np.ndarray, angle: float, factors: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """Stretch an image (C, H, W) by `factors` (rows, columns) about its middle m, rotate it by `angle`, `shift` it.
 

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from .augmentation import Augmentation
+from .augmentation import Augmentation, mirror
 from .backends import get_backend
 from .batches import outputs
 from .losses import SoftmaxCrossEntropy
@@ -25,6 +25,7 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
     epochs, learning_rate, milestones, weight_decay, batch_size: training with Adam; the learning rate is divided by 10
         at each milestone.
     augment: draw a new random version of every training image in every epoch (`minisvdd.augmentation`).
+    mirrors: pairs of labels (a, b), a = b included: with `augment`, an a in the mirror counts as a b, and a b as an a.
     preprocessing: "gcn-l1" (brightness and contrast of a photograph say nothing about the sign) or None.
     random_state: int, None or numpy.random.Generator.   verbose: 0 is silent.
 
@@ -44,6 +45,7 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
         weight_decay=1e-4,
         batch_size=64,
         augment=True,
+        mirrors=(),
         preprocessing="gcn-l1",
         backend="numpy",
         random_state=0,
@@ -58,6 +60,7 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
         self.weight_decay = weight_decay
         self.batch_size = batch_size
         self.augment = augment
+        self.mirrors = mirrors
         self.preprocessing = preprocessing
         self.backend = backend
         self.random_state = random_state
@@ -80,16 +83,17 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
         self.network_ = make_classifier(len(classes), self.channels, self.kernel_size, self.hidden)
         self.network_.build(self.input_shape_, rng, backend=get_backend(self.backend))
         self.history_ = {"epoch": [], "loss": [], "learning_rate": [], "seconds": []}
-        self._train(X, targets, rng)
+        self._train(X, targets, _partners(self.mirrors, classes), rng)
         self.classes_ = classes
         return self
 
-    def _train(self, X, targets, rng):
+    def _train(self, X, labels, partners, rng):
         progress = Progress("classifier, epoch", self.epochs, self.verbose)
-        seen = self.preprocessing_.transform(X).copy()
+        seen, targets = self.preprocessing_.transform(X).copy(), labels.copy()
 
         def draw_versions(epoch):
-            seen[:] = self.preprocessing_.transform(Augmentation()(X, rng))
+            mirrored, targets[:] = mirror(X, labels, partners, rng)
+            seen[:] = self.preprocessing_.transform(Augmentation()(mirrored, rng))
 
         def record(epoch, loss, learning_rate, seconds):
             for key, value in zip(self.history_, (epoch + 1, loss, learning_rate, seconds)):
@@ -131,3 +135,14 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
         from .storage import save_model  # here, because storage must know the classes that it loads
 
         save_model(self, path)
+
+
+def _partners(mirrors, classes):
+    """The index of each class's mirror image, -1 where there is none.  Returns (K,)."""
+    partners = np.full(len(classes), -1)
+    for pair in mirrors:
+        if not np.isin(pair, classes).all():
+            raise ValueError(f"mirrors: {tuple(pair)} names a label that is not in y")
+        first, second = np.searchsorted(classes, pair)
+        partners[first], partners[second] = second, first
+    return partners

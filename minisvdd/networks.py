@@ -11,7 +11,7 @@ import numpy as np
 
 from .backends import NUMPY, get_backend
 from .fusion import steps
-from .layers import BatchNorm, Conv2D, Flatten, Layer, LeakyReLU, Linear, MaxPool2D, Reshape, Sigmoid, Upsample
+from .layers import BatchNorm, Conv2D, Flatten, Layer, LeakyReLU, Linear, MaxPool2D, ReLU, Reshape, Sigmoid, Upsample
 
 
 class Sequential(Layer):

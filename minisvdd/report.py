@@ -166,7 +166,7 @@ def _table(grid, entries, columns, ranks=False):
         lines.append("| average rank | " + " | ".join(_number(v) for v in average_ranks(values)) + " |")
         if _printed(grid):
             unknown = (np.nan, np.nan)
-            printed = [[_printed(grid)[c].get(m, unknown)[0] for m in columns] for c in grid.classes]
+            printed = [[_printed(grid).get(c, {}).get(m, unknown)[0] for m in columns] for c in grid.classes]
             lines.append("| paper: mean | " + " | ".join(_number(v) for v in np.mean(printed, axis=0)) + " |")
             lines.append("| paper: average rank | " + " | ".join(_number(v) for v in average_ranks(printed)) + " |")
     return lines

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
+from .backends import KernelError
 from .batches import shuffled_batches
 from .optim import Adam, StepSchedule
 from .recorded import DeviceSteps
@@ -81,8 +82,8 @@ def train_steps(
     captured: on a kernel backend, replay steps as graphs (`minisvdd.recorded`).
     Raises FloatingPointError, naming the epoch, when the loss is no longer finite.
     """
-    if targets is not None:
-        network.backend.require_kernel("training with labels")
+    if targets is not None and not network.backend.runs_numpy:
+        raise KernelError(f"training with targets runs on the numpy backend, got {network.backend!r}")
     optimizer = Adam(network, learning_rate, weight_decay)
     schedule, workspace = StepSchedule(learning_rate, milestones), Workspace()
     device = DeviceSteps(network, loss, optimizer, X, batch_size, captured) if optimizer.device_state else None
