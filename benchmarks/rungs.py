@@ -1,11 +1,11 @@
-"""What every rung of every ladder asks of a GPU's memory, counted by the emulator on the layers of the paper's networks.
+"""What every rung of every ladder asks of a GPU's memory, counted by the emulator on the paper's layers.
 
     python benchmarks/rungs.py [--quick] [--out benchmarks/results/rungs.json] [--table kernels/README.md]
 
-Counts need no GPU and do not vary from run to run. The batch is small (counts per output hardly depend on it); the layers
-are the paper's. Per output of the operation: global loads and stores (instructions of a thread, of up to 16 bytes), the
-bytes that these move as sectors of 32 bytes, loads from shared memory. Per warp instruction on global memory: sectors (4
-is best for 4 bytes per thread, 16 for 16 bytes; 32 worst). Then the worst bank conflict (1: none) and barriers per thread.
+Counts need no GPU and do not vary from run to run. The batch is small: counts per output hardly depend on it. Per
+output of the operation: global loads and stores (instructions of a thread, of up to 16 bytes), the bytes that these
+move as sectors of 32 bytes, loads from shared memory. Per warp instruction on global memory: sectors (4 is best for 4
+bytes per thread, 16 for 16 bytes; 32 worst). Then the worst bank conflict (1: none) and barriers per thread.
 """
 
 import argparse

@@ -70,6 +70,10 @@ class FusedModule(Layer):
         self.conv.write_grads(grad_y, x)
         return self.conv.grad_input(grad_y, x.shape[2:])
 
+    def backward_input(self, grad_output):
+        x, grad_y = self._backward_to_conv(grad_output)
+        return self.conv.grad_input(grad_y, x.shape[2:])
+
     def backward_params(self, grad_output):
         x, grad_y = self._backward_to_conv(grad_output)
         self.conv.write_grads(grad_y, x)

@@ -46,7 +46,7 @@ def test_bias(shape, emulator, dtype, rng):
 
 
 @pytest.mark.parametrize("tied", [False, True], ids=["distinct", "ties"])
-@pytest.mark.parametrize("case", [*POOL_CASES, ((3, 2, 5, 8), (2, 2), (2, 2))], ids=str)
+@pytest.mark.parametrize("case", [*POOL_CASES, *checks.MORE_POOL_CASES], ids=str)
 def test_max_pool(case, tied, emulator, dtype, rng):
     checks.max_pool(emulator, case, dtype, rng, tied)
 
