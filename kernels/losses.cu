@@ -94,12 +94,13 @@ __global__ void softmax_cross_entropy_1_naive(const T* logits, const int* labels
     for (int k = 0; k < K; k++) grad[n * K + k] = (exp(z[k] - largest) / total - T(k == label)) / N;
 }
 
-// Entry i: max(z, 0) - z t + log(1 + exp(-|z|)) and (sigmoid(z) - t) / n.
+// Entry i: max(z, 0) - z t + log(1 + exp(-|z|)) and (sigmoid(z) - t) / n.  target_step: 1, or 0 for one common target.
 template <typename T>
-__global__ void binary_cross_entropy_1_naive(const T* logits, const T* targets, T* losses, T* grad, int n) {
+__global__ void binary_cross_entropy_1_naive(const T* logits, const T* targets, T* losses, T* grad, int target_step,
+                                             int n) {
     int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= n) return;
-    T z = logits[i], t = targets[i];
+    T z = logits[i], t = targets[i * target_step];
     losses[i] = (z > T(0) ? z : T(0)) - z * t + log1p(exp(-fabs(z)));
     grad[i] = (T(0.5) * (T(1) + tanh(T(0.5) * z)) - t) / n;
 }
