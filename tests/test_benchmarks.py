@@ -93,3 +93,22 @@ def test_gpu_keeps_to_its_budget(tmp_path):
     result = json.loads((tmp_path / "gpu.json").read_text())
     assert len(result["skipped"]["ladder"]) == 3 * 5 + 4
     assert not any(row["ms"] for row in result["ladder"])
+
+
+def test_radius_compares_the_rules_from_one_start(tmp_path):
+    run("radius.py", "--quick", "--out", tmp_path / "radius.json")
+    rows = json.loads((tmp_path / "radius.json").read_text())["rows"]
+    assert len(rows) == 7
+    assert len({(row["auc"]["random"], row["auc"]["pretrained"]) for row in rows}) == 1
+    exact = [row for row in rows if row["radius_update"] == "exact"]
+    assert all(row["fraction_outside"] <= row["nu"] for row in exact)
+
+
+def test_shallow_measures_every_choice(tmp_path):
+    run("shallow.py", "--quick", "--test-images", 300, "--out", tmp_path / "shallow.json")
+    rows = json.loads((tmp_path / "shallow.json").read_text())["rows"]
+    assert [row["normal_class"] for row in rows] == ["0"] * 4 + ["1"] * 4
+    for row in rows:
+        assert len(row["kde"]) == 10
+        assert min(row["isolation_forest"]) > 50
+        assert row["dimensions"] == 64 or row["pca"]
