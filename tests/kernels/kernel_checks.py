@@ -207,4 +207,16 @@ def check_fused(backend, rng):
         normalize_pool(backend, case, np.float32, rng)
 
 
-FILE_CHECKS = {"conv2d": check_conv2d, "pooling": check_pooling, "batchnorm": check_batchnorm, "fused": check_fused}
+def check_activations(backend, rng):
+    """All that activations.cu holds."""
+    for size, offset in [(67, 0), (256, 0), (67, 1), (3, 0)]:
+        pointwise(backend, size, np.float32, rng, offset)
+
+
+FILE_CHECKS = {
+    "conv2d": check_conv2d,
+    "pooling": check_pooling,
+    "batchnorm": check_batchnorm,
+    "fused": check_fused,
+    "activations": check_activations,
+}
