@@ -4,6 +4,8 @@ A check raises AssertionError (other numbers than NumPy) or KernelError (the emu
 runs them on the kernels as they are, `kernel_mutants.py` on kernels with a planted error.
 """
 
+from contextlib import contextmanager
+
 import numpy as np
 from references import CONV_CASES, POOL_CASES, draw, tolerance
 
@@ -39,6 +41,17 @@ def close(got, wanted, terms=1, **where):
     np.testing.assert_allclose(got, wanted, limits["rtol"], limits["atol"] * max(1, terms) ** 0.5, err_msg=str(where))
 
 
+@contextmanager
+def few_blocks():
+    """Small arrays in few blocks, as large ones on a GPU that has no more."""
+    wanted = conv2d_launch._WANTED_BLOCKS
+    conv2d_launch._WANTED_BLOCKS = 1
+    try:
+        yield
+    finally:
+        conv2d_launch._WANTED_BLOCKS = wanted
+
+
 def convolution(backend, case, dtype, rng):
     """Forward and both gradients, all rungs, and the forward with statistics."""
     shape, K, kernel, stride, padding = case
@@ -56,6 +69,10 @@ def convolution(backend, case, dtype, rng):
             got = backend.empty(wanted.shape, dtype)
             launch(backend, *inputs, got, stride, padding, rung)
             close(got, wanted, grad.size // K, rung=rung, launch=launch.__name__, case=case)
+    with few_blocks():  # each block then works on many pieces
+        got = backend.empty(grad_weight.shape, dtype)
+        conv2d_launch.backward_weight(backend, grad, x, got, stride, padding, "halo")
+        close(got, grad_weight, grad.size // K, case=case)
     if y.size > y.shape[1]:
         got = fused.conv2d_forward_statistics(backend, x, weight, stride, padding)
         for ours, numpys in zip(got, (y, *batchnorm.batch_statistics(NUMPY, y))):

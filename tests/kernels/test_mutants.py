@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(find_compiler() is None, reason="the emulator ne
 # One edit of each kind that matters, in the files that build fastest: (file, kind, what the line holds)
 SAMPLE = [
     ("pooling", "comparison", "if (candidate > value)"),
-    ("pooling", "axis", "P = "),
+    ("pooling", "axis", "const T* window = x"),
     ("pooling", "guard", "if (i < cells)"),
     ("fused", "product", "window.grad = y[o] > T(0)"),
     ("fused", "logic", "if (p < P && q < Q)"),
@@ -33,8 +33,8 @@ def pick(file, kind, text):
 
 
 def test_sample_is_killed():
-    mutants = [pick(*place) for place in SAMPLE if pick(*place)]
-    assert len(mutants) >= 6
+    mutants = [pick(*place) for place in SAMPLE]
+    assert None not in mutants
     results = mutation.run_all(
         mutants, kernel_folder(), jobs=2, cache=cache_folder().parents[1], report=lambda line: None
     )
