@@ -153,7 +153,7 @@ class AnoGAN(Detector):
         )
 
     def _train(self, X, rng):
-        game = _Game(self.network_, self.learning_rate, rng)
+        game = Game(self.network_, self.learning_rate, rng)
         self.history_ = {key: [] for key in _HISTORY}
         progress = Progress("AnoGAN, epoch", self.epochs, self.verbose)
         for epoch in range(self.epochs):
@@ -179,7 +179,7 @@ class AnoGAN(Detector):
         check_number(self.nu, "nu", 0, 1, low_open=True)
 
 
-class _Game:
+class Game:
     """One step of the discriminator, then one of the generator, on the same noise.
 
     The discriminator sees real and generated images in batches of their own, so that its batch norm cannot tell them

@@ -72,7 +72,7 @@ class Autoencoder(Detector):
         self._check_parameters()
         X = check_training_samples(self, X)
         rng = check_generator(self.random_state)
-        self.preprocessing_ = make_preprocessing(self.preprocessing)
+        self.preprocessing_ = make_preprocessing(self.preprocessing, get_backend(self.backend))
         X = self.preprocessing_.fit_transform(X)
         encoder = encoder_for(self.network, self.input_shape_, self.slope)
         encoder.build(self.input_shape_, rng, backend=get_backend(self.backend))

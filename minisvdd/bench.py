@@ -24,6 +24,8 @@ from .losses import MeanSquaredError, OneClass
 from .networks import make_autoencoder, make_encoder
 from .optim import Adam
 from .threads import use_threads
+from .training import train_step
+from .workspace import Workspace
 
 _SCORED = 10000
 
@@ -158,17 +160,16 @@ def _make_step(workload, contender, backend, threads):
 def _our_step(workload, network, X):
     if workload.scoring:
         return lambda: outputs(network, X)
-    backend, optimizer = network.backend, Adam(network, 1e-4, 1e-6)
+    backend, optimizer, workspace = network.backend, Adam(network, 1e-4, 1e-6), Workspace()
     X = backend.asarray(X)
     if workload.kind == "encoder":
-        loss, targets = OneClass(backend.asarray(np.full(network.output_shape, 0.1, np.float32)), backend), ()
+        one_class = OneClass(backend.asarray(np.full(network.output_shape, 0.1, np.float32)), backend)
+        loss = lambda outputs, _: one_class(outputs)  # noqa: E731
     else:
-        loss, targets = MeanSquaredError(backend), (X,)
+        loss = MeanSquaredError(backend)
 
     def step():
-        _, grad_output = loss(network.forward(X, training=True), *targets)
-        network.backward_params(grad_output)
-        optimizer.step()
+        train_step(network, loss, optimizer, X, workspace)
         backend.synchronize()
 
     return step

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from .figures import save_grid_examples
 from .grid import make_grid, run_grid
 from .protocols import PROTOCOLS
 from .report import write_report
@@ -24,6 +25,18 @@ def add_experiment(commands) -> None:
     report = tables.add_parser("report", help="print and write the tables of an experiment's folder")
     report.add_argument("folder", metavar="DIR")
     report.set_defaults(run=_report)
+    figures = tables.add_parser(
+        "figures",
+        help="figures 2 and 3: each class's most normal and most anomalous test images",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    figures.add_argument("folder", metavar="DIR", help="folder of an experiment")
+    figures.add_argument("--methods", nargs="+", metavar="NAME", help="(default: all of the experiment)")
+    figures.add_argument("--classes", nargs="+", metavar="CLASS", help="(default: all of the experiment)")
+    figures.add_argument("--seed", type=int, default=0)
+    figures.add_argument("--columns", type=int, default=8, help="images at each side")
+    figures.add_argument("--data-dir", help="folder with the data set (else $MINISVDD_DATA, else the cache folder)")
+    figures.set_defaults(run=_figures)
 
 
 def _add_table(tables, name, data, protocol):
@@ -69,6 +82,21 @@ def _run(arguments):
 
 def _report(arguments):
     return _print_report(arguments.folder)
+
+
+def _figures(arguments):
+    if arguments.columns < 1:
+        raise ValueError(f"columns={arguments.columns}: expected an integer >= 1")
+    paths = save_grid_examples(
+        arguments.folder,
+        arguments.methods,
+        arguments.classes,
+        seed=arguments.seed,
+        columns=arguments.columns,
+        data_dir=arguments.data_dir,
+    )
+    print(f"written: {', '.join(str(path) for path in paths)}")
+    return 0
 
 
 def _print_report(folder):

@@ -1,48 +1,97 @@
-"""Encoder modules, convolution -> batch norm -> leaky ReLU -> max-pool, as few kernels (`minisvdd.ops.fused`).
+"""Runs of layers that `Sequential` computes as one step: the same function, with less work.
 
-On a backend of kernels every layer reads its input from the GPU's memory and writes its output there; between two
-convolutions that traffic is most of the time. A `FusedModule` runs four layers at once. The layers keep their
-parameters, gradients and statistics: only the way through them is another one, and the results are the same.
+A network is written down as the paper writes it; what is fused here follows from the types of neighbouring layers and
+from the backend. The layers keep their parameters, gradients and statistics: only the way through them is another one.
 """
+
+from itertools import pairwise
+
+import numpy as np
 
 from .layers import BatchNorm, Conv2D, Layer, LeakyReLU, MaxPool2D, ReLU
 from .ops import conv2d, fused
 from .ops.batchnorm import inverse_deviation
+from .ops.norm_pool import norm_pool_backward, norm_pool_forward, norm_pool_forward_batch
 
-_MOST_ENTRIES = 256  # in a window: the winner's index is one byte
-
-
-def fuse(layers: list[Layer]) -> list[Layer]:
-    """The same layers, with every encoder module among them as one `FusedModule`."""
-    steps, i = [], 0
-    while i < len(layers):
-        if _is_module(layers[i : i + 4]):
-            steps.append(FusedModule(*layers[i : i + 4]))
-            i += 4
-        else:
-            steps.append(layers[i])
-            i += 1
-    return steps
+_MOST_ENTRIES = 256  # in a pooling window of a kernel: the winner's index is one byte
 
 
-def _is_module(layers):
-    if len(layers) < 4:
-        return False
-    conv, norm, activation, pool = layers
+def steps(layers: list[Layer]) -> list[Layer]:
+    """The layers in the order in which they are computed, some of them fused."""
+    ordered, i = list(layers), 0
+    while i < len(ordered):
+        if len(ordered) - i >= 4 and _is_module(*ordered[i : i + 4]):
+            ordered[i : i + 4] = [FusedModule(*ordered[i : i + 4])]
+        elif len(ordered) - i >= 3 and _is_norm_pool(*ordered[i : i + 3]):
+            ordered[i : i + 3] = [NormPool(*ordered[i : i + 3])]
+        i += 1
+    return _pooling_first(ordered)
+
+
+def _is_module(conv, norm, activation, pool):
     return (
         type(conv) is Conv2D
+        and not conv.backend.runs_numpy
         and not conv.bias
-        and type(norm) is BatchNorm
-        and not norm.affine
-        and type(activation) in (LeakyReLU, ReLU)
-        and type(pool) is MaxPool2D
-        and pool.stride == pool.kernel_size
+        and _is_plain(norm, activation, pool)
         and pool.kernel_size[0] * pool.kernel_size[1] <= _MOST_ENTRIES
     )
 
 
+def _is_norm_pool(norm, activation, pool):
+    return _is_plain(norm, activation, pool) and norm.backend.runs_numpy and pool.kernel_size == (2, 2)
+
+
+def _is_plain(norm, activation, pool):
+    types = type(norm) is BatchNorm and type(activation) in (LeakyReLU, ReLU) and type(pool) is MaxPool2D
+    return types and not norm.affine and pool.stride == pool.kernel_size
+
+
+def _pooling_first(layers):
+    """A max-pool before the leaky ReLU that it follows, not after: it never decreases, so max f(x_i) = f(max x_i)."""
+    ordered = list(layers)
+    for i, (first, second) in enumerate(pairwise(layers)):
+        if type(first) in (LeakyReLU, ReLU) and type(second) is MaxPool2D:
+            ordered[i : i + 2] = second, first
+    return ordered
+
+
+class NormPool(Layer):
+    """BatchNorm, leaky ReLU and 2x2 max-pool of an encoder module, computed in the order norm, pool, activation.
+
+    `minisvdd.ops.norm_pool` derives it. The three layers keep their statistics and their kink patterns; the pattern of
+    the activation has the pooled size, because it sees only the winners.
+    """
+
+    def __init__(self, norm: BatchNorm, activation: LeakyReLU, pool: MaxPool2D):
+        super().__init__()
+        self.norm, self.activation, self.pool = norm, activation, pool
+
+    def forward(self, x, training=False):
+        slope, use_batch = self.activation.slope, self.norm.uses_batch(training)
+        if use_batch:
+            self.norm.check_batch(x)
+            y, pooled, winner, scale, mean, variance = norm_pool_forward_batch(x, slope, self.norm.epsilon)
+            self.norm.move_running(mean, variance, x.shape)
+        else:
+            mean, variance = self.norm.buffers.values()
+            scale = 1 / np.sqrt(variance + self.norm.epsilon)
+            y, pooled, winner = norm_pool_forward(x, mean, scale, slope, training)
+        self._keep((x, pooled, winner, scale, mean if use_batch else None), training)
+        self.activation._pattern, self.pool._pattern = pooled > 0 if training else None, winner
+        return y
+
+    def backward(self, grad_output):
+        x, pooled, winner, scale, mean = self._take()
+        return norm_pool_backward(grad_output, x, pooled, winner, self.activation.slope, scale, mean)
+
+
 class FusedModule(Layer):
-    """What four layers compute, one after the other; it writes their `grads` and moves their running statistics."""
+    """Convolution, batch norm, leaky ReLU and max-pool as few kernels (`minisvdd.ops.fused`).
+
+    On a backend of kernels every layer reads its input from the GPU's memory and writes its output there; between two
+    convolutions that traffic is most of the time.
+    """
 
     def __init__(self, conv: Conv2D, norm: BatchNorm, activation: LeakyReLU, pool: MaxPool2D):
         super().__init__()
@@ -55,6 +104,7 @@ class FusedModule(Layer):
         where = conv.params["weight"], conv.stride, conv.padding
         use_batch = norm.uses_batch(training)
         if use_batch:
+            norm.check_batch(x)
             y, mean, variance = fused.conv2d_forward_statistics(backend, x, *where)
             norm.move_running(mean, variance, y.shape)
         else:

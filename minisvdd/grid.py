@@ -23,7 +23,7 @@ import numpy as np
 from joblib import Parallel, delayed, parallel_config
 from threadpoolctl import threadpool_limits
 
-from .datasets import class_index, load_dataset
+from .datasets import Dataset, class_index, load_dataset
 from .errors import CollapseWarning, DataError
 from .experiments import versions
 from .files import atomic_write, write_json
@@ -254,6 +254,14 @@ def _is_finished(cell, out, verbose):
         if verbose:
             print(f"minisvdd: {error}; computed again", file=sys.stderr)
         return False
+
+
+def dataset_of(grid: Grid, data_dir=None) -> Dataset:
+    """The data set that the grid was computed on. DataError when what lies there now is another one."""
+    dataset = _dataset(grid.data, data_dir)
+    if _data_hash(dataset) != grid.data_hash:
+        raise DataError(f"{grid.data}: these are not the data of the experiment (another SHA-256)")
+    return dataset
 
 
 @lru_cache(maxsize=1)

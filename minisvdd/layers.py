@@ -43,6 +43,7 @@ class Layer:
         self.backend = NUMPY
         self.is_built = False
         self._saved = None
+        self._pattern = None
 
     def build(self, input_shape, rng=None, dtype=np.float32, backend=NUMPY) -> tuple[int, ...]:
         """Draw the parameters for samples of `input_shape`; returns the shape of one output sample.
@@ -89,6 +90,7 @@ class Layer:
 
     def kink_pattern(self):
         """Which linear piece every entry took in the last forward(training=True), or None for smooth layers."""
+        return self._pattern
 
     def config(self) -> dict:
         """Constructor arguments, as plain JSON values: what a saved model needs to build the layer again."""
@@ -337,6 +339,7 @@ class BatchNorm(Layer):
     def forward(self, x, training=False):
         use_batch = self.uses_batch(training)
         if use_batch:
+            self.check_batch(x)
             x_hat, scale, mean, variance = batchnorm.batchnorm_forward_batch(self.backend, x, self.epsilon)
             self.move_running(mean, variance, x.shape)
         else:
@@ -346,14 +349,17 @@ class BatchNorm(Layer):
             return x_hat
         return batchnorm.affine_forward(self.backend, x_hat, self.params["weight"], self.params["bias"])
 
-    def move_running(self, mean, variance, shape) -> None:
-        """Move the running statistics towards those of a batch of that shape; ValueError if it has no variance."""
-        count = int(np.prod(shape)) // shape[1]
-        if count < 2:
+    def check_batch(self, x) -> None:
+        """ValueError when there is but one value per channel."""
+        if x.size // x.shape[1] < 2:
             raise ValueError(
-                f"BatchNorm cannot train on a batch of one value per channel, got input {tuple(shape)}: "
+                f"BatchNorm cannot train on a batch of one value per channel, got input {tuple(x.shape)}: "
                 "use a larger batch or freeze_statistics()"
             )
+
+    def move_running(self, mean, variance, shape) -> None:
+        """Move the running statistics towards those of a batch of that shape."""
+        count = int(np.prod(shape)) // shape[1]
         for name, value, factor in (("running_mean", mean, 1.0), ("running_var", variance, count / (count - 1))):
             self.buffers[name] = batchnorm.running_update(
                 self.backend, self.buffers[name], value, self.momentum, factor
@@ -383,7 +389,6 @@ class LeakyReLU(Layer):
         if not 0 <= slope <= 1:
             raise ValueError(f"slope={slope!r}: expected a number in [0, 1]")
         self.slope = float(slope)  # a NumPy scalar would promote float32 arrays to float64
-        self._pattern = None
 
     def forward(self, x, training=False):
         positive = activations.is_positive(self.backend, x) if training else None
@@ -393,9 +398,6 @@ class LeakyReLU(Layer):
 
     def backward(self, grad_output):
         return activations.leaky_relu_backward(self.backend, grad_output, self._take(), self.slope)
-
-    def kink_pattern(self):
-        return self._pattern
 
 
 class ReLU(LeakyReLU):
@@ -451,7 +453,6 @@ class MaxPool2D(Layer):
         super().__init__()
         self.kernel_size = as_pair(kernel_size, "kernel_size", 1)
         self.stride = self.kernel_size if stride is None else as_pair(stride, "stride", 1)
-        self._pattern = None
 
     def _build(self, input_shape, rng, dtype):
         C, *size = _image_shape(input_shape, "MaxPool2D")
@@ -469,9 +470,6 @@ class MaxPool2D(Layer):
     def backward(self, grad_output):
         winner, input_shape = self._take()
         return pooling.maxpool_backward(self.backend, grad_output, winner, input_shape, self.kernel_size, self.stride)
-
-    def kink_pattern(self):
-        return self._pattern
 
 
 class Upsample(Layer):

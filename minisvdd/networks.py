@@ -6,13 +6,12 @@ and a sigmoid at the end.
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
 from .backends import NUMPY, get_backend
-from .fusion import fuse
-from .layers import BatchNorm, Conv2D, Flatten, Layer, LeakyReLU, Linear, MaxPool2D, ReLU, Reshape, Sigmoid, Upsample
+from .fusion import steps
+from .layers import BatchNorm, Conv2D, Flatten, Layer, LeakyReLU, Linear, MaxPool2D, Reshape, Sigmoid, Upsample
 
 
 class Sequential(Layer):
@@ -24,8 +23,8 @@ class Sequential(Layer):
 
     def __init__(self, layers):
         self.layers = list(layers)
-        self._steps = self.layers  # what runs: the layers, or on a backend of kernels fused groups of them
         self.backend = NUMPY
+        self._steps = self.layers  # as the last forward pass computed them: some fused (`minisvdd.fusion`)
 
     def build(self, input_shape, rng=None, dtype=np.float32, backend=NUMPY):
         """Build every layer on the output shape of the one before it; returns the shape of one output sample."""
@@ -40,8 +39,8 @@ class Sequential(Layer):
         return shape
 
     def forward(self, x, training=False):
-        self._steps = self.layers if self.backend.runs_numpy else fuse(self.layers)
-        for step in self._steps if training else _pooling_first(self._steps):
+        self._steps = steps(self.layers)
+        for step in self._steps:
             x = step.forward(x, training)
         return x
 
@@ -115,19 +114,6 @@ class Sequential(Layer):
 
     def __repr__(self):
         return "Sequential([\n" + "".join(f"    {layer!r},\n" for layer in self.layers) + "])"
-
-
-def _pooling_first(layers):
-    """The same function with less work: a max-pool before the leaky ReLU that it follows, not after.
-
-    Leaky ReLU never decreases, so max_i f(x_i) = f(max_i x_i), to the last bit; and it then has a quarter of the
-    numbers. For evaluation only: in training each layer keeps what its own backward needs.
-    """
-    ordered = list(layers)
-    for i, (first, second) in enumerate(pairwise(layers)):
-        if type(first) in (LeakyReLU, ReLU) and type(second) is MaxPool2D:
-            ordered[i : i + 2] = second, first
-    return ordered
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ def plot_examples(images: np.ndarray, scores: np.ndarray, rows: int = 4, columns
     figure.get_layout_engine().set(w_pad=0.12)
     sides = (("most normal", order[:count]), ("most anomalous", order[::-1][:count]))
     for axes, (title, chosen) in zip(figure.subplots(1, 2), sides):
-        axes.imshow(_mosaic(images[chosen], columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axes.imshow(mosaic(images[chosen], columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set_title(title, fontsize=10)
         axes.set_axis_off()
     return figure
@@ -94,8 +94,11 @@ def save_training_pictures(model, split, folder, auc: float | None = None) -> li
     return paths
 
 
-def _mosaic(images, columns):
-    """(n, C, H, W) -> one image (rows, width) or (rows, width, 3) with a white line between neighbours."""
+def mosaic(images: np.ndarray, columns: int) -> np.ndarray:
+    """(n, C, H, W) -> one image (height, width) or (height, width, 3) with a white line between neighbours.
+
+    images: C = 1 or 3; what lies outside [0, 1] is clipped.   columns: images side by side, in reading order.
+    """
     n, C, H, W = images.shape
     rows = -(-n // columns)
     canvas = np.ones((C, rows * (H + 1) - 1, columns * (W + 1) - 1))

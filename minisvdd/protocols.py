@@ -66,7 +66,7 @@ PROTOCOLS = {"paper": _PAPER, "authors-code": _AUTHORS, "quick": _QUICK}
 # Schlegl et al. fix the latent search (500 steps, weights 0.9 and 0.1), DCGAN the optimiser; the paper only the latent
 # dimension. How many epochs it trained is not known: 100 is ours.
 _GAN_PAPER = GanProtocol()
-_GAN_QUICK = GanProtocol(epochs=10, search_steps=100, test_images=1000)
+_GAN_QUICK = GanProtocol(epochs=20, search_steps=100, test_images=1000)
 _GAN_EXCEPTIONS = {
     ("quick", "digits"): {
         "epochs": 100,

@@ -1,7 +1,11 @@
-"""The table of a grid: mean +- standard deviation of the test AUC beside the paper's, in Markdown, CSV, LaTeX, PNG."""
+"""The table of a grid: mean +- standard deviation of the test AUC beside the paper's, in Markdown, CSV, LaTeX, PNG.
+
+A JSON file holds all cells, so that the table can be computed again without the folder.
+"""
 
 import csv
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +20,14 @@ from .plots import save_figure
 
 # Cells further from the paper's than this many standard deviations plus this many points are marked.
 MARK_DEVIATIONS, MARK_POINTS = 2.0, 1.0
-# Entries of a cell's "auc" that are columns of their own: method, entry, heading.
+# Entries of a cell's "auc" that are columns of their own: method, entry, heading. Before training, both Deep SVDD
+# objectives rank alike.
 _EXTRA = (
     ("oc-svm", "unsupervised", "oc-svm, gamma without labels"),
     ("dcae", "random", "dcae, random weights"),
     ("anogan", "random", "anogan, random weights"),
+    ("soft-boundary", "random", "soft-boundary, random weights"),
+    ("soft-boundary", "pretrained", "soft-boundary, pre-trained weights"),
     ("one-class", "random", "one-class, random weights"),
     ("one-class", "pretrained", "one-class, pre-trained weights"),
 )
@@ -79,16 +86,17 @@ def average_ranks(table) -> np.ndarray:
 
 
 def write_report(out) -> tuple[str, list[str]]:
-    """Write report.md, .csv, .tex and .png into the folder of a grid. Returns the Markdown and the files' names."""
+    """Write report.md, .csv, .tex, .json, .png into the folder of a grid. Returns the Markdown and the files' names."""
     grid, entries, finished, total = collect(out)
     markdown = _markdown(grid, entries, finished, total)
-    for name, text in (("report.md", markdown), ("report.tex", _latex(grid, entries))):
+    texts = {"report.md": markdown, "report.tex": _latex(grid, entries), "report.json": _json(grid, out)}
+    for name, text in texts.items():
         with atomic_write(Path(out) / name) as file:
             file.write(text)
     with atomic_write(Path(out) / "report.csv") as file:
         _write_csv(file, entries)
     save_figure(_figure(grid, entries), Path(out) / "report.png")
-    return markdown, ["report.md", "report.csv", "report.tex", "report.png"]
+    return markdown, [*texts, "report.csv", "report.png"]
 
 
 def _markdown(grid, entries, finished, total):
@@ -175,6 +183,17 @@ def _write_csv(file, entries):
         paper = e.paper or ("", "")
         nu = "" if e.nu is None else e.nu
         writer.writerow([normal_class, heading, f"{e.mean:.3f}", f"{e.std:.3f}", e.n, nu, *paper, int(e.differs)])
+
+
+def _json(grid, out):
+    """The grid, and every finished cell on a line of its own, without what the grid says for all."""
+    cells = [value for cell in cells_of(grid) if (value := read_cell(cell, out)) is not None]
+    versions = [dict(pairs) for pairs in dict.fromkeys(tuple(cell.pop("versions").items()) for cell in cells)]
+    own = ("method", "normal_class", "nu", "seed")
+    lines = [json.dumps({**cell, "config": {name: cell["config"][name] for name in own}}) for cell in cells]
+    head = json.dumps({"grid": asdict(grid), "versions": versions}, indent=2)
+    seconds = round(sum(cell["seconds"] for cell in cells), 1)
+    return head[:-2] + f',\n  "cell_seconds": {seconds},\n  "cells": [\n    ' + ",\n    ".join(lines) + "\n  ]\n}\n"
 
 
 def _figure(grid, entries):

@@ -116,7 +116,7 @@ def _rebuild(description, arrays, backend):
     model.input_shape_ = tuple(description["input_shape"])
     for name in set(_PLAIN_ATTRIBUTES) & set(description["attributes"]):
         setattr(model, name, description["attributes"][name])
-    model.preprocessing_ = make_preprocessing(params["preprocessing"])
+    model.preprocessing_ = make_preprocessing(params["preprocessing"], backend)
     model.preprocessing_.constants = _under("constants/", arrays)
     if "center" in arrays:
         model.center_, model.autoencoder_ = arrays["center"], None

@@ -125,7 +125,7 @@ class DeepSVDD(Detector):
         X = check_training_samples(self, X)
         rng = check_generator(self.random_state)
         notify = on_stage or (lambda stage, model: None)
-        self.preprocessing_ = make_preprocessing(self.preprocessing)
+        self.preprocessing_ = make_preprocessing(self.preprocessing, get_backend(self.backend))
         X = self.preprocessing_.fit_transform(X)
 
         self.network_ = encoder_for(self.network, self.input_shape_, self.slope)

@@ -9,14 +9,29 @@ from .batches import shuffled_batches
 from .optim import Adam, StepSchedule
 from .recorded import DeviceSteps
 from .threads import one_blas_thread
+from .workspace import Workspace
 
 
-def train_epoch(network, loss: Callable, optimizer, X: np.ndarray, batches: list[np.ndarray]) -> float:
-    """One pass over the batches: forward, loss, backward, step. Returns the mean loss per sample.
+def train_step(network, loss: Callable, optimizer, x, workspace: Workspace):
+    """Forward, loss, backward, step on one batch; returns the loss, on a kernel backend an array on the device.
 
-    loss: callable (outputs, inputs) -> (value, grad_output).
+    The arrays of a step lie in `workspace`: the next step overwrites them, activations as well as the loss's inputs.
     """
-    values, _ = _host_epoch(network, loss, optimizer, X, batches)
+    with workspace:
+        value, grad_output = loss(network.forward(x, training=True), x)
+        network.backward_params(grad_output)
+        optimizer.step()
+    return value
+
+
+def train_epoch(
+    network, loss: Callable, optimizer, X: np.ndarray, batches: list[np.ndarray], workspace: Workspace | None = None
+) -> float:
+    """One pass over the batches. Returns the mean loss per sample.
+
+    loss: callable (outputs, inputs) -> (value, grad_output).   workspace: memory of the steps, kept between epochs.
+    """
+    values, _ = _host_epoch(network, loss, optimizer, X, batches, Workspace() if workspace is None else workspace)
     return _mean(values, batches)
 
 
@@ -63,7 +78,7 @@ def train_steps(
     Raises FloatingPointError, naming the epoch, when the loss is no longer finite.
     """
     optimizer = Adam(network, learning_rate, weight_decay)
-    schedule = StepSchedule(learning_rate, milestones)
+    schedule, workspace = StepSchedule(learning_rate, milestones), Workspace()
     device = DeviceSteps(network, loss, optimizer, X, batch_size, captured) if optimizer.device_state else None
     for epoch in range(epochs):
         start = time.perf_counter()
@@ -76,7 +91,7 @@ def train_steps(
             yield
             values, samples = device.finish_epoch()
         else:
-            values, samples = _host_epoch(network, loss, optimizer, X, batches)
+            values, samples = _host_epoch(network, loss, optimizer, X, batches, workspace)
             yield
         value = _mean(values, batches)
         if not np.isfinite(value):
@@ -89,16 +104,13 @@ def train_steps(
             after_epoch(epoch, value, optimizer.learning_rate, time.perf_counter() - start)
 
 
-def _host_epoch(network, loss, optimizer, X, batches):
+def _host_epoch(network, loss, optimizer, X, batches, workspace):
     """The loss of every batch, and what the loss left in `per_sample`, or None: batches come from host memory."""
     values, samples = [], []
     with one_blas_thread():
         for batch in batches:
             x = network.backend.asarray(X[batch])
-            value, grad_output = loss(network.forward(x, training=True), x)
-            network.backward_params(grad_output)
-            optimizer.step()
-            values.append(value)
+            values.append(train_step(network, loss, optimizer, x, workspace))
             samples.append(getattr(loss, "per_sample", None))
     if samples[0] is None:
         return values, None

@@ -6,6 +6,7 @@ capture, a captured launch does not run before the graph is launched, and it use
 
 import sys
 from contextlib import contextmanager
+from itertools import count
 from types import SimpleNamespace
 
 import numpy as np
@@ -36,6 +37,15 @@ class ndarray:  # noqa: N801
     itemsize = property(lambda self: self.values.itemsize)
     flags = property(lambda self: self.values.flags)
     strides = property(lambda self: self.values.strides)
+
+    nbytes = property(lambda self: self.values.nbytes)
+    data = property(lambda self: self)
+
+    def memset_async(self, value, size):
+        assert size <= self.nbytes
+
+    def copy_from_device_async(self, source, size):
+        assert size <= min(self.nbytes, source.nbytes)
 
     def __len__(self):
         return len(self.values)
@@ -163,9 +173,23 @@ class MemoryPool:
 
 @contextmanager
 def using_allocator(malloc):
-    _state.pools.append(malloc.__self__)
+    _state.pools.append(malloc.__self__ if malloc else MemoryPool())
     yield
     _state.pools.pop()
+
+
+class Event:
+    def record(self):
+        pass
+
+    def synchronize(self):
+        pass
+
+
+class Device:
+    id = 0
+    attributes = {"L2CacheSize": 1 << 20, "MultiProcessorCount": 100, "ClockRate": 1_000_000}
+    compute_capability = "90"
 
 
 _DEFAULT_STREAM = Stream()
@@ -175,8 +199,17 @@ def get_current_stream():
     return _state.streams[-1] if _state.streams else _DEFAULT_STREAM
 
 
+__version__ = "0"
+_ticks = count(1)
 cuda = SimpleNamespace(
-    Stream=Stream, MemoryPool=MemoryPool, using_allocator=using_allocator, get_current_stream=get_current_stream
+    Stream=Stream,
+    MemoryPool=MemoryPool,
+    Event=Event,
+    Device=Device,
+    using_allocator=using_allocator,
+    get_current_stream=get_current_stream,
+    get_elapsed_time=lambda start, end: 1000.0 / next(_ticks),
+    runtime=SimpleNamespace(getDeviceProperties=lambda device: {"name": b"stand-in"}, driverGetVersion=lambda: 0),
 )
 
 

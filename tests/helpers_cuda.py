@@ -29,7 +29,8 @@ class HostArrays(CudaBackend):
 
     def run(self, kernel, args, grid, block, shared=0):
         values = kernel.check(args, np.ndarray)
-        on_device = [self.cupy.asarray(v) if isinstance(v, np.ndarray) else v for v in values]
+        with self.cupy.cuda.using_allocator(None):  # no pool: compute-sanitizer then sees where each array ends
+            on_device = [self.cupy.asarray(v) if isinstance(v, np.ndarray) else v for v in values]
         self._start(kernel, on_device, *check_geometry(kernel.name, grid, block, shared), shared)
         for host, device in zip(values, on_device):
             if isinstance(host, np.ndarray):

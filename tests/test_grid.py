@@ -219,6 +219,17 @@ def test_report_formats(finished):
     assert f"{entries['3', 'isolation-forest'].mean:.1f} ±" in markdown
 
 
+def test_report_json_holds_the_cells(finished):
+    write_report(finished)
+    value = json.loads((finished / "report.json").read_text())
+    grid = read_grid(finished)
+    assert value["grid"]["data_hash"] == grid.data_hash
+    cells = {(c["config"]["method"], c["config"]["normal_class"], c["config"]["seed"]): c for c in value["cells"]}
+    assert len(cells) == len(cells_of(grid))
+    for cell in cells_of(grid):
+        assert cells[cell.method, cell.normal_class, cell.seed]["auc"] == read_cell(cell, finished)["auc"]
+
+
 def test_a_report_of_an_unfinished_grid(tmp_path):
     run_grid(tiny_grid(methods=["kde"], seeds=1), tmp_path, verbose=0)
     cell_files(tmp_path)[0].unlink()

@@ -9,6 +9,7 @@ import numpy as np
 import oracle
 import pytest
 
+from minisvdd.anogan import Game
 from minisvdd.dcgan import GAN_ARCHITECTURES, make_gan
 from minisvdd.layers import (
     BatchNorm,
@@ -144,6 +145,36 @@ def test_generator_and_discriminator(name, dtype):
     for batches in compare(network, twin_of(network), "gan", rng, dtype).values():
         for deviations in batches:
             assert_within(deviations, TOLERANCE[dtype])
+
+
+def test_the_game_of_generator_and_discriminator():
+    """Three turns of both players, float64: the same weights, statistics and losses as in torch."""
+    network = make_gan("small_dcgan", (1, 8, 8), latent_dim=16)
+    network.build((16,), np.random.default_rng(SEED), np.float64)
+    twin = twin_of(network)
+    game = Game(network, 2e-4, np.random.default_rng(5))
+    generator, discriminator = twin[0], torch.nn.Sequential(twin[1], twin[2])
+    first, second = (
+        torch.optim.Adam(part.parameters(), 2e-4, betas=(0.5, 0.999)) for part in (discriminator, generator)
+    )
+    noise, rng = np.random.default_rng(5), np.random.default_rng(6)
+    for _ in range(3):
+        images = rng.uniform(-1, 1, size=(6, 1, 8, 8))
+        generated = generator(torch.tensor(noise.standard_normal((6, 16)).astype(np.float32), dtype=torch.float64))
+        first.zero_grad()
+        real = torch.nn.functional.softplus(-discriminator(torch.tensor(images))).mean()
+        fake = torch.nn.functional.softplus(discriminator(generated.detach())).mean()
+        (real + fake).backward()
+        first.step()
+        second.zero_grad()
+        believed = torch.nn.functional.softplus(-discriminator(generated)).mean()
+        believed.backward()
+        second.step()
+        np.testing.assert_allclose(game.play(images), [(real + fake).item(), believed.item()], rtol=1e-10)
+    ours = {**network.params, **network.buffers}
+    theirs = {name: tensor.detach().numpy() for name, tensor in twin.state_dict().items() if name in ours}
+    assert theirs.keys() == ours.keys()
+    assert_within({name: oracle.deviation(ours[name], theirs[name]) for name in ours}, 1e-8)
 
 
 SMALL_NETWORKS = {

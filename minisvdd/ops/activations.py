@@ -7,6 +7,7 @@ derivatives are shortest in terms of the output.
 import numpy as np
 
 from ..threads import run
+from ..workspace import empty
 from .layout import channel_rows, flat_blocks, from_channel_rows, pack_threads
 
 
@@ -17,7 +18,7 @@ def leaky_relu_forward(backend, x, slope):
         backend.launch("leaky_relu_forward", (backend.dense(x), y, slope, x.size), threads=pack_threads(x.size))
         return y
     rows = channel_rows(x)
-    flat, y = rows.reshape(-1), np.empty_like(rows)
+    flat, y = rows.reshape(-1), empty(rows.shape, rows.dtype)
     out = y.reshape(-1)
 
     def work(blocks):
@@ -46,7 +47,7 @@ def leaky_relu_backward(backend, grad_output, positive, slope):
         backend.launch("leaky_relu_backward", args, threads=pack_threads(grad_output.size))
         return grad_input
     grad = channel_rows(grad_output)
-    mask, g, result = channel_rows(positive).reshape(-1), grad.reshape(-1), np.empty_like(grad)
+    mask, g, result = channel_rows(positive).reshape(-1), grad.reshape(-1), empty(grad.shape, grad.dtype)
     out = result.reshape(-1)
 
     def work(blocks):

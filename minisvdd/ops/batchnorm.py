@@ -19,6 +19,7 @@ change of x leaves x_hat as it is. With fixed statistics (evaluation) only the d
 import numpy as np
 
 from ..threads import run
+from ..workspace import empty, scratch
 from .conv2d_launch import sum_partials
 from .layout import channel_blocks, channel_rows, from_channel_rows, pack_threads
 from .linear import bias_forward
@@ -41,7 +42,7 @@ def batchnorm_forward(backend, x, mean, variance, epsilon):
         return _channel_scale(backend, x, mean, scale), scale
     scale = inverse_deviation(backend, variance, epsilon)
     rows = channel_rows(x)
-    x_hat = np.empty(rows.shape, np.result_type(x, mean, scale))
+    x_hat = empty(rows.shape, np.result_type(x, mean, scale))
 
     def work(blocks):
         for block in blocks:
@@ -78,15 +79,15 @@ def batchnorm_forward_batch(backend, x, epsilon):
         mean, variance = batch_statistics(backend, x)
         return *batchnorm_forward(backend, x, mean, variance, epsilon), mean, variance
     rows = channel_rows(x)
-    x_hat = np.empty_like(rows)
+    x_hat = empty(rows.shape, rows.dtype)
     scale, mean, variance = np.empty((3, len(rows)), x.dtype)
 
     def work(blocks):
         for block in blocks:
             centered = x_hat[block]
-            mean[block] = _row_sums(rows[block]) / rows.shape[1]
+            mean[block] = row_sums(rows[block]) / rows.shape[1]
             np.subtract(rows[block], mean[block, None], out=centered)
-            variance[block] = _row_products(centered, centered) / rows.shape[1]
+            variance[block] = row_products(centered, centered) / rows.shape[1]
             scale[block] = 1 / np.sqrt(variance[block] + epsilon)
             centered *= scale[block, None]
 
@@ -104,13 +105,13 @@ def batchnorm_backward(backend, grad_output, x_hat, scale):
         backend.launch("batchnorm_backward", (*arrays, *sizes), threads=pack_threads(x_hat.size))
         return grad_input
     grad, normal = channel_rows(grad_output), channel_rows(x_hat)
-    grad_input = np.empty(grad.shape, np.result_type(grad, normal))
+    grad_input = empty(grad.shape, np.result_type(grad, normal))
 
     def work(blocks):
         for block in blocks:
             g, h, result = grad[block], normal[block], grad_input[block]
-            mean_g = (_row_sums(g) / g.shape[1])[:, None]
-            mean_gh = (_row_products(g, h) / g.shape[1])[:, None]
+            mean_g = (row_sums(g) / g.shape[1])[:, None]
+            mean_gh = (row_products(g, h) / g.shape[1])[:, None]
             np.multiply(h, -mean_gh, out=result)
             result += g
             result -= mean_g
@@ -144,12 +145,15 @@ def affine_backward(backend, grad_output, x_hat, weight):
     return grad_x_hat, (grad_output * x_hat).sum(axis=axes), grad_output.sum(axis=axes)
 
 
-def _row_sums(rows):
+def row_sums(rows):
     """Sum of each row: a product with ones adds faster than np.sum."""
-    return np.dot(rows, np.ones(rows.shape[1], rows.dtype))  # np.dot, not `@`, which keeps Python's lock here
+    with scratch() as empty:
+        ones = empty((rows.shape[1],), rows.dtype)
+        ones.fill(1)
+        return np.dot(rows, ones)  # np.dot, not `@`, which keeps Python's lock here
 
 
-def _row_products(a, b):
+def row_products(a, b):
     """Sum of a b along each row (without conjugation, for the complex step)."""
     return np.array([np.dot(a_row, b_row) for a_row, b_row in zip(a, b)])
 

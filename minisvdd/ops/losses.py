@@ -62,13 +62,13 @@ def mean_squared_error(backend, outputs, targets):
 
 
 def absolute_distances(backend, outputs, targets):
-    """l_i = ||y_i - t_i||_1,  dl_i/dy_i = sign(y_i - t_i).  Returns ((N,), like outputs); NumPy's l is float64.
+    """l_i = ||y_i - t_i||_1,  dl_i/dy_i = sign(y_i - t_i)  (0 where y = t).  Returns ((N,) float64, like outputs).
 
     |u| has slope 1 right of 0 and -1 left of it; at the kink y = t we take 0, which lies between them.
     """
     if not backend.runs_numpy:
         distances = _distances(backend, "absolute_distances", outputs, targets)
-        return distances, _gradient(backend, "sign_gradient", outputs, targets, 1.0)
+        return distances, _gradient(backend, "sign_gradient", outputs, targets, 1)
     difference = outputs - targets
     return np.abs(difference).reshape(len(outputs), -1).sum(axis=1, dtype=np.float64), np.sign(difference)
 
@@ -76,13 +76,12 @@ def absolute_distances(backend, outputs, targets):
 def absolute_error(backend, outputs, targets):
     """AnoGAN's residual and feature loss: absolute differences, summed over entries and averaged over samples.
 
-    J = 1/N sum_i ||y_i - t_i||_1,    dJ/dy = sign(y - t) / N
+    J = 1/N sum_i ||y_i - t_i||_1,  dJ/dy = sign(y - t) / N.
     """
     N = len(outputs)
     if not backend.runs_numpy:
         distances = _distances(backend, "absolute_distances", outputs, targets)
-        grad = _gradient(backend, "sign_gradient", outputs, targets, 1 / N)
-        return _scaled_sum(backend, distances, 1 / N), grad
+        return _scaled_sum(backend, distances, 1 / N), _gradient(backend, "sign_gradient", outputs, targets, 1 / N)
     distances, signs = absolute_distances(backend, outputs, targets)
     return distances.sum() / N, signs / N
 

@@ -10,6 +10,7 @@ window is then never counted twice, and any choice among the tied entries is a s
 import numpy as np
 
 from ..threads import run
+from ..workspace import empty, scratch
 from .layout import channel_blocks, from_batch_last, to_batch_last
 
 
@@ -23,20 +24,22 @@ def maxpool_forward(backend, x, kernel_size, stride):
         return _forward_kernel(backend, x, kernel_size, stride)
     images = to_batch_last(x)
     C, out_h, out_w, N = len(images), *_output_size(images, kernel_size, stride), len(x)
-    y = np.empty((C, out_h, out_w, N), x.dtype)
-    winner = np.zeros(y.shape, np.uint8 if kernel_size[0] * kernel_size[1] <= 256 else np.int32)
+    y = empty((C, out_h, out_w, N), x.dtype)
+    winner = empty(y.shape, np.uint8 if kernel_size[0] * kernel_size[1] <= 256 else np.int32)
+    winner[...] = 0
 
     def work(blocks):
         for block in blocks:
             best, index_of_best = y[block], winner[block]
-            larger = np.empty(best.shape, bool)
-            for index, candidate in enumerate(_windows(images[block], kernel_size, stride)):
-                if index == 0:
-                    best[...] = candidate
-                    continue
-                np.greater(candidate, best, out=larger)
-                np.maximum(candidate, best, out=best)
-                np.maximum(index_of_best, larger * winner.dtype.type(index), out=index_of_best)
+            with scratch() as empty:
+                larger = empty(best.shape, bool)
+                for index, candidate in enumerate(_windows(images[block], kernel_size, stride)):
+                    if index == 0:
+                        best[...] = candidate
+                        continue
+                    np.greater(candidate, best, out=larger)
+                    np.maximum(candidate, best, out=best)
+                    np.maximum(index_of_best, larger * winner.dtype.type(index), out=index_of_best)
 
     run(work, channel_blocks(images.reshape(C, -1)))
     return from_batch_last(y), from_batch_last(winner)
@@ -47,7 +50,7 @@ def maxpool_evaluate(backend, x, kernel_size, stride):
     if not backend.runs_numpy:
         return maxpool_forward(backend, x, kernel_size, stride)[0]
     images = to_batch_last(x)
-    y = np.empty((len(images), *_output_size(images, kernel_size, stride), len(x)), x.dtype)
+    y = empty((len(images), *_output_size(images, kernel_size, stride), len(x)), x.dtype)
 
     def work(blocks):
         for block in blocks:
@@ -66,18 +69,20 @@ def maxpool_backward(backend, grad_output, winner, input_shape, kernel_size, str
         return _backward_kernel(backend, grad_output, winner, input_shape, kernel_size, stride)
     N, C, H, W = input_shape
     grad, winner = to_batch_last(grad_output), to_batch_last(winner)
-    grad_input = np.zeros((C, H, W, N), grad.dtype)
+    grad_input = empty((C, H, W, N), grad.dtype)
+    grad_input[...] = 0
     disjoint = all(s >= k for s, k in zip(stride, kernel_size))  # then nothing needs to be added up
 
     def work(blocks):
         for block in blocks:
-            won, share = np.empty(grad[block].shape, bool), np.empty(grad[block].shape, grad.dtype)
-            for index, target in enumerate(_windows(grad_input[block], kernel_size, stride)):
-                np.equal(winner[block], index, out=won)
-                np.copyto(share, won)  # as 1 and 0
-                np.multiply(share, grad[block], out=target if disjoint else share)
-                if not disjoint:
-                    target += share
+            with scratch() as empty:
+                won, share = empty(grad[block].shape, bool), empty(grad[block].shape, grad.dtype)
+                for index, target in enumerate(_windows(grad_input[block], kernel_size, stride)):
+                    np.equal(winner[block], index, out=won)
+                    np.copyto(share, won)  # as 1 and 0
+                    np.multiply(share, grad[block], out=target if disjoint else share)
+                    if not disjoint:
+                        target += share
 
     run(work, channel_blocks(grad_input.reshape(C, -1)))
     return from_batch_last(grad_input)

@@ -48,7 +48,8 @@ def test_training_on_the_digits_follows_numpy(objective, device, tmp_path):
     scores = on_device.anomaly_score(split.test[:100])
     read = load_model(tmp_path / "model.npz")
     assert read.backend == "numpy"
-    np.testing.assert_allclose(scores, read.anomaly_score(split.test[:100]), rtol=1e-5, atol=1e-5)
+    limit = 1e-5 if device.name == "emulator" else 1e-4
+    np.testing.assert_allclose(scores, read.anomaly_score(split.test[:100]), rtol=limit, atol=limit)
     np.testing.assert_array_equal(load_model(tmp_path / "model.npz", device).anomaly_score(split.test[:100]), scores)
 
 

@@ -56,7 +56,9 @@ def test_all_parameters_at_once_equal_one_array_at_a_time(backend, dtype):
     expected = train(one_by_one, Adam(one_by_one, weight_decay=0.3, flat=False), dtype)
     got = train(at_once, Adam(at_once, weight_decay=0.3), dtype)
     for name in expected:
-        np.testing.assert_array_equal(got[name], expected[name], err_msg=name)
+        if backend.name == "emulator":  # nvcc may fuse multiplication and addition differently in the two kernels
+            np.testing.assert_array_equal(got[name], expected[name], err_msg=name)
+        np.testing.assert_allclose(got[name], expected[name], rtol=1e-5, atol=1e-7, err_msg=name)
 
 
 def test_flat_parameters_share_one_array_and_keep_their_values(backend):
