@@ -1,64 +1,241 @@
-// Batch normalisation per channel, contiguous (N, C, positions). channel_mean reduces two arrays at once: with b = a it
-// serves mean and mean square of a centred array, with b = x_hat the two means of the backward pass.
-//   1 naive    reductions: one thread per channel walks over all its entries. Simple, and almost no parallelism.
-//   2 shuffles one block per channel: threads stride over the entries (full transactions), then a warp adds in registers.
-// The elementwise steps have one rung: a load or two and a store per entry.
+// Batch normalisation per channel, contiguous (N, C, positions). Loads per number of the input:
+//
+// Statistics: mean and variance (biased).
+//   1 naive     one thread per channel walks over all its numbers, twice: 2 loads, and almost no parallelism.
+//   2 shuffles  one block per channel. Each thread keeps mean and squared deviations of what it has seen (Welford), and
+//               pairs of such moments merge (Chan): 1 load, and no second pass.
+//   3 split     many blocks per channel, since there are far fewer channels than multiprocessors; loads of 16 bytes: 1/4
+//               (float). Writes moments for merge_moments. Loses for a few hundred numbers: two launches instead of one.
+// Means of a and of a b, for the backward pass (a = dL/dx_hat, b = x_hat): the same three rungs, without moments.
+// Normalise and its backward, elementwise:
+//   1 naive       a thread per number, which also loads its channel's statistics: 3 loads; backward 5.
+//   2 vectorised  a thread per 16 bytes: a quarter of that (float).
+#include "pack.h"
+#include "reduce.h"
 
-template <typename T>
-__global__ void channel_means_1_naive(const T* a, const T* b, T* mean_a, T* mean_ab, int N, int C, int positions) {
-    int c = blockIdx.x;  // a block per channel in every rung, so that all rungs launch alike; here one thread works
-    if (threadIdx.x) return;
-    T sum_a = 0, sum_ab = 0;
-    for (int n = 0; n < N; n++)
-        for (int p = 0; p < positions; p++) {
-            int i = (n * C + c) * positions + p;
-            sum_a += a[i];
-            sum_ab += a[i] * b[i];
-        }
-    mean_a[c] = sum_a / (N * positions);
-    mean_ab[c] = sum_ab / (N * positions);
+// f(i) for every L-th number i of channel c, from the `first`-th on, `step` apart. L must divide `positions`.
+template <int L, typename F>
+__device__ void for_channel(int c, int N, int C, int positions, int first, int step, F f) {
+    int packs = positions / L;
+    for (int j = first; j < N * packs; j += step) f((j / packs * C + c) * positions + j % packs * L);
 }
 
-template <typename T>
-__global__ void channel_means_2_shuffles(const T* a, const T* b, T* mean_a, T* mean_ab, int N, int C, int positions) {
-    __shared__ T partial_a[32], partial_ab[32];
-    int c = blockIdx.x, lane = threadIdx.x % warpSize, warp = threadIdx.x / warpSize, warps = blockDim.x / warpSize;
-    T sum_a = 0, sum_ab = 0;
-    for (int j = threadIdx.x; j < N * positions; j += blockDim.x) {
-        int i = (j / positions * C + c) * positions + j % positions;
-        sum_a += a[i];
-        sum_ab += a[i] * b[i];
+// ---- Moments: count, mean and sum of squared deviations from the mean of some numbers.
+template <typename T> struct Moments {
+    T count = 0, mean = 0, squares = 0;
+    __device__ void add(T value) {
+        count += T(1);
+        T delta = value - mean;
+        mean += delta / count;
+        squares += delta * (value - mean);
     }
+    __device__ void merge(const Moments& other) {
+        T total = count + other.count;
+        if (total == T(0)) return;
+        T delta = other.mean - mean, share = other.count / total;
+        mean += delta * share;
+        squares += other.squares + delta * delta * count * share;
+        count = total;
+    }
+};
+// The moments of the whole block, in thread 0.
+template <typename T> __device__ Moments<T> block_moments(Moments<T> own) {
+    __shared__ T counts[32], means[32], squares[32];
+    int lane = threadIdx.x % warpSize, warp = threadIdx.x / warpSize, warps = blockDim.x / warpSize;
     for (int step = warpSize / 2; step > 0; step /= 2) {
-        sum_a += __shfl_down_sync(0xffffffffu, sum_a, step);
-        sum_ab += __shfl_down_sync(0xffffffffu, sum_ab, step);
+        Moments<T> other;
+        other.count = __shfl_down_sync(0xffffffffu, own.count, step);
+        other.mean = __shfl_down_sync(0xffffffffu, own.mean, step);
+        other.squares = __shfl_down_sync(0xffffffffu, own.squares, step);
+        if (lane < step) own.merge(other);
     }
     if (lane == 0) {
-        partial_a[warp] = sum_a;
-        partial_ab[warp] = sum_ab;
+        counts[warp] = own.count;
+        means[warp] = own.mean;
+        squares[warp] = own.squares;
     }
     __syncthreads();
-    if (threadIdx.x) return;
-    sum_a = sum_ab = 0;
-    for (int w = 0; w < warps; w++) {
-        sum_a += partial_a[w];
-        sum_ab += partial_ab[w];
+    for (int w = 1; w < warps && threadIdx.x == 0; w++) {
+        Moments<T> other;
+        other.count = counts[w];
+        other.mean = means[w];
+        other.squares = squares[w];
+        own.merge(other);
     }
-    mean_a[c] = sum_a / (N * positions);
-    mean_ab[c] = sum_ab / (N * positions);
+    return own;
 }
 
-// y = (x - shift) scale, per channel.
+// All three take a block per channel (and, in the third, per share of it), so that they launch alike.
+template <typename T>
+__global__ void channel_statistics_1_naive(const T* x, T* mean, T* variance, int N, int C, int positions) {
+    int c = blockIdx.x, m = N * positions;
+    if (threadIdx.x) return;
+    T sum = 0, squares = 0;
+    for_channel<1>(c, N, C, positions, 0, 1, [&](int i) { sum += x[i]; });
+    sum /= m;
+    for_channel<1>(c, N, C, positions, 0, 1, [&](int i) { squares += (x[i] - sum) * (x[i] - sum); });
+    mean[c] = sum;
+    variance[c] = squares / m;
+}
+template <typename T>
+__global__ void channel_statistics_2_shuffles(const T* x, T* mean, T* variance, int N, int C, int positions) {
+    int c = blockIdx.x;
+    Moments<T> own;
+    for_channel<1>(c, N, C, positions, threadIdx.x, blockDim.x, [&](int i) { own.add(x[i]); });
+    own = block_moments(own);
+    if (threadIdx.x) return;
+    mean[c] = own.mean;
+    variance[c] = own.squares / own.count;
+}
+// means, squares: (gridDim.y, C), counts: (gridDim.y).
+template <typename T>
+__global__ void channel_statistics_3_split(const T* x, T* means, T* squares, int* counts, int N, int C, int positions) {
+    constexpr int lanes = Pack<T>::size;
+    int c = blockIdx.x, first = blockIdx.y * blockDim.x + threadIdx.x, step = gridDim.y * blockDim.x;
+    Moments<T> own;
+    if (positions % lanes == 0 && is_aligned(x))
+        for_channel<lanes>(c, N, C, positions, first, step, [&](int i) {
+            Pack<T> pack = load_pack<Pack<T>>(x + i);
+            for (int k = 0; k < lanes; k++) own.add(pack.v[k]);
+        });
+    else
+        for_channel<1>(c, N, C, positions, first, step, [&](int i) { own.add(x[i]); });
+    own = block_moments(own);
+    if (threadIdx.x) return;
+    means[blockIdx.y * C + c] = own.mean;
+    squares[blockIdx.y * C + c] = own.squares;
+    if (c == 0) counts[blockIdx.y] = int(own.count);
+}
+// One block per channel merges the moments of all shares.
+template <typename T>
+__global__ void merge_moments_1_shuffles(const T* means, const T* squares, const int* counts, T* mean, T* variance,
+                                         int shares, int C) {
+    int c = blockIdx.x;
+    Moments<T> own;
+    for (int s = threadIdx.x; s < shares; s += blockDim.x) {
+        Moments<T> share;
+        share.count = counts[s];
+        share.mean = means[s * C + c];
+        share.squares = squares[s * C + c];
+        own.merge(share);
+    }
+    own = block_moments(own);
+    if (threadIdx.x) return;
+    mean[c] = own.mean;
+    variance[c] = own.squares / own.count;
+}
+
+// ---- means: (2, C): mean(a) and mean(a b) per channel.
+template <typename T>
+__global__ void channel_means_1_naive(const T* a, const T* b, T* means, int N, int C, int positions) {
+    int c = blockIdx.x;
+    if (threadIdx.x) return;
+    T sum_a = 0, sum_ab = 0;
+    for_channel<1>(c, N, C, positions, 0, 1, [&](int i) {
+        sum_a += a[i];
+        sum_ab += a[i] * b[i];
+    });
+    means[c] = sum_a / (N * positions);
+    means[C + c] = sum_ab / (N * positions);
+}
+template <typename T>
+__global__ void channel_means_2_shuffles(const T* a, const T* b, T* means, int N, int C, int positions) {
+    __shared__ T partial_a[32], partial_ab[32];
+    int c = blockIdx.x;
+    T sum_a = 0, sum_ab = 0;
+    for_channel<1>(c, N, C, positions, threadIdx.x, blockDim.x, [&](int i) {
+        T value = a[i];
+        sum_a += value;
+        sum_ab += value * b[i];
+    });
+    sum_a = block_sum(sum_a, partial_a);
+    sum_ab = block_sum(sum_ab, partial_ab);
+    if (threadIdx.x) return;
+    means[c] = sum_a / (N * positions);
+    means[C + c] = sum_ab / (N * positions);
+}
+// partials: (gridDim.y, 2, C), sums for sum_partials.
+template <typename T>
+__global__ void channel_means_3_split(const T* a, const T* b, T* partials, int N, int C, int positions) {
+    constexpr int lanes = Pack<T>::size;
+    __shared__ T partial_a[32], partial_ab[32];
+    int c = blockIdx.x, first = blockIdx.y * blockDim.x + threadIdx.x, step = gridDim.y * blockDim.x;
+    T sum_a = 0, sum_ab = 0;
+    if (positions % lanes == 0 && is_aligned(a) && is_aligned(b))
+        for_channel<lanes>(c, N, C, positions, first, step, [&](int i) {
+            Pack<T> from_a = load_pack<Pack<T>>(a + i), from_b = load_pack<Pack<T>>(b + i);
+            for (int k = 0; k < lanes; k++) {
+                sum_a += from_a.v[k];
+                sum_ab += from_a.v[k] * from_b.v[k];
+            }
+        });
+    else
+        for_channel<1>(c, N, C, positions, first, step, [&](int i) {
+            T value = a[i];
+            sum_a += value;
+            sum_ab += value * b[i];
+        });
+    sum_a = block_sum(sum_a, partial_a);
+    sum_ab = block_sum(sum_ab, partial_ab);
+    if (threadIdx.x) return;
+    partials[blockIdx.y * 2 * C + c] = sum_a;
+    partials[(blockIdx.y * 2 + 1) * C + c] = sum_ab;
+}
+
+// ---- y = (x - shift) scale, per channel.
 template <typename T>
 __global__ void channel_scale_1_naive(const T* x, const T* shift, const T* scale, T* y, int n, int C, int positions) {
     int i = blockIdx.x * blockDim.x + threadIdx.x, c = i / positions % C;
     if (i < n) y[i] = (x[i] - shift[c]) * scale[c];
 }
-
-// dL/dx = r (g - mean(g) - x_hat mean(g x_hat))
 template <typename T>
-__global__ void batchnorm_backward_1_naive(const T* grad_output, const T* x_hat, const T* scale, const T* mean_g,
-                                           const T* mean_gx, T* grad_input, int n, int C, int positions) {
+__global__ void channel_scale_2_vectorised(const T* x, const T* shift, const T* scale, T* y, int n, int C,
+                                           int positions) {
+    bool packed = positions % Pack<T>::size == 0 && is_aligned(x) && is_aligned(y);  // a pack lies in one channel
+    for_packs<T>(
+        n, packed, [=](int i) { y[i] = (x[i] - shift[i / positions % C]) * scale[i / positions % C]; },
+        [=](int i) {
+            Pack<T> pack = load_pack<Pack<T>>(x + i);
+            T s = shift[i / positions % C], r = scale[i / positions % C];
+            for (int k = 0; k < Pack<T>::size; k++) pack.v[k] = (pack.v[k] - s) * r;
+            store_pack(y + i, pack);
+        });
+}
+
+// ---- dL/dx = r (g - mean(g) - x_hat mean(g x_hat));  means: (2, C)
+template <typename T>
+__global__ void batchnorm_backward_1_naive(const T* grad_output, const T* x_hat, const T* scale, const T* means,
+                                           T* grad_input, int n, int C, int positions) {
     int i = blockIdx.x * blockDim.x + threadIdx.x, c = i / positions % C;
-    if (i < n) grad_input[i] = scale[c] * (grad_output[i] - mean_g[c] - x_hat[i] * mean_gx[c]);
+    if (i < n) grad_input[i] = scale[c] * (grad_output[i] - means[c] - x_hat[i] * means[C + c]);
+}
+template <typename T>
+__global__ void batchnorm_backward_2_vectorised(const T* grad_output, const T* x_hat, const T* scale, const T* means,
+                                                T* grad_input, int n, int C, int positions) {
+    bool packed = positions % Pack<T>::size == 0 && is_aligned(grad_output) && is_aligned(x_hat) && is_aligned(grad_input);
+    for_packs<T>(
+        n, packed,
+        [=](int i) {
+            int c = i / positions % C;
+            grad_input[i] = scale[c] * (grad_output[i] - means[c] - x_hat[i] * means[C + c]);
+        },
+        [=](int i) {
+            int c = i / positions % C;
+            Pack<T> g = load_pack<Pack<T>>(grad_output + i), h = load_pack<Pack<T>>(x_hat + i);
+            T r = scale[c], mean_g = means[c], mean_gx = means[C + c];
+            for (int k = 0; k < Pack<T>::size; k++) g.v[k] = r * (g.v[k] - mean_g - h.v[k] * mean_gx);
+            store_pack(grad_input + i, g);
+        });
+}
+
+// ---- Per channel: scale = 1 / sqrt(variance + epsilon).
+template <typename T> __global__ void inverse_deviation_1_naive(const T* variance, T* scale, T epsilon, int C) {
+    int c = blockIdx.x * blockDim.x + threadIdx.x;
+    if (c < C) scale[c] = T(1) / sqrt(variance[c] + epsilon);
+}
+// running <- (1 - momentum) running + momentum factor batch, in place; factor makes a variance unbiased.
+template <typename T>
+__global__ void running_update_1_naive(T* running, const T* batch, T momentum, T factor, int C) {
+    int c = blockIdx.x * blockDim.x + threadIdx.x;
+    if (c < C) running[c] = (T(1) - momentum) * running[c] + momentum * factor * batch[c];
 }

@@ -101,7 +101,7 @@ template <class... A> EMULATED void call(void (*kernel)(A...), void** values) {
 
 // An entry point for Python; `values` points to the arguments, whose types come from the kernel itself.
 #define EMULATOR_EXPORT(symbol, ...) \
-    extern "C" EMULATED void symbol(void** values) { emulator::call(&__VA_ARGS__, values); }
+    extern "C" EMULATED __attribute__((visibility("default"))) void symbol(void** values) { emulator::call(&__VA_ARGS__, values); }
 
 #define __syncthreads() emulator::block_barrier(__LINE__)
 #define __syncwarp(...) emulator::WarpBarrier{__LINE__}(__VA_ARGS__)

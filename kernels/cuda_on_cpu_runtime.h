@@ -37,14 +37,13 @@ struct Fiber {
     ucontext_t start;
     char* stack = nullptr;
     bool started = false;
-    int thread = -1;
 };
 
 Thread threads[max_threads];
 Fiber fibers[max_threads];
 uint64_t handed_in[max_threads / 32][2][32];  // two meetings of a warp alternate: a slow lane still reads the first
 std::vector<int> order, idle_fibers;
-int n_threads, n_fibers, next_fresh, current = -1, current_fiber, interval, block_number;
+int n_threads, n_fibers, next_fresh, next_ready, current = -1, current_fiber, interval, block_number;
 jmp_buf scheduler;
 char message[1024];
 void* failing_code;
@@ -76,31 +75,40 @@ void set_message(int line, const char* format, ...) {
 }
 [[noreturn]] void abandon_block() { _longjmp(scheduler, 1); }
 
-// ---- Fibers. One fiber runs fresh threads one after another until one of them has to wait: a kernel without barriers
-// is then a plain loop on a single stack.
+// ---- Fibers: one for every thread that has to wait.
+
+// Go on with the next thread of `order` that can run: straight from one fiber to the other, the scheduler comes last.
+[[noreturn]] void run_next_ready() {
+    while (next_ready < n_threads) {
+        int t = order[next_ready++];
+        if (threads[t].state != State::ready) continue;
+        threads[t].state = State::fresh;
+        current = t, current_fiber = threads[t].fiber, threadIdx = threads[t].index;
+        _longjmp(fibers[current_fiber].where, 1);
+    }
+    _longjmp(scheduler, 1);
+}
+// A fiber runs fresh threads one after another until one of them has to wait: a kernel without barriers is then a plain
+// loop on a single stack.
 void fiber_main() {
     for (;;) {
         while (next_fresh < n_threads) {
             current = order[next_fresh++];
             threads[current].fiber = current_fiber;
-            fibers[current_fiber].thread = current;
             threadIdx = threads[current].index;
             entry(arguments);
             threads[current].state = State::done;
         }
         idle_fibers.push_back(current_fiber);
-        if (!_setjmp(fibers[current_fiber].where)) _longjmp(scheduler, 1);
+        if (!_setjmp(fibers[current_fiber].where)) run_next_ready();
     }
 }
-void resume(int number) {
+// Run a fiber that has no thread yet: it takes fresh ones.
+void run_fresh_threads(int number) {
     if (_setjmp(scheduler)) return;
     current_fiber = number;
     Fiber& fiber = fibers[number];
-    if (fiber.started) {
-        current = fiber.thread;
-        if (current >= 0) threadIdx = threads[current].index;
-        _longjmp(fiber.where, 1);
-    }
+    if (fiber.started) _longjmp(fiber.where, 1);
     fiber.started = true;
     if (!fiber.stack)
         fiber.stack = (char*)mmap(0, stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -114,7 +122,7 @@ void resume(int number) {
 void wait_as(State state, int line) {
     threads[current].state = state;
     threads[current].line = line;
-    if (!_setjmp(fibers[current_fiber].where)) _longjmp(scheduler, 1);
+    if (!_setjmp(fibers[current_fiber].where)) run_next_ready();
 }
 
 // ---- The scheduler: run whoever can run; when nobody can, open the barriers whose threads are all there.
@@ -167,11 +175,11 @@ void run_block() {
             if (idle_fibers.empty()) idle_fibers.push_back(n_fibers++);
             int fiber = idle_fibers.back();
             idle_fibers.pop_back();
-            fibers[fiber].thread = -1;
-            resume(fiber);
+            next_ready = n_threads;
+            run_fresh_threads(fiber);
         }
-        for (int t : order)
-            if (!message[0] && threads[t].state == State::ready) threads[t].state = State::fresh, resume(threads[t].fiber);
+        next_ready = 0;
+        if (!message[0] && !_setjmp(scheduler)) run_next_ready();
         if (message[0] || count(State::done) == n_threads) return;
         if (!open_warp_meetings()) open_block_barrier();
     }
@@ -246,35 +254,45 @@ Region* find_region(uintptr_t address) {
 
 // ---- The counters: accesses of the lanes of a warp to one instruction, the n-th time each of them comes there.
 struct Counts {
-    uint64_t global_loads, global_stores, shared_loads, shared_stores, transactions, worst_bank_conflict, barriers;
+    uint64_t global_loads, global_stores, shared_loads, shared_stores, requests, transactions, worst_bank_conflict, barriers;
 } counts;
 struct Event {
     void* code;
     int warp, visit;
     bool shared;
     uintptr_t address;
+    unsigned bytes, lane;
     bool operator<(const Event& o) const { return std::tie(code, warp, visit) < std::tie(o.code, o.warp, o.visit); }
 };
 std::vector<Event> events;
 std::unordered_map<uintptr_t, std::vector<int>> visits;
 
-void count_access(const Region& r, uintptr_t address, emulator::Access kind, void* code) {
+void count_access(const Region& r, uintptr_t address, unsigned bytes, emulator::Access kind, void* code) {
     bool store = kind != emulator::Access::read;
     (r.shared ? (store ? counts.shared_stores : counts.shared_loads) : (store ? counts.global_stores : counts.global_loads))++;
     auto& visit = visits[(uintptr_t)code];
     visit.resize(n_threads);
-    events.push_back({code, current / 32, visit[current]++, r.shared, address});
+    events.push_back({code, current / 32, visit[current]++, r.shared, address, bytes, unsigned(current & 31)});
 }
 void count_block() {
     std::sort(events.begin(), events.end());
     for (size_t i = 0, j; i < events.size(); i = j) {
-        std::set<uintptr_t> sectors, banks[32];
+        std::set<uintptr_t> sectors, banks[4][32];
         for (j = i; j < events.size() && !(events[i] < events[j]); j++) {
-            if (events[j].shared) banks[events[j].address / 4 % 32].insert(events[j].address / 4);
-            else sectors.insert(events[j].address / 32);  // the GPU fetches sectors of 32 bytes
+            const Event& e = events[j];
+            if (e.shared) {  // 128 bytes at a time: wider items are served to a half or a quarter of the warp in turn
+                unsigned lanes = 32 / std::max(1u, std::min(4u, e.bytes / 4));
+                for (uintptr_t word = e.address / 4; word * 4 < e.address + e.bytes; word++)
+                    banks[e.lane / lanes][word % 32].insert(word);
+            } else {  // the GPU fetches sectors of 32 bytes
+                for (uintptr_t sector = e.address / 32; sector * 32 < e.address + e.bytes; sector++) sectors.insert(sector);
+            }
         }
+        counts.requests += !sectors.empty();
         counts.transactions += sectors.size();
-        for (auto& words : banks) counts.worst_bank_conflict = std::max<uint64_t>(counts.worst_bank_conflict, words.size());
+        for (auto& part : banks)
+            for (auto& words : part)
+                counts.worst_bank_conflict = std::max<uint64_t>(counts.worst_bank_conflict, words.size());
     }
     events.clear();
     visits.clear();
@@ -299,7 +317,7 @@ void on_access(uintptr_t address, unsigned bytes, emulator::Access kind, void* c
                     nearest && nearest->shared ? "shared memory" : "an array argument");
         fail_at(code);
     }
-    if (counting) count_access(*r, address, kind, code);
+    if (counting) count_access(*r, address, bytes, kind, code);
     for (uintptr_t c = (address - r->low) / r->cell_bytes; c <= (address + bytes - 1 - r->low) / r->cell_bytes; c++)
         check_cell(*r, r->cells[c], address, kind, verb, code);
 }
@@ -321,6 +339,17 @@ void add_region(uintptr_t low, uintptr_t high, bool shared, unsigned cell_bytes)
     if (high <= low) return;
     regions.push_back({low, high, shared, cell_bytes, {}});
     if (checking) regions.back().cells.resize((high - low + cell_bytes - 1) / cell_bytes);
+}
+void find_regions(void* const* arrays, const uint64_t* bytes, const uint64_t* item_bytes, int n_arrays,
+                  unsigned dynamic_bytes) {
+    *(volatile unsigned char*)dynamic_shared = 0;  // so that the thread-local segment exists before it is looked for
+    dl_iterate_phdr(find_image, nullptr);
+    for (int i = 0; i < n_arrays; i++)
+        add_region((uintptr_t)arrays[i], (uintptr_t)arrays[i] + bytes[i], false, std::min<unsigned>(8, item_bytes[i]));
+    uintptr_t dynamic = (uintptr_t)dynamic_shared;
+    add_region(dynamic, dynamic + dynamic_bytes, true, 4);
+    add_region(tls_low, dynamic, true, 4);
+    add_region(dynamic + max_dynamic, tls_high, true, 4);
 }
 }  // namespace
 
@@ -382,15 +411,8 @@ extern "C" int emulator_launch(void (*kernel)(void**), void** values, const unsi
         order[t] = t;
         threads[t].index = {t % blockDim.x, t / blockDim.x % blockDim.y, t / blockDim.x / blockDim.y};
     }
-    *(volatile unsigned char*)dynamic_shared = 0;  // so that the thread-local segment exists before it is looked for
-    dl_iterate_phdr(find_image, nullptr);
     regions.clear();
-    for (int i = 0; i < n_arrays; i++)
-        add_region((uintptr_t)arrays[i], (uintptr_t)arrays[i] + bytes[i], false, std::min<unsigned>(8, item_bytes[i]));
-    uintptr_t dynamic = (uintptr_t)dynamic_shared;
-    add_region(dynamic, dynamic + dynamic_bytes, true, 4);
-    add_region(tls_low, dynamic, true, 4);
-    add_region(dynamic + max_dynamic, tls_high, true, 4);
+    if (checking) find_regions(arrays, bytes, item_bytes, n_arrays, dynamic_bytes);
     uint64_t blocks = uint64_t(gridDim.x) * gridDim.y * gridDim.z, first = seed ? random_number() % blocks : 0;
     for (uint64_t i = 0; i < blocks && !message[0]; i++) {
         uint64_t b = (first + i) % blocks;

@@ -1,12 +1,21 @@
-// Losses that compare outputs (N, D) with targets: the squared distance of each row, and its gradient.
-//   1 naive   distances: one thread per row walks over its entries. gradient: one thread per entry.
-// Sums over the batch are taken on the host in float64, from one number per row.
+// Losses. Each takes two stages: the first gives one number per row (or per entry) and the gradient, the second adds those
+// numbers in one block, in double, in an order that never changes: one seed, one result, bit for bit. The value stays on
+// the device until somebody asks for it.
+//
+// First stage, rows of squared or absolute differences between outputs (N, D) and targets. A warp is launched per row:
+//   1 naive   its first lane walks along the row alone: a transaction of 32 bytes for every 4 that it reads.
+//   2 warp    the lanes read neighbours (full transactions), then add in registers. Loses for D << 32.
+// Second stage, scaled_sum and soft_boundary_value, one block:
+//   1 naive   one thread adds all numbers.
+//   2 block   every thread adds each blockDim-th number, then warps add in registers, then one thread adds the warps.
+// Gradients: one thread per entry, bound by memory traffic. Cross-entropies: one thread per row, since rows are short.
 // target_row is D for one target per row, 0 for a centre that all rows share.
+#include "reduce.h"
 
 template <typename T>
 __global__ void squared_distances_1_naive(const T* outputs, const T* targets, T* distances, int N, int D, int target_row) {
-    int n = blockIdx.x * blockDim.x + threadIdx.x;
-    if (n >= N) return;
+    int n = (blockIdx.x * blockDim.x + threadIdx.x) / warpSize;
+    if (n >= N || threadIdx.x % warpSize) return;
     T sum = 0;
     for (int d = 0; d < D; d++) {
         T difference = outputs[n * D + d] - targets[n * target_row + d];
@@ -14,13 +23,117 @@ __global__ void squared_distances_1_naive(const T* outputs, const T* targets, T*
     }
     distances[n] = sum;
 }
-
-// factor (output - target) for rows with distance > threshold, 0 for the others.
 template <typename T>
-__global__ void distance_gradient_1_naive(const T* outputs, const T* targets, const T* distances, T* grad, T factor,
-                                          T threshold, int N, int D, int target_row) {
+__global__ void squared_distances_2_warp(const T* outputs, const T* targets, T* distances, int N, int D, int target_row) {
+    int n = (blockIdx.x * blockDim.x + threadIdx.x) / warpSize, lane = threadIdx.x % warpSize;
+    if (n >= N) return;  // whole warps
+    T sum = 0;
+    for (int d = lane; d < D; d += warpSize) {
+        T difference = outputs[n * D + d] - targets[n * target_row + d];
+        sum += difference * difference;
+    }
+    for (int step = warpSize / 2; step > 0; step /= 2) sum += __shfl_down_sync(0xffffffffu, sum, step);
+    if (lane == 0) distances[n] = sum;
+}
+
+template <typename T>
+__global__ void absolute_distances_1_naive(const T* outputs, const T* targets, T* distances, int N, int D, int target_row) {
+    int n = (blockIdx.x * blockDim.x + threadIdx.x) / warpSize;
+    if (n >= N || threadIdx.x % warpSize) return;
+    T sum = 0;
+    for (int d = 0; d < D; d++) sum += fabs(outputs[n * D + d] - targets[n * target_row + d]);
+    distances[n] = sum;
+}
+template <typename T>
+__global__ void absolute_distances_2_warp(const T* outputs, const T* targets, T* distances, int N, int D, int target_row) {
+    int n = (blockIdx.x * blockDim.x + threadIdx.x) / warpSize, lane = threadIdx.x % warpSize;
+    if (n >= N) return;
+    T sum = 0;
+    for (int d = lane; d < D; d += warpSize) sum += fabs(outputs[n * D + d] - targets[n * target_row + d]);
+    for (int step = warpSize / 2; step > 0; step /= 2) sum += __shfl_down_sync(0xffffffffu, sum, step);
+    if (lane == 0) distances[n] = sum;
+}
+
+// grad = factor (output - target)
+template <typename T>
+__global__ void distance_gradient_1_naive(const T* outputs, const T* targets, T* grad, T factor, int N, int D,
+                                          int target_row) {
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < N * D) grad[i] = factor * (outputs[i] - targets[i / D * target_row + i % D]);
+}
+// the same for rows outside the sphere, 0 for the others; R^2 lies on the device, for it changes between epochs
+template <typename T>
+__global__ void soft_boundary_gradient_1_naive(const T* outputs, const T* targets, const T* distances,
+                                               const double* radius_squared, T* grad, T factor, int N, int D,
+                                               int target_row) {
     int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= N * D) return;
-    int n = i / D, d = i % D;
-    grad[i] = distances[n] > threshold ? factor * (outputs[i] - targets[n * target_row + d]) : T(0);
+    int n = i / D;
+    grad[i] = distances[n] > T(*radius_squared) ? factor * (outputs[i] - targets[n * target_row + i % D]) : T(0);
+}
+// grad = factor sign(output - target), 0 where they are equal
+template <typename T>
+__global__ void sign_gradient_1_naive(const T* outputs, const T* targets, T* grad, T factor, int N, int D, int target_row) {
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= N * D) return;
+    T difference = outputs[i] - targets[i / D * target_row + i % D];
+    grad[i] = factor * T((difference > T(0)) - (difference < T(0)));
+}
+
+// Row n: log sum_k exp(z_k) - z_label and (softmax(z) - [k = label]) / N. A label that is no class gives NaN.
+template <typename T>
+__global__ void softmax_cross_entropy_1_naive(const T* logits, const int* labels, T* losses, T* grad, int N, int K) {
+    int n = blockIdx.x * blockDim.x + threadIdx.x;
+    if (n >= N) return;
+    const T* z = logits + n * K;
+    T largest = z[0], total = 0;
+    for (int k = 1; k < K; k++) largest = z[k] > largest ? z[k] : largest;
+    for (int k = 0; k < K; k++) total += exp(z[k] - largest);  // none overflows, one is 1
+    int label = labels[n];
+    losses[n] = label >= 0 && label < K ? log(total) - (z[label] - largest) : T(nan(""));
+    for (int k = 0; k < K; k++) grad[n * K + k] = (exp(z[k] - largest) / total - T(k == label)) / N;
+}
+
+// Entry i: max(z, 0) - z t + log(1 + exp(-|z|)) and (sigmoid(z) - t) / n.
+template <typename T>
+__global__ void binary_cross_entropy_1_naive(const T* logits, const T* targets, T* losses, T* grad, int n) {
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= n) return;
+    T z = logits[i], t = targets[i];
+    losses[i] = (z > T(0) ? z : T(0)) - z * t + log1p(exp(-fabs(z)));
+    grad[i] = (T(0.5) * (T(1) + tanh(T(0.5) * z)) - t) / n;
+}
+
+// value = factor * sum of x
+template <typename T> __global__ void scaled_sum_1_naive(const T* x, double* value, double factor, int n) {
+    if (threadIdx.x) return;
+    double sum = 0;
+    for (int i = 0; i < n; i++) sum += x[i];
+    *value = factor * sum;
+}
+template <typename T> __global__ void scaled_sum_2_block(const T* x, double* value, double factor, int n) {
+    __shared__ double partial[32];
+    double sum = 0;
+    for (int i = threadIdx.x; i < n; i += blockDim.x) sum += x[i];
+    sum = block_sum(sum, partial);
+    if (threadIdx.x == 0) *value = factor * sum;
+}
+
+// value = R^2 + factor * sum of max(0, d - R^2)
+template <typename T>
+__global__ void soft_boundary_value_1_naive(const T* distances, const double* radius_squared, double* value, double factor,
+                                            int n) {
+    if (threadIdx.x) return;
+    double sum = 0, r2 = *radius_squared;
+    for (int i = 0; i < n; i++) sum += distances[i] > T(r2) ? distances[i] - T(r2) : T(0);
+    *value = r2 + factor * sum;
+}
+template <typename T>
+__global__ void soft_boundary_value_2_block(const T* distances, const double* radius_squared, double* value, double factor,
+                                            int n) {
+    __shared__ double partial[32];
+    double sum = 0, r2 = *radius_squared;
+    for (int i = threadIdx.x; i < n; i += blockDim.x) sum += distances[i] > T(r2) ? distances[i] - T(r2) : T(0);
+    sum = block_sum(sum, partial);
+    if (threadIdx.x == 0) *value = r2 + factor * sum;
 }

@@ -47,6 +47,7 @@ normal, test_normal, test_anomalous = crescent(rng, 100), crescent(rng, 300), ev
 test = np.vstack([test_normal, test_anomalous])
 is_anomaly = np.arange(600) >= 300
 
+# %%
 fig, axes = plt.subplots(1, 2, figsize=(7.6, 3), sharex=True, sharey=True)
 axes[0].scatter(*normal.T, s=12, color=BLUE)
 axes[0].set_title("what the machine sees")
@@ -183,9 +184,11 @@ check("the others lie on the sphere", 0 < np.sum(~inside & ~beyond) <= 4, f"{np.
 # these add up to 1 at most; and since no $\alpha_i$ is larger than $\frac{1}{\nu n}$, it takes at least $\nu n$ of them
 # to reach 1:
 #
-# $$ \frac{\#\{\text{outside}\}}{\nu n} \le \sum_i \alpha_i = 1 \le \frac{\#\{\text{support vectors}\}}{\nu n}
-# \qquad\Longrightarrow\qquad
-# \frac{\#\{\text{outside}\}}{n} \;\le\; \nu \;\le\; \frac{\#\{\text{outside or on}\}}{n} . $$
+# $$ \begin{aligned}
+# \frac{\#\{\text{outside}\}}{\nu n} \;\le\; \sum_i \alpha_i = 1 \;&\le\; \frac{\#\{\text{support vectors}\}}{\nu n}
+# \qquad\Longrightarrow \\
+# \frac{\#\{\text{outside}\}}{n} \;\le\; \nu \;&\le\; \frac{\#\{\text{outside or on}\}}{n} .
+# \end{aligned} $$
 #
 # So $\nu$ is the fraction of the training samples that we are ready to call anomalous, and the few on the sphere make
 # up for what the fraction lacks to a whole number. Deep SVDD inherits this property (Proposition 4, lecture 8).
@@ -266,11 +269,12 @@ check(
 # $k(x, x) = 1$ says that all $\varphi(x)$ lie on the unit sphere around the origin, and there a ball and a half-space
 # cut out the same cap:
 #
-# $$ \lVert \varphi(x) - c \rVert^2 \le R^2
-# \quad\Longleftrightarrow\quad
-# 1 - 2 \langle c, \varphi(x) \rangle + \lVert c \rVert^2 \le R^2
-# \quad\Longleftrightarrow\quad
-# \langle c, \varphi(x) \rangle \ge \rho, \qquad \rho = \tfrac12 \big(1 + \lVert c \rVert^2 - R^2\big) . $$
+# $$ \begin{aligned}
+# \lVert \varphi(x) - c \rVert^2 \le R^2
+# &\quad\Longleftrightarrow\quad 1 - 2 \langle c, \varphi(x) \rangle + \lVert c \rVert^2 \le R^2 \\
+# &\quad\Longleftrightarrow\quad \langle c, \varphi(x) \rangle \ge \rho, \qquad
+# \rho = \tfrac12 \big(1 + \lVert c \rVert^2 - R^2\big) .
+# \end{aligned} $$
 
 # %%
 svm = OneClassSVM(kernel="rbf", gamma=gamma, nu=nu, tol=1e-8).fit(normal)
@@ -292,6 +296,8 @@ check(
 
 grid_x, grid_y = np.meshgrid(np.linspace(-1.8, 1.8, 150), np.linspace(-1.3, 1.4, 120))
 grid = np.column_stack([grid_x.ravel(), grid_y.ravel()])
+
+# %%
 fig, axes = plt.subplots(1, 2, figsize=(8.6, 3.3), width_ratios=[1.25, 1])
 axes[0].contourf(grid_x, grid_y, kernel_distance(grid).reshape(grid_x.shape), 14, cmap="Blues_r", alpha=0.6)
 axes[0].contour(
@@ -361,6 +367,7 @@ print(f"AUC: sphere {auc_sphere:.3f}, kernel {auc_kernel:.3f}, network {auc_deep
 deep = model.anomaly_score(grid.astype(np.float32)).reshape(grid_x.shape)  # for soft-boundary: minus R^2
 latent = {name: model.network_.forward(x.astype(np.float32)) for name, x in (("a", test_anomalous), ("n", test_normal))}
 
+# %%
 fig, axes = plt.subplots(1, 2, figsize=(8.6, 3.5), width_ratios=[1.2, 1])
 axes[0].contourf(grid_x, grid_y, np.sqrt(np.maximum(deep + model.radius_**2, 0)), 14, cmap="Blues_r", alpha=0.6)
 axes[0].contour(grid_x, grid_y, deep, [0], colors=GREEN, linewidths=2)
@@ -374,6 +381,7 @@ axes[1].set(title="the output space, and the sphere", aspect="equal")
 axes[1].set(xlim=model.center_[0] + reach * np.array([-1, 1]), ylim=model.center_[1] + reach * np.array([-1, 1]))
 figure("figure_1")
 
+# %%
 scores = model.anomaly_score(test.astype(np.float32))
 inside_normal, inside_anomalous = np.mean(scores[~is_anomaly] <= 0), np.mean(scores[is_anomaly] <= 0)
 check(

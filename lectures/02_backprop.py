@@ -148,6 +148,7 @@ check(
     "the network learns the sine", losses[-1] < losses[0] / 100, f"loss {losses[0]:.3f} at first, {losses[-1]:.1e} last"
 )
 
+# %%
 fig, (left, right) = plt.subplots(1, 2, figsize=(7.6, 2.9))
 left.loglog(np.arange(1, len(losses) + 1), losses)
 left.set(xlabel="step", ylabel="loss $L$", title="gradient descent")
@@ -215,6 +216,7 @@ one_sided = np.array([abs((L(v + h) - L(v)) / h - exact) for h in steps])
 central = np.array([abs((L(v + h) - L(v - h)) / (2 * h) - exact) for h in steps])
 complex_step = np.array([abs(L(v + 1j * h).imag / h - exact) for h in steps])
 
+# %%
 fig, axes = plt.subplots(figsize=(7.2, 4))
 axes.loglog(steps, one_sided + 1e-18, color=GRAY, label="one-sided difference")
 axes.loglog(steps, central + 1e-18, color=BLUE, label="central difference")

@@ -60,6 +60,7 @@ photo = load_sample_image("china.jpg")[90:218, 240:368].mean(axis=2) / 255
 blur, sobel = np.ones((5, 5)) / 25, np.outer([1, 2, 1], [-1, 0, 1]) / 4
 filters = {"mean of 5 x 5": blur, "change to the right": sobel, "change downwards": sobel.T}
 
+# %%
 fig, axes = plt.subplots(1, 4, figsize=(9, 2.5))
 axes[0].imshow(photo)
 axes[0].set_title("image")
@@ -205,11 +206,14 @@ spots = np.zeros((1, 1, 16, 22))
 spots[0, 0, [4, 9, 11], [4, 16, 8]] = 1, 1, -1
 stamped = backward_input(spots, letter[None, None], 2)
 
+# %%
 fig, axes = plt.subplots(1, 3, figsize=(8.6, 2.4), width_ratios=[1, 3, 3])
 for ax, image, title in zip(axes, (letter, spots[0, 0], stamped[0, 0]), ("filter", "$G$", "input gradient")):
     ax.imshow(image, cmap="RdBu_r", vmin=-1, vmax=1)
     ax.set(title=title, xticks=[], yticks=[])
 figure("stamps")
+
+# %%
 check("a single 1 in G stamps the filter as it is", np.array_equal(stamped[0, 0, 2:7, 2:7], letter))
 
 # %% [markdown]

@@ -157,6 +157,8 @@ check("sending it to every equal entry counts it four times", np.isclose(to_all_
 digit = load_dataset("digits").one_class(3).train[:1].astype(float)
 small = maxpool(digit)
 G_digit = np.ones_like(small)
+
+# %%
 fig, axes = plt.subplots(1, 3, figsize=(7.2, 2.7))
 for ax, image, title in zip(
     axes,
@@ -319,6 +321,8 @@ spread = np.std(gamma * channel + beta)
 check("gradient descent finds the constant map", spread < 0.01, f"spread of the outputs {spread:.4f}, at first 1")
 
 path = np.array(path)
+
+# %%
 fig, axes = plt.subplots(figsize=(6.4, 3.6))
 grid_beta, grid_gamma = np.meshgrid(np.linspace(-0.4, 1.6, 80), np.linspace(-0.5, 1.2, 80))
 levels = axes.contour(grid_beta, grid_gamma, grid_gamma**2 + (grid_beta - center) ** 2, 12, colors=GRAY, linewidths=0.7)
@@ -393,6 +397,8 @@ with np.errstate(all="raise"):
 check("nothing overflows far out", np.array_equal(ends, [0, 1]))
 
 line = np.linspace(-6, 6, 241)
+
+# %%
 fig, axes = plt.subplots(1, 2, figsize=(7.6, 2.9))
 axes[0].plot(line, leaky_relu(line), label="leaky ReLU")
 axes[0].plot(line, leaky_relu_gradient(1, line), label="its derivative", linestyle="--", color=BLUE, alpha=0.6)

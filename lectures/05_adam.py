@@ -100,6 +100,7 @@ check("the first step would be 3.2 times too long", abs(factor[0] - 0.1 / np.sqr
 check("and one soon after 6 times", 6 < longest < 7, f"{longest:.2f} in step {t[factor.argmax()]}")
 check("after 1000 steps it is still too long", factor[999] > 1.2, f"{factor[999]:.2f}")
 
+# %%
 fig, axes = plt.subplots(figsize=(6.4, 3))
 axes.semilogx(t, factor, color=RED, label="without the hats")
 axes.axhline(1, color=BLUE, label="with them")
@@ -136,6 +137,8 @@ def adam(eta, steps, scale=1.0):
 
 
 by_descent, by_adam = descend(0.019, 60), adam(0.4, 60)
+
+# %%
 fig, axes = plt.subplots(figsize=(7.4, 2.9))
 w1, w2 = np.meshgrid(np.linspace(-10, 3, 120), np.linspace(-1.3, 1.5, 120))
 axes.contour(w1, w2, (w1**2 + 100 * w2**2) / 2, np.geomspace(0.3, 120, 10), colors=GRAY, linewidths=0.6)
@@ -145,6 +148,7 @@ axes.set(xlabel="$w_1$", ylabel="$w_2$", title="60 steps in a valley")
 axes.legend(loc="upper right")
 figure("valley")
 
+# %%
 drift = np.abs(adam(0.4, 60, scale=1000.0) - by_adam).max()
 check("a loss 1000 times larger gives Adam the same path", drift < 1e-5, f"largest difference {drift:.0e}")
 check("and throws gradient descent out", np.abs(descend(0.019, 60, scale=1000.0)[-1]).max() > 1e6)
@@ -253,6 +257,8 @@ curves = {
     "Glorot, leaky ReLU": (sizes_over_depth(1.0, leaky_relu), GRAY),
     "Glorot, batch norm, leaky ReLU": (sizes_over_depth(1.0, normalized_leaky_relu), GREEN),
 }
+
+# %%
 fig, axes = plt.subplots(figsize=(7.2, 3.4))
 for name, (sizes, color) in curves.items():
     axes.semilogy(sizes, color=color, marker=".", label=name)
@@ -260,6 +266,7 @@ axes.set(xlabel="layer", ylabel="size of the activations", title="twelve layers 
 axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 figure("depth")
 
+# %%
 last = {name: sizes[-1] for name, (sizes, _) in curves.items()}
 check("Glorot keeps the size over 12 layers", 0.5 < last["Glorot"] < 2, f"{last['Glorot']:.2f}")
 ratio = last["half of it"] / last["Glorot"]
@@ -314,6 +321,8 @@ runs = {
     "small": (noisy_adam(StepSchedule(0.002), steps), ORANGE),
     "first large, then small": (noisy_adam(StepSchedule(0.02, (search,)), steps), BLUE),
 }
+
+# %%
 fig, axes = plt.subplots(figsize=(7.2, 3.2))
 for name, (squares, color) in runs.items():
     axes.semilogy(squares, color=color, label=name)
@@ -322,6 +331,7 @@ axes.set(xlabel="step", ylabel="mean square distance", title="Adam on a noisy pa
 axes.legend(title="learning rate")
 figure("two_phases")
 
+# %%
 tail = steps // 10
 large, small, both = (np.mean(squares[-tail:]) for squares, _ in runs.values())
 check(
@@ -357,6 +367,7 @@ for name, milestones in (("one phase", ()), ("two phases", (2 * epochs // 3,))):
     )
     losses[name] = np.array(model.fit(threes).history_["loss"])
 
+# %%
 fig, axes = plt.subplots(figsize=(7.2, 3.2))
 for (name, loss), color in zip(losses.items(), (RED, BLUE)):
     axes.semilogy(np.arange(1, epochs + 1), loss, color=color, label=name)
@@ -365,6 +376,7 @@ axes.set(xlabel="epoch", ylabel="loss (4)", title="Deep SVDD on the digit 3")
 axes.legend()
 figure("deep_svdd_phases")
 
+# %%
 one, two = (np.median(losses[name][-epochs // 6 :]) for name in ("one phase", "two phases"))
 check(
     "up to the milestone both are the same run", np.array_equal(*(loss[: 2 * epochs // 3] for loss in losses.values()))

@@ -1,10 +1,10 @@
 # %% [markdown]
-# # 7. Collapse: when the perfect loss is worth nothing
+# # 7. Collapse
 #
 # One-Class Deep SVDD (lecture 6) asks a network to map normal samples close to a centre $c$:
 #
-# $$ J(W) \;=\; \frac1n\sum_{i=1}^n \lVert \phi(x_i; W) - c \rVert^2
-#    \;+\; \frac\lambda2\sum_{l=1}^L \lVert W^l\rVert_F^2 . \tag{4} $$
+# $$ J(W) \;=\; \frac1n\sum_{i=1}^n \| \phi(x_i; W) - c \|^2
+#    \;+\; \frac\lambda2\sum_{l=1}^L \| W^l\|_F^2 . \tag{4} $$
 #
 # Nothing in this formula mentions an anomaly. So here is **the question** that decides whether the method means
 # anything: what keeps the network from mapping *everything* to $c$? Such a network has loss zero, its sphere has
@@ -56,7 +56,7 @@ print(f"{DATA}: {len(X_train)} threes to train on, {len(X_test)} test images of 
 # To see what a single change does, the network must be small enough to be looked at. Ours is a perceptron with one
 # hidden layer and **two outputs**, so that its whole output space can be drawn:
 #
-# $$ \phi(x; W) = W^2\,\sigma(W^1 x), \qquad W^1 \in \mathbb R^{32\times D},\; W^2\in\mathbb R^{2\times 32}. $$
+# $$ \phi(x; W) = W^2\,\sigma(W^1 x), \qquad W^1 \in \mathbb{R}^{32\times D},\; W^2\in\mathbb{R}^{2\times 32}. $$
 #
 # `LeakyReLU` is $\sigma$, unless said otherwise. Every run has the same images, seed, schedule and weight decay. The
 # decay is large ($\lambda = 0.1$, where the paper has $10^{-6}$): decay pulls at every weight that the loss does not
@@ -83,7 +83,7 @@ SCHEDULE = {
 # **How do we measure collapse?** Not by the loss, which collapse makes better. We ask how different two images still
 # are for the network. With $\bar\phi$ the mean output over the test images $x_1, \dots, x_m$ (of *all* classes), let
 #
-# $$ S(W) = \sqrt{\frac1m\sum_{i=1}^m \lVert\phi(x_i; W)-\bar\phi\rVert^2},
+# $$ S(W) = \sqrt{\frac1m\sum_{i=1}^m \|\phi(x_i; W)-\bar\phi\|^2},
 #    \qquad \text{contrast} = \frac{S(W_{\text{after}})}{S(W_{\text{before}})} . $$
 #
 # $S$ is the root mean square distance of an output from the average output, and the contrast says how much of it
@@ -162,7 +162,7 @@ check("and the library finds no sign of collapse in it", healthy.signs == [])
 # > If $c = c_0$, then $W^* = W_0$, $R^* = 0$ is an optimal solution of (3) and of (4).*
 #
 # **Proof.** Each term of (4) is a square, so $J(W) \ge 0$ for all $W$. At $W_0$ every distance is
-# $\lVert\phi(x_i; W_0)-c\rVert^2 = \lVert c_0 - c_0\rVert^2 = 0$ and every norm $\lVert W^l\rVert$ is 0, so
+# $\|\phi(x_i; W_0)-c\|^2 = \| c_0 - c_0\|^2 = 0$ and every norm $\| W^l\|$ is 0, so
 # $J(W_0) = 0$: the smallest possible value. In (3), $R^2 \ge 0$ and the hinge terms are not negative either, and with
 # $R = 0$ they all vanish at $W_0$. $\square$
 #
@@ -194,15 +194,15 @@ check(
 # $$ \sum_{a,b} W^l_{ab}\,\frac{\partial \phi(x;W)}{\partial W^l_{ab}} = \phi(x; W)
 #    \qquad\text{for every layer } l. $$
 #
-# Now take the loss without decay, $J = \frac1n\sum_i\lVert\phi_i-c\rVert^2$. Its gradient with respect to an output is
+# Now take the loss without decay, $J = \frac1n\sum_i\|\phi_i-c\|^2$. Its gradient with respect to an output is
 # $\frac2n(\phi_i - c)$, hence, by the chain rule once more,
 #
-# $$ \Big\langle W^l, \frac{\partial J}{\partial W^l}\Big\rangle
+# $$ \left\langle W^l, \frac{\partial J}{\partial W^l}\right\rangle
 #    = \frac2n\sum_{i=1}^n \langle\phi_i - c,\; \phi_i\rangle
-#    \qquad\xrightarrow{\;c\,=\,0\;}\qquad \frac2n\sum_{i=1}^n\lVert\phi_i\rVert^2 = 2J . $$
+#    \qquad\xrightarrow{\;c\,=\,0\;}\qquad \frac2n\sum_{i=1}^n\|\phi_i\|^2 = 2J . $$
 #
 # Under gradient flow, $\dot W = -\nabla J$, this says
-# $\frac{d}{dt}\frac12\lVert W^l\rVert^2 = \langle W^l, \dot W^l\rangle = -2J$: with $c = 0$ **every layer shrinks at
+# $\frac{d}{dt}\frac12\| W^l\|^2 = \langle W^l, \dot W^l\rangle = -2J$: with $c = 0$ **every layer shrinks at
 # every moment**, until $J = 0$. With $c \ne 0$ the right-hand side changes sign as soon as the outputs are, on average,
 # shorter than they should be in the direction of $c$, and the shrinking stops. Batch norm breaks the homogeneity of the
 # layer before it, not that of the last one.
@@ -289,8 +289,8 @@ check(
 # **Proof** (for our two layers; with more layers, repeat it). The hidden layer computes $h = \sigma(W^1 x + b)$. Choose
 # $W^1 = 0$: then $h = \sigma(b) =: v$ whatever $x$ is. Choose any $b$ with $v \neq 0$, and
 #
-# $$ W^2 = \frac{c\,v^\top}{\lVert v\rVert^2}
-#    \qquad\Rightarrow\qquad W^2 h = \frac{c\,(v^\top v)}{\lVert v\rVert^2} = c . \qquad\square $$
+# $$ W^2 = \frac{c\,v^\top}{\| v\|^2}
+#    \qquad\Rightarrow\qquad W^2 h = \frac{c\,(v^\top v)}{\| v\|^2} = c . \qquad\square $$
 #
 # Note that the layer that has the bias is *hidden*: the constant passes through the weights behind it. Four lines build
 # the solution:
@@ -676,7 +676,7 @@ check(
 # 1. **Where does the shrinking stop?** For $c \ne 0$, use
 #    $\langle W^l,\partial J/\partial W^l\rangle = \frac2n\sum_i\langle \phi_i-c,\phi_i\rangle$ to show that at every
 #    stationary point of $J$ (without decay) the mean squared output is the mean projection on $c$:
-#    $\frac1n\sum\lVert\phi_i\rVert^2 = \frac1n\sum\langle c,\phi_i\rangle$. Show that the zero network is such a point
+#    $\frac1n\sum\|\phi_i\|^2 = \frac1n\sum\langle c,\phi_i\rangle$. Show that the zero network is such a point
 #    and yet no minimum. Check both on a trained network.
 # 2. **A bias at the output.** Show that a bias in the *last* layer is the same as a trained $c$. Train both and
 #    compare.

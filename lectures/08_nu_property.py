@@ -1,10 +1,10 @@
 # %% [markdown]
-# # 8. The ν-property: what does ν mean?
+# # 8. The ν-property
 #
 # The soft-boundary objective of lecture 6,
 #
-# $$ \min_{R,W}\; R^2 + \frac1{\nu n}\sum_{i=1}^n \max(0, d_i - R^2) + \frac\lambda2\sum_l\lVert W^l\rVert_F^2 ,
-#    \qquad d_i = \lVert\phi(x_i;W)-c\rVert^2 , \tag{3} $$
+# $$ \min_{R,W}\; R^2 + \frac1{\nu n}\sum_{i=1}^n \max(0, d_i - R^2) + \frac\lambda2\sum_l\| W^l\|_F^2 ,
+#    \qquad d_i = \|\phi(x_i;W)-c\|^2 , \tag{3} $$
 #
 # has a parameter $\nu\in(0, 1]$ that looks like a price: $1/\nu$ is what a sample pays for each unit by which it is
 # outside of the sphere. Prices are hard to choose. **The question:** can $\nu$ be read as something one *can* choose?

@@ -120,7 +120,7 @@ class _Book:
             self.mentions.add(Place(name, "", 1), page.path, page.section, page.title)
             target = source_page(name)
         else:
-            return "#"  # a file that has no page in the book
+            return ""  # a file that has no page in the book
         return f"{page.prefix}{target}{'#' + anchor if anchor else ''}"
 
 

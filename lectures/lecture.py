@@ -26,6 +26,7 @@ import matplotlib
 ROOT = Path(__file__).resolve().parents[1]
 if importlib.util.find_spec("minisvdd") is None:  # a checkout without installation
     sys.path.insert(0, str(ROOT))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # for processes
 
 # Colours for all pictures: blue for the normal, red for the anomalous, and what goes well with them.
 BLUE, RED, GREEN, ORANGE, PURPLE, GRAY = "#2b6cb0", "#c53030", "#2f855a", "#c05621", "#6b46c1", "#718096"

@@ -12,7 +12,7 @@ from .networks import Sequential
 from .preprocessing import make_preprocessing
 from .progress import Progress
 from .radius import BOUNDARY_SLACK, exact_radius_squared
-from .training import train
+from .training import train_steps
 from .validation import check_fitted, check_generator, check_number, check_test_samples, check_training_samples
 
 
@@ -72,14 +72,19 @@ class Autoencoder(Detector):
         self._check_parameters()
         X = check_training_samples(self, X)
         rng = check_generator(self.random_state)
-        self.preprocessing_ = make_preprocessing(self.preprocessing)
+        self.preprocessing_ = make_preprocessing(self.preprocessing, get_backend(self.backend))
         X = self.preprocessing_.fit_transform(X)
         encoder = encoder_for(self.network, self.input_shape_, self.slope)
         encoder.build(self.input_shape_, rng, backend=get_backend(self.backend))
-        return self._fit_encoder(encoder, X, rng)
+        for _ in self.fit_encoder_steps(encoder, X, rng):
+            pass
+        return self
 
-    def _fit_encoder(self, encoder, X, rng):
-        """Put a decoder behind a built encoder, train both on pre-processed X: Deep SVDD's pre-training starts here."""
+    def fit_encoder_steps(self, encoder, X, rng):
+        """Put a decoder behind a built encoder, train both on pre-processed X: Deep SVDD's pre-training starts here.
+
+        A generator that yields whenever an epoch has been started.
+        """
         self.input_shape_ = X.shape[1:]
         decoder = decoder_for(self.network, self.decoder, self.input_shape_, self.slope)
         output_shape = decoder.build(encoder.output_shape, rng, backend=encoder.backend)
@@ -88,9 +93,8 @@ class Autoencoder(Detector):
         self.network_ = join(encoder, decoder)
         self._check_batch_norm(self.network_)
         self.history_ = {"epoch": [], "loss": [], "learning_rate": [], "seconds": []}
-        self._train(X, rng)
+        yield from self._train(X, rng)
         self.offset_ = -exact_radius_squared(self._scores(X), self.nu) * (1 + BOUNDARY_SLACK)
-        return self
 
     def detach_encoder(self) -> None:
         """Give this autoencoder a copy of its encoder, so that training the original no longer changes it."""
@@ -105,7 +109,7 @@ class Autoencoder(Detector):
                 self.history_[key].append(value)
             progress.update(epoch + 1, f"loss {loss:.4g}")
 
-        train(
+        yield from train_steps(
             self.network_,
             MeanSquaredError(self.network_.backend),
             X,

@@ -5,6 +5,7 @@ from copy import deepcopy
 import numpy as np
 
 from .threads import one_blas_thread
+from .workspace import Workspace
 
 # Samples that evaluation takes at a time: a matter of memory, and of what fits into the cache.
 _EVALUATION_BATCH = 200
@@ -33,6 +34,13 @@ def outputs(network, X: np.ndarray) -> np.ndarray:
     backend, dtype = network.backend, np.float32
     if X.ndim == 2 and backend.runs_numpy:
         network, dtype = deepcopy(network).astype(np.float64), np.float64
-    parts = (X[start : start + _EVALUATION_BATCH] for start in range(0, len(X), _EVALUATION_BATCH))
+    parts = [slice(start, start + _EVALUATION_BATCH) for start in range(0, max(1, len(X)), _EVALUATION_BATCH)]
+    workspace, result = Workspace(), None
     with one_blas_thread():
-        return np.concatenate([backend.to_numpy(network.forward(backend.asarray(part, dtype))) for part in parts])
+        for part in parts:
+            with workspace:
+                y = backend.to_numpy(network.forward(backend.asarray(X[part], dtype)))
+                if result is None:
+                    result = np.empty((len(X), *y.shape[1:]), y.dtype)
+                result[part] = y  # copied: the next batch overwrites y
+    return result

@@ -24,6 +24,8 @@ from .losses import MeanSquaredError, OneClass
 from .networks import make_autoencoder, make_encoder
 from .optim import Adam
 from .threads import use_threads
+from .training import train_step
+from .workspace import Workspace
 
 _SCORED = 10000
 
@@ -158,16 +160,17 @@ def _make_step(workload, contender, backend, threads):
 def _our_step(workload, network, X):
     if workload.scoring:
         return lambda: outputs(network, X)
-    optimizer = Adam(network, 1e-4, 1e-6)
-    loss = (
-        OneClass(np.full(network.output_shape, 0.1, np.float32)) if workload.kind == "encoder" else MeanSquaredError()
-    )
-    targets = () if workload.kind == "encoder" else (X,)
+    backend, optimizer, workspace = network.backend, Adam(network, 1e-4, 1e-6), Workspace()
+    X = backend.asarray(X)
+    if workload.kind == "encoder":
+        one_class = OneClass(backend.asarray(np.full(network.output_shape, 0.1, np.float32)), backend)
+        loss = lambda outputs, _: one_class(outputs)  # noqa: E731
+    else:
+        loss = MeanSquaredError(backend)
 
     def step():
-        _, grad_output = loss(network.forward(X, training=True), *targets)
-        network.backward_params(grad_output)
-        optimizer.step()
+        train_step(network, loss, optimizer, X, workspace)
+        backend.synchronize()
 
     return step
 

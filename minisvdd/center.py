@@ -11,6 +11,7 @@ import numpy as np
 
 from .batches import fixed_batches, outputs
 from .layers import BatchNorm
+from .workspace import Workspace
 
 
 def collect_statistics(network, X: np.ndarray, batch_size: int) -> None:
@@ -21,12 +22,13 @@ def collect_statistics(network, X: np.ndarray, batch_size: int) -> None:
     norms = [layer for layer in network.flat_layers() if isinstance(layer, BatchNorm)]
     if not norms:
         return
-    momenta = [layer.momentum for layer in norms]
+    momenta, workspace = [layer.momentum for layer in norms], Workspace()
     try:
         for t, batch in enumerate(fixed_batches(len(X), batch_size), start=1):
             for layer in norms:
                 layer.momentum = 1 / t
-            network.forward(network.backend.asarray(X[batch]), training=True)
+            with workspace:
+                network.forward(network.backend.asarray(X[batch]), training=True)
     finally:
         for layer, momentum in zip(norms, momenta):
             layer.momentum = momentum

@@ -2,15 +2,15 @@
 
 import argparse
 import csv
-import importlib.util
 import os
 import sys
 import warnings
 from pathlib import Path
 
 from . import __version__
-from .backends import KernelError, available_backends
+from .backends import EmulatorBackend, KernelBackend, KernelError, backend_problems, get_backend
 from .bench import WORKLOADS, measure
+from .cli_course import add_course
 from .cli_experiment import add_experiment
 from .datasets import DATASETS, data_bases, find_dataset, load_dataset
 from .download import fetch
@@ -60,12 +60,26 @@ def _parser():
     _add_score(commands)
     add_experiment(commands)
     _add_gradcheck(commands)
+    add_course(commands)
     _add_data(commands)
     _add_bench(commands)
     info = commands.add_parser("info", help="versions, backends and data sets found")
     info.add_argument("--data-dir", help="folder to look for data sets in")
     info.set_defaults(run=_info)
     return parser
+
+
+_BACKEND_HELP = "where operations run: numpy, cuda (our kernels on an NVIDIA GPU), emulator (the same on the CPU)"
+
+_CHECK_HELP = "let the emulator watch every load and store: several times slower"
+
+
+def _start_backend(name, check=False):
+    """The backend of that name, its kernels built; says so on stderr when that takes a while."""
+    backend = EmulatorBackend(check) if name == "emulator" else get_backend(name)
+    if isinstance(backend, KernelBackend):
+        backend.prepare(lambda message: print(message, file=sys.stderr))
+    return backend
 
 
 # minisvdd train
@@ -82,7 +96,8 @@ def _add_train(commands):
     train.add_argument("--objective", choices=OBJECTIVES, default="one-class")
     train.add_argument("--nu", type=float, default=0.1, help="fraction of training samples that may lie outside")
     train.add_argument("--network", choices=NETWORKS, help="(default: the one made for the data)")
-    train.add_argument("--backend", default="numpy", help="where arrays live and operations run")
+    train.add_argument("--backend", default="numpy", help=_BACKEND_HELP)
+    train.add_argument("--check-kernels", action="store_true", help=_CHECK_HELP)
     train.add_argument("--protocol", choices=list(PROTOCOLS), default="quick", help="epochs, rates and weight decays")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--data-dir", help="folder with the data set (else $MINISVDD_DATA, else the cache folder)")
@@ -92,6 +107,7 @@ def _add_train(commands):
 
 
 def _train(arguments):
+    backend = _start_backend(arguments.backend, arguments.check_kernels)
     dataset = load_dataset(arguments.data, arguments.data_dir)
     split = dataset.one_class(_normal_class(arguments.normal_class, dataset))
     label = "-".join(filter(None, (dataset.name, split.normal_class, arguments.objective, f"seed{arguments.seed}")))
@@ -102,7 +118,7 @@ def _train(arguments):
         objective=arguments.objective,
         nu=arguments.nu,
         network=arguments.network,
-        backend=arguments.backend,
+        backend=backend,
         seed=arguments.seed,
         verbose=0 if arguments.quiet else 1,
     )
@@ -176,14 +192,17 @@ def _write_scores(file, scores, outlier):
 def _add_gradcheck(commands):
     check = commands.add_parser("gradcheck", help="check hand-written gradients against finite differences")
     check.add_argument("--layer", action="append", metavar="NAME", help=f"one of {', '.join(library_cases())}")
-    check.add_argument("--backend", default="numpy")
+    check.add_argument("--backend", default="numpy", help=_BACKEND_HELP)
+    check.add_argument("--check-kernels", action="store_true", help=_CHECK_HELP)
     check.set_defaults(run=_gradcheck)
 
 
 def _gradcheck(arguments):
-    reports = check_library(arguments.layer, arguments.backend)
-    for report in reports:
-        print(report)
+    backend, reports = _start_backend(arguments.backend, arguments.check_kernels), []
+    for name in arguments.layer or library_cases():
+        for report in check_library(name, backend):
+            print(report, flush=True)
+            reports.append(report)
     failed = sum(not report.passed for report in reports)
     print(f"{len(reports) - failed} of {len(reports)} gradient checks passed")
     return 1 if failed else 0
@@ -195,7 +214,7 @@ def _gradcheck(arguments):
 def _add_bench(commands):
     bench = commands.add_parser("bench", help="time training steps and scoring of the paper's networks")
     bench.add_argument("--workload", action="append", metavar="NAME", help=f"one of {', '.join(WORKLOADS)}")
-    bench.add_argument("--backend", default="numpy")
+    bench.add_argument("--backend", default="numpy", help=_BACKEND_HELP)
     bench.add_argument("--vs", choices=["torch"], help="beside PyTorch (extra `oracle`), interleaved in one process")
     bench.add_argument("--threads", type=int, default=1)
     bench.add_argument("--rounds", type=int, default=15, help="turns that each contender gets")
@@ -207,7 +226,7 @@ def _bench(arguments):
     try:
         result = measure(
             arguments.workload,
-            backend=arguments.backend,
+            backend=_start_backend(arguments.backend),
             versus_torch=arguments.vs == "torch",
             threads=arguments.threads,
             rounds=arguments.rounds,
@@ -256,8 +275,11 @@ def _info(arguments):
     for name, version in versions().items():
         print(f"{name:14}{version}")
     print(f"{'cpus':14}{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()}")
-    print(f"{'backends':14}{', '.join(available_backends())}")
-    print(f"{'cupy':14}{'found' if importlib.util.find_spec('cupy') else 'not installed'}")
+    problems = backend_problems()
+    print(f"{'backends':14}{', '.join(name for name, problem in problems.items() if problem is None)}")
+    for name, problem in problems.items():
+        if problem is not None:
+            print(f"{'':14}not {name}: {problem}")
     print(f"{'data sought':14}{', '.join(str(folder) for folder in data_bases(arguments.data_dir))}")
     print(f"{'digits':14}embedded")
     for name in DATASETS[1:]:

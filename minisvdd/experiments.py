@@ -9,6 +9,7 @@ import sklearn
 from sklearn.metrics import roc_auc_score
 
 from . import __version__
+from .backends import get_backend
 from .networks import network_for
 from .preprocessing import preprocessing_for
 from .protocols import Protocol
@@ -22,7 +23,7 @@ def train_and_evaluate(
     objective: str = "one-class",
     nu: float = 0.1,
     network: str | None = None,
-    backend: str = "numpy",
+    backend="numpy",
     seed: int = 0,
     verbose: int = 1,
     autoencoder=None,
@@ -66,7 +67,7 @@ def train_and_evaluate(
         "nu": nu,
         "network": model.network,
         "preprocessing": model.preprocessing,
-        "backend": backend,
+        "backend": get_backend(backend).name,
         "seed": seed,
         **asdict(protocol),
         "n_train": len(split.train),

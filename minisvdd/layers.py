@@ -38,10 +38,12 @@ class Layer:
     def __init__(self):
         self.params: dict[str, np.ndarray] = {}
         self.grads: dict[str, np.ndarray] = {}
+        self.grad_slots: dict[str, np.ndarray] = {}  # where kernels write gradients; none: into new arrays
         self.buffers: dict[str, np.ndarray] = {}
         self.backend = NUMPY
         self.is_built = False
         self._saved = None
+        self._pattern = None
 
     def build(self, input_shape, rng=None, dtype=np.float32, backend=NUMPY) -> tuple[int, ...]:
         """Draw the parameters for samples of `input_shape`; returns the shape of one output sample.
@@ -50,6 +52,8 @@ class Layer:
         """
         self.backend = get_backend(backend)
         output_shape = self._build(tuple(input_shape), rng, dtype)
+        for arrays in (self.params, self.buffers):
+            arrays.update({name: self.backend.asarray(array) for name, array in arrays.items()})
         self.is_built = True
         return output_shape
 
@@ -78,6 +82,7 @@ class Layer:
             for name, array in arrays.items():
                 arrays[name] = array.astype(dtype)
         self.grads.clear()
+        self.grad_slots.clear()
         return self
 
     def freeze_statistics(self, frozen=True) -> None:
@@ -85,6 +90,7 @@ class Layer:
 
     def kink_pattern(self):
         """Which linear piece every entry took in the last forward(training=True), or None for smooth layers."""
+        return self._pattern
 
     def config(self) -> dict:
         """Constructor arguments, as plain JSON values: what a saved model needs to build the layer again."""
@@ -93,6 +99,10 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.config().items())})"
+
+    def _out(self, name):
+        """The argument `out` of an operation that computes this gradient, where the gradient has a fixed place."""
+        return {"out": self.grad_slots[name]} if name in self.grad_slots else {}
 
     def _keep(self, value, training):
         self._saved = (value,) if training else None
@@ -137,9 +147,11 @@ class Linear(Layer):
         return linear.bias_forward(self.backend, y, self.params["bias"]) if self.bias else y
 
     def backward_params(self, grad_output):
-        self.grads["weight"] = linear.linear_backward_weight(self.backend, grad_output, self._take())
+        self.grads["weight"] = linear.linear_backward_weight(
+            self.backend, grad_output, self._take(), **self._out("weight")
+        )
         if self.bias:
-            self.grads["bias"] = linear.bias_backward(self.backend, grad_output)
+            self.grads["bias"] = linear.bias_backward(self.backend, grad_output, **self._out("bias"))
 
     def backward(self, grad_output):
         self.backward_params(grad_output)
@@ -198,27 +210,29 @@ class Conv2D(Layer):
         return linear.bias_forward(self.backend, y, self.params["bias"]) if self.bias else y
 
     def backward_params(self, grad_output):
-        self._write_grads(grad_output, self._take())
+        self.write_grads(grad_output, self._take())
 
     def backward(self, grad_output):
         x = self._take()
-        self._write_grads(grad_output, x)
-        return self._grad_input(grad_output, x)
+        self.write_grads(grad_output, x)
+        return self.grad_input(grad_output, x.shape[2:])
 
     def backward_input(self, grad_output):
-        return self._grad_input(grad_output, self._take())
+        return self.grad_input(grad_output, self._take().shape[2:])
 
-    def _grad_input(self, grad_output, x):
+    def grad_input(self, grad_output, input_size):
+        """dL/dx of images of `input_size`, for `backward` and for a fused module."""
         return conv2d.conv2d_backward_input(
-            self.backend, grad_output, self.params["weight"], x.shape[2:], self.stride, self.padding
+            self.backend, grad_output, self.params["weight"], input_size, self.stride, self.padding
         )
 
-    def _write_grads(self, grad_output, x):
+    def write_grads(self, grad_output, x):
+        """Write dL/d(params) for the input x."""
         self.grads["weight"] = conv2d.conv2d_backward_weight(
-            self.backend, grad_output, x, self.kernel_size, self.stride, self.padding
+            self.backend, grad_output, x, self.kernel_size, self.stride, self.padding, **self._out("weight")
         )
         if self.bias:
-            self.grads["bias"] = linear.bias_backward(self.backend, grad_output)
+            self.grads["bias"] = linear.bias_backward(self.backend, grad_output, **self._out("bias"))
 
 
 class ConvTranspose2D(Layer):
@@ -273,10 +287,10 @@ class ConvTranspose2D(Layer):
 
     def backward(self, grad_output):
         self.grads["weight"] = conv2d.conv2d_backward_weight(
-            self.backend, self._take(), grad_output, self.kernel_size, self.stride, self.padding
+            self.backend, self._take(), grad_output, self.kernel_size, self.stride, self.padding, **self._out("weight")
         )
         if self.bias:
-            self.grads["bias"] = linear.bias_backward(self.backend, grad_output)
+            self.grads["bias"] = linear.bias_backward(self.backend, grad_output, **self._out("bias"))
         return self._grad_input(grad_output)
 
     def backward_input(self, grad_output):
@@ -318,10 +332,16 @@ class BatchNorm(Layer):
     def freeze_statistics(self, frozen=True):
         self._frozen = frozen
 
+    def uses_batch(self, training) -> bool:
+        """Whether forward normalises with the batch's own statistics."""
+        return training and not self._frozen
+
     def forward(self, x, training=False):
-        use_batch = training and not self._frozen
+        use_batch = self.uses_batch(training)
         if use_batch:
-            x_hat, scale = self._normalize_batch(x)
+            self.check_batch(x)
+            x_hat, scale, mean, variance = batchnorm.batchnorm_forward_batch(self.backend, x, self.epsilon)
+            self.move_running(mean, variance, x.shape)
         else:
             x_hat, scale = batchnorm.batchnorm_forward(self.backend, x, *self.buffers.values(), self.epsilon)
         self._keep((x_hat, scale, use_batch), training)
@@ -329,17 +349,21 @@ class BatchNorm(Layer):
             return x_hat
         return batchnorm.affine_forward(self.backend, x_hat, self.params["weight"], self.params["bias"])
 
-    def _normalize_batch(self, x):
-        count = x.size // x.shape[1]
-        if count < 2:
+    def check_batch(self, x) -> None:
+        """ValueError when there is but one value per channel."""
+        if x.size // x.shape[1] < 2:
             raise ValueError(
-                f"BatchNorm cannot train on a batch of one value per channel, got input {x.shape}: "
+                f"BatchNorm cannot train on a batch of one value per channel, got input {tuple(x.shape)}: "
                 "use a larger batch or freeze_statistics()"
             )
-        x_hat, scale, mean, variance = batchnorm.batchnorm_forward_batch(self.backend, x, self.epsilon)
-        for name, value in (("running_mean", mean), ("running_var", variance * (count / (count - 1)))):
-            self.buffers[name] = (1 - self.momentum) * self.buffers[name] + self.momentum * value
-        return x_hat, scale
+
+    def move_running(self, mean, variance, shape) -> None:
+        """Move the running statistics towards those of a batch of that shape."""
+        count = int(np.prod(shape)) // shape[1]
+        for name, value, factor in (("running_mean", mean, 1.0), ("running_var", variance, count / (count - 1))):
+            self.buffers[name] = batchnorm.running_update(
+                self.backend, self.buffers[name], value, self.momentum, factor
+            )
 
     def backward(self, grad_output):
         x_hat, scale, used_batch = self._take()
@@ -365,19 +389,15 @@ class LeakyReLU(Layer):
         if not 0 <= slope <= 1:
             raise ValueError(f"slope={slope!r}: expected a number in [0, 1]")
         self.slope = float(slope)  # a NumPy scalar would promote float32 arrays to float64
-        self._pattern = None
 
     def forward(self, x, training=False):
-        positive = x > 0 if training else None
+        positive = activations.is_positive(self.backend, x) if training else None
         self._keep(positive, training)
         self._pattern = positive
         return activations.leaky_relu_forward(self.backend, x, self.slope)
 
     def backward(self, grad_output):
         return activations.leaky_relu_backward(self.backend, grad_output, self._take(), self.slope)
-
-    def kink_pattern(self):
-        return self._pattern
 
 
 class ReLU(LeakyReLU):
@@ -433,7 +453,6 @@ class MaxPool2D(Layer):
         super().__init__()
         self.kernel_size = as_pair(kernel_size, "kernel_size", 1)
         self.stride = self.kernel_size if stride is None else as_pair(stride, "stride", 1)
-        self._pattern = None
 
     def _build(self, input_shape, rng, dtype):
         C, *size = _image_shape(input_shape, "MaxPool2D")
@@ -451,9 +470,6 @@ class MaxPool2D(Layer):
     def backward(self, grad_output):
         winner, input_shape = self._take()
         return pooling.maxpool_backward(self.backend, grad_output, winner, input_shape, self.kernel_size, self.stride)
-
-    def kink_pattern(self):
-        return self._pattern
 
 
 class Upsample(Layer):

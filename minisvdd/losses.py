@@ -25,11 +25,25 @@ class SoftBoundary:
             raise ValueError(f"nu={nu!r}: expected a number in (0, 1]")
         if radius_squared < 0:
             raise ValueError(f"radius_squared={radius_squared!r}: expected a number >= 0")
-        self.center, self.nu, self.radius_squared, self.backend = center, nu, radius_squared, backend
+        self.center, self.nu, self.backend = center, nu, backend
+        self._on_device = None if backend.runs_numpy else backend.zeros((), np.float64)
+        self.radius_squared = radius_squared
+
+    @property
+    def radius_squared(self) -> float:
+        """R^2. A kernel backend has a copy on the device, where captured steps look for it."""
+        return self._radius_squared
+
+    @radius_squared.setter
+    def radius_squared(self, value):
+        self._radius_squared = value
+        if self._on_device is not None:
+            self.backend.write(self._on_device, value)
 
     def __call__(self, outputs):
         """outputs: (N, p). Returns (J, dJ/doutputs)."""
-        return ops.soft_boundary_loss(self.backend, outputs, self.center, self.radius_squared, self.nu)
+        radius_squared = self._radius_squared if self._on_device is None else self._on_device
+        return ops.soft_boundary_loss(self.backend, outputs, self.center, radius_squared, self.nu)
 
 
 class _Stateless:

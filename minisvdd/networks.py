@@ -6,12 +6,12 @@ and a sigmoid at the end.
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
 from .backends import NUMPY, get_backend
-from .layers import BatchNorm, Conv2D, Flatten, Layer, LeakyReLU, Linear, MaxPool2D, ReLU, Reshape, Sigmoid, Upsample
+from .fusion import steps
+from .layers import BatchNorm, Conv2D, Flatten, Layer, LeakyReLU, Linear, MaxPool2D, Reshape, Sigmoid, Upsample
 
 
 class Sequential(Layer):
@@ -24,6 +24,7 @@ class Sequential(Layer):
     def __init__(self, layers):
         self.layers = list(layers)
         self.backend = NUMPY
+        self._steps = self.layers  # as the last forward pass computed them: some fused (`minisvdd.fusion`)
 
     def build(self, input_shape, rng=None, dtype=np.float32, backend=NUMPY):
         """Build every layer on the output shape of the one before it; returns the shape of one output sample."""
@@ -38,26 +39,27 @@ class Sequential(Layer):
         return shape
 
     def forward(self, x, training=False):
-        for layer in self.layers if training else _pooling_first(self.layers):
-            x = layer.forward(x, training)
+        self._steps = steps(self.layers)
+        for step in self._steps:
+            x = step.forward(x, training)
         return x
 
     def backward(self, grad_output):
-        for layer in reversed(self.layers):
-            grad_output = layer.backward(grad_output)
+        for step in reversed(self._steps):
+            grad_output = step.backward(grad_output)
         return grad_output
 
     def backward_input(self, grad_output):
         """dL/dx without the gradients of parameters."""
-        for layer in reversed(self.layers):
-            grad_output = layer.backward_input(grad_output)
+        for step in reversed(self._steps):
+            grad_output = step.backward_input(grad_output)
         return grad_output
 
     def backward_params(self, grad_output):
         """Backward without dL/dx of the very first layer, which training does not need."""
-        for layer in reversed(self.layers[1:]):
-            grad_output = layer.backward(grad_output)
-        self.layers[0].backward_params(grad_output)
+        for step in reversed(self._steps[1:]):
+            grad_output = step.backward(grad_output)
+        self._steps[0].backward_params(grad_output)
 
     def _gather(self, kind):
         return {
@@ -88,7 +90,7 @@ class Sequential(Layer):
                         raise KeyError(f"array '{index}.{name}' is missing")
                     if mine[name].shape != old.shape:
                         raise ValueError(f"array '{index}.{name}' has shape {mine[name].shape}, expected {old.shape}")
-                    target[name] = mine[name].astype(old.dtype)
+                    target[name] = layer.backend.asarray(mine[name].astype(old.dtype))
 
     def astype(self, dtype):
         for layer in self.layers:
@@ -100,7 +102,7 @@ class Sequential(Layer):
             layer.freeze_statistics(frozen)
 
     def kink_pattern(self):
-        return tuple(p for p in (layer.kink_pattern() for layer in self.layers) if p is not None)
+        return tuple(p for p in (step.kink_pattern() for step in self._steps) if p is not None)
 
     def flat_layers(self) -> list[Layer]:
         """All layers in order, those of nested Sequentials included."""
@@ -112,19 +114,6 @@ class Sequential(Layer):
 
     def __repr__(self):
         return "Sequential([\n" + "".join(f"    {layer!r},\n" for layer in self.layers) + "])"
-
-
-def _pooling_first(layers):
-    """The same function with less work: a max-pool before the leaky ReLU that it follows, not after.
-
-    Leaky ReLU never decreases, so max_i f(x_i) = f(max_i x_i), to the last bit; and it then has a quarter of the
-    numbers. For evaluation only: in training each layer keeps what its own backward needs.
-    """
-    ordered = list(layers)
-    for i, (first, second) in enumerate(pairwise(layers)):
-        if type(first) in (LeakyReLU, ReLU) and type(second) is MaxPool2D:
-            ordered[i : i + 2] = second, first
-    return ordered
 
 
 @dataclass(frozen=True)

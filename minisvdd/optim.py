@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from .ops.adam import adam_update, sgd_update
+from .flat import FlatParameters, can_flatten
+from .ops.adam import adam_update, adam_update_flat, sgd_update
 
 
 class Optimizer:
@@ -34,18 +35,47 @@ class Optimizer:
 
 
 class Adam(Optimizer):
-    """Adam (Kingma & Ba 2015) with L2 regularisation in the gradient; defaults are the authors' and the paper's."""
+    """Adam (Kingma & Ba 2015) with L2 regularisation in the gradient; defaults are the authors' and the paper's.
 
-    def __init__(self, network, learning_rate=1e-3, weight_decay=0.0, beta1=0.9, beta2=0.999, epsilon=1e-8):
+    flat: update all parameters in one launch; they then share one array (`minisvdd.flat`). None: on kernel backends,
+        where the network permits it. False: one array at a time, the plain form.
+    """
+
+    def __init__(
+        self,
+        network,
+        learning_rate=1e-3,
+        weight_decay=0.0,
+        beta1=0.9,
+        beta2=0.999,
+        epsilon=1e-8,
+        flat: bool | None = None,
+    ):
         super().__init__(network, learning_rate, weight_decay)
         self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
-        self.step_count = 0
-        self.first_moment = {name: np.zeros_like(p) for name, p in network.params.items()}
-        self.second_moment = {name: np.zeros_like(p) for name, p in network.params.items()}
+        if flat is None:
+            flat = not self.backend.runs_numpy and can_flatten(network)
+        self._flat = _FlatAdam(self) if flat else None
+        if self._flat:
+            self.first_moment, self.second_moment = self._flat.moments_by_name()
+        else:
+            self.step_count = 0
+            self.first_moment, self.second_moment = (
+                {name: self.backend.asarray(np.zeros(p.shape, p.dtype)) for name, p in network.params.items()}
+                for _ in range(2)
+            )
 
     def step(self) -> None:
-        self.step_count += 1
-        super().step()
+        if self._flat:
+            self._flat.step()
+        else:
+            self.step_count += 1
+            super().step()
+
+    @property
+    def device_state(self) -> "_FlatAdam | None":
+        """Where the flat form keeps `steps` and `learning_rate` on the device; None for the plain form."""
+        return self._flat
 
     def _update(self, name, param, grad, weight_decay):
         adam_update(
@@ -63,13 +93,45 @@ class Adam(Optimizer):
         )
 
 
+class _FlatAdam:
+    """Adam for all parameters in one launch. What changes from step to step lies on the device."""
+
+    def __init__(self, adam):
+        self.adam, backend = adam, adam.backend
+        self.flat = FlatParameters(adam.network)
+        n, dtype = self.flat.params.size, self.flat.params.dtype
+        self.first_moments, self.second_moments = backend.zeros(n, dtype), backend.zeros(n, dtype)
+        self.steps = backend.zeros(1, np.int32)
+        self.corrections, self.learning_rate = backend.zeros(2, np.float64), backend.zeros(1, np.float64)
+        self._written = None
+
+    def moments_by_name(self):
+        return self.flat.views(self.first_moments), self.flat.views(self.second_moments)
+
+    def step(self):
+        self.flat.collect_grads()
+        self.write_learning_rate()
+        a = self.adam
+        factors = (a.beta1, a.beta2, a.epsilon, a.weight_decay)
+        moments = (self.first_moments, self.second_moments)
+        adam_update_flat(a.backend, self.flat, *moments, self.steps, self.corrections, self.learning_rate, *factors)
+
+    def write_learning_rate(self):
+        """Bring the optimiser's learning rate to the device, if it has changed."""
+        if self._written != self.adam.learning_rate:
+            self.adam.backend.write(self.learning_rate, self.adam.learning_rate)
+            self._written = self.adam.learning_rate
+
+
 class SGD(Optimizer):
     """Gradient descent with (heavy-ball) momentum."""
 
     def __init__(self, network, learning_rate=1e-2, weight_decay=0.0, momentum=0.9):
         super().__init__(network, learning_rate, weight_decay)
         self.momentum = momentum
-        self.velocity = {name: np.zeros_like(p) for name, p in network.params.items()}
+        self.velocity = {
+            name: network.backend.asarray(np.zeros(p.shape, p.dtype)) for name, p in network.params.items()
+        }
 
     def _update(self, name, param, grad, weight_decay):
         sgd_update(self.backend, param, grad, self.velocity[name], self.learning_rate, self.momentum, weight_decay)

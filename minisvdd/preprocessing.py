@@ -17,11 +17,13 @@ class Preprocessing:
     """Base class, and the pre-processing that does nothing.  X: float32, (n, C, H, W) or (n, D), before and after.
 
     name: the value of the estimators' argument `preprocessing`.   constants: arrays by name, learnt by `fit`.
+    backend: where it computes; samples come from host memory and go back there.
     """
 
     name: str | None = None
 
-    def __init__(self):
+    def __init__(self, backend=NUMPY):
+        self.backend = backend
         self.constants: dict[str, np.ndarray] = {}
 
     def fit(self, X: np.ndarray) -> "Preprocessing":
@@ -48,7 +50,7 @@ class ContrastNormalization(Preprocessing):
     name = "gcn-l1"
 
     def fit(self, X):
-        extremes = [(z.min(), z.max()) for z in _contrast_chunks(X)]
+        extremes = [(z.min(), z.max()) for z in self._contrast_chunks(X)]
         lows, highs = zip(*extremes)
         self.constants = {"minimum": np.float64(min(lows)), "maximum": np.float64(max(highs))}
         return self
@@ -58,9 +60,14 @@ class ContrastNormalization(Preprocessing):
         # All training images of one colour: there is no range to scale by, and z is 0 everywhere.
         span = self.constants["maximum"] - low or 1.0
         scaled = np.empty(X.shape, np.float32)
-        for start, z in zip(range(0, len(X), _CHUNK), _contrast_chunks(X)):
+        for start, z in zip(range(0, len(X), _CHUNK), self._contrast_chunks(X)):
             scaled[start : start + len(z)] = (z - low) / span
         return scaled
+
+    def _contrast_chunks(self, X):
+        for start in range(0, len(X), _CHUNK):
+            chunk = self.backend.asarray(X[start : start + _CHUNK])
+            yield self.backend.to_numpy(contrast_normalize(self.backend, chunk))
 
 
 class Standardization(Preprocessing):
@@ -83,18 +90,13 @@ class Standardization(Preprocessing):
 _CLASSES = {cls.name: cls for cls in (Preprocessing, ContrastNormalization, Standardization)}
 
 
-def make_preprocessing(name: str | None) -> Preprocessing:
+def make_preprocessing(name: str | None, backend=NUMPY) -> Preprocessing:
     """The pre-processing of that name, not yet fitted. ValueError names the known ones."""
     if not isinstance(name, str | None) or name not in _CLASSES:
         raise ValueError(f"preprocessing={name!r}: expected one of {list(_CLASSES)}")
-    return _CLASSES[name]()
+    return _CLASSES[name](backend)
 
 
 def preprocessing_for(X: np.ndarray) -> str:
     """The name of the pre-processing made for such samples: GCN-L1 for images, standardisation for features."""
     return "standardize" if X.ndim == 2 else "gcn-l1"
-
-
-def _contrast_chunks(X):
-    for start in range(0, len(X), _CHUNK):
-        yield contrast_normalize(NUMPY, X[start : start + _CHUNK])

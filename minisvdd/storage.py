@@ -18,7 +18,7 @@ import numpy as np
 from . import __version__, layers
 from .anogan import AnoGAN
 from .autoencoder import Autoencoder
-from .backends import get_backend
+from .backends import NumpyBackend, get_backend
 from .detector import Detector
 from .errors import DataError
 from .files import atomic_write
@@ -116,7 +116,7 @@ def _rebuild(description, arrays, backend):
     model.input_shape_ = tuple(description["input_shape"])
     for name in set(_PLAIN_ATTRIBUTES) & set(description["attributes"]):
         setattr(model, name, description["attributes"][name])
-    model.preprocessing_ = make_preprocessing(params["preprocessing"])
+    model.preprocessing_ = make_preprocessing(params["preprocessing"], backend)
     model.preprocessing_.constants = _under("constants/", arrays)
     if "center" in arrays:
         model.center_, model.autoencoder_ = arrays["center"], None
@@ -170,4 +170,6 @@ def _plain(value):
         return np.asarray(value).tolist()
     if isinstance(value, np.random.Generator | Detector):
         return None
+    if isinstance(value, NumpyBackend):
+        return value.name
     return value if isinstance(value, str | int | float | list | None) else str(value)

@@ -16,7 +16,7 @@ from .ops.losses import squared_distances
 from .preprocessing import make_preprocessing
 from .progress import Progress
 from .radius import BOUNDARY_SLACK, RADIUS_RULES, exact_radius_squared, last_batch_radius_squared
-from .training import train
+from .training import train_steps
 from .validation import check_fitted, check_generator, check_number, check_training_samples
 
 OBJECTIVES = ("one-class", "soft-boundary")
@@ -44,7 +44,8 @@ class DeepSVDD(Detector):
     center: None for the rule of the paper, or an array (p,) that is used as it is.
     radius_update: "exact" (order statistic over the training set), or "last-batch", "authors-theano" to compare.
     radius_every: k, epochs between two updates of R.
-    backend: "numpy".   random_state: int, None or numpy.random.Generator.   verbose: 0 is silent.
+    backend: "numpy", "emulator", "cuda" or a backend object.
+    random_state: int, None or numpy.random.Generator.   verbose: 0 is silent.
     center_epsilon: coordinates of c nearer to 0 are moved to +-center_epsilon.
     slope: of the leaky ReLUs of a named network.   decoder: for pre-training a network of your own.
     preprocessing: "gcn-l1", "standardize" or None; computed from the training samples and kept with the model.
@@ -114,11 +115,17 @@ class DeepSVDD(Detector):
         drawn), "pretrained" and "trained": the model can score at each of them, which shows what training adds.
         Raises ValueError for bad input, FloatingPointError when training diverges; warns with CollapseWarning.
         """
+        for _ in self.fit_steps(X, on_stage):
+            pass
+        return self
+
+    def fit_steps(self, X, on_stage=None):
+        """`fit` in pieces: a generator that yields whenever an epoch has been started, for `training.train_many`."""
         self._check_parameters()
         X = check_training_samples(self, X)
         rng = check_generator(self.random_state)
         notify = on_stage or (lambda stage, model: None)
-        self.preprocessing_ = make_preprocessing(self.preprocessing)
+        self.preprocessing_ = make_preprocessing(self.preprocessing, get_backend(self.backend))
         X = self.preprocessing_.fit_transform(X)
 
         self.network_ = encoder_for(self.network, self.input_shape_, self.slope)
@@ -129,15 +136,14 @@ class DeepSVDD(Detector):
             warnings.warn(f"this network can collapse: {risk}", CollapseWarning, stacklevel=2)
         notify("random", self)
 
-        if self._pretrain(X, rng):
+        if (yield from self._pretrain(X, rng)):
             self._place_sphere(X)
             notify("pretrained", self)
 
-        self._train(X, rng)
+        yield from self._train(X, rng)
         for sign in signs_of_collapse(self.figures_, self.network_):
             warnings.warn(f"hypersphere collapse: {sign}", CollapseWarning, stacklevel=2)
         notify("trained", self)
-        return self
 
     def _check_parameters(self):
         super()._check_parameters()
@@ -183,7 +189,7 @@ class DeepSVDD(Detector):
     # Pre-training and training
 
     def _pretrain(self, X, rng):
-        """Train the encoder inside an autoencoder, or take a fitted one's weights. Returns whether it did either."""
+        """Steps that train the encoder inside an autoencoder, or take a fitted one's weights; return whether either."""
         self.autoencoder_ = self.autoencoder
         if self.autoencoder is not None:
             self._load_encoder(self.autoencoder)
@@ -205,7 +211,7 @@ class DeepSVDD(Detector):
             self.autoencoder_.preprocessing_ = self.preprocessing_
             if X.ndim == 2:
                 self.autoencoder_.n_features_in_ = X.shape[1]
-            self.autoencoder_._fit_encoder(self.network_, X, rng)
+            yield from self.autoencoder_.fit_encoder_steps(self.network_, X, rng)
             # Deep SVDD goes on to train these very arrays: the autoencoder keeps a copy of what it has learnt.
             self.autoencoder_.detach_encoder()
         return self.autoencoder_ is not None
@@ -224,7 +230,7 @@ class DeepSVDD(Detector):
             raise ValueError(f"autoencoder: its encoder is not of this network: {error}") from None
 
     def _train(self, X, rng):
-        """Minimise (3) or (4) over the weights; for (3) solve for the radius every `radius_every` epochs."""
+        """Steps that minimise (3) or (4) over the weights; for (3) solve for the radius every `radius_every` epochs."""
         start = snapshot(self.network_, self._squared_distances(X), self.nu)
         objective = self._objective()
         seen = _SeenDistances(objective)
@@ -234,7 +240,6 @@ class DeepSVDD(Detector):
         def before_epoch(epoch):
             if self.objective == "soft-boundary" and epoch % self.radius_every == 0:
                 objective.radius_squared = self._solve_radius(X, seen.last_batch)
-            seen.start_epoch()
 
         def after_epoch(epoch, loss, learning_rate, seconds):
             distances = np.concatenate(seen.batches)
@@ -246,7 +251,7 @@ class DeepSVDD(Detector):
                 self.history_[key].append(value)
             progress.update(epoch + 1, f"loss {loss:.4g}")
 
-        train(
+        yield from train_steps(
             self.network_,
             seen,
             X,
@@ -286,19 +291,17 @@ class DeepSVDD(Detector):
 
 
 class _SeenDistances:
-    """The objective as `train` calls it; keeps the squared distances of an epoch's batches, as training saw them."""
+    """The objective as `train_steps` calls it; keeps the squared distances of an epoch, as training saw them."""
 
     def __init__(self, objective):
         self.objective = objective
-        self.last_batch = None
+        self.per_sample = self.last_batch = None
         self.batches = []
 
     def __call__(self, outputs, inputs):
-        backend = self.objective.backend
-        distances = backend.to_numpy(squared_distances(backend, outputs, self.objective.center))
-        self.last_batch = distances.astype(np.float64)
-        self.batches.append(self.last_batch)
+        self.per_sample = squared_distances(self.objective.backend, outputs, self.objective.center)
         return self.objective(outputs)
 
-    def start_epoch(self):
-        self.batches = []
+    def end_epoch(self, batches):
+        self.batches = [batch.astype(np.float64) for batch in batches]
+        self.last_batch = self.batches[-1]

@@ -1,32 +1,61 @@
 """The training loop that Deep SVDD, its autoencoder and every other network of this library share."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
 from .batches import shuffled_batches
 from .optim import Adam, StepSchedule
+from .recorded import DeviceSteps
 from .threads import one_blas_thread
+from .workspace import Workspace
 
 
-def train_epoch(network, loss: Callable, optimizer, X: np.ndarray, batches: list[np.ndarray]) -> float:
-    """One pass over the batches: forward, loss, backward, step. Returns the mean loss per sample.
+def train_step(network, loss: Callable, optimizer, x, workspace: Workspace):
+    """Forward, loss, backward, step on one batch; returns the loss, on a kernel backend an array on the device.
 
-    loss: callable (outputs, inputs) -> (value, grad_output).
+    The arrays of a step lie in `workspace`: the next step overwrites them, activations as well as the loss's inputs.
     """
-    total = 0.0
-    with one_blas_thread():
-        for batch in batches:
-            x = network.backend.asarray(X[batch])
-            value, grad_output = loss(network.forward(x, training=True), x)
-            network.backward_params(grad_output)
-            optimizer.step()
-            total += float(value) * len(batch)
-    return total / sum(len(batch) for batch in batches)
+    with workspace:
+        value, grad_output = loss(network.forward(x, training=True), x)
+        network.backward_params(grad_output)
+        optimizer.step()
+    return value
 
 
-def train(
+def train_epoch(
+    network, loss: Callable, optimizer, X: np.ndarray, batches: list[np.ndarray], workspace: Workspace | None = None
+) -> float:
+    """One pass over the batches. Returns the mean loss per sample.
+
+    loss: callable (outputs, inputs) -> (value, grad_output).   workspace: memory of the steps, kept between epochs.
+    """
+    values, _ = _host_epoch(network, loss, optimizer, X, batches, Workspace() if workspace is None else workspace)
+    return _mean(values, batches)
+
+
+def train(network, loss: Callable, X: np.ndarray, **options) -> None:
+    """Train with Adam and the step schedule. Options and errors: `train_steps`."""
+    for _ in train_steps(network, loss, X, **options):
+        pass
+
+
+def train_many(trainings: Iterable[Iterator]) -> None:
+    """Drive several trainings side by side: `train_steps` of different networks, or `fit_steps` of different models.
+
+    In turn, each starts an epoch on the stream of its own; the host waits for one while the device works on the others.
+    Every training gives, bit for bit, what it gives alone.
+    """
+    active = [iter(training) for training in trainings]
+    while active:
+        active = [training for training in active if next(training, _DONE) is not _DONE]
+
+
+_DONE = object()
+
+
+def train_steps(
     network,
     loss: Callable,
     X: np.ndarray,
@@ -39,23 +68,55 @@ def train(
     rng: np.random.Generator,
     before_epoch: Callable | None = None,
     after_epoch: Callable | None = None,
-) -> None:
-    """Train with Adam and the step schedule.
+    captured: bool = True,
+) -> Iterator[None]:
+    """Train with Adam and the step schedule, in pieces: yields whenever an epoch has been started.
 
-    before_epoch(epoch) runs first in every epoch; after_epoch(epoch, loss, learning_rate, seconds) last.
+    before_epoch(epoch) runs first in every epoch; after_epoch(epoch, loss, learning_rate, seconds) last. Before it,
+    what the loss left in its attribute `per_sample` in each batch, if it has one, is handed to loss.end_epoch(arrays).
+    captured: on a kernel backend, replay steps as graphs (`minisvdd.recorded`).
     Raises FloatingPointError, naming the epoch, when the loss is no longer finite.
     """
     optimizer = Adam(network, learning_rate, weight_decay)
-    schedule = StepSchedule(learning_rate, milestones)
+    schedule, workspace = StepSchedule(learning_rate, milestones), Workspace()
+    device = DeviceSteps(network, loss, optimizer, X, batch_size, captured) if optimizer.device_state else None
     for epoch in range(epochs):
         start = time.perf_counter()
         if before_epoch:
             before_epoch(epoch)
         optimizer.learning_rate = schedule(epoch)
-        value = train_epoch(network, loss, optimizer, X, shuffled_batches(len(X), batch_size, rng))
+        batches = shuffled_batches(len(X), batch_size, rng)
+        if device:
+            device.start_epoch(batches)
+            yield
+            values, samples = device.finish_epoch()
+        else:
+            values, samples = _host_epoch(network, loss, optimizer, X, batches, workspace)
+            yield
+        value = _mean(values, batches)
         if not np.isfinite(value):
             raise FloatingPointError(
                 f"training diverged: the loss is {value} in epoch {epoch + 1}; lower learning_rate={learning_rate}"
             )
+        if samples is not None:
+            loss.end_epoch(samples)
         if after_epoch:
             after_epoch(epoch, value, optimizer.learning_rate, time.perf_counter() - start)
+
+
+def _host_epoch(network, loss, optimizer, X, batches, workspace):
+    """The loss of every batch, and what the loss left in `per_sample`, or None: batches come from host memory."""
+    values, samples = [], []
+    with one_blas_thread():
+        for batch in batches:
+            x = network.backend.asarray(X[batch])
+            values.append(train_step(network, loss, optimizer, x, workspace))
+            samples.append(getattr(loss, "per_sample", None))
+    if samples[0] is None:
+        return values, None
+    return values, [network.backend.to_numpy(array) for array in samples]
+
+
+def _mean(values, batches):
+    sizes = [len(batch) for batch in batches]
+    return sum(float(value) * size for value, size in zip(values, sizes)) / sum(sizes)

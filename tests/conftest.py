@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from helpers_cuda import HostArrays
 from threadpoolctl import threadpool_limits
 
-from minisvdd.backends import available_backends, get_backend
+from minisvdd.backends import backend_problems, get_backend
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -14,10 +15,16 @@ def one_thread():
         yield
 
 
-@pytest.fixture(params=available_backends())
+def _backend_params():
+    for name, problem in backend_problems().items():
+        marks = [pytest.mark.gpu] if name == "cuda" else []
+        yield pytest.param(name, marks=[*marks, *([pytest.mark.skip(reason=problem)] if problem else [])])
+
+
+@pytest.fixture(params=_backend_params())
 def backend(request):
-    """Every backend of this machine."""
-    return get_backend(request.param)
+    """Every backend, as one that takes NumPy arrays; what this machine cannot run is skipped, with the reason."""
+    return HostArrays() if request.param == "cuda" else get_backend(request.param)
 
 
 @pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])

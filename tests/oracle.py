@@ -11,6 +11,7 @@ torch is imported inside the functions, so that this file can be imported where 
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -67,19 +68,30 @@ def torch_pass(module, x, loss, training=True) -> Pass:
 
 @contextmanager
 def _recorded_pieces(module):
-    """Collects, while `module` runs, what `kink_pattern` returns for our layers."""
+    """Collects, while `module` runs, what `kink_pattern` returns for our layers.
+
+    Ours pool before the activation in front of the pool, and then see only the signs of the winners.
+    """
     from torch import nn
+
+    def winners(pool, x):
+        size, stride = np.broadcast_to(pool.kernel_size, 2), np.broadcast_to(pool.stride, 2)
+        return maxpool_forward(NUMPY, x, size, stride)
 
     def record(layer, inputs, output):
         x = inputs[0].detach().numpy()
         if isinstance(layer, nn.MaxPool2d):
-            size, stride = np.broadcast_to(layer.kernel_size, 2), np.broadcast_to(layer.stride, 2)
-            pieces.append(maxpool_forward(NUMPY, x, size, stride)[1])
+            largest, winner = winners(layer, x)
+            if id(layer) in behind_an_activation:  # leaky ReLU keeps signs
+                pieces[-1] = largest > 0
+            pieces.append(winner)
         else:
             pieces.append(x > 0)
 
     pieces = []
     kinked = [m for m in module.modules() if isinstance(m, (nn.LeakyReLU, nn.ReLU, nn.MaxPool2d))]
+    neighbours = [pair for m in module.modules() if isinstance(m, nn.Sequential) for pair in pairwise(m)]
+    behind_an_activation = {id(b) for a, b in neighbours if isinstance(a, (nn.LeakyReLU, nn.ReLU))}
     hooks = [m.register_forward_hook(record) for m in kinked]
     yield pieces
     for hook in hooks:

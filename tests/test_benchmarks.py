@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from minisvdd.backends import backend_problems
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -46,6 +50,49 @@ def test_ops_quick_measures_every_kind_of_operation(tmp_path):
     run("ops.py", "--quick", "--out", tmp_path / "ops.json")
     text = (tmp_path / "ops.json").read_text()
     assert all(name in text for name in ("conv2d_forward", "batchnorm", "maxpool_backward", "adam_update"))
+
+
+@pytest.mark.skipif(bool(backend_problems()["emulator"]), reason=str(backend_problems()["emulator"]))
+def test_gpu_quick_runs_on_the_emulator(tmp_path):
+    """Everything but what needs a GPU or PyTorch on one."""
+    run("gpu.py", "--backend", "emulator", "--quick", "--seeds", 3, "--out", tmp_path / "gpu")
+    result = json.loads((tmp_path / "gpu.json").read_text())
+    assert result["device"] == "emulator (no GPU)"
+    assert set(result["steps"][0]["ms"]) == {"minisvdd plain", "minisvdd graph"}
+    operations = ["forward", "backward input", "backward weight"]
+    assert [row["operation"] for row in result["convolutions"]["rows"]] == operations
+    assert set(result["ladder"][0]["ms"]) == {"naive", "coalesced", "tiled", "register_blocked", "halo"}
+    assert len(result["grid"]["rounds"]) == 2
+    assert result["grid"]["is_extrapolated"]
+    assert result["grid"]["seconds_for_everything"] > 100 * result["grid"]["rounds"][0]["seconds"]
+    assert not any(result["skipped"].values())
+    assert (tmp_path / "gpu-ladder.png").stat().st_size > 1000
+
+
+@pytest.mark.skipif(bool(backend_problems()["emulator"]), reason=str(backend_problems()["emulator"]))
+def test_gpu_script_runs_its_cuda_lines_on_a_stand_in(tmp_path, monkeypatch):
+    """Graphs, events, flushes, ceilings: times mean nothing here, but every line has been run once."""
+    import fake_cupy
+
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import gpu
+
+    fake_cupy.install(monkeypatch)
+    monkeypatch.setattr(gpu.gpu_torch, "version", lambda: None)
+    monkeypatch.setattr("sys.argv", ["gpu.py", "--quick", "--out", str(tmp_path / "gpu")])
+    gpu.main()
+    result = json.loads((tmp_path / "gpu.json").read_text())
+    assert result["device"] == "stand-in"
+    assert result["convolutions"]["ceilings"]["bytes_per_second"] > 0
+    assert all("fraction_of_memory" in row for row in result["convolutions"]["rows"])
+
+
+@pytest.mark.skipif(bool(backend_problems()["emulator"]), reason=str(backend_problems()["emulator"]))
+def test_gpu_keeps_to_its_budget(tmp_path):
+    run("gpu.py", "--backend", "emulator", "--quick", "--budget", 0, "--only", "ladder", "--out", tmp_path / "gpu")
+    result = json.loads((tmp_path / "gpu.json").read_text())
+    assert len(result["skipped"]["ladder"]) == 3 * 5 + 4
+    assert not any(row["ms"] for row in result["ladder"])
 
 
 def test_radius_compares_the_rules_from_one_start(tmp_path):

@@ -29,27 +29,34 @@ class CellRenderer:
                 parts.append(self.text.render(cell.source, page))
                 continue
             if cell.source.strip() not in ("", "finish()"):
-                code = self._code(cell.source, page)
-                folded = f"<details class='imports'><summary>Imports</summary>{code}</details>"
-                parts.append(folded if is_first else code)
+                parts.append(self._folded(cell.source, page, is_first))
                 is_first = False
             for output in cell.get("outputs", []):
                 html, pictures = self._output(output, page, name, pictures)
                 parts.append(html)
         return "\n".join(parts)
 
-    def _code(self, source, page):
+    def _folded(self, source, page, is_first):
+        """A cell's code; what is not to be read at first, imports and the drawing of pictures, behind a click."""
+        code = self._code(source, page, is_mention=not is_first)
+        is_drawing = "figure(" in source and not re.search(r"^\s*def |\bcheck\(", source, re.MULTILINE)
+        if not is_first and not is_drawing:
+            return code
+        name = "Imports" if is_first else "Code of the picture"
+        return f"<details class='fold'><summary>{name}</summary>{code}</details>"
+
+    def _code(self, source, page, is_mention):
         source = re.sub(r"\n{3,}", "\n\n", source)
         html = highlight(source, PythonLexer(), HtmlFormatter(nowrap=True))
         link = re.compile(r'<span class="(n|nf|nc|nn)">([\w.]+)</span>')
-        html = link.sub(lambda m: self._code_name(m, page), html)
+        html = link.sub(lambda m: self._code_name(m, page, is_mention), html)
         return f"<pre class='code'>{html}</pre>"
 
-    def _code_name(self, match, page):
+    def _code_name(self, match, page, is_mention):
         """In code only imported names and modules are sure to be the library's."""
         name = match[2]
         known = name in page.imported or (match[1] == "nn" and name.startswith("minisvdd."))
-        return self.text.name(name, match[0], page) if known else match[0]
+        return self.text.name(name, match[0], page, is_mention) if known else match[0]
 
     def _output(self, output, page, name, pictures):
         """(HTML, number of pictures so far) of one output."""
@@ -70,7 +77,7 @@ class CellRenderer:
             return f"<div class='wide'>{data['text/html']}</div>", pictures
         # The value of a cell's last line: mostly the True of a `check`, which has printed its line already.
         value = data.get("text/plain", "")
-        return ("" if value == "True" else f"<pre class='output'>{escape(value)}</pre>"), pictures
+        return ("" if value in ("", "True") else f"<pre class='output'>{escape(value)}</pre>"), pictures
 
 
 def _stream(text):

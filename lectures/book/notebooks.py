@@ -31,7 +31,7 @@ def execute_all(scripts: list[Path], folder: Path, *, quick: bool, jobs: int, re
         notebook = _read(script, quick)
         if reuse and kept.exists() and _same(old := nbformat.read(kept, as_version=4), notebook):
             return old
-        print(f"running {script.relative_to(LECTURES)}", flush=True)
+        print(f"running {notebook_name(script)}", flush=True)
         _execute(notebook, script, quick)
         nbformat.write(notebook, kept)
         return notebook

@@ -37,6 +37,10 @@ class Mentions:
     def add(self, place: Place, page: str, section: str, title: str) -> None:
         self.by_place[place.path, place.anchor].setdefault((page, section), title)
 
+    def need(self, place: Place) -> None:
+        """The place is linked to, so that its page must be there, but nothing is said about it."""
+        self.by_place[place.path, place.anchor]
+
     def paths(self) -> list[str]:
         return sorted({path for path, _ in self.by_place})
 

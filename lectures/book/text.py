@@ -8,17 +8,15 @@ from itertools import pairwise
 from latex2mathml.converter import convert
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import TextLexer, get_lexer_by_name
+from pygments.util import ClassNotFound
 
+from .mathml import as_tex_would
 from .notebooks import BuildError
 from .sources import Mentions, Place, SourceIndex
 
-# What TeX sets without space around, and MathML's operator dictionary with: fractions in line, absolute values, norms.
-_TIGHT = re.compile(r"<mo([^>]*)>(/|\||&#x0007C;|&#x02016;|&#x02225;|&#x0002F;)</mo>")
-# A prime is raised in the font already: as a superscript it would fly away.
-_PRIME = r"<m[io]>((?:&#x0203[2-4];|&#x02057;)+)</m[io]>"
-_SET_PRIME = r"<mo lspace='0' rspace='0'>{}</mo>"
-_PRIMED = re.compile(rf"<msup>(<mi[^>]*>[^<]*</mi>){_PRIME}</msup>")
-_PRIMED_WITH_INDEX = re.compile(rf"<msubsup>(<mi[^>]*>[^<]*</mi>)((?:(?!<msubsup>).)*?){_PRIME}</msubsup>", re.DOTALL)
 # A full stop must not begin the line after its formula.
 _WITH_STOP = re.compile(r"(<math(?:(?!</math>).)*</math>)([.,;:!?)\]”’]+)", re.DOTALL)
 
@@ -51,7 +49,15 @@ class TextRenderer:
         self.link = link or (lambda href, page: href)
         self.markdown = MarkdownIt("commonmark", {"typographer": True}).enable(["table", "smartquotes"])
         self.markdown.use(dollarmath_plugin, allow_labels=False, double_inline=True)
-        for name in ("math_inline", "math_inline_double", "math_block", "code_inline", "heading_open", "link_open"):
+        for name in (
+            "math_inline",
+            "math_inline_double",
+            "math_block",
+            "code_inline",
+            "heading_open",
+            "link_open",
+            "fence",
+        ):
             self.markdown.add_render_rule(name, self._rule(getattr(self, f"_{name}")))
         self.markdown.add_render_rule("table_open", lambda *_: "<div class='wide'><table>")
         self.markdown.add_render_rule("table_close", lambda *_: "</table></div>")
@@ -69,12 +75,15 @@ class TextRenderer:
         html = self.markdown.renderer.render(tokens, self.markdown.options, env)
         return _WITH_STOP.sub(r"<span class='whole'>\1\2</span>", html)
 
-    def name(self, text: str, html: str, page: Page) -> str:
-        """The name as a link to its source, if it is one of the library's."""
+    def name(self, text: str, html: str, page: Page, is_mention: bool = True) -> str:
+        """The name as a link to its source, if it is one of the library's. is_mention: the source links back here."""
         place = self.index.find(text, page.imported)
         if place is None:
             return html
-        self.mentions.add(place, page.path, page.section, page.title)
+        if is_mention:
+            self.mentions.add(place, page.path, page.section, page.title)
+        else:
+            self.mentions.need(place)
         anchor = f"#{place.anchor}" if place.anchor else ""
         return f"<a class='name' href='{page.prefix}{place.page}{anchor}'>{html}</a>"
 
@@ -98,7 +107,15 @@ class TextRenderer:
         return f"<{token.tag} id='{page.section}'>"
 
     def _link_open(self, token, page):
-        return f"<a href='{escape(self.link(token.attrGet('href'), page), quote=True)}'>"
+        href = self.link(token.attrGet("href"), page)
+        return f"<a href='{escape(href, quote=True)}'>" if href else "<a>"  # without a target it is plain text
+
+    def _fence(self, token, page):
+        try:
+            lexer = get_lexer_by_name(token.info.strip())
+        except ClassNotFound:
+            lexer = TextLexer()
+        return f"<pre class='code'>{highlight(token.content, lexer, HtmlFormatter(nowrap=True))}</pre>"
 
 
 def mathml(latex: str, display: str) -> str:
@@ -106,15 +123,13 @@ def mathml(latex: str, display: str) -> str:
     latex = latex.strip()
     known = re.sub(r"(\\(?:begin|end)){(?:aligned|gathered)}", r"\1{split}", latex)  # the same inside one formula
     try:
-        html = convert(known, display=display)
+        html = as_tex_would(convert(known, display=display))
     except Exception as error:
         raise BuildError(f"cannot set the formula ${latex}$: {type(error).__name__} {error}") from error
-    left = re.findall(r"\\[A-Za-z]+|(?<=>)&(?=<)", re.sub(r"<(?!mi>&</mi)[^>]*>", " ", html))
+    left = re.findall(r"\\[A-Za-z]+", re.sub(r"<[^>]*>", " ", html))
     if left:
         raise BuildError(f"cannot set {', '.join(left)} in the formula ${latex}$")
-    html = _PRIMED.sub(rf"<mrow>\1{_SET_PRIME.format(chr(92) + '2')}</mrow>", html)
-    html = _PRIMED_WITH_INDEX.sub(rf"<msub><mrow>\1{_SET_PRIME.format(chr(92) + '3')}</mrow>\2</msub>", html)
-    return _TIGHT.sub(r"<mo lspace='0' rspace='0'\1>\2</mo>", html)
+    return html
 
 
 def _anchor(text, taken):

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Solutions to lecture 6, Deep SVDD
+# # Solutions to 6. Deep SVDD
 #
 # *Needs: no data. Minutes: 0.1 quick, 0.1 full.*
 
@@ -86,7 +86,7 @@ check(
 # ## Exercise 3
 #
 # $\partial J/\partial c = -\frac2n\sum_i(\phi_i - c) = 0$ gives $c = \bar\phi = \frac1n\sum_i\phi_i$, the mean output,
-# and the minimum $\frac1n\sum_i\lVert\phi_i-\bar\phi\rVert^2$ is the total variance of the outputs. So re-computing $c$
+# and the minimum $\frac1n\sum_i\|\phi_i-\bar\phi\|^2$ is the total variance of the outputs. So re-computing $c$
 # is a step of minimising (4) over $W$ *and* $c$ in turn: the centre becomes a free variable, and by Proposition 1
 # (lecture 7) the optimum is the zero network with $c = 0$. With $c$ fixed, the outputs must stay near a point away from
 # 0, which the zero network cannot do.

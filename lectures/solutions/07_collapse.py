@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Solutions to lecture 7, Collapse
+# # Solutions to 7. Collapse
 #
 # *Needs: no data. Minutes: 0.1 quick, 0.1 full.*
 
@@ -41,16 +41,16 @@ def loss_and_gradients(network, center):
 # $\langle W^l, \partial J/\partial W^l\rangle = \frac2n\sum_i\langle\phi_i - c,\phi_i\rangle$ is 0, and the right side
 # gives
 #
-# $$ \frac1n\sum_i\lVert\phi_i\rVert^2 = \frac1n\sum_i\langle c, \phi_i\rangle . $$
+# $$ \frac1n\sum_i\|\phi_i\|^2 = \frac1n\sum_i\langle c, \phi_i\rangle . $$
 #
 # The zero network is stationary as soon as there are two layers: $\partial J/\partial W^2$ contains the hidden outputs,
 # which are 0, and $\partial J/\partial W^1$ contains $W^2$, which is 0. It is no minimum if the network can do better:
 # take outputs $\phi_i$ with $\sum_i\langle c,\phi_i\rangle > 0$ and scale the last layer by a small $t > 0$. Then
 #
-# $$ J(t) = \frac1n\sum_i\lVert t\phi_i - c\rVert^2
-#    = \lVert c\rVert^2 - \frac{2t}n\sum_i\langle c,\phi_i\rangle + \frac{t^2}n\sum_i\lVert\phi_i\rVert^2 , $$
+# $$ J(t) = \frac1n\sum_i\| t\phi_i - c\|^2
+#    = \| c\|^2 - \frac{2t}n\sum_i\langle c,\phi_i\rangle + \frac{t^2}n\sum_i\|\phi_i\|^2 , $$
 #
-# which falls below $\lVert c\rVert^2$, the loss of the zero network, for small $t$. The zero network is a saddle. The
+# which falls below $\| c\|^2$, the loss of the zero network, for small $t$. The zero network is a saddle. The
 # best $t$ is where the derivative is 0, and there the identity above holds again.
 
 # %%
@@ -89,7 +89,7 @@ check(
 # %% [markdown]
 # ## Exercise 2
 #
-# With an output bias $b$ the distance is $\lVert\phi(x) + b - c\rVert^2 = \lVert\phi(x) - (c - b)\rVert^2$: the network
+# With an output bias $b$ the distance is $\|\phi(x) + b - c\|^2 = \|\phi(x) - (c - b)\|^2$: the network
 # without bias, and the centre $c' = c - b$, which moves. The gradients agree up to sign, $\partial J/\partial b =
 # -\partial J/\partial c'$; Adam treats both signs alike, so $c' = c - b$ holds after every step. The bias has to start
 # at 0, and there must be no decay on it, as there is none on $c$.
@@ -117,7 +117,7 @@ check(
 # ## Exercise 3
 #
 # If all hidden ReLUs are dead, $h = 0$ and $\phi(x) = W^2 h = 0$ for every image: the output is constant, but it is 0,
-# not $c$. The loss is $\lVert c\rVert^2$, far from optimal. Its gradient is 0 all the same: the derivative of a dead
+# not $c$. The loss is $\| c\|^2$, far from optimal. Its gradient is 0 all the same: the derivative of a dead
 # ReLU is 0, which stops the signal to $W^1$, and $\partial J/\partial W^2$ contains $h = 0$. So training cannot leave
 # this state, but nothing in the objective draws it there either. Proposition 3 excludes ReLU because its infimum, 0, is
 # no use as a bias: $W^2\cdot 0$ is not $c$, whatever $W^2$. Leaky ReLU has no dead units, its derivative is at least

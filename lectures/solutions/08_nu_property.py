@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Solutions to lecture 8, The ν-property
+# # Solutions to 8. The ν-property
 #
 # *Needs: no data. Minutes: 0.1 quick, 0.1 full.*
 

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Solutions to lecture 9, Autoencoders
+# # Solutions to 9. Autoencoders
 #
 # *Needs: no data. Minutes: 0.1 quick, 0.1 full.*
 
@@ -17,7 +17,7 @@ rng = np.random.default_rng(9)
 # %% [markdown]
 # ## Exercise 1
 #
-# With the images as rows, $Z = XA^\top$, $Y = ZA$ and $J = \frac1n\lVert Y - X\rVert_F^2$. Let $G = \frac2n(Y - X)$.
+# With the images as rows, $Z = XA^\top$, $Y = ZA$ and $J = \frac1n\| Y - X\|_F^2$. Let $G = \frac2n(Y - X)$.
 # $A$ occurs as decoder and as encoder, and the product rule adds the two:
 #
 # $$ \frac{\partial J}{\partial A}
@@ -49,14 +49,15 @@ check("neither is alone", not np.allclose(decoder, numeric, rtol=0.1) and not np
 # %% [markdown]
 # ## Exercise 2
 #
-# The best fixed image $m$ minimises $\frac1n\sum_i\lVert x_i - m\rVert^2$: it is the mean image (lecture 6, exercise
-# 3), and its error is the total variance. Its score $\lVert x - \bar x\rVert^2$ is Deep SVDD without a network.
+# The best fixed image $m$ minimises $\frac1n\sum_i\| x_i - m\|^2$: it is the mean image (lecture 6, exercise
+# 3), and its error is the total variance. Its score $\| x - \bar x\|^2$ is Deep SVDD without a network.
 
 # %%
 split = load_dataset("digits").one_class(3)
 epochs = choose(40, 100)
 dcae = Autoencoder(
-    network="digits_lenet", preprocessing="gcn-l1", learning_rate=1e-3, batch_size=32, epochs=epochs, milestones=(), verbose=0
+    network="digits_lenet", preprocessing="gcn-l1", learning_rate=1e-3, batch_size=32, epochs=epochs, milestones=(),
+    verbose=0,
 ).fit(split.train)  # fmt: skip
 X_train, X_test = (dcae.preprocessing_.transform(images) for images in (split.train, split.test))
 mean = X_train.mean(axis=0)
@@ -85,7 +86,7 @@ t = 10
 
 
 def loss_and_spread():
-    """Reconstruction error with batch statistics (one batch of all images), and the mean squared distance of the codes."""
+    """Reconstruction error, with the statistics of one batch of all images, and the spread of the codes."""
     copies = decoder.forward(encoder.forward(X_train, training=True), training=True)
     codes = outputs(encoder, X_train)
     return ((copies - X_train) ** 2).sum() / len(X_train), ((codes - codes.mean(axis=0)) ** 2).sum(axis=1).mean()

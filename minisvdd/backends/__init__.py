@@ -1,31 +1,42 @@
 """Where arrays live and how a kernel starts. Knows no operation: those are in `minisvdd.ops`."""
 
+from . import cuda, emulator
 from .cuda import CudaBackend
+from .device import KernelBackend
 from .emulator import EmulatorBackend
 from .host import NUMPY, NumpyBackend
 from .kernel import KernelError
 
-__all__ = ["NUMPY", "KernelError", "NumpyBackend", "available_backends", "get_backend"]
+__all__ = [
+    "NUMPY",
+    "EmulatorBackend",
+    "KernelBackend",
+    "KernelError",
+    "NumpyBackend",
+    "available_backends",
+    "backend_problems",
+    "get_backend",
+]
 
-# Those that run every operation. `_IN_PROGRESS` have kernels for some; they start when asked for by name.
-_BACKENDS = {"numpy": NUMPY}
-_IN_PROGRESS = {"emulator": EmulatorBackend, "cuda": CudaBackend}
+
+def backend_problems() -> dict[str, str | None]:
+    """Every backend by name, with what this machine lacks for it; None for those that can run."""
+    return {"numpy": None, "emulator": emulator.missing(), "cuda": cuda.missing()}
 
 
 def available_backends() -> list[str]:
-    """The backends on this machine that run every operation."""
-    return list(_BACKENDS)
+    """The backends that can run on this machine."""
+    return [name for name, problem in backend_problems().items() if problem is None]
 
 
 def get_backend(backend) -> NumpyBackend:
     """Return the backend of that name; a backend object passes through unchanged.
 
-    Raises ValueError for a name that this installation does not know, KernelError when a GPU or compiler is missing.
+    Raises ValueError for a name that does not exist, KernelError, in one line, when a GPU or compiler is missing.
     """
     if isinstance(backend, NumpyBackend):
         return backend
-    if backend in _IN_PROGRESS:
-        return _IN_PROGRESS[backend]()
-    if backend not in _BACKENDS:
-        raise ValueError(f"backend={backend!r} is not available; expected one of {available_backends()}")
-    return _BACKENDS[backend]
+    backends = {"numpy": lambda: NUMPY, "emulator": EmulatorBackend, "cuda": CudaBackend}
+    if not isinstance(backend, str) or backend not in backends:
+        raise ValueError(f"backend={backend!r} is not available; expected one of {list(backends)}")
+    return backends[backend]()

@@ -1,31 +1,44 @@
 """The CUDA backend: the same kernels on an NVIDIA GPU, through CuPy. Untested so far: no GPU has run it yet."""
 
+import hashlib
 import importlib.util
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from .host import NumpyBackend
-from .kernel import TEMPLATE_TYPES, KernelError, check_geometry, find_kernel, read_kernels
+from .device import KernelBackend
+from .kernel import TEMPLATE_TYPES, KernelError, kernel_folder, read_kernels
 
-_EXTRA = 'pip install "minisvdd[cuda12]"'
+_EXTRA = 'pip install "minisvdd[cuda12]" (CUDA 12) or "minisvdd[cuda13]" (CUDA 13)'
+# Headers lie beside the kernels.
+COMPILE_OPTIONS = ("-std=c++17", f"-I{kernel_folder()}")
 
 
-class CudaBackend(NumpyBackend):
+def missing() -> str | None:
+    """What this machine lacks for the CUDA backend, in one line; None when it can run."""
+    if importlib.util.find_spec("cupy") is None:
+        return f"backend 'cuda' needs CuPy, which is not installed: {_EXTRA}"
+    import cupy  # only now: a library without a GPU must not pay for it
+
+    if not cupy.is_available():
+        return f"backend 'cuda' finds no NVIDIA GPU or driver (CuPy is installed; it comes with {_EXTRA})"
+    return None
+
+
+class CudaBackend(KernelBackend):
     """Arrays are `cupy.ndarray`; KernelError says what is missing when there is no CuPy or no GPU."""
 
     name = "cuda"
-    runs_numpy = False
 
     def __init__(self):
-        if importlib.util.find_spec("cupy") is None:
-            raise KernelError(f"backend 'cuda' needs CuPy, which is not installed: {_EXTRA}")
-        import cupy  # only now: a library without a GPU must not pay for it
+        if problem := missing():
+            raise KernelError(problem)
+        import cupy
 
-        if not cupy.is_available():
-            raise KernelError(f"backend 'cuda' finds no NVIDIA GPU or driver (CuPy is installed; extra: {_EXTRA})")
-        self.cupy = cupy
+        self.cupy, self.array_type = cupy, cupy.ndarray
 
     def asarray(self, array, dtype=None):
         return self.cupy.asarray(array, dtype=dtype)
@@ -41,18 +54,57 @@ class CudaBackend(NumpyBackend):
         """An array for a kernel to fill."""
         return self.cupy.empty(shape, dtype)
 
-    def launch(self, operation: str, args, grid=None, block=(256,), threads=None, shared=0, rung=None) -> None:
-        """Start the kernel of an operation, exactly as `EmulatorBackend.launch` does."""
-        kernel = find_kernel(operation, rung)
-        values = kernel.check(args, self.cupy.ndarray)
-        if grid is None:
-            grid = (-(-threads // int(np.prod(block))),)
-        grid, block = check_geometry(kernel.name, grid, block, shared)
-        function = _module(kernel.path).get_function(kernel.instance(kernel.scalar_type(values)))
+    def zeros(self, shape, dtype):
+        return self.cupy.zeros(shape, dtype)  # on the device: a copy from the host could not be captured
+
+    def _start(self, kernel, values, grid, block, shared):
+        function = _function(kernel.path, kernel.instance(kernel.scalar_type(values)))
         function(grid, block, tuple(values), shared_mem=shared)
 
-    def __repr__(self) -> str:
-        return "CudaBackend()"
+    def prepare(self, report=lambda message: None) -> None:
+        """Compile what CuPy does not find in its cache on disk, several files at a time."""
+        report("loading CUDA kernels (the first time compiles them)...")
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(_load, sorted(kernel_folder().glob("*.cu"))))
+
+    def stream(self):
+        return self.cupy.cuda.Stream(non_blocking=True)
+
+    @contextmanager
+    def capture(self):
+        stream = self.cupy.cuda.get_current_stream()
+        # A graph keeps no array alive: its arrays come from a pool of its own, which lives as long as the graph.
+        graph = CudaGraph(stream, self.cupy.cuda.MemoryPool())
+        with self.cupy.cuda.using_allocator(graph.pool.malloc):
+            stream.begin_capture()
+            try:
+                yield graph
+            finally:
+                graph.graph = stream.end_capture()
+
+    def synchronize(self) -> None:
+        self.cupy.cuda.get_current_stream().synchronize()
+
+
+class CudaGraph:
+    """A captured graph, the stream it runs on and the memory of the arrays that it works with."""
+
+    def __init__(self, stream, pool):
+        self.stream, self.pool, self.graph = stream, pool, None
+
+    def launch(self) -> None:
+        """Start all launches of the capture on its stream; does not wait for them."""
+        self.graph.launch(self.stream)
+
+
+def _load(path):
+    for instance in instances(path):
+        _function(path, instance)
+
+
+@cache
+def _function(path: Path, instance: str):
+    return _module(path).get_function(instance)
 
 
 @cache
@@ -60,9 +112,19 @@ def _module(path: Path):
     """Compiled once per process; CuPy keeps the result on disk."""
     import cupy
 
-    instances = [
+    return cupy.RawModule(code=source(path), options=COMPILE_OPTIONS, name_expressions=instances(path))
+
+
+def source(path: Path) -> str:
+    """What NVRTC compiles. The last line makes CuPy's cache, which knows this text only, see a changed header."""
+    headers = "".join(header.read_text() for header in sorted(path.parent.glob("*.h")))
+    return f"{path.read_text()}// headers: {hashlib.sha256(headers.encode()).hexdigest()}\n"
+
+
+def instances(path: Path) -> list[str]:
+    """The C++ names of all kernels of a file, templates for both scalar types."""
+    return [
         kernel.instance(scalar)
         for kernel in read_kernels(path).values()
-        for scalar in (TEMPLATE_TYPES if kernel.is_template else [np.float32])
+        for scalar in (TEMPLATE_TYPES if kernel.is_template else [None])
     ]
-    return cupy.RawModule(code=path.read_text(), options=("-std=c++17",), name_expressions=instances)

@@ -1,6 +1,7 @@
 """The emulator backend: our CUDA kernels on the CPU, built by the system's C++ compiler and checked while they run.
 
-Arrays are NumPy arrays. `kernels/cuda_on_cpu.h` says how a kernel file becomes ordinary C++.
+Arrays are NumPy arrays. `kernels/cuda_on_cpu.h` says how a kernel file becomes ordinary C++. Every file is built in two
+ways: with the compiler's reports of each load and store, for the checker and the counters, and without, for speed.
 """
 
 import ctypes
@@ -10,22 +11,16 @@ import re
 import shutil
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from .host import NumpyBackend
-from .kernel import (
-    TEMPLATE_TYPES,
-    Kernel,
-    KernelError,
-    check_geometry,
-    find_kernel,
-    kernel_folder,
-    read_kernels,
-)
+from .device import KernelBackend
+from .kernel import TEMPLATE_TYPES, KernelError, kernel_folder, read_kernels
 
 _FLAGS = [
     "-std=c++17",
@@ -37,17 +32,25 @@ _FLAGS = [
     "-Wno-unknown-pragmas",
 ]
 _RUNTIME_FLAGS = ["-O2", "-U_FORTIFY_SOURCE"]  # its longjmp between stacks is what fortified code takes for an attack
-_KERNEL_FLAGS = ["-O1", "-fsanitize=thread", "-fsanitize=bounds"]
+# Hidden symbols: shared arrays of template kernels would otherwise be one and the same in both libraries of a file.
+_KERNEL_FLAGS = ["-fvisibility=hidden"]
+_CHECKED_FLAGS = ["-O1", "-fno-tree-sra", "-fsanitize=thread", "-fsanitize=bounds"]
+_FAST_FLAGS = ["-O2"]
 
 
 @dataclass(frozen=True)
 class LaunchCounts:
-    """What one launch did. transactions: 32-byte sectors, summed over warps; worst_bank_conflict: 1 is none."""
+    """What one launch did.
+
+    requests: instructions of a warp that touch global memory; transactions: the 32-byte sectors which they need.
+    worst_bank_conflict: 1 is none. barriers: threads that came to one.
+    """
 
     global_loads: int
     global_stores: int
     shared_loads: int
     shared_stores: int
+    requests: int
     transactions: int
     worst_bank_conflict: int
     barriers: int
@@ -64,43 +67,107 @@ def find_compiler() -> str | None:
     )
 
 
-class EmulatorBackend(NumpyBackend):
-    """Runs the kernels of `kernels/` on NumPy arrays. `check` finds errors, `count` fills `last_counts` as well.
+def missing() -> str | None:
+    """What this machine lacks for the emulator, in one line; None when it can run."""
+    if find_compiler() is None:
+        return "the emulator needs a C++ compiler: install g++ or clang++, or name one in $CXX"
+    return None
 
+
+class EmulatorBackend(KernelBackend):
+    """Runs the kernels of `kernels/` on NumPy arrays.
+
+    check: watch every load and store, and raise KernelError for what is wrong with them; False is many times faster.
+    count: check, and fill `last_counts` as well.
     seed: 0 runs the threads of a block in order; another number shuffles them and starts at a random block.
     """
 
     name = "emulator"
-    runs_numpy = False
+    array_type = np.ndarray
 
     def __init__(self, check: bool = True, count: bool = False, seed: int = 0):
+        if problem := missing():
+            raise KernelError(problem)
         self.check, self.count, self.seed = check, count, seed
         self.last_counts: LaunchCounts | None = None
+        self._recording: EmulatorGraph | None = None
+
+    def to_numpy(self, array: np.ndarray) -> np.ndarray:
+        self._refuse_in_capture("copying an array to the host")
+        return np.asarray(array)
+
+    def write(self, array, values) -> None:
+        self._refuse_in_capture("copying an array from the host")
+        array[...] = values
 
     def dense(self, array: np.ndarray) -> np.ndarray:
         """The array, copied if it is not contiguous: kernels index plain memory."""
+        if not array.flags.c_contiguous:
+            self._refuse_in_capture("copying an array without a kernel")
         return np.ascontiguousarray(array)
 
     def empty(self, shape, dtype) -> np.ndarray:
         """An array for a kernel to fill; NaN (or -1) until it does, so that a forgotten entry shows."""
         dtype = np.dtype(dtype)
-        return np.full(shape, np.nan if dtype.kind == "f" else dtype.type(0) - dtype.type(dtype.kind == "i"), dtype)
+        return np.full(shape, {"f": np.nan, "i": -1}.get(dtype.kind, 0), dtype)
 
-    def launch(self, operation: str, args, grid=None, block=(256,), threads=None, shared=0, rung=None) -> None:
-        """Run the kernel of an operation; `threads` instead of `grid`: as many blocks as that many threads need."""
-        if grid is None:
-            grid = (-(-threads // int(np.prod(block))),)
-        self.run(find_kernel(operation, rung), args, grid, block, shared)
+    def prepare(self, report=lambda message: None) -> None:
+        """Build what is not in the cache folder yet."""
+        paths, checked = _kernel_files(), self.check or self.count
+        if not all(_target(path, checked).exists() for path in paths):
+            report("building kernels (once)...")
+        _build_all(paths, checked)
 
-    def run(self, kernel: Kernel, args, grid, block, shared=0) -> None:
-        """Run one kernel; KernelError reports what the checker found, with source line, block and thread."""
-        values = kernel.check(args, np.ndarray)
-        grid, block = check_geometry(kernel.name, grid, block, shared)
-        library = _load(kernel.path)
-        symbol = getattr(library, _symbol(kernel.name, kernel.scalar_type(values)))
-        arrays = [v for v in values if isinstance(v, np.ndarray)]
-        boxes = [np.array([v.ctypes.data if isinstance(v, np.ndarray) else v]) for v in values]
-        failed = library.emulator_launch(
+    def stream(self):
+        return nullcontext()
+
+    @contextmanager
+    def capture(self):
+        if self._recording is not None:
+            raise KernelError("a capture inside a capture")
+        graph = self._recording = EmulatorGraph()
+        try:
+            yield graph
+        finally:
+            self._recording = None
+
+    def _refuse_in_capture(self, what):
+        if self._recording is not None:
+            raise KernelError(f"{what} cannot be captured: a graph holds kernel launches only")
+
+    def _start(self, kernel, values, grid, block, shared):
+        launch = _Launch(self, kernel, values, grid, block, shared)
+        if self._recording is not None:
+            self._recording.launches.append(launch)
+        else:
+            launch()
+
+
+class EmulatorGraph:
+    """Recorded launches; they hold the arrays that they work with."""
+
+    def __init__(self):
+        self.launches: list[_Launch] = []
+
+    def launch(self) -> None:
+        """Run all launches in the order of the capture."""
+        for launch in self.launches:
+            launch()
+
+
+class _Launch:
+    """A launch with everything that C needs laid out, so that it can run again and again."""
+
+    def __init__(self, backend, kernel, values, grid, block, shared):
+        self.backend, self.kernel, self.values = backend, kernel, values  # `values` keeps the arrays alive
+        self.count = backend.count
+        checked = backend.check or backend.count
+        self.library = _load(kernel.path, checked)
+        symbol = getattr(self.library, _symbol(kernel.name, kernel.scalar_type(values)))
+        arrays = [v for v in values if isinstance(v, np.ndarray)] if checked else []
+        boxes = [np.array(v.ctypes.data if isinstance(v, np.ndarray) else v) for v in values]
+        self._boxes = boxes
+        self._arguments = (
             symbol,
             (ctypes.c_void_p * len(boxes))(*[b.ctypes.data for b in boxes]),
             (ctypes.c_uint * 6)(*grid, *block),
@@ -109,17 +176,18 @@ class EmulatorBackend(NumpyBackend):
             (ctypes.c_uint64 * len(arrays))(*[a.nbytes for a in arrays]),
             (ctypes.c_uint64 * len(arrays))(*[a.itemsize for a in arrays]),
             len(arrays),
-            ctypes.c_uint64(self.seed),
-            int(self.check or self.count),
-            int(self.count),
+            ctypes.c_uint64(backend.seed),
+            int(checked),
+            int(backend.count),
         )
-        if failed:
-            raise KernelError(f"{kernel.name} ({_place(library, kernel)}): {library.emulator_message().decode()}")
-        counts = library.emulator_counts().contents
-        self.last_counts = LaunchCounts(*(getattr(counts, name) for name, _ in _Counts._fields_))
 
-    def __repr__(self) -> str:
-        return "EmulatorBackend()"
+    def __call__(self):
+        if self.library.emulator_launch(*self._arguments):
+            message = self.library.emulator_message().decode()
+            raise KernelError(f"{self.kernel.name} ({_place(self.library, self.kernel)}): {message}")
+        if self.count:
+            counts = self.library.emulator_counts().contents
+            self.backend.last_counts = LaunchCounts(*(getattr(counts, name) for name, _ in _Counts._fields_))
 
 
 def _symbol(name, scalar):
@@ -142,12 +210,26 @@ def _place(library, kernel):
 
 
 @cache
-def _load(path: Path) -> ctypes.CDLL:
-    library = ctypes.CDLL(str(_build(path)))
+def _load(path: Path, checked: bool) -> ctypes.CDLL:
+    if path.parent == kernel_folder():  # the first of our own kernels: build all of them, side by side
+        _build_all(_kernel_files(), checked)
+    library = ctypes.CDLL(str(_build(path, checked)))
     library.emulator_message.restype = ctypes.c_char_p
     library.emulator_code_offset.restype = ctypes.c_uint64
     library.emulator_counts.restype = ctypes.POINTER(_Counts)
     return library
+
+
+def _kernel_files():
+    return sorted(kernel_folder().glob("*.cu"))
+
+
+def _build_all(paths, checked):
+    missing_ones = [path for path in paths if not _target(path, checked).exists()]
+    if missing_ones:
+        _runtime()  # before the others, which would all begin with it
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(lambda path: _build(path, checked), missing_ones))
 
 
 def cache_folder() -> Path:
@@ -156,38 +238,65 @@ def cache_folder() -> Path:
     return Path(base) / "minisvdd" / "emulator"
 
 
-def _build(path: Path) -> Path:
-    """Build the library of a kernel file, unless one of the same sources, flags and compiler is there."""
-    compiler = find_compiler()
-    if compiler is None:
-        raise KernelError("the emulator needs a C++ compiler: install g++ or clang++, or name one in $CXX")
-    folder = kernel_folder()
-    headers = [folder / "cuda_on_cpu.h", folder / "cuda_on_cpu_runtime.h"]
-    parts = [compiler, *_FLAGS, *_RUNTIME_FLAGS, *_KERNEL_FLAGS, *(p.read_text() for p in [path, *headers])]
-    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-    target = cache_folder() / f"{path.stem}-{digest}.so"
+def _headers():
+    return [kernel_folder() / "cuda_on_cpu.h", kernel_folder() / "cuda_on_cpu_runtime.h"]
+
+
+def _digest(*parts):
+    if problem := missing():
+        raise KernelError(problem)
+    texts = [find_compiler(), *_FLAGS, *_RUNTIME_FLAGS, *(h.read_text() for h in _headers()), *parts]
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
+
+
+def _target(path: Path, checked: bool) -> Path:
+    """The library of a kernel file: its name tells sources, flags and compiler."""
+    texts = [file.read_text() for file in (path, *sorted(path.parent.glob("*.h")))]  # it may include any of them
+    return cache_folder() / f"{path.stem}-{_digest(*texts, *_kernel_flags(checked))}.so"
+
+
+def _kernel_flags(checked):
+    return [*_KERNEL_FLAGS, *(_CHECKED_FLAGS if checked else _FAST_FLAGS)]
+
+
+def _build(path: Path, checked: bool = True) -> Path:
+    """Build the library of a kernel file, unless it is there."""
+    return _make(_target(path, checked), lambda scratch: _compile(path, _kernel_flags(checked), scratch))
+
+
+def _runtime() -> Path:
+    """The emulator's own code, which all libraries share."""
+    return _make(cache_folder() / f"runtime-{_digest()}.o", _compile_runtime)
+
+
+def _make(target, build):
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            _compile(compiler, path, headers, Path(scratch)).replace(target)  # at once: another process may build too
+            build(Path(scratch)).replace(target)  # at once: another process may build too
     return target
 
 
-def _compile(compiler, path, headers, scratch):
-    unit, kernels, runtime, library = (scratch / n for n in ("unit.cpp", "kernels.o", "runtime.o", "kernels.so"))
-    lines = [f'#include "{headers[0]}"', f'#include "{path.resolve()}"']
+def _compile_runtime(scratch):
+    source, target = _headers()[1], scratch / "runtime.o"
+    _run_compiler([*_FLAGS, *_RUNTIME_FLAGS, "-x", "c++", "-c", str(source), "-o", str(target)], source)
+    return target
+
+
+def _compile(path, flags, scratch):
+    unit, kernels, library = (scratch / n for n in ("unit.cpp", "kernels.o", "kernels.so"))
+    lines = [f'#include "{_headers()[0]}"', f'#include "{path.resolve()}"']
     for kernel in read_kernels(path).values():
         for scalar in TEMPLATE_TYPES if kernel.is_template else [None]:
             lines.append(f"EMULATOR_EXPORT({_symbol(kernel.name, scalar)}, {kernel.instance(scalar)})")
     unit.write_text("\n".join(lines) + "\n")
-    _run_compiler([compiler, *_FLAGS, *_KERNEL_FLAGS, "-c", str(unit), "-o", str(kernels)], path)
-    _run_compiler([compiler, *_FLAGS, *_RUNTIME_FLAGS, "-x", "c++", "-c", str(headers[1]), "-o", str(runtime)], path)
-    _run_compiler([compiler, "-shared", "-o", str(library), str(kernels), str(runtime)], path)
+    _run_compiler([*_FLAGS, *flags, "-c", str(unit), "-o", str(kernels)], path)
+    _run_compiler(["-shared", "-o", str(library), str(kernels), str(_runtime())], path)
     return library
 
 
-def _run_compiler(command, path):
-    result = subprocess.run(command, capture_output=True, text=True)
+def _run_compiler(arguments, path):
+    result = subprocess.run([find_compiler(), *arguments], capture_output=True, text=True)
     if result.returncode:
         errors = re.findall(r"[^\n/]+:\d+:\d+: (?:fatal )?error: [^\n]+", result.stderr)
         raise KernelError(f"{path.name} does not compile: {errors[0] if errors else result.stderr.strip()}")

@@ -2,8 +2,6 @@
 
 import numpy as np
 
-from .kernel import KernelError
-
 
 class NumpyBackend:
     """Arrays in host memory. `runs_numpy` is what an operation asks before it takes its NumPy lines."""
@@ -19,10 +17,8 @@ class NumpyBackend:
         """Bring an array of this backend back to host memory."""
         return np.asarray(array)
 
-    def require_kernel(self, operation: str) -> None:
-        """Raise KernelError on a backend of kernels: this operation has its NumPy lines only."""
-        if not self.runs_numpy:
-            raise KernelError(f"operation {operation} has no kernel yet: it runs on the numpy backend only")
+    def synchronize(self) -> None:
+        """Wait until everything started so far has finished (here: it always has)."""
 
     def __repr__(self) -> str:
         return "NumpyBackend()"

@@ -146,6 +146,7 @@ def _parse_parameter(text, kernel):
     return Parameter(match[3], match[1], bool(match[2]))
 
 
+@cache
 def find_kernel(operation: str, rung: str | None = None, folder: Path | None = None) -> Kernel:
     """The kernel of an operation: its highest rung, or the one called `rung`.
 

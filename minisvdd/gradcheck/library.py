@@ -126,10 +126,10 @@ def _losses():
         return lambda rng: rng.standard_normal(shape)
 
     return {
-        "OneClass": [("", lambda b, rng: losses.OneClass(center(rng), b), (6, 4), None)],
+        "OneClass": [("", lambda b, rng: losses.OneClass(b.asarray(center(rng)), b), (6, 4), None)],
         "SoftBoundary": [
-            ("some outside", lambda b, rng: losses.SoftBoundary(center(rng), 0.1, 8.0, b), (6, 4), None),
-            ("radius 0", lambda b, rng: losses.SoftBoundary(center(rng), 1.0, 0.0, b), (6, 4), None),
+            ("some outside", lambda b, rng: losses.SoftBoundary(b.asarray(center(rng)), 0.1, 8.0, b), (6, 4), None),
+            ("radius 0", lambda b, rng: losses.SoftBoundary(b.asarray(center(rng)), 1.0, 0.0, b), (6, 4), None),
         ],
         "MeanSquaredError": [
             ("features", lambda b, rng: losses.MeanSquaredError(b), (5, 4), like((5, 4))),
@@ -158,12 +158,25 @@ def _layer_case(description, make, sample_shape, batch):
 
 def _loss_case(name, description, make, shape, make_targets):
     def check(backend=NUMPY, **options):
-        rng = np.random.default_rng(0)
-        loss = make(get_backend(backend), rng)
+        rng, backend = np.random.default_rng(0), get_backend(backend)
+        loss = make(backend, rng)
+        if not backend.runs_numpy:
+            loss = _on_host(loss, backend)
         targets = [] if make_targets is None else [make_targets(rng)]
         return check_loss(loss, rng.standard_normal(shape), *targets, **options)
 
     return Case(description or name, check)
+
+
+def _on_host(loss, backend):
+    """The loss as a function of NumPy arrays."""
+
+    def on_host(*arrays):
+        value, grad = loss(*map(backend.asarray, arrays))
+        return float(value), backend.to_numpy(grad)
+
+    on_host.__name__ = type(loss).__name__
+    return on_host
 
 
 def _network_cases(name):

@@ -7,17 +7,18 @@ derivatives are shortest in terms of the output.
 import numpy as np
 
 from ..threads import run
-from .layout import channel_rows, flat_blocks, from_channel_rows
+from ..workspace import empty
+from .layout import channel_rows, flat_blocks, from_channel_rows, pack_threads
 
 
 def leaky_relu_forward(backend, x, slope):
     """y = x if x > 0 else slope x,  which is max(x, slope x) for 0 <= slope <= 1."""
     if not backend.runs_numpy:
         y = backend.empty(x.shape, x.dtype)
-        backend.launch("leaky_relu_forward", (backend.dense(x), y, slope, x.size), threads=x.size)
+        backend.launch("leaky_relu_forward", (backend.dense(x), y, slope, x.size), threads=pack_threads(x.size))
         return y
     rows = channel_rows(x)
-    flat, y = rows.reshape(-1), np.empty_like(rows)
+    flat, y = rows.reshape(-1), empty(rows.shape, rows.dtype)
     out = y.reshape(-1)
 
     def work(blocks):
@@ -29,15 +30,24 @@ def leaky_relu_forward(backend, x, slope):
     return from_channel_rows(y, x.shape)
 
 
+def is_positive(backend, x):
+    """The boolean array x > 0, which `leaky_relu_backward` wants."""
+    if not backend.runs_numpy:
+        positive = backend.empty(x.shape, np.bool_)
+        backend.launch("is_positive", (backend.dense(x), positive, x.size), threads=x.size)
+        return positive
+    return x > 0
+
+
 def leaky_relu_backward(backend, grad_output, positive, slope):
     """dL/dx = G (1 if x > 0 else slope).  positive: the boolean array x > 0; at x = 0 we take `slope`."""
     if not backend.runs_numpy:
         grad_input = backend.empty(grad_output.shape, grad_output.dtype)
         args = (backend.dense(grad_output), backend.dense(positive), grad_input, slope, grad_output.size)
-        backend.launch("leaky_relu_backward", args, threads=grad_output.size)
+        backend.launch("leaky_relu_backward", args, threads=pack_threads(grad_output.size))
         return grad_input
     grad = channel_rows(grad_output)
-    mask, g, result = channel_rows(positive).reshape(-1), grad.reshape(-1), np.empty_like(grad)
+    mask, g, result = channel_rows(positive).reshape(-1), grad.reshape(-1), empty(grad.shape, grad.dtype)
     out = result.reshape(-1)
 
     def work(blocks):
@@ -56,7 +66,7 @@ def sigmoid_forward(backend, x):
     """y = 1 / (1 + exp(-x)), written as (1 + tanh(x/2)) / 2: the same function, and no exponential overflows."""
     if not backend.runs_numpy:
         y = backend.empty(x.shape, x.dtype)
-        backend.launch("sigmoid_forward", (backend.dense(x), y, x.size), threads=x.size)
+        backend.launch("sigmoid_forward", (backend.dense(x), y, x.size), threads=pack_threads(x.size))
         return y
     return 0.5 * (1 + np.tanh(0.5 * x))
 
@@ -66,7 +76,7 @@ def sigmoid_backward(backend, grad_output, y):
     if not backend.runs_numpy:
         grad_input = backend.empty(grad_output.shape, grad_output.dtype)
         args = (backend.dense(grad_output), backend.dense(y), grad_input, grad_output.size)
-        backend.launch("sigmoid_backward", args, threads=grad_output.size)
+        backend.launch("sigmoid_backward", args, threads=pack_threads(grad_output.size))
         return grad_input
     return grad_output * y * (1 - y)
 
@@ -75,7 +85,7 @@ def tanh_forward(backend, x):
     """y = tanh(x)."""
     if not backend.runs_numpy:
         y = backend.empty(x.shape, x.dtype)
-        backend.launch("tanh_forward", (backend.dense(x), y, x.size), threads=x.size)
+        backend.launch("tanh_forward", (backend.dense(x), y, x.size), threads=pack_threads(x.size))
         return y
     return np.tanh(x)
 
@@ -85,6 +95,6 @@ def tanh_backward(backend, grad_output, y):
     if not backend.runs_numpy:
         grad_input = backend.empty(grad_output.shape, grad_output.dtype)
         args = (backend.dense(grad_output), backend.dense(y), grad_input, grad_output.size)
-        backend.launch("tanh_backward", args, threads=grad_output.size)
+        backend.launch("tanh_backward", args, threads=pack_threads(grad_output.size))
         return grad_input
     return grad_output * (1 - y * y)

@@ -35,6 +35,21 @@ def adam_update(
     param -= learning_rate * m_hat / (np.sqrt(v_hat) + epsilon)
 
 
+def adam_update_flat(
+    backend, flat, first_moments, second_moments, steps, corrections, learning_rate, beta1, beta2, epsilon, weight_decay
+):
+    """`adam_update` for all parameters of a network at once: kernel backends only, one launch after a tiny one.
+
+    flat: `minisvdd.flat.FlatParameters`.   first_moments, second_moments: like flat.params.
+    steps: (1,) int32, those done so far, increased here; corrections: (2,) float64 for 1 - beta^t; learning_rate: (1,)
+    float64. They lie on the device, so that the launches can be repeated as they are.
+    """
+    backend.launch("adam_count_step", (steps, corrections, beta1, beta2), grid=(1,), block=(1,))
+    factors = (beta1, beta2, epsilon, weight_decay, flat.decayed, flat.params.size)
+    args = (flat.params, flat.grads, first_moments, second_moments, learning_rate, corrections, *factors)
+    backend.launch("adam_update_flat", args, threads=flat.params.size)
+
+
 def sgd_update(backend, param, grad, velocity, learning_rate, momentum, weight_decay):
     """One step of gradient descent with momentum; changes param and velocity in place.
 

@@ -19,16 +19,16 @@ change of x leaves x_hat as it is. With fixed statistics (evaluation) only the d
 import numpy as np
 
 from ..threads import run
-from .layout import channel_blocks, channel_rows, from_channel_rows
+from ..workspace import empty, scratch
+from .conv2d_launch import sum_partials
+from .layout import channel_blocks, channel_rows, from_channel_rows, pack_threads
 from .linear import bias_forward
 
 
 def batch_statistics(backend, x):
     """Mean and (biased) variance per channel.  x: (N, C) or (N, C, H, W); returns two arrays (C,)."""
     if not backend.runs_numpy:
-        mean, _ = _channel_means(backend, x, x)
-        centered = _channel_scale(backend, x, mean, mean * 0 + 1)
-        return mean, _channel_means(backend, centered, centered)[1]
+        return _channel_statistics(backend, x)
     axes = _all_but_channel(x)
     mean = x.mean(axis=axes)
     centered = x - _per_channel(mean, x)
@@ -38,11 +38,11 @@ def batch_statistics(backend, x):
 def batchnorm_forward(backend, x, mean, variance, epsilon):
     """Normalise with the given statistics.  Returns x_hat, shaped like x, and the scale r (C,)."""
     if not backend.runs_numpy:
-        scale = (variance + epsilon) ** -0.5  # one number per channel
+        scale = inverse_deviation(backend, variance, epsilon)
         return _channel_scale(backend, x, mean, scale), scale
-    scale = 1 / np.sqrt(variance + epsilon)
+    scale = inverse_deviation(backend, variance, epsilon)
     rows = channel_rows(x)
-    x_hat = np.empty(rows.shape, np.result_type(x, mean, scale))
+    x_hat = empty(rows.shape, np.result_type(x, mean, scale))
 
     def work(blocks):
         for block in blocks:
@@ -51,6 +51,23 @@ def batchnorm_forward(backend, x, mean, variance, epsilon):
 
     run(work, channel_blocks(rows))
     return from_channel_rows(x_hat, x.shape), scale
+
+
+def inverse_deviation(backend, variance, epsilon):
+    """r = 1 / sqrt(v + eps).  Returns (C,)."""
+    if not backend.runs_numpy:
+        scale = backend.empty(variance.shape, variance.dtype)
+        backend.launch("inverse_deviation", (variance, scale, epsilon, scale.size), threads=scale.size)
+        return scale
+    return 1 / np.sqrt(variance + epsilon)
+
+
+def running_update(backend, running, batch, momentum, factor=1.0):
+    """(1 - momentum) running + momentum factor batch, the running statistics after a batch; kernels work in place."""
+    if not backend.runs_numpy:
+        backend.launch("running_update", (running, batch, momentum, factor, running.size), threads=running.size)
+        return running
+    return (1 - momentum) * running + momentum * (batch * factor)
 
 
 def batchnorm_forward_batch(backend, x, epsilon):
@@ -62,15 +79,15 @@ def batchnorm_forward_batch(backend, x, epsilon):
         mean, variance = batch_statistics(backend, x)
         return *batchnorm_forward(backend, x, mean, variance, epsilon), mean, variance
     rows = channel_rows(x)
-    x_hat = np.empty_like(rows)
+    x_hat = empty(rows.shape, rows.dtype)
     scale, mean, variance = np.empty((3, len(rows)), x.dtype)
 
     def work(blocks):
         for block in blocks:
             centered = x_hat[block]
-            mean[block] = _row_sums(rows[block]) / rows.shape[1]
+            mean[block] = row_sums(rows[block]) / rows.shape[1]
             np.subtract(rows[block], mean[block, None], out=centered)
-            variance[block] = _row_products(centered, centered) / rows.shape[1]
+            variance[block] = row_products(centered, centered) / rows.shape[1]
             scale[block] = 1 / np.sqrt(variance[block] + epsilon)
             centered *= scale[block, None]
 
@@ -83,17 +100,18 @@ def batchnorm_backward(backend, grad_output, x_hat, scale):
     if not backend.runs_numpy:
         grad_input = backend.empty(x_hat.shape, x_hat.dtype)
         means = _channel_means(backend, grad_output, x_hat)
-        arrays = (*map(backend.dense, (grad_output, x_hat, scale)), *means, grad_input)
-        backend.launch("batchnorm_backward", (*arrays, x_hat.size, *_sizes(x_hat)[1:]), threads=x_hat.size)
+        arrays = (*map(backend.dense, (grad_output, x_hat, scale)), means, grad_input)
+        sizes = x_hat.size, *_sizes(x_hat)[1:]
+        backend.launch("batchnorm_backward", (*arrays, *sizes), threads=pack_threads(x_hat.size))
         return grad_input
     grad, normal = channel_rows(grad_output), channel_rows(x_hat)
-    grad_input = np.empty(grad.shape, np.result_type(grad, normal))
+    grad_input = empty(grad.shape, np.result_type(grad, normal))
 
     def work(blocks):
         for block in blocks:
             g, h, result = grad[block], normal[block], grad_input[block]
-            mean_g = (_row_sums(g) / g.shape[1])[:, None]
-            mean_gh = (_row_products(g, h) / g.shape[1])[:, None]
+            mean_g = (row_sums(g) / g.shape[1])[:, None]
+            mean_gh = (row_products(g, h) / g.shape[1])[:, None]
             np.multiply(h, -mean_gh, out=result)
             result += g
             result -= mean_g
@@ -106,34 +124,36 @@ def batchnorm_backward(backend, grad_output, x_hat, scale):
 def batchnorm_backward_fixed(backend, grad_output, scale):
     """dL/dx when mean and variance were constants (running statistics)."""
     if not backend.runs_numpy:
-        return _channel_scale(backend, grad_output, scale * 0, scale)
+        return _channel_scale(backend, grad_output, _no_shift(backend, scale), scale)
     return grad_output * _per_channel(scale, grad_output)
 
 
 def affine_forward(backend, x_hat, weight, bias):
     """y = weight x_hat + bias, per channel: the optional second half of batch norm.  weight, bias: (C,)."""
     if not backend.runs_numpy:
-        return bias_forward(backend, _channel_scale(backend, x_hat, weight * 0, weight), bias)
+        return bias_forward(backend, _channel_scale(backend, x_hat, _no_shift(backend, weight), weight), bias)
     return x_hat * _per_channel(weight, x_hat) + _per_channel(bias, x_hat)
 
 
 def affine_backward(backend, grad_output, x_hat, weight):
     """Returns (dL/dx_hat, dL/dweight, dL/dbias) = (G weight, sum G x_hat, sum G)."""
     if not backend.runs_numpy:
-        mean_g, mean_gx = _channel_means(backend, grad_output, x_hat)
-        count = x_hat.size // x_hat.shape[1]
-        return _channel_scale(backend, grad_output, weight * 0, weight), mean_gx * count, mean_g * count
+        sum_g, sum_gx = _channel_means(backend, grad_output, x_hat, factor=1.0)
+        return _channel_scale(backend, grad_output, _no_shift(backend, weight), weight), sum_gx, sum_g
     axes = _all_but_channel(x_hat)
     grad_x_hat = grad_output * _per_channel(weight, grad_output)
     return grad_x_hat, (grad_output * x_hat).sum(axis=axes), grad_output.sum(axis=axes)
 
 
-def _row_sums(rows):
+def row_sums(rows):
     """Sum of each row: a product with ones adds faster than np.sum."""
-    return np.dot(rows, np.ones(rows.shape[1], rows.dtype))  # np.dot, not `@`, which keeps Python's lock here
+    with scratch() as empty:
+        ones = empty((rows.shape[1],), rows.dtype)
+        ones.fill(1)
+        return np.dot(rows, ones)  # np.dot, not `@`, which keeps Python's lock here
 
 
-def _row_products(a, b):
+def row_products(a, b):
     """Sum of a b along each row (without conjugation, for the complex step)."""
     return np.array([np.dot(a_row, b_row) for a_row, b_row in zip(a, b)])
 
@@ -152,17 +172,63 @@ def _sizes(x):
     return x.shape[0], x.shape[1], x.size // (x.shape[0] * x.shape[1])
 
 
-def _channel_means(backend, a, b, rung=None):
-    """mean(a) and mean(a b) per channel, from one pass over both arrays."""
-    means = [backend.empty(a.shape[1], a.dtype) for _ in range(2)]
-    args = (backend.dense(a), backend.dense(b), *means, *_sizes(a))
-    backend.launch("channel_means", args, grid=(a.shape[1],), block=(128,), rung=rung)
+# Launches
+
+
+def shares_of_channel(N, C, positions):
+    """Blocks that share a channel: enough for a large GPU, but each with several numbers per thread."""
+    return max(1, min(512 // C, N * positions // 2048))
+
+
+def _channel_statistics(backend, x, rung="split"):
+    """Mean and variance per channel."""
+    N, C, positions = _sizes(x)
+    if rung == "split":
+        shares = shares_of_channel(N, C, positions)
+        means, squares = (backend.empty((shares, C), x.dtype) for _ in range(2))
+        counts = backend.empty(shares, np.int32)
+        args = (backend.dense(x), means, squares, counts, N, C, positions)
+        backend.launch("channel_statistics", args, grid=(C, shares), rung=rung)
+        return merge_moments(backend, means, squares, counts)
+    mean, variance = (backend.empty(C, x.dtype) for _ in range(2))
+    args = (backend.dense(x), mean, variance, N, C, positions)
+    backend.launch("channel_statistics", args, grid=(C,), rung=rung)
+    return mean, variance
+
+
+def merge_moments(backend, means, squares, counts):
+    """Mean and variance per channel from the moments of shares: means, squares (shares, C), counts (shares,)."""
+    shares, C = means.shape
+    mean, variance = (backend.empty(C, means.dtype) for _ in range(2))
+    args = (means, squares, counts, mean, variance, shares, C)
+    backend.launch("merge_moments", args, grid=(C,), block=(128,))
+    return mean, variance
+
+
+def _channel_means(backend, a, b, rung="split", factor=None):
+    """mean(a) and mean(a b) per channel, from one pass over both arrays.  Returns (2, C).
+
+    factor: what the sums are multiplied with, where that is not 1 / their number ("split" only).
+    """
+    N, C, positions = _sizes(a)
+    means = backend.empty((2, C), a.dtype)
+    shares = shares_of_channel(N, C, positions) if rung == "split" else 1
+    result = backend.empty((shares, 2, C), a.dtype) if rung == "split" else means
+    args = (backend.dense(a), backend.dense(b), result, N, C, positions)
+    backend.launch("channel_means", args, grid=(C, shares), rung=rung)
+    if rung == "split":
+        sum_partials(backend, result, means, 1 / (N * positions) if factor is None else factor)
     return means
 
 
-def _channel_scale(backend, x, shift, scale):
+def _no_shift(backend, scale):
+    return backend.zeros(scale.shape, scale.dtype)
+
+
+def _channel_scale(backend, x, shift, scale, rung=None):
     """(x - shift) scale, per channel."""
     y = backend.empty(x.shape, x.dtype)
     arrays = (*map(backend.dense, (x, shift, scale)), y)
-    backend.launch("channel_scale", (*arrays, x.size, *_sizes(x)[1:]), threads=x.size)
+    threads = x.size if rung == "naive" else pack_threads(x.size)
+    backend.launch("channel_scale", (*arrays, x.size, *_sizes(x)[1:]), threads=threads, rung=rung)
     return y

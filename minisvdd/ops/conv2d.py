@@ -15,22 +15,27 @@ and each x_pad[n,c,u,v] meets w[k,c,a,b] wherever s i + a = u and s j + b = v:
 where G_s is G with s - 1 zeros put between its entries. That is again a convolution of stride 1: of G_s, padded by
 (k - 1 - p), with the filters flipped in space and with their two channel axes exchanged.
 
-All three run as matrix products over patches, in two ways:
+All three run as matrix products. `conv2d_forward` and `conv2d_backward_weight` choose between
 
-* *all taps at once*: the patches under the filter become the columns of a matrix (C kh kw, positions), which the
-  filters (K, C kh kw) multiply. It copies every input number kh kw times, and the product has only K rows.
-* *one row at a time*: only the kw neighbours within a row of the image are laid out, (C kw, W_out N). Multiplied by the
-  taps (kh K, C kw), one input row gives its share of kh output rows, and these shares are added up. It copies kh times
-  less and the product is kh times taller, but it has kh numbers to add for every number of the output.
+* *all taps at once* (im2col): the patches under the filter become the columns of a matrix (C kh kw, positions), which
+  the filters (K, C kh kw) multiply. The plainest way, for every stride; it copies every input number kh kw times.
+* *strips*, in `minisvdd.ops.strips`: hardly any copies, a few products with zero. For few channels, stride 1.
+* *Winograd* along the rows, in `minisvdd.ops.winograd`: fewer multiplications. For many channels, stride 1.
+* *one row at a time*, for the weight: only the kw neighbours within a row are laid out, (C kw, W_out N). Multiplied by
+  the rows of G that they reach, (K kh, W_out N), they give their share of all taps. It copies kh times less.
 
-`_row_at_a_time` chooses. Blocks of rows or of columns keep the copies in the cache and are what the threads share.
+Blocks of rows, columns or images keep the copies in the cache and are what the threads share.
 """
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ..threads import run
+from ..workspace import empty, scratch
+from . import conv2d_launch
 from .layout import from_batch_last, to_batch_last
+from .strips import strips_forward
+from .winograd import winograd_backward_weight, winograd_forward, winograd_pays
 
 # Bytes of one block of patches. Smaller ones would stay in the second-level cache, but threads need few large pieces.
 _BLOCK_BYTES = 1 << 20
@@ -56,23 +61,29 @@ def conv2d_forward(backend, x, weight, stride=(1, 1), padding=(0, 0)):
         y = backend.empty(
             (len(x), len(weight), *conv2d_output_size(x.shape[2:], weight.shape[2:], stride, padding)), x.dtype
         )
-        _launch(backend, "conv2d_forward", (x, weight, y), x, y, weight.shape[2:], stride, padding)
+        conv2d_launch.forward(backend, x, weight, y, stride, padding)
         return y
     out_size = conv2d_output_size(x.shape[2:], weight.shape[2:], stride, padding)
-    y = np.empty((len(weight), *out_size, len(x)), np.result_type(x, weight))
-    if _row_at_a_time(weight.shape, stride):
-        _forward_by_row(to_batch_last(x), weight, padding, y)
+    y = empty((len(weight), *out_size, len(x)), np.result_type(x, weight))
+    way = forward_way(weight.shape, stride)
+    if way == "winograd":
+        winograd_forward(to_batch_last(x), weight, padding, y)
+    elif way == "strips":
+        strips_forward(to_batch_last(x), weight, padding, y)
     else:
         _forward_all_taps(_pad_batch_last(x, padding), weight, stride, y)
     return from_batch_last(y)
 
 
-def conv2d_backward_weight(backend, grad_output, x, kernel_size, stride=(1, 1), padding=(0, 0)):
-    """dL/dw = G (as K x positions) times the transposed patches.  Returns (K, C, kh, kw)."""
+def conv2d_backward_weight(backend, grad_output, x, kernel_size, stride=(1, 1), padding=(0, 0), out=None):
+    """dL/dw = G (as K x positions) times the transposed patches.  Returns (K, C, kh, kw).
+
+    out: where a kernel writes it; None for a new array.
+    """
     if not backend.runs_numpy:
-        grad_weight = backend.empty((grad_output.shape[1], x.shape[1], *kernel_size), x.dtype)
-        arrays = (grad_output, x, grad_weight)
-        _launch(backend, "conv2d_backward_weight", arrays, x, grad_output, kernel_size, stride, padding)
+        shape = (grad_output.shape[1], x.shape[1], *kernel_size)
+        grad_weight = backend.empty(shape, x.dtype) if out is None else out
+        conv2d_launch.backward_weight(backend, grad_output, x, grad_weight, stride, padding)
         return grad_weight
     K, C = grad_output.shape[1], x.shape[1]
     margin = tuple(k - 1 - p for k, p in zip(kernel_size, padding))
@@ -81,7 +92,10 @@ def conv2d_backward_weight(backend, grad_output, x, kernel_size, stride=(1, 1), 
         swapped = conv2d_backward_weight(backend, x, grad_output, kernel_size, stride, margin)
         return np.ascontiguousarray(swapped.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1])
     grad = to_batch_last(grad_output)
-    if _row_at_a_time((K, C, *kernel_size), stride):
+    way = weight_way((K, C, *kernel_size), stride)
+    if way == "winograd":
+        return winograd_backward_weight(grad, to_batch_last(x), kernel_size, padding)
+    if way == "row at a time":
         return _backward_weight_by_row(grad, to_batch_last(x), kernel_size, padding)
     return _backward_weight_all_taps(grad, _pad_batch_last(x, padding), kernel_size, stride)
 
@@ -90,8 +104,7 @@ def conv2d_backward_input(backend, grad_output, weight, input_size, stride=(1, 1
     """dL/dx: the spread-out, padded G convolved with the flipped filters.  Returns (N, C, *input_size)."""
     if not backend.runs_numpy:
         grad_input = backend.empty((len(grad_output), weight.shape[1], *input_size), grad_output.dtype)
-        arrays = (grad_output, weight, grad_input)
-        _launch(backend, "conv2d_backward_input", arrays, grad_input, grad_output, weight.shape[2:], stride, padding)
+        conv2d_launch.backward_input(backend, grad_output, weight, grad_input, stride, padding)
         return grad_input
     flipped = weight.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
     margin = tuple(k - 1 - p for k, p in zip(weight.shape[2:], padding))
@@ -100,13 +113,25 @@ def conv2d_backward_input(backend, grad_output, weight, input_size, stride=(1, 1
     return conv2d_forward(backend, _spread(grad_output, weight.shape[2:], input_size, stride, padding), flipped)
 
 
-def _row_at_a_time(weight_shape, stride):
-    """One row at a time copies C kw numbers per position and adds up K kh: it pays unless K is the much larger one.
+def forward_way(weight_shape: tuple[int, ...], stride: tuple[int, int]) -> str:
+    """How the forward pass (and the input gradient) is computed: "winograd", "strips" or "all taps"."""
+    if stride != (1, 1):
+        return "all taps"
+    return "winograd" if winograd_pays(weight_shape) else "strips"
 
-    Measured on 5x5 filters with 1 to 128 channels; a stride would throw most shares away.
+
+def weight_way(weight_shape: tuple[int, ...], stride: tuple[int, int]) -> str:
+    """How the gradient of the weight is computed: "winograd", "row at a time" or "all taps".
+
+    One row at a time copies C kw numbers of x and K kh of G per position: it pays unless K is much the larger one.
+    Measured on 5x5 filters with 1 to 128 channels; a stride would throw most of its products away.
     """
     K, C, _, kw = weight_shape
-    return stride == (1, 1) and C * kw >= K
+    if stride != (1, 1):
+        return "all taps"
+    if winograd_pays(weight_shape):
+        return "winograd"
+    return "row at a time" if C * kw >= K else "all taps"
 
 
 # All taps at once
@@ -118,8 +143,9 @@ def _forward_all_taps(padded, weight, stride, y):
     filters, rows_of_y = weight.reshape(K, -1), y.reshape(K, -1)
 
     def work(blocks):
-        for rows, patches in _unfold(padded, weight.shape[2:], stride, y.shape[1:3], blocks):
-            np.matmul(filters, patches, out=rows_of_y[:, rows.start * out_w * N : rows.stop * out_w * N])
+        with scratch() as empty:
+            for rows, patches in _unfold(padded, weight.shape[2:], stride, y.shape[1:3], blocks, empty):
+                np.matmul(filters, patches, out=rows_of_y[:, rows.start * out_w * N : rows.stop * out_w * N])
 
     run(work, _row_blocks(y.shape, weight[0].size * y.itemsize))
 
@@ -132,11 +158,12 @@ def _backward_weight_all_taps(grad, padded, kernel_size, stride):
     shares = {}
 
     def work(some_blocks):
-        for rows, patches in _unfold(padded, kernel_size, stride, (out_h, out_w), some_blocks):
-            # The long side first: BLAS is twice as fast for this tall product as for its transpose, the flat one. And
-            # np.dot: for products of less than 500 numbers, `@` keeps Python's lock.
-            part = rows_of_grad[:, rows.start * out_w * N : rows.stop * out_w * N]
-            shares[rows.start] = np.dot(patches, part.T)
+        with scratch() as empty:
+            for rows, patches in _unfold(padded, kernel_size, stride, (out_h, out_w), some_blocks, empty):
+                # The long side first: BLAS is twice as fast for this tall product as for its transpose, the flat one.
+                # And np.dot: for products of less than 500 numbers, `@` keeps Python's lock.
+                part = rows_of_grad[:, rows.start * out_w * N : rows.stop * out_w * N]
+                shares[rows.start] = np.dot(patches, part.T)
 
     run(work, blocks)
     total = sum(shares[rows.start] for rows in blocks)
@@ -150,7 +177,7 @@ def _row_blocks(y_shape, patch_bytes):
     return [slice(first, min(first + count, out_h)) for first in range(0, out_h, count)]
 
 
-def _unfold(padded, kernel_size, stride, out_size, blocks):
+def _unfold(padded, kernel_size, stride, out_size, blocks, empty):
     """Yield (rows of the output, patches (C kh kw, rows * W_out * N)) for each block of rows: im2col.
 
     The matrix is overwritten when the next one is asked for.
@@ -161,7 +188,7 @@ def _unfold(padded, kernel_size, stride, out_size, blocks):
     for rows in blocks:
         view = windows[:, :, :, rows]
         if buffer is None or buffer.shape != view.shape:
-            buffer = np.empty(view.shape, padded.dtype)
+            buffer = empty(view.shape, padded.dtype)
         np.copyto(buffer, view)
         yield rows, buffer.reshape(-1, view[0, 0, 0].size)
 
@@ -169,49 +196,38 @@ def _unfold(padded, kernel_size, stride, out_size, blocks):
 # One row at a time
 
 
-def _forward_by_row(x, weight, padding, y):
-    """Write the convolution of x (C, H, W, N) into y (K, H_out, W_out, N)."""
-    (K, C, kh, kw), (_, out_h, out_w, N) = weight.shape, y.shape
-    taps = weight.transpose(2, 0, 1, 3).reshape(kh * K, C * kw)
-
-    def work(blocks):
-        for columns in blocks:
-            part = y[:, :, columns]
-            part[...] = 0
-            for rows, patches in _unfold_rows(x, columns, kw, padding[1], rows_at_once):
-                shares = np.empty((kh, K, *patches.shape[2:]), y.dtype)
-                np.matmul(taps, patches.reshape(C * kw, -1), out=shares.reshape(kh * K, -1))
-                for a in range(kh):
-                    reached, used = _rows_reached(rows, padding[0] - a, out_h)
-                    part[:, reached] += shares[a][:, used]
-
-    rows_at_once, column_blocks = _row_and_column_blocks(x.shape[1], out_w, (C * kw + K * kh) * N * y.itemsize)
-    run(work, column_blocks)
-
-
 def _backward_weight_by_row(grad, x, kernel_size, padding):
     """dL/dw: the taps that led from an input row to kh rows of the output take those rows of G times its patches."""
-    (K, out_h, out_w, N), C, (kh, kw) = grad.shape, len(x), kernel_size
+    (K, _, out_w, N), C, (kh, kw) = grad.shape, len(x), kernel_size
     dtype = np.result_type(grad, x)
     sums = {}
 
     def work(blocks):
         for columns in blocks:
             total, product = np.zeros((2, C * kw, K * kh), dtype)
-            for rows, patches in _unfold_rows(x, columns, kw, padding[1], rows_at_once):
-                reached_grad = np.empty((K, kh, *patches.shape[2:]), grad.dtype)
-                for a in range(kh):
-                    reached, used = _rows_reached(rows, padding[0] - a, out_h)
-                    reached_grad[:, a, : used.start] = 0
-                    reached_grad[:, a, used] = grad[:, reached, columns]
-                    reached_grad[:, a, used.stop :] = 0
-                total += np.dot(patches.reshape(C * kw, -1), reached_grad.reshape(K * kh, -1).T, out=product)
+            with scratch() as empty:
+                for rows, patches in _unfold_rows(x, columns, kw, padding[1], rows_at_once, empty):
+                    with scratch():
+                        reached_grad = _reached(grad[:, :, columns], rows, kh, padding[0], empty)
+                        total += np.dot(patches.reshape(C * kw, -1), reached_grad.reshape(K * kh, -1).T, out=product)
             sums[columns.start] = total
 
     rows_at_once, column_blocks = _row_and_column_blocks(x.shape[1], out_w, (C * kw + K * kh) * N * dtype.itemsize)
     run(work, column_blocks)
     total = sum(sums[columns.start] for columns in column_blocks).reshape(C, kw, K, kh)
     return np.ascontiguousarray(total.transpose(2, 0, 3, 1))
+
+
+def _reached(grad, rows, kh, padding, empty):
+    """Rows of grad (K, H_out, columns, N) that these input rows reach by each tap: (K, kh, rows, columns, N)."""
+    K, out_h, *rest = grad.shape
+    result = empty((K, kh, rows.stop - rows.start, *rest), grad.dtype)
+    for a in range(kh):
+        reached, used = _rows_reached(rows, padding - a, out_h)
+        result[:, a, : used.start] = 0
+        result[:, a, used] = grad[:, reached]
+        result[:, a, used.stop :] = 0
+    return result
 
 
 def _rows_reached(rows, shift, out_h):
@@ -222,21 +238,22 @@ def _rows_reached(rows, shift, out_h):
     return slice(first, stop), slice(start, start + stop - first)
 
 
-def _unfold_rows(x, columns, kw, padding, rows_at_once):
+def _unfold_rows(x, columns, kw, padding, rows_at_once, empty):
     """Yield (rows, patches (C, kw, rows, columns, N)) for all rows of x (C, H, W, N): im2col along the rows only."""
     C, H, W, N = x.shape
     count, left = columns.stop - columns.start, columns.start - padding
     first, stop = (min(max(edge, 0), W) for edge in (left, left + count + kw - 1))
     # what these columns see of the rows, with zeros beyond the image
-    strip = np.zeros((C, min(rows_at_once, H), count + kw - 1, N), x.dtype)
+    strip = empty((C, min(rows_at_once, H), count + kw - 1, N), x.dtype)
+    strip[...] = 0
     windows = sliding_window_view(strip, count, axis=2).transpose(0, 2, 1, 4, 3)  # (C, kw, rows, columns, N)
+    buffer = empty(windows.shape, x.dtype)
     for top in range(0, H, rows_at_once):
         rows = slice(top, min(top + rows_at_once, H))
         used = slice(0, rows.stop - top)
         strip[:, used, first - left : stop - left] = x[:, rows, first:stop]
-        patches = np.empty(windows[:, :, used].shape, x.dtype)
-        np.copyto(patches, windows[:, :, used])
-        yield rows, patches
+        np.copyto(buffer[:, :, used], windows[:, :, used])
+        yield rows, buffer if used.stop == buffer.shape[2] else np.ascontiguousarray(buffer[:, :, used])
 
 
 def _row_and_column_blocks(rows, out_w, column_bytes):
@@ -251,7 +268,8 @@ def _pad_batch_last(x, padding):
     if padding == (0, 0):
         return to_batch_last(x)
     (ph, pw), (N, C, H, W) = padding, x.shape
-    padded = np.zeros((C, H + 2 * ph, W + 2 * pw, N), x.dtype)
+    padded = empty((C, H + 2 * ph, W + 2 * pw, N), x.dtype)
+    padded[...] = 0
     padded[:, ph : ph + H, pw : pw + W] = x.transpose(1, 2, 3, 0)
     return padded
 
@@ -264,7 +282,8 @@ def _spread(grad_output, kernel_size, input_size, stride, padding):
     """
     N, K, out_h, out_w = grad_output.shape
     size = [n + k - 1 for n, k in zip(input_size, kernel_size)]
-    spread = np.zeros((K, *size, N), grad_output.dtype)
+    spread = empty((K, *size, N), grad_output.dtype)
+    spread[...] = 0
     target, source = zip(
         *(
             _landing(count, s, k - 1 - p, length)
@@ -281,10 +300,3 @@ def _landing(count, stride, offset, length):
     last = min(count - 1, (length - 1 - offset) // stride)
     start = stride * first + offset
     return slice(start, stride * last + offset + 1, stride), slice(first, last + 1)
-
-
-def _launch(backend, operation, arrays, x, y, kernel_size, stride, padding):
-    """Start one of the three kernels: they take two arrays, the result, and the same list of sizes."""
-    *inputs, result = arrays
-    sizes = (*x.shape, *y.shape[1:], *kernel_size, *stride, *padding)
-    backend.launch(operation, (*map(backend.dense, inputs), result, *sizes), threads=result.size)

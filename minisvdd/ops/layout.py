@@ -27,10 +27,10 @@ def from_channel_rows(rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return np.moveaxis(rows.reshape(*shape[1:], shape[0]), -1, 0)
 
 
-def channel_blocks(rows: np.ndarray) -> list[slice]:
-    """Cut (C, numbers) into groups of whole channels, of about BLOCK numbers each (one channel at least)."""
+def channel_blocks(rows: np.ndarray, block: int = BLOCK) -> list[slice]:
+    """Cut (C, numbers) into groups of whole channels, of about `block` numbers each (one channel at least)."""
     C, numbers = rows.shape
-    count = max(1, BLOCK // max(1, numbers))
+    count = max(1, block // max(1, numbers))
     return [slice(first, min(first + count, C)) for first in range(0, C, count)]
 
 
@@ -52,3 +52,8 @@ def as_count(value: int, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise ValueError(f"{name}={value!r}: expected an integer >= 1")
     return int(value)
+
+
+def pack_threads(size: int) -> int:
+    """Threads for an elementwise kernel on `size` numbers whose threads load 16 bytes at a time: 4 float32."""
+    return -(-size // 4)

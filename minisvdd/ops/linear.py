@@ -28,10 +28,10 @@ def linear_backward_input(backend, grad_output, weight):
         return (weight.T @ grad_output.T).T
 
 
-def linear_backward_weight(backend, grad_output, x):
-    """dL/dW = G^T x.  Returns (K, D)."""
+def linear_backward_weight(backend, grad_output, x, out=None):
+    """dL/dW = G^T x.  Returns (K, D).  out: where a kernel writes it; None for a new array."""
     if not backend.runs_numpy:
-        return _matmul(backend, grad_output, x, transpose_a=True)
+        return _matmul(backend, grad_output, x, transpose_a=True, out=out)
     with one_blas_thread():
         return grad_output.T @ x
 
@@ -47,24 +47,32 @@ def bias_forward(backend, y, bias):
     return y + bias.reshape(-1, *[1] * (y.ndim - 2))
 
 
-def bias_backward(backend, grad_output):
-    """dL/db[k] = sum of G over all that b[k] was added to.  Returns (K,)."""
+def bias_backward(backend, grad_output, out=None):
+    """dL/db[k] = sum of G over all that b[k] was added to.  Returns (K,).  out: where a kernel writes it."""
     if not backend.runs_numpy:
         N, K = grad_output.shape[:2]
-        grad_bias = backend.empty(K, grad_output.dtype)
+        grad_bias = backend.empty(K, grad_output.dtype) if out is None else out
         args = (backend.dense(grad_output), grad_bias, N, K, grad_output.size // (N * K))
-        backend.launch("bias_backward", args, threads=K)
+        backend.launch("bias_backward", args, grid=(K,))
         return grad_bias
     return grad_output.sum(axis=tuple(axis for axis in range(grad_output.ndim) if axis != 1))
 
 
-def _matmul(backend, a, b, transpose_a=False, transpose_b=False, rung=None):
-    """The kernel's a b, of transposed matrices on request: those only exchange the strides it reads with."""
+def _matmul(backend, a, b, transpose_a=False, transpose_b=False, rung=None, out=None):
+    """The kernel's a b, of transposed matrices on request: those only exchange the strides it reads with.
+
+    Without `rung`: register-blocked, unless the result has too few pieces of 64 x 64 to occupy a GPU.
+    """
     a_row, a_column = (1, a.shape[1]) if transpose_a else (a.shape[1], 1)
     b_row, b_column = (1, b.shape[1]) if transpose_b else (b.shape[1], 1)
     rows, inner = a.shape[::-1] if transpose_a else a.shape
     columns = b.shape[0] if transpose_b else b.shape[1]
-    c = backend.empty((rows, columns), a.dtype)
+    c = backend.empty((rows, columns), a.dtype) if out is None else out
     args = (backend.dense(a), backend.dense(b), c, rows, columns, inner, a_row, a_column, b_row, b_column)
-    backend.launch("matmul", args, grid=(-(-columns // 16), -(-rows // 16)), block=(16, 16), rung=rung)
+    rung = rung or ("register_blocked" if c.size >= 64 * 64 * 64 else "tiled")
+    tile = {"tiled": 16, "register_blocked": 64}.get(rung)
+    if tile:
+        backend.launch("matmul", args, grid=(-(-columns // tile), -(-rows // tile)), rung=rung)
+    else:
+        backend.launch("matmul", args, threads=c.size, rung=rung)
     return c

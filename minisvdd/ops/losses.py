@@ -1,6 +1,7 @@
-"""Loss functions: each returns its value (a Python float) and its gradient for the network's output.
+"""Loss functions: each returns its value (one float64 number) and its gradient for the network's output.
 
-Sums over the batch are accumulated in float64, so that the value does not drift with the size of the batch.
+Sums over the batch are accumulated in float64, so that the value does not drift with the size of the batch. On a kernel
+backend the value is an array () on the device: `float(value)` waits for it.
 """
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 def squared_distances(backend, outputs, center):
     """d_i = ||phi(x_i) - c||^2, eq. (5).  outputs: (N, p), center: (p,), returns (N,)."""
     if not backend.runs_numpy:
-        return _distances(backend, outputs, center)
+        return _distances(backend, "squared_distances", outputs, center)
     difference = outputs - center
     return (difference * difference).sum(axis=1)
 
@@ -19,10 +20,11 @@ def one_class_loss(backend, outputs, center):
 
     J = 1/N sum_i d_i,    dJ/dphi_i = 2/N (phi_i - c)
     """
-    if not backend.runs_numpy:
-        value, grad = _sum_of_distances(backend, outputs, center, 2 / len(outputs))
-        return value / len(outputs), grad
     N = len(outputs)
+    if not backend.runs_numpy:
+        distances = _distances(backend, "squared_distances", outputs, center)
+        grad = _gradient(backend, "distance_gradient", outputs, center, 2 / N)
+        return _scaled_sum(backend, distances, 1 / N), grad
     value = squared_distances(backend, outputs, center).mean(dtype=_accumulator(outputs))
     return value, (2 / N) * (outputs - center)
 
@@ -34,12 +36,11 @@ def soft_boundary_loss(backend, outputs, center, radius_squared, nu):
     dJ/dd_i = 1/(nu N) if d_i > R^2 else 0,     dJ/dphi_i = dJ/dd_i 2 (phi_i - c)
 
     On the kink d_i = R^2 the gradient is 0.
+    radius_squared: a number; on a kernel backend also an array () of float64.
     """
-    if not backend.runs_numpy:
-        share = 1 / (nu * len(outputs))
-        excess, grad = _sum_of_distances(backend, outputs, center, 2 * share, radius_squared)
-        return radius_squared + share * excess, grad
     N = len(outputs)
+    if not backend.runs_numpy:
+        return _soft_boundary(backend, outputs, center, radius_squared, 1 / (nu * N))
     excess = squared_distances(backend, outputs, center) - radius_squared
     outside = excess > 0
     value = radius_squared + np.where(outside, excess, 0).sum(dtype=_accumulator(outputs)) / (nu * N)
@@ -51,25 +52,38 @@ def mean_squared_error(backend, outputs, targets):
 
     J = 1/N sum_i ||y_i - t_i||^2,    dJ/dy = 2/N (y - t)
     """
-    if not backend.runs_numpy:
-        value, grad = _sum_of_distances(backend, outputs, targets, 2 / len(outputs))
-        return value / len(outputs), grad
-    difference = outputs - targets
     N = len(outputs)
+    if not backend.runs_numpy:
+        distances = _distances(backend, "squared_distances", outputs, targets)
+        grad = _gradient(backend, "distance_gradient", outputs, targets, 2 / N)
+        return _scaled_sum(backend, distances, 1 / N), grad
+    difference = outputs - targets
     return (difference * difference).sum(dtype=_accumulator(outputs)) / N, (2 / N) * difference
 
 
 def absolute_distances(backend, outputs, targets):
-    """l_i = ||y_i - t_i||_1,  dl_i/dy_i = sign(y_i - t_i)  (0 where y = t).  Returns ((N,) float64, like outputs)."""
-    backend.require_kernel("absolute_error")
+    """l_i = ||y_i - t_i||_1,  dl_i/dy_i = sign(y_i - t_i)  (0 where y = t).  Returns ((N,) float64, like outputs).
+
+    |u| has slope 1 right of 0 and -1 left of it; at the kink y = t we take 0, which lies between them.
+    """
+    if not backend.runs_numpy:
+        distances = _distances(backend, "absolute_distances", outputs, targets)
+        return distances, _gradient(backend, "sign_gradient", outputs, targets, 1)
     difference = outputs - targets
     return np.abs(difference).reshape(len(outputs), -1).sum(axis=1, dtype=np.float64), np.sign(difference)
 
 
 def absolute_error(backend, outputs, targets):
-    """J = 1/N sum_i ||y_i - t_i||_1,  dJ/dy = sign(y - t) / N."""
+    """AnoGAN's residual and feature loss: absolute differences, summed over entries and averaged over samples.
+
+    J = 1/N sum_i ||y_i - t_i||_1,  dJ/dy = sign(y - t) / N.
+    """
+    N = len(outputs)
+    if not backend.runs_numpy:
+        distances = _distances(backend, "absolute_distances", outputs, targets)
+        return _scaled_sum(backend, distances, 1 / N), _gradient(backend, "sign_gradient", outputs, targets, 1 / N)
     distances, signs = absolute_distances(backend, outputs, targets)
-    return distances.sum() / len(outputs), signs / len(outputs)
+    return distances.sum() / N, signs / N
 
 
 def softmax_cross_entropy(backend, logits, labels):
@@ -77,11 +91,16 @@ def softmax_cross_entropy(backend, logits, labels):
 
     J = 1/N sum_i (log sum_k exp(z_ik) - z_i,label),    dJ/dz_ik = (softmax(z_i)_k - [k = label_i]) / N
 
-    The largest logit is subtracted first: softmax does not change and no exponential overflows.
-    logits: (N, K), labels: (N,) integers in 0..K-1.
+    since d/dz_k log sum_j exp(z_j) = exp(z_k) / sum_j exp(z_j). The largest logit is subtracted first: softmax does not
+    change and no exponential overflows.
+    logits: (N, K), labels: (N,) integers in 0..K-1 (IndexError for others; on a kernel backend J is NaN).
     """
-    backend.require_kernel("softmax_cross_entropy")
     N = len(logits)
+    if not backend.runs_numpy:
+        losses, grad = backend.empty(N, logits.dtype), backend.empty(logits.shape, logits.dtype)
+        args = (backend.dense(logits), backend.asarray(labels, np.int32), losses, grad, *logits.shape)
+        backend.launch("softmax_cross_entropy", args, threads=N)
+        return _scaled_sum(backend, losses, 1 / N), grad
     shifted = logits - logits.max(axis=1, keepdims=True)
     exponentials = np.exp(shifted)
     total = exponentials.sum(axis=1, keepdims=True)
@@ -97,10 +116,17 @@ def binary_cross_entropy(backend, logits, targets):
 
     J = mean( max(z, 0) - z t + log(1 + exp(-|z|)) ),    dJ/dz = (sigmoid(z) - t) / count
 
-    This is -t log s - (1 - t) log(1 - s), s = sigmoid(z), with the exponential kept at or below 1.
+    This is -t log s - (1 - t) log(1 - s) = log(1 + exp(z)) - z t,  s = sigmoid(z), with the exponential kept at or
+    below 1; and d/dz log(1 + exp(z)) = sigmoid(z).
     The discriminator takes t = 1 for real and 0 for generated images; the generator's (non-saturating) loss is t = 1.
     """
-    backend.require_kernel("binary_cross_entropy")
+    if not backend.runs_numpy:
+        losses, grad = (backend.empty(logits.shape, logits.dtype) for _ in range(2))
+        targets = backend.dense(backend.asarray(targets, logits.dtype))
+        backend.launch(
+            "binary_cross_entropy", (backend.dense(logits), targets, losses, grad, logits.size), threads=logits.size
+        )
+        return _scaled_sum(backend, losses, 1 / logits.size), grad
     value = (np.maximum(logits, 0) - logits * targets + np.log1p(np.exp(-np.abs(logits)))).mean(dtype=np.float64)
     return value, (0.5 * (1 + np.tanh(0.5 * logits)) - targets) / logits.size
 
@@ -110,21 +136,43 @@ def _accumulator(outputs):
     return np.complex128 if np.iscomplexobj(outputs) else np.float64
 
 
-def _distances(backend, outputs, targets):
-    """The kernel's ||y_i - t_i||^2, (N,); targets may be one (D,) for all rows."""
+# The launches
+
+
+def _sizes(outputs, targets):
+    """N, D and the distance between two rows of targets: 0 for one target (D,) that all rows share."""
+    N = len(outputs)
+    return N, outputs.size // N, outputs.size // N * (targets.ndim == outputs.ndim)
+
+
+def _distances(backend, operation, outputs, targets, rung=None):
+    """One number per row, (N,): "squared_distances" or "absolute_distances". A warp per row, four rows per block."""
     N, distances = len(outputs), backend.empty(len(outputs), outputs.dtype)
-    D = outputs.size // N
-    args = (backend.dense(outputs), backend.dense(targets), distances, N, D, D * (targets.ndim == outputs.ndim))
-    backend.launch("squared_distances", args, threads=N)
+    args = (backend.dense(outputs), backend.dense(targets), distances, *_sizes(outputs, targets))
+    backend.launch(operation, args, threads=32 * N, block=(128,), rung=rung)
     return distances
 
 
-def _sum_of_distances(backend, outputs, targets, factor, threshold=0.0):
-    """Sum of max(0, d_i - threshold) and factor (y_i - t_i) for the rows above the threshold."""
-    N, grad = len(outputs), backend.empty(outputs.shape, outputs.dtype)
-    distances = _distances(backend, outputs, targets)
-    sizes = (N, outputs.size // N, outputs.size // N * (targets.ndim == outputs.ndim))
-    args = (backend.dense(outputs), backend.dense(targets), distances, grad, factor, threshold, *sizes)
-    backend.launch("distance_gradient", args, threads=outputs.size)
-    excess = backend.to_numpy(distances).astype(np.float64) - float(threshold)
-    return float(np.maximum(excess, 0).sum()), grad
+def _gradient(backend, operation, outputs, targets, factor):
+    grad = backend.empty(outputs.shape, outputs.dtype)
+    args = (backend.dense(outputs), backend.dense(targets), grad, factor, *_sizes(outputs, targets))
+    backend.launch(operation, args, threads=outputs.size)
+    return grad
+
+
+def _scaled_sum(backend, numbers, factor, rung=None):
+    """factor * sum of the numbers, accumulated in float64: an array () on the device."""
+    value = backend.empty((), np.float64)
+    backend.launch("scaled_sum", (numbers, value, factor, numbers.size), grid=(1,), rung=rung)
+    return value
+
+
+def _soft_boundary(backend, outputs, center, radius_squared, share, rung=None):
+    N, grad, value = len(outputs), backend.empty(outputs.shape, outputs.dtype), backend.empty((), np.float64)
+    outputs, center = backend.dense(outputs), backend.dense(center)
+    radius_squared = backend.asarray(radius_squared, np.float64)
+    distances = _distances(backend, "squared_distances", outputs, center)
+    args = (outputs, center, distances, radius_squared, grad, 2 * share, *_sizes(outputs, center))
+    backend.launch("soft_boundary_gradient", args, threads=outputs.size)
+    backend.launch("soft_boundary_value", (distances, radius_squared, value, share, N), grid=(1,), rung=rung)
+    return value, grad

@@ -10,6 +10,7 @@ window is then never counted twice, and any choice among the tied entries is a s
 import numpy as np
 
 from ..threads import run
+from ..workspace import empty, scratch
 from .layout import channel_blocks, from_batch_last, to_batch_last
 
 
@@ -20,29 +21,25 @@ def maxpool_forward(backend, x, kernel_size, stride):
     comparisons and maxima of whole arrays, without a branch.
     """
     if not backend.runs_numpy:
-        N, C, H, W = x.shape
-        (kh, kw), (sh, sw) = kernel_size, stride
-        P, Q = (H - kh) // sh + 1, (W - kw) // sw + 1
-        y, winner = backend.empty((N, C, P, Q), x.dtype), backend.empty((N, C, P, Q), np.int32)
-        args = (backend.dense(x), y, winner, N * C, H, W, P, Q, kh, kw, sh, sw)
-        backend.launch("maxpool_forward", args, threads=y.size)
-        return y, winner
+        return _forward_kernel(backend, x, kernel_size, stride)
     images = to_batch_last(x)
     C, out_h, out_w, N = len(images), *_output_size(images, kernel_size, stride), len(x)
-    y = np.empty((C, out_h, out_w, N), x.dtype)
-    winner = np.zeros(y.shape, np.uint8 if kernel_size[0] * kernel_size[1] <= 256 else np.int32)
+    y = empty((C, out_h, out_w, N), x.dtype)
+    winner = empty(y.shape, np.uint8 if kernel_size[0] * kernel_size[1] <= 256 else np.int32)
+    winner[...] = 0
 
     def work(blocks):
         for block in blocks:
             best, index_of_best = y[block], winner[block]
-            larger = np.empty(best.shape, bool)
-            for index, candidate in enumerate(_windows(images[block], kernel_size, stride)):
-                if index == 0:
-                    best[...] = candidate
-                    continue
-                np.greater(candidate, best, out=larger)
-                np.maximum(candidate, best, out=best)
-                np.maximum(index_of_best, larger * winner.dtype.type(index), out=index_of_best)
+            with scratch() as empty:
+                larger = empty(best.shape, bool)
+                for index, candidate in enumerate(_windows(images[block], kernel_size, stride)):
+                    if index == 0:
+                        best[...] = candidate
+                        continue
+                    np.greater(candidate, best, out=larger)
+                    np.maximum(candidate, best, out=best)
+                    np.maximum(index_of_best, larger * winner.dtype.type(index), out=index_of_best)
 
     run(work, channel_blocks(images.reshape(C, -1)))
     return from_batch_last(y), from_batch_last(winner)
@@ -53,7 +50,7 @@ def maxpool_evaluate(backend, x, kernel_size, stride):
     if not backend.runs_numpy:
         return maxpool_forward(backend, x, kernel_size, stride)[0]
     images = to_batch_last(x)
-    y = np.empty((len(images), *_output_size(images, kernel_size, stride), len(x)), x.dtype)
+    y = empty((len(images), *_output_size(images, kernel_size, stride), len(x)), x.dtype)
 
     def work(blocks):
         for block in blocks:
@@ -69,26 +66,23 @@ def maxpool_evaluate(backend, x, kernel_size, stride):
 def maxpool_backward(backend, grad_output, winner, input_shape, kernel_size, stride):
     """Send each entry of G to the entry of x that won its window.  Returns an array of `input_shape` (N, C, H, W)."""
     if not backend.runs_numpy:
-        N, C, H, W = input_shape
-        grad_input = backend.empty(input_shape, grad_output.dtype)
-        sizes = (N * C, H, W, *grad_output.shape[2:], *kernel_size, *stride)
-        args = (backend.dense(grad_output), backend.dense(winner), grad_input, *sizes)
-        backend.launch("maxpool_backward", args, threads=grad_input.size)
-        return grad_input
+        return _backward_kernel(backend, grad_output, winner, input_shape, kernel_size, stride)
     N, C, H, W = input_shape
     grad, winner = to_batch_last(grad_output), to_batch_last(winner)
-    grad_input = np.zeros((C, H, W, N), grad.dtype)
+    grad_input = empty((C, H, W, N), grad.dtype)
+    grad_input[...] = 0
     disjoint = all(s >= k for s, k in zip(stride, kernel_size))  # then nothing needs to be added up
 
     def work(blocks):
         for block in blocks:
-            won, share = np.empty(grad[block].shape, bool), np.empty(grad[block].shape, grad.dtype)
-            for index, target in enumerate(_windows(grad_input[block], kernel_size, stride)):
-                np.equal(winner[block], index, out=won)
-                np.copyto(share, won)  # as 1 and 0
-                np.multiply(share, grad[block], out=target if disjoint else share)
-                if not disjoint:
-                    target += share
+            with scratch() as empty:
+                won, share = empty(grad[block].shape, bool), empty(grad[block].shape, grad.dtype)
+                for index, target in enumerate(_windows(grad_input[block], kernel_size, stride)):
+                    np.equal(winner[block], index, out=won)
+                    np.copyto(share, won)  # as 1 and 0
+                    np.multiply(share, grad[block], out=target if disjoint else share)
+                    if not disjoint:
+                        target += share
 
     run(work, channel_blocks(grad_input.reshape(C, -1)))
     return from_batch_last(grad_input)
@@ -105,3 +99,27 @@ def _windows(images, kernel_size, stride):
     for a in range(kh):
         for b in range(kw):
             yield images[:, a : a + (out_h - 1) * sh + 1 : sh, b : b + (out_w - 1) * sw + 1 : sw]
+
+
+def _backward_kernel(backend, grad_output, winner, input_shape, kernel_size, stride, rung=None):
+    """`maxpool_backward` by a kernel; without `rung`, one thread per window where windows do not overlap."""
+    N, C, H, W = input_shape
+    grad_input = backend.empty(input_shape, grad_output.dtype)
+    sizes = (N * C, H, W, *grad_output.shape[2:], *kernel_size, *stride)
+    rung = rung or ("pairs" if all(s >= k for s, k in zip(stride, kernel_size)) else "naive")
+    threads = N * C * -(-H // stride[0]) * -(-W // stride[1]) if rung != "naive" else grad_input.size
+    args = (backend.dense(grad_output), backend.dense(winner), grad_input, *sizes)
+    backend.launch("maxpool_backward", args, threads=threads, rung=rung)
+    return grad_input
+
+
+def _forward_kernel(backend, x, kernel_size, stride, rung=None):
+    """`maxpool_forward` by a kernel."""
+    N, C, H, W = x.shape
+    (kh, kw), (sh, sw) = kernel_size, stride
+    P, Q = (H - kh) // sh + 1, (W - kw) // sw + 1
+    y, winner = backend.empty((N, C, P, Q), x.dtype), backend.empty((N, C, P, Q), np.int32)
+    args = (backend.dense(x), y, winner, N * C, H, W, P, Q, kh, kw, sh, sw)
+    rung = rung or "pairs"  # two results per thread
+    backend.launch("maxpool_forward", args, threads=-(-y.size // 2) if rung == "pairs" else y.size, rung=rung)
+    return y, winner

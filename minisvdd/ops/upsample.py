@@ -4,7 +4,11 @@ y[n,c,i,j] = x[n,c, i // s, j // s]
 dL/dx[n,c,u,v] = sum of G over the block of copies of x[n,c,u,v]
 """
 
-from .layout import from_batch_last, to_batch_last
+import numpy as np
+
+from ..threads import run
+from ..workspace import empty
+from .layout import channel_blocks, from_batch_last, to_batch_last
 
 
 def upsample_forward(backend, x, scale):
@@ -14,7 +18,16 @@ def upsample_forward(backend, x, scale):
         y = backend.empty((N, C, H * scale[0], W * scale[1]), x.dtype)
         backend.launch("upsample_forward", (backend.dense(x), y, N * C, H, W, *scale), threads=y.size)
         return y
-    return from_batch_last(to_batch_last(x).repeat(scale[0], axis=1).repeat(scale[1], axis=2))
+    images = to_batch_last(x)
+    C, H, W, N = images.shape
+    y = empty((C, H, scale[0], W, scale[1], N), x.dtype)
+
+    def work(blocks):
+        for block in blocks:
+            y[block] = images[block, :, None, :, None]
+
+    run(work, channel_blocks(y.reshape(C, -1)))
+    return from_batch_last(y.reshape(C, H * scale[0], W * scale[1], N))
 
 
 def upsample_backward(backend, grad_output, scale):
@@ -29,4 +42,11 @@ def upsample_backward(backend, grad_output, scale):
     grad = to_batch_last(grad_output)
     C, H, W, N = grad.shape
     blocks = grad.reshape(C, H // scale[0], scale[0], W // scale[1], scale[1], N)
-    return from_batch_last(blocks.sum(axis=(2, 4)))
+    grad_input = empty((C, H // scale[0], W // scale[1], N), grad.dtype)
+
+    def work(some_blocks):
+        for block in some_blocks:
+            np.sum(blocks[block], axis=(2, 4), out=grad_input[block])
+
+    run(work, channel_blocks(grad.reshape(C, -1)))
+    return from_batch_last(grad_input)

@@ -63,31 +63,31 @@ class LinearPermuted(Linear):
 
 
 class ConvChannelsReversed(Conv2D):
-    def _write_grads(self, grad_output, x):
-        super()._write_grads(grad_output[:, ::-1], x)
+    def write_grads(self, grad_output, x):
+        super().write_grads(grad_output[:, ::-1], x)
 
 
 class ConvKernelFlipped(Conv2D):
-    def _write_grads(self, grad_output, x):
-        super()._write_grads(grad_output, x)
+    def write_grads(self, grad_output, x):
+        super().write_grads(grad_output, x)
         self.grads["weight"] = self.grads["weight"][:, :, ::-1, ::-1].copy()
 
 
 class ConvTransposedInSpace(Conv2D):
-    def _write_grads(self, grad_output, x):
-        super()._write_grads(grad_output, x)
+    def write_grads(self, grad_output, x):
+        super().write_grads(grad_output, x)
         self.grads["weight"] = self.grads["weight"].swapaxes(2, 3).copy()
 
 
 class ConvGradOutputTransposed(Conv2D):
-    def _write_grads(self, grad_output, x):
-        super()._write_grads(grad_output.swapaxes(2, 3), x)
+    def write_grads(self, grad_output, x):
+        super().write_grads(grad_output.swapaxes(2, 3), x)
 
 
 class ConvInputWithoutFlip(Conv2D):
     def backward(self, grad_output):
         x = self._take()
-        self._write_grads(grad_output, x)
+        self.write_grads(grad_output, x)
         unflipped = self.params["weight"][:, :, ::-1, ::-1]
         return conv2d.conv2d_backward_input(
             self.backend, grad_output, unflipped, x.shape[2:], self.stride, self.padding
@@ -95,7 +95,7 @@ class ConvInputWithoutFlip(Conv2D):
 
 
 class ConvPaddingForgotten(Conv2D):
-    def _write_grads(self, grad_output, x):
+    def write_grads(self, grad_output, x):
         crop = [slice(p, n - p) for n, p in zip(grad_output.shape[2:], self.padding)]
         self.grads["weight"] = conv2d.conv2d_backward_weight(
             self.backend, grad_output[:, :, crop[0], crop[1]], x, self.kernel_size, self.stride
@@ -103,8 +103,8 @@ class ConvPaddingForgotten(Conv2D):
 
 
 class ConvBiasMean(Conv2D):
-    def _write_grads(self, grad_output, x):
-        super()._write_grads(grad_output, x)
+    def write_grads(self, grad_output, x):
+        super().write_grads(grad_output, x)
         self.grads["bias"] = grad_output.mean(axis=(0, 2, 3))
 
 

@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from references import draw
+from references import draw, scattered, tolerance
 
 from minisvdd import losses
+from minisvdd.backends import NUMPY
 from minisvdd.gradcheck import check_library, check_loss
 from minisvdd.ops import losses as ops
 
@@ -74,7 +75,64 @@ def test_float32_stays_float32(backend, rng):
         losses.BinaryCrossEntropy(backend)(outputs, targets),
     ):
         assert grad.dtype == np.float32
-        assert isinstance(value, float)
+        assert np.shape(value) == ()
+        assert np.asarray(value).dtype == np.float64
+
+
+SIZES = [(5, 3), (1, 1), (3, 2, 5, 7), (130, 33)]
+
+
+@pytest.mark.parametrize("rung", ["naive", "block"])
+@pytest.mark.parametrize("n", [1, 5, 31, 300])
+def test_rungs_of_the_second_stage(n, rung, backend, dtype, rng):
+    if backend.runs_numpy:
+        pytest.skip("rungs are those of kernels")
+    x = draw(rng, (n,), dtype) ** 2
+    assert ops._scaled_sum(backend, x, 0.5, rung) == pytest.approx(0.5 * x.sum(dtype=np.float64))
+    outputs, center = draw(rng, (n, 3), dtype), np.zeros(3, dtype)
+    value, _ = ops._soft_boundary(backend, outputs, center, 2.0, 0.5, rung)
+    assert value == pytest.approx(ops.soft_boundary_loss(NUMPY, outputs, center, 2.0, 2 / n)[0], rel=1e-6)
+
+
+@pytest.mark.parametrize("rung", ["naive", "warp"])
+@pytest.mark.parametrize("shape", SIZES, ids=str)
+def test_rungs_of_distances(shape, rung, backend, dtype, rng):
+    if backend.runs_numpy:
+        pytest.skip("rungs are those of kernels")
+    y, t = scattered(draw(rng, shape, dtype)), draw(rng, shape, dtype)
+    difference = (y - t).reshape(len(y), -1)
+    for operation, expected in (("squared", (difference**2).sum(axis=1)), ("absolute", abs(difference).sum(axis=1))):
+        got = ops._distances(backend, f"{operation}_distances", y, t, rung)
+        np.testing.assert_allclose(got, expected, **tolerance(dtype))
+
+
+@pytest.mark.parametrize("shape", SIZES, ids=str)
+def test_backends_agree(shape, backend, dtype, rng):
+    y, t = scattered(draw(rng, shape, dtype)), draw(rng, shape, dtype)
+    y.flat[::3] = t.flat[::3]  # differences of exactly 0
+    rows, labels = y.reshape(len(y), -1), rng.integers(y[0].size, size=len(y))
+    for loss, args in (
+        (ops.one_class_loss, (rows, t.reshape(len(t), -1)[0])),
+        (ops.soft_boundary_loss, (rows, t.reshape(len(t), -1)[0], float(y[0].size), 0.3)),
+        (ops.mean_squared_error, (y, t)),
+        (ops.absolute_error, (y, t)),
+        (ops.softmax_cross_entropy, (rows, labels)),
+        (ops.binary_cross_entropy, (y, abs(np.tanh(t)))),
+    ):
+        (value, grad), (wanted_value, wanted_grad) = loss(backend, *args), loss(NUMPY, *args)
+        assert value == pytest.approx(wanted_value, rel=1e-5)
+        assert grad.dtype == dtype
+        assert grad.shape == args[0].shape
+        np.testing.assert_allclose(grad, wanted_grad, **tolerance(dtype))
+
+
+def test_a_label_that_is_no_class(backend, rng):
+    logits, labels = draw(rng, (3, 4)), np.array([0, 4, 1])
+    if backend.runs_numpy:
+        with pytest.raises(IndexError):
+            ops.softmax_cross_entropy(backend, logits, labels)
+    else:
+        assert np.isnan(ops.softmax_cross_entropy(backend, logits, labels)[0])
 
 
 def test_kinks_are_counted(backend):

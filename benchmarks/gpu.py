@@ -1,0 +1,418 @@
+"""Everything that is measured on a GPU, in one call of under ten minutes.
+
+    python benchmarks/gpu.py [--only steps convolutions ladder grid] [--budget 570] [--out benchmarks/results/gpu]
+
+    steps         a training step of the paper's networks: plain launches, captured graph; PyTorch eager, with CUDA
+                  graphs and with torch.compile, TF32 off and on
+    convolutions  our kernels and cuDNN's, as fractions of what the device's arithmetic and memory permit
+    ladder        every rung of the convolutions and the matrix product, and a picture of them
+    grid          ten classes of MNIST x seeds, both objectives, protocol `paper`, several models side by side
+
+Each part has a share of the budget and says what it skipped. PyTorch is optional. GPU times are taken from captured
+graphs with the second-level cache flushed before every launch, so that neither Python nor a warm cache is measured.
+`--backend emulator --quick` runs all of it on small sizes without a GPU, to test this script. No GPU has run it yet.
+"""
+
+import argparse
+import statistics
+import time
+from dataclasses import asdict, replace
+from datetime import date
+from functools import partial
+from pathlib import Path
+
+import gpu_torch
+import numpy as np
+
+from minisvdd import DeepSVDD, load_dataset
+from minisvdd.backends import EmulatorBackend, get_backend
+from minisvdd.batches import fixed_batches
+from minisvdd.errors import DataError
+from minisvdd.experiments import area_under_roc, versions
+from minisvdd.files import atomic_write, write_json
+from minisvdd.losses import MeanSquaredError, OneClass
+from minisvdd.networks import make_autoencoder, make_encoder
+from minisvdd.ops import conv2d_launch, linear
+from minisvdd.optim import Adam
+from minisvdd.protocols import get_protocol
+from minisvdd.recorded import DeviceSteps
+from minisvdd.training import train_many
+
+SHARES = {"steps": 0.35, "convolutions": 0.1, "ladder": 0.15, "grid": 0.4}
+# name: (network, kind, shape of a sample, batch size)
+WORKLOADS = {
+    "mnist encoder": ("mnist_lenet", "encoder", (1, 28, 28), 200),
+    "mnist autoencoder": ("mnist_lenet", "autoencoder", (1, 28, 28), 200),
+    "cifar10 encoder": ("cifar10_lenet", "encoder", (3, 32, 32), 200),
+}
+QUICK_WORKLOADS = {"digits encoder": ("digits_lenet", "encoder", (1, 8, 8), 4)}
+# name: (batch, channels, side, filters): 5 x 5, padding 2
+CONVOLUTIONS = {
+    "mnist 1": (200, 1, 28, 8),
+    "mnist 2": (200, 8, 14, 4),
+    "cifar10 1": (200, 3, 32, 32),
+    "cifar10 2": (200, 32, 16, 64),
+    "cifar10 3": (200, 64, 8, 128),
+}
+QUICK_CONVOLUTIONS = {"small": (2, 2, 6, 3)}
+PRODUCTS = {"mnist dense": (200, 32, 196), "cifar10 dense": (200, 128, 2048)}
+QUICK_PRODUCTS = {"small": (3, 5, 17)}
+CONVOLUTION_RUNGS = ("naive", "coalesced", "tiled", "register_blocked", "halo")
+PRODUCT_RUNGS = ("naive", "coalesced", "tiled", "register_blocked")
+KERNEL, PADDING = (5, 5), (2, 2)
+
+
+class Budget:
+    """Seconds that a part may take."""
+
+    def __init__(self, seconds):
+        self.deadline = time.monotonic() + seconds
+        self.skipped = []
+
+    def allows(self, what, seconds=0.0):
+        """Whether there are that many seconds left; otherwise `what` is noted as skipped."""
+        if time.monotonic() + seconds < self.deadline:
+            return True
+        self.skipped.append(what)
+        return False
+
+
+# Times
+
+
+def kernel_seconds(backend, call, quick=False):
+    """Seconds of the launches that `call` makes, with a cold second-level cache; the median of five measurements."""
+    repeats = 1 if quick else 20
+    call()  # builds and loads
+    if backend.name != "cuda":
+        start = time.perf_counter()
+        call()
+        return time.perf_counter() - start
+    backend.synchronize()
+    with backend.stream():
+        flush = _flusher(backend)
+        both, flushes = (_captured(backend, steps, repeats) for steps in ((flush, call), (flush,)))
+        times = [(_graph_seconds(backend, both) - _graph_seconds(backend, flushes)) / repeats for _ in range(5)]
+    return statistics.median(times)
+
+
+def _flusher(backend):
+    size = 2 * backend.cupy.cuda.Device().attributes["L2CacheSize"]
+    buffer = backend.zeros(max(size, 1 << 20), np.uint8)
+    return lambda: buffer.data.memset_async(0, buffer.nbytes)
+
+
+def _captured(backend, steps, repeats):
+    with backend.capture() as graph:
+        for _ in range(repeats):
+            for step in steps:
+                step()
+    graph.launch()
+    backend.synchronize()
+    return graph
+
+
+def _graph_seconds(backend, graph):
+    events = [backend.cupy.cuda.Event() for _ in range(2)]
+    events[0].record()
+    graph.launch()
+    events[1].record()
+    events[1].synchronize()
+    return backend.cupy.cuda.get_elapsed_time(*events) / 1000
+
+
+# Steps
+
+
+def measure_steps(backend, budget, quick):
+    """Milliseconds per training step, by workload and contender."""
+    rows = []
+    for name, (network, kind, shape, batch_size) in (QUICK_WORKLOADS if quick else WORKLOADS).items():
+        batches = 3 if quick else 50
+        X = np.random.default_rng(0).random((batches * batch_size, *shape), dtype=np.float32)
+        row = {"workload": name, "batch_size": batch_size, "ms": {}, "failed": {}}
+        ours = partial(_our_epoch, backend, network, kind, X, batch_size)
+        contenders = {"minisvdd plain": partial(ours, captured=False), "minisvdd graph": partial(ours, captured=True)}
+        if backend.name == "cuda":
+            on_host = _built(get_backend("numpy"), network, kind, shape)
+            contenders |= gpu_torch.step_contenders(on_host, kind, X, batch_size)
+        for contender, make in contenders.items():
+            needed = gpu_torch.COMPILE_SECONDS if "compile" in contender else 5
+            if budget.allows(f"{name}: {contender}", 0 if quick else needed):
+                _measure_contender(row, contender, make, batches)
+        rows.append(row)
+        print(f"{name}: {row['ms']} {row['failed'] or ''}", flush=True)
+    return rows
+
+
+def _measure_contender(row, contender, make, batches):
+    try:
+        epoch = make()
+        epoch()
+        row["ms"][contender] = round(1000 * min(_timed(epoch) for _ in range(5)) / batches, 4)
+    except Exception as error:  # one contender that does not start must not cost the others their figures
+        row["failed"][contender] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+
+
+def _timed(call):
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def _built(backend, name, kind, shape):
+    network = (make_encoder if kind == "encoder" else make_autoencoder)(name, shape)
+    network.build(shape, np.random.default_rng(0), backend=backend)
+    return network
+
+
+def _our_epoch(backend, name, kind, X, batch_size, captured):
+    """A function that trains one epoch on X, which lies on the device, and waits for it."""
+    network = _built(backend, name, kind, X.shape[1:])
+    if kind == "encoder":
+        objective = OneClass(backend.asarray(np.full(network.output_shape, 0.1, np.float32)), backend)
+        loss = lambda outputs, inputs: objective(outputs)  # noqa: E731
+    else:
+        loss = MeanSquaredError(backend)
+    steps = DeviceSteps(network, loss, Adam(network, 1e-4, 1e-6), X, batch_size, captured)
+    batches = [np.arange(len(X))[batch] for batch in fixed_batches(len(X), batch_size)]
+
+    def epoch():
+        steps.start_epoch(batches)
+        steps.finish_epoch()
+
+    return epoch
+
+
+# Kernels
+
+
+def measure_convolutions(backend, budget, quick):
+    """Our default kernels and cuDNN's: milliseconds, and fractions of the device's ceilings."""
+    rows, limits = [], ceilings(backend)
+    for name, sizes in (QUICK_CONVOLUTIONS if quick else CONVOLUTIONS).items():
+        if not budget.allows(name, 0 if quick else 2):
+            continue
+        calls, work = _convolution_calls(backend, sizes), _convolution_work(sizes)
+        theirs = gpu_torch.convolution_seconds(sizes, KERNEL, PADDING) if backend.name == "cuda" else {}
+        for operation, call in calls.items():
+            ours = kernel_seconds(backend, lambda call=call: call(None), quick)
+            row = {"layer": name, "operation": operation, "ms": {"minisvdd": 1000 * ours}, **work}
+            if operation in theirs:
+                row["ms"] |= {contender: 1000 * seconds for contender, seconds in theirs[operation].items()}
+                row["fraction_of_cudnn"] = theirs[operation]["cudnn"] / ours
+            if limits:
+                row["fraction_of_arithmetic"] = work["flops"] / limits["flops"] / ours
+                row["fraction_of_memory"] = work["bytes"] / limits["bytes_per_second"] / ours
+            rows.append(row)
+            print(f"{name} {operation}: {row['ms']}", flush=True)
+    return {"ceilings": limits, "rows": rows}
+
+
+def measure_ladder(backend, budget, quick):
+    """Milliseconds of every rung."""
+    rows = []
+    for name, sizes in (QUICK_CONVOLUTIONS if quick else CONVOLUTIONS).items():
+        for operation, call in _convolution_calls(backend, sizes).items():
+            _measure_rungs(backend, budget, quick, rows, name, operation, CONVOLUTION_RUNGS, call)
+    for name, (rows_of_c, columns, inner) in (QUICK_PRODUCTS if quick else PRODUCTS).items():
+        a, b = (backend.asarray(_random(*shape)) for shape in ((rows_of_c, inner), (inner, columns)))
+        call = lambda rung, a=a, b=b: linear._matmul(backend, a, b, rung=rung)  # noqa: E731
+        _measure_rungs(backend, budget, quick, rows, name, "matmul", PRODUCT_RUNGS, call)
+    return rows
+
+
+def _measure_rungs(backend, budget, quick, rows, name, operation, rungs, call):
+    row = {"layer": name, "operation": operation, "ms": {}}
+    for rung in rungs:
+        if budget.allows(f"{name} {operation} {rung}", 0 if quick else 1):
+            row["ms"][rung] = 1000 * kernel_seconds(backend, lambda rung=rung: call(rung), quick)
+    rows.append(row)
+    print(f"{name} {operation}: { {rung: round(ms, 4) for rung, ms in row['ms'].items()} }", flush=True)
+
+
+def _random(*shape):
+    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+
+def _convolution_calls(backend, sizes):
+    """The three operations of a layer, as functions of the rung."""
+    N, C, side, K = sizes
+    x, weight, y = (backend.asarray(_random(*s)) for s in ((N, C, side, side), (K, C, *KERNEL), (N, K, side, side)))
+    grad_x, grad_weight, out = (backend.zeros(array.shape, np.float32) for array in (x, weight, y))
+    options = (1, 1), PADDING
+    return {
+        "forward": lambda rung: conv2d_launch.forward(backend, x, weight, out, *options, rung),
+        "backward input": lambda rung: conv2d_launch.backward_input(backend, y, weight, grad_x, *options, rung),
+        "backward weight": lambda rung: conv2d_launch.backward_weight(backend, y, x, grad_weight, *options, rung),
+    }
+
+
+def _convolution_work(sizes):
+    """Multiplications and additions, and the bytes that must move at least: the same for all three operations."""
+    N, C, side, K = sizes
+    taps = C * KERNEL[0] * KERNEL[1]
+    return {"flops": 2 * N * K * side**2 * taps, "bytes": 4 * (N * side**2 * (C + K) + K * taps)}
+
+
+def ceilings(backend):
+    """What the device can do: float32 operations per second, from its clock and units; bytes per second, by a copy."""
+    if backend.name != "cuda":
+        return None
+    cupy, attributes = backend.cupy, backend.cupy.cuda.Device().attributes
+    capability = int(backend.cupy.cuda.Device().compute_capability)
+    lanes = 64 if capability in (70, 72, 75, 80) else 128  # float32 units of a multiprocessor
+    flops = 2 * lanes * attributes["MultiProcessorCount"] * attributes["ClockRate"] * 1000  # a clock in kHz
+    source, target = (cupy.zeros(1 << 25, np.float32) for _ in range(2))
+    with backend.stream():
+        graph = _captured(backend, [lambda: target.data.copy_from_device_async(source.data, source.nbytes)], 5)
+        seconds = statistics.median(_graph_seconds(backend, graph) / 5 for _ in range(5))
+    return {"flops": flops, "bytes_per_second": 2 * source.nbytes / seconds}
+
+
+# The grid
+
+
+def measure_grid(backend, budget, quick, seeds, full, data_dir):
+    """Ten classes x seeds x both objectives, the classes of a seed side by side.
+
+    full: all epochs. Otherwise a tenth of them for one seed of each objective, from which the whole is extrapolated.
+    """
+    data, classes = _grid_data(quick, data_dir)
+    options = asdict(get_protocol("paper", "mnist"))
+    shrink = 1 if full else 10
+    if quick:
+        shrink, options["batch_size"] = 350, 16
+    for name in ("epochs", "pretrain_epochs"):
+        options[name] = max(1, options[name] // shrink)
+    result = {"data": data, "protocol": "paper", "epochs_divided_by": shrink, "seeds": seeds, "rounds": []}
+    for seed in range(seeds if full else 1):
+        for objective in ("one-class", "soft-boundary"):
+            if not budget.allows(f"grid: seed {seed}, {objective}"):
+                continue
+            result["rounds"].append(_grid_round(backend, classes, objective, seed, options))
+            print(f"grid: {result['rounds'][-1]}", flush=True)
+    rounds = result["rounds"]
+    if rounds:
+        whole = shrink * seeds * 2 * statistics.mean(r["seconds"] for r in rounds)
+        result["seconds_for_everything"], result["is_extrapolated"] = whole, len(rounds) < 2 * seeds or shrink > 1
+    return result
+
+
+def _grid_round(backend, classes, objective, seed, options):
+    network = "digits_lenet" if classes[0].train.shape[2] == 8 else "mnist_lenet"
+    options = {"network": network, "preprocessing": "gcn-l1", "random_state": seed, "verbose": 0, **options}
+    models = [DeepSVDD(objective, backend=backend, **options) for _ in classes]
+    start = time.perf_counter()
+    train_many(model.fit_steps(split.train) for model, split in zip(models, classes))
+    seconds = time.perf_counter() - start
+    auc = [area_under_roc(model, split) for model, split in zip(models, classes)]
+    return {"objective": objective, "seed": seed, "models": len(models), "seconds": round(seconds, 2), "auc": auc}
+
+
+def _grid_data(quick, data_dir):
+    """A data set's name and its classes as `Split`s; where MNIST is not found, the digits, repeated to MNIST's size."""
+    if not quick:
+        try:
+            dataset = load_dataset("mnist", data_dir)
+            return "mnist", [dataset.one_class(name) for name in dataset.class_names]
+        except DataError:
+            print("grid: no MNIST here: the digits take its place, scaled up; their AUC means nothing", flush=True)
+    digits = load_dataset("digits")
+    splits = [digits.one_class(name) for name in digits.class_names]
+    if quick:
+        return "digits", [_changed(split, lambda X: X[:20]) for split in splits[:2]]
+    return "digits as 28x28", [_changed(split, _like_mnist) for split in splits]
+
+
+def _changed(split, change):
+    return replace(split, train=change(split.train))
+
+
+def _like_mnist(X):
+    """6000 images of 28x28."""
+    wide = np.pad(X.repeat(3, axis=2).repeat(3, axis=3), ((0, 0), (0, 0), (2, 2), (2, 2)))
+    return wide[np.arange(6000) % len(wide)]
+
+
+# Everything
+
+
+def draw_ladder(rows, path):
+    """A picture: one panel per layer and operation, one bar per rung, logarithmic."""
+    from matplotlib.figure import Figure
+
+    columns = 3
+    figure = Figure(figsize=(4 * columns, 2 * -(-len(rows) // columns)), layout="constrained")
+    axes = figure.subplots(-(-len(rows) // columns), columns, squeeze=False).ravel()
+    for axis, row in zip(axes, rows):
+        axis.barh(list(row["ms"]), list(row["ms"].values()))
+        axis.set_xscale("log")
+        axis.set_title(f"{row['operation']}, {row['layer']}", fontsize=9)
+        axis.tick_params(labelsize=7)
+        axis.set_xlabel("ms", fontsize=7)
+        axis.invert_yaxis()
+    for axis in axes[len(rows) :]:
+        axis.set_visible(False)
+    with atomic_write(path, "wb") as file:
+        figure.savefig(file, format="png", dpi=80)
+
+
+def device_name(backend):
+    """The GPU's name, driver and CuPy; or that it was the emulator."""
+    if backend.name != "cuda":
+        return {"device": f"{backend.name} (no GPU)"}
+    cupy = backend.cupy
+    properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
+    return {
+        "device": properties["name"].decode(),
+        "driver": cupy.cuda.runtime.driverGetVersion(),
+        "cupy": cupy.__version__,
+        "torch": gpu_torch.version(),
+    }
+
+
+def measure(backend, arguments):
+    """All parts asked for, each within its share of the budget."""
+    parts = {
+        "steps": lambda budget: measure_steps(backend, budget, arguments.quick),
+        "convolutions": lambda budget: measure_convolutions(backend, budget, arguments.quick),
+        "ladder": lambda budget: measure_ladder(backend, budget, arguments.quick),
+        "grid": lambda budget: measure_grid(
+            backend, budget, arguments.quick, arguments.seeds, arguments.full, arguments.data_dir
+        ),
+    }
+    total = sum(SHARES[part] for part in arguments.only)
+    result = {**device_name(backend), "date": date.today().isoformat(), "versions": versions(), "skipped": {}}
+    for part in arguments.only:
+        budget, start = Budget(arguments.budget * SHARES[part] / total), time.perf_counter()
+        result[part] = parts[part](budget)
+        result["skipped"][part] = budget.skipped
+        print(f"{part}: {time.perf_counter() - start:.1f} s, {len(budget.skipped)} measurements skipped", flush=True)
+    return result
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--only", nargs="+", choices=list(SHARES), default=list(SHARES), metavar="PART")
+    parser.add_argument("--backend", choices=["cuda", "emulator"], default="cuda")
+    parser.add_argument("--budget", type=float, default=570, help="seconds for all parts together")
+    parser.add_argument("--seeds", type=int, default=10, help="seeds of the grid")
+    parser.add_argument("--full", action="store_true", help="train the grid in full instead of extrapolating")
+    parser.add_argument("--quick", action="store_true", help="small sizes, to test this script")
+    parser.add_argument("--data-dir", help="folder with MNIST")
+    parser.add_argument("--out", default="benchmarks/results/gpu", help="path of the results, without .json")
+    arguments = parser.parse_args()
+    backend = EmulatorBackend(check=False) if arguments.backend == "emulator" else get_backend("cuda")
+    backend.prepare(print)
+    result = measure(backend, arguments)
+    write_json(f"{arguments.out}.json", result)
+    written = [f"{arguments.out}.json"]
+    if "ladder" in result:
+        written.append(f"{arguments.out}-ladder.png")
+        draw_ladder(result["ladder"], Path(written[-1]))
+    print(f"written: {', '.join(written)}")
+
+
+if __name__ == "__main__":
+    main()

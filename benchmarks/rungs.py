@@ -1,0 +1,299 @@
+"""What every rung of every ladder asks of a GPU's memory, counted by the emulator on the paper's layers.
+
+    python benchmarks/rungs.py [--quick] [--out benchmarks/results/rungs.json] [--table kernels/README.md]
+
+Counts need no GPU and do not vary from run to run. The batch is small: counts per output hardly depend on it. Per
+output of the operation: global loads and stores (instructions of a thread, of up to 16 bytes), the bytes that these
+move as sectors of 32 bytes, loads from shared memory. Per warp instruction on global memory: sectors (4 is best for 4
+bytes per thread, 16 for 16 bytes; 32 worst). Then the worst bank conflict (1: none) and barriers per thread.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from minisvdd.backends.emulator import EmulatorBackend
+from minisvdd.files import atomic_write, write_json
+from minisvdd.ops import activations, batchnorm, conv2d_launch, fused, linear, pooling
+
+ROOT = Path(__file__).resolve().parents[1]
+MARKERS = "<!-- counts of the rungs: written by benchmarks/rungs.py -->", "<!-- end of counts -->"
+# (batch, channels in, side, channels out): the paper's convolutions, 5 x 5 with padding 2
+CONVOLUTIONS = {
+    "mnist 1": (2, 1, 28, 8),
+    "mnist 2": (2, 8, 14, 4),
+    "cifar10 1": (1, 3, 32, 32),
+    "gtsrb 3": (2, 32, 8, 64),
+}
+# (rows, columns, inner): dense layers at batch 64
+PRODUCTS = {"mnist dense": (64, 196, 32), "cifar10 dense": (64, 256, 128)}
+# (batch, channels, side) of the arrays between the convolutions
+IMAGES = {"mnist 1": (4, 8, 28), "gtsrb 3": (2, 64, 8)}
+QUICK = ("mnist 2", "mnist dense", "gtsrb 3 images")
+
+CONV_RUNGS = ("naive", "coalesced", "tiled", "register_blocked", "halo")
+POINTWISE_RUNGS = ("naive", "vectorised")
+STATISTICS_RUNGS = ("naive", "shuffles", "split")
+
+
+class CountingBackend(EmulatorBackend):
+    """An emulator that adds up the counts of all launches since `reset`; arrays begin at sectors, as on a GPU."""
+
+    def __init__(self):
+        super().__init__(count=True)
+        self.reset()
+
+    def reset(self):
+        """Forget what was counted."""
+        self.totals, self.worst, self.barriers, self.launches = {}, 0, 0, []
+
+    def empty(self, shape, dtype):
+        """An array for a kernel to fill, at the beginning of a sector."""
+        return at_a_sector(super().empty(shape, dtype))
+
+    def run(self, kernel, args, grid, block, shared=0):
+        """Run, and add the counts."""
+        super().run(kernel, args, grid, block, shared)
+        counts = vars(self.last_counts)
+        for name, value in counts.items():
+            self.totals[name] = self.totals.get(name, 0) + value
+        self.worst = max(self.worst, counts["worst_bank_conflict"])
+        self.barriers += counts["barriers"] / (np.prod(grid) * np.prod(block))
+        self.launches.append(kernel.name)
+
+
+def at_a_sector(array):
+    """A copy whose first number lies at an address that is a multiple of 64 bytes."""
+    memory = np.empty(array.nbytes + 64, np.uint8)
+    copy = memory[-memory.ctypes.data % 64 :][: array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+def count(backend, outputs, call):
+    """Counts of one call, per output."""
+    backend.reset()
+    call()
+    total = backend.totals
+    return {
+        "launches": list(backend.launches),
+        "loads": total["global_loads"] / outputs,
+        "stores": total["global_stores"] / outputs,
+        "bytes": 32 * total["transactions"] / outputs,
+        "sectors_per_request": total["transactions"] / total["requests"],
+        "shared_loads": total["shared_loads"] / outputs,
+        "bank_conflict": backend.worst or 1,
+        "barriers": backend.barriers,
+    }
+
+
+def draw(rng, *shape):
+    """Standard normal float32."""
+    return at_a_sector(rng.standard_normal(shape).astype(np.float32))
+
+
+def convolution_cases(backend, rng, name):
+    """(operation, rung, number of outputs, call) for a convolution layer."""
+    N, C, side, K = CONVOLUTIONS[name]
+    x, weight, y = draw(rng, N, C, side, side), draw(rng, K, C, 5, 5), draw(rng, N, K, side, side)
+    grad_x, grad_weight, where = at_a_sector(x), at_a_sector(weight), ((1, 1), (2, 2))
+    for rung in CONV_RUNGS:
+        yield "conv2d_forward", rung, y.size, lambda r=rung: conv2d_launch.forward(backend, x, weight, y, *where, r)
+    for rung in CONV_RUNGS:
+        yield (
+            "conv2d_backward_input",
+            rung,
+            x.size,
+            lambda r=rung: conv2d_launch.backward_input(backend, y, weight, grad_x, *where, r),
+        )
+    for rung in CONV_RUNGS:
+        yield (
+            "conv2d_backward_weight",
+            rung,
+            weight.size,
+            lambda r=rung: conv2d_launch.backward_weight(backend, y, x, grad_weight, *where, r),
+        )
+
+
+def product_cases(backend, rng, name):
+    """The same for the matrix product dL/dx = G W of a dense layer."""
+    rows, columns, inner = PRODUCTS[name]
+    grad, weight = draw(rng, rows, inner), draw(rng, inner, columns)
+    for rung in ("naive", "coalesced", "tiled", "register_blocked"):
+        yield "matmul", rung, rows * columns, lambda r=rung: linear._matmul(backend, grad, weight, rung=r)
+
+
+def image_cases(backend, rng, name):
+    """The same for what stands between two convolutions."""
+    N, C, side = IMAGES[name]
+    x, grad, scale, two = (
+        draw(rng, N, C, side, side),
+        draw(rng, N, C, side, side),
+        at_a_sector(np.ones(C, np.float32)),
+        (2, 2),
+    )
+    y, winner = pooling.maxpool_forward(backend, x, two, two)
+    for rung in STATISTICS_RUNGS:
+        yield "channel_statistics", rung, x.size, lambda r=rung: batchnorm._channel_statistics(backend, x, r)
+    for rung in STATISTICS_RUNGS:
+        yield "channel_means", rung, x.size, lambda r=rung: batchnorm._channel_means(backend, grad, x, r)
+    for rung in POINTWISE_RUNGS:
+        yield "channel_scale", rung, x.size, lambda r=rung: batchnorm._channel_scale(backend, x, scale, scale, r)
+    means, result = at_a_sector(np.zeros((2, C), np.float32)), at_a_sector(x)
+    sizes = x.size, C, side * side
+    pointwise = {
+        "batchnorm_backward": (grad, x, scale, means, result, *sizes),
+        "leaky_relu_forward": (x, result, 0.1, x.size),
+        "leaky_relu_backward": (grad, at_a_sector(x > 0), result, 0.1, x.size),
+    }
+    for operation, args in pointwise.items():
+        for rung in POINTWISE_RUNGS:
+            yield (
+                operation,
+                rung,
+                x.size,
+                lambda o=operation, a=args, r=rung: backend.launch(o, a, threads=x.size, rung=r),
+            )
+    for rung in ("naive", "registers", "pairs"):
+        yield "maxpool_forward", rung, y.size, lambda r=rung: pooling._forward_kernel(backend, x, two, two, r)
+    for rung in ("naive", "windows", "pairs"):
+        yield (
+            "maxpool_backward",
+            rung,
+            x.size,
+            lambda r=rung: pooling._backward_kernel(backend, y, winner, x.shape, two, two, r),
+        )
+    for rung in ("windows", "pairs"):
+        yield (
+            "normalize_pool_forward",
+            rung,
+            y.size,
+            lambda r=rung: fused.normalize_pool_forward(backend, x, scale, scale, 0.1, two, r),
+        )
+    byte_winner = at_a_sector(winner.astype(np.uint8))
+    for rung in ("windows", "pairs"):
+        yield (
+            "normalize_pool_backward",
+            rung,
+            x.size,
+            lambda r=rung: fused.normalize_pool_backward(backend, y, x, y, byte_winner, scale, scale, 0.1, two, rung=r),
+        )
+
+
+def fusion_cases(backend, rng, name):
+    """Each fusion beside the separate operations that it replaces, per number of the convolution's output."""
+    N, C, side, K = CONVOLUTIONS[name]
+    x, weight, two = draw(rng, N, C, side, side), draw(rng, K, C, 5, 5), (2, 2)
+    y, scale = draw(rng, N, K, side, side), at_a_sector(np.ones(K, np.float32))
+    pooled, winner = fused.normalize_pool_forward(backend, y, scale, scale, 0.1, two)
+    _, wide_winner = pooling.maxpool_forward(backend, y, two, two)
+    positive = at_a_sector(y > 0)
+
+    def statistics():
+        conv2d_launch.forward(backend, x, weight, y, (1, 1), two)
+        batchnorm.batch_statistics(backend, y)
+
+    def forward():
+        x_hat = batchnorm._channel_scale(backend, y, scale, scale)
+        activations.is_positive(backend, x_hat)
+        pooling.maxpool_forward(backend, activations.leaky_relu_forward(backend, x_hat, 0.1), two, two)
+
+    def backward():
+        grad = pooling.maxpool_backward(backend, pooled, wide_winner, y.shape, two, two)
+        grad = activations.leaky_relu_backward(backend, grad, positive, 0.1)
+        batchnorm.batchnorm_backward(backend, grad, y, scale)
+
+    yield "convolution and statistics", "separate", y.size, statistics
+    yield (
+        "convolution and statistics",
+        "fused",
+        y.size,
+        lambda: fused.conv2d_forward_statistics(backend, x, weight, (1, 1), two),
+    )
+    yield "normalise, leaky ReLU, pool", "separate", y.size, forward
+    yield (
+        "normalise, leaky ReLU, pool",
+        "fused",
+        y.size,
+        lambda: fused.normalize_pool_forward(backend, y, scale, scale, 0.1, two),
+    )
+    yield "its backward", "separate", y.size, backward
+    yield (
+        "its backward",
+        "fused",
+        y.size,
+        lambda: fused.normalize_pool_backward(backend, pooled, y, pooled, winner, scale, scale, 0.1, two),
+    )
+
+
+def measure(quick):
+    """All rows of the table."""
+    rng, backend, rows = np.random.default_rng(0), CountingBackend(), []
+    groups = [
+        (convolution_cases, CONVOLUTIONS, ""),
+        (product_cases, PRODUCTS, ""),
+        (image_cases, IMAGES, " images"),
+        (fusion_cases, {"mnist 2": None} if quick else {"mnist 1": None, "gtsrb 3": None}, " module"),
+    ]
+    for cases, names, suffix in groups:
+        for name in names:
+            layer = name + suffix
+            if quick and suffix != " module" and layer not in QUICK:
+                continue
+            for operation, rung, outputs, call in cases(backend, rng, name):
+                rows.append({"layer": layer, "operation": operation, "rung": rung, **count(backend, outputs, call)})
+                print(_line(rows[-1]), flush=True)
+    return rows
+
+
+def _number(value):
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _line(row):
+    keys = ("loads", "stores", "bytes", "sectors_per_request", "shared_loads", "bank_conflict", "barriers")
+    return f"| {row['rung']} | {row['layer']} | " + " | ".join(_number(row[key]) for key in keys) + " |"
+
+
+def table(rows):
+    """Markdown, one table per operation."""
+    lines = []
+    for operation in dict.fromkeys(row["operation"] for row in rows):
+        lines += [
+            f"**{operation}**",
+            "",
+            "| rung | layer | loads | stores | bytes | sectors | shared | conflict | barriers |",
+        ]
+        lines.append("|---|---|--:|--:|--:|--:|--:|--:|--:|")
+        lines += [_line(row) for row in rows if row["operation"] == operation] + [""]
+    return "\n".join(lines)
+
+
+def write_table(path, rows):
+    """Replace what stands between the markers of a Markdown file."""
+    text = path.read_text()
+    if any(text.count(marker) != 1 for marker in MARKERS):
+        raise ValueError(f"{path}: expected each of the markers {MARKERS} once")
+    (before, rest), after = text.split(MARKERS[0]), text.split(MARKERS[1])[1]
+    del rest
+    with atomic_write(path) as file:
+        file.write(f"{before}{MARKERS[0]}\n{table(rows)}{MARKERS[1]}{after}")
+
+
+def main():
+    """Command line."""
+    parser = argparse.ArgumentParser(description="Count the memory traffic of every rung on the emulator.")
+    parser.add_argument("--quick", action="store_true", help="one layer of each kind")
+    parser.add_argument("--out", help="write the figures as JSON to this file")
+    parser.add_argument("--table", type=Path, help="update the table between the markers of this Markdown file")
+    options = parser.parse_args()
+    rows = measure(options.quick)
+    if options.out:
+        write_json(options.out, {"precision": "float32", "rows": rows})
+    if options.table:
+        write_table(options.table, rows)
+
+
+if __name__ == "__main__":
+    main()

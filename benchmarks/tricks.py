@@ -1,0 +1,216 @@
+"""What each trick of the NumPy backend brings: training steps with it, and with it switched off.
+
+    python benchmarks/tricks.py              measures and writes results/tricks.json and the table in README.md
+    python benchmarks/tricks.py --tricks winograd threads --workloads "cifar10 encoder"      only these; the rest stays
+    python benchmarks/tricks.py --quick --out FILE        one small network, two rounds: does it run?
+
+The library has no switches: a trick is taken away here by replacing the rule or the function which applies it. Both
+versions take turns in one process, so that what slows the machine down slows both; medians are reported.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from minisvdd import networks, threads
+from minisvdd.bench import OURS, WORKLOADS, _make_step, machine
+from minisvdd.files import atomic_write, write_json
+from minisvdd.ops import activations, batchnorm, conv2d, linear, norm_pool, pooling, upsample, winograd
+from minisvdd.threads import use_threads
+from minisvdd.workspace import Workspace
+
+FOLDER = Path(__file__).parent
+MEASURED = ("mnist encoder", "mnist autoencoder", "gtsrb encoder", "cifar10 encoder", "mnist scoring")
+START, END = "<!-- tricks: written by tricks.py -->", "<!-- end of tricks -->"
+
+
+@contextmanager
+def replaced(*changes):
+    """Inside the block, attributes are others.  changes: (object, name, value)."""
+    with ExitStack() as stack:
+        for target, name, value in changes:
+            stack.enter_context(patch.object(target, name, value))
+        yield
+
+
+def instead(rule, unwanted, substitute):
+    """A choosing rule that answers `substitute` where it would have answered `unwanted`."""
+
+    def other(*arguments):
+        return substitute if rule(*arguments) == unwanted else rule(*arguments)
+
+    return other
+
+
+def no_winograd():
+    """Filters on many channels by strips, their gradient one row at a time."""
+    return replaced((conv2d, "winograd_pays", lambda weight_shape: False))
+
+
+def no_strips():
+    """Few channels by im2col."""
+    return replaced((conv2d, "forward_way", instead(conv2d.forward_way, "strips", "all taps")))
+
+
+def no_rows():
+    """The gradient of the weight by im2col."""
+    return replaced((conv2d, "weight_way", instead(conv2d.weight_way, "row at a time", "all taps")))
+
+
+def im2col_only():
+    """All convolutions by im2col."""
+    return replaced((conv2d, "forward_way", lambda *_: "all taps"), (conv2d, "weight_way", lambda *_: "all taps"))
+
+
+def no_fusion():
+    """Layer by layer, in the order of the paper."""
+    return replaced((networks, "steps", list))
+
+
+def no_workspace():
+    """A new array for every result and all scratch."""
+    return replaced((Workspace, "empty", lambda self, shape, dtype: np.empty(shape, dtype)))
+
+
+def first_gradient():
+    """The gradient of the images, too, which nobody uses."""
+    return replaced((networks.Sequential, "backward_params", networks.Sequential.backward))
+
+
+def batch_first():
+    """Arrays between the operations lie as (N, C, H, W): each operation rearranges what it takes and returns."""
+
+    def from_batch_last(x):
+        return np.ascontiguousarray(x.transpose(3, 0, 1, 2))
+
+    def from_channel_rows(rows, shape):
+        return np.ascontiguousarray(np.moveaxis(rows.reshape(*shape[1:], shape[0]), -1, 0))
+
+    return replaced(
+        *((module, "from_batch_last", from_batch_last) for module in (conv2d, pooling, norm_pool, upsample)),
+        *((module, "from_channel_rows", from_channel_rows) for module in (activations, batchnorm)),
+    )
+
+
+def no_blocks():
+    """Every operation in one piece, except strips, which are what they are by being cut."""
+    return replaced(
+        (conv2d, "_BLOCK_BYTES", 1 << 60),
+        (conv2d, "_ROW_BLOCK_BYTES", 1 << 60),
+        (conv2d, "_COLUMN_BLOCKS", 1),
+        (winograd, "_blocks", lambda out_h, N: [(slice(0, out_h), slice(0, N))]),
+        (norm_pool, "_BLOCK", 1 << 60),
+    )
+
+
+def blas_threads():
+    """BLAS starts its own threads under ours."""
+    return replaced((threads, "one_blas_thread", nullcontext), (linear, "one_blas_thread", nullcontext))
+
+
+@contextmanager
+def nothing():
+    """Plain NumPy: im2col, layer by layer, new arrays, one thread."""
+    with im2col_only(), no_fusion(), no_workspace(), use_threads(1):
+        yield
+
+
+@dataclass(frozen=True)
+class Trick:
+    """`without()` takes it away.  threads: of both versions, 0 for those asked for."""
+
+    title: str
+    without: Callable
+    threads: int = 0
+
+
+TRICKS = {
+    "winograd": Trick("Winograd along the rows", no_winograd),
+    "strips": Trick("strips", no_strips),
+    "rows": Trick("one row at a time", no_rows),
+    "fusion": Trick("norm, pool, activation in one", no_fusion),
+    "workspace": Trick("workspace", no_workspace),
+    "first gradient": Trick("no gradient of the images", first_gradient),
+    "batch last": Trick("batch last in memory", batch_first),
+    "blocks": Trick("blocks (one thread)", no_blocks, threads=1),
+    "threads": Trick("threads", lambda: use_threads(1)),
+    "one blas thread": Trick("BLAS kept to one thread", blas_threads),
+    "all": Trick("**all of them**", nothing),
+}
+
+
+def measure(trick: Trick, workload: str, count: int, rounds: int) -> dict:
+    """Median milliseconds of a step with and without the trick."""
+    times = {"with": [], "without": []}
+    count = trick.threads or count
+    with threadpool_limits(count), use_threads(count):
+        step = _make_step(WORKLOADS[workload], OURS, "numpy", count)
+        for _ in range(rounds):
+            for name, context in (("with", nullcontext), ("without", trick.without)):
+                with context():
+                    step()  # not counted: caches, and buffers of other sizes
+                    repeats = 1 if times[name] and times[name][-1] > 100 else 3
+                    for _ in range(repeats):
+                        start = time.perf_counter()
+                        step()
+                        times[name].append(1000 * (time.perf_counter() - start))
+    return {name: round(statistics.median(values), 3) for name, values in times.items()}
+
+
+def table(result: dict) -> str:
+    """Markdown: how many times as long a step takes without each trick."""
+    lines = ["| without | " + " | ".join(MEASURED) + " |", "|---|" + "---|" * len(MEASURED)]
+    for key, trick in TRICKS.items():
+        found = result["tricks"].get(key, {})
+        cells = [f"{found[w]['without'] / found[w]['with']:.2f}" if w in found else "" for w in MEASURED]
+        lines.append(f"| {trick.title} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def with_table(text: str, result: dict) -> str:
+    """The text of README.md with the table between its marks renewed."""
+    before, rest = text.split(START)
+    _, after = rest.split(END)
+    return f"{before}{START}\n{table(result)}{END}{after}"
+
+
+def main():
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--tricks", nargs="+", choices=list(TRICKS), default=list(TRICKS))
+    parser.add_argument("--workloads", nargs="+", choices=list(WORKLOADS), default=list(MEASURED))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--out", default=str(FOLDER / "results" / "tricks.json"))
+    arguments = parser.parse_args()
+    out, readme = Path(arguments.out), FOLDER / "README.md"
+    workloads, rounds = (["mnist encoder"], 2) if arguments.quick else (arguments.workloads, arguments.rounds)
+    result = {"threads": arguments.threads, "machine": machine(), "tricks": {}}
+    if out.exists():
+        result["tricks"] = json.loads(out.read_text(encoding="utf-8"))["tricks"]
+    for key in arguments.tricks:
+        for workload in workloads:
+            found = measure(TRICKS[key], workload, arguments.threads, rounds)
+            result["tricks"].setdefault(key, {})[workload] = found
+            print(
+                f"{key:16} {workload:20} with {found['with']:8.2f} ms   without {found['without']:8.2f} ms", flush=True
+            )
+        write_json(out, result)
+    if not arguments.quick:
+        text = with_table(readme.read_text(encoding="utf-8"), result)
+        with atomic_write(readme) as file:
+            file.write(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+// Batch norm, leaky ReLU and max-pool in one pass: what stands between two convolutions of an encoder. Windows lie side
+// by side (stride = kernel). minisvdd/ops/fused.py derives the backward; its unfused form is the three operations' own.
+// Forward:
+//   1 windows  one thread per result loads its window. x is read once, and nothing is written but y and the winner (one
+//              byte): no x_hat, no mask, no activation.
+//   2 pairs    2x2 windows, 16 bytes of two rows at a time. Elsewhere it works like rung 1.
+// Backward: pooled_means takes mean(g) and mean(g x_hat) from the pooled arrays alone, a quarter of the numbers; then
+//   1 windows  one thread per window, which loads what the window shares once and writes all its entries.
+//   2 pairs    2x2 windows and even W: two entries of a row with one load and one store.
+#include "pack.h"
+#include "reduce.h"
+
+template <typename T> __device__ T normalize_leaky(T x, T mean, T scale, T slope) {
+    T x_hat = (x - mean) * scale;
+    return x_hat > T(0) ? x_hat : slope * x_hat;
+}
+template <typename T>
+__device__ void normalize_pool_window(const T* x, const T* mean, const T* scale, T* y, unsigned char* winner, T slope,
+                                      int i, int C, int H, int W, int P, int Q, int kh, int kw) {
+    int q = i % Q, p = i / Q % P, plane = i / (Q * P), best = 0;
+    T shift = mean[plane % C], r = scale[plane % C];
+    const T* window = x + (plane * H + kh * p) * W + kw * q;
+    T value = normalize_leaky(window[0], shift, r, slope);
+    for (int k = 1; k < kh * kw; k++) {
+        T candidate = normalize_leaky(window[k / kw * W + k % kw], shift, r, slope);
+        if (candidate > value) {  // the first of equals wins
+            value = candidate;
+            best = k;
+        }
+    }
+    y[i] = value;
+    winner[i] = best;
+}
+template <typename T>
+__global__ void normalize_pool_forward_1_windows(const T* x, const T* mean, const T* scale, T* y, unsigned char* winner,
+                                                 T slope, int planes, int C, int H, int W, int P, int Q, int kh, int kw) {
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < planes * P * Q) normalize_pool_window(x, mean, scale, y, winner, slope, i, C, H, W, P, Q, kh, kw);
+}
+template <typename T>
+__global__ void normalize_pool_forward_2_pairs(const T* x, const T* mean, const T* scale, T* y, unsigned char* winner,
+                                               T slope, int planes, int C, int H, int W, int P, int Q, int kh, int kw) {
+    constexpr int results = Pack<T>::size / 2;
+    int thread = blockIdx.x * blockDim.x + threadIdx.x, threads = gridDim.x * blockDim.x;
+    if (kh != 2 || kw != 2 || W % Pack<T>::size || !is_aligned(x)) {
+        for (int i = thread; i < planes * P * Q; i += threads)
+            normalize_pool_window(x, mean, scale, y, winner, slope, i, C, H, W, P, Q, kh, kw);
+        return;
+    }
+    for (int j = thread; j < planes * P * Q / results; j += threads) {
+        int i = j * results, q = i % Q, p = i / Q % P, plane = i / (Q * P);
+        T shift = mean[plane % C], r = scale[plane % C];
+        const T* corner = x + (plane * H + 2 * p) * W + 2 * q;
+        Pack<T> above = load_pack<Pack<T>>(corner), below = load_pack<Pack<T>>(corner + W);
+        for (int k = 0; k < results; k++) {
+            T entries[4] = {above.v[2 * k], above.v[2 * k + 1], below.v[2 * k], below.v[2 * k + 1]};
+            T value = normalize_leaky(entries[0], shift, r, slope);
+            int best = 0;
+            for (int e = 1; e < 4; e++) {
+                T candidate = normalize_leaky(entries[e], shift, r, slope);
+                if (candidate > value) {
+                    value = candidate;
+                    best = e;
+                }
+            }
+            y[i + k] = value;
+            winner[i + k] = best;
+        }
+    }
+}
+
+// Sums of g = G f and of g x_hat = G y over the windows of a channel, f = 1 or slope; all other g are 0.
+// partials: (gridDim.y, 2, C), for sum_partials.
+template <typename T>
+__global__ void pooled_means_1_split(const T* grad_output, const T* y, T* partials, T slope, int N, int C, int positions) {
+    __shared__ T partial_g[32], partial_gx[32];
+    int c = blockIdx.x;
+    T sum_g = 0, sum_gx = 0;
+    for (int j = blockIdx.y * blockDim.x + threadIdx.x; j < N * positions; j += gridDim.y * blockDim.x) {
+        int i = (j / positions * C + c) * positions + j % positions;
+        T grad = grad_output[i], value = y[i];
+        sum_g += value > T(0) ? grad : slope * grad;
+        sum_gx += grad * value;
+    }
+    sum_g = block_sum(sum_g, partial_g);
+    sum_gx = block_sum(sum_gx, partial_gx);
+    if (threadIdx.x) return;
+    partials[blockIdx.y * 2 * C + c] = sum_g;
+    partials[(blockIdx.y * 2 + 1) * C + c] = sum_gx;
+}
+
+// dL/dx = r (g - mean(g) - x_hat mean(g x_hat)), g = G f at the winner of each window and 0 elsewhere. One thread per
+// window, and per part of one at the edges, where rows and columns fill none.  means: (2, C)
+template <typename T> struct WindowGradient {
+    T grad, shift, scale, mean_g, mean_gx;
+    int plane, p, q, won;
+    __device__ T at(T x, int entry) const {
+        T g = won == entry ? grad : T(0);
+        return scale * (g - mean_g - (x - shift) * scale * mean_gx);
+    }
+};
+template <typename T>
+__device__ WindowGradient<T> window_gradient(const T* grad_output, const T* y, const unsigned char* winner, const T* mean,
+                                             const T* scale, const T* means, T slope, int i, int C, int down, int across,
+                                             int P, int Q) {
+    int q = i % across, p = i / across % down, plane = i / (across * down), o = (plane * P + p) * Q + q, c = plane % C;
+    WindowGradient<T> window{T(0), mean[c], scale[c], means[c], means[C + c], plane, p, q, -1};
+    if (p < P && q < Q) {
+        window.grad = y[o] > T(0) ? grad_output[o] : slope * grad_output[o];
+        window.won = winner[o];
+    }
+    return window;
+}
+template <typename T>
+__device__ void write_window(const WindowGradient<T>& window, const T* x, T* grad_input, int H, int W, int kh, int kw) {
+    for (int a = 0; a < kh && kh * window.p + a < H; a++)
+        for (int b = 0; b < kw && kw * window.q + b < W; b++) {
+            int at = (window.plane * H + kh * window.p + a) * W + kw * window.q + b;
+            grad_input[at] = window.at(x[at], a * kw + b);
+        }
+}
+template <typename T>
+__global__ void normalize_pool_backward_1_windows(const T* grad_output, const T* x, const T* y,
+                                                  const unsigned char* winner, const T* mean, const T* scale,
+                                                  const T* means, T* grad_input, T slope, int planes, int C, int H, int W,
+                                                  int P, int Q, int kh, int kw) {
+    int down = (H + kh - 1) / kh, across = (W + kw - 1) / kw, i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= planes * down * across) return;
+    auto window = window_gradient(grad_output, y, winner, mean, scale, means, slope, i, C, down, across, P, Q);
+    write_window(window, x, grad_input, H, W, kh, kw);
+}
+template <typename T>
+__global__ void normalize_pool_backward_2_pairs(const T* grad_output, const T* x, const T* y, const unsigned char* winner,
+                                                const T* mean, const T* scale, const T* means, T* grad_input, T slope,
+                                                int planes, int C, int H, int W, int P, int Q, int kh, int kw) {
+    using Pair = Pack<T, 2>;
+    int down = (H + kh - 1) / kh, across = (W + kw - 1) / kw, i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= planes * down * across) return;
+    auto window = window_gradient(grad_output, y, winner, mean, scale, means, slope, i, C, down, across, P, Q);
+    if (kh != 2 || kw != 2 || W % 2 || !is_aligned(x, sizeof(Pair)) || !is_aligned(grad_input, sizeof(Pair))) {
+        write_window(window, x, grad_input, H, W, kh, kw);
+        return;
+    }
+    for (int a = 0; a < 2 && 2 * window.p + a < H; a++) {
+        int at = (window.plane * H + 2 * window.p + a) * W + 2 * window.q;
+        Pair pair = load_pack<Pair>(x + at);
+        for (int b = 0; b < 2; b++) pair.v[b] = window.at(pair.v[b], 2 * a + b);
+        store_pack(grad_input + at, pair);
+    }
+}

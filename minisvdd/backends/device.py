@@ -1,0 +1,63 @@
+"""What the backends of kernels share: the launch, and what a training loop asks of a device.
+
+A launch is checked the same way on both: argument types (`Kernel.check`), grid and block (`check_geometry`). They
+differ in `_start`, the one line that knows CuPy or ctypes.
+"""
+
+import numpy as np
+
+from .host import NumpyBackend
+from .kernel import Kernel, check_geometry, find_kernel
+
+
+class KernelBackend(NumpyBackend):
+    """Base class of the emulator and of CUDA: operations launch their kernels, arrays are contiguous."""
+
+    runs_numpy = False
+    array_type: type
+
+    def launch(self, operation: str, args, grid=None, block=(256,), threads=None, shared=0, rung=None) -> None:
+        """Run the kernel of an operation; `threads` instead of `grid`: as many blocks as that many threads need.
+
+        rung: one of the operation's ladder by name; None for the highest.
+        """
+        if grid is None:
+            grid = (-(-threads // int(np.prod(block))),)
+        self.run(find_kernel(operation, rung), args, grid, block, shared)
+
+    def run(self, kernel: Kernel, args, grid, block, shared: int = 0) -> None:
+        """Run one kernel. TypeError and ValueError name what does not fit its signature or the device."""
+        values = kernel.check(args, self.array_type)
+        grid, block = check_geometry(kernel.name, grid, block, shared)
+        self._start(kernel, values, grid, block, shared)
+
+    def _start(self, kernel, values, grid, block, shared):
+        raise NotImplementedError
+
+    def zeros(self, shape, dtype):
+        """An array of zeros."""
+        return self.asarray(np.zeros(shape, dtype))
+
+    def write(self, array, values) -> None:
+        """Copy values from host memory into an existing array, whose place in memory stays."""
+        array[...] = self.asarray(np.asarray(values, array.dtype))
+
+    def prepare(self, report=lambda message: None) -> None:
+        """Build or load every kernel now; `report` is told when that takes a while."""
+        raise NotImplementedError
+
+    def stream(self):
+        """A new queue of work, as a context manager: what starts inside runs in order, beside other queues."""
+        raise NotImplementedError
+
+    def capture(self):
+        """Context manager: launches inside are not run but recorded, with their arrays.
+
+        It gives an object whose `launch()` runs them all. Every launch then works on the same arrays, so what changes
+        from one to the next (step count, learning rate, radius) must lie in device memory. Inside, nothing may be read
+        back to the host.
+        """
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"

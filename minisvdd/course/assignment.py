@@ -1,0 +1,82 @@
+"""What an assignment is: functions to write, parts that earn points, and the text that goes with them."""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+PUBLIC_SEED = 0
+
+
+@dataclass(frozen=True)
+class Source:
+    """One function to write: its signature and docstring are those of a function of the library.
+
+    op: the library's function; a leading `backend` is left out.
+    """
+
+    op: Callable
+
+    @property
+    def name(self) -> str:
+        """The name that the student's function must have."""
+        return self.op.__name__
+
+
+@dataclass(frozen=True)
+class Part:
+    """Something that earns points.
+
+    name: "function: what is asked".   points: all or nothing, except for errors that follow from an earlier one.
+    check: (student, rng) -> None, or raises `checks.Wrong`.   hidden: inputs are drawn from the teacher's seed.
+    """
+
+    name: str
+    points: int
+    check: Callable
+    hidden: bool = False
+
+    @property
+    def function(self) -> str:
+        """The function that the part is about."""
+        return self.name.partition(":")[0]
+
+    def generator(self, seed: int) -> np.random.Generator:
+        """Where this part's inputs come from: public ones are the same for every seed."""
+        return np.random.default_rng([seed if self.hidden else PUBLIC_SEED, zlib.crc32(self.name.encode())])
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """An assignment: what to write, how it is graded, and where the paper or the library explains it.
+
+    derivation: the object whose docstring opens the skeleton, and how its last paragraph begins (None: all of it).
+    imports: lines that the skeleton begins with.   handout: a few paragraphs for the student.
+    """
+
+    name: str
+    title: str
+    reading: str
+    handout: str
+    functions: tuple[Source, ...]
+    parts: tuple[Part, ...]
+    derivation: object = None
+    derivation_until: str | None = None
+    language: str = "python"
+    kernels: tuple[str, ...] = field(default=())
+
+    @property
+    def filename(self) -> str:
+        """The name of the file to hand in."""
+        return f"{self.name.replace('-', '_')}.{'cu' if self.language == 'cuda' else 'py'}"
+
+    @property
+    def handout_name(self) -> str:
+        """The name of the handout beside it."""
+        return f"{self.name}.md"
+
+    @property
+    def points(self) -> int:
+        """The points of all parts together."""
+        return sum(part.points for part in self.parts)

@@ -1,0 +1,89 @@
+"""CUDA assignments: skeletons with the heads of the library's kernels, and what a submitted file may not contain."""
+
+import re
+import textwrap
+from pathlib import Path
+
+from ..backends.kernel import Kernel, find_kernel
+from .assignment import Assignment
+
+BEGIN, END = "// BEGIN SOLUTION", "// END SOLUTION"
+_SOLUTION = Path(__file__).parent / "solutions" / "conv2d_cuda.cu"
+_DIRECTIVES = {"define", "undef", "if", "ifdef", "ifndef", "else", "elif", "endif", "pragma"}
+# From left to right, as a compiler reads: a comment may hold quotes, a string may hold what looks like a comment.
+_COMMENT_OR_STRING = re.compile(r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", re.DOTALL)
+_REACHES_OUT = re.compile(
+    r"\b(asm|__asm|__asm__|dlopen|dlsym|syscall|system|popen|fopen|exec\w*|fork|vfork|kill|getenv|_Pragma|import)\b"
+)
+
+
+def refusal(source: bytes) -> str | None:
+    """Why a kernel file is not compiled, or None. A kernel needs no header, no assembly and no operating system."""
+    text = source.decode("utf-8", "replace").replace("\\\n", "")
+    if "??" in text or "%:" in text:
+        return "trigraphs and digraphs are not allowed in a kernel file"
+    if 'R"' in text:
+        return "raw strings are not allowed in a kernel file"
+    text = _COMMENT_OR_STRING.sub(
+        lambda found: found[0] if found[0][0] in "\"'" else " " + "\n" * found[0].count("\n"), text
+    )
+    for number, line in enumerate(text.splitlines(), start=1):
+        directive = re.match(r"\s*#\s*(\w*)", line)
+        if directive and directive[1] not in _DIRECTIVES:
+            return f"#{directive[1]} (line {number}) is not allowed: everything a kernel needs is there already"
+    found = _REACHES_OUT.search(text)
+    if found:
+        return f"{found[1]} is not allowed in a kernel file"
+    if re.search(r"\bextern\b(?!\s+__shared__)", text):
+        return "extern is allowed for shared memory only (extern __shared__ ...)"
+    return None
+
+
+def plain_kernel(operation: str) -> Kernel:
+    """The first rung of an operation: one thread for each entry of the result."""
+    return find_kernel(operation, "naive")
+
+
+def skeleton(assignment: Assignment, level: str, solution: bool) -> str:
+    """The .cu file to fill in. "guided" keeps the lines that find out which entry a thread works on."""
+    from .skeleton import derivation, tag
+
+    lines = [tag(assignment, "//"), f"// {assignment.title}: assignment of minisvdd, level {level}.", "//"]
+    lines += [f"// Fill in what lies between the markers. Read: {assignment.reading}."]
+    if level != "scratch":
+        lines += ["//", *(f"// {line}".rstrip() for line in derivation(assignment).splitlines())]
+    lines += ["//", "// Arrays are contiguous, (N, C, H, W). " + _SIZES]
+    return "\n".join(lines) + "\n\n" + "\n".join(_kernel(name, level, solution) for name in assignment.kernels)
+
+
+_SIZES = "(H, W): input, (P, Q): output, (kh, kw): kernel, (sh, sw): stride, (ph, pw): padding."
+
+
+def _kernel(operation, level, solution):
+    """One kernel: the library's head under the operation's name, markers, and the model solution where it is wanted."""
+    kernel = plain_kernel(operation)
+    head = _head_and_body(kernel.path, kernel.name)[0].replace(kernel.name, operation)
+    template, _, rest = head.partition("\n")
+    head = "\n".join([template, *textwrap.wrap(rest, 118, subsequent_indent=" " * 8)])
+    body = _head_and_body(_SOLUTION, operation)[1]
+    given = _lines_before_the_sum(body) if level == "guided" else 0
+    inner = [*body[:given], f"    {BEGIN}", *(body[given:] if solution else []), f"    {END}"]
+    return "\n".join([head + " {", *inner, "}", ""])
+
+
+def _lines_before_the_sum(body):
+    """How many lines find out which entry the thread works on."""
+    return next(i for i, line in enumerate(body) if line.strip() == "T sum = 0;")
+
+
+def _head_and_body(path, name):
+    """(the lines up to the body, the lines of the body) of a kernel in a file."""
+    text = path.read_text(encoding="utf-8")
+    start = re.search(rf"template\s*<typename T>\s*__global__\s+void\s+{name}\s*\(", text).start()
+    opening = text.index("{", start)
+    depth, end = 0, opening
+    for end in range(opening, len(text)):
+        depth += {"{": 1, "}": -1}.get(text[end], 0)
+        if depth == 0:
+            break
+    return text[start:opening].rstrip(), text[opening + 1 : end].strip("\n").splitlines()

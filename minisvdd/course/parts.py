@@ -1,0 +1,32 @@
+"""The usual parts of a function: values, other shapes, edge cases, dtype."""
+
+from collections.abc import Callable
+
+from .assignment import Part
+from .checks import keeps_dtype, values
+
+
+def parts_of(
+    op: Callable,
+    points: dict[str, int],
+    cases: dict[str, Callable],
+    *,
+    outputs: tuple[str, ...] = ("the result",),
+    floats: tuple[int, ...] = (0,),
+    forms=(),
+) -> tuple[Part, ...]:
+    """One part for each entry of `points`, whose inputs `cases` draws under the same name.
+
+    "values" is public: its inputs do not depend on the seed. "dtype, inputs untouched" uses those of "values".
+    """
+    parts = []
+    for name, worth in points.items():
+        if name == DTYPE:
+            check = keeps_dtype(op, cases["values"], outputs, floats)
+        else:
+            check = values(op, cases[name], outputs, forms=forms)
+        parts.append(Part(f"{op.__name__}: {name}", worth, check, hidden=name != "values"))
+    return tuple(parts)
+
+
+DTYPE = "dtype, inputs untouched"

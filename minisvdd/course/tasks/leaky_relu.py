@@ -1,0 +1,97 @@
+"""The assignment `leaky-relu`."""
+
+import numpy as np
+
+from ...backends import NUMPY
+from ...ops import activations as ops
+from ..assignment import Assignment, Source
+from ..checks import Case
+from ..parts import DTYPE, parts_of
+
+_HANDOUT = """
+The shortest layer with a kink. The gradient needs to know where x was positive, and nothing else of x: that is what
+`positive` is. At x = 0 there are two slopes to choose from; take the one of the negative side, as everywhere in this
+library, so that forward and backward agree.
+
+Deep SVDD uses unbounded activations with a reason: Proposition 3 of the paper.
+"""
+
+
+def _draw(rng, shape, zeros=False):
+    x = rng.standard_normal(shape)
+    return np.where(rng.random(shape) < 0.3, 0.0, x) if zeros else x
+
+
+def _forward(*cases, zeros=False):
+    return lambda rng: [Case((_draw(rng, shape, zeros), slope)) for shape, slope in cases]
+
+
+def _backward(*cases, zeros=False):
+    def make(rng):
+        for shape, slope in cases:
+            x, g = _draw(rng, shape, zeros), rng.standard_normal(shape)
+            own = None if zeros else lambda s, slope=slope: lambda v: s.call("leaky_relu_forward", v, slope)
+            yield Case(
+                (g, x > 0, slope),
+                own_forward=own,
+                reference=lambda v, slope=slope: ops.leaky_relu_forward(NUMPY, v, slope),
+                point=x,
+                grad_output=g,
+            )
+
+    return make
+
+
+_FIRST = ((4, 3), 0.1)
+_SHAPES = [((1, 2, 3, 4), 0.25), ((5, 7), 0.01), ((1, 1), 0.5)]
+_SLOPES = [((3, 4), 0.0), ((3, 4), 1.0)]
+
+ASSIGNMENT = Assignment(
+    name="leaky-relu",
+    title="Leaky ReLU and its gradient",
+    reading="section 3.3 of the paper, Proposition 3",
+    handout=_HANDOUT,
+    derivation=ops,
+    derivation_until="`*_backward` takes what",
+    functions=(Source(ops.leaky_relu_forward), Source(ops.leaky_relu_backward)),
+    parts=(
+        *parts_of(
+            ops.leaky_relu_forward,
+            {"values": 15, "other shapes": 10, "slopes 0 and 1": 10, DTYPE: 10},
+            {
+                "values": _forward(_FIRST),
+                "other shapes": _forward(*_SHAPES),
+                "slopes 0 and 1": _forward(*_SLOPES, zeros=True),
+            },
+            forms=[
+                ("the slope is forgotten: plain ReLU", lambda x, slope: np.maximum(x, 0)),
+                (
+                    "the slope is on the positive side (min where max belongs)",
+                    lambda x, slope: np.minimum(x, slope * x),
+                ),
+                ("the absolute value on the negative side", lambda x, slope: np.where(x > 0, x, -slope * x)),
+                ("the slope itself where slope x belongs", lambda x, slope: np.where(x > 0, x, slope)),
+            ],
+        ),
+        *parts_of(
+            ops.leaky_relu_backward,
+            {"values": 20, "other shapes": 15, "at x = 0": 5, "slopes 0 and 1": 5, DTYPE: 10},
+            {
+                "values": _backward(_FIRST),
+                "other shapes": _backward(*_SHAPES),
+                "at x = 0": _backward(((4, 5), 0.1), zeros=True),
+                "slopes 0 and 1": _backward(*_SLOPES),
+            },
+            forms=[
+                ("the slope is forgotten: the gradient of plain ReLU", lambda g, positive, slope: g * positive),
+                ("the slope is on the positive side", lambda g, positive, slope: np.where(positive, slope * g, g)),
+                ("the derivative alone, not multiplied by grad_output", lambda g, p, slope: np.where(p, 1.0, slope)),
+                ("the mask is ignored", lambda g, positive, slope: g),
+                (
+                    "the sign of grad_output decides where the sign of x should",
+                    lambda g, positive, slope: np.where(g > 0, g, slope * g),
+                ),
+            ],
+        ),
+    ),
+)

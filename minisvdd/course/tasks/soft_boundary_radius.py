@@ -1,0 +1,204 @@
+"""The assignment `soft-boundary-radius`: objective (3) in the radius, its exact minimiser, and the gradient for W."""
+
+import numpy as np
+
+from ... import radius
+from ...backends import NUMPY
+from ...ops import losses as ops
+from ..assignment import Assignment, Part, Source
+from ..checks import Case, Wrong, check_untouched, values
+from ..parts import DTYPE, parts_of
+
+_HANDOUT = """
+For fixed weights the soft-boundary objective is piecewise linear in R^2, and its minimum can be read off the sorted
+distances: no search, no quantile that interpolates. Draw the function for five distances before you write a line.
+
+Keep R and R^2 apart by name: `radius_squared` is always R^2. The authors' own code once mixed them up.
+"""
+
+_OUTPUTS = ("value", "grad")
+_RADIUS, _LOSS, _OBJECTIVE = radius.exact_radius_squared, ops.soft_boundary_loss, radius.soft_boundary_objective
+
+
+def _distances(rng, n):
+    return rng.permutation(rng.gamma(2.0, 1.0, n))
+
+
+def _objectives(*sizes):
+    def cases(rng):
+        for n, nu in sizes:
+            d = _distances(rng, n)
+            yield Case((float(np.median(d)), d, nu))
+
+    return cases
+
+
+def _radii(*sizes):
+    return lambda rng: [Case((_distances(rng, n), nu)) for n, nu in sizes]
+
+
+def _tied(rng):
+    yield Case((rng.integers(1, 4, 20).astype(np.float64), 0.3))
+    yield Case((np.full(6, 2.5), 0.5))
+
+
+def _draw(rng, N, p):
+    outputs, center = rng.standard_normal((N, p)), 0.1 * rng.standard_normal(p)
+    d = ((outputs - center) ** 2).sum(axis=1)
+    return outputs, center, float(np.sort(d)[N // 2] + 0.01)
+
+
+def _losses(*sizes, gradient=False):
+    def cases(rng):
+        for N, p, nu in sizes:
+            outputs, center, R2 = _draw(rng, N, p)
+            yield Case(
+                (outputs, center, R2, nu),
+                own_forward=(lambda s, a=(center, R2, nu): lambda v: s.call(_LOSS.__name__, v, *a)[0])
+                if gradient
+                else None,
+                reference=lambda v, a=(center, R2, nu): ops.soft_boundary_loss(NUMPY, v, *a)[0],
+                point=outputs,
+                grad_output=np.ones(()),
+            )
+
+    return cases
+
+
+def _kink(rng):
+    """Samples exactly on the sphere: with integers the distance is exact."""
+    outputs = np.array([[3.0, 4.0], [0.0, 1.0], [6.0, 8.0], [5.0, 0.0]])
+    yield Case((outputs, np.zeros(2), 25.0, 0.5))
+
+
+def _refuses(student, rng):
+    for nu in (0.0, 1.5):
+        try:
+            given = student.call(_RADIUS.__name__, _distances(rng, 5), nu)
+        except Exception as error:
+            if "ValueError" not in str(error):
+                raise
+            continue
+        raise Wrong(f"nu={nu} is not in (0, 1]: expected ValueError, got {given}")
+
+
+def _untouched(student, rng):
+    d = _distances(rng, 10)
+    given, after = student.sandbox.call(_RADIUS.__name__, d, 0.25)
+    check_untouched(_RADIUS, (d, 0.25), after)
+    if not isinstance(given, float | np.floating) or given not in d:
+        raise Wrong(f"R^2 = {given!r:.60}: expected one of the distances themselves")
+
+
+# Known mistakes
+
+
+def _order(shift=0, ascending=False, root=False):
+    def mistaken(d, nu):
+        ordered = np.sort(d) if ascending else np.sort(d)[::-1]
+        value = ordered[int(np.floor(nu * len(d) * (1 + 1e-12))) + shift]
+        return np.sqrt(value) if root else value
+
+    return mistaken
+
+
+def _loss(share=None, factor=2.0, everyone=False, radius_too=True, of_radius=lambda R2: R2):
+    def mistaken(outputs, center, radius_squared, nu):
+        N, difference = len(outputs), outputs - center
+        R2 = of_radius(radius_squared)
+        excess = (difference**2).sum(axis=1) - R2
+        outside = np.ones(N, bool) if everyone else excess > 0
+        weight = share(N, nu) if share else 1 / (nu * N)
+        value = radius_too * radius_squared + weight * excess[outside].sum()
+        return value, factor * weight * outside[:, None] * difference
+
+    return mistaken
+
+
+_RADIUS_FORMS = [
+    (
+        "floor(nu n) of a product that rounding made too small: 0.29 * 100 must count as 29",
+        lambda d, nu: np.sort(d)[::-1][min(int(nu * len(d)), len(d) - 1)],
+    ),
+    ("a quantile that interpolates between two distances", lambda d, nu: np.quantile(d, 1 - nu)),
+    (
+        "the square of an interpolated quantile of the distances' roots",
+        lambda d, nu: np.quantile(np.sqrt(d), 1 - nu) ** 2,
+    ),
+    ("R, where R^2 is asked for", _order(root=True)),
+    ("one place too early in the order: floor(nu n) instead of floor(nu n) + 1", _order(-1)),
+    ("one place too late in the order", _order(1)),
+    ("counted from the smallest distance", _order(ascending=True)),
+    ("the largest distance: that is the hard boundary", lambda d, nu: d.max()),
+]
+_LOSS_FORMS = [
+    ("nu is forgotten", _loss(lambda N, nu: 1 / N)),
+    ("the 1/N is missing", _loss(lambda N, nu: 1 / nu)),
+    ("multiplied by nu where a division belongs", _loss(lambda N, nu: nu / N)),
+    ("samples inside the sphere count too: max(0, .) is missing", _loss(everyone=True)),
+    ("the term R^2 itself is missing", _loss(radius_too=False)),
+    ("R where R^2 belongs", _loss(of_radius=np.sqrt)),
+    ("the factor 2 of the square's derivative is missing", _loss(factor=1.0)),
+    ("the wrong sign", _loss(factor=-2.0)),
+]
+_OBJECTIVE_FORMS = [
+    ("nu is forgotten", lambda u, d, nu: u + np.maximum(0, d - u).mean()),
+    ("the 1/n is missing: a sum where the mean belongs", lambda u, d, nu: u + np.maximum(0, d - u).sum() / nu),
+    ("multiplied by nu where a division belongs", lambda u, d, nu: u + np.maximum(0, d - u).mean() * nu),
+    ("distances inside count too: max(0, .) is missing", lambda u, d, nu: u + (d - u).mean() / nu),
+    ("the term R^2 itself is missing", lambda u, d, nu: np.maximum(0, d - u).mean() / nu),
+    ("R where R^2 belongs", lambda u, d, nu: u + np.maximum(0, d - np.sqrt(u)).mean() / nu),
+]
+_INTEGER = _radii((10, 0.2), (20, 0.25), (100, 0.29))
+_ON_KINK = ("a sample exactly on the sphere counts as outside", lambda o, c, R2, nu: (0.0, _on_kink(o, c, R2, nu)))
+
+
+def _on_kink(outputs, center, R2, nu):
+    difference = outputs - center
+    return 2 / (nu * len(outputs)) * ((difference**2).sum(axis=1) >= R2)[:, None] * difference
+
+
+ASSIGNMENT = Assignment(
+    name="soft-boundary-radius",
+    title="The soft boundary and its exact radius",
+    reading="section 3.1 of the paper, eq. (3); section 3.2 for the alternation; Proposition 4",
+    handout=_HANDOUT,
+    derivation=radius,
+    functions=(Source(_OBJECTIVE), Source(_RADIUS), Source(_LOSS)),
+    parts=(
+        *parts_of(
+            _OBJECTIVE,
+            {"values": 8, "other sizes": 7},
+            {"values": _objectives((5, 0.5)), "other sizes": _objectives((1, 1.0), (30, 0.1), (17, 0.3))},
+            forms=_OBJECTIVE_FORMS,
+        ),
+        *parts_of(
+            _RADIUS,
+            {"values": 15, "other sizes": 10, "nu n an integer": 10, "nu = 1, one sample": 5, "ties": 5},
+            {
+                "values": _radii((10, 0.25)),
+                "other sizes": _radii((31, 0.1), (50, 0.55), (8, 0.01)),
+                "nu n an integer": _INTEGER,
+                "nu = 1, one sample": _radii((6, 1.0), (1, 1.0), (1, 0.3)),
+                "ties": _tied,
+            },
+            forms=_RADIUS_FORMS,
+        ),
+        Part("exact_radius_squared: refuses nu outside (0, 1]", 5, _refuses, True),
+        Part("exact_radius_squared: one of the distances, which stay as they are", 5, _untouched, True),
+        Part("soft_boundary_loss: value", 8, values(_LOSS, _losses((6, 3, 0.4)), _OUTPUTS, 0, _LOSS_FORMS)),
+        Part(
+            "soft_boundary_loss: gradient",
+            8,
+            values(_LOSS, _losses((6, 3, 0.4), gradient=True), _OUTPUTS, 1, _LOSS_FORMS),
+        ),
+        Part(
+            "soft_boundary_loss: other sizes",
+            6,
+            values(_LOSS, _losses((9, 1, 0.1), (1, 4, 1.0), gradient=True), _OUTPUTS, forms=_LOSS_FORMS),
+            True,
+        ),
+        Part("soft_boundary_loss: on the kink", 4, values(_LOSS, _kink, _OUTPUTS, 1, [_ON_KINK, *_LOSS_FORMS]), True),
+        *parts_of(_LOSS, {DTYPE: 4}, {"values": _losses((6, 3, 0.4))}, outputs=_OUTPUTS, floats=(1,)),
+    ),
+)

@@ -1,0 +1,178 @@
+"""Messages between the grader and a submission's process: JSON with the arrays' bytes behind it, and never pickle.
+
+Unpickling runs code of the sender's choice; reading these messages does not. This module is also loaded by
+`runner.py`, in a process that must not see the library: it imports nothing of minisvdd.
+"""
+
+import json
+import math
+import os
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+
+_HEAD = struct.Struct("<4sQQ")
+_MAGIC = b"mSVD"
+_DTYPES = {np.dtype(name).str for name in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")}
+_DEPTH = 20
+LARGEST = 1 << 26
+
+
+class WireError(ValueError):
+    """What was received is no message."""
+
+
+@dataclass(frozen=True)
+class Odd:
+    """Stands for a value that cannot be sent, such as a generator or an array of objects."""
+
+    type: str
+
+
+@dataclass(frozen=True)
+class Seed:
+    """Stands for `numpy.random.default_rng(value)`, which the receiver makes."""
+
+    value: int
+
+
+@dataclass(frozen=True)
+class Remote:
+    """Stands for an object that stays with the sender, who answers calls of these methods."""
+
+    key: int
+    methods: tuple[str, ...]
+
+
+def pack(value) -> bytes:
+    """A message: None, numbers, strings, arrays, slices, tuples, lists and dicts of them; all else becomes `Odd`."""
+    blobs: list[bytes] = []
+    head = json.dumps(_encode(value, blobs, 0)).encode()
+    return b"".join([_HEAD.pack(_MAGIC, len(head), sum(map(len, blobs))), head, *blobs])
+
+
+def message_size(data: bytes) -> int | None:
+    """Bytes of the message that `data` begins; None while too little of it is there. Raises WireError."""
+    if len(data) < _HEAD.size:
+        return None
+    magic, head, blobs = _HEAD.unpack_from(data)
+    if magic != _MAGIC or head + blobs > LARGEST:
+        raise WireError("not a message")
+    return _HEAD.size + head + blobs
+
+
+def unpack(data: bytes):
+    """The value of a whole message. Raises WireError for anything that `pack` does not write."""
+    size = message_size(data)
+    if size != len(data):
+        raise WireError("not a whole message")
+    _, head, _ = _HEAD.unpack_from(data)
+    try:
+        tree = json.loads(data[_HEAD.size : _HEAD.size + head])
+        return _decode(tree, _Blobs(data, _HEAD.size + head))
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError, OverflowError) as error:
+        raise WireError(f"not a message: {error}") from None
+
+
+def read_message(file_descriptor: int):
+    """Wait for one message. Raises EOFError when the other side is gone."""
+    data = b""
+    while (size := message_size(data)) is None or len(data) < size:
+        wanted = _HEAD.size - len(data) if size is None else size - len(data)
+        received = os.read(file_descriptor, min(wanted, 1 << 20))
+        if not received:
+            raise EOFError
+        data += received
+    return unpack(data)
+
+
+def write_message(file_descriptor: int, value) -> None:
+    """Send one message."""
+    data = memoryview(pack(value))
+    while data:
+        data = data[os.write(file_descriptor, data) :]
+
+
+def _encode(value, blobs, depth):
+    if depth > _DEPTH:
+        return {"odd": "something nested too deeply"}
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, int) and not isinstance(value, np.generic):
+        return value if abs(value) < 1 << 63 else {"odd": "an integer of more than 64 bits"}
+    if isinstance(value, float) and not isinstance(value, np.generic):
+        return value
+    if isinstance(value, np.ndarray | np.generic):
+        return _encode_array(value, blobs)
+    if isinstance(value, slice):
+        return {"slice": [_encode(part, blobs, depth + 1) for part in (value.start, value.stop, value.step)]}
+    if isinstance(value, tuple | list):
+        return (
+            {type(value).__name__: [_encode(part, blobs, depth + 1) for part in value]}
+            if _plain(value)
+            else _odd(value)
+        )
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {"dict": {key: _encode(part, blobs, depth + 1) for key, part in value.items()}}
+    if isinstance(value, Odd | Seed | Remote):
+        return {
+            type(value).__name__: [list(part) if isinstance(part, tuple) else part for part in vars(value).values()]
+        }
+    return _odd(value)
+
+
+def _plain(value):
+    return type(value) in (tuple, list)
+
+
+def _odd(value):
+    return {"odd": type(value).__name__}
+
+
+def _encode_array(value, blobs):
+    array = np.asarray(value)
+    if array.dtype.str not in _DTYPES:
+        return {"odd": f"array of dtype {array.dtype}"}
+    blobs.append(array.tobytes())
+    return {"scalar" if isinstance(value, np.generic) else "array": [array.dtype.str, list(array.shape)]}
+
+
+class _Blobs:
+    def __init__(self, data, start):
+        self.data, self.start = data, start
+
+    def array(self, dtype, shape):
+        if dtype not in _DTYPES or not all(isinstance(n, int) and n >= 0 for n in shape):
+            raise WireError("not an array")
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        piece = self.data[self.start : self.start + size]
+        self.start += size
+        return np.frombuffer(piece, dtype).reshape(shape).copy() if size else np.empty(shape, dtype)
+
+
+def _decode(tree, blobs):
+    if not isinstance(tree, dict):
+        if isinstance(tree, list):
+            raise WireError("a list without a kind")
+        return tree
+    ((kind, content),) = tree.items()
+    if kind in ("array", "scalar"):
+        array = blobs.array(*content)
+        return array if kind == "array" else array[()]
+    if kind == "dict":
+        return {key: _decode(part, blobs) for key, part in content.items()}
+    if kind == "odd":
+        return Odd(str(content)[:100])
+    makers = {
+        "slice": lambda parts: slice(*parts),
+        "tuple": tuple,
+        "list": list,
+    }
+    if kind in makers:
+        return makers[kind]([_decode(part, blobs) for part in content])
+    return {"Odd": Odd, "Seed": Seed, "Remote": _remote}[kind](*content)
+
+
+def _remote(key, methods):
+    return Remote(key, tuple(methods))

@@ -1,0 +1,166 @@
+"""How the convolution kernels of `kernels/conv2d.cu` are started: rung, number of blocks, each block's piece of work.
+
+Every function takes `rung`, the name of a rung; without one it takes the fastest that fits the sizes.
+"""
+
+import math
+
+import numpy as np
+
+# What kernels/conv2d.h fixes: threads that share a piece's positions, results per thread.
+_HALO_THREADS, _HALO_POSITIONS, _HALO_FILTERS = 64, 4, 8
+_MOST_SHARED = 48 * 1024  # bytes of shared memory that a block may have
+_SHARED = 24 * 1024  # bytes that a block should have: several blocks then share a multiprocessor
+_WANTED_BLOCKS = 512  # enough for every multiprocessor of a large GPU
+
+
+def forward(backend, x, weight, y, stride, padding, rung=None) -> None:
+    """Write the convolution into y."""
+    sizes = _sizes(x, y, weight.shape[2:], stride, padding)
+    piece = _piece(len(x), y.shape[2:], x.shape[1], len(weight), weight.shape[2:], stride, x.itemsize)
+    _convolve(backend, "conv2d_forward", (x, weight, y), sizes, y, y.shape[1], piece, rung)
+
+
+def backward_input(backend, grad_output, weight, grad_input, stride, padding, rung=None) -> None:
+    """Write dL/dx into grad_input: a convolution of stride 1 from K to C channels, of G spread by the stride."""
+    sizes = _sizes(grad_input, grad_output, weight.shape[2:], stride, padding)
+    N, C, *size = grad_input.shape
+    piece = _piece(N, size, len(weight), C, weight.shape[2:], (1, 1), grad_input.itemsize)
+    _convolve(backend, "conv2d_backward_input", (grad_output, weight, grad_input), sizes, grad_input, C, piece, rung)
+
+
+def _convolve(backend, operation, arrays, sizes, result, filters, piece, rung):
+    """Start a rung of one of the two operations that compute `filters` results per position."""
+    rung = rung or ("halo" if piece else "register_blocked")
+    positions = result.size // filters
+    args = (*map(backend.dense, arrays[:2]), result, *sizes)
+    if rung == "halo":
+        _check_piece(operation, piece)
+        grid, block, shared = _halo_geometry(piece, filters)
+        backend.launch(operation, (*args, *piece["args"]), grid=grid, block=block, shared=shared, rung=rung)
+    elif rung in ("tiled", "register_blocked"):
+        tile = 16 if rung == "tiled" else 64
+        backend.launch(operation, args, grid=(-(-positions // tile), -(-filters // tile)), rung=rung)
+    else:
+        backend.launch(operation, args, threads=result.size, rung=rung)
+
+
+def forward_moments(backend, x, weight, y, stride, padding):
+    """`forward`, fused with the first half of batch norm's statistics.
+
+    Returns (means, squares, counts) of every piece, for `batchnorm.merge_moments`; None where it does not fit.
+    """
+    K = len(weight)
+    piece = _piece(len(x), y.shape[2:], x.shape[1], K, weight.shape[2:], stride, x.itemsize)
+    if piece is None:
+        return None
+    grid, block, shared = _halo_geometry(piece, K)
+    means, squares = (backend.empty((grid[0], K), x.dtype) for _ in range(2))
+    counts = backend.empty(grid[0], np.int32)
+    arrays = (backend.dense(x), backend.dense(weight), y, means, squares, counts)
+    args = (*arrays, *_sizes(x, y, weight.shape[2:], stride, padding), *piece["args"])
+    backend.launch("conv2d_moments", args, grid=grid, block=block, shared=shared)
+    return means, squares, counts
+
+
+def backward_weight(backend, grad_output, x, grad_weight, stride, padding, rung=None) -> None:
+    """Write dL/dw into grad_weight."""
+    K, C, *kernel_size = grad_weight.shape
+    sizes = _sizes(x, grad_output, kernel_size, stride, padding)
+    taps, positions = grad_weight[0].size, grad_output.size // K
+    inputs = (backend.dense(grad_output), backend.dense(x))
+    piece = _weight_piece(grad_output, C, kernel_size, stride)
+    rung = rung or ("halo" if piece else "register_blocked")
+    if rung in ("naive", "coalesced"):
+        threads = grad_weight.size * (32 if rung == "coalesced" else 1)
+        backend.launch("conv2d_backward_weight", (*inputs, grad_weight, *sizes), threads=threads, rung=rung)
+        return
+    if rung == "halo":
+        _check_piece("conv2d_backward_weight", piece)
+        grid, block, shared, extra = piece["grid"], piece["block"], piece["shared"], piece["args"]
+        count = grid[0] * piece["shares"]
+    else:
+        tile = 16 if rung == "tiled" else 64
+        tiles = -(-taps // tile), -(-K // tile)
+        count = max(1, min(_WANTED_BLOCKS // math.prod(tiles), positions // 256))
+        grid, block, shared, extra = (*tiles, count), (256,), 0, ()
+    partials = backend.empty((count, *grad_weight.shape), x.dtype)
+    args = (*inputs, partials, *sizes, *extra)
+    backend.launch("conv2d_backward_weight", args, grid=grid, block=block, shared=shared, rung=rung)
+    sum_partials(backend, partials, grad_weight, 1.0)
+
+
+def sum_partials(backend, partials, result, factor: float) -> None:
+    """result = factor * the sum of partials over its first axis."""
+    args = (partials, result, len(partials), result.size, factor)
+    backend.launch("sum_partials", args, grid=(-(-result.size // 32),))
+
+
+def _sizes(x, y, kernel_size, stride, padding):
+    """The list of sizes that all these kernels take: N C H W, K P Q, and the filters' sizes."""
+    return (*x.shape, *y.shape[1:], *kernel_size, *stride, *padding)
+
+
+def _even(total, most):
+    """The length of equal parts of `total`, none longer than `most`."""
+    return -(-total // -(-total // most))
+
+
+def _tile(N, size, positions):
+    """A piece of the output of about that many positions: whole images where they are small, else rows of one."""
+    tile_q = _even(size[1], 32)
+    tile_p = _even(size[0], max(1, positions // tile_q))
+    tile_n = min(N, positions // (tile_q * tile_p)) if (tile_p, tile_q) == tuple(size) else 1
+    return tile_n, tile_p, tile_q
+
+
+def _patch(tile, kernel_size, stride):
+    """Numbers of one channel of the input that a piece of the output looks at."""
+    return tile[0] * math.prod((t - 1) * s + k for t, s, k in zip(tile[1:], stride, kernel_size))
+
+
+def _pieces(N, size, tile):
+    return math.prod(-(-total // part) for total, part in zip((N, *size), tile))
+
+
+def _piece(N, size, channels, filters, kernel_size, stride, itemsize):
+    """The halo rung's piece of work, for `filters` results at each position; None if it exceeds shared memory."""
+    tile = _tile(N, size, _HALO_THREADS * _HALO_POSITIONS)
+    groups = min(4, -(-filters // _HALO_FILTERS))
+    pitch = groups * _HALO_FILTERS + 16 // itemsize
+    channel_bytes = itemsize * (_patch(tile, kernel_size, stride) + math.prod(kernel_size) * pitch)
+    if channel_bytes > _MOST_SHARED:
+        return None
+    chunk = _even(channels, max(1, _SHARED // channel_bytes))
+    return {"args": (*tile, chunk), "groups": groups, "pieces": _pieces(N, size, tile), "shared": chunk * channel_bytes}
+
+
+def _halo_geometry(piece, filters):
+    grid = piece["pieces"], -(-filters // (piece["groups"] * _HALO_FILTERS))
+    return grid, (piece["groups"] * _HALO_THREADS,), piece["shared"]
+
+
+def _weight_piece(grad_output, C, kernel_size, stride):
+    """The same for the weight gradient, whose blocks have a thread (or several) per tap; None if that does not fit."""
+    (N, K, *size), itemsize, taps = grad_output.shape, grad_output.itemsize, math.prod(kernel_size)
+    tile = _tile(N, size, 256)
+    positions, patch = math.prod(tile), _patch(tile, kernel_size, stride)
+    fixed = positions * (_HALO_FILTERS * itemsize + 16) + -(-positions // 4) * 16
+    if taps > 1024 or fixed + itemsize * patch > _MOST_SHARED:
+        return None
+    chunk = _even(C, max(1, min(128 // taps, (_SHARED - fixed) // (itemsize * patch))))
+    shares = max(1, min(128 // (chunk * taps), positions))
+    columns, filters, pieces = -(-C // chunk), -(-K // _HALO_FILTERS), _pieces(N, size, tile)
+    splits = max(1, min(_WANTED_BLOCKS // (columns * filters * shares), pieces))
+    return {
+        "args": (*tile, chunk, pieces, shares),
+        "grid": (splits, columns, filters),
+        "block": (-(-chunk * taps * shares // 32) * 32,),
+        "shared": fixed + itemsize * chunk * patch,
+        "shares": shares,
+    }
+
+
+def _check_piece(operation, piece):
+    if piece is None:
+        raise ValueError(f"{operation}: rung 'halo' needs more shared memory than a block has; use 'register_blocked'")

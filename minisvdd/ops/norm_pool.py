@@ -1,0 +1,159 @@
+"""Batch norm, 2x2 max-pool and leaky ReLU in one: what follows every convolution of the paper's encoders.
+
+The paper writes conv -> batch norm -> leaky ReLU -> max-pool. Leaky ReLU and x -> (x - mu) r, r > 0, never decrease, in
+floating point too, so the largest of four values stays the largest:
+
+    max_i f((x_i - mu) r)  =  f((max_i x_i - mu) r)        to the last bit
+
+Only the statistics need all of x; the rest is done on a quarter of the numbers, and x_hat is never written.
+
+Backward, with the m values of a channel, p the pooled x_hat and G = dL/dy:
+
+    g = G f'(p) for the winner of each window, 0 for the other three
+    dL/dx = r (g - mean(g) - x_hat mean(g x_hat))          (`minisvdd.ops.batchnorm`)
+
+Since x_hat of a winner is p, both means are sums over the pooled arrays, divided by m. With x_hat = (x - mu) r,
+
+    dL/dx = a x + b  everywhere,  and + r g at the winners,      a = -r^2 mean(g x_hat),  b = -r mean(g) - a mu
+
+Where entries of a window tie, the first in reading order wins, as in `minisvdd.ops.pooling`.
+"""
+
+import numpy as np
+
+from ..threads import run
+from ..workspace import empty, scratch
+from .batchnorm import row_products, row_sums
+from .layout import channel_blocks, from_batch_last, to_batch_last
+
+# Numbers of x in one block: its channels pass through the second-level cache once.
+_BLOCK = 1 << 17
+
+
+def norm_pool_forward_batch(x, slope, epsilon):
+    """With the statistics of the batch.  x: (N, C, H, W).
+
+    Returns y, the pooled x_hat p and the winners (index 2 a + b in each window), all (N, C, H // 2, W // 2), and
+    scale r, mean, variance, each (C,).
+    """
+    images = to_batch_last(x)
+    C, H, W, N = images.shape
+    rows = images.reshape(C, -1)
+    y, pooled = (empty((C, H // 2, W // 2, N), x.dtype) for _ in range(2))
+    winner = empty(y.shape, np.uint8)
+    scale, mean, variance = np.empty((3, C), x.dtype)
+
+    def work(blocks):
+        for block in blocks:
+            with scratch() as empty:
+                centered = empty(rows[block].shape, x.dtype)
+                mean[block] = row_sums(rows[block]) / rows.shape[1]
+                np.subtract(rows[block], mean[block, None], out=centered)
+                variance[block] = row_products(centered, centered) / rows.shape[1]
+                scale[block] = 1 / np.sqrt(variance[block] + epsilon)
+                _largest_of_four(centered.reshape(-1, H, W, N), pooled[block], winner[block])
+                pooled[block] *= scale[block, None, None, None]
+                _leaky_relu(pooled[block], slope, y[block])
+
+    run(work, channel_blocks(rows, _BLOCK))
+    return *map(from_batch_last, (y, pooled, winner)), scale, mean, variance
+
+
+def norm_pool_forward(x, mean, scale, slope, training):
+    """With given statistics: y, and with `training` also p and the winners."""
+    images = to_batch_last(x)
+    C, H, W, N = images.shape
+    y = empty((C, H // 2, W // 2, N), x.dtype)
+    pooled = empty(y.shape, x.dtype) if training else y
+    winner = empty(y.shape, np.uint8) if training else None
+
+    def work(blocks):
+        for block in blocks:
+            _largest_of_four(images[block], pooled[block], winner[block] if training else None)
+            pooled[block] -= mean[block, None, None, None]
+            pooled[block] *= scale[block, None, None, None]
+            _leaky_relu(pooled[block], slope, y[block])
+
+    run(work, channel_blocks(images.reshape(C, -1), _BLOCK))
+    return from_batch_last(y), from_batch_last(pooled), None if winner is None else from_batch_last(winner)
+
+
+def norm_pool_backward(grad_output, x, pooled, winner, slope, scale, mean=None):
+    """dL/dx.  mean: of the batch, or None when the statistics were constants: then dL/dx = r g."""
+    images, p, winner, grad = map(to_batch_last, (x, pooled, winner, grad_output))
+    C, H, W, N = images.shape
+    grad_input = empty(images.shape, np.result_type(grad, images))
+
+    def work(blocks):
+        for block in blocks:
+            with scratch() as empty:
+                g = empty(p[block].shape, grad.dtype)
+                np.copyto(g, p[block] > 0)
+                g *= 1 - slope
+                g += slope
+                g *= grad[block]
+                result = grad_input[block]
+                if mean is None:
+                    result[...] = 0
+                else:
+                    a, b = _through_statistics(g, p[block], scale[block], mean[block], H * W * N)
+                    np.multiply(images[block], a[:, None, None, None], out=result)
+                    result += b[:, None, None, None]
+                g *= scale[block, None, None, None]
+                share = empty(g.shape, g.dtype)
+                for index, target in enumerate(_entries(result)):
+                    np.copyto(share, winner[block] == index)  # as 1 and 0
+                    share *= g
+                    target += share
+
+    run(work, channel_blocks(images.reshape(C, -1), _BLOCK))
+    return from_batch_last(grad_input)
+
+
+def _through_statistics(g, p, scale, mean, count):
+    """a and b of every channel, (C,)."""
+    g, p = g.reshape(len(g), -1), p.reshape(len(p), -1)
+    a = -scale * scale * (row_products(g, p) / count)
+    return a, -scale * (row_sums(g) / count) - a * mean
+
+
+def _entries(images):
+    """The four entries of all windows, in reading order: views (C, H // 2, W // 2, N)."""
+    h, w = images.shape[1] // 2 * 2, images.shape[2] // 2 * 2
+    return [images[:, a:h:2, b:w:2] for a in range(2) for b in range(2)]
+
+
+def _largest_of_four(images, largest, winner=None):
+    """Write the maximum of every window, and the index of the first entry that attains it.
+
+    Rows first: these are long contiguous runs, and only half of the numbers are left for the pairs within a row.
+    """
+    h, w = images.shape[1] // 2 * 2, images.shape[2] // 2 * 2
+    upper, lower = images[:, 0:h:2, :w], images[:, 1:h:2, :w]
+    with scratch() as empty:
+        larger = empty(upper.shape, images.dtype)
+        np.maximum(upper, lower, out=larger)
+        left, right = larger[:, :, 0::2], larger[:, :, 1::2]
+        np.maximum(left, right, out=largest)
+        if winner is None:
+            return
+        is_lower = np.greater(lower, upper, out=empty(upper.shape, bool))
+        left_is_lower, right_is_lower = is_lower[:, :, 0::2], is_lower[:, :, 1::2]
+        is_right = np.greater(right, left, out=empty(largest.shape, bool))
+        # a tie between the lower left and the upper right entry: the upper one is first in reading order
+        is_tie = np.equal(right, left, out=empty(largest.shape, bool))
+        is_tie &= np.greater(left_is_lower, right_is_lower)
+        is_right |= is_tie
+        # the row of the winner, without a branch: left's, changed where right has won and differs
+        row = np.not_equal(left_is_lower, right_is_lower, out=is_tie)
+        row &= is_right
+        row ^= left_is_lower
+        np.multiply(row, 2, out=winner, dtype=np.uint8)
+        winner += is_right
+
+
+def _leaky_relu(p, slope, y):
+    """y = max(p, slope p), also in place."""
+    with scratch() as empty:
+        scaled = np.multiply(p, slope, out=empty(p.shape, p.dtype))
+        np.maximum(p, scaled, out=y)

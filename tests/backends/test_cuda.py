@@ -1,0 +1,135 @@
+"""The CUDA backend: its own lines on a stand-in for CuPy, and every kernel through NVRTC, as CuPy would compile it."""
+
+import ctypes
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers_cuda import HostArrays
+
+from minisvdd import DeepSVDD, load_dataset
+from minisvdd.backends import KernelError, backend_problems, cuda, get_backend
+from minisvdd.backends.kernel import kernel_folder
+from minisvdd.gradcheck import check_library
+from minisvdd.ops import linear
+from minisvdd.training import train_many
+
+_PROBLEM = backend_problems()["emulator"]
+needs_emulator = pytest.mark.skipif(bool(_PROBLEM), reason=str(_PROBLEM))
+
+
+@pytest.fixture
+def backend(monkeypatch):
+    """A CudaBackend whose CuPy is `tests/fake_cupy.py`."""
+    import fake_cupy
+
+    fake_cupy.install(monkeypatch)
+    yield get_backend("cuda")
+    cuda._function.cache_clear()
+    cuda._module.cache_clear()
+
+
+@needs_emulator
+@pytest.mark.parametrize("name", ["Conv2D", "BatchNorm", "SoftBoundary", "SoftmaxCrossEntropy"])
+def test_gradients(name, backend):
+    for report in check_library(name, backend):
+        assert report.passed
+
+
+@needs_emulator
+@pytest.mark.parametrize("objective", ["one-class", "soft-boundary"])
+def test_captured_training_follows_numpy(objective, backend):
+    """Streams, captures, graphs and memory pools: two models side by side, from pre-training to scores."""
+    digits = load_dataset("digits")
+    data = [digits.one_class(c).train[:n] for c, n in ((0, 16), (1, 21))]
+    models = {}
+    for where in ("numpy", backend):
+        options = {"pretrain_epochs": 2, "epochs": 4, "batch_size": 8, "radius_every": 2, "learning_rate": 1e-3}
+        models[where] = [DeepSVDD(objective, network="digits_lenet", backend=where, verbose=0, **options) for _ in data]
+        train_many(model.fit_steps(images) for model, images in zip(models[where], data))
+    for expected, got, images in zip(models["numpy"], models[backend], data):
+        np.testing.assert_allclose(got.history_["loss"], expected.history_["loss"], rtol=1e-3)
+        np.testing.assert_allclose(got.anomaly_score(images), expected.anomaly_score(images), rtol=1e-2, atol=1e-3)
+
+
+@needs_emulator
+def test_all_kernels_load(backend):
+    messages = []
+    backend.prepare(messages.append)
+    assert messages == ["loading CUDA kernels (the first time compiles them)..."]
+
+
+@needs_emulator
+def test_arrays_of_the_host_are_refused(backend):
+    x = np.ones((2, 3), np.float32)
+    with pytest.raises(TypeError, match=r"matmul\w+: a must be a fake_cupy\.ndarray, got ndarray of float32"):
+        backend.launch("matmul", (x,) * 3 + (1,) * 7, threads=1)
+
+
+@needs_emulator
+def test_host_arrays_go_to_the_device_and_back(backend, rng):
+    """What the tests of operations run with where there is a GPU."""
+    x, weight = rng.standard_normal((4, 5)), rng.standard_normal((3, 5))
+    np.testing.assert_allclose(linear.linear_forward(HostArrays(), x, weight), x @ weight.T)
+
+
+def test_without_cupy_and_without_gpu(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(KernelError, match=r'needs CuPy, which is not installed: pip install "minisvdd\[cuda12\]"'):
+        get_backend("cuda")
+
+
+# NVRTC, from the wheels nvidia-cuda-nvrtc or nvidia-cuda-nvrtc-cu12
+
+
+def find_nvrtc():
+    """The library, or None."""
+    spec = importlib.util.find_spec("nvidia")
+    folders = [Path(folder) for folder in spec.submodule_search_locations] if spec else []
+    found = [library for folder in folders for library in sorted(folder.glob("*/lib/libnvrtc.so.1?"))]
+    return found[-1] if found else None
+
+
+NVRTC = find_nvrtc()
+
+
+class Program:
+    """One compilation; `log` says what went wrong."""
+
+    def __init__(self, library, source, name):
+        self.library, self.handle = library, ctypes.c_void_p()
+        self._call("CreateProgram", ctypes.byref(self.handle), source.encode(), name.encode(), 0, None, None)
+
+    def _call(self, function, *args):
+        status = getattr(self.library, f"nvrtc{function}")(*args)
+        assert status == 0, f"nvrtc{function}: status {status}\n{self.log() if function == 'CompileProgram' else ''}"
+
+    def compile(self, options, names):
+        for name in names:
+            self._call("AddNameExpression", self.handle, name.encode())
+        self._call(
+            "CompileProgram", self.handle, len(options), (ctypes.c_char_p * len(options))(*map(str.encode, options))
+        )
+        for name in names:
+            lowered = ctypes.c_char_p()
+            self._call("GetLoweredName", self.handle, name.encode(), ctypes.byref(lowered))
+            assert lowered.value
+        size = ctypes.c_size_t()
+        self._call("GetCUBINSize", self.handle, ctypes.byref(size))
+        return size.value
+
+    def log(self):
+        size = ctypes.c_size_t()
+        self.library.nvrtcGetProgramLogSize(self.handle, ctypes.byref(size))
+        text = ctypes.create_string_buffer(size.value)
+        self.library.nvrtcGetProgramLog(self.handle, text)
+        return text.value.decode()
+
+
+@pytest.mark.skipif(NVRTC is None, reason="needs NVRTC: pip install nvidia-cuda-nvrtc-cu12")
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_80", "sm_90"])
+@pytest.mark.parametrize("path", sorted(kernel_folder().glob("*.cu")), ids=lambda path: path.stem)
+def test_nvrtc_compiles_every_kernel_with_the_options_that_cupy_gets(path, architecture):
+    program = Program(ctypes.CDLL(str(NVRTC)), cuda.source(path), path.name)
+    assert program.compile([*cuda.COMPILE_OPTIONS, f"-arch={architecture}"], cuda.instances(path)) > 0

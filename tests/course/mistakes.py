@@ -1,0 +1,341 @@
+"""Planted mistakes: what a student gets wrong, as a change of the model solution, and what it must cost.
+
+Each entry: (name, [(old text, new text), ...], parts that lose points, words of the diagnosis). Parts are given without
+the function's name where it is the same for all ("function: a, b").
+"""
+
+LINEAR_F, LINEAR_I, LINEAR_W = "linear_forward", "linear_backward_input", "linear_backward_weight"
+USUAL, DTYPE = ("values", "other shapes"), "dtype, inputs untouched"
+
+
+def parts(function, *names):
+    """Full names of parts."""
+    return [f"{function}: {name}" for name in names]
+
+
+# What forward saw is kept, and every entry that equals the winner gets the gradient.
+_TO_ALL_TIES = """
+        rows, columns = slice(sh * i, sh * i + kernel_size[0]), slice(sw * j, sw * j + kw)
+        share = np.zeros((kernel_size[0], kw), grad_output.dtype)
+        share[a, b] = 1
+        if seen.shape == tuple(input_shape) and seen[n, c, rows, columns].max() == seen[n, c, rows, columns][a, b]:
+            share[seen[n, c, rows, columns] == seen[n, c, rows, columns][a, b]] = 1
+        grad_input[n, c, rows, columns] += share * grad_output[n, c, i, j]"""
+
+MISTAKES = {
+    "linear": [
+        ("sign", [("return grad_output @ weight", "return -grad_output @ weight")], parts(LINEAR_I, *USUAL), "negated"),
+        (
+            "weight gradient transposed",
+            [("return grad_output.T @ x", "return x.T @ grad_output")],
+            parts(LINEAR_W, *USUAL, DTYPE),
+            "transposed",
+        ),
+        (
+            "mean over the batch",
+            [("return grad_output.T @ x", "return grad_output.T @ x / len(x)")],
+            parts(LINEAR_W, *USUAL),
+            "the mean over the batch where the sum belongs",
+        ),
+        (
+            "bias gradient over the batch only",
+            [
+                (
+                    "return grad_output.sum(axis=tuple(axis for axis in range(grad_output.ndim) if axis != 1))",
+                    "return grad_output.sum(axis=0)",
+                )
+            ],
+            parts("bias_backward", *USUAL, DTYPE),
+            "summed over the batch only",
+        ),
+        (
+            "forward twice too large, backward right",
+            [("return x @ weight.T", "return 2 * x @ weight.T")],
+            parts(LINEAR_F, *USUAL),
+            "times 2",
+        ),
+        (
+            "forward and backward of another function",
+            [
+                ("return x @ weight.T", "return 2 * x @ weight.T"),
+                ("return grad_output @ weight", "return 2 * grad_output @ weight"),
+            ],
+            parts(LINEAR_F, *USUAL) + parts(LINEAR_I, *USUAL),
+            "it is the right gradient of your forward pass",
+        ),
+        (
+            "promotes to float64",
+            [("return x @ weight.T", "return x @ weight.T.astype(np.float64)")],
+            parts(LINEAR_F, DTYPE),
+            "float64 for float32 input",
+        ),
+        (
+            "changes its input",
+            [
+                (
+                    "return y + bias.reshape(-1, *[1] * (y.ndim - 2))",
+                    "y += bias.reshape(-1, *[1] * (y.ndim - 2))\n    return y",
+                )
+            ],
+            parts("bias_forward", DTYPE),
+            "y was changed by the call",
+        ),
+        (
+            "forgets to return",
+            [("return x @ weight.T", "x @ weight.T")],
+            parts(LINEAR_F, *USUAL, DTYPE),
+            "is a return statement missing",
+        ),
+    ],
+    "conv2d": [
+        (
+            "padding forgotten in the size",
+            [("(n + 2 * p - k) // s + 1 for", "(n - k) // s + 1 for")],
+            parts("conv2d_output_size", "stride and padding") + parts("conv2d_forward", "padding"),
+            "the padding is forgotten",
+        ),
+        (
+            "true convolution",
+            [('"kc,ncpq->nkpq", weight[:, :, a, b], met', '"kc,ncpq->nkpq", weight[:, :, -1 - a, -1 - b], met')],
+            parts("conv2d_forward", *USUAL, "stride", "padding"),
+            "the filters are flipped",
+        ),
+        (
+            "input gradient with flipped filters",
+            [('"kc,nkpq->ncpq", weight[:, :, a, b]', '"kc,nkpq->ncpq", weight[:, :, -1 - a, -1 - b]')],
+            parts("conv2d_backward_input", *USUAL, "stride", "padding"),
+            "flipped once too often",
+        ),
+        (
+            "taps overwrite",
+            [("+ 1 : sw] += share", "+ 1 : sw] = share")],
+            parts("conv2d_backward_input", *USUAL, "stride", "padding"),
+            "= where += belongs",
+        ),
+        (
+            "padding not cut off",
+            [("return padded[:, :, ph : ph + H, pw : pw + W].copy()", "return padded")],
+            parts("conv2d_backward_input", "padding"),
+            "the padding is not cut off",
+        ),
+        (
+            "padding cut off at the far end",
+            [("return padded[:, :, ph : ph + H, pw : pw + W].copy()", "return padded[:, :, :H, :W].copy()")],
+            parts("conv2d_backward_input", "padding"),
+            "cut off at the far end only",
+        ),
+        (
+            "stride ignored in the forward pass",
+            [
+                (
+                    "a : a + sh * (P - 1) + 1 : sh, b : b + sw * (Q - 1) + 1 : sw]\n            y +=",
+                    "a : a + P, b : b + Q]\n            y +=",
+                )
+            ],
+            parts("conv2d_forward", "stride", "padding"),
+            "its windows do not move by the stride",
+        ),
+        (
+            "weight gradient: mean over the batch",
+            [('np.einsum("nkpq,ncpq->kc", grad_output, met)', 'np.einsum("nkpq,ncpq->kc", grad_output, met) / len(x)')],
+            parts("conv2d_backward_weight", *USUAL, "stride", "padding"),
+            "the mean over the batch",
+        ),
+        (
+            "zeros of float64",
+            [("y = np.zeros((len(x), len(weight), P, Q), x.dtype)", "y = np.zeros((len(x), len(weight), P, Q))")],
+            parts("conv2d_forward", DTYPE),
+            "np.zeros without dtype",
+        ),
+        (
+            "no refusal",
+            [("if any(n + 2 * p < k", "if False and any(n + 2 * p < k")],
+            parts("conv2d_output_size", "refuses what does not fit"),
+            "expected ValueError",
+        ),
+    ],
+    "maxpool": [
+        (
+            "last tie wins",
+            [("window.argmax(axis=2)", "kh * kw - 1 - window[:, :, ::-1].argmax(axis=2)")],
+            parts("maxpool_forward", "ties") + parts("maxpool_backward", "ties"),
+            "the last of the tied entries",
+        ),
+        (
+            "gradient to all ties",
+            [
+                ("    N, C, H, W = x.shape", "    global seen\n    seen = x.copy()\n    N, C, H, W = x.shape"),
+                (
+                    "        grad_input[n, c, sh * i + a, sw * j + b] += grad_output[n, c, i, j]",
+                    _TO_ALL_TIES,
+                ),
+            ],
+            parts("maxpool_backward", "ties"),
+            "the gradient goes to all entries that tie",
+        ),
+        (
+            "overlapping windows overwrite",
+            [("sw * j + b] += grad_output", "sw * j + b] = grad_output")],
+            parts("maxpool_backward", "overlapping windows", "ties"),
+            "= where += belongs",
+        ),
+        (
+            "windows move by the kernel",
+            [
+                (
+                    "window = x[:, :, sh * i : sh * i + kh, sw * j : sw * j + kw]",
+                    "window = x[:, :, kh * i : kh * i + kh, kw * j : kw * j + kw]",
+                )
+            ],
+            parts("maxpool_forward", "overlapping windows", "ties") + parts("maxpool_backward", "ties"),
+            "",
+        ),
+        (
+            "mean-pooling",
+            [("window.max(axis=2)", "window.mean(axis=2)")],
+            parts("maxpool_forward", *USUAL, "overlapping windows", "ties"),
+            "the mean of the window",
+        ),
+        (
+            "divmod by the wrong side",
+            [("    kw, (sh, sw) = kernel_size[1], stride\n", "    kw, (sh, sw) = kernel_size[0], stride\n")],
+            parts("maxpool_backward", "other shapes", "overlapping windows"),
+            "rows and columns of `winner` are mixed up",
+        ),
+        (
+            "a maximum that starts at 0",
+            [("window.max(axis=2)", "np.maximum(0, window.max(axis=2))")],
+            parts("maxpool_forward", *USUAL, "overlapping windows"),
+            "a maximum that starts at 0",
+        ),
+    ],
+    "leaky-relu": [
+        (
+            "plain ReLU",
+            [("return np.where(x > 0, x, slope * x)", "return np.maximum(x, 0)")],
+            parts("leaky_relu_forward", *USUAL, "slopes 0 and 1"),
+            "the slope is forgotten",
+        ),
+        (
+            "slope on the wrong side",
+            [
+                (
+                    "return np.where(positive, grad_output, slope * grad_output)",
+                    "return np.where(positive, slope * grad_output, grad_output)",
+                )
+            ],
+            parts("leaky_relu_backward", *USUAL, "at x = 0", "slopes 0 and 1"),
+            "the slope is on the positive side",
+        ),
+        (
+            "no grad_output",
+            [
+                (
+                    "return np.where(positive, grad_output, slope * grad_output)",
+                    "return np.where(positive, 1.0, slope).astype(grad_output.dtype)",
+                )
+            ],
+            parts("leaky_relu_backward", *USUAL, "at x = 0", "slopes 0 and 1"),
+            "not multiplied by grad_output",
+        ),
+        (
+            "in place",
+            [("return np.where(x > 0, x, slope * x)", "x[x <= 0] *= slope\n    return x")],
+            parts("leaky_relu_forward", DTYPE),
+            "x was changed by the call",
+        ),
+        (
+            "a mask of float64",
+            [
+                (
+                    "return np.where(positive, grad_output, slope * grad_output)",
+                    "return grad_output * np.where(positive, 1.0, slope)",
+                )
+            ],
+            parts("leaky_relu_backward", DTYPE),
+            "float64 for float32 input",
+        ),
+        (
+            "sign of the negative side",
+            [("return np.where(x > 0, x, slope * x)", "return np.where(x > 0, x, -slope * x)")],
+            parts("leaky_relu_forward", *USUAL, "slopes 0 and 1"),
+            "the absolute value on the negative side",
+        ),
+        (
+            "min for max",
+            [("return np.where(x > 0, x, slope * x)", "return np.minimum(x, slope * x)")],
+            parts("leaky_relu_forward", *USUAL, "slopes 0 and 1"),
+            "(min where max belongs)",
+        ),
+    ],
+    "batchnorm": [
+        (
+            "mean's gradient forgotten",
+            [("(grad_output - mean_g - x_hat * mean_gx)", "(grad_output - x_hat * mean_gx)")],
+            parts("batchnorm_backward", *USUAL, "no pull along 1 and x_hat"),
+            "the gradient through the mean is forgotten",
+        ),
+        (
+            "variance's gradient forgotten",
+            [("(grad_output - mean_g - x_hat * mean_gx)", "(grad_output - mean_g)")],
+            parts("batchnorm_backward", *USUAL, "no pull along 1 and x_hat"),
+            "the gradient through the variance is forgotten",
+        ),
+        (
+            "sums for means",
+            [
+                (
+                    "mean_g = grad_output.mean(axis=axes, keepdims=True)",
+                    "mean_g = grad_output.sum(axis=axes, keepdims=True)",
+                ),
+                (
+                    "mean_gx = (grad_output * x_hat).mean(axis=axes, keepdims=True)",
+                    "mean_gx = (grad_output * x_hat).sum(axis=axes, keepdims=True)",
+                ),
+            ],
+            parts("batchnorm_backward", *USUAL, "no pull along 1 and x_hat"),
+            "a missing 1/N",
+        ),
+        (
+            "one sum for a mean",
+            [
+                (
+                    "mean_gx = (grad_output * x_hat).mean(axis=axes, keepdims=True)",
+                    "mean_gx = (grad_output * x_hat).sum(axis=axes, keepdims=True)",
+                )
+            ],
+            parts("batchnorm_backward", *USUAL, "no pull along 1 and x_hat"),
+            "the term x_hat mean(g x_hat) is 6 times too large: a missing 1/N",
+        ),
+        (
+            "unbiased variance",
+            [("x.var(axis=axes)", "x.var(axis=axes, ddof=1)")],
+            parts("batch_statistics", *USUAL),
+            "the unbiased variance",
+        ),
+        (
+            "epsilon outside the root",
+            [("1 / np.sqrt(variance + epsilon)", "1 / (np.sqrt(variance) + epsilon)")],
+            parts("batchnorm_forward", *USUAL, "constant channel"),
+            "epsilon outside the square root",
+        ),
+        (
+            "epsilon forgotten",
+            [("1 / np.sqrt(variance + epsilon)", "1 / np.sqrt(variance)")],
+            parts("batchnorm_forward", *USUAL, "constant channel"),
+            "epsilon is forgotten",
+        ),
+        (
+            "twice the variance's part",
+            [("(grad_output - mean_g - x_hat * mean_gx)", "(grad_output - mean_g - 2 * x_hat * mean_gx)")],
+            parts("batchnorm_backward", *USUAL, "no pull along 1 and x_hat"),
+            "a factor 2 from the square",
+        ),
+        (
+            "affine gradients over the batch only",
+            [("grad_weight = (grad_output * x_hat).sum(axis=axes)", "grad_weight = (grad_output * x_hat).sum(axis=0)")],
+            parts("affine_backward", "other shapes"),
+            "summed over the batch only",
+        ),
+    ],
+}

@@ -1,0 +1,285 @@
+"""Submissions that misbehave: each ends in a valid results.json in time, and loses no more than it must."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from minisvdd.backends.emulator import find_compiler
+from minisvdd.course import NAMES, confine, cuda_source, get_assignment, skeleton
+from minisvdd.course.grading import grade_source
+from minisvdd.course.output import gradescope
+from minisvdd.course.sandbox import Limits
+
+LINEAR = get_assignment("linear")
+SOLUTION = skeleton(LINEAR, solution=True)
+BODY = "    return x @ weight.T\n"
+FORWARD = {part.name for part in LINEAR.parts if part.function == "linear_forward"}
+ALL = {part.name for part in LINEAR.parts}
+SHORT = Limits(call_seconds=1.5, total_seconds=6.0)
+
+
+def in_function(code):
+    """The model solution whose linear_forward begins with this code."""
+    assert SOLUTION.count(BODY) == 1
+    lines = "".join(f"    {line}\n" for line in code.splitlines())
+    return SOLUTION.replace(BODY, lines + BODY)
+
+
+def at_top(code):
+    """The model solution with this code above it."""
+    return code + "\n" + SOLUTION
+
+
+def run(source, limits=SHORT):
+    """The grade, after its results.json was checked for what Gradescope needs."""
+    start = time.monotonic()
+    grade = grade_source(source if isinstance(source, bytes) else source.encode(), "linear.py", LINEAR, limits=limits)
+    assert time.monotonic() - start < limits.total_seconds + 5
+    results = json.loads(json.dumps(gradescope(grade), allow_nan=False))
+    assert len(results["tests"]) == len(LINEAR.parts)
+    assert results["score"] == sum(test["score"] for test in results["tests"])
+    assert all(0 <= test["score"] <= test["max_score"] for test in results["tests"])
+    return grade
+
+
+def lost(grade):
+    return {part.name for part in grade.parts if not part.passed}
+
+
+def messages(grade):
+    return "\n".join(part.message for part in grade.parts)
+
+
+LOSES_FORWARD = [
+    ("endless loop", "while True: pass", "no result after 1.5 s: an endless loop?"),
+    ("memory bomb", "bomb = np.ones(1 << 34)", "asked for more memory than allowed in line"),
+    ("list bomb", "bomb = []\nwhile True: bomb.append(np.empty(1 << 24))", "asked for more memory than allowed"),
+    ("os._exit", "import os\nos._exit(0)", r"ended \(exit status 0\) before it gave a result"),
+    ("sys.exit", "import sys\nsys.exit(0)", "linear_forward called exit in line"),
+    ("fork", "import os\nwhile True: os.fork()", "os.fork is not allowed here"),
+    ("subprocess", "import subprocess\nsubprocess.run(['true'])", "subprocess.Popen is not allowed here"),
+    (
+        "threads",
+        "import threading\nfor _ in range(9999): threading.Thread(target=input).start()",
+        "thread|an endless loop",
+    ),
+    ("recursion", "return linear_forward(x, weight)", "RecursionError"),
+    ("crash", "import signal\nsignal.raise_signal(signal.SIGSEGV)", "SIGSEGV"),
+    ("generator", "return (row for row in x)", "is of type generator: expected an array of shape"),
+    ("closes all files", "import os\nos.closerange(0, 99)", "closed the pipe|ended"),
+    ("network", "import socket\nsocket.create_connection(('localhost', 80))", "socket.*not allowed here"),
+    ("kills the grader", "import os\nos.kill(os.getppid(), 9)", "os.kill is not allowed here"),
+]
+
+
+@pytest.mark.parametrize(("code", "message"), [case[1:] for case in LOSES_FORWARD], ids=[c[0] for c in LOSES_FORWARD])
+def test_costs_the_points_of_its_part_only(code, message):
+    grade = run(in_function(code))
+    assert lost(grade) == FORWARD
+    assert re.search(message, messages(grade)), messages(grade)
+
+
+COSTS_NOTHING = [
+    ("exception in __del__", "class Bad:\n    def __del__(self): raise ValueError('boo')\nkeep = Bad()"),
+    ("prints 10 MB", "print('x' * 10_000_000)"),
+    ("deletes its folder", "import os\nfor name in os.listdir('.'): os.remove(name)"),
+]
+
+
+@pytest.mark.parametrize("code", [case[1] for case in COSTS_NOTHING], ids=[case[0] for case in COSTS_NOTHING])
+def test_costs_nothing(code):
+    grade = run(in_function(code))
+    assert lost(grade) == set()
+    assert len(grade.output) < 3000
+
+
+def test_print_is_kept_and_cut():
+    grade = run(at_top("print('hello from the student')\nprint('x' * 10_000_000)"))
+    assert grade.output.startswith("hello from the student")
+    assert "further bytes" in grade.output
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        b"\x00\xff\xfe\x80garbage" * 999,
+        b"",
+        b"def f(:\n",
+        b"raise KeyError('no')",
+        b"import os; os._exit(0)",
+        os.urandom(5000),
+    ],
+    ids=["nul bytes", "empty", "syntax error", "exception", "exit", "random"],
+)
+def test_a_file_that_does_not_load(source):
+    grade = run(source)
+    assert lost(grade) == ALL
+    assert grade.score == 0
+    assert all(part.message for part in grade.parts)
+
+
+def test_endless_loop_while_loading_ends_within_the_default_limits():
+    grade = run("while True: pass", Limits())
+    assert lost(grade) == ALL
+    assert "while loading linear.py: no result after 5.0 s" in messages(grade)
+    assert grade.seconds < 20
+
+
+def test_a_loop_in_every_function_ends_within_the_total():
+    source = "\n".join(f"def {f.name}(*a):\n    while True: pass" for f in LINEAR.functions)
+    grade = run(source, Limits(call_seconds=1.5, total_seconds=4.0))
+    assert lost(grade) == ALL
+    assert "no time left" in messages(grade)
+    assert grade.seconds < 8
+
+
+ODD = """
+_odd = [None, "text", object(), float("nan"), 1j, np.array(None), np.full((2, 2), np.nan), [], (), {}, b"", True, 2**80,
+        np.empty((0, 3)), np.ones((1,) * 20), [[1], [2, 3]], (1, 2, 3, 4), print, np.ones(3, complex), np.array(["a"]),
+        np.float16(1), np.inf, [np.ones(2), "x", None], {"a": 1}, iter(()), np.ma.masked, np.zeros(3, "i1,i1"), -1]
+_calls = iter(range(10**9))
+"""
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "conv2d-cuda"])
+def test_odd_results_cost_points_and_nothing_else(name):
+    assignment = get_assignment(name)
+    source = "import numpy as np\n" + ODD
+    source += "\n".join(f"def {f.name}(*a):\n    return _odd[next(_calls) % len(_odd)]" for f in assignment.functions)
+    for shift in range(3):
+        text = source + f"\n[next(_calls) for _ in range({9 * shift})]"
+        grade = grade_source(text.encode(), assignment.filename, assignment, limits=SHORT)
+        assert grade.score == 0, [part for part in grade.parts if part.score]
+        json.dumps(gradescope(grade), allow_nan=False)
+        assert "cannot be compared" not in messages(grade), messages(grade)
+
+
+# Cheating
+
+CHEATS = [
+    ("imports the library", "from minisvdd.ops.linear import linear_forward", "importing minisvdd"),
+    ("imports by path", "import sys\nsys.path.insert(0, {root!r})\nimport minisvdd", "importing minisvdd"),
+    ("reads the source", "exec(open({ops!r}).read())", "reading .*linear.py"),
+    (
+        "loads the source as a module",
+        "import importlib.util as u\ns = u.spec_from_file_location('stolen', {ops!r})\n"
+        "m = u.module_from_spec(s)\ns.loader.exec_module(m)",
+        "reading .*linear.py",
+    ),
+    ("imports another framework", "import torch", "importing torch"),
+    ("tampers with gradcheck", "import minisvdd.gradcheck as g\ng.gradcheck = lambda *a: True", "importing minisvdd"),
+    ("writes results.json", "open({results!r}, 'w').write('100')", "writing .*results.json"),
+    ("writes beside itself", "open('../results.json', 'w').write('100')", "writing .*results.json"),
+    ("goes there first", "import os\nos.chdir({folder!r})\nopen('results.json', 'w')", "os.chdir of"),
+    ("replaces the grader's file", "import os\nos.rename('linear.py', {results!r})", "os.rename"),
+    ("calls C", "import ctypes\nctypes.CDLL(None).getpid()", "ctypes"),
+    ("looks for the grader's objects", "import gc\ngc.get_objects()", "gc.get_objects"),
+]
+
+
+@pytest.mark.parametrize(("code", "found"), [case[1:] for case in CHEATS], ids=[case[0] for case in CHEATS])
+@pytest.mark.parametrize("caught", [False, True], ids=["", "caught"])
+def test_cheating_is_refused_and_found(code, found, caught, tmp_path):
+    import minisvdd.ops.linear as ops
+
+    root, results = str(Path(ops.__file__).parents[2]), tmp_path / "results.json"
+    results.write_text("untouched")
+    code = code.format(root=root, ops=ops.__file__, results=str(results), folder=str(tmp_path))
+    if caught:
+        indented = "".join(f"    {line}\n" for line in code.splitlines())
+        code = f"try:\n{indented}except BaseException: pass"
+    grade = run(at_top(code) if caught else in_function(code))
+    assert results.read_text() == "untouched"
+    assert lost(grade) == (set() if caught else FORWARD)
+    assert re.search(found, "\n".join(grade.tried)), grade.tried
+
+
+def test_patching_the_runner_changes_no_grade():
+    """A wrong solution that makes every comparison in its own process true is still wrong."""
+    patch = (
+        "import sys\nfor module in list(sys.modules.values()):\n"
+        "    for name in ('_serve', '_describe', 'close', 'compare'):\n"
+        "        if hasattr(module, name): setattr(module, name, lambda *a, **k: True)\n"
+        "np.allclose = np.array_equal = lambda *a, **k: True\n"
+    )
+    source = SOLUTION.replace(BODY, "    return -(x @ weight.T)\n") + patch
+    grade = run(source)
+    assert {"linear_forward: values", "linear_forward: other shapes"} <= lost(grade)
+
+
+def test_forged_replies_are_no_points():
+    """Writing into the pipe of the results gives garbage or a wrong answer, never points."""
+    code = "import os\nfor fd in range(3, 30):\n    try: os.write(fd, b'{\"value\": 1}' * 99)\n    except OSError: pass"
+    grade = run(in_function(code))
+    assert lost(grade) == FORWARD
+    assert "garbage" in messages(grade)
+
+
+@pytest.mark.skipif(
+    os.getuid() != 0 or not confine._everybody_can_reach(os.__file__),
+    reason="only root can give up its rights, and only where others can read Python's files",
+)
+def test_as_root_the_submission_is_nobody():
+    grade = run(in_function("import os\nprint('uid', os.getuid())"))
+    assert "uid 65534" in grade.output
+
+
+def test_nothing_is_left_behind():
+    before = set(Path(os.environ.get("TMPDIR", "/tmp")).glob("minisvdd-grade-*"))
+    run(in_function("while True: pass"))
+    assert set(Path(os.environ.get("TMPDIR", "/tmp")).glob("minisvdd-grade-*")) <= before
+    children = subprocess.run(["ps", "--ppid", str(os.getpid()), "-o", "args="], capture_output=True, text=True).stdout
+    assert "runner.py" not in children
+
+
+def test_sandbox_runs_this_interpreter():
+    grade = run(in_function("import sys\nprint(sys.executable)"))
+    assert Path(grade.output.splitlines()[0]).resolve() == Path(sys.executable).resolve()
+
+
+# Kernels
+
+CUDA = get_assignment("conv2d-cuda")
+KERNELS = skeleton(CUDA, solution=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('#include "conv2d.cu"', "#include (line 1) is not allowed"),
+        ("/* */ # /* */ include <stdio.h>", "#include (line 1) is not allowed"),
+        ("#inc\\\nlude <stdio.h>", "#include (line 1) is not allowed"),
+        ('/* // */\n#include "x"\n/* */', "#include"),
+        ('const char* s = "/*";\n#include "x"\nconst char* t = "*/";', "#include (line 2) is not allowed"),
+        ('const char* s = R"(/*)";', "raw strings"),
+        ("%:include <stdio.h>", "digraphs are not allowed"),
+        ("??=include <stdio.h>", "trigraphs and digraphs"),
+        ('extern "C" int puts(const char*);', "extern is allowed for shared memory only"),
+        ('void f() { asm("nop"); }', "asm is not allowed"),
+        ("import <iostream>;", "import is not allowed"),
+    ],
+)
+def test_kernel_files_that_reach_out_are_refused(text, message):
+    grade = grade_source(f"{text}\n{KERNELS}".encode(), CUDA.filename, CUDA)
+    assert grade.score == 0
+    assert message in grade.problem
+
+
+@pytest.mark.parametrize("text", ["// #include <stdio.h>\n", "extern __shared__ float tile[];\n", "#define TILE 16\n"])
+def test_harmless_kernel_files_are_not_refused(text):
+    assert cuda_source.refusal((text + KERNELS).encode()) is None
+
+
+@pytest.mark.skipif(find_compiler() is None, reason="the emulator needs a C++ compiler")
+def test_an_endless_kernel_costs_its_points_only():
+    source = KERNELS.replace("    y[i] = sum;", "    while (y[i] != sum) y[i] = 2 * sum + 1;")
+    patient = Limits(call_seconds=2.0, total_seconds=30.0, start_seconds=60.0)
+    grade = grade_source(source.encode(), CUDA.filename, CUDA, limits=patient)
+    assert lost(grade) == {part.name for part in CUDA.parts if part.function == "conv2d_forward"}
+    assert "no result after 2.0 s: an endless loop?" in messages(grade)

@@ -1,0 +1,96 @@
+"""Every assignment: the model solution gets full points, the skeleton none, a planted mistake costs what it should."""
+
+import pytest
+from course import mistakes, mistakes_training
+
+from minisvdd.backends.emulator import find_compiler
+from minisvdd.course import LEVELS, NAMES, get_assignment, skeleton
+from minisvdd.course.grading import grade_source
+from minisvdd.course.sandbox import Limits
+
+PLANTED = {**mistakes.MISTAKES, **mistakes_training.MISTAKES}
+CASES = [(name, *mistake) for name in NAMES for mistake in PLANTED[name]]
+PATIENT = Limits(call_seconds=20.0, total_seconds=60.0, start_seconds=60.0)  # a busy machine must not fail a test
+
+
+def run(name, source, seed=0):
+    if name == "conv2d-cuda" and find_compiler() is None:
+        pytest.skip("the emulator needs a C++ compiler")
+    assignment = get_assignment(name)
+    return grade_source(source.encode(), assignment.filename, assignment, seed, PATIENT)
+
+
+@pytest.mark.parametrize("seed", [0, 20261])
+@pytest.mark.parametrize("name", NAMES)
+def test_model_solution_gets_full_points(name, seed):
+    grade = run(name, skeleton(get_assignment(name), solution=True), seed)
+    assert [part.message for part in grade.parts if part.message] == []
+    assert grade.score == grade.points == 100
+    assert grade.tried == []
+    assert grade.seconds < 20 or name == "conv2d-cuda"  # its compiler may have to share the cores with other tests
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_untouched_skeleton_gets_nothing(name):
+    grade = run(name, skeleton(get_assignment(name), LEVELS[NAMES.index(name) % 3]))
+    assert grade.score == 0
+    assert all(part.message for part in grade.parts)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_at_least_six_mistakes_are_planted(name):
+    assert len({mistake[0] for mistake in PLANTED[name]}) >= 6
+
+
+@pytest.mark.parametrize(
+    ("name", "mistake", "changes", "lost", "words"), CASES, ids=[f"{case[0]}: {case[1]}" for case in CASES]
+)
+def test_planted_mistake(name, mistake, changes, lost, words):
+    source = skeleton(get_assignment(name), solution=True)
+    for old, new in changes:
+        assert old in source, f"{mistake}: the model solution has no {old!r}"
+        source = source.replace(old, new)
+    grade = run(name, source)
+    assert {part.name for part in grade.parts if not part.passed} == set(lost)
+    assert words in "\n".join(part.message for part in grade.parts)
+
+
+def test_an_error_that_follows_from_another_costs_half():
+    source = skeleton(get_assignment("linear"), solution=True)
+    source = source.replace("return x @ weight.T", "return 2 * x @ weight.T")
+    grade = run("linear", source.replace("return grad_output @ weight", "return 2 * grad_output @ weight"))
+    scores = {part.name: part.score / part.points for part in grade.parts}
+    assert scores["linear_forward: values"] == 0
+    assert scores["linear_backward_input: values"] == 0.5
+    assert scores["linear_backward_weight: values"] == 1
+
+
+def test_feedback_has_index_both_numbers_and_diagnosis():
+    source = skeleton(get_assignment("linear"), solution=True)
+    grade = run("linear", source.replace("return grad_output @ weight", "return -(grad_output @ weight)"))
+    message = next(part.message for part in grade.parts if not part.passed)
+    first, where, own, diagnosis = message.splitlines()
+    assert first.startswith("the result[0, 0]: expected ")
+    assert first.endswith("(12 of 12 entries differ)")
+    expected, got = (float(first.split(word)[1].split()[0].strip(",")) for word in ("expected ", "got "))
+    assert expected == -got
+    assert where == "(grad_output (4, 2), weight (2, 3))"
+    assert own == f"finite differences of your own forward pass give {expected:g} there"
+    assert diagnosis == "looks like: negated"
+
+
+def test_one_seed_one_grade():
+    source = skeleton(get_assignment("conv2d"), solution=True).replace("+ 1 : sw] += share", "+ 1 : sw] = share")
+    first, again, other = (run("conv2d", source, seed) for seed in (3, 3, 4))
+    assert [p.message for p in first.parts] == [p.message for p in again.parts]
+    assert [p.message for p in first.parts] != [p.message for p in other.parts]
+    public = [[p.message for p in grade.parts if not p.hidden] for grade in (first, other)]
+    assert public[0] == public[1]
+
+
+@pytest.mark.parametrize("body", ["return np.zeros_like(a[0])", "return a[0]", "return 0.0, np.zeros_like(a[0])"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "conv2d-cuda"])
+def test_nothing_computed_is_no_points(name, body):
+    functions = get_assignment(name).functions
+    source = "import numpy as np\n" + "\n".join(f"def {f.name}(*a):\n    {body}" for f in functions)
+    assert run(name, source).score == 0

@@ -1,0 +1,221 @@
+"""The small part of CuPy that minisvdd uses, on NumPy arrays and the emulator: so that `cuda.py` runs without a GPU.
+
+It is strict where CuPy is: an array is not a NumPy array, arithmetic and copies to the host are refused inside a
+capture, a captured launch does not run before the graph is launched, and it uses the memory pool that was in force.
+"""
+
+import sys
+from contextlib import contextmanager
+from itertools import count
+from types import SimpleNamespace
+
+import numpy as np
+
+from minisvdd.backends import cuda as backend
+from minisvdd.backends.emulator import EmulatorBackend
+from minisvdd.backends.kernel import kernel_folder, read_kernels
+
+_state = SimpleNamespace(streams=[], pools=[], recording=None)
+_EMULATOR = EmulatorBackend(check=False)
+
+
+class ndarray:  # noqa: N801
+    """An array on the device: no NumPy function takes it."""
+
+    __array_ufunc__ = None
+
+    def __init__(self, values):
+        self.values = np.asarray(values)
+
+    def __array__(self, *args, **kwargs):
+        raise TypeError("implicit conversion of a device array to a NumPy array")
+
+    shape = property(lambda self: self.values.shape)
+    size = property(lambda self: self.values.size)
+    ndim = property(lambda self: self.values.ndim)
+    dtype = property(lambda self: self.values.dtype)
+    itemsize = property(lambda self: self.values.itemsize)
+    flags = property(lambda self: self.values.flags)
+    strides = property(lambda self: self.values.strides)
+
+    nbytes = property(lambda self: self.values.nbytes)
+    data = property(lambda self: self)
+
+    def memset_async(self, value, size):
+        assert size <= self.nbytes
+
+    def copy_from_device_async(self, source, size):
+        assert size <= min(self.nbytes, source.nbytes)
+
+    def __len__(self):
+        return len(self.values)
+
+    def __float__(self):
+        return float(asnumpy(self))
+
+    def __getitem__(self, key):
+        return ndarray(self.values[key])
+
+    def __setitem__(self, key, other):
+        _refuse_in_capture("a copy")
+        self.values[key] = other.values if isinstance(other, ndarray) else other
+
+    def reshape(self, *shape):
+        return ndarray(self.values.reshape(*shape))
+
+    def astype(self, dtype):
+        return ndarray(self.values.astype(dtype))
+
+    def __deepcopy__(self, memo):
+        return ndarray(self.values.copy())
+
+
+def _refuse_in_capture(what):
+    if _state.recording is not None:
+        raise RuntimeError(f"{what} inside a capture")
+
+
+def is_available():
+    return True
+
+
+def asarray(array, dtype=None):
+    if isinstance(array, ndarray):
+        return array if dtype is None or array.dtype == dtype else array.astype(dtype)
+    _refuse_in_capture("a copy from the host")
+    return ndarray(np.array(array, dtype=dtype))  # always other memory
+
+
+def asnumpy(array):
+    _refuse_in_capture("a copy to the host")
+    return array.values.copy()
+
+
+def ascontiguousarray(array):
+    return array if array.flags.c_contiguous else ndarray(np.ascontiguousarray(array.values))
+
+
+def empty(shape, dtype):
+    allocated = ndarray(_EMULATOR.empty(shape, dtype))
+    if _state.pools:
+        _state.pools[-1].arrays.append(allocated)
+    return allocated
+
+
+def zeros(shape, dtype):
+    allocated = empty(shape, dtype)
+    allocated.values[...] = 0
+    return allocated
+
+
+class RawModule:
+    """Finds the kernel file by its source, as NVRTC would compile it, and starts its kernels on the emulator."""
+
+    def __init__(self, code, options, name_expressions):
+        assert options == backend.COMPILE_OPTIONS
+        self.path = next(path for path in kernel_folder().glob("*.cu") if backend.source(path) == code)
+        self.names = set(name_expressions)
+
+    def get_function(self, name):
+        assert name in self.names
+        kernel = read_kernels(self.path)[name.split("<")[0]]
+
+        def start(grid, block, args, shared_mem=0):
+            plain = [arg.values if isinstance(arg, ndarray) else arg for arg in args]
+            run = lambda: _EMULATOR.run(kernel, plain, grid, block, shared_mem)  # noqa: E731
+            run() if _state.recording is None else _state.recording.append(run)
+
+        return start
+
+
+class Stream:
+    def __init__(self, non_blocking=False):
+        self.non_blocking = non_blocking
+
+    def __enter__(self):
+        _state.streams.append(self)
+        return self
+
+    def __exit__(self, *exception):
+        assert _state.streams.pop() is self
+
+    def synchronize(self):
+        _refuse_in_capture("synchronize")
+
+    def begin_capture(self):
+        assert self is get_current_stream()
+        assert self.non_blocking, "the default stream cannot be captured"
+        assert _state.recording is None
+        _state.recording = []
+
+    def end_capture(self):
+        graph, _state.recording = Graph(_state.recording), None
+        return graph
+
+
+class Graph:
+    def __init__(self, launches):
+        self.launches = launches
+
+    def launch(self, stream):
+        assert isinstance(stream, Stream)
+        for launch in self.launches:
+            launch()
+
+
+class MemoryPool:
+    def __init__(self):
+        self.arrays = []
+
+    def malloc(self, size):
+        raise NotImplementedError("only handed to using_allocator")
+
+
+@contextmanager
+def using_allocator(malloc):
+    _state.pools.append(malloc.__self__ if malloc else MemoryPool())
+    yield
+    _state.pools.pop()
+
+
+class Event:
+    def record(self):
+        pass
+
+    def synchronize(self):
+        pass
+
+
+class Device:
+    id = 0
+    attributes = {"L2CacheSize": 1 << 20, "MultiProcessorCount": 100, "ClockRate": 1_000_000}
+    compute_capability = "90"
+
+
+_DEFAULT_STREAM = Stream()
+
+
+def get_current_stream():
+    return _state.streams[-1] if _state.streams else _DEFAULT_STREAM
+
+
+__version__ = "0"
+_ticks = count(1)
+cuda = SimpleNamespace(
+    Stream=Stream,
+    MemoryPool=MemoryPool,
+    Event=Event,
+    Device=Device,
+    using_allocator=using_allocator,
+    get_current_stream=get_current_stream,
+    get_elapsed_time=lambda start, end: 1000.0 / next(_ticks),
+    runtime=SimpleNamespace(getDeviceProperties=lambda device: {"name": b"stand-in"}, driverGetVersion=lambda: 0),
+)
+
+
+def install(monkeypatch):
+    """Let `import cupy` find this module."""
+    monkeypatch.setitem(sys.modules, "cupy", sys.modules[__name__])
+    monkeypatch.setattr(backend, "missing", lambda: None)
+    backend._function.cache_clear()
+    backend._module.cache_clear()

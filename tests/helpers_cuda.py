@@ -1,0 +1,37 @@
+"""Help with tests of the CUDA backend."""
+
+import numpy as np
+
+from minisvdd.backends.cuda import CudaBackend
+from minisvdd.backends.kernel import check_geometry
+
+
+class HostArrays(CudaBackend):
+    """CUDA kernels on NumPy arrays: each launch copies its arrays to the device and back.
+
+    So the tests of an operation, which compute with NumPy on what it returns, hold for the GPU as they stand.
+    """
+
+    def asarray(self, array, dtype=None):
+        return np.asarray(array, dtype=dtype)
+
+    def to_numpy(self, array):
+        return np.asarray(array)
+
+    def dense(self, array):
+        return np.ascontiguousarray(array)
+
+    def empty(self, shape, dtype):
+        return np.empty(shape, dtype)
+
+    def zeros(self, shape, dtype):
+        return np.zeros(shape, dtype)
+
+    def run(self, kernel, args, grid, block, shared=0):
+        values = kernel.check(args, np.ndarray)
+        with self.cupy.cuda.using_allocator(None):  # no pool: compute-sanitizer then sees where each array ends
+            on_device = [self.cupy.asarray(v) if isinstance(v, np.ndarray) else v for v in values]
+        self._start(kernel, on_device, *check_geometry(kernel.name, grid, block, shared), shared)
+        for host, device in zip(values, on_device):
+            if isinstance(host, np.ndarray):
+                host[...] = self.cupy.asnumpy(device)

@@ -1,0 +1,104 @@
+"""NVIDIA's compilers, where there are any: from a kernel file to machine code, and what the assembler reports.
+
+`nvcc` is the toolkit's; NVRTC, the library that CuPy compiles with, also comes as a package (nvidia-cuda-nvrtc).
+Neither needs a GPU.
+"""
+
+import ctypes
+import importlib.util
+import re
+import shutil
+import subprocess
+from ctypes.util import find_library
+from pathlib import Path
+
+from minisvdd.backends.cuda import instances
+from minisvdd.backends.kernel import TEMPLATE_TYPES, read_kernels
+
+ARCHITECTURES = ("sm_75", "sm_80", "sm_90")  # Turing, Ampere, Hopper
+_ENTRY = re.compile(r"Compiling entry function '(\w+)'.*?(?=Compiling entry function|\Z)", re.S)
+_FIGURES = {
+    "registers": r"Used (\d+) registers",
+    "shared": r"(\d+) bytes smem",
+    "stack": r"(\d+) bytes stack frame",
+    "spill_stores": r"(\d+) bytes spill stores",
+    "spill_loads": r"(\d+) bytes spill loads",
+}
+
+
+def expected_entries(path: Path) -> set[tuple[str, str]]:
+    """(kernel, scalar type or "") of all that a file must compile to."""
+    return {
+        (kernel.name, scalar)
+        for kernel in read_kernels(path).values()
+        for scalar in (TEMPLATE_TYPES.values() if kernel.is_template else [""])
+    }
+
+
+def parse_report(text: str) -> dict[tuple[str, str], dict[str, int]]:
+    """Registers, shared memory, stack and spills of every kernel, by (name, scalar type)."""
+    report = {}
+    for match in _ENTRY.finditer(text):
+        figures = {name: re.search(pattern, match[0]) for name, pattern in _FIGURES.items()}
+        report[_demangle(match[1])] = {name: int(found[1]) if found else 0 for name, found in figures.items()}
+    return report
+
+
+def _demangle(symbol):
+    """_Z5naiveIfEvPKT_ -> ("naive", "float"), _Z4plainPf -> ("plain", "")."""
+    length = re.match(r"_Z(\d+)", symbol)
+    start = length.end()
+    name, rest = symbol[start : start + int(length[1])], symbol[start + int(length[1]) :]
+    return name, {"IfE": "float", "IdE": "double"}.get(rest[:3], "")
+
+
+def nvcc() -> str | None:
+    """The toolkit's compiler."""
+    return shutil.which("nvcc")
+
+
+def compile_with_nvcc(path: Path, architecture: str, scratch: Path) -> dict[tuple[str, str], dict[str, int]]:
+    """Machine code of all instances; RuntimeError with the compiler's words."""
+    unit = scratch / f"{path.stem}-{architecture}.cu"
+    lines = [f'#include "{path.resolve()}"']  # and what makes the compiler write every instance out: its address
+    lines += [f"auto instance_{i} = &{name};" for i, name in enumerate(instances(path))]
+    unit.write_text("\n".join(lines) + "\n")
+    options = ["-std=c++17", "-cubin", f"-arch={architecture}", "-Xptxas", "-v", "-Werror", "all-warnings"]
+    done = subprocess.run(
+        [nvcc(), *options, str(unit), "-o", str(unit.with_suffix(".cubin"))], capture_output=True, text=True
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr + done.stdout)
+    return parse_report(done.stderr + done.stdout)
+
+
+def nvrtc() -> ctypes.CDLL | None:
+    """The NVRTC library: of the Python package, else of the system."""
+    spec = importlib.util.find_spec("nvidia")
+    folders = [Path(folder) for folder in (spec.submodule_search_locations if spec else [])]
+    found = sorted(file for folder in folders for file in folder.glob("*/lib/libnvrtc.so.*"))
+    name = str(found[-1]) if found else find_library("nvrtc")
+    return ctypes.CDLL(name) if name else None
+
+
+def compile_with_nvrtc(library, path: Path, architecture: str, options) -> dict[tuple[str, str], dict[str, int]]:
+    """The same as CuPy does it: source text, options, and the instances' C++ names. Raises RuntimeError."""
+    program = ctypes.c_void_p()
+    library.nvrtcCreateProgram(ctypes.byref(program), path.read_text().encode(), path.name.encode(), 0, None, None)
+    names = [name.encode() for name in instances(path)]
+    for name in names:
+        library.nvrtcAddNameExpression(program, name)
+    flags = [flag.encode() for flag in (f"--gpu-architecture={architecture}", *options, "--ptxas-options=-v")]
+    failed = library.nvrtcCompileProgram(program, len(flags), (ctypes.c_char_p * len(flags))(*flags))
+    size = ctypes.c_size_t()
+    library.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+    log = ctypes.create_string_buffer(size.value)
+    library.nvrtcGetProgramLog(program, log)
+    if failed:
+        raise RuntimeError(log.value.decode())
+    for name in names:
+        lowered = ctypes.c_char_p()
+        if library.nvrtcGetLoweredName(program, name, ctypes.byref(lowered)):
+            raise RuntimeError(f"{path.name}: no kernel {name.decode()}")
+    library.nvrtcDestroyProgram(ctypes.byref(program))
+    return parse_report(log.value.decode())

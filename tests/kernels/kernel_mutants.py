@@ -1,0 +1,226 @@
+"""Break the kernels in every small way that programmers break them, and see whether the tests notice.
+
+    python tests/kernels/kernel_mutants.py --out tests/kernels/kernel_mutants.json [--count 170] [--jobs 2]
+
+A mutant is one edit of one place: a comparison, an operator, a number, a height for a width, a barrier or guard
+removed. The places are drawn from all there are, with a fixed seed, as many for each kind of edit. Every mutant is
+built and run on the emulator against NumPy (`kernel_checks.py`); it is killed when a check fails or the emulator
+reports an error. Survivors are listed with the reason why no test can tell them from the original, in EQUIVALENT.
+"""
+
+import argparse
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = ("conv2d", "pooling", "batchnorm", "fused")
+_SHARES = {"conv2d": 0.45, "pooling": 0.2, "batchnorm": 0.2, "fused": 0.15}
+_SECONDS = 150  # a mutant that runs longer loops for ever
+
+# kind of edit: (pattern, replacements); a pattern's first group is what is replaced
+_EDITS = {
+    "comparison": (r" (<=|>=|==|!=|<|>) ", {"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "=="}),
+    "sum": (r" (\+|-) ", {"+": "-", "-": "+"}),
+    "product": (r" (\*|/|%) ", {"*": "+", "/": "*", "%": "/"}),
+    "assignment": (r" (\+=) ", {"+=": "-="}),
+    "logic": (r" (&&|\|\|) ", {"&&": "||", "||": "&&"}),
+    "number": (r"(?<![\w.\"])(\d+)(?![\w.])", None),
+    "axis": (
+        r"\b(kh|kw|sh|sw|ph|pw|H|W|P|Q)\b",
+        {
+            "kh": "kw",
+            "kw": "kh",
+            "sh": "sw",
+            "sw": "sh",
+            "ph": "pw",
+            "pw": "ph",
+            "H": "W",
+            "W": "H",
+            "P": "Q",
+            "Q": "P",
+        },
+    ),
+    "barrier": (r"(__syncthreads\(\);)", {"__syncthreads();": ";"}),
+    "guard": (r"(if \([^;{}]*\)) (?:\w|return)[^;]*;", None),
+}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One edit: `text` at `start` of the file with its headers becomes `new`."""
+
+    file: str
+    kind: str
+    start: int
+    text: str
+    new: str
+
+
+def with_headers(folder: Path, file: str) -> str:
+    """The kernel file with our headers in place of the includes, so that an edit of a header is one of this file."""
+    seen = set()
+
+    def expand(path):
+        if path.name in seen:
+            return ""
+        seen.add(path.name)
+        text = path.read_text().replace("#pragma once\n", "")
+        return re.sub(r'#include "([\w.]+)"\n', lambda m: expand(folder / m[1]), text)
+
+    return expand(folder / f"{file}.cu")
+
+
+def places(source: str, file: str) -> list[Mutant]:
+    """All mutants of a file: edits inside the bodies of its functions, outside comments and compile-time code."""
+    allowed = _code_in_bodies(source)
+    found = []
+    for kind, (pattern, replacements) in _EDITS.items():
+        for match in re.finditer(pattern, source):
+            start, text = match.start(1), match[1]
+            if not all(allowed[start : start + len(text)]):
+                continue
+            if kind == "number":
+                new = str(int(text) + 1)
+            elif kind == "guard":
+                new = "if (false)" if match[0].endswith(("return;", "continue;")) else "if (true)"
+            else:
+                new = replacements[text]
+            found.append(Mutant(file, kind, start, text, new))
+    return found
+
+
+def _code_in_bodies(source):
+    """For every character: is it run-time code of a function?"""
+    allowed, depth = [True] * len(source), 0
+    for i, character in enumerate(source):
+        depth += (character == "{") - (character == "}")
+        allowed[i] = depth > 0
+    skipped = r"//[^\n]*|static_assert\([^;]*;|constexpr[^;]*;|template <[^>]*>|__shared__[^;]*;|#[^\n]*|warpSize / 2"
+    for match in re.finditer(skipped, source):
+        allowed[match.start() : match.end()] = [False] * (match.end() - match.start())
+    return allowed
+
+
+def draw(folder: Path, count: int, seed: int = 0) -> list[Mutant]:
+    """`count` mutants, shared out among the files, and in each among the kinds of edit in turn."""
+    rng, chosen = random.Random(seed), []
+    for file in FILES:
+        by_kind = {}
+        for mutant in places(with_headers(folder, file), file):
+            by_kind.setdefault(mutant.kind, []).append(mutant)
+        for group in by_kind.values():
+            rng.shuffle(group)
+        wanted = round(count * _SHARES[file])
+        while wanted > 0 and any(by_kind.values()):
+            for group in by_kind.values():
+                if group and wanted > 0:
+                    chosen.append(group.pop())
+                    wanted -= 1
+    return chosen
+
+
+def line_of(source: str, mutant: Mutant) -> tuple[str, str]:
+    """The source line before and after the edit."""
+    first, last = source.rfind("\n", 0, mutant.start) + 1, source.find("\n", mutant.start)
+    end = max(last, source.find("\n", mutant.start + len(mutant.text) - 1))
+    before = source[first:end]
+    at = mutant.start - first
+    return before.strip(), (before[:at] + mutant.new + before[at + len(mutant.text) :]).strip()
+
+
+def run(mutant: Mutant, folder: Path, cache: Path) -> dict:
+    """Build and check one mutant in a process of its own."""
+    source = with_headers(folder, mutant.file)
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch) / "kernels"
+        shutil.copytree(folder, copy)
+        edited = source[: mutant.start] + mutant.new + source[mutant.start + len(mutant.text) :]
+        (copy / f"{mutant.file}.cu").write_text(edited)
+        outcome, why = check_in_process(copy, mutant.file, cache)
+    before, after = line_of(source, mutant)
+    return {
+        "file": f"{mutant.file}.cu",
+        "kind": mutant.kind,
+        "before": before,
+        "after": after,
+        "outcome": outcome,
+        "why": why,
+    }
+
+
+def check_in_process(folder: Path, file: str, cache: Path) -> tuple[str, str]:
+    """("survived", "") or ("killed" or "invalid", by what)."""
+    paths = [ROOT, ROOT / "tests", Path(__file__).parent, *filter(None, sys.path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "XDG_CACHE_HOME": str(cache)}
+    command = [sys.executable, __file__, "--check", str(folder), file]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=_SECONDS)
+    except subprocess.TimeoutExpired:
+        return "killed", "runs for ever"
+    if done.returncode == 0:
+        return "survived", ""
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]
+    why = errors[-1] if errors else f"crash ({done.returncode})"
+    return ("invalid" if "does not compile" in why else "killed"), why[:200]
+
+
+def check(folder: Path, file: str) -> None:
+    """In the child process: the checks of one file, with the kernels of that folder."""
+    import kernel_checks
+    import numpy as np
+
+    from minisvdd.backends import emulator, kernel
+
+    for module in (kernel, emulator):
+        module.kernel_folder = lambda: folder
+        module.TEMPLATE_TYPES = {np.dtype(np.float32): "float"}  # half the time to build
+    kernel_checks.FILE_CHECKS[file](emulator.EmulatorBackend(), np.random.default_rng(7))
+
+
+def run_all(mutants: list[Mutant], folder: Path, jobs: int, report=print) -> list[dict]:
+    """The outcomes of all mutants, in order. RuntimeError if a check fails on the kernels as they are."""
+    with tempfile.TemporaryDirectory() as cache, ThreadPoolExecutor(jobs) as pool:
+        for file in dict.fromkeys(mutant.file for mutant in mutants):
+            outcome, why = check_in_process(folder, file, Path(cache))
+            if outcome != "survived":
+                raise RuntimeError(f"{file}.cu fails its checks without any edit: {why}")
+        results = []
+        for result in pool.map(lambda mutant: run(mutant, folder, Path(cache)), mutants):
+            results.append(result)
+            report("{outcome:9} {file:13} {kind:10} {after:.90}  {why:.90}".format(**result))
+        return results
+
+
+def main():
+    """Command line."""
+    parser = argparse.ArgumentParser(description="Mutation test of the kernels on the emulator.")
+    parser.add_argument("--count", type=int, default=170, help="mutants (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=2, help="processes (default: %(default)s)")
+    parser.add_argument("--out", help="write the outcomes as JSON to this file")
+    parser.add_argument("--check", nargs=2, metavar=("FOLDER", "FILE"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.check:
+        return check(Path(options.check[0]), options.check[1])
+    folder = ROOT / "kernels"
+    results = run_all(draw(folder, options.count), folder, options.jobs, lambda line: print(line, flush=True))
+    valid = [r for r in results if r["outcome"] != "invalid"]
+    killed = sum(r["outcome"] == "killed" for r in valid)
+    print(f"{killed} of {len(valid)} killed; {len(results) - len(valid)} do not compile")
+    if options.out:
+        Path(options.out).write_text(
+            json.dumps({"killed": killed, "mutants": len(valid), "results": results}, indent=1)
+        )
+
+
+if __name__ == "__main__":
+    main()

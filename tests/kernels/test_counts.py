@@ -1,0 +1,93 @@
+"""The ladders' promise, counted: down a ladder the loads from global memory fall, and a fusion moves fewer bytes."""
+
+import importlib.util
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+
+from minisvdd.backends.emulator import find_compiler
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.skipif(find_compiler() is None, reason="the emulator needs a C++ compiler")
+
+
+def load_benchmark():
+    """benchmarks/rungs.py as a module: the folder is no package."""
+    spec = importlib.util.spec_from_file_location("rungs", ROOT / "benchmarks" / "rungs.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def rungs():
+    return load_benchmark()
+
+
+@pytest.fixture(scope="module")
+def quick_rows(rungs):
+    return rungs.measure(quick=True)
+
+
+def ladders(rows):
+    """The rows of each (layer, operation), in the order of the rungs."""
+    for key, group in itertools.groupby(rows, lambda row: (row["layer"], row["operation"])):
+        yield key, list(group)
+
+
+def check_falling(rows):
+    for (layer, operation), ladder in ladders(rows):
+        where = f"{operation} on {layer}"
+        assert len(ladder) >= 2, where
+        for upper, lower in itertools.pairwise(ladder):
+            # where a rung makes the same loads, it makes them in fuller transactions, or with more threads
+            assert lower["loads"] < upper["loads"] * 1.001, f"{where}: {upper['rung']} -> {lower['rung']}"
+            fewer = lower["loads"] < 0.99 * upper["loads"]
+            denser = lower["bytes"] < 0.99 * upper["bytes"]
+            more_threads = operation == "conv2d_backward_weight" and lower["rung"] == "coalesced"
+            assert fewer or denser or more_threads, f"{where}: {upper['rung']} -> {lower['rung']}"
+
+
+def test_loads_fall_down_every_ladder(quick_rows):
+    check_falling(quick_rows)
+
+
+def test_loads_fall_in_the_published_figures():
+    check_falling(json.loads((ROOT / "benchmarks" / "results" / "rungs.json").read_text())["rows"])
+
+
+def test_counts_are_those_of_the_formulas(rungs):
+    """Square matrices of whole tiles: 2 inner loads per output, 2 inner / 16 tiled, 2 inner / 64 register-blocked."""
+    rungs.PRODUCTS["square"] = (64, 64, 64)
+    backend = rungs.CountingBackend()
+    cases = rungs.product_cases(backend, rungs.np.random.default_rng(0), "square")
+    counted = {rung: rungs.count(backend, outputs, call) for _, rung, outputs, call in cases}
+    del rungs.PRODUCTS["square"]
+    assert {rung: row["loads"] for rung, row in counted.items()} == {
+        "naive": 128, "coalesced": 128, "tiled": 128 / 16, "register_blocked": 128 / 64
+    }  # fmt: skip
+    assert counted["tiled"]["shared_loads"] == 128
+    assert counted["register_blocked"]["shared_loads"] == 128 / 16
+    assert counted["register_blocked"]["bank_conflict"] == 1
+    assert counted["coalesced"]["sectors_per_request"] < 4 < counted["naive"]["sectors_per_request"]
+
+
+def test_table_is_that_of_the_published_figures(rungs):
+    rows = json.loads((ROOT / "benchmarks" / "results" / "rungs.json").read_text())["rows"]
+    assert rungs.table(rows) in (ROOT / "kernels" / "README.md").read_text()
+
+
+def test_table_replaces_what_stands_between_the_markers(rungs, quick_rows, tmp_path):
+    path = tmp_path / "table.md"
+    path.write_text(f"before\n{rungs.MARKERS[0]}\nold\n{rungs.MARKERS[1]}\nafter\n")
+    rungs.write_table(path, quick_rows)
+    text = path.read_text()
+    assert "old" not in text
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "| halo | mnist 2 |" in text
+    path.write_text("no markers")
+    with pytest.raises(ValueError, match="expected each of the markers"):
+        rungs.write_table(path, quick_rows)

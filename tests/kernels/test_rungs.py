@@ -1,0 +1,140 @@
+"""Every rung of every ladder equals NumPy, in both precisions, on odd sizes; none is left out, none depends on luck."""
+
+import kernel_checks as checks
+import numpy as np
+import pytest
+from references import CONV_CASES, POOL_CASES, draw
+
+from minisvdd.backends.emulator import EmulatorBackend, find_compiler
+from minisvdd.backends.kernel import kernel_folder, read_kernels
+from minisvdd.layers import BatchNorm, Conv2D, LeakyReLU, MaxPool2D, ReLU
+from minisvdd.networks import Sequential
+from minisvdd.ops import batchnorm, conv2d_launch, fused
+
+pytestmark = pytest.mark.skipif(find_compiler() is None, reason="the emulator needs a C++ compiler")
+FILES = ("conv2d", "linear", "batchnorm", "pooling", "activations", "upsample", "fused", "reductions")
+
+
+class Recorder(EmulatorBackend):
+    """An emulator that remembers which kernels it ran."""
+
+    launched: set = set()
+
+    def run(self, kernel, args, grid, block, shared=0):
+        super().run(kernel, args, grid, block, shared)
+        self.launched.add((kernel.name, kernel.scalar_type(args)))
+
+
+@pytest.fixture
+def emulator():
+    return Recorder()
+
+
+@pytest.mark.parametrize("case", [*CONV_CASES, *checks.MORE_CONV_CASES], ids=str)
+def test_convolution(case, emulator, dtype, rng):
+    checks.convolution(emulator, case, dtype, rng)
+
+
+@pytest.mark.parametrize("sizes", checks.MATRIX_SIZES, ids=str)
+def test_matrix_product(sizes, emulator, dtype, rng):
+    checks.matrix_product(emulator, sizes, dtype, rng)
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (2, 3, 7, 11), (130, 2, 3, 1)], ids=str)
+def test_bias(shape, emulator, dtype, rng):
+    checks.bias(emulator, shape, dtype, rng)
+
+
+@pytest.mark.parametrize("tied", [False, True], ids=["distinct", "ties"])
+@pytest.mark.parametrize("case", [*POOL_CASES, *checks.MORE_POOL_CASES], ids=str)
+def test_max_pool(case, tied, emulator, dtype, rng):
+    checks.max_pool(emulator, case, dtype, rng, tied)
+
+
+@pytest.mark.parametrize("shape", checks.BATCHNORM_SHAPES, ids=str)
+def test_batch_norm(shape, emulator, dtype, rng):
+    checks.batch_norm(emulator, shape, dtype, rng)
+
+
+@pytest.mark.parametrize("case", checks.FUSED_CASES, ids=str)
+def test_normalize_pool(case, emulator, dtype, rng):
+    checks.normalize_pool(emulator, case, dtype, rng)
+
+
+@pytest.mark.parametrize(("size", "offset"), [(1, 0), (67, 0), (256, 0), (67, 1), (70, 3)])
+def test_activations(size, offset, emulator, dtype, rng):
+    checks.pointwise(emulator, size, dtype, rng, offset)
+
+
+@pytest.mark.parametrize(("shape", "scale"), [((2, 3, 4, 5), (2, 2)), ((1, 1, 1, 1), (3, 2)), ((2, 1, 3, 2), (1, 3))])
+def test_up_sampling(shape, scale, emulator, dtype, rng):
+    checks.up_sampling(emulator, shape, scale, dtype, rng)
+
+
+def test_no_kernel_is_left_out(dtype):
+    """Runs after the others: they have launched every kernel of these files."""
+    if len(Recorder.launched) < 10:
+        pytest.skip("needs the other tests of this file in the same process")
+    kernels = {name for file in FILES for name in read_kernels(kernel_folder() / f"{file}.cu")}
+    assert {name for name in kernels if (name, np.dtype(dtype)) not in Recorder.launched} == set()
+
+
+def test_order_of_threads_and_blocks_does_not_change_a_bit(rng):
+    """No rung adds by atomics: weight gradient, statistics and means are the same in every order."""
+    x, grad = draw(rng, (9, 3, 8, 8), np.float32), draw(rng, (9, 9, 8, 8), np.float32)
+    results = []
+    for seed in (0, 1, 2):
+        backend = EmulatorBackend(seed=seed)
+        weights = [backend.empty((9, 3, 5, 5), np.float32) for _ in checks.CONV_RUNGS]
+        for rung, weight in zip(checks.CONV_RUNGS, weights):
+            conv2d_launch.backward_weight(backend, grad, x, weight, (1, 1), (2, 2), rung)
+        statistics = batchnorm.batch_statistics(backend, grad)
+        results.append([*weights, *statistics, batchnorm._channel_means(backend, grad, grad)])
+    for other in results[1:]:
+        for a, b in zip(results[0], other):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_statistics_survive_a_large_mean(emulator, rng):
+    """Mean 1000, deviation 1, float32: squares minus squared mean would keep one digit or none."""
+    x = (1000 + draw(rng, (8, 2, 16, 16))).astype(np.float32)
+    exact = x.astype(np.float64).var(axis=(0, 2, 3))
+    for rung in ("shuffles", "split"):
+        np.testing.assert_allclose(batchnorm._channel_statistics(emulator, x, rung)[1], exact, rtol=1e-4)
+    weight = np.ones((2, 2, 1, 1), np.float32) * np.eye(2, dtype=np.float32)[:, :, None, None]
+    variance = fused.conv2d_forward_statistics(emulator, x, weight, (1, 1), (0, 0))[2]
+    np.testing.assert_allclose(variance, exact, rtol=1e-4)
+
+
+def test_piece_too_large_for_shared_memory(emulator, rng):
+    """Stride 40: the default takes another rung, and the halo rung asked for by name says why not."""
+    x, weight = draw(rng, (1, 1, 330, 330)), draw(rng, (1, 1, 1, 1))
+    y = emulator.empty((1, 1, 9, 9), np.float64)
+    conv2d_launch.forward(emulator, x, weight, y, (40, 40), (0, 0))
+    np.testing.assert_allclose(y, x[:, :, ::40, ::40] * weight)
+    with pytest.raises(ValueError, match="conv2d_forward: rung 'halo' needs more shared memory"):
+        conv2d_launch.forward(emulator, x, weight, y, (40, 40), (0, 0), "halo")
+
+
+@pytest.mark.parametrize("activation", [LeakyReLU(0.1), ReLU()], ids=repr)
+@pytest.mark.parametrize("frozen", [False, True])
+def test_fused_module_equals_its_layers(activation, frozen, rng):
+    """Outputs, gradients and running statistics of two modules, with NumPy's layers one after the other."""
+    results = []
+    x, grad = draw(rng, (5, 2, 9, 8)), draw(rng, (5, 3, 2, 2))
+    for backend in ("numpy", "emulator"):
+        layers = []
+        for _ in range(2):
+            layers += [Conv2D(3, 3, padding=1), BatchNorm(), type(activation)(), MaxPool2D(2)]
+        network = Sequential(layers)
+        network.build((2, 9, 8), np.random.default_rng(1), np.float64, backend)
+        network.freeze_statistics(frozen)
+        y = network.forward(x, training=True)
+        grad_x = network.backward(grad)
+        evaluated = network.forward(x)
+        results.append({"y": y, "x": grad_x, "evaluated": evaluated, **network.grads, **network.buffers})
+        with pytest.raises(RuntimeError, match="backward before forward"):
+            network.backward(grad)
+    assert results[0].keys() == results[1].keys()
+    for name, wanted in results[0].items():
+        np.testing.assert_allclose(results[1][name], wanted, rtol=1e-9, atol=1e-11, err_msg=name)

@@ -1,0 +1,83 @@
+"""Update rules on every backend: against one number at a time, and all parameters at once against array by array."""
+
+import numpy as np
+import pytest
+from references import Adam as PlainAdam
+from references import draw
+
+from minisvdd.layers import BatchNorm, Linear
+from minisvdd.networks import Sequential
+from minisvdd.ops import adam
+from minisvdd.optim import Adam
+
+
+def network(backend, dtype=np.float64):
+    """Weights, which have weight decay, and biases, which have not, in turn."""
+    built = Sequential([Linear(3, bias=True), BatchNorm(affine=True), Linear(2, bias=True)])
+    built.build((5,), np.random.default_rng(0), dtype=dtype, backend=backend)
+    return built
+
+
+def train(built, optimizer, dtype, steps=4):
+    rng = np.random.default_rng(1)
+    for step in range(steps):
+        optimizer.learning_rate = 0.05 / (1 + step)
+        y = built.forward(built.backend.asarray(rng.standard_normal((6, 5)).astype(dtype)), training=True)
+        built.backward(built.backend.asarray(rng.standard_normal(y.shape).astype(dtype)))
+        optimizer.step()
+    return {name: np.array(param) for name, param in built.params.items()}
+
+
+def test_adam_equals_one_number_at_a_time(backend, dtype, rng):
+    w, moments, plain = draw(rng, (3, 5), dtype), np.zeros((2, 3, 5), dtype), PlainAdam(0.1, weight_decay=0.2)
+    expected = w.ravel().astype(np.float64).tolist()
+    for step in range(1, 5):
+        g = draw(rng, (3, 5), dtype)
+        adam.adam_update(backend, w, g, *moments, step, 0.1, 0.9, 0.999, 1e-8, 0.2)
+        expected = plain.step(expected, g.ravel())
+    np.testing.assert_allclose(w.ravel(), expected, rtol=1e-4 if dtype == np.float32 else 1e-12)
+
+
+def test_momentum_equals_one_number_at_a_time(backend, dtype, rng):
+    w, velocity = draw(rng, (3, 5), dtype), np.zeros((3, 5), dtype)
+    expected, u = w.astype(np.float64), 0
+    for _ in range(4):
+        g = draw(rng, (3, 5), dtype)
+        adam.sgd_update(backend, w, g, velocity, 0.1, 0.9, 0.2)
+        u = 0.9 * u + g + 0.2 * expected
+        expected = expected - 0.1 * u
+    np.testing.assert_allclose(w, expected, rtol=1e-4 if dtype == np.float32 else 1e-12)
+
+
+def test_all_parameters_at_once_equal_one_array_at_a_time(backend, dtype):
+    if backend.runs_numpy:
+        pytest.skip("the NumPy backend has the plain form only")
+    one_by_one, at_once = network(backend, dtype), network(backend, dtype)
+    expected = train(one_by_one, Adam(one_by_one, weight_decay=0.3, flat=False), dtype)
+    got = train(at_once, Adam(at_once, weight_decay=0.3), dtype)
+    for name in expected:
+        if backend.name == "emulator":  # nvcc may fuse multiplication and addition differently in the two kernels
+            np.testing.assert_array_equal(got[name], expected[name], err_msg=name)
+        np.testing.assert_allclose(got[name], expected[name], rtol=1e-5, atol=1e-7, err_msg=name)
+
+
+def test_flat_parameters_share_one_array_and_keep_their_values(backend):
+    if backend.runs_numpy:
+        pytest.skip("the NumPy backend has the plain form only")
+    built = network(backend)
+    before = {name: np.array(param) for name, param in built.params.items()}
+    optimizer = Adam(built)
+    flat = optimizer.device_state.flat
+    for name, param in built.params.items():
+        np.testing.assert_array_equal(param, before[name])
+        assert np.shares_memory(param, flat.params)
+        assert optimizer.first_moment[name].shape == param.shape
+    assert flat.decayed == sum(param.size for param in before.values() if param.ndim > 1)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_step_before_backward_is_refused(flat, backend):
+    if flat and backend.runs_numpy:
+        pytest.skip("the NumPy backend has the plain form only")
+    with pytest.raises(RuntimeError, match=r"no gradient for .*: call backward before step"):
+        Adam(network(backend), flat=flat).step()

@@ -1,0 +1,84 @@
+"""Steps that a Sequential fuses: the same function, and its gradient."""
+
+import numpy as np
+import pytest
+
+from minisvdd.fusion import NormPool, steps
+from minisvdd.gradcheck import gradcheck
+from minisvdd.layers import BatchNorm, Conv2D, Flatten, LeakyReLU, Linear, MaxPool2D, ReLU
+from minisvdd.networks import Sequential, make_encoder
+
+
+class OtherNorm(BatchNorm):
+    """A layer of somebody's own, which may do anything."""
+
+
+def kinds(layers):
+    return [type(step) for step in steps(layers)]
+
+
+def test_the_encoder_modules_are_fused():
+    modules = [Conv2D, NormPool]
+    assert kinds(make_encoder("mnist_lenet", (1, 28, 28)).layers) == [*modules, *modules, Flatten, Linear]
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [BatchNorm(affine=True), LeakyReLU(), MaxPool2D(2)],
+        [BatchNorm(), LeakyReLU(), MaxPool2D(3)],
+        [BatchNorm(), LeakyReLU(), MaxPool2D(2, stride=1)],
+        [OtherNorm(), ReLU(), MaxPool2D(2)],
+    ],
+)
+def test_what_has_another_form_is_only_reordered(layers):
+    norm, activation, pool = layers
+    assert steps(layers) == [norm, pool, activation]
+    assert steps(layers[:2]) == layers[:2]
+
+
+def test_forward_and_backward_are_those_of_the_layers_one_by_one(rng):
+    fused = Sequential([Conv2D(3, 3), BatchNorm(), ReLU(), MaxPool2D(2), Flatten(), Linear(2)])
+    fused.build((2, 9, 8), rng, np.float64)
+    plain = Sequential([Sequential([layer]) for layer in fused.layers])  # each alone: nothing to fuse
+    x, grad_output = rng.standard_normal((4, 2, 9, 8)), rng.standard_normal((4, 2))
+    statistics = fused.layers[1].buffers
+    results = []
+    for network in (fused, plain):
+        statistics.update(running_mean=np.zeros(3), running_var=np.ones(3))
+        y = network.forward(x, training=True)
+        results.append((y, network.backward(grad_output), *network.grads.values(), *network.buffers.values()))
+        results[-1] += (network.forward(x),)
+    for one, other in zip(*results):
+        np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_gradcheck(frozen, rng):
+    network = Sequential([Conv2D(2, 3), BatchNorm(), LeakyReLU(), MaxPool2D(2)])
+    network.build((1, 6, 7), rng)
+    network.freeze_statistics(frozen)
+    report = gradcheck(network, rng.standard_normal((3, 1, 6, 7)))
+    assert report.passed, str(report)
+
+
+def test_backward_needs_a_fresh_forward(rng):
+    network = Sequential([BatchNorm(), LeakyReLU(), MaxPool2D(2)])
+    network.build((1, 4, 4), rng)
+    grad = np.ones((2, 1, 2, 2), np.float32)
+    with pytest.raises(RuntimeError, match="before forward"):
+        network.backward(grad)
+    x = rng.standard_normal((2, 1, 4, 4)).astype(np.float32)
+    network.forward(x, training=True)
+    network.backward(grad)
+    with pytest.raises(RuntimeError, match="before forward"):
+        network.backward(grad)
+    network.forward(x)
+    with pytest.raises(RuntimeError, match="before forward"):
+        network.backward(grad)
+
+
+def test_one_value_per_channel_is_refused():
+    (step,) = steps([BatchNorm(), LeakyReLU(), MaxPool2D(2)])
+    with pytest.raises(ValueError, match="one value per channel"):
+        step.forward(np.ones((1, 2, 1, 1)), training=True)
