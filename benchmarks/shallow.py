@@ -5,14 +5,16 @@
 
 Images as they are or after GCN-L1 and min-max scaling; all pixels or the principal components with 95 % of the
 variance; every bandwidth of KDE (with the one that cross-validation of the likelihood takes), gammas of OC-SVM at nu
-0.1, and an isolation forest. AUC on a random part of the test images; OC-SVM is trained on every other training image.
+0.1, and an isolation forest. AUC on a random part of the test images; OC-SVM is trained on every fourth training image.
 """
 
 import argparse
 
 import numpy as np
+from scipy.special import logsumexp
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
+from sklearn.metrics.pairwise import euclidean_distances
 
 from minisvdd.baselines import BANDWIDTHS, GAMMAS, VARIANCE_KEPT, IsolationForest, KernelDensity, OneClassSVM
 from minisvdd.datasets import load_dataset
@@ -58,18 +60,20 @@ def _components(train, test, preprocessing, pca):
 
 
 def _measure(train, test, is_anomaly, gammas):
-    """AUC in % of every candidate, by the library's own fitting on components."""
+    """AUC in % of every candidate; the cross-validation of the bandwidth takes every fourth training image, too."""
 
     def auc(model, samples):
         model._fit_components(samples)
         return round(100 * roc_auc_score(is_anomaly, model._score_components(test)), 2)
 
+    distances = euclidean_distances(test, train, squared=True)
+    kde = [-logsumexp(distances / (-2 * h * h), axis=1) for h in BANDWIDTHS]  # up to a constant
     validated = KernelDensity()
+    validated._fit_components(train[::4])
     return {
-        "kde": [auc(KernelDensity(bandwidth=h), train) for h in BANDWIDTHS],
-        "kde_validated": auc(validated, train[::3]),
+        "kde": [round(100 * roc_auc_score(is_anomaly, scores), 2) for scores in kde],
         "bandwidth_validated": validated.bandwidth_,
-        "oc_svm": [auc(OneClassSVM(gamma=gamma), train[::2]) for gamma in gammas],
+        "oc_svm": [auc(OneClassSVM(gamma=gamma), train[::4]) for gamma in gammas],
         "isolation_forest": [auc(IsolationForest(random_state=seed), train) for seed in range(3)],
     }
 
