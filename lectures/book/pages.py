@@ -28,15 +28,16 @@ def split_title(page: Page) -> tuple[str, str]:
 
 
 def lecture_head(body: str) -> tuple[str, str]:
-    """(body with the first heading and the line of needs set apart, summary): the form lectures/README.md asks for."""
+    """(body with the first heading and the line of needs set apart, summary: the paragraph with the question)."""
     body = re.sub(r"(<h1[^>]*>)(\d+)\. ", r"<p class='eyebrow'>Lecture \2</p>\1", body, count=1)
     facts = re.search(r"<p><em>Needs: (.*?)\. Minutes: ([\d.]+) quick, ([\d.]+) full\.</em></p>", body, re.DOTALL)
     if facts:
         needs, quick, full = facts.groups()
         line = f"<span><b>Needs</b> {needs}</span><span><b>Minutes</b> {full}, quick {quick}</span>"
         body = body.replace(facts[0], f"<p class='facts'>{line}</p>", 1)
-    first = re.search(r"</h1>\s*<p>(.*?)</p>", body, re.DOTALL)
-    return body, re.sub(r"</?a\b[^>]*>", "", first[1]) if first else ""
+    paragraphs = re.findall(r"<p>(.*?)</p>", body.partition("<h2")[0], re.DOTALL)
+    with_question = [p for p in paragraphs if re.search(r"<strong>the question", p, re.IGNORECASE)]
+    return body, re.sub(r"</?a\b[^>]*>", "", (with_question or paragraphs or [""])[0])
 
 
 def render_page(page: Page, body: str, parts: dict[str, list[Entry]], *, wide: bool = False, foot: str = "") -> str:
