@@ -35,9 +35,18 @@ def lecture_head(body: str) -> tuple[str, str]:
         needs, quick, full = facts.groups()
         line = f"<span><b>Needs</b> {needs}</span><span><b>Minutes</b> {full}, quick {quick}</span>"
         body = body.replace(facts[0], f"<p class='facts'>{line}</p>", 1)
-    paragraphs = re.findall(r"<p>(.*?)</p>", body.partition("<h2")[0], re.DOTALL)
-    with_question = [p for p in paragraphs if re.search(r"<strong>the question", p, re.IGNORECASE)]
-    return body, re.sub(r"</?a\b[^>]*>", "", (with_question or paragraphs or [""])[0])
+    return body, _summary(re.findall(r"<p>(.*?)</p>", body.partition("<h2")[0], re.DOTALL))
+
+
+def _summary(paragraphs):
+    """The paragraph that says what "the question" is, if one does, without links; else the first."""
+    text = (paragraphs or [""])[0]
+    for later in paragraphs:
+        if question := re.search(r"<strong>the question", later, re.IGNORECASE):
+            sentence = later.rfind(". ", 0, question.start())
+            text = later if later is text else later[sentence + 2 if sentence >= 0 else 0 :]
+            break
+    return re.sub(r":\s*$", ".", re.sub(r"</?a\b[^>]*>", "", text))
 
 
 def render_page(page: Page, body: str, parts: dict[str, list[Entry]], *, wide: bool = False, foot: str = "") -> str:
