@@ -133,6 +133,8 @@ check("the training quantile raises more", np.mean(rates["training quantile"]) >
 
 train_scores, held_scores = model.anomaly_score(kept), model.anomaly_score(held)
 scores = model.anomaly_score(split.test)
+
+# %%
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.6))
 low, high = np.quantile(np.concatenate([train_scores, scores]), [0.001, 0.97])
 bins = np.logspace(np.log10(low), np.log10(high), 26)
@@ -197,6 +199,8 @@ check(
 )
 false_alarms, hits, _ = roc_curve(split.is_anomaly, scores)
 auc = roc_auc_score(split.is_anomaly, scores)
+
+# %%
 fig, axes = plt.subplots(1, 2, figsize=(9.6, 3.7))
 axes[0].plot(100 * false_alarms, 100 * hits, color=BLUE, lw=1.8)
 axes[0].plot([0, 100], [0, 100], color=GRAY, lw=0.8)
@@ -220,6 +224,8 @@ axes[1].set(
 )
 axes[1].legend()
 figure("base-rates", fig)
+
+# %%
 share = split.is_anomaly.mean()
 alarm = scores > hold_out_threshold(held_scores, ALPHA)
 counted = split.is_anomaly[alarm].mean()
@@ -283,6 +289,7 @@ print("anomalies in the training set" + "".join(f"{100 * f:8.0f} %" for f in FRA
 for name, values in aucs.items():
     print(f"{name:29s}" + "".join(f"{value:10.1f}" for value in values.mean(axis=1)))
 
+# %%
 fig, ax = plt.subplots(figsize=(7.2, 3.9))
 for (name, values), color in zip(aucs.items(), (BLUE, ORANGE, GREEN, PURPLE)):
     x, mean = 100 * np.array(FRACTIONS), values.mean(axis=1)
@@ -296,6 +303,7 @@ ax.set(
 ax.legend(loc="lower left")
 figure("contamination", fig)
 
+# %%
 clean, dirty = (aucs["one-class"].mean(axis=1)[row] for row in (0, -1))
 check(
     "one-class: 20 % of anomalies in the training set cost accuracy",
@@ -388,6 +396,8 @@ auc = roc_auc_score(digits.is_anomaly[:200], model.anomaly_score(new))
 check("zeros read from PNG files, other digits found", auc > 0.9, f"AUC {100 * auc:.1f} % on 200 images")
 
 order = np.argsort(model.anomaly_score(new), kind="stable")
+
+# %%
 fig, axes = plt.subplots(2, 10, figsize=(9, 2.3))
 for row, chosen, title in zip(axes, (order[:10], order[::-1][:10]), ("most normal", "most anomalous")):
     for ax, index in zip(row, chosen):
