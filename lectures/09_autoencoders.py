@@ -394,6 +394,7 @@ for offset, ((column, values), color) in enumerate(zip(journeys.items(), (ORANGE
 kinds = [type(given.layers[int(key.split(".")[0])]).__name__ for key in given.params]
 axes[1].set(xticks=positions, ylabel="relative change of the weights", title="How far each layer travels")
 axes[1].set_xticklabels([f"{kind} {index + 1}" for index, kind in enumerate(kinds)])
+axes[1].set_ylim(0, 1.4 * max(map(max, journeys.values())))
 axes[1].legend(fontsize=8)
 figure("learning-curves", fig)
 
