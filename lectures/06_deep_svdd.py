@@ -429,7 +429,8 @@ def draw(ax, phi, c, radius_squared):
     ax.add_patch(plt.Circle((0, 0), radius_squared**0.5, fill=False, color=GREEN, lw=1.8, zorder=3))
     ax.plot(0, 0, "x", color="black", ms=6, zorder=4)
     ax.set(xlim=(-limit, limit), ylim=(-limit, limit), xticks=[], yticks=[], aspect="equal")
-    ax.spines[:].set(visible=True, color=GRAY)
+    ax.spines[:].set_visible(True)
+    ax.spines[:].set_color(GRAY)
     return limit
 
 

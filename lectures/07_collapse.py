@@ -532,7 +532,8 @@ runs = {
 def scatter(ax, phi, center, half_width):
     for chosen, color, size in ((split.is_anomaly, RED, 4), (~split.is_anomaly, BLUE, 6)):
         ax.plot(*(phi[chosen] - center).T, ".", ms=size, mew=0, alpha=0.5, color=color)
-    ax.spines[:].set(visible=True, color=GRAY)
+    ax.spines[:].set_visible(True)
+    ax.spines[:].set_color(GRAY)
     ax.plot(0, 0, "x", color=GRAY, ms=8, mew=1.8)
     ax.set(xlim=(-half_width, half_width), ylim=(-half_width, half_width), xticks=[], yticks=[], aspect="equal")
 

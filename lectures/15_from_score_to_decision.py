@@ -406,7 +406,9 @@ for row, chosen, title in zip(axes, (order[:10], order[::-1][:10]), ("most norma
     for ax, index in zip(row, chosen):
         ax.imshow(new[index, 0], cmap="gray", vmin=0, vmax=1)
         ax.set(xticks=[], yticks=[])
-        ax.spines[:].set(visible=True, color=RED if digits.is_anomaly[index] else BLUE, linewidth=1.6)
+        ax.spines[:].set_visible(True)
+        ax.spines[:].set_color(RED if digits.is_anomaly[index] else BLUE)
+        ax.spines[:].set_linewidth(1.6)
     row[0].set_ylabel(title, rotation=0, ha="right", va="center")
 figure("own-images", fig)
 
