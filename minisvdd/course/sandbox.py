@@ -24,13 +24,14 @@ _LIBRARY = Path(__file__).resolve().parents[1]
 class Limits:
     """What one submission may use. Seconds are of wall clock unless said otherwise.
 
-    call_seconds: one call (or loading the file).   total_seconds: all calls together.   start_seconds: for Python to
-    start, which a busy machine makes slow.   memory, file_bytes: beyond what Python itself needs; size of a file.
+    call_seconds: one call (or loading the file).   total_seconds: all calls together; processor time is limited to 5 s
+    more.   start_seconds: for Python to start, and for the compiler: generous, since a busy machine makes both slow.
+    memory: bytes beyond what Python itself needs.   file_bytes: size of a file.   output_bytes: what is kept of prints.
     """
 
     call_seconds: float = 5.0
     total_seconds: float = 14.0
-    start_seconds: float = 15.0
+    start_seconds: float = 60.0
     memory: int = 1 << 30
     file_bytes: int = 1 << 24
     output_bytes: int = 2000
