@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .confine import NOBODY
 from .wire import LARGEST, Odd, Remote, WireError, message_size, pack, unpack
 
 _RUNNER = Path(__file__).with_name("runner.py")
@@ -126,9 +127,10 @@ class Sandbox:
             folder.chmod(0o711 if folder != home else 0o700)
         file = home / self.filename
         file.write_bytes(self._source)
-        if os.getuid() == 0:
-            for path in (home, file):
-                os.chown(path, 65534, 65534)
+        if os.getuid() == 0:  # so that the user nobody, whom the process becomes, can use its folder
+            with contextlib.suppress(OSError):
+                for path in (home, file):
+                    os.chown(path, NOBODY, NOBODY)
         theirs, self._requests = os.pipe()
         self._replies, theirs_too = os.pipe()
         configuration = {
