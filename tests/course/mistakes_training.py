@@ -306,7 +306,7 @@ MISTAKES = {
             "radius never renewed",
             [("epoch % radius_every == 0", "epoch == 0")],
             parts(T, "alternation, eq. (3)"),
-            "evaluations of the whole set",
+            "R^2 was not solved for over the whole of X at the start of epoch 2",
         ),
         (
             "score not squared",
