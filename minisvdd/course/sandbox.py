@@ -127,9 +127,13 @@ class Sandbox:
             folder.chmod(0o711 if folder != home else 0o700)
         file = home / self.filename
         file.write_bytes(self._source)
+        cache = (
+            Path(self._home.name) / "cache"
+        )  # a kernel file is compiled once, however often the process must restart
+        cache.mkdir(exist_ok=True)
         if os.getuid() == 0:  # so that the user nobody, whom the process becomes, can use its folder
             with contextlib.suppress(OSError):
-                for path in (home, file):
+                for path in (home, file, cache):
                     os.chown(path, NOBODY, NOBODY)
         theirs, self._requests = os.pipe()
         self._replies, theirs_too = os.pipe()
@@ -149,7 +153,7 @@ class Sandbox:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd=home,
-            env=_environment(home),
+            env=_environment(home, cache),
             pass_fds=(theirs, theirs_too),
             start_new_session=True,
         )
@@ -294,10 +298,10 @@ def remote(target, key: int, methods: tuple[str, ...]):
     return Remote(key, methods), {key: (target, methods)}
 
 
-def _environment(home):
+def _environment(home, cache):
     threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM")}
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "CXX") if name in os.environ}
-    return {**kept, **threads, "HOME": str(home), "XDG_CACHE_HOME": str(home), "TMPDIR": str(home), "LANG": "C.UTF-8"}
+    return {**kept, **threads, "HOME": str(home), "XDG_CACHE_HOME": str(cache), "TMPDIR": str(home), "LANG": "C.UTF-8"}
 
 
 def _how_it_ended(status):
