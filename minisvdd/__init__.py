@@ -2,6 +2,7 @@
 
 __version__ = "0.1.0"
 
+from .anogan import AnoGAN
 from .autoencoder import Autoencoder
 from .datasets import load_dataset
 from .errors import CollapseWarning, DataError
@@ -9,4 +10,13 @@ from .gradcheck import gradcheck
 from .storage import load_model
 from .svdd import DeepSVDD
 
-__all__ = ["Autoencoder", "CollapseWarning", "DataError", "DeepSVDD", "gradcheck", "load_dataset", "load_model"]
+__all__ = [
+    "AnoGAN",
+    "Autoencoder",
+    "CollapseWarning",
+    "DataError",
+    "DeepSVDD",
+    "gradcheck",
+    "load_dataset",
+    "load_model",
+]

@@ -2,6 +2,7 @@
 
     OUT/grid.json                                         what the present grid consists of
     OUT/cells/METHOD/CLASS/nuNU-seedSEED-HASH.json        one cell: config, result, seconds, versions
+    OUT/scores/METHOD/CLASS/nuNU-seedSEED-HASH.npy        its anomaly scores of the test samples, for figures
     OUT/autoencoders/CLASS/seedSEED-HASH.npz              pre-trained weights that several cells share
 
 HASH is that of the cell's configuration (data, protocol, seed, ...), so cells of another configuration are never taken
@@ -25,10 +26,10 @@ from threadpoolctl import threadpool_limits
 from .datasets import class_index, load_dataset
 from .errors import CollapseWarning, DataError
 from .experiments import versions
-from .files import write_json
+from .files import atomic_write, write_json
 from .methods import METHODS
 from .progress import Progress
-from .protocols import Protocol, get_protocol
+from .protocols import GanProtocol, Protocol, get_gan_protocol, get_protocol
 
 _GRID_FILE = "grid.json"
 
@@ -44,6 +45,7 @@ class Grid:
     classes: tuple[str, ...]
     methods: tuple[str, ...]
     seeds: int
+    gan_protocol: GanProtocol
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,16 @@ class Cell:
 
     def path(self, out) -> Path:
         """Where the finished cell lies under the folder `out`."""
+        return self._path(out, "cells", ".json")
+
+    def scores_path(self, out) -> Path:
+        """Where the anomaly scores of the test samples lie."""
+        return self._path(out, "scores", ".npy")
+
+    def _path(self, out, folder, suffix):
         labels = (("nu", self.nu), ("seed", self.seed))
         parts = [f"{label}{value:g}" for label, value in labels if value is not None]
-        return Path(out) / "cells" / self.method / self.normal_class / ("-".join([*parts, self.hash]) + ".json")
+        return Path(out) / folder / self.method / self.normal_class / ("-".join([*parts, self.hash]) + suffix)
 
     def autoencoder_path(self, out) -> Path:
         """Where the weights lie that the cells of this class, seed and protocol share."""
@@ -74,9 +83,19 @@ class Cell:
 
 
 def make_grid(
-    data: str, *, methods=None, classes=None, seeds: int = 10, protocol="quick", data_dir=None, settings=None
+    data: str,
+    *,
+    methods=None,
+    classes=None,
+    seeds: int = 10,
+    protocol="quick",
+    data_dir=None,
+    settings=None,
+    gan_settings=None,
 ) -> Grid:
-    """A grid on a data set. methods, classes: None for all.   settings: a Protocol instead of the named one.
+    """A grid on a data set. methods, classes: None for all.
+
+    settings, gan_settings: a Protocol and a GanProtocol instead of the named ones.
 
     Raises ValueError for an unknown method, class or protocol, DataError when the data cannot be read.
     """
@@ -86,13 +105,15 @@ def make_grid(
     if seeds < 1:
         raise ValueError(f"seeds={seeds!r}: expected an integer >= 1")
     settings = settings or get_protocol(protocol, data)
+    gan_settings = gan_settings or get_gan_protocol(protocol, data)
     dataset = _dataset(data, data_dir)
     if dataset.test_labels is None or dataset.train_labels is None:
         raise ValueError(f"data={data!r}: expected labelled training and test samples")
     known = [dataset.class_names[i] for i in np.unique(dataset.train_labels)]
     wanted = [dataset.class_names[class_index(dataset.class_names, name, "classes")] for name in classes or known]
     chosen = tuple(name for name in METHODS if methods is None or name in methods)
-    return Grid(data, protocol, settings, _data_hash(dataset), tuple(dict.fromkeys(wanted)), chosen, int(seeds))
+    wanted = tuple(dict.fromkeys(wanted))
+    return Grid(data, protocol, settings, _data_hash(dataset), wanted, chosen, int(seeds), gan_settings)
 
 
 def cells_of(grid: Grid, methods=None) -> list[Cell]:
@@ -105,8 +126,8 @@ def cells_of(grid: Grid, methods=None) -> list[Cell]:
                 for seed in range(grid.seeds) if method.seeded else (None,):
                     config = {"data": grid.data, "data_sha256": grid.data_hash, "normal_class": normal_class}
                     config |= {"method": name, "nu": nu, "seed": seed}
-                    if method.trained:
-                        config["protocol"] = asdict(grid.protocol)
+                    if method.protocol:
+                        config["protocol"] = asdict(getattr(grid, method.protocol))
                     cells.append(Cell(name, normal_class, nu, seed, json.loads(json.dumps(config))))
     return cells
 
@@ -125,7 +146,7 @@ def run_grid(grid: Grid, out, *, jobs: int = 1, scheduler=None, data_dir=None, r
     with _workers(jobs, scheduler):
         for later in (False, True):
             phase = [cell for cell in todo if METHODS[cell.method].pretrained == later]
-            calls = (delayed(run_cell)(cell, grid.protocol, str(out.resolve()), data_dir) for cell in phase)
+            calls = (delayed(run_cell)(cell, protocol_of(grid, cell), str(out.resolve()), data_dir) for cell in phase)
             for label in Parallel(return_as="generator_unordered")(calls):
                 done += 1
                 progress.update(done, label)
@@ -146,7 +167,12 @@ def _workers(jobs, scheduler):
         yield
 
 
-def run_cell(cell: Cell, protocol: Protocol, out: str, data_dir=None) -> str:
+def protocol_of(grid: Grid, cell: Cell) -> Protocol | GanProtocol:
+    """The part of the grid's protocol that the cell's method follows."""
+    return getattr(grid, METHODS[cell.method].protocol or "protocol")
+
+
+def run_cell(cell: Cell, protocol: Protocol | GanProtocol, out: str, data_dir=None) -> str:
     """Compute one cell and write its file. Returns a label for the progress line.
 
     One BLAS thread, so that sums come out the same however many cells run side by side.
@@ -157,6 +183,8 @@ def run_cell(cell: Cell, protocol: Protocol, out: str, data_dir=None) -> str:
         warnings.simplefilter("ignore", CollapseWarning)  # the result lists the signs of collapse
         method = METHODS[cell.method]
         result = method.evaluate(split, protocol, cell.nu, cell.seed, cell.autoencoder_path(out))
+    with atomic_write(cell.scores_path(out), "wb") as file:
+        np.save(file, np.asarray(result.pop("scores"), np.float64))
     finished = {
         "config": cell.config,
         "config_sha256": cell.hash,
@@ -187,14 +215,32 @@ def read_cell(cell: Cell, out) -> dict | None:
         raise DataError(f"{path}: damaged cell: {error}: run the experiment again to replace it") from error
 
 
+def read_scores(cell: Cell, out) -> np.ndarray:
+    """Anomaly scores of all test samples, (n,) float64. DataError, naming the file, when it is missing or damaged."""
+    path = cell.scores_path(out)
+    try:
+        scores = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise DataError(
+            f"{path}: no such file: run the experiment with --no-resume to compute this cell again"
+        ) from None
+    except (ValueError, EOFError, OSError) as error:
+        raise DataError(f"{path}: damaged: {error}: run the experiment with --no-resume") from error
+    if scores.ndim != 1 or scores.dtype != np.float64:
+        raise DataError(f"{path}: has shape {scores.shape} and dtype {scores.dtype}: expected (n,) float64")
+    return scores
+
+
 def read_grid(out) -> Grid:
     """The grid that was last run in `out`. DataError when there is none, or its file is damaged."""
     path = Path(out) / _GRID_FILE
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
         settings = {k: tuple(v) if isinstance(v, list) else v for k, v in value.pop("protocol").items()}
+        # folders of grids without AnoGAN, from before it was there, lack its protocol
+        gan = value.pop("gan_protocol", None) or asdict(get_gan_protocol(value["protocol_name"], value["data"]))
         lists = {name: tuple(value.pop(name)) for name in ("classes", "methods")}
-        return Grid(**value, **lists, protocol=Protocol(**settings))
+        return Grid(**value, **lists, protocol=Protocol(**settings), gan_protocol=GanProtocol(**gan))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file: expected the folder of an experiment") from None
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:

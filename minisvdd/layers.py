@@ -69,6 +69,10 @@ class Layer:
         """`backward` for the first layer of a network, whose dL/dx nobody asks for."""
         self.backward(grad_output)
 
+    def backward_input(self, grad_output):
+        """dL/dx like `backward`, for a network that is not to be trained: layers that save work thereby override it."""
+        return self.backward(grad_output)
+
     def astype(self, dtype) -> "Layer":
         """Cast parameters and buffers (float64 for gradient checks); returns the layer itself."""
         for arrays in (self.params, self.buffers):
@@ -141,6 +145,13 @@ class Linear(Layer):
 
     def backward(self, grad_output):
         self.backward_params(grad_output)
+        return self._grad_input(grad_output)
+
+    def backward_input(self, grad_output):
+        self._take()
+        return self._grad_input(grad_output)
+
+    def _grad_input(self, grad_output):
         return linear.linear_backward_input(self.backend, grad_output, self.params["weight"])
 
 
@@ -194,6 +205,12 @@ class Conv2D(Layer):
     def backward(self, grad_output):
         x = self._take()
         self._write_grads(grad_output, x)
+        return self._grad_input(grad_output, x)
+
+    def backward_input(self, grad_output):
+        return self._grad_input(grad_output, self._take())
+
+    def _grad_input(self, grad_output, x):
         return conv2d.conv2d_backward_input(
             self.backend, grad_output, self.params["weight"], x.shape[2:], self.stride, self.padding
         )
@@ -262,6 +279,13 @@ class ConvTranspose2D(Layer):
         )
         if self.bias:
             self.grads["bias"] = linear.bias_backward(self.backend, grad_output)
+        return self._grad_input(grad_output)
+
+    def backward_input(self, grad_output):
+        self._take()
+        return self._grad_input(grad_output)
+
+    def _grad_input(self, grad_output):
         return conv2d.conv2d_forward(self.backend, grad_output, self.params["weight"], self.stride, self.padding)
 
 

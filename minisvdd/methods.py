@@ -1,7 +1,9 @@
 """The columns of table 1: for each method the cells that it needs, and how one cell is computed.
 
 A cell is one method on one normal class, with one seed and one nu where the method has them. Its result is a dict of
-plain JSON values with "auc": fractions by name; the entry "trained" is what the table shows.
+plain JSON values with "auc": fractions by name; the entry "trained" is what the table shows. Beside them stand
+"scores", (n,), the anomaly scores of all test samples after training; the grid keeps them in a file of their own, so
+that figures 2 and 3 need no second training.
 
 `oc-svm`         gamma by AUC on a random tenth of the *test set*, as in the paper: a supervised advantage. One cell
                  holds ten such draws ("trained" is a list); "unsupervised" is a gamma chosen without labels.
@@ -12,16 +14,18 @@ plain JSON values with "auc": fractions by name; the entry "trained" is what the
                  training forgets.
 `one-class`      the objective does not contain nu: one cell per seed.
 `soft-boundary`  nu as in the paper; the better one is reported.
-AnoGAN would be one more entry of `METHODS`.
+`anogan`         its latent search costs thousands of passes, so that a protocol may score some test images only; the
+                 others have the score NaN.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from .anogan import AnoGAN
 from .autoencoder import Autoencoder
 from .baselines import GAMMAS, IsolationForest, KernelDensity, OneClassSVM, best_on_hold_out
 from .center import collect_statistics
@@ -29,7 +33,7 @@ from .errors import DataError
 from .experiments import area_under_roc, train_and_evaluate
 from .networks import network_for
 from .preprocessing import preprocessing_for
-from .protocols import Protocol
+from .protocols import GanProtocol, Protocol
 from .storage import load_model
 
 HOLD_OUTS = 10
@@ -41,13 +45,14 @@ class Method:
     """How a column is computed: `evaluate(split, protocol, nu, seed, autoencoder_path)` returns the result of a cell.
 
     nus: one cell for each, None where nu plays no part.   seeded: whether each seed needs a cell.
-    trained: whether the protocol matters.   pretrained: whether the autoencoder's cell must be there first.
+    protocol: the field of `grid.Grid` that holds the method's protocol, None where none matters.
+    pretrained: whether the autoencoder's cell must be there first.
     """
 
     evaluate: Callable[..., dict]
     nus: tuple[float | None, ...] = (None,)
     seeded: bool = True
-    trained: bool = False
+    protocol: str | None = None
     pretrained: bool = False
 
 
@@ -65,17 +70,24 @@ def _oc_svm(split, protocol, nu, seed, path):
         "trained": [float(roc_auc_score(split.is_anomaly, scores[i])) for i in chosen],
         "unsupervised": area_under_roc(honest, split),
     }
-    return {"auc": auc, "gamma": [GAMMAS[i] for i in chosen], "gamma_unsupervised": honest.gamma_}
+    gammas = [GAMMAS[i] for i in chosen]
+    return {"auc": auc, "scores": scores[chosen[0]], "gamma": gammas, "gamma_unsupervised": honest.gamma_}
 
 
 def _kde(split, protocol, nu, seed, path):
     model = KernelDensity(preprocessing=preprocessing_for(split.train)).fit(split.train)
-    return {"auc": {"trained": area_under_roc(model, split)}, "bandwidth": model.bandwidth_}
+    return {**_result(model, split), "bandwidth": model.bandwidth_}
+
+
+def _result(model, split, **auc):
+    """Scores of a fitted model on the test samples and their AUC, beside other entries of "auc"."""
+    scores = model.anomaly_score(split.test)
+    return {"auc": {**auc, "trained": float(roc_auc_score(split.is_anomaly, scores))}, "scores": scores}
 
 
 def _isolation_forest(split, protocol, nu, seed, path):
     model = IsolationForest(preprocessing=preprocessing_for(split.train), random_state=seed).fit(split.train)
-    return {"auc": {"trained": area_under_roc(model, split)}}
+    return _result(model, split)
 
 
 def _dcae(split, protocol, nu, seed, path):
@@ -96,12 +108,38 @@ def _dcae(split, protocol, nu, seed, path):
     drawn, model = autoencoder(0), autoencoder(protocol.pretrain_epochs)
     collect_statistics(drawn.network_, drawn.preprocessing_.transform(split.train), protocol.batch_size)
     model.save(path)
-    return {"auc": {"random": area_under_roc(drawn, split), "trained": area_under_roc(model, split)}}
+    return _result(model, split, random=area_under_roc(drawn, split))
+
+
+def _anogan(split, protocol: GanProtocol, nu, seed, path):
+    settings = {name: value for name, value in asdict(protocol).items() if name != "test_images"}
+    n = len(split.test)
+    order = np.random.default_rng(0).permutation(n)
+    chosen = np.sort(order[: protocol.test_images])
+    some = replace(split, test=split.test[chosen], is_anomaly=split.is_anomaly[chosen])
+
+    def anogan(**changes):
+        return AnoGAN(
+            **{**settings, **changes},
+            preprocessing=preprocessing_for(split.train),
+            random_state=seed,
+            verbose=0,
+        ).fit(split.train)
+
+    model = anogan()
+    found = model.search(some.test)
+    scores = np.full(n, np.nan)
+    scores[chosen] = found.losses
+    auc = {
+        "random": area_under_roc(anogan(epochs=0), some),
+        "trained": float(roc_auc_score(some.is_anomaly, found.losses)),
+    }
+    return {"auc": auc, "scores": scores, "n_scored": len(chosen), "converged": float(found.converged.mean())}
 
 
 def _deep_svdd(objective):
     def evaluate(split, protocol: Protocol, nu, seed, path):
-        _, result = train_and_evaluate(
+        model, result = train_and_evaluate(
             split,
             protocol,
             objective=objective,
@@ -110,7 +148,8 @@ def _deep_svdd(objective):
             verbose=0,
             autoencoder=_pretrained(split, protocol, seed, path),
         )
-        return {name: result[name] for name in ("auc", "radius", "signs_of_collapse")}
+        kept = {name: result[name] for name in ("auc", "radius", "signs_of_collapse")}
+        return {**kept, "scores": model.anomaly_score(split.test)}
 
     return evaluate
 
@@ -129,7 +168,8 @@ METHODS = {
     "oc-svm": Method(_oc_svm, nus=(0.01, 0.1), seeded=False),
     "kde": Method(_kde, seeded=False),
     "isolation-forest": Method(_isolation_forest),
-    "dcae": Method(_dcae, trained=True),
-    "soft-boundary": Method(_deep_svdd("soft-boundary"), nus=(0.01, 0.1), trained=True, pretrained=True),
-    "one-class": Method(_deep_svdd("one-class"), trained=True, pretrained=True),
+    "dcae": Method(_dcae, protocol="protocol"),
+    "anogan": Method(_anogan, protocol="gan_protocol"),
+    "soft-boundary": Method(_deep_svdd("soft-boundary"), nus=(0.01, 0.1), protocol="protocol", pretrained=True),
+    "one-class": Method(_deep_svdd("one-class"), protocol="protocol", pretrained=True),
 }

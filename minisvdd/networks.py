@@ -49,6 +49,12 @@ class Sequential(Layer):
             grad_output = step.backward(grad_output)
         return grad_output
 
+    def backward_input(self, grad_output):
+        """dL/dx without the gradients of parameters."""
+        for layer in reversed(self.layers):
+            grad_output = layer.backward_input(grad_output)
+        return grad_output
+
     def backward_params(self, grad_output):
         """Backward without dL/dx of the very first layer, which training does not need."""
         for step in reversed(self._steps[1:]):

@@ -25,6 +25,23 @@ class Protocol:
     radius_update: str = "exact"
 
 
+@dataclass(frozen=True)
+class GanProtocol:
+    """Arguments of `AnoGAN` that a protocol fixes, and how many test images are scored.
+
+    test_images: None for all; else so many, drawn at random (the same for every seed and class of one data set).
+    """
+
+    epochs: int = 100
+    learning_rate: float = 2e-4
+    batch_size: int = 64
+    latent_dim: int = 256
+    search_steps: int = 500
+    search_learning_rate: float = 0.02
+    feature_weight: float = 0.1
+    test_images: int | None = None
+
+
 _PAPER = Protocol()
 _AUTHORS = replace(_PAPER, epochs=150, milestones=(50,), slope=0.01, radius_update="authors-theano")
 _QUICK = Protocol(10, (8,), 1e-6, 15, (10,), 1e-3)
@@ -46,6 +63,22 @@ _EXCEPTIONS = {
 PROTOCOLS = {"paper": _PAPER, "authors-code": _AUTHORS, "quick": _QUICK}
 
 
+# Schlegl et al. fix the latent search (500 steps, weights 0.9 and 0.1), DCGAN the optimiser; the paper only the latent
+# dimension. How many epochs it trained is not known: 100 is ours.
+_GAN_PAPER = GanProtocol()
+_GAN_QUICK = GanProtocol(epochs=10, search_steps=100, test_images=1000)
+_GAN_EXCEPTIONS = {
+    ("quick", "digits"): {
+        "epochs": 100,
+        "learning_rate": 1e-3,
+        "batch_size": 16,
+        "search_steps": 60,
+        "test_images": None,
+    },
+}
+_GAN_PROTOCOLS = {"paper": _GAN_PAPER, "authors-code": _GAN_PAPER, "quick": _GAN_QUICK}
+
+
 def get_protocol(name: str, dataset: str) -> Protocol:
     """The protocol of that name for a data set ("digits", "mnist", "cifar10", "gtsrb", or any other).
 
@@ -54,3 +87,9 @@ def get_protocol(name: str, dataset: str) -> Protocol:
     if name not in PROTOCOLS:
         raise ValueError(f"protocol={name!r}: expected one of {list(PROTOCOLS)}")
     return replace(PROTOCOLS[name], **_EXCEPTIONS.get((name, dataset), {}))
+
+
+def get_gan_protocol(name: str, dataset: str) -> GanProtocol:
+    """AnoGAN's part of the protocol of that name. Raises ValueError for an unknown name."""
+    get_protocol(name, dataset)
+    return replace(_GAN_PROTOCOLS[name], **_GAN_EXCEPTIONS.get((name, dataset), {}))

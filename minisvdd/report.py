@@ -20,6 +20,7 @@ MARK_DEVIATIONS, MARK_POINTS = 2.0, 1.0
 _EXTRA = (
     ("oc-svm", "unsupervised", "oc-svm, gamma without labels"),
     ("dcae", "random", "dcae, random weights"),
+    ("anogan", "random", "anogan, random weights"),
     ("one-class", "random", "one-class, random weights"),
     ("one-class", "pretrained", "one-class, pre-trained weights"),
 )
@@ -97,7 +98,8 @@ def _markdown(grid, entries, finished, total):
         f"Test AUC in %, mean ± standard deviation over {_count(grid.seeds, 'seed')} "
         f"(oc-svm: ten hold-outs; kde: one run). {finished} of {total} cells are finished. "
         "For oc-svm and soft-boundary the better nu is shown. "
-        "As in the paper, oc-svm chooses gamma with labels of a tenth of the test set: an advantage over all others.",
+        "As in the paper, oc-svm chooses gamma with labels of a tenth of the test set: an advantage over all others."
+        + _gan_note(grid),
         "",
         *_table(grid, entries, grid.methods, ranks=True),
     ]
@@ -108,6 +110,14 @@ def _markdown(grid, entries, finished, total):
     if extra:
         lines += ["", "Before any training (epoch 0), and oc-svm without labels:", "", *_table(grid, entries, extra)]
     return "\n".join(lines) + "\n"
+
+
+def _gan_note(grid):
+    if "anogan" not in grid.methods:
+        return ""
+    gan = grid.gan_protocol
+    images = "all" if gan.test_images is None else f"{gan.test_images} random"
+    return f" anogan: {gan.epochs} epochs, at most {gan.search_steps} search steps, {images} test images."
 
 
 def _table(grid, entries, columns, ranks=False):

@@ -3,6 +3,7 @@
     minisvdd      the JSON text as UTF-8 bytes: format, version, class, constructor arguments, layers, history
     network/...   parameters and running statistics under the network's own names, such as network/0.weight
     center        c (DeepSVDD)
+    start         where the latent search starts (AnoGAN)
     constants/... of the pre-processing
 
 W, R and c are the whole model (paper, section 3.1): neither training samples nor a pre-training autoencoder is kept.
@@ -15,6 +16,7 @@ import zlib
 import numpy as np
 
 from . import __version__, layers
+from .anogan import AnoGAN
 from .autoencoder import Autoencoder
 from .backends import get_backend
 from .detector import Detector
@@ -27,7 +29,7 @@ from .validation import check_fitted
 
 FORMAT_VERSION = 1
 _FORMAT = "minisvdd model"
-_CLASSES = {cls.__name__: cls for cls in (DeepSVDD, Autoencoder)}
+_CLASSES = {cls.__name__: cls for cls in (DeepSVDD, Autoencoder, AnoGAN)}
 # Fitted attributes that are plain JSON values, by class; arrays are stored as arrays.
 _PLAIN_ATTRIBUTES = ("radius_", "offset_", "history_", "n_features_in_", "figures_")
 # What a decompressor or parser may raise on a damaged file.
@@ -51,11 +53,15 @@ def save_model(model: Detector, path) -> None:
         "input_shape": list(model.input_shape_),
         "attributes": {name: getattr(model, name) for name in _PLAIN_ATTRIBUTES if hasattr(model, name)},
     }
+    if model.network_.input_shape != model.input_shape_:  # AnoGAN: its network turns z into an image, then a logit
+        description["network_input_shape"] = list(model.network_.input_shape)
     backend = model.network_.backend
     arrays = {f"network/{name}": backend.to_numpy(a) for name, a in _arrays(model.network_).items()}
     arrays |= {f"constants/{name}": value for name, value in model.preprocessing_.constants.items()}
     if hasattr(model, "center_"):
         arrays["center"] = model.center_
+    if hasattr(model, "start_"):
+        arrays["start"] = model.start_
     arrays["minisvdd"] = np.frombuffer(json.dumps(description).encode(), np.uint8)
     with atomic_write(path, "wb") as file:
         np.savez(file, **arrays)
@@ -114,10 +120,15 @@ def _rebuild(description, arrays, backend):
     model.preprocessing_.constants = _under("constants/", arrays)
     if "center" in arrays:
         model.center_, model.autoencoder_ = arrays["center"], None
+    if "start" in arrays:
+        model.start_ = arrays["start"]
     model.network_ = network_from_config(description["network"])
     # The drawn weights are replaced at once; the generator only satisfies `build`.
-    model.network_.build(model.input_shape_, np.random.default_rng(0), backend=backend)
+    network_input_shape = description.get("network_input_shape", model.input_shape_)
+    model.network_.build(network_input_shape, np.random.default_rng(0), backend=backend)
     model.network_.load_arrays(_under("network/", arrays))
+    if isinstance(model, AnoGAN) and model.generator_.output_shape != model.input_shape_:
+        raise ValueError(f"the generator makes images {model.generator_.output_shape}, expected {model.input_shape_}")
     return model
 
 

@@ -11,20 +11,28 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from minisvdd import cli, load_dataset
 from minisvdd.errors import DataError
 from minisvdd.experiments import train_and_evaluate
-from minisvdd.grid import cells_of, make_grid, read_cell, read_grid, run_grid
-from minisvdd.protocols import Protocol
+from minisvdd.grid import cells_of, make_grid, read_cell, read_grid, read_scores, run_grid
+from minisvdd.protocols import GanProtocol, Protocol
 from minisvdd.report import Entry, average_ranks, collect, write_report
 
 TINY = Protocol(pretrain_epochs=2, pretrain_milestones=(), epochs=2, milestones=(), learning_rate=1e-3, batch_size=32)
+TINY_GAN = GanProtocol(epochs=2, batch_size=32, latent_dim=8, search_steps=3, test_images=200)
 
 
 def tiny_grid(**changes):
     """Two classes, two methods, two seeds, two epochs."""
-    arguments = {"methods": ["isolation-forest", "one-class"], "classes": ["3", "8"], "seeds": 2, "settings": TINY}
+    arguments = {
+        "methods": ["isolation-forest", "one-class"],
+        "classes": ["3", "8"],
+        "seeds": 2,
+        "settings": TINY,
+        "gan_settings": TINY_GAN,
+    }
     return make_grid("digits", **{**arguments, **changes})
 
 
@@ -58,16 +66,39 @@ def test_every_cell_says_how_it_was_made(finished):
     assert {"random", "pretrained", "trained"} <= set(value["auc"])
 
 
+def test_every_cell_keeps_the_scores_behind_its_auc(finished):
+    is_anomaly = load_dataset("digits").one_class("8").is_anomaly
+    for cell in (c for c in cells_of(read_grid(finished)) if c.normal_class == "8"):
+        auc = roc_auc_score(is_anomaly, read_scores(cell, finished))
+        assert auc == read_cell(cell, finished)["auc"]["trained"]
+
+
+def test_scores_that_are_missing_or_damaged_are_named(tmp_path):
+    grid = tiny_grid(methods=["isolation-forest"], classes=["3"], seeds=1)
+    run_grid(grid, tmp_path, verbose=0)
+    (cell,) = cells_of(grid)
+    path = cell.scores_path(tmp_path)
+    for damage in (b"", b"no array", path.read_bytes()[:-100]):
+        path.write_bytes(damage)
+        with pytest.raises(DataError, match=path.name):
+            read_scores(cell, tmp_path)
+    path.unlink()
+    with pytest.raises(DataError, match="--no-resume"):
+        read_scores(cell, tmp_path)
+
+
 def test_all_methods(tmp_path):
     run_grid(tiny_grid(methods=None, classes=["3"], seeds=1), tmp_path, verbose=0)
     grid, entries, done, total = collect(tmp_path)
-    assert done == total == 8
+    assert done == total == 9
     assert entries["3", "oc-svm"].n == 10
     assert entries["3", "kde"].n == 1
     assert {entry.nu for (_, column), entry in entries.items() if column in ("oc-svm", "soft-boundary")} <= {0.01, 0.1}
     supervised, honest = entries["3", "oc-svm"], entries["3", "oc-svm, gamma without labels"]
     assert supervised.mean > honest.mean > 80
-    assert len(grid.methods) == 6
+    assert len(grid.methods) == 7
+    scores = read_scores(next(c for c in cells_of(grid) if c.method == "anogan"), tmp_path)
+    assert np.isfinite(scores).sum() == TINY_GAN.test_images < len(scores)
 
 
 def test_shared_pretraining_is_the_one_that_deep_svdd_would_do(finished):
@@ -120,6 +151,15 @@ def test_kill_9_in_the_middle_and_start_again(finished, tmp_path):
     assert again.wait(120) == 0
     assert all(path.read_bytes() == content for path, content in kept.items())
     assert aucs(tmp_path) == aucs(finished)
+
+
+def test_a_grid_from_before_anogan_is_still_read(tmp_path):
+    grid = make_grid("digits", methods=["kde"], classes=["3"], seeds=1)
+    run_grid(grid, tmp_path, verbose=0)
+    value = json.loads((tmp_path / "grid.json").read_text())
+    del value["gan_protocol"]
+    (tmp_path / "grid.json").write_text(json.dumps(value))
+    assert read_grid(tmp_path) == grid
 
 
 def test_another_configuration_is_not_mixed_in(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 import references as ref
 from references import draw, tolerance
 
+from minisvdd.dcgan import GAN_ARCHITECTURES
 from minisvdd.gradcheck import check_library
 from minisvdd.layers import (
     BatchNorm,
@@ -71,6 +72,27 @@ def test_gradient_of_network(name, backend):
         assert report.raise_if_failed().error < 1e-5
         assert {check.stage for check in report.arrays} == {"start", "after 20 steps"}
         assert {check.mode for check in report.arrays} == {"training", "evaluation"}
+
+
+@pytest.mark.parametrize("name", GAN_ARCHITECTURES)
+def test_gradient_of_gan(name):
+    """Generator and discriminator end to end, and the latent search's gradient for z."""
+    network, search = check_library(name)
+    for report in (network, search):
+        assert report.raise_if_failed().error < 1e-5
+    assert "input" in {check.name for check in network.arrays}
+
+
+@every_layer
+def test_backward_input_is_backward_without_the_parameters(make, sample, rng):
+    layer, x, shape = build(make, sample, rng)
+    grad_output = draw(rng, shape)
+    layer.forward(x, training=True)
+    expected = layer.backward(grad_output)
+    layer.forward(x, training=True)
+    np.testing.assert_array_equal(layer.backward_input(grad_output), expected)
+    with pytest.raises(RuntimeError, match="backward before forward"):
+        layer.backward_input(grad_output)
 
 
 @every_layer

@@ -9,6 +9,7 @@ import numpy as np
 import oracle
 import pytest
 
+from minisvdd.dcgan import GAN_ARCHITECTURES, make_gan
 from minisvdd.layers import (
     BatchNorm,
     Conv2D,
@@ -98,6 +99,11 @@ def compare(network, module, kind, rng, dtype):
 
 def objective(kind, rng, output_shape, dtype):
     """The loss that trains this kind of network, with a random centre or random targets: ours, and torch's."""
+    if kind == "gan":
+        return (
+            lambda y: BinaryCrossEntropy()(y, 1.0),
+            lambda y: torch.nn.functional.softplus(-y).mean(),
+        )
     if kind == "encoder":
         center = rng.normal(size=output_shape).astype(dtype)
         return OneClass(center), lambda y: (y - torch.tensor(center)).square().sum(dim=1).mean()
@@ -126,6 +132,18 @@ class TestNetworks:
         statistics = {name: value for name, value in last.items() if name.startswith("statistics/")}
         assert statistics
         assert_within(statistics, TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("name", GAN_ARCHITECTURES)
+def test_generator_and_discriminator(name, dtype):
+    """z -> image -> logit in both modes: the generator's loss, the gradients of every parameter and of z."""
+    rng = np.random.default_rng(SEED)
+    network = make_gan(name, GAN_ARCHITECTURES[name].input_shape or (1, 8, 8), latent_dim=16)
+    network.build((16,), rng, dtype)
+    for batches in compare(network, twin_of(network), "gan", rng, dtype).values():
+        for deviations in batches:
+            assert_within(deviations, TOLERANCE[dtype])
 
 
 SMALL_NETWORKS = {

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from trainer_properties import digits, small_model
 
-from minisvdd import Autoencoder, DataError, DeepSVDD, load_model
+from minisvdd import AnoGAN, Autoencoder, DataError, DeepSVDD, load_model
 from minisvdd.files import atomic_write
 from minisvdd.layers import (
     BatchNorm,
@@ -55,11 +55,12 @@ def models():
             features,
         ),
         "autoencoder": (Autoencoder(network="digits_lenet", preprocessing="gcn-l1", **quick).fit(train), train),
+        "anogan": (AnoGAN(latent_dim=8, search_steps=3, preprocessing="gcn-l1", **quick).fit(train), train),
     }
 
 
 @pytest.mark.filterwarnings("ignore::minisvdd.CollapseWarning")
-@pytest.mark.parametrize("kind", ["one-class", "soft-boundary", "own network", "features", "autoencoder"])
+@pytest.mark.parametrize("kind", ["one-class", "soft-boundary", "own network", "features", "autoencoder", "anogan"])
 def test_a_loaded_model_scores_bit_for_bit_alike(kind, tmp_path):
     model, X = models()[kind]
     path = tmp_path / "modèle 1.npz"

@@ -10,6 +10,8 @@ import numpy as np
 
 from .. import losses
 from ..backends import NUMPY, get_backend
+from ..dcgan import GAN_ARCHITECTURES, make_gan
+from ..latent import search_loss
 from ..layers import (
     BatchNorm,
     Conv2D,
@@ -25,7 +27,7 @@ from ..layers import (
     Upsample,
 )
 from ..networks import ARCHITECTURES, NETWORKS, Sequential, make_autoencoder, make_encoder
-from .check import check_loss, gradcheck
+from .check import check_gradient, check_loss, gradcheck
 from .report import GradcheckReport
 
 
@@ -41,7 +43,8 @@ def library_cases() -> dict[str, list[Case]]:
     """All cases by the name of their layer class, loss class or network."""
     cases = {name: [_layer_case(*args) for args in rows] for name, rows in _layers().items()}
     cases |= {name: [_loss_case(name, *args) for args in rows] for name, rows in _losses().items()}
-    return cases | {name: _network_cases(name) for name in NETWORKS}
+    cases |= {name: _network_cases(name) for name in NETWORKS}
+    return cases | {name: _gan_cases(name) for name in GAN_ARCHITECTURES}
 
 
 def check_library(names: str | list[str] | None = None, backend="numpy") -> list[GradcheckReport]:
@@ -182,3 +185,42 @@ def _network_cases(name):
         return Case(kind, check)
 
     return [case("encoder", make_encoder), case("autoencoder", make_autoencoder)]
+
+
+def _gan_cases(name):
+    """Generator and discriminator as one network, z -> logit; and the loss of the latent search as a function of z."""
+    sample_shape = GAN_ARCHITECTURES[name].input_shape or (2, 8, 12)
+
+    def build(backend):
+        rng = np.random.default_rng(0)
+        network = make_gan(name, sample_shape, latent_dim=5)
+        network.build((5,), rng, dtype=np.float64, backend=backend)
+        for _ in range(20):  # statistics other than (0, 1): with those, all is so near 0 that every step crosses kinks
+            network.forward(rng.standard_normal((4, 5)), training=True)
+        return network, rng
+
+    def check_network(backend=NUMPY, **options):
+        network, rng = build(backend)
+        options = {"max_entries": 3, "directions": 1, **options}
+        report = gradcheck(network, rng.standard_normal((3, 5)), **options)
+        report.title = f"{name} generator and discriminator on z (3, 5)"
+        return report
+
+    def check_search(backend=NUMPY, **options):
+        network, rng = build(backend)
+        generator, features, _ = network.layers
+        network.freeze_statistics()
+        x = rng.uniform(-1, 1, size=(3, *sample_shape))
+        weights = rng.standard_normal(3)  # not ones: a gradient that mixes up the images must not pass
+
+        def loss(z):
+            return weights @ search_loss(generator, features, z, x, features.forward(x))[0]
+
+        def gradient(z):
+            return weights[:, None] * search_loss(generator, features, z, x, features.forward(x))[1]
+
+        report = check_gradient(loss, gradient, rng.standard_normal((3, 5)), tolerance=1e-5, **options)
+        report.title = f"{name} latent search on z (3, 5)"
+        return report
+
+    return [Case("generator and discriminator", check_network), Case("latent search", check_search)]

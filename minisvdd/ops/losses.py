@@ -59,12 +59,17 @@ def mean_squared_error(backend, outputs, targets):
     return (difference * difference).sum(dtype=_accumulator(outputs)) / N, (2 / N) * difference
 
 
-def absolute_error(backend, outputs, targets):
-    """J = 1/N sum_i ||y_i - t_i||_1,  dJ/dy = sign(y - t) / N  (0 where y = t): AnoGAN's residual and feature loss."""
+def absolute_distances(backend, outputs, targets):
+    """l_i = ||y_i - t_i||_1,  dl_i/dy_i = sign(y_i - t_i)  (0 where y = t).  Returns ((N,) float64, like outputs)."""
     backend.require_kernel("absolute_error")
     difference = outputs - targets
-    N = len(outputs)
-    return np.abs(difference).sum(dtype=np.float64) / N, np.sign(difference) / N
+    return np.abs(difference).reshape(len(outputs), -1).sum(axis=1, dtype=np.float64), np.sign(difference)
+
+
+def absolute_error(backend, outputs, targets):
+    """J = 1/N sum_i ||y_i - t_i||_1,  dJ/dy = sign(y - t) / N."""
+    distances, signs = absolute_distances(backend, outputs, targets)
+    return distances.sum() / len(outputs), signs / len(outputs)
 
 
 def softmax_cross_entropy(backend, logits, labels):

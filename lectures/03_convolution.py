@@ -1,0 +1,353 @@
+# %% [markdown]
+# # 3. Convolution
+#
+# A convolution looks at an image through a small window, everywhere with the same weights. Its two gradients frighten
+# many who implement them for the first time, and yet both are convolutions again. We write the layer as loops, turn the
+# loops into one matrix product, derive both gradients index by index, and see why the filters of Deep SVDD have no
+# bias.
+#
+# *Needs: no data but scikit-learn's digits and sample photograph. Minutes: 0.1 quick, 0.1 full.*
+
+# %%
+import time
+
+import matplotlib.pyplot as plt
+import numpy as np
+from lecture import check, choose, figure, finish
+from numpy.lib.stride_tricks import sliding_window_view
+from sklearn.datasets import load_sample_image
+
+from minisvdd import gradcheck, load_dataset
+from minisvdd.backends import NUMPY
+from minisvdd.layers import Conv2D, Flatten, LeakyReLU, Linear
+from minisvdd.losses import OneClass
+from minisvdd.networks import Sequential
+from minisvdd.ops.conv2d import conv2d_backward_input, conv2d_backward_weight, conv2d_forward
+
+rng = np.random.default_rng(3)
+
+# %% [markdown]
+# ## The window
+#
+# Images come as an array $x$ of shape $(N, C, H, W)$: $N$ images with $C$ channels, each $H$ rows by $W$ columns. A
+# layer with $K$ filters of size $k_h \times k_w$ has the weights $w$ of shape $(K, C, k_h, k_w)$. Around the image we
+# put a margin of $p$ zeros, the padding, and call the larger image $\bar x$, so that $\bar x_{n,c,u+p,v+p} =
+# x_{n,c,u,v}$. The output is
+#
+# $$ y_{n,k,i,j} = \sum_{c}\, \sum_{a=0}^{k_h-1}\, \sum_{b=0}^{k_w-1} w_{k,c,a,b}\; \bar x_{n,c,\,i+a,\,j+b} . $$
+#
+# Keep the letters apart, for all that follows is about them: $n$ an image, $c$ an input channel, $k$ an output channel,
+# $(i, j)$ a position in the output, $(a, b)$ a position inside the window, and $(u, v)$ a position in the input. The
+# filter lies with its top left corner at $(i, j)$. There are as many outputs as places for it: $H + 2p - k_h + 1$ rows,
+# and likewise columns. With an odd $k$ and $p = (k-1)/2$ the output is as large as the input: "same" padding.
+#
+# (Mathematicians call this a cross-correlation; *their* convolution has $\bar x_{i-a}$. Since the weights are learned,
+# it does not matter, and the field says convolution.) In Python the formula is seven loops, `np.ndindex` for the first
+# four and a sum for the rest:
+
+
+# %%
+def convolve_loops(x, weight, padding):
+    x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    (N, _, H, W), (K, _, kh, kw) = x.shape, weight.shape
+    y = np.zeros((N, K, H - kh + 1, W - kw + 1))
+    for n, k, i, j in np.ndindex(*y.shape):
+        y[n, k, i, j] = np.sum(weight[k] * x[n, :, i : i + kh, j : j + kw])
+    return y
+
+
+photo = load_sample_image("china.jpg")[90:218, 240:368].mean(axis=2) / 255
+blur, sobel = np.ones((5, 5)) / 25, np.outer([1, 2, 1], [-1, 0, 1]) / 4
+filters = {"mean of 5 x 5": blur, "change to the right": sobel, "change downwards": sobel.T}
+
+fig, axes = plt.subplots(1, 4, figsize=(9, 2.5))
+axes[0].imshow(photo)
+axes[0].set_title("image")
+for ax, (title, weights) in zip(axes[1:], filters.items()):
+    ax.imshow(convolve_loops(photo[None, None], weights[None, None], len(weights) // 2)[0, 0])
+    ax.set_title(title)
+for ax in axes:
+    ax.set_axis_off()
+figure("filters")
+
+# %% [markdown]
+# Two properties make this the layer for images. It is *local*: an output depends on $C k_h k_w$ numbers only, not on
+# the whole image. And it is the *same everywhere*: if the image moves, the output moves with it.
+
+# %%
+moved = np.roll(photo, (3, 5), axis=(0, 1))
+before, after = (convolve_loops(image[None, None], sobel[None, None], 1)[0, 0] for image in (photo, moved))
+inner = np.s_[8:-8, 8:-8]  # far from the border, where zeros come into sight
+check("move the image, and the output moves", np.array_equal(np.roll(before, (3, 5), axis=(0, 1))[inner], after[inner]))
+
+# %% [markdown]
+# ## One matrix product: im2col
+#
+# For a fixed position the double sum is an inner product of two vectors of length $C k_h k_w$: the filter, and the
+# patch of the image under it. Write all patches side by side as the columns of a matrix $P$, one column for each $(n,
+# i, j)$:
+#
+# $$ P_{(c,a,b),\,(n,i,j)} = \bar x_{n,c,\,i+a,\,j+b}, \qquad
+# Y = \mathcal{W} P, \quad\text{where}\quad \mathcal{W}_{k,\,(c,a,b)} = w_{k,c,a,b} . $$
+#
+# $\mathcal{W}$ is the array of filters, read as a matrix with one row per filter. So a convolution is a linear layer
+# that is applied to every patch. The name im2col says what is done: image to columns. It costs memory, since every
+# pixel is copied into up to $k_h k_w$ columns; but then a single matrix product does all the work, and nothing on a
+# computer is better tuned than a matrix product.
+
+
+# %%
+def im2col(x, kernel_size, padding):
+    """(N, C, H, W) -> (C kh kw, N H_out W_out)."""
+    x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    windows = sliding_window_view(x, kernel_size, axis=(2, 3))  # a view [n, c, i, j, a, b], nothing is copied yet
+    return windows.transpose(1, 4, 5, 0, 2, 3).reshape(x.shape[1] * kernel_size[0] * kernel_size[1], -1)
+
+
+def convolve(x, weight, padding):
+    (N, _, H, W), (K, _, kh, kw) = x.shape, weight.shape
+    Y = weight.reshape(K, -1) @ im2col(x, (kh, kw), padding)
+    return Y.reshape(K, N, H + 2 * padding - kh + 1, W + 2 * padding - kw + 1).transpose(1, 0, 2, 3)
+
+
+x, w = rng.normal(size=(2, 3, 9, 8)), rng.normal(size=(4, 3, 5, 5))
+padding = 2
+difference = np.abs(convolve(x, w, padding) - convolve_loops(x, w, padding)).max()
+check("the matrix product gives what the loops give", difference < 1e-12, f"largest difference {difference:.0e}")
+
+
+def seconds(function, *arguments):
+    start = time.perf_counter()
+    function(*arguments)
+    return time.perf_counter() - start
+
+
+batch = rng.normal(size=(choose(8, 32), 8, 14, 14))
+filters_of_a_network = rng.normal(size=(4, 8, 5, 5))
+slow = seconds(convolve_loops, batch, filters_of_a_network, 2)
+fast = min(seconds(convolve, batch, filters_of_a_network, 2) for _ in range(5))
+print(f"loops {1e3 * slow:.1f} ms, matrix product {1e3 * fast:.1f} ms")
+
+# %% [markdown]
+# ## The gradient of the weights
+#
+# Let $G_{n,k,i,j} = \partial L / \partial y_{n,k,i,j}$. We ask, as always: in which outputs does $w_{k,c,a,b}$ occur,
+# and with which factor? The formula of the forward answers: in every output of channel $k$, that is for every $n, i,
+# j$, and there with the factor $\bar x_{n,c,i+a,j+b}$. Hence
+#
+# $$ \frac{\partial L}{\partial w_{k,c,a,b}} = \sum_{n}\sum_{i}\sum_{j} G_{n,k,i,j}\; \bar x_{n,c,\,i+a,\,j+b} . $$
+#
+# Look at the right-hand side with the eyes of the forward: a window slides over $\bar x$, but now it is $G$ that acts
+# as the filter, as large as the output, and $(a, b)$ are the few positions at which it is placed. The gradient of the
+# weights is a convolution of the input with $G$. And since the sum runs over exactly the columns of $P$,
+#
+# $$ \frac{\partial L}{\partial \mathcal{W}} = \mathcal{G}\, P^\top,
+# \qquad\text{where}\quad \mathcal{G}_{k,(n,i,j)} = G_{n,k,i,j} , $$
+#
+# the weight gradient of a linear layer, $G^\top x$, in the layout of patches. The library's function is
+# `conv2d_backward_weight`.
+
+
+# %%
+def backward_weight(G, x, kernel_size, padding):
+    K, C = G.shape[1], x.shape[1]
+    grad = G.transpose(1, 0, 2, 3).reshape(K, -1) @ im2col(x, kernel_size, padding).T
+    return grad.reshape(K, C, *kernel_size)
+
+
+# %% [markdown]
+# ## The gradient of the input
+#
+# In which outputs does the input pixel $\bar x_{n,c,u,v}$ occur? In all those whose window covers it. The output at
+# $(i, j)$ covers it with the weight at $(a, b)$ where $i + a = u$ and $j + b = v$. So for each $(a, b)$ there is one
+# such output, at $i = u - a$, $j = v - b$, in each channel $k$:
+#
+# $$ \frac{\partial L}{\partial \bar x_{n,c,u,v}} = \sum_{k}\sum_{a}\sum_{b} G_{n,k,\,u-a,\,v-b}\; w_{k,c,a,b} , $$
+#
+# where $G$ counts as 0 outside of its range. This is almost a convolution of $G$: only the minus signs are in the way.
+# To get rid of them, count the window backwards, $a' = k_h - 1 - a$ and $b' = k_w - 1 - b$. Then $u - a = u -
+# (k_h - 1) + a'$, and
+#
+# $$ \frac{\partial L}{\partial \bar x_{n,c,u,v}} = \sum_{k}\sum_{a'}\sum_{b'}
+# \underbrace{w_{k,c,\;k_h-1-a',\;k_w-1-b'}}_{\text{flipped filter } w'_{c,k,a',b'}}\;
+# G_{n,k,\;(u-k_h+1)+a',\;(v-k_w+1)+b'} . $$
+#
+# Now all signs are those of the forward. The differences to it can be read off one by one:
+#
+# - the filter is **flipped** in both directions of space;
+# - its two channel axes are **exchanged**: $w'$ has $C$ filters with $K$ channels each, because the sum is over $k$;
+# - it begins $k_h - 1$ rows *before* $G$ does: a padding of $k - 1$ zeros around $G$.
+#
+# We wanted $x$ without its margin: $u = p, \dots, H + p - 1$. Leaving out $p$ rows and columns on each side of the
+# result is the same as beginning $p$ later, so the padding is
+#
+# $$ p' = k - 1 - p . $$
+#
+# With "same" padding $p = (k-1)/2$ we get $p' = p$. The input gradient of a convolution is the convolution of $G$ with
+# the flipped filters, and there is no new code to write (`conv2d_backward_input`):
+
+
+# %%
+def backward_input(G, weight, padding):
+    flipped = weight.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
+    return convolve(G, flipped, weight.shape[2] - 1 - padding)
+
+
+# %% [markdown]
+# The flip has a meaning that can be seen. Let $G$ be 1 at a single output pixel and 0 elsewhere. Which input
+# pixels have an influence on that output, and how much? Those under its window, each with the weight that lies
+# on it. So the gradient is a copy of the filter, *not* flipped, stamped at that place. For many pixels the stamps add
+# up. To stamp an unflipped filter and to slide a flipped one are the same thing, said by the giver and by the receiver.
+
+# %%
+letter = np.array([[1, 0, 0, 0, 0], [1, 0, 0, 0, 0], [1, 0, 0, 0, 0], [1, 0, 0, 0, 0], [1, 1, 1, 1, 0.0]])
+spots = np.zeros((1, 1, 16, 22))
+spots[0, 0, [4, 9, 11], [4, 16, 8]] = 1, 1, -1
+stamped = backward_input(spots, letter[None, None], 2)
+
+fig, axes = plt.subplots(1, 3, figsize=(8.6, 2.4), width_ratios=[1, 3, 3])
+for ax, image, title in zip(axes, (letter, spots[0, 0], stamped[0, 0]), ("filter", "$G$", "input gradient")):
+    ax.imshow(image, cmap="RdBu_r", vmin=-1, vmax=1)
+    ax.set(title=title, xticks=[], yticks=[])
+figure("stamps")
+check("a single 1 in G stamps the filter as it is", np.array_equal(stamped[0, 0, 2:7, 2:7], letter))
+
+# %% [markdown]
+# ## Is it right?
+#
+# **Against differences**, with a random $G$, as in lecture 2:
+
+
+# %%
+def numeric_gradient(function, v, G, h=6e-6):
+    result = np.zeros_like(v)
+    for index in np.ndindex(*v.shape):
+        step = np.zeros_like(v)
+        step[index] = h
+        result[index] = np.sum(G * (function(v + step) - function(v - step))) / (2 * h)
+    return result
+
+
+x, w = rng.normal(size=(2, 3, 6, 5)), rng.normal(size=(4, 3, 3, 3))
+
+
+def relative_error(analytic, numeric):
+    return np.abs(analytic - numeric).max() / np.abs(numeric).max()
+
+
+def check_gradients(p):
+    G = rng.normal(size=convolve(x, w, p).shape)
+    of_weight = relative_error(backward_weight(G, x, (3, 3), p), numeric_gradient(lambda v: convolve(x, v, p), w, G))
+    of_input = relative_error(backward_input(G, w, p), numeric_gradient(lambda v: convolve(v, w, p), x, G))
+    check(f"both gradients, padding {p}", max(of_weight, of_input) < 1e-9, f"errors {of_weight:.0e} and {of_input:.0e}")
+
+
+for p in (0, 1, 2):
+    check_gradients(p)
+
+# %% [markdown]
+# **By duality.** A convolution is linear in $x$, say $y = A x$ with a huge matrix $A$ that nobody writes down. Its
+# input gradient is $A^\top G$. For any two arrays, whether they have to do with each other or not,
+#
+# $$ \langle A x, G \rangle = \langle x, A^\top G \rangle . $$
+#
+# This test has no step size and no truncation: both sides must agree to rounding. It takes one line, and works on
+# arrays that are far too large for differences.
+
+# %%
+x, w = rng.normal(size=(20, 8, 28, 28)), rng.normal(size=(16, 8, 5, 5))
+y = convolve(x, w, 2)
+G = rng.normal(size=y.shape)
+here, there = np.sum(y * G), np.sum(x * backward_input(G, w, 2))
+size = np.linalg.norm(y) * np.linalg.norm(G)
+check("<A x, G> = <x, A' G>", abs(here - there) < 1e-12 * size, f"{here:.6f} and {there:.6f}")
+by_weight = np.sum(w * backward_weight(G, x, (5, 5), 2))
+check("and so for the weights, in which y is linear too", abs(here - by_weight) < 1e-12 * size, f"{by_weight:.6f}")
+
+# %% [markdown]
+# **Against the library**, whose fast versions are built from the same formulas:
+
+# %%
+x, w = rng.normal(size=(3, 2, 9, 8)), rng.normal(size=(4, 2, 5, 5))
+y = convolve(x, w, 2)
+G = rng.normal(size=y.shape)
+same = {
+    "forward": np.allclose(y, conv2d_forward(NUMPY, x, w, padding=(2, 2)), rtol=1e-11),
+    "weight": np.allclose(
+        backward_weight(G, x, (5, 5), 2), conv2d_backward_weight(NUMPY, G, x, (5, 5), padding=(2, 2)), rtol=1e-11
+    ),
+    "input": np.allclose(
+        backward_input(G, w, 2), conv2d_backward_input(NUMPY, G, w, (9, 8), padding=(2, 2)), rtol=1e-11
+    ),
+}
+check("our lines are the library's convolution", all(same.values()), ", ".join(same))
+
+layer = Conv2D(3, kernel_size=5, padding="same")
+layer.build((2, 7, 6), rng)
+check("and the library's layer passes its own checker", gradcheck(layer, rng.normal(size=(2, 2, 7, 6))).passed)
+
+# %% [markdown]
+# ## Why there is no bias
+#
+# Most libraries add a number $b_k$ to every pixel of output channel $k$. Deep SVDD must not (the paper's
+# Proposition 2). Its loss is the mean squared distance of the network's outputs to a fixed centre $c$,
+#
+# $$ J(W) = \frac{1}{n} \sum_{i=1}^{n} \lVert \phi(x_i; W) - c \rVert^2 , $$
+#
+# and all it ever sees is normal data. The best of all values, $J = 0$, is reached by a network that returns $c$
+# whatever it is shown. Such a network is worthless: it finds nothing anomalous. With a bias it is easy to have. Set the
+# weights of the last layer to zero, and its bias to $c$:
+
+
+# %%
+def encoder(bias):
+    network = Sequential([Conv2D(4, 3, padding="same", bias=bias), LeakyReLU(), Flatten(), Linear(2, bias=bias)])
+    network.build((1, 8, 8), np.random.default_rng(1))
+    return network.astype(np.float64)
+
+
+images = load_dataset("digits").one_class(3).test
+center = np.array([0.7, -0.4])
+constant = encoder(bias=True)
+constant.params["3.weight"][...] = 0
+constant.params["3.bias"][...] = center
+loss, _ = OneClass(center)(constant.forward(images))
+spread = np.ptp(constant.forward(images), axis=0).max()
+check("with a bias, the constant map has loss 0", loss == 0, f"over {len(images)} images of all ten digits")
+check("and maps every image to one point", spread == 0)
+
+# %% [markdown]
+# It is enough that *any* layer has a bias: with the weights before it at zero it puts out a constant, which the layers
+# behind it can turn into $c$. Without biases none of this works. Convolution, leaky ReLU, max-pooling and linear layers
+# all map 0 to 0, and multiply their output by $t > 0$ when their input is multiplied by $t$:
+#
+# $$ \phi(0) = 0, \qquad \phi(t x) = t\, \phi(x) . $$
+#
+# A constant map with this property is 0 everywhere, and not $c \neq 0$. (Batch norm, of the next lecture, breaks the
+# property of scaling but has its own reason for not being constant.) Whether gradient descent really finds its way to
+# the constant map when it exists is another question; lecture 7 lets it try.
+
+# %%
+network = encoder(bias=False)
+zero = np.zeros((1, 1, 8, 8))
+check("without biases, zero is mapped to zero", np.all(network.forward(zero) == 0))
+ratio = np.abs(network.forward(3.0 * images) - 3 * network.forward(images)).max()
+check("and three times the image to three times the output", ratio < 1e-12, f"difference {ratio:.0e}")
+
+biased = encoder(bias=True)
+biased.params["0.bias"][...] = 0.1
+check("with a bias both are lost", np.abs(biased.forward(zero)).max() > 1e-3)
+
+# %% [markdown]
+# ## Exercises
+#
+# 1. With a stride $s$ the window moves $s$ pixels at a time: $y_{n,k,i,j} = \sum w_{k,c,a,b}\, \bar x_{n,c,si+a,sj+b}$.
+#    Derive the input gradient for $s = 2$. Hint: put $s - 1$ zeros between the entries of $G$. Compare with
+#    `conv2d_backward_input`.
+# 2. What is a convolution with $1 \times 1$ filters? Show that it equals a linear layer applied to every pixel, and use
+#    that to write its three functions in one line each.
+# 3. How many multiplications does the first layer of the paper's MNIST network take for a batch of 200 images (one
+#    channel, 28 x 28, 8 filters of 5 x 5, "same" padding)? How much larger than the images is the matrix $P$?
+
+# %%
+finish()

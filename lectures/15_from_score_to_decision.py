@@ -1,0 +1,418 @@
+# %% [markdown]
+# # 15. From score to decision
+#
+# A detector gives every sample a score. Somebody has to decide: open the bag, stop the line, call the doctor. An AUC,
+# which all tables of this course report, says nothing about that: it is an average over all thresholds, and a decision
+# has one. **The questions:** where to put the threshold, and what may one promise about it? What if the "normal"
+# training data were not quite clean? And: how does all of this work on *my* images?
+#
+# *Needs: no data (MNIST, where found, in the full run). Minutes: 0.3 quick, 6 full.*
+
+# %%
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from lecture import BLUE, GRAY, GREEN, ORANGE, PURPLE, QUICK, RED, available, check, choose, data_dir, figure, finish
+from PIL import Image
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from minisvdd import DeepSVDD, load_dataset, load_model
+from minisvdd.baselines import IsolationForest
+from minisvdd.networks import network_for
+
+rng = np.random.default_rng(15)
+DATA = "mnist" if available("mnist") and not QUICK else "digits"
+dataset = load_dataset(DATA, data_dir())
+split = dataset.one_class(0)
+SETTINGS = {
+    "network": network_for(split.train.shape[1:]),
+    "preprocessing": "gcn-l1",
+    "learning_rate": 1e-3,
+    "batch_size": 32 if DATA == "digits" else 200,
+    "pretrain_epochs": choose(15, 60) if DATA == "digits" else 5,
+    "epochs": choose(20, 60) if DATA == "digits" else 10,
+    "milestones": (),
+    "verbose": 0,
+}
+
+# %% [markdown]
+# ## 1. What one may promise: false alarms
+#
+# Let $s(x)$ be a score, larger for more anomalous samples, and $\tau$ a threshold: we raise an alarm if $s(x) > \tau$.
+# Two errors are possible,
+#
+# $$ \text{false alarm rate } \alpha = P(s(x) > \tau \mid x \text{ normal}),
+#    \qquad \text{miss rate } \beta = P(s(x) \le \tau \mid x \text{ anomalous}) . $$
+#
+# Of anomalies we have no examples, so about $\beta$ nothing can be promised. About $\alpha$ something can, and exactly.
+# The obvious way is the quantile of the *training* scores, which is what $\nu$ sets (`DeepSVDD.predict` uses it,
+# `offset_`). But lecture 8 has shown the catch: the network was trained on these very samples, and new normal ones lie
+# further out.
+#
+# **The remedy: hold some normal samples back.** Let $x_1, \dots, x_m$ be normal samples that had no part in training,
+# with scores $s_1, \dots, s_m$, and let $x_{m+1}$ be a new one. All $m + 1$ are drawn alike and the network treats them
+# alike, so any order of their scores is as likely as any other (they are *exchangeable*; assume no ties). The rank of
+# $s_{m+1}$ among the $m+1$ is uniform on $1, \dots, m + 1$, counted from the smallest. Take as threshold the $k$-th
+# smallest of $s_1, \dots, s_m$. Then
+#
+# $$ s_{m+1} > s_{(k)} \quad\Leftrightarrow\quad \text{rank of } s_{m+1} \text{ is larger than } k
+#    \qquad\Rightarrow\qquad P(\text{false alarm}) = \frac{m+1-k}{m+1} . $$
+#
+# We want that to be at most $\alpha$: $m + 1 - k \le \alpha(m+1)$, so the smallest such $k$ is
+#
+# $$ k = \lceil (1-\alpha)(m+1) \rceil . $$
+#
+# With ties the rate can only be lower. (If $k > m$, there are too few samples to promise so little; the threshold is
+# then infinite.) The promise needs neither a good network nor many samples, only honest ones. The code:
+
+
+# %%
+def hold_out_threshold(scores, alpha):
+    """The threshold that raises false alarms with probability <= alpha, from scores of normal samples held back."""
+    m = len(scores)
+    k = int(np.ceil((1 - alpha) * (m + 1) - 1e-9))
+    return np.inf if k > m else np.sort(scores)[k - 1]
+
+
+check(
+    "19 samples suffice for 5 %, and the threshold is their largest score",
+    hold_out_threshold(np.arange(19), 0.05) == 18,
+)
+check("18 do not", hold_out_threshold(np.arange(18), 0.05) == np.inf)
+m, alpha, draws = 59, 0.1, 20000
+scores = rng.exponential(size=(draws, m + 1))
+alarms = np.array([row[m] > hold_out_threshold(row[:m], alpha) for row in scores])
+check(
+    "simulated: the rate is (m + 1 - k)/(m + 1), here α itself",
+    abs(alarms.mean() - alpha) < 4 * np.sqrt(alpha * (1 - alpha) / draws),
+    f"{alarms.mean():.4f} for α = {alpha}",
+)
+
+# %% [markdown]
+# Now with a real detector. For each seed the normal training images are split in two: on one part Deep SVDD is trained,
+# the other one is held back. The test images give the true rate of false alarms, for the threshold from the training
+# scores and for the one from the hold-out.
+
+# %%
+ALPHA = 0.1
+
+
+def split_off(images, fraction, rng):
+    """(training part, held-back part) of the images, in random order."""
+    order = rng.permutation(len(images))
+    cut = len(images) - round(fraction * len(images))
+    return images[order[:cut]], images[order[cut:]]
+
+
+rates = {"training quantile": [], "hold-out": []}
+for seed in range(choose(6, 10) if DATA == "digits" else 3):
+    kept, held = split_off(split.train, 0.4, np.random.default_rng(seed))
+    model = DeepSVDD(nu=ALPHA, random_state=seed, **SETTINGS).fit(kept)
+    new = model.anomaly_score(split.test[~split.is_anomaly])
+    rates["training quantile"].append((new > -model.offset_).mean())
+    rates["hold-out"].append((new > hold_out_threshold(model.anomaly_score(held), ALPHA)).mean())
+for name, values in rates.items():
+    print(
+        f"{name:18s} false alarms {100 * np.mean(values):5.1f} %   per seed: "
+        + " ".join(f"{100 * v:.0f}" for v in values)
+    )
+m = len(held)
+# One hold-out of m samples gives a rate around α that itself varies (a beta distribution); the mean over seeds varies less.
+spread = np.sqrt(ALPHA * (1 - ALPHA) / (m + 2) + ALPHA * (1 - ALPHA) / (~split.is_anomaly).sum())
+check(
+    f"hold-out: {100 * ALPHA:.0f} % false alarms, as promised, within 3 standard deviations",
+    np.mean(rates["hold-out"]) < ALPHA + 3 * spread,
+    f"{100 * np.mean(rates['hold-out']):.1f} %, standard deviation {100 * spread:.1f} %",
+)
+check("the training quantile raises more", np.mean(rates["training quantile"]) > np.mean(rates["hold-out"]) + 0.03)
+
+train_scores, held_scores = model.anomaly_score(kept), model.anomaly_score(held)
+scores = model.anomaly_score(split.test)
+fig, axes = plt.subplots(1, 2, figsize=(10, 3.6))
+low, high = np.quantile(np.concatenate([train_scores, scores]), [0.001, 0.97])
+bins = np.logspace(np.log10(low), np.log10(high), 40)
+for values, color, label in (
+    (train_scores, GRAY, "normal, training"),
+    (held_scores, GREEN, "normal, held back"),
+    (scores[split.is_anomaly], RED, "anomalies, test"),
+):
+    axes[0].hist(
+        values, bins, weights=np.full(len(values), 1 / len(values)), histtype="step", lw=1.8, color=color, label=label
+    )
+axes[0].axvline(-model.offset_, color=GRAY, ls="--", lw=1.2)
+axes[0].axvline(hold_out_threshold(held_scores, ALPHA), color=GREEN, ls="--", lw=1.2)
+axes[0].set(
+    xscale="log",
+    xlabel="anomaly score (log scale)",
+    ylabel="share of the images",
+    title="Two thresholds for α = 10 % (dashed)",
+)
+axes[0].legend(fontsize=9)
+for row, (name, color) in enumerate((("training quantile", GRAY), ("hold-out", GREEN))):
+    axes[1].plot(100 * np.array(rates[name]), [row] * len(rates[name]), "o", color=color, ms=8, alpha=0.7)
+axes[1].axvline(100 * ALPHA, color="black", lw=1)
+axes[1].set(
+    yticks=(0, 1),
+    ylim=(1.6, -0.6),
+    xlim=(0, None),
+    xlabel="false alarms among new normal images, %",
+    title="What each threshold gives (line: promised)",
+)
+axes[1].set_yticklabels(list(rates))
+figure("thresholds", fig)
+
+# %% [markdown]
+# ## 2. What an alarm means: the base rate
+#
+# Suppose 1 of 1000 samples is anomalous, we miss 5 % of those and raise 1 % false alarms. How sure is an alarm? With
+# $\pi$ the share of anomalies, Bayes' rule gives the **precision**
+#
+# $$ P(\text{anomalous}\mid\text{alarm}) = \frac{\pi(1-\beta)}{\pi(1-\beta) + (1-\pi)\,\alpha}
+#    = \frac{0.001\cdot 0.95}{0.001\cdot0.95 + 0.999\cdot0.01} \approx 8.7\,\% : $$
+#
+# eleven of twelve alarms are false, with a detector whose AUC might be 99 %. Neither $\alpha$ nor the AUC depends on
+# $\pi$, but what the alarm is worth does. If a miss costs $C_\beta$ and a false alarm $C_\alpha$, the expected cost per
+# sample is
+#
+# $$ \pi\,\beta(\tau)\,C_\beta + (1-\pi)\,\alpha(\tau)\,C_\alpha , $$
+#
+# and the best threshold is where the ROC curve has the slope $\frac{(1-\pi)C_\alpha}{\pi C_\beta}$. The picture shows
+# our detector for three base rates.
+
+
+# %%
+def precision(pi, alpha, beta):
+    return pi * (1 - beta) / (pi * (1 - beta) + (1 - pi) * alpha)
+
+
+check(
+    "the example of the text",
+    np.isclose(precision(0.001, 0.01, 0.05), 0.087, atol=5e-4),
+    f"{precision(0.001, 0.01, 0.05):.4f}",
+)
+false_alarms, hits, _ = roc_curve(split.is_anomaly, scores)
+auc = roc_auc_score(split.is_anomaly, scores)
+fig, axes = plt.subplots(1, 2, figsize=(9.6, 3.7))
+axes[0].plot(100 * false_alarms, 100 * hits, color=BLUE, lw=1.8)
+axes[0].plot([0, 100], [0, 100], color=GRAY, lw=0.8)
+axes[0].set(
+    xlabel="false alarms, % of the normal",
+    ylabel="hits, % of the anomalies",
+    title=f"ROC curve, AUC {100 * auc:.1f} %",
+    aspect="equal",
+)
+at_ten = {}
+for pi, color in ((0.5, GREEN), (0.05, ORANGE), (0.001, RED)):
+    with np.errstate(invalid="ignore"):
+        values = precision(pi, false_alarms, 1 - hits)
+    axes[1].plot(100 * hits, 100 * values, color=color, lw=1.8, label=f"π = {100 * pi:g} %")
+    at_ten[pi] = precision(pi, np.interp(0.9, hits, false_alarms), 0.1)
+axes[1].set(
+    xlabel="hits, % of the anomalies",
+    ylabel="true among the alarms, %",
+    title="The same detector at three base rates",
+    ylim=(-3, 103),
+)
+axes[1].legend()
+figure("base-rates", fig)
+share = split.is_anomaly.mean()
+alarm = scores > hold_out_threshold(held_scores, ALPHA)
+counted = split.is_anomaly[alarm].mean()
+computed = precision(share, alarm[~split.is_anomaly].mean(), 1 - alarm[split.is_anomaly].mean())
+check(
+    "on the test set, precision by the formula is precision by counting",
+    np.isclose(counted, computed),
+    f"{counted:.4f}; {100 * share:.0f} % of the images are anomalies",
+)
+check(
+    "at 1 in 1000 and 90 % hits, fewer alarms are true than at 1 in 2",
+    at_ten[0.001] < 0.5 * at_ten[0.5],
+    ", ".join(f"π = {100 * pi:g} %: {100 * v:.1f} %" for pi, v in at_ten.items()),
+)
+
+# %% [markdown]
+# ## 3. Dirty training data
+#
+# So far all training images were normal. Nobody's are. What if a share $\epsilon$ of them are anomalies, unlabelled, in
+# between? Then the loss $\frac1n\sum d_i$ pulls these to the centre, too. The *soft-boundary* loss with $\nu = 0.1$
+# pulls at those outside the sphere alone, and up to $\nu n$ samples may stay outside; one might hope that these are the
+# anomalies. Against them stands the isolation forest, which never looks at a loss. We hide more and more anomalies in
+# the training set (same normal images, anomalies from all other classes) and measure the AUC on the clean test set.
+
+# %%
+FRACTIONS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2)
+SEEDS = range(choose(3, 5) if DATA == "digits" else 2)
+others = dataset.train_images[dataset.train_labels != 0].astype(np.float32) / dataset.white
+
+
+def contaminated(fraction, rng):
+    """The normal training images and so many anomalies that these are `fraction` of the whole; returns both together."""
+    count = round(fraction / (1 - fraction) * len(split.train))
+    return np.concatenate([split.train, others[rng.choice(len(others), count, replace=False)]]), count
+
+
+def detectors(seed):
+    return {
+        "one-class": DeepSVDD(random_state=seed, **SETTINGS),
+        "soft-boundary, ν = 0.1": DeepSVDD(objective="soft-boundary", nu=0.1, random_state=seed, **SETTINGS),
+        "isolation forest": IsolationForest(preprocessing="gcn-l1", random_state=seed),
+    }
+
+
+aucs = {name: np.zeros((len(FRACTIONS), len(SEEDS))) for name in (*detectors(0), "DCAE")}
+hidden_share = []
+for row, fraction in enumerate(FRACTIONS):
+    for seed in SEEDS:
+        images, count = contaminated(fraction, np.random.default_rng(seed))
+        for name, model in detectors(seed).items():
+            aucs[name][row, seed] = 100 * roc_auc_score(split.is_anomaly, model.fit(images).anomaly_score(split.test))
+            if name == "one-class":
+                scores = model.autoencoder_.anomaly_score(split.test)
+                aucs["DCAE"][row, seed] = 100 * roc_auc_score(split.is_anomaly, scores)
+                if count and fraction == 0.05:
+                    training_scores = model.anomaly_score(images)
+                    worst = np.argsort(training_scores)[::-1][:count]
+                    hidden_share.append((worst >= len(split.train)).mean())
+
+print("anomalies in the training set" + "".join(f"{100 * f:8.0f} %" for f in FRACTIONS))
+for name, values in aucs.items():
+    print(f"{name:29s}" + "".join(f"{value:10.1f}" for value in values.mean(axis=1)))
+
+fig, ax = plt.subplots(figsize=(7.2, 3.9))
+for (name, values), color in zip(aucs.items(), (BLUE, ORANGE, GREEN, PURPLE)):
+    x, mean = 100 * np.array(FRACTIONS), values.mean(axis=1)
+    ax.fill_between(x, values.min(axis=1), values.max(axis=1), color=color, alpha=0.15, lw=0)
+    ax.plot(x, mean, "o-", ms=4, color=color, lw=1.8, label=name)
+ax.set(
+    xlabel="anomalies among the training images, %",
+    ylabel="AUC on the clean test set, %",
+    title=f"Dirty training data ({DATA}, normal class 0, {len(SEEDS)} seeds)",
+)
+ax.legend(loc="lower left")
+figure("contamination", fig)
+
+clean, dirty = (aucs["one-class"].mean(axis=1)[row] for row in (0, -1))
+check(
+    "one-class: 20 % of anomalies in the training set cost accuracy",
+    dirty < clean - 2,
+    f"AUC {clean:.1f} % -> {dirty:.1f} %",
+)
+check(
+    "but 1 % costs little", aucs["one-class"].mean(axis=1)[1] > clean - 3, f"{aucs['one-class'].mean(axis=1)[1]:.1f} %"
+)
+check("with a fifth of them dirty the detector is still far from guessing", dirty > 70)
+
+# %% [markdown]
+# Can the detector at least *find* the dirt, so that one can throw it out and train again? At 5 %, we look at as many
+# training images with the highest scores as there are hidden anomalies. By chance, 5 % of them would be anomalies:
+
+# %%
+check(
+    "the highest training scores point to hidden anomalies",
+    np.mean(hidden_share) > 0.1,
+    f"{100 * np.mean(hidden_share):.0f} % of those looked at; by chance 5 %",
+)
+
+# %% [markdown]
+# ## 4. Your own images
+#
+# It takes one line. Images are an array $(n, C, H, W)$, of any size whose sides are multiples of 4 and with any numbers
+# in it, since the pre-processing takes care of the range:
+#
+# ```python
+# model = DeepSVDD(network="small_lenet", preprocessing="gcn-l1").fit(images)
+# ```
+#
+# And if they are files in a folder, Pillow reads them, one more line. To show it we make such a folder: the digits'
+# zeros as PNG files of 16 x 16.
+
+
+# %%
+def read_folder(folder, size=(16, 16)):
+    """All PNG files of a folder, in order of their names, as grey images (n, 1, H, W) in [0, 1]."""
+    files = sorted(Path(folder).glob("*.png"))
+    return np.stack([np.asarray(Image.open(file).convert("L").resize(size), np.float32) / 255 for file in files])[
+        :, None
+    ]
+
+
+digits = load_dataset("digits").one_class(0)
+with tempfile.TemporaryDirectory() as folder:
+    for part, images in (("normal", digits.train), ("new", digits.test[:200])):
+        (Path(folder) / part).mkdir()
+        for number, image in enumerate(images):
+            Image.fromarray(np.uint8(255 * image[0])).resize((16, 16)).save(Path(folder) / part / f"{number:03d}.png")
+
+    mine, new = (read_folder(Path(folder) / part) for part in ("normal", "new"))
+    short = {key: SETTINGS[key] for key in ("learning_rate", "milestones", "verbose")}
+    model = DeepSVDD(
+        network="small_lenet",
+        preprocessing="gcn-l1",
+        batch_size=32,
+        pretrain_epochs=choose(8, 40),
+        epochs=choose(15, 60),
+        **short,
+    ).fit(mine)
+
+    model.save(f"{folder}/mine.npz")
+    again = load_model(f"{folder}/mine.npz")
+    check(
+        "saved, loaded, the same scores to the last bit",
+        np.array_equal(again.anomaly_score(new), model.anomaly_score(new)),
+    )
+
+    np.savez(f"{folder}/new.npz", X=new)
+    command = [
+        sys.executable,
+        "-m",
+        "minisvdd",
+        "score",
+        f"{folder}/mine.npz",
+        f"{folder}/new.npz",
+        "--out",
+        f"{folder}/scores.csv",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    table = np.genfromtxt(f"{folder}/scores.csv", delimiter=",", names=True) if done.returncode == 0 else None
+check(
+    "the command `minisvdd score` writes the same scores",
+    done.returncode == 0 and len(table) == len(new),
+    done.stderr.strip()[-200:] or f"columns {table.dtype.names}",
+)
+auc = roc_auc_score(digits.is_anomaly[:200], model.anomaly_score(new))
+check("zeros read from PNG files, other digits found", auc > 0.9, f"AUC {100 * auc:.1f} % on 200 images")
+
+order = np.argsort(model.anomaly_score(new), kind="stable")
+fig, axes = plt.subplots(2, 10, figsize=(9, 2.3))
+for row, chosen, title in zip(axes, (order[:10], order[::-1][:10]), ("most normal", "most anomalous")):
+    for ax, index in zip(row, chosen):
+        ax.imshow(new[index, 0], cmap="gray", vmin=0, vmax=1)
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set(visible=True, color=RED if digits.is_anomaly[index] else BLUE, linewidth=1.6)
+    row[0].set_ylabel(title, rotation=0, ha="right", va="center")
+figure("own-images", fig)
+
+# %% [markdown]
+# From the command line the same takes no line of Python: `minisvdd train --data mine.npz` with your images as `X` (or
+# `x_train`, `x_test`, `y_test`), then `minisvdd score MODEL.npz new.npz --out scores.csv`.
+#
+# ## Exercises
+#
+# 1. **How much is one hold-out worth?** Given the hold-out, the false alarm rate of its threshold is a random number.
+#    Show that for continuous scores it has a beta distribution with parameters $m + 1 - k$ and $k$, and find how many
+#    samples must be held back such that a promise of 5 % is kept to 7 % in 95 of 100 cases.
+# 2. **The best threshold.** Differentiate the expected cost with respect to $\tau$ and derive the slope of the ROC
+#    curve stated above. Find the best threshold for two normal densities ($s \sim N(0, 1)$ if normal, $N(2, 1)$ if
+#    anomalous, $\pi = 0.01$, $C_\beta = 50\,C_\alpha$), and check it numerically.
+# 3. **Clean, then train again.** Hide 10 % anomalies among the digits' zeros, train, throw out the 10 % of the training
+#    images with the highest scores, and train anew. Does it help? Why can the first training not be trusted to find all
+#    of them?
+#
+# Solutions: `lectures/solutions/15_from_score_to_decision.py`.
+
+# %%
+finish()

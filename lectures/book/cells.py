@@ -1,0 +1,96 @@
+"""Code cells and their outputs to HTML."""
+
+import base64
+import re
+from html import escape
+from pathlib import Path
+
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import PythonLexer
+
+from .text import Page, TextRenderer
+
+_VERDICT = re.compile(r"^(PASS|FAIL)  (.*?)(?:  \((.*)\))?$")
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class CellRenderer:
+    """Turns the cells of one notebook into HTML, and writes its pictures into `folder`/figures."""
+
+    def __init__(self, text: TextRenderer, folder: Path):
+        self.text, self.folder = text, folder
+
+    def render(self, notebook, page: Page, name: str) -> str:
+        """The body of a page. name: begins the names of its pictures."""
+        parts, pictures, is_first = [], 0, True
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                parts.append(self.text.render(cell.source, page))
+                continue
+            if cell.source.strip() not in ("", "finish()"):
+                code = self._code(cell.source, page)
+                folded = f"<details class='imports'><summary>Imports</summary>{code}</details>"
+                parts.append(folded if is_first else code)
+                is_first = False
+            for output in cell.get("outputs", []):
+                html, pictures = self._output(output, page, name, pictures)
+                parts.append(html)
+        return "\n".join(parts)
+
+    def _code(self, source, page):
+        source = re.sub(r"\n{3,}", "\n\n", source)
+        html = highlight(source, PythonLexer(), HtmlFormatter(nowrap=True))
+        link = re.compile(r'<span class="(n|nf|nc|nn)">([\w.]+)</span>')
+        html = link.sub(lambda m: self._code_name(m, page), html)
+        return f"<pre class='code'>{html}</pre>"
+
+    def _code_name(self, match, page):
+        """In code only imported names and modules are sure to be the library's."""
+        name = match[2]
+        known = name in page.imported or (match[1] == "nn" and name.startswith("minisvdd."))
+        return self.text.name(name, match[0], page) if known else match[0]
+
+    def _output(self, output, page, name, pictures):
+        """(HTML, number of pictures so far) of one output."""
+        if output.output_type == "stream":
+            return (_stream(_ANSI.sub("", output.text)) if output.name == "stdout" else ""), pictures
+        data = output.get("data", {})
+        for kind in ("image/png", "image/gif"):
+            if kind in data:
+                pictures += 1
+                file = f"figures/{name}-{pictures}.{kind[6:]}"
+                (self.folder / file).parent.mkdir(exist_ok=True)
+                (self.folder / file).write_bytes(base64.b64decode(data[kind]))
+                about = output.metadata.get(kind, {}) | output.metadata
+                alt = escape(str(about.get("alt", "figure")), quote=True)
+                width = f" width='{about['width']}'" if "width" in about else ""
+                return f"<figure><img src='{page.prefix}{file}' alt='{alt}'{width} loading='lazy'></figure>", pictures
+        if "text/html" in data:
+            return f"<div class='wide'>{data['text/html']}</div>", pictures
+        # The value of a cell's last line: mostly the True of a `check`, which has printed its line already.
+        value = data.get("text/plain", "")
+        return ("" if value == "True" else f"<pre class='output'>{escape(value)}</pre>"), pictures
+
+
+def _stream(text):
+    """Printed lines; verdicts of `check` as a list of claims, the tally of `finish` as a line of its own."""
+    parts, plain = [], []
+    for line in [*text.rstrip("\n").split("\n"), None]:
+        verdict = _VERDICT.match(line or "")
+        tally = re.fullmatch(r"[\w-]+: (\d+ checks, all passed)", line or "")
+        if (verdict or tally or line is None) and plain:
+            parts.append(f"<pre class='output'>{escape(chr(10).join(plain))}</pre>")
+            plain = []
+        if verdict:
+            sign = "&#10003;" if verdict[1] == "PASS" else "&#10007;"
+            detail = f" <span class='detail'>{escape(verdict[3])}</span>" if verdict[3] else ""
+            parts.append(
+                f"<div class='check {verdict[1].lower()}'><b aria-label='{verdict[1]}'>{sign}</b>"
+                f"<span>{escape(verdict[2])}{detail}</span></div>"
+            )
+        elif tally:
+            parts.append(f"<p class='tally'>{tally[1]}</p>")
+        elif line is not None:
+            plain.append(line)
+    return "".join(parts)

@@ -1,0 +1,123 @@
+"""Markdown with LaTeX formulas to HTML with MathML; names in backticks become links to the source."""
+
+import re
+from dataclasses import dataclass, field
+from html import escape
+from itertools import pairwise
+
+from latex2mathml.converter import convert
+from markdown_it import MarkdownIt
+from mdit_py_plugins.dollarmath import dollarmath_plugin
+
+from .notebooks import BuildError
+from .sources import Mentions, Place, SourceIndex
+
+# What TeX sets without space around, and MathML's operator dictionary with: fractions in line, absolute values, norms.
+_TIGHT = re.compile(r"<mo([^>]*)>(/|\||&#x0007C;|&#x02016;|&#x02225;|&#x0002F;)</mo>")
+# A prime is raised in the font already: as a superscript it would fly away.
+_PRIME = r"<m[io]>((?:&#x0203[2-4];|&#x02057;)+)</m[io]>"
+_SET_PRIME = r"<mo lspace='0' rspace='0'>{}</mo>"
+_PRIMED = re.compile(rf"<msup>(<mi[^>]*>[^<]*</mi>){_PRIME}</msup>")
+_PRIMED_WITH_INDEX = re.compile(rf"<msubsup>(<mi[^>]*>[^<]*</mi>)((?:(?!<msubsup>).)*?){_PRIME}</msubsup>", re.DOTALL)
+# A full stop must not begin the line after its formula.
+_WITH_STOP = re.compile(r"(<math(?:(?!</math>).)*</math>)([.,;:!?)\]”’]+)", re.DOTALL)
+
+
+@dataclass
+class Page:
+    """What rendering needs to know of a page, and what it finds out.
+
+    path: inside the book, `02_backprop.html`.   title: as mentioned elsewhere, "Lecture 2".
+    imported: names of the library that its code imports.   headings: (level, anchor, HTML) in order.
+    """
+
+    path: str
+    title: str
+    imported: dict[str, Place] = field(default_factory=dict)
+    headings: list = field(default_factory=list)
+    section: str = ""
+
+    @property
+    def prefix(self) -> str:
+        """The way up to the book's first page."""
+        return "../" * self.path.count("/")
+
+
+class TextRenderer:
+    """Turns text cells into HTML and records which source they mention. link: href -> href for links of the text."""
+
+    def __init__(self, index: SourceIndex, mentions: Mentions, link=None):
+        self.index, self.mentions = index, mentions
+        self.link = link or (lambda href, page: href)
+        self.markdown = MarkdownIt("commonmark", {"typographer": True}).enable(["table", "smartquotes"])
+        self.markdown.use(dollarmath_plugin, allow_labels=False, double_inline=True)
+        for name in ("math_inline", "math_inline_double", "math_block", "code_inline", "heading_open", "link_open"):
+            self.markdown.add_render_rule(name, self._rule(getattr(self, f"_{name}")))
+        self.markdown.add_render_rule("table_open", lambda *_: "<div class='wide'><table>")
+        self.markdown.add_render_rule("table_close", lambda *_: "</table></div>")
+
+    def render(self, text: str, page: Page) -> str:
+        """HTML of one cell or document; its headings join `page.headings`."""
+        env = {"page": page}
+        tokens = self.markdown.parse(text, env)
+        for token, inside in pairwise(tokens):
+            if token.type == "heading_open":
+                anchor = _anchor(inside.content, {a for _, a, _ in page.headings})
+                token.attrSet("id", anchor)
+                html = self.markdown.renderer.render([inside], self.markdown.options, env)
+                page.headings.append((int(token.tag[1]), anchor, re.sub(r"</?a\b[^>]*>", "", html)))
+        html = self.markdown.renderer.render(tokens, self.markdown.options, env)
+        return _WITH_STOP.sub(r"<span class='whole'>\1\2</span>", html)
+
+    def name(self, text: str, html: str, page: Page) -> str:
+        """The name as a link to its source, if it is one of the library's."""
+        place = self.index.find(text, page.imported)
+        if place is None:
+            return html
+        self.mentions.add(place, page.path, page.section, page.title)
+        anchor = f"#{place.anchor}" if place.anchor else ""
+        return f"<a class='name' href='{page.prefix}{place.page}{anchor}'>{html}</a>"
+
+    def _rule(self, method):
+        return lambda _renderer, tokens, i, options, env: method(tokens[i], env["page"])
+
+    def _math_inline(self, token, page):
+        return mathml(token.content, "inline")
+
+    def _math_inline_double(self, token, page):
+        return f"<span class='formula'>{mathml(token.content, 'block')}</span>"
+
+    def _math_block(self, token, page):
+        return f"<div class='formula'>{mathml(token.content, 'block')}</div>\n"
+
+    def _code_inline(self, token, page):
+        return self.name(token.content, f"<code>{escape(token.content)}</code>", page)
+
+    def _heading_open(self, token, page):
+        page.section = token.attrGet("id")
+        return f"<{token.tag} id='{page.section}'>"
+
+    def _link_open(self, token, page):
+        return f"<a href='{escape(self.link(token.attrGet('href'), page), quote=True)}'>"
+
+
+def mathml(latex: str, display: str) -> str:
+    """A formula as MathML. BuildError, naming it, when it holds a command that is not understood."""
+    latex = latex.strip()
+    known = re.sub(r"(\\(?:begin|end)){(?:aligned|gathered)}", r"\1{split}", latex)  # the same inside one formula
+    try:
+        html = convert(known, display=display)
+    except Exception as error:
+        raise BuildError(f"cannot set the formula ${latex}$: {type(error).__name__} {error}") from error
+    left = re.findall(r"\\[A-Za-z]+|(?<=>)&(?=<)", re.sub(r"<(?!mi>&</mi)[^>]*>", " ", html))
+    if left:
+        raise BuildError(f"cannot set {', '.join(left)} in the formula ${latex}$")
+    html = _PRIMED.sub(rf"<mrow>\1{_SET_PRIME.format(chr(92) + '2')}</mrow>", html)
+    html = _PRIMED_WITH_INDEX.sub(rf"<msub><mrow>\1{_SET_PRIME.format(chr(92) + '3')}</mrow>\2</msub>", html)
+    return _TIGHT.sub(r"<mo lspace='0' rspace='0'\1>\2</mo>", html)
+
+
+def _anchor(text, taken):
+    """A readable, unique id: words joined by dashes."""
+    anchor = "-".join(re.findall(r"[a-z0-9]+", re.sub(r"\$[^$]*\$", "", text).lower())) or "section"
+    return anchor if anchor not in taken else f"{anchor}-{sum(a.startswith(anchor) for a in taken) + 1}"

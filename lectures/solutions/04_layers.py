@@ -1,0 +1,78 @@
+# %% [markdown]
+# # Solutions to 4. Activations, pooling, batch norm, up-sampling
+
+# %%
+import numpy as np
+from lecture import check, finish
+
+from minisvdd.backends import NUMPY
+from minisvdd.layers import BatchNorm, Conv2D
+from minisvdd.networks import Sequential
+from minisvdd.ops.activations import leaky_relu_forward
+from minisvdd.ops.pooling import maxpool_forward
+from minisvdd.ops.upsample import upsample_backward, upsample_forward
+
+rng = np.random.default_rng(40)
+
+# %% [markdown]
+# ## Exercise 1
+#
+# $y_{i,j} = \frac{1}{s^2} \sum_{a,b} x_{si+a,\,sj+b}$. Each $x_{u,v}$ occurs in one output, that of its window, with
+# the factor $1/s^2$, so $\partial L / \partial x_{u,v} = G_{\lfloor u/s \rfloor, \lfloor v/s \rfloor} / s^2$: the
+# gradient is spread evenly over the window. But for the factor, average pooling's forward is up-sampling's backward,
+# and the other way round: the two are transposes of each other.
+
+
+# %%
+def average_pool(x, s=2):
+    return upsample_backward(NUMPY, x, (s, s)) / s**2
+
+
+def average_pool_gradient(G, s=2):
+    return upsample_forward(NUMPY, G, (s, s)) / s**2
+
+
+x, G = rng.normal(size=(2, 3, 6, 4)), rng.normal(size=(2, 3, 3, 2))
+by_hand = x.reshape(2, 3, 3, 2, 2, 2).mean(axis=(3, 5))
+check("average pooling is up-sampling's backward over 4", np.allclose(average_pool(x), by_hand))
+dual = np.sum(average_pool(x) * G), np.sum(x * average_pool_gradient(G))
+check("its backward is dual to it", np.isclose(*dual), f"{dual[0]:.6f} and {dual[1]:.6f}")
+
+# %% [markdown]
+# ## Exercise 2
+#
+# The bias of channel $k$ is added to all $m$ values of that channel, so its gradient is the sum of their gradients,
+# $\sum_i \partial L / \partial x_i = r \big( \sum_i g_i - m\, \overline g - \overline{g \hat x} \sum_i \hat x_i \big)$.
+# The first two terms cancel, and $\sum_i \hat x_i = 0$. The gradient is 0, as it must be: batch norm subtracts the bias
+# again together with the mean.
+
+# %%
+network = Sequential([Conv2D(3, 3, padding="same", bias=True), BatchNorm()])
+network.build((2, 6, 6), rng)
+network.astype(np.float64)
+network.forward(rng.normal(size=(4, 2, 6, 6)), training=True)
+network.backward(rng.normal(size=(4, 3, 6, 6)))
+largest = np.abs(network.grads["0.bias"]).max()
+beside = np.abs(network.grads["0.weight"]).max()
+check("the bias has no gradient", largest < 1e-12 * beside, f"{largest:.0e}; the weights' is {beside:.1f}")
+
+# %% [markdown]
+# ## Exercise 3
+#
+# The leaky ReLU never decreases. Such a function preserves the order of numbers, so it does not matter whether the
+# largest is sought before or after it is applied: $\max_i f(x_i) = f(\max_i x_i)$, to the last bit. After pooling there
+# are four times fewer numbers to apply it to. It would be wrong for a function that falls somewhere, such as $|x|$ or a
+# leaky ReLU of negative slope. (In training each layer keeps what its own backward needs, and the order stays.)
+
+# %%
+x = rng.normal(size=(2, 3, 6, 4))
+for slope in (0.0, 0.1, 1.0):
+    after = maxpool_forward(NUMPY, leaky_relu_forward(NUMPY, x, slope), (2, 2), (2, 2))[0]
+    before = leaky_relu_forward(NUMPY, maxpool_forward(NUMPY, x, (2, 2), (2, 2))[0], slope)
+    check(f"pooling and leaky ReLU of slope {slope} may change places", np.array_equal(after, before))
+after = maxpool_forward(NUMPY, np.abs(x), (2, 2), (2, 2))[0]
+before = np.abs(maxpool_forward(NUMPY, x, (2, 2), (2, 2))[0])
+check("pooling and the absolute value may not", not np.array_equal(after, before))
+
+# %%
+finish()

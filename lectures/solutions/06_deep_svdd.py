@@ -1,0 +1,128 @@
+# %% [markdown]
+# # Solutions to lecture 6, Deep SVDD
+#
+# *Needs: no data. Minutes: 0.1 quick, 0.1 full.*
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+from lecture import BLUE, RED, check, figure, finish
+
+from minisvdd.backends import NUMPY
+from minisvdd.batches import outputs
+from minisvdd.datasets import load_dataset
+from minisvdd.layers import Flatten, LeakyReLU, Linear
+from minisvdd.losses import OneClass
+from minisvdd.networks import Sequential
+from minisvdd.ops.losses import one_class_loss, soft_boundary_loss
+from minisvdd.preprocessing import make_preprocessing
+from minisvdd.radius import exact_radius_squared, soft_boundary_objective
+from minisvdd.training import train
+
+rng = np.random.default_rng(6)
+
+# %% [markdown]
+# ## Exercise 1
+#
+# Let $u_0$ be the smallest distance $d_{(n)}$, and positive. For $R^2 < u_0$ all samples are outside, so
+#
+# $$ J(R) = R^2 + \frac1{\nu n}\sum_i (d_i - R^2) = \Big(1 - \frac1\nu\Big) R^2 + \text{const} , $$
+#
+# a parabola that opens *downwards* for $\nu < 1$: $J$ is not convex in $R$. (If only some distances are 0, take the
+# interval up to the smallest positive one; if a fraction of at least $\nu$ lies above, the same follows.) But
+# $R \mapsto R^2$ maps $[0, \infty)$ one-to-one onto $[0, \infty)$ and keeps the order. So $R$ is a minimiser of
+# $R\mapsto J$ exactly if $R^2$ is one of $u\mapsto J(u)$, and that one is convex: no local minimum can trap us.
+
+# %%
+d, nu = np.array([6.0, 5.1, 4.2, 3.4, 2.3, 1.6, 1.0, 0.5]), 0.3
+R = np.linspace(0, 2.7, 271)
+values = np.array([soft_boundary_objective(r * r, d, nu) for r in R])
+bend = np.diff(values, 2)
+check("J bends downwards in R near 0", (bend[R[1:-1] ** 2 < 0.4] < 0).all())
+u = np.linspace(0, 7, 271)
+in_square = np.array([soft_boundary_objective(v, d, nu) for v in u])
+check("and nowhere in R^2", (np.diff(in_square, 2) > -1e-9).all())
+best = exact_radius_squared(d, nu)
+check(
+    "the minimiser is the same",
+    abs(R[values.argmin()] - best**0.5) < 0.01,
+    f"R = {R[values.argmin()]:.2f}, sqrt(u) = {best**0.5:.2f}",
+)
+
+fig, ax = plt.subplots(figsize=(5, 3.2))
+ax.plot(R, values, color=BLUE, lw=1.8)
+ax.plot(best**0.5, values.min(), "o", ms=10, mfc="none", mew=2, color=RED)
+ax.set(xlabel="R", ylabel="J", title="Concave in R up to the first distance")
+figure("objective-in-R", fig)
+
+# %% [markdown]
+# ## Exercise 2
+#
+# For $\nu = 1$ the exact radius is $R_*^2 = d_{(n)}$, the smallest distance, and no sample is inside of it. So
+# $\max(0, d_i - R_*^2) = d_i - R_*^2$ for all $i$ and
+#
+# $$ J = R_*^2 + \frac1n\sum_i (d_i - R_*^2) = \frac1n\sum_i d_i : $$
+#
+# the value of (4). The gradient for $d_i > R_*^2$ is $\frac2n(\phi_i - c)$, as in (4). The innermost sample sits
+# exactly on the kink, where we chose 0. Any $R^2$ in $[0, d_{(n)}]$ is a minimiser too, and with $R^2 = 0$ its gradient
+# is that of (4): on a kink, the objective has many subgradients, and both are among them. What changes: the innermost
+# sample is not pulled further in during this step. With $n$ samples that is a change of order $1/n$, in the gradient
+# that is smallest anyway.
+
+# %%
+phi, c = rng.normal(size=(50, 4)), np.full(4, 0.5)
+d = ((phi - c) ** 2).sum(axis=1)
+radius_squared = exact_radius_squared(d, 1.0)
+soft, soft_grad = soft_boundary_loss(NUMPY, phi, c, radius_squared, 1.0)
+one, one_grad = one_class_loss(NUMPY, phi, c)
+same = np.isclose(soft_grad, one_grad).all(axis=1)
+check("same value", np.isclose(soft, one), f"{soft:.6f}")
+check("same gradient for all but the innermost sample", (~same).sum() == 1 and d[~same] == d.min())
+check(
+    "which lacks the smallest of all gradients", np.linalg.norm(one_grad, axis=1).argmin() == np.flatnonzero(~same)[0]
+)
+
+# %% [markdown]
+# ## Exercise 3
+#
+# $\partial J/\partial c = -\frac2n\sum_i(\phi_i - c) = 0$ gives $c = \bar\phi = \frac1n\sum_i\phi_i$, the mean output,
+# and the minimum $\frac1n\sum_i\lVert\phi_i-\bar\phi\rVert^2$ is the total variance of the outputs. So re-computing $c$
+# is a step of minimising (4) over $W$ *and* $c$ in turn: the centre becomes a free variable, and by Proposition 1
+# (lecture 7) the optimum is the zero network with $c = 0$. With $c$ fixed, the outputs must stay near a point away from
+# 0, which the zero network cannot do.
+
+# %%
+phi = rng.normal(size=(40, 3)) + 1
+best = one_class_loss(NUMPY, phi, phi.mean(axis=0))[0]
+others = [one_class_loss(NUMPY, phi, phi.mean(axis=0) + rng.normal(size=3) * 0.1)[0] for _ in range(200)]
+check("no centre is better than the mean", best < min(others))
+check("the minimum is the total variance", np.isclose(best, phi.var(axis=0).sum()))
+
+X = make_preprocessing("gcn-l1").fit_transform(load_dataset("digits").one_class(3).train)
+
+
+def train_with(recompute):
+    """200 epochs of (4) with weight decay, c from the first pass; returns the lengths of c and of a mean output."""
+    network = Sequential([Flatten(), Linear(32), LeakyReLU(), Linear(2)])
+    network.build(X.shape[1:], np.random.default_rng(0))
+    loss = OneClass(outputs(network, X).mean(axis=0))
+
+    def after_epoch(*_):
+        if recompute:
+            loss.center = outputs(network, X).mean(axis=0)
+
+    schedule = {"epochs": 200, "milestones": (), "learning_rate": 1e-2, "weight_decay": 0.1, "batch_size": 32}
+    train(network, lambda y, x: loss(y), X, rng=np.random.default_rng(1), after_epoch=after_epoch, **schedule)
+    return np.linalg.norm(loss.center), np.linalg.norm(outputs(network, X), axis=1).mean()
+
+
+fixed, moving = train_with(False), train_with(True)
+check(
+    "c fixed: the outputs stay at its length",
+    abs(fixed[1] / fixed[0] - 1) < 0.1,
+    f"|c| {fixed[0]:.3f}, outputs {fixed[1]:.3f}",
+)
+check("c recomputed: both vanish", max(moving) < 1e-3 * fixed[0], f"|c| {moving[0]:.1e}, outputs {moving[1]:.1e}")
+
+# %%
+finish()

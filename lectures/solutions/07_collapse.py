@@ -1,0 +1,141 @@
+# %% [markdown]
+# # Solutions to lecture 7, Collapse
+#
+# *Needs: no data. Minutes: 0.1 quick, 0.1 full.*
+
+# %%
+from types import SimpleNamespace
+
+import numpy as np
+from lecture import check, finish
+
+from minisvdd.backends import NUMPY
+from minisvdd.batches import outputs
+from minisvdd.datasets import load_dataset
+from minisvdd.layers import Flatten, LeakyReLU, Linear, ReLU
+from minisvdd.losses import OneClass
+from minisvdd.networks import Sequential
+from minisvdd.optim import Adam
+from minisvdd.preprocessing import make_preprocessing
+from minisvdd.training import train
+
+X = make_preprocessing("gcn-l1").fit_transform(load_dataset("digits").one_class(3).train).astype(np.float64)
+
+
+def perceptron(activation=LeakyReLU, output_bias=False, dtype=np.float64):
+    network = Sequential([Flatten(), Linear(32), activation(), Linear(2, bias=output_bias)])
+    network.build(X.shape[1:], np.random.default_rng(0), dtype=dtype)
+    return network
+
+
+def loss_and_gradients(network, center):
+    value, grad_output = OneClass(center)(network.forward(X, training=True))
+    network.backward(grad_output)
+    return value, network.grads
+
+
+# %% [markdown]
+# ## Exercise 1
+#
+# At a stationary point $\partial J/\partial W^l = 0$, so the left side of
+# $\langle W^l, \partial J/\partial W^l\rangle = \frac2n\sum_i\langle\phi_i - c,\phi_i\rangle$ is 0, and the right side
+# gives
+#
+# $$ \frac1n\sum_i\lVert\phi_i\rVert^2 = \frac1n\sum_i\langle c, \phi_i\rangle . $$
+#
+# The zero network is stationary as soon as there are two layers: $\partial J/\partial W^2$ contains the hidden outputs,
+# which are 0, and $\partial J/\partial W^1$ contains $W^2$, which is 0. It is no minimum if the network can do better:
+# take outputs $\phi_i$ with $\sum_i\langle c,\phi_i\rangle > 0$ and scale the last layer by a small $t > 0$. Then
+#
+# $$ J(t) = \frac1n\sum_i\lVert t\phi_i - c\rVert^2
+#    = \lVert c\rVert^2 - \frac{2t}n\sum_i\langle c,\phi_i\rangle + \frac{t^2}n\sum_i\lVert\phi_i\rVert^2 , $$
+#
+# which falls below $\lVert c\rVert^2$, the loss of the zero network, for small $t$. The zero network is a saddle. The
+# best $t$ is where the derivative is 0, and there the identity above holds again.
+
+# %%
+network = perceptron()
+center = network.forward(X).mean(axis=0)
+SCHEDULE = {"epochs": 300, "milestones": (200,), "learning_rate": 1e-2, "batch_size": len(X)}
+loss = OneClass(center)
+train(network, lambda phi, x: loss(phi), X, weight_decay=0.0, rng=np.random.default_rng(1), **SCHEDULE)
+phi = network.forward(X)
+lengths, projections = (phi**2).sum(axis=1).mean(), (phi @ center).mean()
+check(
+    "after training the mean squared output is the mean projection on c",
+    np.isclose(lengths, projections, rtol=1e-3),
+    f"{lengths:.6f} and {projections:.6f}",
+)
+
+zero = perceptron()
+for weight in zero.params.values():
+    weight[...] = 0
+at_zero, grads = loss_and_gradients(zero, center)
+check("the zero network is stationary", all(not grad.any() for grad in grads.values()))
+
+untrained = perceptron()
+phi = untrained.forward(X)
+losses = [loss(t * phi)[0] for t in (0.0, 0.01, 0.1)]
+check(
+    "along t times the last layer the loss falls from there",
+    losses[0] > losses[1] > losses[2],
+    f"{np.round(losses, 4)}",
+)
+check(
+    "so it is a saddle: t = 0 is the zero network's loss",
+    np.isclose(losses[0], at_zero) and np.isclose(at_zero, center @ center),
+)
+
+# %% [markdown]
+# ## Exercise 2
+#
+# With an output bias $b$ the distance is $\lVert\phi(x) + b - c\rVert^2 = \lVert\phi(x) - (c - b)\rVert^2$: the network
+# without bias, and the centre $c' = c - b$, which moves. The gradients agree up to sign, $\partial J/\partial b =
+# -\partial J/\partial c'$; Adam treats both signs alike, so $c' = c - b$ holds after every step. The bias has to start
+# at 0, and there must be no decay on it, as there is none on $c$.
+
+# %%
+with_bias, without = perceptron(output_bias=True), perceptron()
+fixed, moving = center.copy(), center.copy()
+free = SimpleNamespace(params={"center": moving}, grads={}, backend=NUMPY)
+optimizers = [Adam(with_bias, 1e-2, 0.1), Adam(without, 1e-2, 0.1), Adam(free, 1e-2)]
+for _ in range(100):
+    loss_and_gradients(with_bias, fixed)
+    _, grad_output = OneClass(moving)(without.forward(X, training=True))
+    without.backward(grad_output)
+    free.grads["center"] = -grad_output.sum(axis=0)
+    for optimizer in optimizers:
+        optimizer.step()
+moved = fixed - with_bias.params["3.bias"]
+check("after 100 steps, c - b is the trained centre", np.allclose(moved, moving, atol=1e-8), f"{moved} and {moving}")
+check(
+    "and both networks have the same weights",
+    all(np.allclose(without.params[name], with_bias.params[name], atol=1e-8) for name in without.params),
+)
+
+# %% [markdown]
+# ## Exercise 3
+#
+# If all hidden ReLUs are dead, $h = 0$ and $\phi(x) = W^2 h = 0$ for every image: the output is constant, but it is 0,
+# not $c$. The loss is $\lVert c\rVert^2$, far from optimal. Its gradient is 0 all the same: the derivative of a dead
+# ReLU is 0, which stops the signal to $W^1$, and $\partial J/\partial W^2$ contains $h = 0$. So training cannot leave
+# this state, but nothing in the objective draws it there either. Proposition 3 excludes ReLU because its infimum, 0, is
+# no use as a bias: $W^2\cdot 0$ is not $c$, whatever $W^2$. Leaky ReLU has no dead units, its derivative is at least
+# its slope.
+
+# %%
+dead, leaky = perceptron(ReLU), perceptron()
+for network in (dead, leaky):
+    network.params["1.weight"][...] = -np.abs(network.params["1.weight"])  # images in [0, 1]: all pre-activations <= 0
+value, grads = loss_and_gradients(dead, center)
+check(
+    "dead ReLUs: the output is 0, the loss ||c||^2", not outputs(dead, X).any() and np.isclose(value, center @ center)
+)
+check("and every gradient is 0", all(not grad.any() for grad in grads.values()))
+_, grads = loss_and_gradients(leaky, center)
+check(
+    "leaky ReLU with the same weights still has a gradient", all(np.linalg.norm(grad) > 1e-3 for grad in grads.values())
+)
+
+# %%
+finish()
