@@ -146,7 +146,9 @@ check(
     f"cosines of the principal angles: {cosines.min():.4f} to {cosines.max():.4f}",
 )
 likeness_to_axes = np.abs(Vt[:p] @ B / np.linalg.norm(B, axis=0)).max(axis=0)
-check("its columns are not the principal axes", likeness_to_axes.min() < 0.9, f"cosines {np.round(likeness_to_axes, 2)}")
+check(
+    "its columns are not the principal axes", likeness_to_axes.min() < 0.9, f"cosines {np.round(likeness_to_axes, 2)}"
+)
 
 fig, ax = plt.subplots(figsize=(6, 3.2))
 ax.loglog(np.arange(1, len(losses) + 1), losses, color=BLUE, lw=1.8, label="linear autoencoder")

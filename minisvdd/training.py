@@ -16,7 +16,7 @@ def train_step(network, loss: Callable, optimizer, x, workspace: Workspace) -> f
 
     The arrays of a step lie in `workspace`: the next step overwrites them, activations as well as the loss's inputs.
     """
-    with workspace:
+    with one_blas_thread(), workspace:  # BLAS's own threads would go on spinning between the products
         value, grad_output = loss(network.forward(x, training=True), x)
         network.backward_params(grad_output)
         optimizer.step()
@@ -32,10 +32,9 @@ def train_epoch(
     """
     workspace = Workspace() if workspace is None else workspace
     total = 0.0
-    with one_blas_thread():
-        for batch in batches:
-            x = network.backend.asarray(X[batch])
-            total += train_step(network, loss, optimizer, x, workspace) * len(batch)
+    for batch in batches:
+        x = network.backend.asarray(X[batch])
+        total += train_step(network, loss, optimizer, x, workspace) * len(batch)
     return total / sum(len(batch) for batch in batches)
 
 
