@@ -101,6 +101,11 @@ def batch_first():
     )
 
 
+def whole(rows):
+    """All channels in one block."""
+    return [slice(0, len(rows))]
+
+
 def no_blocks():
     """Every operation in one piece, except strips, which are what they are by being cut."""
     return replaced(
@@ -108,7 +113,7 @@ def no_blocks():
         (conv2d, "_ROW_BLOCK_BYTES", 1 << 60),
         (conv2d, "_COLUMN_BLOCKS", 1),
         (winograd, "_blocks", lambda out_h, N: [(slice(0, out_h), slice(0, N))]),
-        (norm_pool, "_BLOCK", 1 << 60),
+        *((module, "channel_blocks", whole) for module in (batchnorm, norm_pool, pooling, upsample)),
     )
 
 
