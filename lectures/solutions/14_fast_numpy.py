@@ -10,10 +10,10 @@ rng = np.random.default_rng(140)
 # %% [markdown]
 # ## Exercise 1
 #
-# Strips begin $q$ columns apart and are $q + 4$ wide: a pixel is copied $(q + 4)/q$ times. The matrix has a row for each
-# of the $q$ outputs and $q + 4$ columns, zeros included: $q + 4$ multiplications per output. With a copy as dear as $c$
-# multiplications the cost $c\,(q + 4)/q + q + 4$ has its minimum where $1 = 4c/q^2$, at $q = 2\sqrt{c}$; for $K$ filters
-# a copied pixel serves all of them, and $c$ shrinks by $K$.
+# Strips begin $q$ columns apart and are $q + 4$ wide: a pixel is copied $(q + 4)/q$ times. The matrix has a row for
+# each of the $q$ outputs and $q + 4$ columns, zeros included: $q + 4$ multiplications per output. With a copy as dear
+# as $c$ multiplications the cost $c\,(q + 4)/q + q + 4$ has its minimum where $1 = 4c/q^2$, at $q = 2\sqrt{c}$; for
+# $K$ filters a copied pixel serves all of them, and $c$ shrinks by $K$.
 
 # %%
 q = np.arange(1, 25)
@@ -25,14 +25,14 @@ check("two outputs copy every pixel three times", (2 + 4) / 2 == 3)
 # %% [markdown]
 # ## Exercise 2
 #
-# $g(t) h(t) = u_0 + u_1 t + u_2 t^2$. Its values are $u_0 = g_0 h_0$ at 0, $u_0 + u_1 + u_2 = (g_0 + g_1)(h_0 + h_1)$ at
-# 1, and $u_2 = g_1 h_1$ at infinity. So $u_1$ is the second minus the first and the third, and
+# $g(t) h(t) = u_0 + u_1 t + u_2 t^2$. Its values are $u_0 = g_0 h_0$ at 0, $u_0 + u_1 + u_2 = (g_0 + g_1)(h_0 + h_1)$
+# at 1, and $u_2 = g_1 h_1$ at infinity. So $u_1$ is the second minus the first and the third, and
 #
 # $$ V_3^{-1} = \begin{pmatrix} 1 & 0 & 0 \\ -1 & 1 & -1 \\ 0 & 0 & 1 \end{pmatrix}, \qquad
 # B^\top = V_3^{-\top} = \begin{pmatrix} 1 & -1 & 0 \\ 0 & 1 & 0 \\ 0 & -1 & 1 \end{pmatrix} . $$
 #
-# With $m_1 = (d_0 - d_1)\, g_0$, $m_2 = d_1 (g_0 + g_1)$ and $m_3 = (d_2 - d_1)\, g_1$ the outputs are $y_0 = m_1 + m_2$
-# and $y_1 = m_2 + m_3$.
+# With $m_1 = (d_0 - d_1)\, g_0$, $m_2 = d_1 (g_0 + g_1)$ and $m_3 = (d_2 - d_1)\, g_1$ the outputs are
+# $y_0 = m_1 + m_2$ and $y_1 = m_2 + m_3$.
 
 # %%
 g, d = rng.integers(-9, 10, size=(100, 2)), rng.integers(-9, 10, size=(100, 3))
