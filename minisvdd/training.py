@@ -19,7 +19,7 @@ def train_step(network, loss: Callable, optimizer, x, workspace: Workspace, targ
     loss: callable (outputs, x) -> (value, grad_output); with `targets`, (outputs, targets).
     The arrays of a step lie in `workspace`: the next step overwrites them, activations as well as the loss's inputs.
     """
-    with workspace:
+    with one_blas_thread(), workspace:  # BLAS's own threads would go on spinning between the products
         value, grad_output = loss(network.forward(x, training=True), x if targets is None else targets)
         network.backward_params(grad_output)
         optimizer.step()
