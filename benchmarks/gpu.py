@@ -321,18 +321,14 @@ def _grid_data(quick, data_dir):
     digits = load_dataset("digits")
     splits = [digits.one_class(name) for name in digits.class_names]
     if quick:
-        return "digits", [_changed(split, lambda X: X[:20]) for split in splits[:2]]
-    return "digits as 28x28", [_changed(split, _like_mnist) for split in splits]
+        return "digits", [replace(s, train=s.train[:20], test=None, is_anomaly=None) for s in splits[:2]]
+    return "digits as 28x28", [replace(s, train=_like_mnist(s.train, 6000), test=_like_mnist(s.test)) for s in splits]
 
 
-def _changed(split, change):
-    return replace(split, train=change(split.train))
-
-
-def _like_mnist(X):
-    """6000 images of 28x28."""
+def _like_mnist(X, count=None):
+    """The images enlarged to 28x28, repeated until they are that many."""
     wide = np.pad(X.repeat(3, axis=2).repeat(3, axis=3), ((0, 0), (0, 0), (2, 2), (2, 2)))
-    return wide[np.arange(6000) % len(wide)]
+    return wide if count is None else wide[np.arange(count) % len(wide)]
 
 
 # Everything

@@ -4,7 +4,8 @@
 
 The ceilings are measured in the same run, with as many threads: the rate of a large matrix product (for operations that
 multiply) and the rate of copying an array too large for the caches (for those that move numbers). A pointwise
-operation counts each input and output once; it can exceed the copying rate where its arrays fit into a cache.
+operation counts each input and output once; it can exceed the copying rate where its arrays fit into a cache. A
+convolution counts the multiplications of its definition; Winograd's makes fewer, and can exceed the product's rate.
 """
 
 import argparse
@@ -16,9 +17,10 @@ import numpy as np
 
 from minisvdd.backends import NUMPY
 from minisvdd.files import write_json
-from minisvdd.ops import activations, batchnorm, conv2d, linear, pooling, upsample
+from minisvdd.ops import activations, batchnorm, conv2d, linear, norm_pool, pooling, upsample
 from minisvdd.ops.adam import adam_update
 from minisvdd.threads import one_blas_thread, run, thread_count, use_threads
+from minisvdd.workspace import Workspace
 
 # name: batch, channels in, side, channels out: the convolutions of the encoders, and a decoder's last one
 CONVOLUTIONS = {
@@ -36,12 +38,14 @@ QUICK = ("mnist 1", "mnist 2", "gtsrb 3")
 
 
 def milliseconds(function, repeats):
-    """Median time of a call, after one to warm up."""
-    function()
-    times = []
+    """Median time of a call, after one to warm up, with the same memory for its result every time."""
+    workspace, times = Workspace(), []
+    with workspace:
+        function()
     for _ in range(repeats):
         start = time.perf_counter()
-        function()
+        with workspace:
+            function()
         times.append(1e3 * (time.perf_counter() - start))
     return float(np.median(times))
 
@@ -105,6 +109,15 @@ def pointwise_cases(rng, name):
         "maxpool_backward",
         lambda: pooling.maxpool_backward(NUMPY, pooled_grad, winner, x.shape, two, two),
         1.25 * once + winner.nbytes,
+    )
+    y, pooled, winner, scale, mean, _ = norm_pool.norm_pool_forward_batch(x, 0.1, 1e-4)
+    small = y.nbytes + pooled.nbytes + winner.nbytes
+    yield "norm_pool_forward_batch", lambda: norm_pool.norm_pool_forward_batch(x, 0.1, 1e-4), once + small
+    yield "norm_pool_forward", lambda: norm_pool.norm_pool_forward(x, mean, scale, 0.1, False), once + y.nbytes
+    yield (
+        "norm_pool_backward",
+        lambda: norm_pool.norm_pool_backward(pooled_grad, x, pooled, winner, 0.1, scale, mean),
+        2 * once + small,
     )
     yield "upsample_forward", lambda: upsample.upsample_forward(NUMPY, pooled_grad, two), 1.25 * once
     yield "upsample_backward", lambda: upsample.upsample_backward(NUMPY, grad, two), 1.25 * once

@@ -12,46 +12,41 @@
 // target_row is D for one target per row, 0 for a centre that all rows share.
 #include "reduce.h"
 
-template <typename T>
-__global__ void squared_distances_1_naive(const T* outputs, const T* targets, T* distances, int N, int D, int target_row) {
+template <typename T> __device__ T square(T x) { return x * x; }
+
+// The sum of f(output - target) over each row.
+template <typename T, typename F>
+__device__ void sum_rows_naive(const T* outputs, const T* targets, T* sums, int N, int D, int target_row, F f) {
     int n = (blockIdx.x * blockDim.x + threadIdx.x) / warpSize;
     if (n >= N || threadIdx.x % warpSize) return;
     T sum = 0;
-    for (int d = 0; d < D; d++) {
-        T difference = outputs[n * D + d] - targets[n * target_row + d];
-        sum += difference * difference;
-    }
-    distances[n] = sum;
+    for (int d = 0; d < D; d++) sum += f(outputs[n * D + d] - targets[n * target_row + d]);
+    sums[n] = sum;
 }
-template <typename T>
-__global__ void squared_distances_2_warp(const T* outputs, const T* targets, T* distances, int N, int D, int target_row) {
+template <typename T, typename F>
+__device__ void sum_rows_warp(const T* outputs, const T* targets, T* sums, int N, int D, int target_row, F f) {
     int n = (blockIdx.x * blockDim.x + threadIdx.x) / warpSize, lane = threadIdx.x % warpSize;
     if (n >= N) return;  // whole warps
     T sum = 0;
-    for (int d = lane; d < D; d += warpSize) {
-        T difference = outputs[n * D + d] - targets[n * target_row + d];
-        sum += difference * difference;
-    }
-    for (int step = warpSize / 2; step > 0; step /= 2) sum += __shfl_down_sync(0xffffffffu, sum, step);
-    if (lane == 0) distances[n] = sum;
+    for (int d = lane; d < D; d += warpSize) sum += f(outputs[n * D + d] - targets[n * target_row + d]);
+    sum = warp_sum(sum);
+    if (lane == 0) sums[n] = sum;
 }
-
+template <typename T>
+__global__ void squared_distances_1_naive(const T* outputs, const T* targets, T* distances, int N, int D, int target_row) {
+    sum_rows_naive(outputs, targets, distances, N, D, target_row, [](T difference) { return square(difference); });
+}
+template <typename T>
+__global__ void squared_distances_2_warp(const T* outputs, const T* targets, T* distances, int N, int D, int target_row) {
+    sum_rows_warp(outputs, targets, distances, N, D, target_row, [](T difference) { return square(difference); });
+}
 template <typename T>
 __global__ void absolute_distances_1_naive(const T* outputs, const T* targets, T* distances, int N, int D, int target_row) {
-    int n = (blockIdx.x * blockDim.x + threadIdx.x) / warpSize;
-    if (n >= N || threadIdx.x % warpSize) return;
-    T sum = 0;
-    for (int d = 0; d < D; d++) sum += fabs(outputs[n * D + d] - targets[n * target_row + d]);
-    distances[n] = sum;
+    sum_rows_naive(outputs, targets, distances, N, D, target_row, [](T difference) { return T(fabs(difference)); });
 }
 template <typename T>
 __global__ void absolute_distances_2_warp(const T* outputs, const T* targets, T* distances, int N, int D, int target_row) {
-    int n = (blockIdx.x * blockDim.x + threadIdx.x) / warpSize, lane = threadIdx.x % warpSize;
-    if (n >= N) return;
-    T sum = 0;
-    for (int d = lane; d < D; d += warpSize) sum += fabs(outputs[n * D + d] - targets[n * target_row + d]);
-    for (int step = warpSize / 2; step > 0; step /= 2) sum += __shfl_down_sync(0xffffffffu, sum, step);
-    if (lane == 0) distances[n] = sum;
+    sum_rows_warp(outputs, targets, distances, N, D, target_row, [](T difference) { return T(fabs(difference)); });
 }
 
 // grad = factor (output - target)
@@ -94,28 +89,37 @@ __global__ void softmax_cross_entropy_1_naive(const T* logits, const int* labels
     for (int k = 0; k < K; k++) grad[n * K + k] = (exp(z[k] - largest) / total - T(k == label)) / N;
 }
 
-// Entry i: max(z, 0) - z t + log(1 + exp(-|z|)) and (sigmoid(z) - t) / n.
+// Entry i: max(z, 0) - z t + log(1 + exp(-|z|)) and (sigmoid(z) - t) / n.  target_step: 1, or 0 for one common target.
 template <typename T>
-__global__ void binary_cross_entropy_1_naive(const T* logits, const T* targets, T* losses, T* grad, int n) {
+__global__ void binary_cross_entropy_1_naive(const T* logits, const T* targets, T* losses, T* grad, int target_step,
+                                             int n) {
     int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= n) return;
-    T z = logits[i], t = targets[i];
+    T z = logits[i], t = targets[i * target_step];
     losses[i] = (z > T(0) ? z : T(0)) - z * t + log1p(exp(-fabs(z)));
     grad[i] = (T(0.5) * (T(1) + tanh(T(0.5) * z)) - t) / n;
 }
 
-// value = factor * sum of x
-template <typename T> __global__ void scaled_sum_1_naive(const T* x, double* value, double factor, int n) {
-    if (threadIdx.x) return;
+// The sum of f(i) over i < n, in thread 0.
+template <typename F> __device__ double total_naive(int n, F f) {
     double sum = 0;
-    for (int i = 0; i < n; i++) sum += x[i];
-    *value = factor * sum;
+    for (int i = 0; i < n && threadIdx.x == 0; i++) sum += f(i);
+    return sum;
 }
-template <typename T> __global__ void scaled_sum_2_block(const T* x, double* value, double factor, int n) {
+template <typename F> __device__ double total_block(int n, F f) {
     __shared__ double partial[32];
     double sum = 0;
-    for (int i = threadIdx.x; i < n; i += blockDim.x) sum += x[i];
-    sum = block_sum(sum, partial);
+    for (int i = threadIdx.x; i < n; i += blockDim.x) sum += f(i);
+    return block_sum(sum, partial);
+}
+
+// value = factor * sum of x
+template <typename T> __global__ void scaled_sum_1_naive(const T* x, double* value, double factor, int n) {
+    double sum = total_naive(n, [=](int i) { return x[i]; });
+    if (threadIdx.x == 0) *value = factor * sum;
+}
+template <typename T> __global__ void scaled_sum_2_block(const T* x, double* value, double factor, int n) {
+    double sum = total_block(n, [=](int i) { return x[i]; });
     if (threadIdx.x == 0) *value = factor * sum;
 }
 
@@ -123,17 +127,14 @@ template <typename T> __global__ void scaled_sum_2_block(const T* x, double* val
 template <typename T>
 __global__ void soft_boundary_value_1_naive(const T* distances, const double* radius_squared, double* value, double factor,
                                             int n) {
-    if (threadIdx.x) return;
-    double sum = 0, r2 = *radius_squared;
-    for (int i = 0; i < n; i++) sum += distances[i] > T(r2) ? distances[i] - T(r2) : T(0);
-    *value = r2 + factor * sum;
+    T r2 = T(*radius_squared);
+    double sum = total_naive(n, [=](int i) { return distances[i] > r2 ? distances[i] - r2 : T(0); });
+    if (threadIdx.x == 0) *value = *radius_squared + factor * sum;
 }
 template <typename T>
 __global__ void soft_boundary_value_2_block(const T* distances, const double* radius_squared, double* value, double factor,
                                             int n) {
-    __shared__ double partial[32];
-    double sum = 0, r2 = *radius_squared;
-    for (int i = threadIdx.x; i < n; i += blockDim.x) sum += distances[i] > T(r2) ? distances[i] - T(r2) : T(0);
-    sum = block_sum(sum, partial);
-    if (threadIdx.x == 0) *value = r2 + factor * sum;
+    T r2 = T(*radius_squared);
+    double sum = total_block(n, [=](int i) { return distances[i] > r2 ? distances[i] - r2 : T(0); });
+    if (threadIdx.x == 0) *value = *radius_squared + factor * sum;
 }

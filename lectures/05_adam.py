@@ -290,11 +290,11 @@ check("batch norm restores it", 0.3 < last["Glorot, batch norm, leaky ReLU"] < 2
 # is not. Then $\hat m_t$ is an average of noise, the steps have random signs, and the weights wander about the minimum
 # like a dog on a leash. How far? With plain gradient descent on $L = w^2/2$ and noise of variance $\sigma^2$,
 #
-# $$ w_{t+1} = (1 - \eta)\, w_t - \eta\, \xi_t
-# \qquad\Longrightarrow\qquad
-# \operatorname{E}[w^2] = (1-\eta)^2 \operatorname{E}[w^2] + \eta^2 \sigma^2
-# \qquad\Longrightarrow\qquad
-# \operatorname{E}[w^2] = \frac{\eta\, \sigma^2}{2 - \eta} . $$
+# $$ \begin{aligned}
+# w_{t+1} = (1 - \eta)\, w_t - \eta\, \xi_t
+# &\quad\Longrightarrow\quad \operatorname{E}[w^2] = (1-\eta)^2 \operatorname{E}[w^2] + \eta^2 \sigma^2 \\
+# &\quad\Longrightarrow\quad \operatorname{E}[w^2] = \frac{\eta\, \sigma^2}{2 - \eta} .
+# \end{aligned} $$
 #
 # The mean square distance is proportional to the learning rate. So is Adam's, as we shall see. A large $\eta$ arrives
 # soon and stays far out; a small one comes close in the end, but takes ages. The paper therefore uses one after the

@@ -181,6 +181,8 @@ def best_radius_squared(d, nu):
 
 
 d = np.array([6.0, 5.1, 4.2, 3.4, 2.3, 1.6, 1.0, 0.5])
+
+# %%
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.6))
 for ax, nu in zip(axes, (0.3, 0.25)):
     u = np.linspace(0, d[0] * 1.12, 400)
@@ -261,6 +263,7 @@ batches = [rng.choice(n, size=123, replace=False) for _ in range(400)]
 last_batch = np.array([(d > last_batch_radius_squared(d[batch], nu)).mean() for batch in batches])
 low, high = np.quantile(last_batch, [0.025, 0.975])
 
+# %%
 fig, ax = plt.subplots(figsize=(7.2, 3.6))
 ax.fill_between(
     scales, 100 * low, 100 * high, color=ORANGE, alpha=0.25, label="a last batch of 123 (95 % of the draws)"
@@ -273,6 +276,7 @@ ax.set(
 ax.legend()
 figure("three-radii", fig)
 
+# %%
 authors = fractions["authors_radius_squared"]
 check("exact: 10 % outside at every scale", np.allclose(fractions["exact_radius_squared"], 0.1))
 check(
@@ -312,7 +316,7 @@ check(
 # (3) has two kinds of variables, and each is easy without the other: for fixed $R$ the weights follow their gradient,
 # for fixed $W$ the radius is an order statistic. So they take turns (**block coordinate descent**): $R$ is solved for
 # every $k = 5$ epochs, from the distances of the whole training set. What must be decided before is $c$. It is the mean
-# output of the network *as drawn*, moved away from 0 (lecture 7 shows why both is needed), and it stays.
+# output of the network *as drawn*, moved away from 0 (lecture 7 shows why both are needed), and it stays.
 #
 # The network here is small and has **two outputs**, $p = 2$. The loop is complete; compare it with (3), (4) and
 # `DeepSVDD`.
@@ -425,10 +429,12 @@ def draw(ax, phi, c, radius_squared):
     ax.add_patch(plt.Circle((0, 0), radius_squared**0.5, fill=False, color=GREEN, lw=1.8, zorder=3))
     ax.plot(0, 0, "x", color="black", ms=6, zorder=4)
     ax.set(xlim=(-limit, limit), ylim=(-limit, limit), xticks=[], yticks=[], aspect="equal")
-    ax.spines[:].set(visible=True, color=GRAY)
+    ax.spines[:].set_visible(True)
+    ax.spines[:].set_color(GRAY)
     return limit
 
 
+# %%
 fig, axes = plt.subplots(1, 3, figsize=(9.6, 3.8))
 _, c, radius_squared, history = results["one-class"]
 _, c_soft, radius_soft, history_soft = results["soft-boundary"]
@@ -444,6 +450,7 @@ for ax, (title, phi, center, squared) in zip(axes, panels):
     )
 figure("before-and-after", fig)
 
+# %%
 for title, phi, center, squared in panels:
     outside = ((phi - center) ** 2).sum(axis=1) > squared
     of_anomalies, of_normal = outside[split.is_anomaly].mean(), outside[~split.is_anomaly].mean()

@@ -262,6 +262,8 @@ proposition_1 = [
     ("c = 0", at_zero, RED, "-"),
     ("c trained", free, ORANGE, "--"),
 ]
+
+# %%
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.4))
 curves(axes[0], proposition_1, lambda r: r.contrast, "contrast kept")
 curves(axes[1], proposition_1, lambda r: [norms[-1] for norms in r.norms], r"$\|W^2\|_F$")
@@ -447,6 +449,7 @@ check(
     f"{unit_spread['leaky ReLU'][-1]:.3f} for every t",
 )
 
+# %%
 fig, ax = plt.subplots(figsize=(6, 3.4))
 for (name, spread), color in zip(unit_spread.items(), (RED, ORANGE, BLUE)):
     ax.loglog(factors, np.maximum(spread, 1e-10), color=color, lw=1.8, label=name)
@@ -529,7 +532,8 @@ runs = {
 def scatter(ax, phi, center, half_width):
     for chosen, color, size in ((split.is_anomaly, RED, 4), (~split.is_anomaly, BLUE, 6)):
         ax.plot(*(phi[chosen] - center).T, ".", ms=size, mew=0, alpha=0.5, color=color)
-    ax.spines[:].set(visible=True, color=GRAY)
+    ax.spines[:].set_visible(True)
+    ax.spines[:].set_color(GRAY)
     ax.plot(0, 0, "x", color=GRAY, ms=8, mew=1.8)
     ax.set(xlim=(-half_width, half_width), ylim=(-half_width, half_width), xticks=[], yticks=[], aspect="equal")
 
@@ -545,6 +549,8 @@ def in_words(contrast):
 
 
 half_width = 1.15 * np.abs(healthy.after - healthy.center).max()
+
+# %%
 fig, axes = plt.subplots(3, 3, figsize=(8.4, 9))
 scatter(axes[0, 0], healthy.before, healthy.center, 10 * half_width)
 axes[0, 0].set_title("before training\n(at a tenth of the scale)", fontsize=10)
@@ -559,6 +565,7 @@ for ax, (name, result) in zip(axes.ravel()[1:], runs.items()):
 fig.suptitle("Outputs of the test images (blue: normal class, red: all others, cross: c)")
 figure("collapsed-and-healthy", fig)
 
+# %%
 columns = ("contrast", "R after/before", "|W| after/before", "test AUC", "signs of collapse")
 print(f"{'run':18s}" + "".join(f"{column:>18s}" for column in columns))
 for name, result in runs.items():
@@ -634,6 +641,7 @@ variants = {
 seeds = range(1, choose(3, 6))
 contrast = {name: [runs[name].contrast[-1], *(make(s).contrast[-1] for s in seeds)] for name, make in variants.items()}
 
+# %%
 fig, ax = plt.subplots(figsize=(7.5, 3.4))
 for row, (name, values) in enumerate(contrast.items()):
     collapses = name in ("c = 0", "c trained", "hidden bias", "batch norm + beta", "sigmoid")
@@ -647,6 +655,7 @@ ax.invert_yaxis()
 ax.grid(alpha=0.25)
 figure("seeds", fig)
 
+# %%
 check(
     "with every seed, the worst healthy run keeps more than the best hidden-bias run",
     min(contrast["healthy"]) > 10 * max(contrast["hidden bias"]),

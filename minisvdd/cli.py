@@ -10,6 +10,7 @@ from pathlib import Path
 from . import __version__
 from .backends import EmulatorBackend, KernelBackend, KernelError, backend_problems, get_backend
 from .bench import WORKLOADS, measure
+from .cli_attack import add_attack
 from .cli_course import add_course
 from .cli_experiment import add_experiment
 from .datasets import DATASETS, data_bases, find_dataset, load_dataset
@@ -59,6 +60,7 @@ def _parser():
     _add_train(commands)
     _add_score(commands)
     add_experiment(commands)
+    add_attack(commands)
     _add_gradcheck(commands)
     add_course(commands)
     _add_data(commands)

@@ -104,8 +104,8 @@ def make_grid(
             raise ValueError(f"methods={name!r}: expected some of {', '.join(METHODS)}")
     if seeds < 1:
         raise ValueError(f"seeds={seeds!r}: expected an integer >= 1")
-    settings = settings or get_protocol(protocol, data)
-    gan_settings = gan_settings or get_gan_protocol(protocol, data)
+    settings = settings or get_protocol(protocol, Path(data).stem)
+    gan_settings = gan_settings or get_gan_protocol(protocol, Path(data).stem)
     dataset = _dataset(data, data_dir)
     if dataset.test_labels is None or dataset.train_labels is None:
         raise ValueError(f"data={data!r}: expected labelled training and test samples")

@@ -11,7 +11,7 @@ import numpy as np
 
 from .backends import NUMPY, get_backend
 from .fusion import steps
-from .layers import BatchNorm, Conv2D, Flatten, Layer, LeakyReLU, Linear, MaxPool2D, Reshape, Sigmoid, Upsample
+from .layers import BatchNorm, Conv2D, Flatten, Layer, LeakyReLU, Linear, MaxPool2D, ReLU, Reshape, Sigmoid, Upsample
 
 
 class Sequential(Layer):
@@ -170,6 +170,21 @@ def make_decoder(name: str, input_shape: tuple[int, ...], slope: float = 0.1) ->
 def make_autoencoder(name: str, input_shape: tuple[int, ...], slope: float = 0.1) -> Sequential:
     """Sequential([encoder, decoder]): pre-training shares the encoder with Deep SVDD."""
     return Sequential([make_encoder(name, input_shape, slope), make_decoder(name, input_shape, slope)])
+
+
+def make_classifier(
+    n_classes: int, channels: tuple[int, ...] = (16, 32, 64), kernel_size: int = 5, hidden: int = 128
+) -> Sequential:
+    """LeNet for labels: modules like an encoder's, a hidden dense layer, one logit per class.
+
+    A classifier is no one-class learner: biases (here as batch norm's shift, and on the logits) and ReLU do no harm.
+    """
+    layers: list[Layer] = []
+    for width in channels:
+        layers += [Conv2D(width, kernel_size, padding="same"), BatchNorm(affine=True), ReLU(), MaxPool2D(2)]
+    return Sequential(
+        [*layers, Flatten(), Linear(hidden), BatchNorm(affine=True), ReLU(), Linear(n_classes, bias=True)]
+    )
 
 
 def _encoder_module(channels, kernel_size, slope):

@@ -79,6 +79,10 @@ _GAN_EXCEPTIONS = {
 _GAN_PROTOCOLS = {"paper": _GAN_PAPER, "authors-code": _GAN_PAPER, "quick": _GAN_QUICK}
 
 
+# The stop signs of table 2 are a file of their own (`minisvdd.adversarial`).
+_SAME_AS = {"stop-signs": "gtsrb"}
+
+
 def get_protocol(name: str, dataset: str) -> Protocol:
     """The protocol of that name for a data set ("digits", "mnist", "cifar10", "gtsrb", or any other).
 
@@ -86,7 +90,7 @@ def get_protocol(name: str, dataset: str) -> Protocol:
     """
     if name not in PROTOCOLS:
         raise ValueError(f"protocol={name!r}: expected one of {list(PROTOCOLS)}")
-    return replace(PROTOCOLS[name], **_EXCEPTIONS.get((name, dataset), {}))
+    return replace(PROTOCOLS[name], **_EXCEPTIONS.get((name, _SAME_AS.get(dataset, dataset)), {}))
 
 
 def get_gan_protocol(name: str, dataset: str) -> GanProtocol:

@@ -15,7 +15,7 @@ from scipy.stats import rankdata
 from .files import atomic_write
 from .grid import Grid, cells_of, read_cell, read_grid
 from .paper import METHODS as PAPER_METHODS
-from .paper import TABLE_1
+from .paper import TABLES
 from .plots import save_figure
 
 # Cells further from the paper's than this many standard deviations plus this many points are marked.
@@ -71,7 +71,7 @@ def collect(out) -> tuple[Grid, dict, int, int]:
             if values:
                 nu = max(values, key=lambda nu: np.mean(values[nu]))
                 auc = 100 * np.array(values[nu])
-                paper = TABLE_1.get(grid.data, {}).get(normal_class, {}).get(heading)
+                paper = _printed(grid).get(normal_class, {}).get(heading)
                 entries[normal_class, heading] = Entry(float(auc.mean()), float(auc.std()), len(auc), nu, paper)
     return grid, entries, len(found), len(cells)
 
@@ -88,7 +88,7 @@ def average_ranks(table) -> np.ndarray:
 def write_report(out) -> tuple[str, list[str]]:
     """Write report.md, .csv, .tex, .json, .png into the folder of a grid. Returns the Markdown and the files' names."""
     grid, entries, finished, total = collect(out)
-    markdown = _markdown(grid, entries, finished, total)
+    markdown = _markdown(grid, entries, finished, total) + _convergence_note(grid, out)
     texts = {"report.md": markdown, "report.tex": _latex(grid, entries), "report.json": _json(grid, out)}
     for name, text in texts.items():
         with atomic_write(Path(out) / name) as file:
@@ -101,7 +101,7 @@ def write_report(out) -> tuple[str, list[str]]:
 
 def _markdown(grid, entries, finished, total):
     lines = [
-        f"# Table 1 on {grid.data}, protocol {grid.protocol_name}",
+        f"# Table {2 if _name(grid) == 'stop-signs' else 1} on {_name(grid)}, protocol {grid.protocol_name}",
         "",
         f"Test AUC in %, mean ± standard deviation over {_count(grid.seeds, 'seed')} "
         f"(oc-svm: ten hold-outs; kde: one run). {finished} of {total} cells are finished. "
@@ -111,7 +111,7 @@ def _markdown(grid, entries, finished, total):
         "",
         *_table(grid, entries, grid.methods, ranks=True),
     ]
-    if grid.data in TABLE_1:
+    if _printed(grid):
         lines += ["", "In parentheses: the paper. **!** marks a difference of more than 2 combined standard deviations "
                   "+ 1 point."]  # fmt: skip
     extra = [heading for method, _, heading in _EXTRA if method in grid.methods]
@@ -120,12 +120,39 @@ def _markdown(grid, entries, finished, total):
     return "\n".join(lines) + "\n"
 
 
+def _name(grid):
+    """Name of the data; for a file that without folder and ending."""
+    return Path(grid.data).stem
+
+
+def _printed(grid):
+    """The paper's table of this data: {class: {method: (mean, std)}}, empty where it has none."""
+    return TABLES.get(_name(grid), {})
+
+
 def _gan_note(grid):
     if "anogan" not in grid.methods:
         return ""
     gan = grid.gan_protocol
     images = "all" if gan.test_images is None else f"{gan.test_images} random"
     return f" anogan: {gan.epochs} epochs, at most {gan.search_steps} search steps, {images} test images."
+
+
+def _convergence_note(grid, out):
+    """AnoGAN has converged on a class when the latent search has for at least half of the test images of all seeds."""
+    if "anogan" not in grid.methods:
+        return ""
+    shares = {}
+    for cell in cells_of(grid, ["anogan"]):
+        if (value := read_cell(cell, out)) is not None and "converged" in value:
+            shares.setdefault(cell.normal_class, []).append(value["converged"])
+    few = [f"{name} ({100 * np.mean(found):.0f} %)" for name, found in shares.items() if np.mean(found) < 0.5]
+    if not few:
+        return ""
+    return (
+        "\nanogan did not converge, by this criterion: the latent search of fewer than half of the test images ended "
+        f"before its last step: {', '.join(few)}.\n"
+    )
 
 
 def _table(grid, entries, columns, ranks=False):
@@ -137,8 +164,9 @@ def _table(grid, entries, columns, ranks=False):
     lines.append("| **mean** | " + " | ".join(_number(v) for v in values.mean(axis=0)) + " |")
     if ranks:
         lines.append("| average rank | " + " | ".join(_number(v) for v in average_ranks(values)) + " |")
-        if grid.data in TABLE_1:
-            printed = [[TABLE_1[grid.data][c][m][0] for m in columns] for c in grid.classes]
+        if _printed(grid):
+            unknown = (np.nan, np.nan)
+            printed = [[_printed(grid).get(c, {}).get(m, unknown)[0] for m in columns] for c in grid.classes]
             lines.append("| paper: mean | " + " | ".join(_number(v) for v in np.mean(printed, axis=0)) + " |")
             lines.append("| paper: average rank | " + " | ".join(_number(v) for v in average_ranks(printed)) + " |")
     return lines

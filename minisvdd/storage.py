@@ -4,6 +4,7 @@
     network/...   parameters and running statistics under the network's own names, such as network/0.weight
     center        c (DeepSVDD)
     start         where the latent search starts (AnoGAN)
+    classes       labels (SoftmaxClassifier)
     constants/... of the pre-processing
 
 W, R and c are the whole model (paper, section 3.1): neither training samples nor a pre-training autoencoder is kept.
@@ -19,6 +20,7 @@ from . import __version__, layers
 from .anogan import AnoGAN
 from .autoencoder import Autoencoder
 from .backends import NumpyBackend, get_backend
+from .classifier import SoftmaxClassifier
 from .detector import Detector
 from .errors import DataError
 from .files import atomic_write
@@ -29,7 +31,7 @@ from .validation import check_fitted
 
 FORMAT_VERSION = 1
 _FORMAT = "minisvdd model"
-_CLASSES = {cls.__name__: cls for cls in (DeepSVDD, Autoencoder, AnoGAN)}
+_CLASSES = {cls.__name__: cls for cls in (DeepSVDD, Autoencoder, AnoGAN, SoftmaxClassifier)}
 # Fitted attributes that are plain JSON values, by class; arrays are stored as arrays.
 _PLAIN_ATTRIBUTES = ("radius_", "offset_", "history_", "n_features_in_", "figures_")
 # What a decompressor or parser may raise on a damaged file.
@@ -60,6 +62,8 @@ def save_model(model: Detector, path) -> None:
     arrays |= {f"constants/{name}": value for name, value in model.preprocessing_.constants.items()}
     if hasattr(model, "center_"):
         arrays["center"] = model.center_
+    if hasattr(model, "classes_"):
+        arrays["classes"] = model.classes_
     if hasattr(model, "start_"):
         arrays["start"] = model.start_
     arrays["minisvdd"] = np.frombuffer(json.dumps(description).encode(), np.uint8)
@@ -120,6 +124,8 @@ def _rebuild(description, arrays, backend):
     model.preprocessing_.constants = _under("constants/", arrays)
     if "center" in arrays:
         model.center_, model.autoencoder_ = arrays["center"], None
+    if "classes" in arrays:
+        model.classes_ = arrays["classes"]
     if "start" in arrays:
         model.start_ = arrays["start"]
     model.network_ = network_from_config(description["network"])

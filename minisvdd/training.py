@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
+from .backends import KernelError
 from .batches import shuffled_batches
 from .optim import Adam, StepSchedule
 from .recorded import DeviceSteps
@@ -12,13 +13,14 @@ from .threads import one_blas_thread
 from .workspace import Workspace
 
 
-def train_step(network, loss: Callable, optimizer, x, workspace: Workspace):
+def train_step(network, loss: Callable, optimizer, x, workspace: Workspace, targets=None):
     """Forward, loss, backward, step on one batch; returns the loss, on a kernel backend an array on the device.
 
+    loss: callable (outputs, x) -> (value, grad_output); with `targets`, (outputs, targets).
     The arrays of a step lie in `workspace`: the next step overwrites them, activations as well as the loss's inputs.
     """
-    with workspace:
-        value, grad_output = loss(network.forward(x, training=True), x)
+    with one_blas_thread(), workspace:  # BLAS's own threads would go on spinning between the products
+        value, grad_output = loss(network.forward(x, training=True), x if targets is None else targets)
         network.backward_params(grad_output)
         optimizer.step()
     return value
@@ -66,17 +68,22 @@ def train_steps(
     weight_decay: float,
     batch_size: int,
     rng: np.random.Generator,
+    targets: np.ndarray | None = None,
     before_epoch: Callable | None = None,
     after_epoch: Callable | None = None,
     captured: bool = True,
 ) -> Iterator[None]:
     """Train with Adam and the step schedule, in pieces: yields whenever an epoch has been started.
 
-    before_epoch(epoch) runs first in every epoch; after_epoch(epoch, loss, learning_rate, seconds) last. Before it,
+    targets: labels for a loss that compares with them, not with the inputs (NumPy backend only).
+    before_epoch(epoch) runs first in every epoch, and on the NumPy backend may write other samples into X;
+    after_epoch(epoch, loss, learning_rate, seconds) runs last. Before it,
     what the loss left in its attribute `per_sample` in each batch, if it has one, is handed to loss.end_epoch(arrays).
     captured: on a kernel backend, replay steps as graphs (`minisvdd.recorded`).
     Raises FloatingPointError, naming the epoch, when the loss is no longer finite.
     """
+    if targets is not None and not network.backend.runs_numpy:
+        raise KernelError(f"training with targets runs on the numpy backend, got {network.backend!r}")
     optimizer = Adam(network, learning_rate, weight_decay)
     schedule, workspace = StepSchedule(learning_rate, milestones), Workspace()
     device = DeviceSteps(network, loss, optimizer, X, batch_size, captured) if optimizer.device_state else None
@@ -91,7 +98,7 @@ def train_steps(
             yield
             values, samples = device.finish_epoch()
         else:
-            values, samples = _host_epoch(network, loss, optimizer, X, batches, workspace)
+            values, samples = _host_epoch(network, loss, optimizer, X, batches, workspace, targets)
             yield
         value = _mean(values, batches)
         if not np.isfinite(value):
@@ -104,13 +111,14 @@ def train_steps(
             after_epoch(epoch, value, optimizer.learning_rate, time.perf_counter() - start)
 
 
-def _host_epoch(network, loss, optimizer, X, batches, workspace):
+def _host_epoch(network, loss, optimizer, X, batches, workspace, targets=None):
     """The loss of every batch, and what the loss left in `per_sample`, or None: batches come from host memory."""
     values, samples = [], []
     with one_blas_thread():
         for batch in batches:
             x = network.backend.asarray(X[batch])
-            values.append(train_step(network, loss, optimizer, x, workspace))
+            wanted = None if targets is None else targets[batch]
+            values.append(train_step(network, loss, optimizer, x, workspace, wanted))
             samples.append(getattr(loss, "per_sample", None))
     if samples[0] is None:
         return values, None

@@ -81,5 +81,5 @@ def check_number(value, name: str, low: float, high: float = np.inf, low_open: b
 
 def check_fitted(estimator) -> None:
     """Raise scikit-learn's NotFittedError, in words, before `fit`."""
-    if not hasattr(estimator, "offset_"):
+    if not (hasattr(estimator, "offset_") or hasattr(estimator, "classes_")):  # a threshold, or a classifier's labels
         raise NotFittedError(f"this {type(estimator).__name__} is not fitted yet: call fit(X) first")

@@ -19,7 +19,7 @@ class HostArrays(CudaBackend):
         return np.asarray(array)
 
     def dense(self, array):
-        return np.ascontiguousarray(array)
+        return array if array.flags.c_contiguous else np.ascontiguousarray(array)
 
     def empty(self, shape, dtype):
         return np.empty(shape, dtype)

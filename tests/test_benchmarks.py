@@ -1,5 +1,6 @@
 """Benchmarks run, in their quick size, and write what they promise."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -112,3 +113,23 @@ def test_shallow_measures_every_choice(tmp_path):
         assert len(row["kde"]) == 10
         assert min(row["isolation_forest"]) > 50
         assert row["dimensions"] == 64 or row["pca"]
+
+
+def test_tricks_quick_measures_every_trick_with_and_without(tmp_path):
+    run("tricks.py", "--quick", "--threads", 1, "--out", tmp_path / "tricks.json")
+    result = json.loads((tmp_path / "tricks.json").read_text())
+    assert {"winograd", "strips", "fusion", "workspace", "threads"} < result["tricks"].keys()
+    for trick in result["tricks"].values():
+        assert set(trick["mnist encoder"]) == {"with", "without"}
+        assert min(trick["mnist encoder"].values()) > 0
+
+
+def test_the_table_of_tricks_is_that_of_the_results(tmp_path):
+    text = (ROOT / "benchmarks" / "README.md").read_text()
+    spec = importlib.util.spec_from_file_location("tricks", ROOT / "benchmarks" / "tricks.py")
+    tricks = importlib.util.module_from_spec(spec)
+    sys.modules["tricks"] = tricks  # dataclasses look their module up
+    spec.loader.exec_module(tricks)
+    result = json.loads((ROOT / "benchmarks" / "results" / "tricks.json").read_text())
+    assert tricks.with_table(text, result) == text
+    assert tricks.table(result).count("|") > 50

@@ -148,9 +148,26 @@ def test_formulas(monkeypatch):
     assert "<mtable" in mathml(r"\begin{aligned} a &= b \\ &= c \end{aligned}", "block")
     assert "<munder>" in mathml(r"\min_{W} J", "block")
     assert "<msup>" not in mathml("f'(x)", "inline")
+    assert "\u27e8" in mathml(r"\Big\langle x, y \Big\rangle", "block")
+    assert "\U0001d7cf" in mathml(r"\mathbf{1}", "inline")
     for wrong in (r"\nosuchcommand{x}", r"a & b", r"\frac{1}{"):
         with pytest.raises(BuildError, match="cannot set"):
             mathml(wrong, "inline")
+
+
+def test_every_formula_of_every_lecture_can_be_set(monkeypatch):
+    monkeypatch.syspath_prepend(LECTURES)
+    import jupytext
+    from book.sources import Mentions, SourceIndex
+    from book.text import Page, TextRenderer
+
+    renderer = TextRenderer(SourceIndex(), Mentions())
+    formulas = 0
+    for script in [*LECTURES.glob("[0-9]*.py"), *LECTURES.glob("solutions/[0-9]*.py")]:
+        for cell in jupytext.read(script, fmt="py:percent").cells:
+            if cell.cell_type == "markdown":
+                formulas += renderer.render(cell.source, Page("page.html", script.name)).count("<math")
+    assert formulas > 300
 
 
 def test_unknown_lectures_and_bad_options(tmp_path):

@@ -143,7 +143,7 @@ def test_models_fitted_side_by_side_equal_those_fitted_alone(device, objective):
     data = [digits.one_class(c).train[:n] for c, n in ((0, 10), (1, 13))]
 
     def model():
-        options = {"pretrain_epochs": 2, "epochs": 3, "batch_size": 5, "radius_every": 2, "learning_rate": 1e-3}
+        options = {"pretrain_epochs": 1, "epochs": 3, "batch_size": 7, "radius_every": 2, "learning_rate": 1e-3}
         return DeepSVDD(objective, network="digits_lenet", backend=device, verbose=0, **options)
 
     alone = [model().fit(images) for images in data]

@@ -7,6 +7,12 @@ _PRIMES = set("\u2032\u2033\u2034\u2057")
 _LIMITS = {"min", "max", "inf", "sup", "lim", "argmin", "argmax", "arg min", "arg max"}
 # Operators around which TeX sets no space, and MathML's dictionary does.
 _TIGHT = set("/|\u2016\u2225")
+# Delimiters of a size of their own, `\big` and its like, arrive as they were written.
+_DELIMITERS = {
+    r"\langle": "\u27e8", r"\rangle": "\u27e9", r"\{": "{", r"\}": "}", r"\|": "\u2016", r"\lVert": "\u2016",
+    r"\rVert": "\u2016", r"\lvert": "|", r"\rvert": "|", r"\lfloor": "\u230a", r"\rfloor": "\u230b",
+    r"\lceil": "\u2308", r"\rceil": "\u2309",
+}  # fmt: skip
 _OVERLINE = "\u2015"
 # MathML in browsers knows no mathvariant="bold": letters and digits have bold characters of their own in Unicode.
 _BOLD = {"bold": (("0", "9", 0x1D7CE),), "bold-italic": (("A", "Z", 0x1D468), ("a", "z", 0x1D482), ("α", "ω", 0x1D736))}
@@ -20,7 +26,10 @@ def as_tex_would(html: str) -> str:
     root = ET.fromstring(html)
     for element in list(root.iter()):
         kind = element.tag.removeprefix(f"{{{_NAMESPACE}}}")
-        if kind == "mo" and element.text in _TIGHT and element.get("stretchy") != "true":
+        if kind == "mo" and element.get("minsize"):
+            element.text = _DELIMITERS.get(element.text, element.text)
+            element.attrib.update(lspace="0", rspace="0", stretchy="true", symmetric="true")
+        elif kind == "mo" and element.text in _TIGHT and element.get("stretchy") != "true":
             element.attrib.update(lspace="0", rspace="0", stretchy="false")
         elif kind in ("mi", "mn") and element.get("mathvariant") in _BOLD:
             element.text = _bold(element.text, _BOLD[element.attrib.pop("mathvariant")])

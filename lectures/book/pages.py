@@ -28,15 +28,25 @@ def split_title(page: Page) -> tuple[str, str]:
 
 
 def lecture_head(body: str) -> tuple[str, str]:
-    """(body with the first heading and the line of needs set apart, summary): the form lectures/README.md asks for."""
+    """(body with the first heading and the line of needs set apart, summary: the paragraph with the question)."""
     body = re.sub(r"(<h1[^>]*>)(\d+)\. ", r"<p class='eyebrow'>Lecture \2</p>\1", body, count=1)
     facts = re.search(r"<p><em>Needs: (.*?)\. Minutes: ([\d.]+) quick, ([\d.]+) full\.</em></p>", body, re.DOTALL)
     if facts:
         needs, quick, full = facts.groups()
         line = f"<span><b>Needs</b> {needs}</span><span><b>Minutes</b> {full}, quick {quick}</span>"
         body = body.replace(facts[0], f"<p class='facts'>{line}</p>", 1)
-    first = re.search(r"</h1>\s*<p>(.*?)</p>", body, re.DOTALL)
-    return body, re.sub(r"</?a\b[^>]*>", "", first[1]) if first else ""
+    return body, _summary(re.findall(r"<p>(.*?)</p>", body.partition("<h2")[0], re.DOTALL))
+
+
+def _summary(paragraphs):
+    """The paragraph that says what "the question" is, if one does, without links; else the first."""
+    text = (paragraphs or [""])[0]
+    for later in paragraphs:
+        if question := re.search(r"<strong>the question", later, re.IGNORECASE):
+            sentence = later.rfind(". ", 0, question.start())
+            text = later if later is text else later[sentence + 2 if sentence >= 0 else 0 :]
+            break
+    return re.sub(r":\s*$", ".", re.sub(r"</?a\b[^>]*>", "", text))
 
 
 def render_page(page: Page, body: str, parts: dict[str, list[Entry]], *, wide: bool = False, foot: str = "") -> str:

@@ -97,7 +97,10 @@ class TextRenderer:
         return f"<span class='formula'>{mathml(token.content, 'block')}</span>"
 
     def _math_block(self, token, page):
-        return f"<div class='formula'>{mathml(token.content, 'block')}</div>\n"
+        tag = re.search(r"\\tag{([^{}]*)}", token.content)
+        number = f"<span class='number'>({escape(tag[1])})</span>" if tag else ""
+        formula = mathml(token.content.replace(tag[0], "") if tag else token.content, "block")
+        return f"<div class='formula'>{formula}{number}</div>\n"
 
     def _code_inline(self, token, page):
         return self.name(token.content, f"<code>{escape(token.content)}</code>", page)

@@ -49,6 +49,7 @@ check(
     f"R = {R[values.argmin()]:.2f}, sqrt(u) = {best**0.5:.2f}",
 )
 
+# %%
 fig, ax = plt.subplots(figsize=(5, 3.2))
 ax.plot(R, values, color=BLUE, lw=1.8)
 ax.plot(best**0.5, values.min(), "o", ms=10, mfc="none", mew=2, color=RED)

@@ -48,7 +48,7 @@ class CudaBackend(KernelBackend):
 
     def dense(self, array):
         """The array, copied if it is not contiguous."""
-        return self.cupy.ascontiguousarray(array)
+        return array if array.flags.c_contiguous else self.cupy.ascontiguousarray(array)
 
     def empty(self, shape, dtype):
         """An array for a kernel to fill."""

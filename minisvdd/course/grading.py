@@ -1,5 +1,6 @@
 """Grading one submission: every part by itself, so that what goes wrong in one costs that part alone."""
 
+import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,8 +75,8 @@ def grade(path, assignment: Assignment | str | None = None, seed: int = 0, limit
     """Grade the file at `path`.
 
     assignment: its name; None to read it off the file.   seed: draws the inputs of hidden parts.
-    Raises DataError when the file cannot be read or is too large, ValueError when the assignment is unknown or needs a
-    C++ compiler that is not there. Whatever the submission does ends in a Grade.
+    Raises DataError when the file cannot be read or is too large, ValueError when the assignment is unknown or the
+    machine lacks what it needs. Whatever the submission does ends in a Grade.
     """
     path = Path(path)
     source = read_submission(path)
@@ -83,9 +84,16 @@ def grade(path, assignment: Assignment | str | None = None, seed: int = 0, limit
         assignment = assignment_of(path, source)
     elif isinstance(assignment, str):
         assignment = get_assignment(assignment)
+    check_machine(assignment)
+    return grade_source(source, path.name, assignment, seed, limits)
+
+
+def check_machine(assignment: Assignment) -> None:
+    """Raise ValueError when this machine cannot grade the assignment."""
+    if os.name != "posix":
+        raise ValueError("grading needs Linux or macOS, whose limits keep a submission in its place (on Windows: WSL)")
     if assignment.language == "cuda" and find_compiler() is None:
         raise ValueError(f"{assignment.name} needs a C++ compiler: install g++ or clang++, or name one in $CXX")
-    return grade_source(source, path.name, assignment, seed, limits)
 
 
 def read_submission(path: Path) -> bytes:

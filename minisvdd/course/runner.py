@@ -41,10 +41,11 @@ def main(configuration) -> None:
         link.tried = confine.watch(folder, [os.path.dirname(np.__file__)])
         link.send({"ready": True})
         load = _load_python
-    _serve(link, load, configuration["file"])
+    with contextlib.suppress(wire.ClosedError):
+        _serve(link, load, configuration["file"], wire.ClosedError)
 
 
-def _serve(link, load, path):
+def _serve(link, load, path, closed):
     names = {}
     while True:
         request = link.receive()
@@ -59,7 +60,7 @@ def _serve(link, load, path):
                 continue
             value = names[name](*arguments)
             link.send({"value": value, "arguments": [None if isinstance(a, link.Proxy) else a for a in arguments]})
-        except EOFError:
+        except closed:
             raise
         except BaseException as error:  # SystemExit and KeyboardInterrupt of the submission are its errors too
             link.send({"error": _describe(error, path)})
@@ -166,5 +167,4 @@ def _describe(error, path):
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(EOFError):
-        main(json.loads(sys.argv[1]))
+    main(json.loads(sys.argv[1]))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .confine import NOBODY
 from .wire import LARGEST, Odd, Remote, WireError, message_size, pack, unpack
 
 _RUNNER = Path(__file__).with_name("runner.py")
@@ -24,13 +25,14 @@ _LIBRARY = Path(__file__).resolve().parents[1]
 class Limits:
     """What one submission may use. Seconds are of wall clock unless said otherwise.
 
-    call_seconds: one call (or loading the file).   total_seconds: all calls together.   start_seconds: for Python to
-    start, which a busy machine makes slow.   memory, file_bytes: beyond what Python itself needs; size of a file.
+    call_seconds: one call (or loading the file).   total_seconds: all calls together; processor time is limited to 5 s
+    more.   start_seconds: for Python to start, and for the compiler: generous, since a busy machine makes both slow.
+    memory: bytes beyond what Python itself needs.   file_bytes: size of a file.   output_bytes: what is kept of prints.
     """
 
     call_seconds: float = 5.0
     total_seconds: float = 14.0
-    start_seconds: float = 15.0
+    start_seconds: float = 60.0
     memory: int = 1 << 30
     file_bytes: int = 1 << 24
     output_bytes: int = 2000
@@ -125,9 +127,14 @@ class Sandbox:
             folder.chmod(0o711 if folder != home else 0o700)
         file = home / self.filename
         file.write_bytes(self._source)
-        if os.getuid() == 0:
-            for path in (home, file):
-                os.chown(path, 65534, 65534)
+        cache = (
+            Path(self._home.name) / "cache"
+        )  # a kernel file is compiled once, however often the process must restart
+        cache.mkdir(exist_ok=True)
+        if os.getuid() == 0:  # so that the user nobody, whom the process becomes, can use its folder
+            with contextlib.suppress(OSError):
+                for path in (home, file, cache):
+                    os.chown(path, NOBODY, NOBODY)
         theirs, self._requests = os.pipe()
         self._replies, theirs_too = os.pipe()
         configuration = {
@@ -146,7 +153,7 @@ class Sandbox:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd=home,
-            env=_environment(home),
+            env=_environment(home, cache),
             pass_fds=(theirs, theirs_too),
             start_new_session=True,
         )
@@ -291,10 +298,10 @@ def remote(target, key: int, methods: tuple[str, ...]):
     return Remote(key, methods), {key: (target, methods)}
 
 
-def _environment(home):
+def _environment(home, cache):
     threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM")}
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "CXX") if name in os.environ}
-    return {**kept, **threads, "HOME": str(home), "XDG_CACHE_HOME": str(home), "TMPDIR": str(home), "LANG": "C.UTF-8"}
+    return {**kept, **threads, "HOME": str(home), "XDG_CACHE_HOME": str(cache), "TMPDIR": str(home), "LANG": "C.UTF-8"}
 
 
 def _how_it_ended(status):

@@ -23,6 +23,10 @@ class WireError(ValueError):
     """What was received is no message."""
 
 
+class ClosedError(EOFError):
+    """The other side is gone. A class of its own: a submission's EOFError (from `input()`) is something else."""
+
+
 @dataclass(frozen=True)
 class Odd:
     """Stands for a value that cannot be sent, such as a generator or an array of objects."""
@@ -76,13 +80,13 @@ def unpack(data: bytes):
 
 
 def read_message(file_descriptor: int):
-    """Wait for one message. Raises EOFError when the other side is gone."""
+    """Wait for one message. Raises ClosedError when the other side is gone."""
     data = b""
     while (size := message_size(data)) is None or len(data) < size:
         wanted = _HEAD.size - len(data) if size is None else size - len(data)
         received = os.read(file_descriptor, min(wanted, 1 << 20))
         if not received:
-            raise EOFError
+            raise ClosedError
         data += received
     return unpack(data)
 

@@ -27,10 +27,10 @@ def from_channel_rows(rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return np.moveaxis(rows.reshape(*shape[1:], shape[0]), -1, 0)
 
 
-def channel_blocks(rows: np.ndarray, block: int = BLOCK) -> list[slice]:
-    """Cut (C, numbers) into groups of whole channels, of about `block` numbers each (one channel at least)."""
+def channel_blocks(rows: np.ndarray) -> list[slice]:
+    """Cut (C, numbers) into groups of whole channels, of about BLOCK numbers each (one channel at least)."""
     C, numbers = rows.shape
-    count = max(1, block // max(1, numbers))
+    count = max(1, BLOCK // max(1, numbers))
     return [slice(first, min(first + count, C)) for first in range(0, C, count)]
 
 

@@ -98,7 +98,9 @@ def softmax_cross_entropy(backend, logits, labels):
     N = len(logits)
     if not backend.runs_numpy:
         losses, grad = backend.empty(N, logits.dtype), backend.empty(logits.shape, logits.dtype)
-        args = (backend.dense(logits), backend.asarray(labels, np.int32), losses, grad, *logits.shape)
+        labels = backend.dense(backend.asarray(labels, np.int32))
+        _check_targets(logits, labels, ((N,),))
+        args = (backend.dense(logits), labels, losses, grad, *logits.shape)
         backend.launch("softmax_cross_entropy", args, threads=N)
         return _scaled_sum(backend, losses, 1 / N), grad
     shifted = logits - logits.max(axis=1, keepdims=True)
@@ -119,13 +121,14 @@ def binary_cross_entropy(backend, logits, targets):
     This is -t log s - (1 - t) log(1 - s) = log(1 + exp(z)) - z t,  s = sigmoid(z), with the exponential kept at or
     below 1; and d/dz log(1 + exp(z)) = sigmoid(z).
     The discriminator takes t = 1 for real and 0 for generated images; the generator's (non-saturating) loss is t = 1.
+    targets: like logits, or one number for all.
     """
     if not backend.runs_numpy:
         losses, grad = (backend.empty(logits.shape, logits.dtype) for _ in range(2))
         targets = backend.dense(backend.asarray(targets, logits.dtype))
-        backend.launch(
-            "binary_cross_entropy", (backend.dense(logits), targets, losses, grad, logits.size), threads=logits.size
-        )
+        _check_targets(logits, targets, ((), logits.shape))
+        args = (backend.dense(logits), targets, losses, grad, int(targets.ndim > 0), logits.size)
+        backend.launch("binary_cross_entropy", args, threads=logits.size)
         return _scaled_sum(backend, losses, 1 / logits.size), grad
     value = (np.maximum(logits, 0) - logits * targets + np.log1p(np.exp(-np.abs(logits)))).mean(dtype=np.float64)
     return value, (0.5 * (1 + np.tanh(0.5 * logits)) - targets) / logits.size
@@ -141,8 +144,16 @@ def _accumulator(outputs):
 
 def _sizes(outputs, targets):
     """N, D and the distance between two rows of targets: 0 for one target (D,) that all rows share."""
+    _check_targets(outputs, targets, (outputs.shape, outputs.shape[1:]))
     N = len(outputs)
     return N, outputs.size // N, outputs.size // N * (targets.ndim == outputs.ndim)
+
+
+def _check_targets(outputs, targets, allowed):
+    """A kernel would read past the end of targets that are too few."""
+    if targets.shape not in allowed:
+        expected = " or ".join(map(str, allowed))
+        raise ValueError(f"targets have shape {targets.shape}: expected {expected} for outputs {outputs.shape}")
 
 
 def _distances(backend, operation, outputs, targets, rung=None):

@@ -26,9 +26,6 @@ from ..workspace import empty, scratch
 from .batchnorm import row_products, row_sums
 from .layout import channel_blocks, from_batch_last, to_batch_last
 
-# Numbers of x in one block: its channels pass through the second-level cache once.
-_BLOCK = 1 << 17
-
 
 def norm_pool_forward_batch(x, slope, epsilon):
     """With the statistics of the batch.  x: (N, C, H, W).
@@ -55,7 +52,7 @@ def norm_pool_forward_batch(x, slope, epsilon):
                 pooled[block] *= scale[block, None, None, None]
                 _leaky_relu(pooled[block], slope, y[block])
 
-    run(work, channel_blocks(rows, _BLOCK))
+    run(work, channel_blocks(rows))
     return *map(from_batch_last, (y, pooled, winner)), scale, mean, variance
 
 
@@ -74,7 +71,7 @@ def norm_pool_forward(x, mean, scale, slope, training):
             pooled[block] *= scale[block, None, None, None]
             _leaky_relu(pooled[block], slope, y[block])
 
-    run(work, channel_blocks(images.reshape(C, -1), _BLOCK))
+    run(work, channel_blocks(images.reshape(C, -1)))
     return from_batch_last(y), from_batch_last(pooled), None if winner is None else from_batch_last(winner)
 
 
@@ -106,7 +103,7 @@ def norm_pool_backward(grad_output, x, pooled, winner, slope, scale, mean=None):
                     share *= g
                     target += share
 
-    run(work, channel_blocks(images.reshape(C, -1), _BLOCK))
+    run(work, channel_blocks(images.reshape(C, -1)))
     return from_batch_last(grad_input)
 
 

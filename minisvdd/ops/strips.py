@@ -15,31 +15,54 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from ..threads import run
-from ..workspace import scratch
+from ..workspace import empty, scratch
 
 _FEW_FILTERS = 4
-_BATCH = 256  # images of one block: a strip of them should stay in the cache
+_BATCH = 256  # images of one block
+# Bytes of the strips and products of one block. Smaller ones would stay in the cache better, but a thread that needs
+# Python's lock every few microseconds mostly waits for it.
+_BLOCK_BYTES = 1 << 21
 
 
 def strips_forward(x, weight, padding, y):
     """Write the convolution of x (C, H, W, N) with stride 1 into y (K, H_out, W_out, N)."""
     (K, C, kh, kw), (_, out_h, out_w, N) = weight.shape, y.shape
     outputs = _outputs(K)
-    filters = _filters(weight, outputs).astype(y.dtype)
+    filters, count, width = _filters(weight, outputs).astype(y.dtype), -(-out_w // outputs), outputs + kw - 1
+    padded = _pad(x, padding, count * outputs + kw - 1, y.dtype)  # (H + 2 ph, C, columns, N)
+    height = len(padded)
 
     def work(blocks):
-        for columns, images in blocks:
-            width, count = outputs + kw - 1, columns.stop - columns.start
+        for some, images in blocks:
+            g, n = some.stop - some.start, images.stop - images.start
             with scratch() as empty:
-                strip = empty((x.shape[1] + 2 * padding[0], C, width, images.stop - images.start), y.dtype)
-                _cut_strip(x[..., images], columns.start - padding[1], padding[0], strip)
-                result = empty((out_h, K * outputs, strip.shape[-1]), y.dtype)
-                np.matmul(filters, _overlapping_rows(strip, kh), out=result)
-                result = result.reshape(out_h, K, outputs, -1)[:, :, :count]
-                y[:, :, columns, images] = result.transpose(1, 0, 2, 3)
+                strips = empty((g, height, C, width, n), y.dtype)
+                np.copyto(strips, _windows(padded, outputs, width)[some, ..., images])
+                result = empty((g, out_h, K * outputs, n), y.dtype)
+                np.matmul(filters, _overlapping_rows(strips, kh), out=result)
+                result = result.reshape(g, out_h, K, outputs, n).transpose(2, 1, 0, 3, 4)
+                _write(result, y[:, :, some.start * outputs : some.stop * outputs, images])
 
-    columns = [slice(j, min(j + outputs, out_w)) for j in range(0, out_w, outputs)]
-    run(work, [(part, slice(n, min(n + _BATCH, N))) for n in range(0, N, _BATCH) for part in columns])
+    run(work, _blocks(count, N, (height * C * width + out_h * K * outputs) * y.itemsize))
+
+
+def _write(result, y):
+    """result (K, H_out, strips, outputs, N) into y (K, H_out, columns, N), which may lack columns of the last strip."""
+    K, out_h, _, outputs, N = result.shape
+    whole = y.shape[2] // outputs
+    y[:, :, : whole * outputs].reshape(K, out_h, whole, outputs, N)[...] = result[:, :, :whole]
+    if rest := y.shape[2] - whole * outputs:
+        y[:, :, -rest:] = result[:, :, -1, :rest]
+
+
+def _blocks(count, N, strip_bytes):
+    """(strips, images) of the blocks, at least two where there are two strips."""
+    blocks = []
+    for n in range(0, N, _BATCH):
+        images = slice(n, min(n + _BATCH, N))
+        g = max(1, min(_BLOCK_BYTES // max(1, strip_bytes * (images.stop - n)), -(-count // 2)))
+        blocks += [(slice(first, min(first + g, count)), images) for first in range(0, count, g)]
+    return blocks
 
 
 def _outputs(K):
@@ -59,17 +82,27 @@ def _filters(weight, outputs):
     return T.reshape(K * outputs, -1)
 
 
-def _cut_strip(x, left, ph, strip):
-    """Write columns left, left + 1, ... of x into strip (H + 2 ph, C, columns, N), with zeros beyond the image."""
-    H, W = x.shape[1:3]
-    first, stop = (min(max(edge, 0), W) for edge in (left, left + strip.shape[2]))
-    strip[:ph] = strip[ph + H :] = 0
-    strip[:, :, : first - left] = strip[:, :, stop - left :] = 0
-    strip[ph : ph + H, :, first - left : stop - left] = x[:, :, first:stop].transpose(1, 0, 2, 3)
+def _pad(x, padding, columns, dtype):
+    """x (C, H, W, N) with zeros around, rows first and `columns` wide: (H + 2 ph, C, columns, N)."""
+    (C, H, W, N), (ph, pw) = x.shape, padding
+    used = min(W, columns - pw)  # less than W only where no output reaches the last columns
+    padded = empty((H + 2 * ph, C, columns, N), dtype)
+    padded[:ph] = padded[ph + H :] = 0
+    padded[:, :, :pw] = padded[:, :, pw + used :] = 0
+    padded[ph : ph + H, :, pw : pw + used] = x[:, :, :used].transpose(1, 0, 2, 3)
+    return padded
 
 
-def _overlapping_rows(strip, kh):
-    """The kh rows under the filter as one axis: (H_out, kh C columns, N), a view."""
-    H, C, width, N = strip.shape
-    row, _, number, image = strip.strides
-    return as_strided(strip, (H - kh + 1, kh * C * width, N), (row, number, image))
+def _windows(padded, outputs, width):
+    """All strips as one view: (strips, H + 2 ph, C, width, N)."""
+    height, C, columns, N = padded.shape
+    row, channel, column, image = padded.strides
+    count = (columns - width) // outputs + 1
+    return as_strided(padded, (count, height, C, width, N), (outputs * column, row, channel, column, image))
+
+
+def _overlapping_rows(strips, kh):
+    """The kh rows under the filter as one axis: (strips, H_out, kh C width, N), a view."""
+    count, height, C, width, N = strips.shape
+    strip, row, _, number, image = strips.strides
+    return as_strided(strips, (count, height - kh + 1, kh * C * width, N), (strip, row, number, image))

@@ -39,7 +39,7 @@ from functools import cache
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from ..threads import run
+from ..threads import one_blas_thread, run
 from ..workspace import scratch
 
 # Small numbers and their inverses, with both signs: powers of them stay near 1, so that little is lost to rounding.
@@ -115,7 +115,8 @@ def winograd_forward(x, weight, padding, y):
     (K, C, kh, kw), (_, out_h, out_w, N) = weight.shape, y.shape
     back, g, _, tiles = _row_transforms(x.shape[2], out_w, kw, padding[1], y.dtype)
     n = len(g)
-    filters = (g @ weight.transpose(3, 0, 2, 1).reshape(kw, -1)).reshape(n, K, kh * C)
+    with one_blas_thread():
+        filters = (g @ weight.transpose(3, 0, 2, 1).reshape(kw, -1)).reshape(n, K, kh * C)
 
     def work(blocks):
         for rows, images in blocks:
@@ -150,7 +151,8 @@ def winograd_backward_weight(grad, x, kernel_size, padding):
 
     run(work, range(len(blocks)))
     total = sum(sums[index] for index in range(len(blocks)))
-    by_tap = (g.T @ total.reshape(n, -1)).reshape(kw, kh, C, K)
+    with one_blas_thread():
+        by_tap = (g.T @ total.reshape(n, -1)).reshape(kw, kh, C, K)
     return np.ascontiguousarray(by_tap.transpose(3, 2, 1, 0))
 
 

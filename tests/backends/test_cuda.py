@@ -31,7 +31,9 @@ def backend(monkeypatch):
 
 
 @needs_emulator
-@pytest.mark.parametrize("name", ["Conv2D", "BatchNorm", "SoftBoundary", "SoftmaxCrossEntropy"])
+@pytest.mark.parametrize(
+    "name", ["BatchNorm", "LeakyReLU", "MaxPool2D", "Sequential", "SoftBoundary", "SoftmaxCrossEntropy"]
+)
 def test_gradients(name, backend):
     for report in check_library(name, backend):
         assert report.passed

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from minisvdd import DeepSVDD, load_dataset, load_model
+from minisvdd import AnoGAN, DeepSVDD, load_dataset, load_model
 from minisvdd.backends import EmulatorBackend, KernelError, backend_problems, emulator, get_backend
 from minisvdd.cli import main
 
@@ -51,6 +51,15 @@ def test_training_on_the_digits_follows_numpy(objective, device, tmp_path):
     limit = 1e-5 if device.name == "emulator" else 1e-4
     np.testing.assert_allclose(scores, read.anomaly_score(split.test[:100]), rtol=limit, atol=limit)
     np.testing.assert_array_equal(load_model(tmp_path / "model.npz", device).anomaly_score(split.test[:100]), scores)
+
+
+def test_anogan_follows_numpy(device):
+    """One step of both networks: transposed convolutions, affine batch norm, cross-entropy, gradients of two passes."""
+    X, losses = load_dataset("digits").one_class(3).train[:8], []
+    for backend in ("numpy", device):
+        model = AnoGAN(network="small_dcgan", epochs=1, batch_size=8, backend=backend, verbose=0).fit(X)
+        losses.append([model.history_["discriminator_loss"][0], model.history_["generator_loss"][0]])
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
 
 
 @needs_emulator

@@ -182,13 +182,14 @@ MISTAKES = {
         (
             "windows move by the kernel",
             [
+                ("(H - kh) // sh + 1, (W - kw) // sw + 1", "(H - kh) // kh + 1, (W - kw) // kw + 1"),
                 (
                     "window = x[:, :, sh * i : sh * i + kh, sw * j : sw * j + kw]",
                     "window = x[:, :, kh * i : kh * i + kh, kw * j : kw * j + kw]",
-                )
+                ),
             ],
-            parts("maxpool_forward", "overlapping windows", "ties") + parts("maxpool_backward", "ties"),
-            "",
+            parts("maxpool_forward", "overlapping windows", "ties"),
+            "windows move by the kernel, not by the stride",
         ),
         (
             "mean-pooling",

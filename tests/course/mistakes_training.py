@@ -53,7 +53,7 @@ MISTAKES = {
                 ("beta2 * second_moment + (1 - beta2) * g * g", "beta1 * second_moment + (1 - beta1) * g * g"),
             ],
             parts(A, *VALUES, "both moments"),
-            "expected",
+            "beta1 and beta2 are exchanged",
         ),
         (
             "not in place",
@@ -306,7 +306,7 @@ MISTAKES = {
             "radius never renewed",
             [("epoch % radius_every == 0", "epoch == 0")],
             parts(T, "alternation, eq. (3)"),
-            "evaluations of the whole set",
+            "R^2 was not solved for over the whole of X at the start of epoch 2",
         ),
         (
             "score not squared",
@@ -366,7 +366,7 @@ MISTAKES["conv2d-cuda"] = [
             )
         ],
         parts(F, "padding"),
-        "expected",
+        "the padding is forgotten, but for the size",
     ),
     (
         "stride forgotten",
@@ -400,7 +400,7 @@ MISTAKES["conv2d-cuda"] = [
             )
         ],
         parts(I, "values", "other shapes", "stride", "padding", "more threads than entries", "float32"),
-        "expected",
+        "every sample gets the result of the first",
     ),
     (
         "does not compile",

@@ -62,6 +62,7 @@ LOSES_FORWARD = [
     ("list bomb", "bomb = []\nwhile True: bomb.append(np.empty(1 << 24))", "asked for more memory than allowed"),
     ("os._exit", "import os\nos._exit(0)", r"ended \(exit status 0\) before it gave a result"),
     ("sys.exit", "import sys\nsys.exit(0)", "linear_forward called exit in line"),
+    ("asks the user", "input('your name? ')", "linear_forward raised EOFError"),
     ("fork", "import os\nwhile True: os.fork()", "os.fork is not allowed here"),
     ("subprocess", "import subprocess\nsubprocess.run(['true'])", "subprocess.Popen is not allowed here"),
     (

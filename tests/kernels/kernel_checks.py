@@ -4,10 +4,13 @@ A check raises AssertionError (other numbers than NumPy) or KernelError (the emu
 runs them on the kernels as they are, `kernel_mutants.py` on kernels with a planted error.
 """
 
+from contextlib import contextmanager
+
 import numpy as np
 from references import CONV_CASES, POOL_CASES, draw, tolerance
 
 from minisvdd.backends import NUMPY
+from minisvdd.backends.emulator import EmulatorBackend
 from minisvdd.ops import activations, batchnorm, conv2d, conv2d_launch, fused, linear, pooling, upsample
 
 CONV_RUNGS = ("naive", "coalesced", "tiled", "register_blocked", "halo")
@@ -39,6 +42,17 @@ def close(got, wanted, terms=1, **where):
     np.testing.assert_allclose(got, wanted, limits["rtol"], limits["atol"] * max(1, terms) ** 0.5, err_msg=str(where))
 
 
+@contextmanager
+def few_blocks():
+    """Small arrays in few blocks, as large ones on a GPU that has no more."""
+    wanted = conv2d_launch._WANTED_BLOCKS
+    conv2d_launch._WANTED_BLOCKS = 1
+    try:
+        yield
+    finally:
+        conv2d_launch._WANTED_BLOCKS = wanted
+
+
 def convolution(backend, case, dtype, rng):
     """Forward and both gradients, all rungs, and the forward with statistics."""
     shape, K, kernel, stride, padding = case
@@ -56,6 +70,10 @@ def convolution(backend, case, dtype, rng):
             got = backend.empty(wanted.shape, dtype)
             launch(backend, *inputs, got, stride, padding, rung)
             close(got, wanted, grad.size // K, rung=rung, launch=launch.__name__, case=case)
+    with few_blocks():  # each block then works on many pieces
+        got = backend.empty(grad_weight.shape, dtype)
+        conv2d_launch.backward_weight(backend, grad, x, got, stride, padding, "halo")
+        close(got, grad_weight, grad.size // K, case=case)
     if y.size > y.shape[1]:
         got = fused.conv2d_forward_statistics(backend, x, weight, stride, padding)
         for ours, numpys in zip(got, (y, *batchnorm.batch_statistics(NUMPY, y))):
@@ -179,6 +197,39 @@ def up_sampling(backend, shape, scale, dtype, rng):
     close(upsample.upsample_backward(backend, grad, scale), upsample.upsample_backward(NUMPY, grad, scale))
 
 
+def vector_traffic(rng):
+    """Where arrays allow it, the vectorised rungs load and store as little as they promise, instead of falling back."""
+    backend = EmulatorBackend(count=True)
+    x, grad, two, ones = (
+        draw(rng, (2, 2, 8, 8), np.float32),
+        draw(rng, (2, 2, 4, 4), np.float32),
+        (2, 2),
+        np.ones(2, "f"),
+    )
+
+    def expect(loads, stores):
+        assert (backend.last_counts.global_loads, backend.last_counts.global_stores) == (loads, stores)
+
+    n, pooled = x.size, grad.size
+    _, winner = pooling._forward_kernel(backend, x, two, two, "pairs")
+    expect(pooled, 2 * pooled)  # two packs for two results
+    pooling._backward_kernel(backend, grad, winner, x.shape, two, two, "pairs")
+    expect(2 * pooled, n / 2)
+    y, winner = fused.normalize_pool_forward(backend, x, ones, ones, 0.1, two, "pairs")
+    expect(2 * pooled, 2 * pooled)  # mean and scale besides
+    fused.normalize_pool_backward(backend, grad, x, y, winner, ones, ones, 0.1, two, rung="pairs")
+    expect(n / 2 + 7 * pooled, n / 2)
+    batchnorm._channel_scale(backend, x, ones, ones, "vectorised")
+    expect(3 * n / 4, n / 4)
+    args = (x, x, ones, np.ones((2, 2), np.float32), backend.empty(x.shape, np.float32), n, 2, 64)
+    backend.launch("batchnorm_backward", args, threads=n, rung="vectorised")
+    expect(5 * n / 4, n / 4)
+    activations.leaky_relu_forward(backend, x, 0.1)
+    expect(n / 4, n / 4)
+    activations.leaky_relu_backward(backend, x, x > 0, 0.1)
+    expect(n / 2, n / 4)
+
+
 # All checks of one file, in float32, for `kernel_mutants.py`
 
 
@@ -190,6 +241,7 @@ def check_conv2d(backend, rng):
 
 def check_pooling(backend, rng):
     """All that pooling.cu holds."""
+    vector_traffic(rng)
     for case in [*POOL_CASES, *MORE_POOL_CASES]:
         for tied in (False, True):
             max_pool(backend, case, np.float32, rng, tied)
@@ -197,14 +249,29 @@ def check_pooling(backend, rng):
 
 def check_batchnorm(backend, rng):
     """All that batchnorm.cu holds."""
+    vector_traffic(rng)
     for shape in BATCHNORM_SHAPES:
         batch_norm(backend, shape, np.float32, rng)
 
 
 def check_fused(backend, rng):
     """All that fused.cu holds."""
+    vector_traffic(rng)
     for case in FUSED_CASES:
         normalize_pool(backend, case, np.float32, rng)
 
 
-FILE_CHECKS = {"conv2d": check_conv2d, "pooling": check_pooling, "batchnorm": check_batchnorm, "fused": check_fused}
+def check_activations(backend, rng):
+    """All that activations.cu holds."""
+    vector_traffic(rng)
+    for size, offset in [(67, 0), (256, 0), (67, 1), (3, 0)]:
+        pointwise(backend, size, np.float32, rng, offset)
+
+
+FILE_CHECKS = {
+    "conv2d": check_conv2d,
+    "pooling": check_pooling,
+    "batchnorm": check_batchnorm,
+    "fused": check_fused,
+    "activations": check_activations,
+}

@@ -71,6 +71,10 @@ def test_up_sampling(shape, scale, emulator, dtype, rng):
     checks.up_sampling(emulator, shape, scale, dtype, rng)
 
 
+def test_vectorised_rungs_do_not_fall_back(rng):
+    checks.vector_traffic(rng)
+
+
 def test_no_kernel_is_left_out(dtype):
     """Runs after the others: they have launched every kernel of these files."""
     if len(Recorder.launched) < 10:

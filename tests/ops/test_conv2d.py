@@ -116,6 +116,7 @@ def test_blocks_of_rows_give_the_same_sums(backend, rng, monkeypatch):
         monkeypatch.setattr(conv2d, "_ROW_BLOCK_BYTES", rows * (3 * 3 + 4 * 3) * 2 * 8)
         monkeypatch.setattr(winograd, "_BATCH", rows)
         monkeypatch.setattr(strips, "_BATCH", rows)
+        monkeypatch.setattr(strips, "_BLOCK_BYTES", rows)
         monkeypatch.setattr(conv2d, "forward_way", lambda *_, way=ways[0]: way)
         monkeypatch.setattr(conv2d, "weight_way", lambda *_, way=ways[1]: way)
         np.testing.assert_allclose(conv2d.conv2d_forward(backend, x, weight), whole[0], rtol=1e-10, atol=1e-12)

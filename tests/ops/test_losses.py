@@ -126,6 +126,27 @@ def test_backends_agree(shape, backend, dtype, rng):
         np.testing.assert_allclose(grad, wanted_grad, **tolerance(dtype))
 
 
+def test_one_target_for_all(backend, dtype, rng):
+    logits = draw(rng, (4, 3), dtype)
+    value, grad = ops.binary_cross_entropy(backend, logits, 1.0)
+    expected_value, expected_grad = ops.binary_cross_entropy(NUMPY, logits, np.ones((4, 3), dtype))
+    assert value == pytest.approx(expected_value, rel=1e-6)
+    np.testing.assert_allclose(grad, expected_grad, **tolerance(dtype))
+
+
+def test_targets_of_another_shape_are_refused(backend, rng):
+    y = draw(rng, (4, 3))
+    for loss, targets in (
+        (ops.mean_squared_error, draw(rng, (4, 2))),
+        (ops.absolute_error, draw(rng, (3, 3))),
+        (ops.one_class_loss, draw(rng, 2)),
+        (ops.binary_cross_entropy, draw(rng, (3, 3))),
+        (ops.softmax_cross_entropy, np.zeros(5, int)),
+    ):
+        with pytest.raises((ValueError, IndexError)):
+            loss(backend, y, targets)
+
+
 def test_a_label_that_is_no_class(backend, rng):
     logits, labels = draw(rng, (3, 4)), np.array([0, 4, 1])
     if backend.runs_numpy:

@@ -80,6 +80,22 @@ def _no_padding(x, w, stride=(1, 1), padding=(0, 0)):
     return ops.conv2d_forward(NUMPY, x, w, stride)
 
 
+def _unshifted(x, w, stride=(1, 1), padding=(0, 0)):
+    """An output of the right size, but its windows begin at the corner of the image, not of the padding."""
+    padded = np.pad(x, [(0, 0), (0, 0), *((0, 2 * p) for p in padding)])
+    return ops.conv2d_forward(NUMPY, padded, w, stride)
+
+
+def _first_sample(op):
+    """Every sample gets the result of the first."""
+
+    def mistaken(*arguments):
+        right = op(NUMPY, *arguments)
+        return np.broadcast_to(right[:1], right.shape)
+
+    return mistaken
+
+
 def _pad_swapped(x, w, stride=(1, 1), padding=(0, 0)):
     return ops.conv2d_forward(NUMPY, x, w, stride, padding[::-1])
 
@@ -155,6 +171,8 @@ def _input_overwritten(g, w, size, stride=(1, 1), padding=(0, 0)):
 
 FORWARD_FORMS = [
     ("the padding is forgotten", _no_padding),
+    ("the padding is forgotten, but for the size: windows begin at the corner of the image", _unshifted),
+    ("every sample gets the result of the first", _first_sample(ops.conv2d_forward)),
     ("the stride is forgotten", _no_stride),
     ("the output has the right size, but its windows do not move by the stride", _neighbours),
     ("rows and columns of the padding are exchanged", _pad_swapped),
@@ -169,6 +187,7 @@ WEIGHT_FORMS = [
 ]
 INPUT_FORMS = [
     ("the filters are flipped once too often", _input_unflipped),
+    ("every sample gets the result of the first", _first_sample(ops.conv2d_backward_input)),
     ("the padding is not cut off", _input_uncut),
     ("the padding is cut off at the far end only", _input_corner),
     ("windows that do not move by the stride", _input_neighbours),

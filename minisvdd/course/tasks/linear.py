@@ -1,5 +1,6 @@
 """The assignment `linear`: the fully connected layer and its gradients."""
 
+from ...backends import NUMPY
 from ...layers import Linear
 from ...ops import linear as ops
 from ..assignment import Assignment, Source
@@ -23,28 +24,15 @@ def _forward(*sizes):
     return lambda rng: [Case((x, w)) for x, w, _ in (_draw(rng, *size) for size in sizes)]
 
 
-def _input(*sizes):
+def _gradient(of_weight, *sizes):
     def cases(rng):
         for x, w, g in (_draw(rng, *size) for size in sizes):
+            pair = (lambda v, x=x: (x, v)) if of_weight else (lambda v, w=w: (v, w))
             yield Case(
-                (g, w),
-                own_forward=lambda student, w=w: lambda v: student.call("linear_forward", v, w),
-                reference=lambda v, w=w: v @ w.T,
-                point=x,
-                grad_output=g,
-            )
-
-    return cases
-
-
-def _weight(*sizes):
-    def cases(rng):
-        for x, w, g in (_draw(rng, *size) for size in sizes):
-            yield Case(
-                (g, x),
-                own_forward=lambda student, x=x: lambda v: student.call("linear_forward", x, v),
-                reference=lambda v, x=x: x @ v.T,
-                point=w,
+                (g, x) if of_weight else (g, w),
+                own_forward=lambda student, pair=pair: lambda v: student.call("linear_forward", *pair(v)),
+                reference=lambda v, pair=pair: ops.linear_forward(NUMPY, *pair(v)),
+                point=w if of_weight else x,
                 grad_output=g,
             )
 
@@ -92,13 +80,13 @@ ASSIGNMENT = Assignment(
         *parts_of(
             ops.linear_backward_input,
             _POINTS,
-            {"values": _input((4, 3, 2)), "other shapes": _input(*_SHAPES)},
+            {"values": _gradient(False, (4, 3, 2)), "other shapes": _gradient(False, *_SHAPES)},
             forms=[("the weight reshaped where it is to be used as it is", lambda g, w: g @ w.T.reshape(w.shape))],
         ),
         *parts_of(
             ops.linear_backward_weight,
             _POINTS,
-            {"values": _weight((4, 3, 2)), "other shapes": _weight(*_SHAPES)},
+            {"values": _gradient(True, (4, 3, 2)), "other shapes": _gradient(True, *_SHAPES)},
             forms=[("the mean over the batch where the sum belongs", lambda g, x: g.T @ x / len(g))],
         ),
         *parts_of(

@@ -1,0 +1,348 @@
+# %% [markdown]
+# # 13. CUDA: from a naive to a fast convolution
+#
+# A graphics processor multiplies far faster than it can fetch what is to be multiplied. A fast kernel is therefore not
+# one with few multiplications but one with little traffic. We climb the ladder of `kernels/conv2d.cu` rung by rung,
+# count what every rung asks of the memory, and predict from that which limit of the machine it meets. Then we break
+# kernels on purpose and see what races and missing barriers do. No GPU is needed: the emulator of
+# `minisvdd/backends/emulator.py` runs the very same files.
+#
+# *Needs: a C++ compiler (g++ or clang++), no data. Minutes: 0.5 quick, 1 full.*
+
+# %%
+import tempfile
+from itertools import pairwise
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from lecture import BLUE, GRAY, GREEN, ORANGE, RED, check, choose, figure, finish
+
+from minisvdd.backends import NUMPY, KernelError
+from minisvdd.backends.emulator import EmulatorBackend
+from minisvdd.backends.kernel import kernel_folder, read_kernels
+from minisvdd.ops import conv2d_launch, fused, pooling
+from minisvdd.ops.activations import leaky_relu_forward
+from minisvdd.ops.batchnorm import batchnorm_forward
+from minisvdd.ops.conv2d import conv2d_forward
+
+rng = np.random.default_rng(13)
+scratch = Path(tempfile.mkdtemp())
+gpu = EmulatorBackend(count=True)
+
+
+def compile_kernels(source, file="lesson.cu"):
+    """Write a kernel file of our own; returns its kernels by name."""
+    path = scratch / str(len(list(scratch.iterdir()))) / file
+    path.parent.mkdir()
+    path.write_text(source)
+    return read_kernels(path)
+
+
+# %% [markdown]
+# ## Threads, blocks, warps
+#
+# A kernel is a function that thousands of threads run at the same time, each with another index. Threads come in
+# *blocks* of up to 1024, a block runs on one of the GPU's multiprocessors (an H100 has 132), and within a block 32
+# neighbouring threads, a *warp*, execute the same instruction at the same moment. Here are two kernels that do the
+# same: copy a matrix. They differ in which thread takes which entry.
+
+# %%
+copies = compile_kernels("""
+__global__ void copy_rows(const float* x, float* y, int rows, int columns) {
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < rows * columns) y[i] = x[i];                     // neighbours in a row
+}
+__global__ void copy_columns(const float* x, float* y, int rows, int columns) {
+    int i = blockIdx.x * blockDim.x + threadIdx.x, at = i % rows * columns + i / rows;
+    if (i < rows * columns) y[at] = x[at];                   // neighbours in a column
+}
+""")
+matrix = rng.normal(size=(64, 64)).astype(np.float32)
+sectors = {}
+for name, kernel in copies.items():
+    target = np.empty_like(matrix)
+    gpu.run(kernel, (matrix, target, *matrix.shape), (matrix.size // 256,), (256,))
+    check(f"{name} copies", np.array_equal(matrix, target))
+    sectors[name] = gpu.last_counts.transactions / gpu.last_counts.requests
+    print(f"{name}: {sectors[name]:.1f} sectors for every load or store of a warp")
+
+# %% [markdown]
+# Memory is not fetched number by number but in *sectors* of 32 bytes. If the 32 threads of a warp want 32 neighbouring
+# floats, that is 128 bytes, four sectors (five where the array begins in the middle of one). If each wants a number of
+# another row, it is 32 sectors, of which 28 bytes of 32 are thrown away: eight times the traffic for the same copy.
+# The first kernel is *coalesced*, the second is not. It is the most frequent mistake of beginners, and nothing but
+# speed tells of it.
+
+# %%
+check("a row takes 4 or 5 sectors", 4 <= sectors["copy_rows"] <= 5, f"{sectors['copy_rows']:.2f}")
+check("a column takes 32", sectors["copy_columns"] == 32)
+
+# %% [markdown]
+# ## What limits a kernel
+#
+# One multiprocessor can, per clock, multiply and add 128 pairs of floats, read 32 words of shared memory, and move
+# about 64 bytes to or from the memory beyond. (Data sheet figures of an H100, the last one rounded; nothing in this
+# lecture was timed.) From the counts per output follow three times, and a kernel takes at least the longest:
+#
+# $$ t \ge \max\left( \frac{\text{multiplications}}{128},\; \frac{\text{shared loads}}{32},\;
+# \frac{32 \cdot \text{sectors}}{64} \right) \text{ clocks.} $$
+#
+# This is the *roofline*. It cannot say how fast a kernel is, only how fast it cannot be; latencies, divisions, and
+# loads of 16 bytes, which count once here and may take up to four turns, come on top. But it says at which end to pull.
+
+# %%
+MULTIPLICATIONS, SHARED_LOADS, BYTES = 128, 32, 64  # of one multiprocessor in one clock
+
+
+def limits(counts, outputs, multiplications):
+    """Clocks of a multiprocessor per output: for arithmetic, for shared memory, for global memory."""
+    return (
+        multiplications / MULTIPLICATIONS,
+        counts["shared_loads"] / outputs / SHARED_LOADS,
+        32 * counts["transactions"] / outputs / BYTES,
+    )
+
+
+class Counter(EmulatorBackend):
+    """Adds up the counts of several launches."""
+
+    total: dict
+
+    def run(self, *args):
+        super().run(*args)
+        for name, value in vars(self.last_counts).items():
+            self.total[name] = self.total.get(name, 0) + value
+
+
+counter = Counter(count=True)
+
+
+def count(call):
+    counter.total = {}
+    call()
+    return counter.total
+
+
+# %% [markdown]
+# ## The ladder
+#
+# The layer: the paper's networks have $5 \times 5$ filters with padding 2. An output is a sum of $L = 25\,C$ products.
+#
+# **1 naive.** One thread per output, which loads its $L$ weights and $L$ pixels: $2L$ loads, less what lies in the
+# padding. Neighbouring threads stand below each other in the image.
+#
+# **2 coalesced.** The same, with neighbours in a row.
+#
+# **3 tiled.** Read the convolution as a matrix product (lecture 3): filters $(K \times L)$ times patches $(L \times$
+# positions$)$. A block of $16 \times 16$ threads computes a tile of $16 \times 16$ outputs. In steps of 16 along $L$
+# it copies $16 \times 16$ weights and as many patch entries into *shared memory*, a small fast memory of the block;
+# then each number is used 16 times. Loads per output: $2L/16$. The matrix of patches is never stored: a thread that
+# needs the entry $((c,a,b),(n,p,q))$ looks it up in the image. Hence *implicit* matrix product.
+#
+# **4 register-blocked.** Now shared memory is the bottleneck: two loads per multiplication. Let each thread compute
+# $4 \times 4$ outputs: it reads four weights and four patch entries into registers, the fastest memory of all, and
+# makes 16 products of these eight numbers. The tile is $64 \times 64$: loads $2L/64$.
+#
+# **5 halo.** A matrix product does not know that patches overlap. One pixel appears in 25 patches, and the tile loads
+# it up to 25 times. This rung gives a block a *piece of the image*: it copies the pixels under its outputs, with a
+# margin of 2 on each side (the halo), once into shared memory, and takes all patches from there. A thread computes 4
+# positions of 8 filters.
+
+# %%
+RUNGS = {"naive": GRAY, "coalesced": RED, "tiled": ORANGE, "register_blocked": BLUE, "halo": GREEN}
+N, C, side, K = choose((1, 8, 16, 32), (2, 32, 16, 64))
+x = rng.normal(size=(N, C, side, side)).astype(np.float32)
+weight = rng.normal(size=(K, C, 5, 5)).astype(np.float32)
+wanted = conv2d_forward(NUMPY, x, weight, padding=(2, 2))
+terms = 25 * C
+counts, clocks = {}, {}
+for rung in RUNGS:
+    y = np.empty(wanted.shape, np.float32)
+    counts[rung] = count(lambda out=y, r=rung: conv2d_launch.forward(counter, x, weight, out, (1, 1), (2, 2), r))
+    clocks[rung] = limits(counts[rung], y.size, terms)
+    loads = counts[rung]["global_loads"] / y.size
+    error = np.abs(y - wanted).max() / np.abs(wanted).max()
+    check(f"{rung} equals NumPy", error < 1e-5, f"relative error {error:.0e}, {loads:.1f} loads per output")
+
+# %% [markdown]
+# Every rung computes the same. The loads per output fall as the formulas say; with the padding as a discount for the
+# first ones, which do not load what is outside the image.
+
+# %%
+loads = {rung: counts[rung]["global_loads"] / wanted.size for rung in RUNGS}
+check("naive: at most 2 L", 1.3 * terms < loads["naive"] <= 2 * terms, f"L = {terms}, {loads['naive']:.0f} loads")
+check("coalesced: not one load less", loads["coalesced"] == loads["naive"])
+falling = [counts[rung]["transactions"] for rung in ("naive", "coalesced")]
+check("but much less traffic", falling[1] < 0.6 * falling[0], f"{falling[0] / falling[1]:.1f} times fewer sectors")
+check("tiled: about 2 L / 16", loads["tiled"] <= 2 * terms / 16, f"{loads['tiled']:.1f} of {2 * terms / 16:.1f}")
+ideal = terms / 64 + terms / min(K, 64)
+check("register-blocked: L / 64 + L / rows of the tile", loads["register_blocked"] <= ideal, f"{ideal:.1f} at most")
+check("halo: fewer still", loads["halo"] < loads["register_blocked"] / 2, f"{loads['halo']:.2f} loads")
+shared = {rung: counts[rung]["shared_loads"] / wanted.size / terms for rung in RUNGS}
+print("shared loads per multiplication:", {rung: round(value, 2) for rung, value in shared.items()})
+check("registers save shared loads", shared["register_blocked"] < shared["tiled"] / 4)
+
+# %%
+fig, ax = plt.subplots()
+position = np.arange(len(RUNGS))
+for shift, (label, color) in enumerate((("arithmetic", GREEN), ("shared memory", ORANGE), ("global memory", RED))):
+    ax.bar(position + 0.25 * (shift - 1), [clocks[rung][shift] for rung in RUNGS], 0.25, color=color, label=label)
+ax.set_yscale("log")
+ax.set_xticks(position, list(RUNGS))
+ax.set_ylabel("clocks per output, at least")
+ax.set_title(f"What limits each rung ({C} to {K} channels, {side} x {side})")
+ax.legend()
+figure("roofline")
+
+predicted = {rung: max(clocks[rung]) for rung in RUNGS}
+for rung in RUNGS:
+    limit = ("arithmetic", "shared memory", "global memory")[int(np.argmax(clocks[rung]))]
+    print(f"{rung:17} at least {predicted[rung]:7.2f} clocks per output, limited by {limit}")
+order = list(predicted.values())
+check("the prediction never rises down the ladder", all(b <= a for a, b in pairwise(order)))
+check("the last two rungs meet the limit of arithmetic", order[-1] == order[-2] == terms / MULTIPLICATIONS)
+spare = [max(clocks[rung][1:]) / clocks[rung][0] for rung in ("register_blocked", "halo")]
+check("and the last has more to spare", spare[1] < spare[0], f"memory busy for {spare[0]:.0%} and {spare[1]:.0%} of it")
+check(
+    "from the first rung to the last by more than 20 times",
+    predicted["naive"] > 20 * predicted["halo"],
+    f"{predicted['naive'] / predicted['halo']:.0f} times",
+)
+
+# %% [markdown]
+# ## Fusion: the fastest load is none
+#
+# After the convolution come batch norm, leaky ReLU and max-pooling: hardly any arithmetic, but each as a kernel of its
+# own reads an array and writes one. `fused.normalize_pool_forward` normalises, bends and pools while the numbers are in
+# registers: it reads the convolution's output once and writes a quarter as many numbers. The backward finds its two
+# means in the pooled arrays alone, by a small miracle that `minisvdd/ops/fused.py` explains: if $y = f\,\hat x$ with
+# the slope $f$, and $g = f\,G$, then $g\,\hat x = f\,G\,\hat x = G\,y$.
+
+# %%
+images = rng.normal(size=(4, 8, 14, 16)).astype(np.float32)
+mean, variance = images.mean((0, 2, 3)), images.var((0, 2, 3))
+scale = (1 / np.sqrt(variance + 1e-4)).astype(np.float32)
+
+
+def three_kernels():
+    x_hat, _ = batchnorm_forward(counter, images, mean, variance, 1e-4)
+    return pooling.maxpool_forward(counter, leaky_relu_forward(counter, x_hat, 0.1), (2, 2), (2, 2))[0]
+
+
+def one_kernel():
+    return fused.normalize_pool_forward(counter, images, mean, scale, 0.1, (2, 2))[0]
+
+
+check("the fused kernel gives the same", np.allclose(three_kernels(), one_kernel(), atol=1e-5))
+separate, together = (32 * count(call)["transactions"] / images.size for call in (three_kernels, one_kernel))
+check("and moves less than half", together < separate / 2, f"{together:.1f} instead of {separate:.1f} bytes per number")
+
+# %% [markdown]
+# ## Races and barriers
+#
+# Threads of a block share memory, and nothing says who is first. In the tiled product all threads fill the tile, then
+# all read it, then all fill the next one. Between filling and reading everybody must have arrived: `__syncthreads()`.
+# And again between reading and the next filling, which is easily forgotten. Let us forget it: the emulator builds a
+# copy of our kernel without that line.
+
+# %%
+folder = scratch / "without_barrier"
+folder.mkdir()
+for file in ("linear.cu", "gemm.h", "pack.h", "reduce.h"):
+    (folder / file).write_text((kernel_folder() / file).read_text())
+source = (folder / "gemm.h").read_text()
+line = "        for (int k = 0; k < tile; k++) sum += a_tile[y][k] * b_tile[k][x];\n"
+assert source.count(line + "        __syncthreads();\n") == 1
+(folder / "gemm.h").write_text(source.replace(line + "        __syncthreads();\n", line))
+
+
+def report(kernel, args, grid, block):
+    """What the emulator says about a launch; an empty text when all is well."""
+    try:
+        EmulatorBackend().run(kernel, args, grid, block)
+    except KernelError as error:
+        print(error)
+        return str(error)
+    return ""
+
+
+a, b, c = (rng.normal(size=(32, 32)).astype(np.float32) for _ in range(3))
+broken = read_kernels(folder / "linear.cu")["matmul_3_tiled"]
+arguments = (a, b, c, 32, 32, 32, 32, 1, 32, 1)
+text = report(broken, arguments, (2, 2), (256,))
+check("the missing barrier is a data race", "data race" in text and "gemm.h:" in text)
+whole = read_kernels(kernel_folder() / "linear.cu")["matmul_3_tiled"]
+check("with it there is none", report(whole, arguments, (2, 2), (256,)) == "" and np.allclose(c, a @ b, atol=1e-4))
+
+# %% [markdown]
+# On a GPU this kernel may give right numbers most of the time. That is what makes races so expensive: a test that
+# compares results may pass a thousand times. The emulator does not wait for the accident. It remembers, for every
+# number in memory, who wrote and who read it since the last barrier, and reports two accesses that nothing orders.
+# Three more mistakes it knows:
+
+# %%
+mistakes = compile_kernels("""
+__global__ void no_guard(const float* x, float* y, int n) {
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    y[i] = 2 * x[i];                                         // if (i < n) is missing
+}
+__global__ void early_return(const float* x, float* y, int n) {
+    __shared__ float tile[256];
+    if (threadIdx.x >= n) return;                            // these threads never come to the barrier
+    tile[threadIdx.x] = x[threadIdx.x];
+    __syncthreads();
+    y[threadIdx.x] = tile[n - 1 - threadIdx.x];
+}
+__global__ void nobody_wrote(const float* x, float* y, int n) {
+    __shared__ float sum[256];
+    if (threadIdx.x < n) sum[threadIdx.x] += x[threadIdx.x];  // shared memory does not begin as 0
+    if (threadIdx.x < n) y[threadIdx.x] = sum[threadIdx.x];
+}
+""")
+x_short, y_short = np.ones(100, np.float32), np.empty(100, np.float32)
+for name, kind in (
+    ("no_guard", "out of bounds"),
+    ("early_return", "barrier divergence"),
+    ("nobody_wrote", "uninitialised"),
+):
+    check(f"{name}: {kind}", kind in report(mistakes[name], (x_short, y_short, 100), (1,), (256,)))
+
+# %% [markdown]
+# ## One seed, one result
+#
+# There is a race that is no error: `atomicAdd`. Each addition is safe, but their order is not fixed, and rounding makes
+# sums depend on the order. Two runs of the same training would then differ. Our kernels add up across blocks in two
+# steps: every block writes its partial sum, a second kernel adds these in a fixed order.
+
+# %%
+sums = compile_kernels("""
+__global__ void add_atomically(const float* x, float* sum) {
+    atomicAdd(sum, x[blockIdx.x * blockDim.x + threadIdx.x]);
+}
+""")["add_atomically"]
+numbers = rng.normal(size=4096).astype(np.float32)
+atomic, fixed = set(), set()
+for seed in range(5):  # the seed shuffles threads and blocks
+    backend, total = EmulatorBackend(seed=seed), np.zeros(1, np.float32)
+    backend.run(sums, (numbers, total), (16,), (256,))
+    atomic.add(float(total[0]))
+    result = np.empty(1, np.float32)
+    conv2d_launch.sum_partials(backend, numbers.reshape(-1, 1), result, 1.0)
+    fixed.add(float(result[0]))
+check("atomic sums depend on the order of threads", len(atomic) > 1, f"{len(atomic)} results in 5 runs")
+check("sums in two steps do not", len(fixed) == 1)
+
+# %% [markdown]
+# ## Exercises
+#
+# 1. Transpose a matrix: either the loads or the stores of a thread per entry are scattered. Write a kernel that stages
+#    a tile of $32 \times 32$ in shared memory so that both are coalesced, and count its sectors. What does the column
+#    `[33]` in `tile[32][33]` do to the worst bank conflict?
+# 2. The register-blocked rung has a tile of 64 filters. What fraction of its arithmetic is wasted for the paper's MNIST
+#    network, with 8 filters in its first layer and 4 in its second? Check against the counts of `kernels/README.md`.
+# 3. How many bytes must a fused forward of conv 1 of the MNIST encoder (batch 200) move at the very least, and what
+#    does that take at 3.35 terabytes per second? What share of it is the output of the convolution?
+
+# %%
+finish()

@@ -1,0 +1,341 @@
+# %% [markdown]
+# # 14. Going fast in NumPy: layouts, blocking, threads, Winograd
+#
+# A network written from scratch is said to be ten times slower than a framework. It need not be: the arithmetic of a
+# convolution is done by the same kind of matrix product in both. What makes the difference is everything around it:
+# numbers copied without need, memory walked through in the wrong order, arrays that the system has to hand out anew. In
+# this lecture we take a training step apart and remove these costs one by one. Each trick is a few lines, each leaves
+# the result as it is, and the library uses every one of them.
+#
+# *Needs: no data. Minutes: 0.1 quick, 0.3 full.*
+
+# %%
+import time
+from fractions import Fraction
+from itertools import product
+
+import matplotlib.pyplot as plt
+import numpy as np
+from lecture import check, choose, figure, finish
+from numpy.lib.stride_tricks import as_strided, sliding_window_view
+
+from minisvdd.backends import NUMPY
+from minisvdd.ops.conv2d import conv2d_forward, forward_way
+from minisvdd.ops.norm_pool import norm_pool_forward
+from minisvdd.ops.winograd import cook_toom
+from minisvdd.threads import run, use_threads
+from minisvdd.workspace import Workspace, empty
+
+rng = np.random.default_rng(14)
+
+
+def milliseconds(function):
+    """Median time of a call, after one to warm up."""
+    function()
+    times = []
+    for _ in range(choose(3, 15)):
+        start = time.perf_counter()
+        function()
+        times.append(1000 * (time.perf_counter() - start))
+    return np.median(times)
+
+
+# %% [markdown]
+# ## What the machine can do
+#
+# Two numbers bound every operation. One is the rate of multiplications and additions in a large matrix product, the
+# other the rate at which numbers can be copied. An operation that needs $F$ operations and moves $B$ bytes takes at
+# least $\max(F / \text{peak},\, B / \text{bandwidth})$. This is called the *roofline*.
+
+# %%
+n = choose(512, 1024)
+square = np.ones((n, n), np.float32)
+source = np.ones(choose(1 << 22, 1 << 24), np.float32)
+target = np.empty_like(source)
+with use_threads(1):
+    peak = 2 * n**3 / milliseconds(lambda: square @ square) / 1e6
+    bandwidth = 2 * source.nbytes / milliseconds(lambda: np.copyto(target, source)) / 1e6
+print(f"matrix product {peak:.0f} GFLOP/s, copy {bandwidth:.1f} GB/s: {4 * peak / bandwidth:.0f} operations per number")
+
+# %% [markdown]
+# The last figure is the one to remember: while a number travels from memory and back, a processor could do hundreds of
+# operations. Batch norm and leaky ReLU do two or three. Their time is the time of moving memory, and the only way to
+# speed them up is to move less of it. `benchmarks/ops.py` puts every operation of the library beside its roofline.
+#
+# ## Memory order: the batch last
+#
+# The shape $(N, C, H, W)$ says in which order we write indices, not in which order numbers lie in memory. Max-pooling
+# compares neighbouring columns, batch norm sums over a channel, im2col shifts rows and columns. With $W$ last, all of
+# these touch short runs: 28 numbers, or every second one of them. With the *batch* last, $(C, H, W, N)$ in memory,
+# every one of them walks over runs of $N$ numbers or more. A transposed view hides it from everybody outside
+# (`minisvdd/ops/layout.py`).
+
+# %%
+batch_first = rng.standard_normal((200, 8, 28, 28)).astype(np.float32)
+batch_last = np.ascontiguousarray(batch_first.transpose(1, 2, 3, 0))  # (C, H, W, N)
+
+
+def pooled_rows(left, right):
+    return np.maximum(left, right)
+
+
+first = pooled_rows(batch_first[..., 0::2], batch_first[..., 1::2])
+last = pooled_rows(batch_last[:, :, 0::2], batch_last[:, :, 1::2])
+check("the maxima are the same in both orders", np.array_equal(first, last.transpose(3, 0, 1, 2)))
+with use_threads(1):
+    slow = milliseconds(lambda: pooled_rows(batch_first[..., 0::2], batch_first[..., 1::2]))
+    fast = milliseconds(lambda: pooled_rows(batch_last[:, :, 0::2], batch_last[:, :, 1::2]))
+print(f"maximum of neighbouring columns: {slow:.2f} ms batch first, {fast:.2f} ms batch last")
+
+# %% [markdown]
+# ## Copy less: strips in place of im2col
+#
+# Lecture 3 turned a convolution into one matrix product, at the price of copying every pixel into 25 columns. The first
+# layer of the MNIST encoder has one channel and eight filters of $5 \times 5$: for each copied number the product does
+# eight multiplications. By the roofline, the copy is what takes the time.
+#
+# Take two neighbouring outputs of a row together. They see $5 \times 6$ pixels. Put the filter twice into a larger
+# matrix, once shifted by one column, with zeros where the other one looks:
+#
+# $$ T_{(k,q),(a,u)} = \begin{cases} w_{k,a,u-q} & 0 \le u - q < 5 \\ 0 & \text{else} \end{cases}
+# \qquad q \in \{0, 1\},\; u \in \{0, \dots, 5\} . $$
+#
+# Now cut the image into strips of six columns, two apart, and store each as $(H, u, N)$. The five rows under the filter
+# are a contiguous matrix of $5 \cdot 6$ rows and $N$ columns; the five rows of the next output begin one row later, *in
+# the same memory*. No copy but that into the strip: 3 per pixel, not 25.
+
+
+# %%
+def strips(x, w, padding=2):
+    """x: (H, W, N), one channel; w: (K, 5, 5). Returns (K, H, W, N)."""
+    (H, W, N), K = x.shape, len(w)
+    T = np.zeros((K, 2, 5, 6), x.dtype)
+    for q in range(2):
+        T[:, q, :, q : q + 5] = w
+    x = np.pad(x, ((padding, padding), (padding, padding), (0, 0)))
+    y = np.empty((K, H, W, N), x.dtype)
+    for j in range(0, W, 2):
+        strip = np.ascontiguousarray(x[:, j : j + 6])  # (H + 4, 6, N)
+        row, number, image = strip.strides
+        rows = as_strided(strip, (H, 5 * 6, N), (row, number, image))  # they overlap: a view
+        y[:, :, j : j + 2] = (T.reshape(K * 2, -1) @ rows).reshape(H, K, 2, N).transpose(1, 0, 2, 3)
+    return y
+
+
+def im2col(x, w, padding=2):
+    (H, W, N), K = x.shape, len(w)
+    x = np.pad(x, ((padding, padding), (padding, padding), (0, 0)))
+    windows = sliding_window_view(x, (5, 5), axis=(0, 1))  # (H, W, N, 5, 5)
+    return (w.reshape(K, 25) @ windows.transpose(3, 4, 0, 1, 2).reshape(25, -1)).reshape(K, H, W, N)
+
+
+x, w = batch_last[0], rng.standard_normal((8, 5, 5)).astype(np.float32)
+library = conv2d_forward(NUMPY, x.transpose(2, 0, 1)[:, None], w[:, None], padding=(2, 2)).transpose(1, 2, 3, 0)
+for function in (strips, im2col):
+    difference = np.abs(function(x, w) - library).max()
+    check(f"{function.__name__} gives the library's convolution", difference < 1e-4, f"difference {difference:.0e}")
+with use_threads(1):
+    times = {f.__name__: milliseconds(lambda f=f: f(x, w)) for f in (im2col, strips)}
+print(", ".join(f"{name} {ms:.2f} ms" for name, ms in times.items()))
+
+# %% [markdown]
+# One multiplication in six is by zero, and it is faster all the same. `minisvdd/ops/strips.py` is this function for any
+# number of channels, and for blocks that threads share.
+#
+# ## Multiply less: Winograd
+#
+# With 64 channels going in and 128 out, the copies no longer matter: the product does thousands of operations per
+# pixel. Here the multiplications themselves must become fewer, and there is a way. Two neighbouring outputs of a filter
+# with three taps,
+#
+# $$ y_0 = g_0 d_0 + g_1 d_1 + g_2 d_2, \qquad y_1 = g_0 d_1 + g_1 d_2 + g_2 d_3 , $$
+#
+# take six multiplications. Or four:
+#
+# $$ m_1 = (d_0 - d_2)\, g_0, \quad m_2 = (d_1 + d_2)\,\tfrac{g_0 + g_1 + g_2}{2}, \quad
+# m_3 = (d_2 - d_1)\,\tfrac{g_0 - g_1 + g_2}{2}, \quad m_4 = (d_1 - d_3)\, g_2 , $$
+#
+# $$ y_0 = m_1 + m_2 + m_3, \qquad y_1 = m_2 - m_3 - m_4 . $$
+#
+# Multiply it out: it is right. But where does it come from? From polynomials. The product of $g(t)$ with $r$
+# coefficients and $h(t)$ with $m$ has $n = m + r - 1$ coefficients. A polynomial with $n$ coefficients is known from
+# its values at $n$ points, and the value of a product is the product of the values: *evaluate, multiply $n$ times,
+# interpolate.* With $V_k$ the matrix of powers $p^0, \dots, p^{k-1}$ of the points,
+#
+# $$ g h = V_n^{-1} \big[ (V_r\, g) \odot (V_m\, h) \big] . $$
+#
+# A convolution layer computes not a product of polynomials but its transpose: if $u = gh$ means $u_{q+s} \mathrel{+}=
+# g_s h_q$, then $y_q = \sum_s g_s d_{q+s}$ runs through the same coefficients from $d$ to $y$. Transposing a product of
+# matrices reverses it, and so
+#
+# $$ y = V_m^\top \big[ (V_r\, g) \odot (V_n^{-\top} d) \big] = A^\top \big[ (G g) \odot (B^\top d) \big] . $$
+#
+# One of the points may be "infinity", the leading coefficient. With the points $0, 1, -1, \infty$ this gives the four
+# products above. `cook_toom` computes the matrices in exact fractions:
+
+# %%
+A, G, B = cook_toom(2, 3)
+for name, matrix in (("A^T", A), ("G", G), ("B^T", B)):
+    print(name, [[str(entry) for entry in row] for row in matrix])
+
+
+def is_exact(m, r):
+    """Does y_q = sum_s g_s d_(q+s) hold for all g and d? Both sides are bilinear: compare coefficients of g_s d_u."""
+    A, G, B = cook_toom(m, r)
+    n = m + r - 1
+    triples = product(range(m), range(r), range(n))
+    return all(sum(A[q][i] * G[i][s] * B[i][u] for i in range(n)) == Fraction(u == q + s) for q, s, u in triples)
+
+
+check("the identity is exact for 2 outputs of 3 taps", is_exact(2, 3))
+check("and for 4 outputs of 5 taps: 8 multiplications, not 20", is_exact(4, 5) and len(cook_toom(4, 5)[1]) == 8)
+
+# %% [markdown]
+# $B^\top d$ and $A^\top m$ are matrix products with small constant matrices, and $G g$ is done once for a batch.
+# Between them stands, for each of the $n$ values, an ordinary matrix product over the channels. So for a convolution
+# with $C$ channels and $K$ filters the transforms cost in proportion to $C + K$, and the multiplications saved are in
+# proportion to $CK$: it pays for many channels. That is the library's rule:
+
+# %%
+for shape in ((8, 1, 5, 5), (16, 3, 5, 5), (32, 16, 5, 5), (128, 64, 5, 5)):
+    print(f"{shape[1]:3} -> {shape[0]:3} channels: {forward_way(shape, (1, 1))}")
+check("few channels go by strips", forward_way((8, 1, 5, 5), (1, 1)) == "strips")
+check("many channels by Winograd", forward_way((128, 64, 5, 5), (1, 1)) == "winograd")
+
+# %% [markdown]
+# Why not save more, with larger tiles? In exact arithmetic nothing speaks against it. But the powers of eleven points
+# are of very different sizes, and sums of large numbers that cancel lose digits. We measure in float32, against the
+# definition in float64, with 64 channels:
+
+
+# %%
+def relative_error(m, r=5, channels=64):
+    points = [Fraction(p) for p in (0, 1, -1, 2, -2, "1/2", "-1/2", 3, -3, "1/3", "-1/3")][: m + r - 2]
+
+    def evaluation(k):
+        last = [0.0] * (k - 1) + [1.0]
+        return np.array([[float(p**power) for power in range(k)] for p in points] + [last])
+
+    A, G, B = evaluation(m).T, evaluation(r), np.linalg.inv(evaluation(m + r - 1)).T
+    d, g = rng.standard_normal((channels, m + r - 1, 500)), rng.standard_normal((channels, r))
+    exact = sum(g[:, s, None, None] * d[:, s : s + m] for s in range(r)).sum(axis=0)
+    A, G, B, d, g = (array.astype(np.float32) for array in (A, G, B, d, g))
+    y = A @ np.einsum("cn,cni->ni", g @ G.T, np.matmul(B, d))
+    return np.linalg.norm(y - exact) / np.linalg.norm(exact)
+
+
+tiles = list(range(1, 9))
+errors = [relative_error(m) for m in tiles]
+fig, (left, right) = plt.subplots(1, 2)
+left.semilogy(tiles, errors, "o-")
+left.axhline(1e-5, color="gray", linestyle="--")
+left.set(xlabel="outputs of a tile, m", ylabel="relative error, float32")
+right.plot(tiles, [(m + 4) / m for m in tiles], "o-")
+right.set(xlabel="outputs of a tile, m", ylabel="multiplications per output (of 5)", ylim=(0, None))
+figure("winograd")
+check("4 outputs keep five digits", errors[3] < 1e-5, f"error {errors[3]:.1e}")
+check("larger tiles lose more", errors[7] > 2 * errors[3], f"8 outputs: {errors[7]:.1e}")
+
+# %% [markdown]
+# From 5 multiplications per output and row to 2 costs one digit; to go on to 1.5 costs another. The library stops at 4
+# outputs, and transforms along the rows only (`minisvdd/ops/winograd.py`).
+#
+# ## Do less: pool first
+#
+# The encoder's modules are convolution, batch norm, leaky ReLU, max-pool. Leaky ReLU never decreases, and neither does
+# $x \mapsto (x - \mu)\, r$ with $r > 0$. A function that never decreases commutes with the maximum,
+#
+# $$ \max_i f(x_i) = f(\max_i x_i) , $$
+#
+# and rounding never decreases either: the two sides are equal to the last bit. Pool first, and three quarters of the
+# numbers are gone before anything is done with them.
+
+# %%
+images = batch_last.transpose(3, 0, 1, 2)
+mean, scale = rng.standard_normal(8).astype(np.float32), rng.uniform(0.5, 2, 8).astype(np.float32)
+x_hat = (images - mean[:, None, None]) * scale[:, None, None]
+activated = np.maximum(x_hat, np.float32(0.1) * x_hat)
+paper = activated.reshape(200, 8, 14, 2, 14, 2).max(axis=(3, 5))
+ours, _, _ = norm_pool_forward(images, mean, scale, 0.1, training=False)
+check("pooling first changes not a single bit", np.array_equal(ours, paper), f"{paper.size} numbers")
+
+# %% [markdown]
+# In training, the statistics still need all of $x$; but the backward pass gains too. Only the winners of the windows
+# have a gradient, and $\hat x$ at a winner is the pooled $\hat x$: both means in the gradient of batch norm are sums
+# over the small arrays (`minisvdd/ops/norm_pool.py`).
+#
+# ## Ask for memory once
+#
+# `np.empty` looks free. But the system hands out a large array page by page, each filled with zeros for reasons of
+# privacy, when it is touched first, and takes it back when the array dies. A training step makes the same arrays every
+# time; a `Workspace` hands out the same memory for them.
+
+# %%
+shape = (8, 28, 28, choose(500, 2000))
+
+
+def write_new_array():
+    np.empty(shape, np.float32)[...] = 1
+
+
+workspace = Workspace()
+
+
+def write_kept_array():
+    with workspace:
+        empty(shape, np.float32)[...] = 1
+
+
+print(f"new array {milliseconds(write_new_array):.2f} ms, kept array {milliseconds(write_kept_array):.2f} ms")
+with workspace:
+    first = empty(shape, np.float32).__array_interface__["data"][0]
+with workspace:
+    second = empty(shape, np.float32).__array_interface__["data"][0]
+check("the next step gets the same memory", first == second)
+
+# %% [markdown]
+# The price is a rule: what came from a workspace is overwritten in the next step. Only code that knows that nothing of
+# a step is needed later may open one, and in the library these are the training loop and the evaluation in batches.
+#
+# ## Threads that change nothing
+#
+# While NumPy is inside a matrix product or a long element-wise operation it does not hold Python's lock, so ordinary
+# threads run side by side. `minisvdd.threads.run` gives each the next block from a common queue. Two rules keep results
+# the same, bit for bit, for any number of threads: blocks depend on the shapes alone, and sums over blocks are added in
+# the order of the blocks, not in the order in which they are finished.
+
+
+# %%
+def sum_of_squares(numbers, threads):
+    blocks = range(0, len(numbers), 10_000)
+    partial = {}
+
+    def work(some_blocks):
+        for start in some_blocks:
+            block = numbers[start : start + 10_000]
+            partial[start] = np.dot(block, block)
+
+    with use_threads(threads):
+        run(work, blocks)
+    return sum(partial[start] for start in blocks)
+
+
+numbers = rng.standard_normal(1_000_000).astype(np.float32)
+found = {threads: sum_of_squares(numbers, threads) for threads in (1, 2, 3)}
+check("1, 2 and 3 threads agree bit for bit", len(set(found.values())) == 1, f"{found[1]:.3f}")
+print(f"one sum over everything rounds differently: {np.dot(numbers, numbers):.3f}")
+
+# %% [markdown]
+# What all of it brings together, trick by trick, is measured in `benchmarks/tricks.py`: each is taken away in turn, and
+# the table stands in `benchmarks/README.md`.
+#
+# ## Exercises
+#
+# 1. A strip serves $q$ neighbouring outputs of a filter with 5 taps. How many times does it copy a pixel, and how many
+#    multiplications does it make per output and row? Which $q$ is best if a copy costs as much as eight of them?
+# 2. Derive $F(2, 2)$ by hand with the points $0$, $1$ and $\infty$: two outputs of two taps with three multiplications.
+# 3. Is $\max_i f(x_i) = f(\max_i x_i)$ still true for batch norm with a trainable scale $\gamma$? What would you pool
+#    instead when $\gamma < 0$?
+
+# %%
+finish()

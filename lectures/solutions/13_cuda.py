@@ -1,0 +1,88 @@
+# %% [markdown]
+# # Solutions to 13. CUDA: from a naive to a fast convolution
+
+# %%
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from lecture import ROOT, check, finish
+
+from minisvdd.backends.emulator import EmulatorBackend
+from minisvdd.backends.kernel import read_kernels
+
+# %% [markdown]
+# ## Exercise 1
+#
+# The block loads a tile row by row, and stores it row by row of the *target*; the turn happens in shared memory, where
+# any order costs the same as long as the threads of a warp use different banks. A column of `tile[32][32]` lies in a
+# single bank, since rows are 32 words apart: a conflict of 32. With 33 words per row the column spreads over all banks.
+
+
+# %%
+def kernels(width):
+    path = Path(tempfile.mkdtemp()) / "transpose.cu"
+    path.write_text(f"""
+__global__ void naive(const float* x, float* y, int n) {{
+    int i = blockIdx.x * 32 + threadIdx.x % 32;
+    for (int j = blockIdx.y * 32 + threadIdx.x / 32; j < blockIdx.y * 32 + 32; j += 8) y[i * n + j] = x[j * n + i];
+}}
+__global__ void staged(const float* x, float* y, int n) {{
+    __shared__ float tile[32][{width}];
+    int column = threadIdx.x % 32, row = threadIdx.x / 32;
+    for (int j = row; j < 32; j += 8) tile[j][column] = x[(blockIdx.y * 32 + j) * n + blockIdx.x * 32 + column];
+    __syncthreads();
+    for (int j = row; j < 32; j += 8) y[(blockIdx.x * 32 + j) * n + blockIdx.y * 32 + column] = tile[column][j];
+}}
+""")
+    return read_kernels(path)
+
+
+x = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
+backend, counts = EmulatorBackend(count=True), {}
+for width in (32, 33):
+    for name, kernel in kernels(width).items():
+        y = np.empty_like(x)
+        backend.run(kernel, (x, y, 64), (2, 2), (256,))
+        check(f"{name} with rows of {width} transposes", np.array_equal(y, x.T))
+        counts[name, width] = backend.last_counts
+sectors = {key: value.transactions / value.requests for key, value in counts.items()}
+check("staged loads and stores are coalesced", sectors["staged", 33] <= 5, f"{sectors['staged', 33]:.1f} sectors")
+check("naive stores are not", sectors["naive", 33] > 16, f"{sectors['naive', 33]:.1f} sectors on average")
+conflicts = [counts["staged", width].worst_bank_conflict for width in (32, 33)]
+check("one word more per row ends the bank conflicts", conflicts == [32, 1], f"{conflicts[0]} -> {conflicts[1]}")
+
+# %% [markdown]
+# ## Exercise 2
+#
+# Of 64 rows 8 hold filters: 7/8 of the multiplications are of zeros, and 15/16 with 4 filters. The counts show it in
+# the loads of shared memory, which go with the multiplications: per output of the second layer, 4 of 64 rows, they are
+# about $64/4 = 16$ times the $2 L / 16$ of a full tile.
+
+# %%
+rows = json.loads((ROOT / "benchmarks" / "results" / "rungs.json").read_text())["rows"]
+found = next(
+    row
+    for row in rows
+    if (row["layer"], row["operation"], row["rung"]) == ("mnist 2", "conv2d_forward", "register_blocked")
+)
+full_tile = 2 * 25 * 8 / 16
+ratio = found["shared_loads"] / full_tile
+check("about 16 times the shared loads of a full tile", 14 < ratio < 20, f"{ratio:.1f} times")
+
+# %% [markdown]
+# ## Exercise 3
+#
+# Read 200 images of $28 \times 28$, write the convolution's 8 channels (the statistics need the whole batch before
+# anything can be normalised), read them again, write the pooled quarter and a byte per winner.
+
+# %%
+image, conv = 200 * 28 * 28 * 4, 200 * 8 * 28 * 28 * 4
+moved = image + 2 * conv + conv / 4 + conv / 16
+print(f"{moved / 1e6:.1f} MB: {1e6 * moved / 3.35e12:.1f} microseconds at 3.35 TB/s")
+check("a few microseconds", 3e-6 < moved / 3.35e12 < 5e-6)
+check("nearly all of it for the convolution's output", 2 * conv / moved > 0.8, f"{100 * 2 * conv / moved:.0f} %")
+
+# %%
+finish()

@@ -1,0 +1,100 @@
+"""From a classifier to an adversarial test set, its table and pictures."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from minisvdd import adversarial, cli, load_dataset
+from minisvdd.adversarial import adversaries_of, write_stop_signs
+from minisvdd.grid import make_grid, run_grid
+from minisvdd.paper import TABLE_2, TABLES
+from minisvdd.protocols import get_protocol
+from minisvdd.report import collect
+
+TINY = {"channels": (8,), "kernel_size": 3, "hidden": 16, "epochs": 3, "milestones": (), "augment": False}
+
+
+@pytest.fixture(scope="module")
+def attack(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("attack")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(adversarial.SETTINGS, "digits", (TINY, "3", 5, 300))
+        yield folder, cli.main(["attack", "--data", "digits", "--out", str(folder), "--quiet"])
+
+
+def test_command_makes_adversarial_digits(attack, capsys):
+    folder, status = attack
+    assert status == 0
+    figures = json.loads((folder / "attack.json").read_text())
+    assert figures["misclassified"] == figures["images"] == 5
+    assert figures["median_l2"] < figures["median_l2_start"] / 2
+    for name in ("adversaries.png", "distances.png"):
+        assert (folder / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_finished_work_is_kept_and_the_file_is_honest(attack):
+    folder, _ = attack
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("*.npz")}
+    classifier, found, _ = adversaries_of(load_dataset("digits"), folder, verbose=0)
+    assert before == {path: path.stat().st_mtime_ns for path in folder.glob("*.npz")}
+    assert (classifier.predict(found.originals) == 3).all()
+    np.testing.assert_array_equal(classifier.predict(found.adversarials), found.predicted)
+    assert (found.predicted != 3).all()
+
+
+def test_a_table_with_adversarial_images(attack):
+    """What table 2 does, on digits: the file, a grid on it, the paper's numbers beside it, figure 4."""
+    folder, _ = attack
+    data = load_dataset("digits")
+    _, found, _ = adversaries_of(data, folder, verbose=0)
+    path = write_stop_signs(data, found, folder / "stop-signs.npz", "3")
+    split = load_dataset(str(path)).one_class("3")
+    assert split.is_anomaly.sum() == 5
+    np.testing.assert_array_equal(split.train, data.one_class("3").train)
+    settings = get_protocol("quick", "digits").__class__(2, (), 1e-6, 2, (), 1e-3, batch_size=32)
+    grid = make_grid(str(path), methods=["kde", "one-class"], seeds=1, settings=settings)
+    run_grid(grid, folder, verbose=0)
+    assert grid.classes == ("3",)
+    assert {name for _, name in collect(folder)[1]} >= {"kde", "one-class"}
+    assert adversarial.figure_4(folder) is not None
+    assert cli.main(["experiment", "report", str(folder)]) == 0
+    assert (folder / "figure4.png").stat().st_size > 1000
+
+
+def test_failed_attacks_are_refused(attack):
+    folder, _ = attack
+    data = load_dataset("digits")
+    _, found, _ = adversaries_of(data, folder, verbose=0)
+    found.success[0] = False
+    with pytest.raises(ValueError, match="1 attacks failed"):
+        write_stop_signs(data, found, folder / "refused.npz", "3")
+    assert not (folder / "refused.npz").exists()
+
+
+def test_table_2_is_the_papers():
+    assert TABLES["stop-signs"] is TABLE_2
+    assert TABLE_2["stop"]["one-class"] == (80.3, 2.8)
+    assert get_protocol("paper", "stop-signs") == get_protocol("paper", "gtsrb")
+
+
+@pytest.mark.data
+@pytest.mark.skipif("MINISVDD_DATA" not in os.environ, reason="needs GTSRB: set MINISVDD_DATA")
+def test_protocol_of_table_2():
+    try:
+        data = load_dataset("gtsrb", classes=["stop"])
+    except adversarial.DataError as error:
+        pytest.skip(str(error))
+    split = data.one_class("stop")
+    assert split.train.shape == (780, 3, 32, 32)
+    assert len(split.test) == 270
+
+
+@pytest.mark.parametrize("arguments", [["--count", "0"], ["--queries", "-1"], ["--target-class", "eleven"]])
+def test_mistakes_are_one_line_and_status_2(arguments, capsys, tmp_path):
+    """Before any training: the folder stays empty."""
+    settings = ["--data", "digits", "--quiet", "--out", str(tmp_path)]
+    assert cli.main(["attack", *settings, *arguments]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
