@@ -51,8 +51,8 @@ class Sequential(Layer):
 
     def backward_input(self, grad_output):
         """dL/dx without the gradients of parameters."""
-        for layer in reversed(self.layers):
-            grad_output = layer.backward_input(grad_output)
+        for step in reversed(self._steps):
+            grad_output = step.backward_input(grad_output)
         return grad_output
 
     def backward_params(self, grad_output):
