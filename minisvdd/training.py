@@ -7,6 +7,7 @@ import numpy as np
 
 from .backends import KernelError
 from .batches import shuffled_batches
+from .checkpoint import LoopCheckpoint
 from .optim import Adam, StepSchedule
 from .recorded import DeviceSteps
 from .threads import one_blas_thread
@@ -72,6 +73,7 @@ def train_steps(
     before_epoch: Callable | None = None,
     after_epoch: Callable | None = None,
     captured: bool = True,
+    checkpoint: LoopCheckpoint | None = None,
 ) -> Iterator[None]:
     """Train with Adam and the step schedule, in pieces: yields whenever an epoch has been started.
 
@@ -80,6 +82,7 @@ def train_steps(
     after_epoch(epoch, loss, learning_rate, seconds) runs last. Before it,
     what the loss left in its attribute `per_sample` in each batch, if it has one, is handed to loss.end_epoch(arrays).
     captured: on a kernel backend, replay steps as graphs (`minisvdd.recorded`).
+    checkpoint: written now and then; where it resumes, the epochs that it holds are not trained again.
     Raises FloatingPointError, naming the epoch, when the loss is no longer finite.
     """
     if targets is not None and not network.backend.runs_numpy:
@@ -87,7 +90,8 @@ def train_steps(
     optimizer = Adam(network, learning_rate, weight_decay)
     schedule, workspace = StepSchedule(learning_rate, milestones), Workspace()
     device = DeviceSteps(network, loss, optimizer, X, batch_size, captured) if optimizer.device_state else None
-    for epoch in range(epochs):
+    first = checkpoint.restore(network, optimizer, rng) if checkpoint else 0
+    for epoch in range(first, epochs):
         start = time.perf_counter()
         if before_epoch:
             before_epoch(epoch)
@@ -109,6 +113,8 @@ def train_steps(
             loss.end_epoch(samples)
         if after_epoch:
             after_epoch(epoch, value, optimizer.learning_rate, time.perf_counter() - start)
+        if checkpoint and checkpoint.is_due(epoch + 1, epochs):
+            checkpoint.save(epoch + 1, network, optimizer, rng)
 
 
 def _host_epoch(network, loss, optimizer, X, batches, workspace, targets=None):
