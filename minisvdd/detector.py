@@ -18,9 +18,20 @@ class Detector(OutlierMixin, BaseEstimator):
     """
 
     def anomaly_score(self, X) -> np.ndarray:
-        """Anomaly score of every sample, larger = more anomalous.  X: (n, C, H, W) or (n, D); returns (n,) float64."""
+        """Anomaly score of every sample, larger = more anomalous.  X: (n, C, H, W) or (n, D); returns (n,) float64.
+
+        Raises ValueError, naming the first such sample, when values are so large that a score is not finite.
+        """
         check_fitted(self)
-        return self._scores(self.preprocessing_.transform(check_test_samples(self, X)))
+        X = check_test_samples(self, X)
+        scores = self._scores(self.preprocessing_.transform(X))
+        if not np.isfinite(scores).all():
+            worst = int(np.argmin(np.isfinite(scores)))
+            raise ValueError(
+                f"X: sample {worst} has the score {scores[worst]}: its values, up to {np.abs(X[worst]).max():.3g}, "
+                "overflow in the network"
+            )
+        return scores
 
     def score_samples(self, X) -> np.ndarray:
         """The negative of `anomaly_score` (scikit-learn's sign: larger = more normal)."""
