@@ -111,7 +111,8 @@ def train_steps(
         if not (np.isfinite(value) and (device or all_finite(network))):
             where = begin.diagnose(loss, X, batches, targets) if begin else f"the loss is {value}"
             raise FloatingPointError(
-                f"training diverged in epoch {epoch + 1}, {where}; lower learning_rate={learning_rate} or scale the data"
+                f"training diverged in epoch {epoch + 1}, {where}; "
+                f"lower learning_rate={learning_rate} or scale the data"
             )
         if samples is not None:
             loss.end_epoch(samples)

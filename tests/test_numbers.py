@@ -1,4 +1,4 @@
-"""Numbers at the edge: divergence is located, extreme samples are handled or refused, precision and threads measured."""
+"""Numbers at the edge: divergence is located, extreme samples handled or refused, precision and threads measured."""
 
 import numpy as np
 import pytest
@@ -68,9 +68,9 @@ def test_the_first_array_that_is_not_finite_is_named(where, array, step):
     assert "\n" not in message
 
 
-def test_a_step_too_large_is_named_by_its_parameter_or_what_follows():
+def test_a_step_too_large_shows_in_the_next_loss():
     with (
-        pytest.raises(FloatingPointError, match=r"epoch 1, batch \d of 3: .*layer") as caught,
+        pytest.raises(FloatingPointError, match="epoch 1, batch 2 of 3: the loss, of outputs up to") as caught,
         np.errstate(all="ignore"),
     ):
         small_model(network=Sequential([Flatten(), Linear(4)]), learning_rate=1e30, epochs=5).fit(digits().train)
@@ -128,12 +128,12 @@ def test_scale_is_no_matter_with_preprocessing(cls, preprocessing, scale):
 @pytest.mark.parametrize("cls", [DeepSVDD, Autoencoder])
 def test_values_that_overflow_without_preprocessing_are_located(cls):
     with np.errstate(all="ignore"):
-        words = ("epoch 1, batch 1", "layer" if cls is Autoencoder else "loss", "scale the data")
         for scale in (1e30, 3e38):
             with pytest.raises(FloatingPointError) as caught:
                 quick(cls, None).fit(digits().train * np.float32(scale))
-            assert "epoch 1, batch 1 of 2" in str(caught.value), words
+            assert "epoch 1, batch 1 of 2" in str(caught.value)
             assert "NaN or infinite" in str(caught.value)
+            assert "scale the data" in str(caught.value)
 
 
 @pytest.mark.parametrize("preprocessing", ["gcn-l1", None])
@@ -154,7 +154,7 @@ def test_constant_images_are_handled_and_said_to_collapse(preprocessing, value):
         model = quick(DeepSVDD, preprocessing).fit(X)
     scores = model.anomaly_score(X)
     assert np.isfinite(scores).all()
-    np.testing.assert_allclose(scores, scores[0], rtol=1e-6)
+    np.testing.assert_allclose(scores, scores[0], rtol=1e-4)
     assert (model.predict(X) == 1).all()
 
 
@@ -185,7 +185,7 @@ def test_a_whole_training_does_not_depend_on_the_number_of_threads(objective):
 
 
 def drift(epochs):
-    """Relative distance of the weights after training in float32 and in float64 from the same start, and of the loss."""
+    """Relative difference of the weights, and of the loss, between training in float32 and in float64."""
     X = digits().train
     ends = []
     for dtype in (np.float32, np.float64):
@@ -204,5 +204,5 @@ def drift(epochs):
 
 def test_float32_stays_close_to_float64_over_a_whole_training():
     weights, loss = drift(epochs=30)
-    assert weights < 1e-2
-    assert loss < 1e-3
+    assert 0 < weights < 1e-4
+    assert loss < 1e-4
