@@ -125,7 +125,6 @@ def _rebuild(description, arrays, backend):
     model.input_shape_ = _shape(description["input_shape"])
     for name in set(_PLAIN_ATTRIBUTES) & set(description["attributes"]):
         setattr(model, name, description["attributes"][name])
-    _check_attributes(model)
     model.preprocessing_ = make_preprocessing(params["preprocessing"], backend)
     model.preprocessing_.constants = _under("constants/", arrays)
     if "center" in arrays:
@@ -144,8 +143,11 @@ def _rebuild(description, arrays, backend):
     if "start" in arrays and model.start_.shape != network_input_shape:
         raise ValueError(f"start has shape {model.start_.shape}, expected {network_input_shape}")
     model.preprocessing_.transform(np.zeros((1, *model.input_shape_), np.float32))  # its constants are there and fit
+    if isinstance(model, Autoencoder) and model.network_.output_shape != model.input_shape_:
+        raise ValueError(f"the network makes samples {model.network_.output_shape}, expected {model.input_shape_}")
     if isinstance(model, AnoGAN) and model.generator_.output_shape != model.input_shape_:
         raise ValueError(f"the generator makes images {model.generator_.output_shape}, expected {model.input_shape_}")
+    _check_attributes(model)
     return model
 
 
@@ -173,12 +175,15 @@ def _shape(value):
 
 
 def _check_attributes(model):
+    check_fitted(model)
     for name in ("radius_", "offset_"):
         value = getattr(model, name, 0.0)
         if not isinstance(value, int | float) or not math.isfinite(value):
             raise ValueError(f"{name} is {value!r}, expected a finite number")
     if not isinstance(getattr(model, "history_", {}), dict):
         raise ValueError("history_: expected lists by name")
+    if hasattr(model, "n_features_in_") and (model.n_features_in_,) != model.input_shape_:
+        raise ValueError(f"n_features_in_ is {model.n_features_in_!r}, expected that of samples {model.input_shape_}")
 
 
 def network_from_config(config: dict) -> Sequential:
