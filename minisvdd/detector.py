@@ -11,7 +11,7 @@ from .validation import check_fitted, check_number, check_test_samples
 
 # Samples scored at a time: bounds what copies of a large (perhaps memory-mapped) array take. A multiple of the batches
 # of evaluation, so that the same samples share a batch with and without it.
-_BLOCK = 4000
+BLOCK = 4000
 
 
 class Detector(OutlierMixin, BaseEstimator):
@@ -29,10 +29,10 @@ class Detector(OutlierMixin, BaseEstimator):
         Raises ValueError, naming the first such sample, when values are so large that a score is not finite.
         """
         check_fitted(self)
-        if not isinstance(X, np.ndarray) or len(np.atleast_1d(X)) <= _BLOCK:
+        if not isinstance(X, np.ndarray) or len(np.atleast_1d(X)) <= BLOCK:
             return self._checked_scores(X, 0)
         return np.concatenate(
-            [self._checked_scores(X[first : first + _BLOCK], first) for first in range(0, len(X), _BLOCK)]
+            [self._checked_scores(X[first : first + BLOCK], first) for first in range(0, len(X), BLOCK)]
         )
 
     def _checked_scores(self, X, first):

@@ -11,7 +11,7 @@ from .backends import get_backend
 from .batches import outputs
 from .checkpoint import Checkpoint, LoopState
 from .collapse import compare, signs_of_collapse, snapshot, structural_risks
-from .detector import Detector, encoder_for
+from .detector import BLOCK, Detector, encoder_for
 from .errors import CollapseWarning
 from .losses import OneClass, SoftBoundary
 from .ops.losses import squared_distances
@@ -182,9 +182,12 @@ class DeepSVDD(Detector):
         self.offset_ = float(-slack if self.objective == "soft-boundary" else -radius_squared - slack)
 
     def _squared_distances(self, X):
-        """d_i of pre-processed samples in evaluation mode.  Returns (n,) float64."""
-        difference = outputs(self.network_, X) - self.center_
-        return (difference**2).sum(axis=1)
+        """d_i of pre-processed samples in evaluation mode, block by block.  Returns (n,) float64."""
+        distances = np.empty(len(X))
+        for first in range(0, len(X), BLOCK):
+            block = slice(first, first + BLOCK)
+            distances[block] = ((outputs(self.network_, X[block]) - self.center_) ** 2).sum(axis=1)
+        return distances
 
     def _scores(self, X):
         d = self._squared_distances(X)
