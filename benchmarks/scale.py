@@ -127,7 +127,7 @@ def main() -> None:
     counts = [arguments.largest // 2**k for k in range(5, -1, -1)]
     with tempfile.TemporaryDirectory() as name, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        rows, trained = scoring(Path(name), counts), training(Path(name), counts[:4])
+        rows, trained = scoring(Path(name), counts), training(Path(name), counts[:3])
     result = {
         "scoring": rows,
         "scoring_exponent": exponent(rows),
