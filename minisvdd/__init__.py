@@ -4,6 +4,7 @@ __version__ = "0.1.0"
 
 from .anogan import AnoGAN
 from .autoencoder import Autoencoder
+from .checkpoint import Checkpoint
 from .datasets import load_dataset
 from .errors import CollapseWarning, DataError
 from .gradcheck import gradcheck
@@ -13,6 +14,7 @@ from .svdd import DeepSVDD
 __all__ = [
     "AnoGAN",
     "Autoencoder",
+    "Checkpoint",
     "CollapseWarning",
     "DataError",
     "DeepSVDD",

@@ -1,11 +1,13 @@
 """The deep convolutional autoencoder (DCAE): pre-training of Deep SVDD, and a baseline (paper, section 4.1)."""
 
 from copy import deepcopy
+from functools import partial
 
 import numpy as np
 
 from .backends import get_backend
 from .batches import outputs
+from .checkpoint import Checkpoint, LoopState
 from .detector import Detector, decoder_for, encoder_for
 from .losses import MeanSquaredError
 from .networks import Sequential
@@ -67,8 +69,12 @@ class Autoencoder(Detector):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y=None) -> "Autoencoder":
-        """Train on normal samples.  X: (n, C, H, W) or (n, D); y is ignored. Raises ValueError for bad input."""
+    def fit(self, X, y=None, checkpoint: Checkpoint | None = None) -> "Autoencoder":
+        """Train on normal samples.  X: (n, C, H, W) or (n, D); y is ignored.
+
+        checkpoint: where to write the state of the training, and perhaps to go on from (numpy backend only).
+        Raises ValueError for bad input, DataError when a checkpoint cannot be written or is of another training.
+        """
         self._check_parameters()
         X = check_training_samples(self, X)
         rng = check_generator(self.random_state)
@@ -76,13 +82,14 @@ class Autoencoder(Detector):
         X = self.preprocessing_.fit_transform(X)
         encoder = encoder_for(self.network, self.input_shape_, self.slope)
         encoder.build(self.input_shape_, rng, backend=get_backend(self.backend))
-        for _ in self.fit_encoder_steps(encoder, X, rng):
+        for _ in self.fit_encoder_steps(encoder, X, rng, checkpoint and partial(checkpoint.loop, "autoencoder", self)):
             pass
         return self
 
-    def fit_encoder_steps(self, encoder, X, rng):
+    def fit_encoder_steps(self, encoder, X, rng, checkpoint=None):
         """Put a decoder behind a built encoder, train both on pre-processed X: Deep SVDD's pre-training starts here.
 
+        checkpoint: callable (X, state) that gives the loop's checkpoint, or None.
         A generator that yields whenever an epoch has been started.
         """
         self.input_shape_ = X.shape[1:]
@@ -93,7 +100,7 @@ class Autoencoder(Detector):
         self.network_ = join(encoder, decoder)
         self._check_batch_norm(self.network_)
         self.history_ = {"epoch": [], "loss": [], "learning_rate": [], "seconds": []}
-        yield from self._train(X, rng)
+        yield from self._train(X, rng, checkpoint)
         self.offset_ = -exact_radius_squared(self._scores(X), self.nu) * (1 + BOUNDARY_SLACK)
 
     def detach_encoder(self) -> None:
@@ -101,7 +108,8 @@ class Autoencoder(Detector):
         encoder, decoder = self.network_.layers
         self.network_ = join(deepcopy(encoder), decoder)
 
-    def _train(self, X, rng):
+    def _train(self, X, rng, checkpoint):
+        state = LoopState(lambda: (self.history_, {}), lambda values, arrays: self.history_.update(values))
         progress = Progress("autoencoder, epoch", self.epochs, self.verbose)
 
         def record(epoch, loss, learning_rate, seconds):
@@ -120,6 +128,7 @@ class Autoencoder(Detector):
             batch_size=self.batch_size,
             rng=rng,
             after_epoch=record,
+            checkpoint=checkpoint and checkpoint(X, state),
         )
 
     def _check_parameters(self):

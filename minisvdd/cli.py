@@ -10,6 +10,7 @@ from pathlib import Path
 from . import __version__
 from .backends import EmulatorBackend, KernelBackend, KernelError, backend_problems, get_backend
 from .bench import WORKLOADS, measure
+from .checkpoint import Checkpoint
 from .cli_attack import add_attack
 from .cli_course import add_course
 from .cli_experiment import add_experiment
@@ -17,7 +18,7 @@ from .datasets import DATASETS, data_bases, find_dataset, load_dataset
 from .download import fetch
 from .errors import DataError
 from .experiments import train_and_evaluate, versions
-from .files import atomic_write, write_json
+from .files import atomic_write, check_writable, write_json
 from .gradcheck import check_library, library_cases
 from .networks import NETWORKS
 from .plots import save_training_pictures
@@ -104,6 +105,10 @@ def _add_train(commands):
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--data-dir", help="folder with the data set (else $MINISVDD_DATA, else the cache folder)")
     train.add_argument("--out", help="folder for model and pictures (default: runs/DATA-CLASS-OBJECTIVE-seedSEED)")
+    train.add_argument(
+        "--checkpoint-every", type=int, default=10, metavar="K", help="epochs between checkpoints (numpy); 0: none"
+    )
+    train.add_argument("--resume", action="store_true", help="go on where a training of the same arguments was stopped")
     train.add_argument("--quiet", action="store_true", help="no progress")
     train.set_defaults(run=_train)
 
@@ -114,6 +119,8 @@ def _train(arguments):
     split = dataset.one_class(_normal_class(arguments.normal_class, dataset))
     label = "-".join(filter(None, (dataset.name, split.normal_class, arguments.objective, f"seed{arguments.seed}")))
     folder = Path(arguments.out or Path("runs") / label)
+    check_writable(folder)
+    checkpoint = _checkpoint(arguments, backend, folder)
     model, result = train_and_evaluate(
         split,
         get_protocol(arguments.protocol, dataset.name),
@@ -123,13 +130,25 @@ def _train(arguments):
         backend=backend,
         seed=arguments.seed,
         verbose=0 if arguments.quiet else 1,
+        checkpoint=checkpoint,
     )
     result = {"data": dataset.name, "protocol": arguments.protocol, **result}
     model.save(folder / "model.npz")
     write_json(folder / "result.json", result)
+    if checkpoint:
+        checkpoint.remove()
     pictures = save_training_pictures(model, split, folder, result["auc"].get("trained"))
     _print_result(result, folder, pictures)
     return 0
+
+
+def _checkpoint(arguments, backend, folder):
+    """Where the training keeps its state, or None: kernel backends keep theirs on the device."""
+    if arguments.resume and not (backend.runs_numpy and arguments.checkpoint_every):
+        raise ValueError("--resume: needs --backend numpy and --checkpoint-every of at least 1")
+    if not backend.runs_numpy or arguments.checkpoint_every == 0:
+        return None
+    return Checkpoint(folder / "checkpoint", arguments.checkpoint_every, arguments.resume)
 
 
 def _normal_class(given, dataset):

@@ -21,6 +21,7 @@ from .readers import (
     as_samples,
     cut_sign,
     data_errors,
+    listed,
     read_array,
     read_cifar10,
     read_idx,
@@ -306,9 +307,19 @@ def _signs(tables, wanted):
             if sign.label not in range(43):
                 raise DataError(f"{table}: expected a ClassId from 0 to 42, found {sign.label} for {sign.file}")
             if sign.label in wanted:
-                images.append(cut_sign(read_image(folder / sign.file), sign, may_be_cut=may_be_cut))
+                image = read_image(_inside(folder, sign.file))
+                with data_errors(f"{table}: {sign.file}"):
+                    images.append(cut_sign(image, sign, may_be_cut=may_be_cut))
                 labels.append(sign.label)
     return np.array(images, np.uint8).reshape(-1, 3, 32, 32), np.array(labels, np.uint8)
+
+
+def _inside(folder, file):
+    """folder / file; DataError when a symbolic link on the way leads out of the folder that the table describes."""
+    path = folder / file
+    if isinstance(path, Path) and not path.resolve().is_relative_to(folder.resolve()):
+        raise DataError(f"{path}: a symbolic link that leads out of {folder}: expected an image in it")
+    return path
 
 
 _LOADERS = {"mnist": _load_mnist, "cifar10": _load_cifar10, "gtsrb": _load_gtsrb}
@@ -328,7 +339,7 @@ def _load_file(path):
         names = array_names(path)
         keys = ("x_train", "y_train", "x_test", "y_test") if "x_train" in names else ("X", "y", None, None)
         if keys[0] not in names:
-            raise DataError(f"{path}: expected an array x_train or X, found {', '.join(names) or 'none'}")
+            raise DataError(f"{path}: expected an array x_train or X, found {listed(names)}")
         train, train_labels, test, test_labels = (read_array(path, key) if key in names else None for key in keys)
         train = as_samples(train, f"{path}: {keys[0]}")
         train_labels = _flat_labels(train_labels, len(train), f"{path}: {keys[1]}")

@@ -9,6 +9,10 @@ from .layers import BatchNorm
 from .networks import Sequential, make_decoder, make_encoder
 from .validation import check_fitted, check_number, check_test_samples
 
+# Samples scored at a time: bounds what copies of a large (perhaps memory-mapped) array take. A multiple of the batches
+# of evaluation, so that the same samples share a batch with and without it.
+BLOCK = 4000
+
 
 class Detector(OutlierMixin, BaseEstimator):
     """A fitted network with a score. Subclasses define `fit` and `_scores(X)`; `offset_` is their threshold.
@@ -18,9 +22,30 @@ class Detector(OutlierMixin, BaseEstimator):
     """
 
     def anomaly_score(self, X) -> np.ndarray:
-        """Anomaly score of every sample, larger = more anomalous.  X: (n, C, H, W) or (n, D); returns (n,) float64."""
+        """Anomaly score of every sample, larger = more anomalous.  X: (n, C, H, W) or (n, D); returns (n,) float64.
+
+        A large array is taken in blocks: of a memory-mapped file (numpy.load with mmap_mode="r"), little is in memory.
+
+        Raises ValueError, naming the first such sample, when values are so large that a score is not finite.
+        """
         check_fitted(self)
-        return self._scores(self.preprocessing_.transform(check_test_samples(self, X)))
+        if not isinstance(X, np.ndarray) or len(np.atleast_1d(X)) <= BLOCK:
+            return self._checked_scores(X, 0)
+        return np.concatenate(
+            [self._checked_scores(X[first : first + BLOCK], first) for first in range(0, len(X), BLOCK)]
+        )
+
+    def _checked_scores(self, X, first):
+        """Scores of one block; `first` is the index of its first sample in what the user handed over."""
+        X = check_test_samples(self, X, first)
+        scores = self._scores(self.preprocessing_.transform(X))
+        if not np.isfinite(scores).all():
+            worst = int(np.argmin(np.isfinite(scores)))
+            raise ValueError(
+                f"X: sample {first + worst} has the score {scores[worst]}: "
+                f"its values, up to {np.abs(X[worst]).max():.3g}, overflow in the network"
+            )
+        return scores
 
     def score_samples(self, X) -> np.ndarray:
         """The negative of `anomaly_score` (scikit-learn's sign: larger = more normal)."""

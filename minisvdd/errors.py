@@ -5,5 +5,10 @@ class DataError(ValueError):
     """A data set, image file or saved model cannot be read: says which file and what was expected."""
 
 
+def one_line(error: BaseException) -> str:
+    """What an exception says, without line breaks; its name if it says nothing."""
+    return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+
+
 class CollapseWarning(UserWarning):
     """The network maps (almost) everything to one point, so its scores mean nothing (paper, section 3.3)."""

@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from . import __version__
 from .backends import get_backend
+from .checkpoint import Checkpoint
 from .networks import network_for
 from .preprocessing import preprocessing_for
 from .protocols import Protocol
@@ -27,11 +28,12 @@ def train_and_evaluate(
     seed: int = 0,
     verbose: int = 1,
     autoencoder=None,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[DeepSVDD, dict]:
     """Train Deep SVDD on a split's training samples and score its test samples after every stage.
 
     split: a `minisvdd.datasets.Split`.   network: None for the one made for samples of this shape.
-    autoencoder: a fitted Autoencoder to start from instead of pre-training.
+    autoencoder: a fitted Autoencoder to start from instead of pre-training.   checkpoint: as in `DeepSVDD.fit`.
     Returns the model and a result of plain JSON values. Its "auc" holds fractions in [0, 1]:
         random       the network as drawn: what no training at all achieves
         pretrained   encoder weights of the autoencoder, before any Deep SVDD training
@@ -58,7 +60,7 @@ def train_and_evaluate(
         if value is not None:
             auc[stage] = value
 
-    model.fit(split.train, on_stage=evaluate)
+    model.fit(split.train, on_stage=evaluate, checkpoint=checkpoint)
     if model.autoencoder_ is not None:
         evaluate("autoencoder", model.autoencoder_)
     result = {

@@ -36,6 +36,19 @@ def atomic_write(path, mode: str = "w") -> Iterator[IO]:
             os.unlink(temporary)
 
 
+def check_writable(folder) -> None:
+    """Raise DataError, naming the folder, unless files can be made in it: better before hours of work than after.
+
+    The folder is made when it is missing.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be written: {error.strerror or error}") from error
+
+
 def write_json(path, value) -> None:
     """Write `value` as indented JSON, atomically."""
     with atomic_write(path) as file:

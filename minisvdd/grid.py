@@ -24,14 +24,17 @@ from joblib import Parallel, delayed, parallel_config
 from threadpoolctl import threadpool_limits
 
 from .datasets import Dataset, class_index, load_dataset
-from .errors import CollapseWarning, DataError
+from .errors import CollapseWarning, DataError, one_line
 from .experiments import versions
 from .files import atomic_write, write_json
 from .methods import METHODS
 from .progress import Progress
 from .protocols import GanProtocol, Protocol, get_gan_protocol, get_protocol
+from .readers import read_array
 
 _GRID_FILE = "grid.json"
+# What reading JSON, and values that are not what they should be, can raise.
+_DAMAGED = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError, OSError)
 
 
 @dataclass(frozen=True)
@@ -205,27 +208,30 @@ def read_cell(cell: Cell, out) -> dict | None:
         value = json.loads(path.read_text(encoding="utf-8"))
         if value["config"] != cell.config:
             raise DataError(f"{path}: holds another configuration than its name says: delete it")
-        np.asarray(value["auc"]["trained"], dtype=float)
+        for stage in {"trained", *value["auc"]}:
+            _check_fractions(value["auc"][stage], f"its AUC {stage!r}")
         return value
     except FileNotFoundError:
         return None
     except DataError:
         raise
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise DataError(f"{path}: damaged cell: {error}: run the experiment again to replace it") from error
+    except _DAMAGED as error:
+        raise DataError(f"{path}: damaged cell: {one_line(error)}: run the experiment again to replace it") from error
+
+
+def _check_fractions(value, name):
+    numbers = np.asarray(value, dtype=float)
+    if numbers.size == 0 or not ((numbers >= 0) & (numbers <= 1)).all():
+        raise ValueError(f"{name} is {value!r:.60}, expected fractions in [0, 1]")
 
 
 def read_scores(cell: Cell, out) -> np.ndarray:
     """Anomaly scores of all test samples, (n,) float64. DataError, naming the file, when it is missing or damaged."""
     path = cell.scores_path(out)
     try:
-        scores = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise DataError(
-            f"{path}: no such file: run the experiment with --no-resume to compute this cell again"
-        ) from None
-    except (ValueError, EOFError, OSError) as error:
-        raise DataError(f"{path}: damaged: {error}: run the experiment with --no-resume") from error
+        scores = read_array(path)
+    except DataError as error:
+        raise DataError(f"{error}: run the experiment with --no-resume to compute this cell again") from error
     if scores.ndim != 1 or scores.dtype != np.float64:
         raise DataError(f"{path}: has shape {scores.shape} and dtype {scores.dtype}: expected (n,) float64")
     return scores
@@ -243,8 +249,8 @@ def read_grid(out) -> Grid:
         return Grid(**value, **lists, protocol=Protocol(**settings), gan_protocol=GanProtocol(**gan))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file: expected the folder of an experiment") from None
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        raise DataError(f"{path}: damaged: {error}") from error
+    except _DAMAGED as error:
+        raise DataError(f"{path}: damaged: {one_line(error)}") from error
 
 
 def _is_finished(cell, out, verbose):

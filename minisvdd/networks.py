@@ -5,6 +5,7 @@ biases anywhere, batch norm without affine parameters. A decoder mirrors its enc
 and a sigmoid at the end.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,8 @@ import numpy as np
 from .backends import NUMPY, get_backend
 from .fusion import steps
 from .layers import BatchNorm, Conv2D, Flatten, Layer, LeakyReLU, Linear, MaxPool2D, ReLU, Reshape, Sigmoid, Upsample
+
+_LARGEST_SAMPLE = 1 << 28
 
 
 class Sequential(Layer):
@@ -30,9 +33,11 @@ class Sequential(Layer):
         """Build every layer on the output shape of the one before it; returns the shape of one output sample."""
         self.backend = get_backend(backend)
         self.input_shape = shape = tuple(input_shape)
+        _check_size(shape)
         for index, layer in enumerate(self.layers):
             try:
                 shape = layer.build(shape, rng, dtype, backend)
+                _check_size(shape)
             except ValueError as error:
                 raise ValueError(f"layer {index}: {error}") from None
         self.output_shape = shape
@@ -114,6 +119,12 @@ class Sequential(Layer):
 
     def __repr__(self):
         return "Sequential([\n" + "".join(f"    {layer!r},\n" for layer in self.layers) + "])"
+
+
+def _check_size(shape):
+    """ValueError when one sample alone would take a gigabyte: a mistake in the layers, or a damaged file."""
+    if math.prod(shape) > _LARGEST_SAMPLE:
+        raise ValueError(f"a sample of shape {shape} has more than {_LARGEST_SAMPLE} numbers")
 
 
 @dataclass(frozen=True)

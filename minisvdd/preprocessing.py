@@ -84,7 +84,11 @@ class Standardization(Preprocessing):
         return self
 
     def transform(self, X):
-        return ((X - self.constants["mean"]) / self.constants["std"]).astype(np.float32)
+        scaled = np.empty(X.shape, np.float32)
+        for start in range(0, len(X), _CHUNK):
+            chunk = slice(start, start + _CHUNK)
+            scaled[chunk] = (X[chunk] - self.constants["mean"]) / self.constants["std"]
+        return scaled
 
 
 _CLASSES = {cls.name: cls for cls in (Preprocessing, ContrastNormalization, Standardization)}

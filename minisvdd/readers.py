@@ -24,12 +24,13 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from .errors import DataError
+from .errors import DataError, one_line
 
 CHUNK = 1 << 20
+_HARMLESS, _LARGEST_RATIO = 1 << 28, 200
 
 # What gzip, zlib, zipfile, tarfile, csv, Pillow and NumPy (which tokenizes its headers) raise on damaged bytes.
-_DAMAGE = (
+DAMAGE = (
     OSError, EOFError, ValueError, LookupError, OverflowError, SyntaxError, RuntimeError, MemoryError,
     struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, csv.Error, tokenize.TokenError,
     Image.DecompressionBombError,
@@ -45,9 +46,8 @@ def data_errors(name):
         raise
     except FileNotFoundError:
         raise DataError(f"{name}: no such file") from None
-    except _DAMAGE as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{name}: damaged or unreadable: {reason}") from error
+    except DAMAGE as error:
+        raise DataError(f"{name}: damaged or unreadable: {one_line(error)}") from error
 
 
 @contextmanager
@@ -69,6 +69,22 @@ def _read_up_to(stream, size):
     while len(content) < size and (chunk := stream.read(min(CHUNK, size - len(content)))):
         content += chunk
     return content
+
+
+def _read_all(stream, limit, name):
+    """All bytes of a file that cannot sensibly be larger than `limit`: a bomb in an archive is not unpacked further."""
+    content = _read_up_to(stream, limit + 1)
+    if len(content) > limit:
+        raise DataError(f"{name}: expected at most {limit} bytes, found more")
+    return bytes(content)
+
+
+def _refuse_bomb(expanded, compressed, name):
+    """No data compress as well as a bomb of zeros does (1032 to 1); what is small may: it does no harm."""
+    if expanded > _HARMLESS and expanded > _LARGEST_RATIO * compressed:
+        raise DataError(
+            f"{name}: {compressed} compressed bytes promise {expanded}: damaged, or made to fill the memory"
+        )
 
 
 def _read_promised(stream, size, name):
@@ -94,9 +110,11 @@ def read_idx(source, sha256: str | None = None) -> np.ndarray:
     Raises DataError for another format, a size that differs from the header's, a damaged gzip or another checksum.
     """
     with _opened(source) as (stream, name):
-        is_gzip = stream.read(2) == b"\x1f\x8b"
+        compressed = None
+        if stream.read(2) == b"\x1f\x8b":
+            compressed = stream.seek(0, io.SEEK_END)
         stream.seek(0)
-        if is_gzip:
+        if compressed is not None:
             stream = gzip.GzipFile(fileobj=stream)
         head = bytes(_read_up_to(stream, 4))
         if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _IDX_TYPES or head[3] == 0:
@@ -106,7 +124,10 @@ def read_idx(source, sha256: str | None = None) -> np.ndarray:
             raise DataError(f"{name}: truncated: expected a header with {head[3]} dimensions, found {len(sizes)} bytes")
         shape = struct.unpack(f">{head[3]}I", sizes)
         dtype = np.dtype(_IDX_TYPES[head[2]])
-        data = _read_promised(stream, math.prod(shape) * dtype.itemsize, name)
+        size = math.prod(shape) * dtype.itemsize
+        if compressed is not None:
+            _refuse_bomb(size, compressed, name)
+        data = _read_promised(stream, size, name)
         if sha256 is not None:
             digest = hashlib.sha256(head + sizes)
             digest.update(data)
@@ -153,6 +174,7 @@ _PPM_HEADER = re.compile(rb"P6" + 3 * (_GAP + rb"(\d{1,9})") + rb"\s")
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")  # 8 bits a channel or fewer
 _MAX_PIXELS = 1 << 26
+_MAX_IMAGE_BYTES = 3 * _MAX_PIXELS + CHUNK  # a header with long comments
 
 
 def read_image(source) -> np.ndarray:
@@ -162,7 +184,7 @@ def read_image(source) -> np.ndarray:
     several images the first one is read, as the format's definition has it.
     """
     with _opened(source) as (stream, name):
-        content = bytes(_read_up_to(stream, math.inf))
+        content = _read_all(stream, _MAX_IMAGE_BYTES, name)
         if content.startswith(b"P6"):
             return _parse_ppm(content, name)
         if content.startswith(_PNG_MAGIC):
@@ -195,6 +217,12 @@ def _parse_png(content, name):
 # --- .npz and .npy ----------------------------------------------------------------------------------------------------
 
 
+def listed(names) -> str:
+    """The first names of a damaged file's arrays in an error message: printable, on one line."""
+    names = [name if name.isprintable() else repr(name) for name in names]
+    return ", ".join([*names[:10], *(["..."] if len(names) > 10 else [])]) or "none"
+
+
 def array_names(source) -> list[str]:
     """Names of the arrays in an .npz file; an .npy file is treated like one that holds only "X"."""
     with _opened(source) as (stream, name):
@@ -205,7 +233,7 @@ def array_names(source) -> list[str]:
 
 
 def read_array(source, key: str = "X") -> np.ndarray:
-    """Read one array of an .npz file, or an .npy file, without ever unpickling anything.
+    """Read one array of samples from an .npz file, or an .npy file, without ever unpickling anything.
 
     Raises DataError for a missing key, an object array (it would need pickle) or a damaged file.
     """
@@ -215,9 +243,32 @@ def read_array(source, key: str = "X") -> np.ndarray:
         with zipfile.ZipFile(stream) as archive:
             members = {member.removesuffix(".npy"): member for member in archive.namelist()}
             if key not in members:
-                raise DataError(f"{name}: expected an array {key}, found {', '.join(members) or 'none'}")
-            with archive.open(members[key]) as inner:
-                return _parse_npy(inner, f"{name}: {key}")
+                raise DataError(f"{name}: expected an array {key}, found {listed(members)}")
+            with _opened_member(archive, members[key], f"{name}: {listed([key])}") as inner:
+                return _parse_npy(inner, f"{name}: {listed([key])}")
+
+
+def read_arrays(source) -> dict[str, np.ndarray]:
+    """All arrays of an .npz file that minisvdd wrote, of any shape. Errors as in `read_array`."""
+    with _opened(source) as (stream, name):
+        if _is_npy(stream, name):
+            return {"X": _parse_npy(stream, name, empty=True)}
+        arrays = {}
+        with zipfile.ZipFile(stream) as archive:
+            for member in archive.namelist():
+                key = member.removesuffix(".npy")
+                with _opened_member(archive, member, f"{name}: {listed([key])}") as inner:
+                    arrays[key] = _parse_npy(inner, f"{name}: {listed([key])}", empty=True)
+        return arrays
+
+
+def _opened_member(archive, member, name):
+    """A member in one of the two forms that NumPy writes: bzip2 and LZMA expand without any useful bound."""
+    info = archive.getinfo(member)
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise DataError(f"{name}: expected an array that is stored or deflated, found {info.compress_type}")
+    _refuse_bomb(info.file_size, info.compress_size, name)
+    return archive.open(info)
 
 
 def _is_npy(stream, name):
@@ -229,21 +280,29 @@ def _is_npy(stream, name):
     return magic[:2] != b"PK"
 
 
-def _parse_npy(stream, name):
-    """numpy.load reserves memory for the shape that the header promises; this reads what is there."""
-    version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
-    elif version == (2, 0):
-        shape, fortran_order, dtype = np.lib.format.read_array_header_2_0(stream)
-    else:
-        raise DataError(f"{name}: expected version 1.0 or 2.0 of the .npy format, found {version}")
+def _parse_npy(stream, name, empty=False):
+    """numpy.load reserves memory for the shape that the header promises; this reads what is there.
+
+    empty: whether the array may be without axes, or without entries.
+    """
+    shape, fortran_order, dtype = _npy_header(stream, name)
     if dtype.kind not in "buifU":
         raise DataError(f"{name}: expected numbers, found dtype {dtype} (object arrays are refused: they need pickle)")
-    if not shape or min(shape) <= 0:
+    if min(shape, default=0) <= 0 and not empty:
         raise DataError(f"{name}: expected an array of samples, found shape {shape}")
     data = _read_promised(stream, math.prod(shape) * dtype.itemsize, name)
     return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C")
+
+
+def _npy_header(stream, name):
+    """(shape, fortran_order, dtype). NumPy's own reader reserves memory for as long a header as the file promises."""
+    version = np.lib.format.read_magic(stream)
+    if version not in ((1, 0), (2, 0)):
+        raise DataError(f"{name}: expected version 1.0 or 2.0 of the .npy format, found {version}")
+    parse = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    size = bytes(_read_up_to(stream, 2 if version == (1, 0) else 4))
+    length = min(int.from_bytes(size, "little"), CHUNK)  # NumPy refuses headers of more than 10000 characters
+    return parse(io.BytesIO(size + _read_up_to(stream, length)))
 
 
 def as_samples(array: np.ndarray, name) -> np.ndarray:
@@ -306,11 +365,15 @@ def read_samples(source) -> np.ndarray:
     keys = [key for key in ("X", "images", "x_test") if key in names] or (names if len(names) == 1 else [])
     name = getattr(source, "name", "<stream>") if hasattr(source, "read") else source
     if not keys:
-        raise DataError(f"{name}: expected an array X, images or x_test, found {', '.join(names) or 'none'}")
-    return to_float(as_samples(read_array(source, keys[0]), f"{name}: {keys[0]}"))
+        raise DataError(f"{name}: expected an array X, images or x_test, found {listed(names)}")
+    return to_float(as_samples(read_array(source, keys[0]), f"{name}: {listed(keys)}"))
 
 
 # --- GTSRB's tables ---------------------------------------------------------------------------------------------------
+
+
+_MAX_TABLE_BYTES = 1 << 25  # the largest official table has 0.6 MB
+_MAX_SIDE = 1 << 16  # pixels
 
 
 class Sign(NamedTuple):
@@ -329,7 +392,7 @@ def read_sign_table(source) -> list[Sign]:
     column, a non-number, a region outside the image or a file name that leads out of the table's folder.
     """
     with _opened(source) as (stream, name):
-        lines = bytes(_read_up_to(stream, math.inf)).decode("utf-8-sig").splitlines()
+        lines = _read_all(stream, _MAX_TABLE_BYTES, name).decode("utf-8-sig").splitlines()
         table = csv.DictReader(lines, delimiter=";" if lines and ";" in lines[0] else ",")
         file_column = "Path" if "Path" in (table.fieldnames or ()) else "Filename"
         columns = (file_column, "Width", "Height", "Roi.X1", "Roi.Y1", "Roi.X2", "Roi.Y2")
@@ -346,6 +409,8 @@ def _parse_sign(row, columns, name):
     except (TypeError, ValueError):
         raise DataError(f"{name}: expected whole numbers, found {list(row.values())}") from None
     x1, y1, x2, y2 = region
+    if max(width, height) > _MAX_SIDE:
+        raise DataError(f"{name}: expected an image of at most {_MAX_SIDE} pixels a side, found {width} x {height}")
     if not (0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height):
         raise DataError(f"{name}: region of interest {tuple(region)} is not inside {width} x {height} pixels")
     if not file or Path(file).is_absolute() or ".." in Path(file).parts:

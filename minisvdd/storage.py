@@ -11,8 +11,8 @@ W, R and c are the whole model (paper, section 3.1): neither training samples no
 """
 
 import json
-import zipfile
-import zlib
+import math
+from pathlib import Path
 
 import numpy as np
 
@@ -22,10 +22,11 @@ from .autoencoder import Autoencoder
 from .backends import NumpyBackend, get_backend
 from .classifier import SoftmaxClassifier
 from .detector import Detector
-from .errors import DataError
+from .errors import DataError, one_line
 from .files import atomic_write
 from .networks import Sequential
 from .preprocessing import make_preprocessing
+from .readers import DAMAGE, read_arrays
 from .svdd import DeepSVDD
 from .validation import check_fitted
 
@@ -34,8 +35,8 @@ _FORMAT = "minisvdd model"
 _CLASSES = {cls.__name__: cls for cls in (DeepSVDD, Autoencoder, AnoGAN, SoftmaxClassifier)}
 # Fitted attributes that are plain JSON values, by class; arrays are stored as arrays.
 _PLAIN_ATTRIBUTES = ("radius_", "offset_", "history_", "n_features_in_", "figures_")
-# What a decompressor or parser may raise on a damaged file.
-_DAMAGED = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, EOFError, OSError, MemoryError)
+# What a decompressor or parser may raise on a damaged file, and Python on a description that makes no sense.
+_DAMAGED = (*DAMAGE, TypeError, AttributeError, ArithmeticError)
 
 
 def save_model(model: Detector, path) -> None:
@@ -80,24 +81,26 @@ def load_model(path, backend="numpy") -> Detector:
     try:
         return _rebuild(description, arrays, get_backend(backend))
     except _DAMAGED as error:
-        raise DataError(f"{path}: this model's description and arrays do not fit together: {error}") from error
+        raise DataError(
+            f"{path}: this model's description and arrays do not fit together: {one_line(error)}"
+        ) from error
 
 
 def _read(path):
+    arrays = read_arrays(Path(path))
+    if "minisvdd" not in arrays:
+        raise DataError(f"{path}: not a minisvdd model: expected a .npz file with an entry 'minisvdd'")
     try:
-        archive = np.load(path, allow_pickle=False)
-        if "minisvdd" not in getattr(archive, "files", ()):
-            raise DataError(f"{path}: not a minisvdd model: expected a .npz file with an entry 'minisvdd'")
-        with archive:
-            description = json.loads(bytes(archive["minisvdd"]))
-            _check_format(path, description)
-            return description, {name: archive[name] for name in archive.files if name != "minisvdd"}
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file: expected a saved model (.npz)") from None
+        description = json.loads(bytes(arrays.pop("minisvdd")))
+        _check_format(path, description)
     except DataError:
         raise
     except _DAMAGED as error:
-        raise DataError(f"{path}: damaged, or not a minisvdd model: {error}") from error
+        raise DataError(f"{path}: damaged, or not a minisvdd model: {one_line(error)}") from error
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise DataError(f"{path}: damaged: array {name!r} holds values that are NaN or infinite")
+    return description, arrays
 
 
 def _check_format(path, description):
@@ -117,7 +120,9 @@ def _rebuild(description, arrays, backend):
         if isinstance(params.get(name), dict):
             params[name] = network_from_config(params[name])
     model = _CLASSES[description["class"]](**{**params, "backend": backend.name})
-    model.input_shape_ = tuple(description["input_shape"])
+    if isinstance(model, Detector):
+        model._check_parameters()
+    model.input_shape_ = _shape(description["input_shape"])
     for name in set(_PLAIN_ATTRIBUTES) & set(description["attributes"]):
         setattr(model, name, description["attributes"][name])
     model.preprocessing_ = make_preprocessing(params["preprocessing"], backend)
@@ -129,13 +134,56 @@ def _rebuild(description, arrays, backend):
     if "start" in arrays:
         model.start_ = arrays["start"]
     model.network_ = network_from_config(description["network"])
-    # The drawn weights are replaced at once; the generator only satisfies `build`.
-    network_input_shape = description.get("network_input_shape", model.input_shape_)
-    model.network_.build(network_input_shape, np.random.default_rng(0), backend=backend)
-    model.network_.load_arrays(_under("network/", arrays))
+    network_input_shape = _shape(description.get("network_input_shape", model.input_shape_))
+    weights = _under("network/", arrays)
+    model.network_.build(network_input_shape, _Zeros(sum(a.size for a in weights.values())), backend=backend)
+    model.network_.load_arrays(weights)
+    if "center" in arrays and model.center_.shape != model.network_.output_shape:
+        raise ValueError(f"center has shape {model.center_.shape}, expected {model.network_.output_shape}")
+    if "start" in arrays and model.start_.shape != network_input_shape:
+        raise ValueError(f"start has shape {model.start_.shape}, expected {network_input_shape}")
+    model.preprocessing_.transform(np.zeros((1, *model.input_shape_), np.float32))  # its constants are there and fit
+    if isinstance(model, Autoencoder) and model.network_.output_shape != model.input_shape_:
+        raise ValueError(f"the network makes samples {model.network_.output_shape}, expected {model.input_shape_}")
     if isinstance(model, AnoGAN) and model.generator_.output_shape != model.input_shape_:
         raise ValueError(f"the generator makes images {model.generator_.output_shape}, expected {model.input_shape_}")
+    _check_attributes(model)
     return model
+
+
+class _Zeros(np.random.Generator):
+    """Stands in for the generator of `build`, whose draws are replaced at once by the `limit` numbers of a file.
+
+    A description that asks for more numbers is refused before anything is allocated for them.
+    """
+
+    def __init__(self, limit):
+        super().__init__(np.random.PCG64(0))
+        self.left = limit
+
+    def uniform(self, low=0.0, high=1.0, size=None):
+        self.left -= math.prod(size)
+        if self.left < 0:
+            raise ValueError("the layers have more parameters than the file has numbers")
+        return np.broadcast_to(0.0, size)
+
+
+def _shape(value):
+    if not all(isinstance(size, int) and size > 0 for size in value):
+        raise ValueError(f"shape {value!r}: expected whole numbers > 0")
+    return tuple(value)
+
+
+def _check_attributes(model):
+    check_fitted(model)
+    for name in ("radius_", "offset_"):
+        value = getattr(model, name, 0.0)
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"{name} is {value!r}, expected a finite number")
+    if not isinstance(getattr(model, "history_", {}), dict):
+        raise ValueError("history_: expected lists by name")
+    if hasattr(model, "n_features_in_") and (model.n_features_in_,) != model.input_shape_:
+        raise ValueError(f"n_features_in_ is {model.n_features_in_!r}, expected that of samples {model.input_shape_}")
 
 
 def network_from_config(config: dict) -> Sequential:

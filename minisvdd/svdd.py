@@ -1,6 +1,7 @@
 """Deep SVDD (Ruff et al., ICML 2018): the estimator."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 
@@ -8,8 +9,9 @@ from . import center as centers
 from .autoencoder import Autoencoder
 from .backends import get_backend
 from .batches import outputs
+from .checkpoint import Checkpoint, LoopState
 from .collapse import compare, signs_of_collapse, snapshot, structural_risks
-from .detector import Detector, encoder_for
+from .detector import BLOCK, Detector, encoder_for
 from .errors import CollapseWarning
 from .losses import OneClass, SoftBoundary
 from .ops.losses import squared_distances
@@ -108,18 +110,20 @@ class DeepSVDD(Detector):
         self.preprocessing = preprocessing
         self.autoencoder = autoencoder
 
-    def fit(self, X, y=None, on_stage=None) -> "DeepSVDD":
+    def fit(self, X, y=None, on_stage=None, checkpoint: Checkpoint | None = None) -> "DeepSVDD":
         """Train on normal samples.
 
         X: (n, C, H, W) or (n, D); y is ignored.  on_stage(stage, model) is called with stage "random" (weights as
         drawn), "pretrained" and "trained": the model can score at each of them, which shows what training adds.
-        Raises ValueError for bad input, FloatingPointError when training diverges; warns with CollapseWarning.
+        checkpoint: where to write the state of the training, and perhaps to go on from (numpy backend only).
+        Raises ValueError for bad input, FloatingPointError when training diverges, DataError when a checkpoint cannot
+        be written or is of another training; warns with CollapseWarning.
         """
-        for _ in self.fit_steps(X, on_stage):
+        for _ in self.fit_steps(X, on_stage, checkpoint):
             pass
         return self
 
-    def fit_steps(self, X, on_stage=None):
+    def fit_steps(self, X, on_stage=None, checkpoint=None):
         """`fit` in pieces: a generator that yields whenever an epoch has been started, for `training.train_many`."""
         self._check_parameters()
         X = check_training_samples(self, X)
@@ -136,11 +140,11 @@ class DeepSVDD(Detector):
             warnings.warn(f"this network can collapse: {risk}", CollapseWarning, stacklevel=2)
         notify("random", self)
 
-        if (yield from self._pretrain(X, rng)):
+        if (yield from self._pretrain(X, rng, checkpoint)):
             self._place_sphere(X)
             notify("pretrained", self)
 
-        yield from self._train(X, rng)
+        yield from self._train(X, rng, checkpoint)
         for sign in signs_of_collapse(self.figures_, self.network_):
             warnings.warn(f"hypersphere collapse: {sign}", CollapseWarning, stacklevel=2)
         notify("trained", self)
@@ -178,9 +182,12 @@ class DeepSVDD(Detector):
         self.offset_ = float(-slack if self.objective == "soft-boundary" else -radius_squared - slack)
 
     def _squared_distances(self, X):
-        """d_i of pre-processed samples in evaluation mode.  Returns (n,) float64."""
-        difference = outputs(self.network_, X) - self.center_
-        return (difference**2).sum(axis=1)
+        """d_i of pre-processed samples in evaluation mode, block by block.  Returns (n,) float64."""
+        distances = np.empty(len(X))
+        for first in range(0, len(X), BLOCK):
+            block = slice(first, first + BLOCK)
+            distances[block] = ((outputs(self.network_, X[block]) - self.center_) ** 2).sum(axis=1)
+        return distances
 
     def _scores(self, X):
         d = self._squared_distances(X)
@@ -188,7 +195,7 @@ class DeepSVDD(Detector):
 
     # Pre-training and training
 
-    def _pretrain(self, X, rng):
+    def _pretrain(self, X, rng, checkpoint):
         """Steps that train the encoder inside an autoencoder, or take a fitted one's weights; return whether either."""
         self.autoencoder_ = self.autoencoder
         if self.autoencoder is not None:
@@ -211,7 +218,8 @@ class DeepSVDD(Detector):
             self.autoencoder_.preprocessing_ = self.preprocessing_
             if X.ndim == 2:
                 self.autoencoder_.n_features_in_ = X.shape[1]
-            yield from self.autoencoder_.fit_encoder_steps(self.network_, X, rng)
+            loop = checkpoint and partial(checkpoint.loop, "autoencoder", self)
+            yield from self.autoencoder_.fit_encoder_steps(self.network_, X, rng, loop)
             # Deep SVDD goes on to train these very arrays: the autoencoder keeps a copy of what it has learnt.
             self.autoencoder_.detach_encoder()
         return self.autoencoder_ is not None
@@ -229,7 +237,7 @@ class DeepSVDD(Detector):
         except (KeyError, ValueError) as error:
             raise ValueError(f"autoencoder: its encoder is not of this network: {error}") from None
 
-    def _train(self, X, rng):
+    def _train(self, X, rng, checkpoint):
         """Steps that minimise (3) or (4) over the weights; for (3) solve for the radius every `radius_every` epochs."""
         start = snapshot(self.network_, self._squared_distances(X), self.nu)
         objective = self._objective()
@@ -263,9 +271,25 @@ class DeepSVDD(Detector):
             rng=rng,
             before_epoch=before_epoch,
             after_epoch=after_epoch,
+            checkpoint=checkpoint and checkpoint.loop("svdd", self, X, self._loop_state(objective, seen)),
         )
         self._set_radius(self._solve_radius(X, seen.last_batch))
         self.figures_ = compare(start, snapshot(self.network_, self._squared_distances(X), self.nu))
+
+    def _loop_state(self, objective, seen):
+        """What a checkpoint must hold beside network and optimiser: R^2, the last batch's distances, the history."""
+        soft = self.objective == "soft-boundary"
+
+        def get():
+            values = {"history": self.history_, "radius_squared": objective.radius_squared if soft else None}
+            return values, {"last_batch": seen.last_batch}
+
+        def put(values, arrays):
+            self.history_, seen.last_batch = values["history"], arrays["last_batch"]
+            if soft:
+                objective.radius_squared = values["radius_squared"]
+
+        return LoopState(get, put)
 
     def _objective(self):
         center = self.network_.backend.asarray(self.center_, np.float32)

@@ -7,6 +7,8 @@ import numpy as np
 
 from .backends import KernelError
 from .batches import shuffled_batches
+from .checkpoint import LoopCheckpoint
+from .divergence import EpochStart, all_finite
 from .optim import Adam, StepSchedule
 from .recorded import DeviceSteps
 from .threads import one_blas_thread
@@ -70,6 +72,7 @@ def train_steps(
     before_epoch: Callable | None = None,
     after_epoch: Callable | None = None,
     captured: bool = True,
+    checkpoint: LoopCheckpoint | None = None,
 ) -> Iterator[None]:
     """Train with Adam and the step schedule, in pieces: yields whenever an epoch has been started.
 
@@ -78,18 +81,22 @@ def train_steps(
     after_epoch(epoch, loss, learning_rate, seconds) runs last. Before it,
     what the loss left in its attribute `per_sample` in each batch, if it has one, is handed to loss.end_epoch(arrays).
     captured: on a kernel backend, replay steps as graphs (`minisvdd.recorded`).
-    Raises FloatingPointError, naming the epoch, when the loss is no longer finite.
+    checkpoint: written now and then; where it resumes, the epochs that it holds are not trained again.
+    Raises FloatingPointError when the loss or a parameter is no longer finite; it names the epoch and, on the NumPy
+    backend, batch, layer and array where that began (`minisvdd.divergence`).
     """
     if targets is not None and not network.backend.runs_numpy:
         raise KernelError(f"training with targets runs on the numpy backend, got {network.backend!r}")
     optimizer = Adam(network, learning_rate, weight_decay)
     schedule, workspace = StepSchedule(learning_rate, milestones), Workspace()
     device = DeviceSteps(network, loss, optimizer, X, batch_size, captured) if optimizer.device_state else None
-    for epoch in range(epochs):
+    first = checkpoint.restore(network, optimizer, rng) if checkpoint else 0
+    for epoch in range(first, epochs):
         start = time.perf_counter()
         if before_epoch:
             before_epoch(epoch)
         optimizer.learning_rate = schedule(epoch)
+        begin = None if device else EpochStart(network, optimizer)
         batches = shuffled_batches(len(X), batch_size, rng)
         if device:
             device.start_epoch(batches)
@@ -99,14 +106,18 @@ def train_steps(
             values, samples = _host_epoch(network, loss, optimizer, X, batches, workspace, targets)
             yield
         value = _mean(values, batches)
-        if not np.isfinite(value):
+        if not (np.isfinite(value) and (device or all_finite(network))):
+            where = begin.diagnose(loss, X, batches, targets) if begin else f"the loss is {value}"
             raise FloatingPointError(
-                f"training diverged: the loss is {value} in epoch {epoch + 1}; lower learning_rate={learning_rate}"
+                f"training diverged in epoch {epoch + 1}, {where}; "
+                f"lower learning_rate={learning_rate} or scale the data"
             )
         if samples is not None:
             loss.end_epoch(samples)
         if after_epoch:
             after_epoch(epoch, value, optimizer.learning_rate, time.perf_counter() - start)
+        if checkpoint and checkpoint.is_due(epoch + 1, epochs):
+            checkpoint.save(epoch + 1, network, optimizer, rng)
 
 
 def _host_epoch(network, loss, optimizer, X, batches, workspace, targets=None):

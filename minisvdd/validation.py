@@ -4,6 +4,8 @@ import numpy as np
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import validate_data
 
+_BLOCK = 4096  # samples looked at in one go
+
 
 def check_training_samples(estimator, X) -> np.ndarray:
     """X as a float32 array (n, D) or (n, C, H, W), n >= 2; notes the shape of a sample in `estimator.input_shape_`.
@@ -20,8 +22,11 @@ def check_training_samples(estimator, X) -> np.ndarray:
     return X
 
 
-def check_test_samples(estimator, X) -> np.ndarray:
-    """X as a float32 array of samples like those that `estimator` was trained on; errors as in training."""
+def check_test_samples(estimator, X, first: int = 0) -> np.ndarray:
+    """X as a float32 array of samples like those that `estimator` was trained on; errors as in training.
+
+    first: index of X's first sample in a larger array, which errors count by.
+    """
     expected = estimator.input_shape_
     if len(expected) == 1 and np.asarray(X).ndim <= 2:
         X = validate_data(estimator, X, reset=False, dtype=np.float32, **_OUR_OWN_CHECKS)
@@ -30,7 +35,7 @@ def check_test_samples(estimator, X) -> np.ndarray:
         if shape[1:] != expected:
             raise ValueError(f"X has shape {shape}: the model was trained on samples of shape {expected}")
         X = _as_images(X)
-    _check_finite(X)
+    _check_finite(X, first)
     return X
 
 
@@ -47,13 +52,18 @@ def _as_images(X):
     return X.astype(np.float32, copy=False)
 
 
-def _check_finite(X):
-    bad = ~np.isfinite(X)
-    if bad.any():
-        first = tuple(int(i) for i in np.argwhere(bad)[0])
+def _check_finite(X, first=0):
+    """Block by block, so that a memory-mapped array is not doubled."""
+    places = [
+        (start + int(index[0]), *map(int, index[1:]))
+        for start in range(0, len(X), _BLOCK)
+        for index in np.argwhere(~np.isfinite(X[start : start + _BLOCK]))
+    ]
+    if places:
+        row, *rest = places[0]
         raise ValueError(
-            f"X contains {int(bad.sum())} values that are NaN, infinite or too large for float32, "
-            f"the first at index {first}"
+            f"X contains {len(places)} values that are NaN, infinite or too large for float32, "
+            f"the first at index {(first + row, *rest)}"
         )
 
 

@@ -133,3 +133,11 @@ def test_the_table_of_tricks_is_that_of_the_results(tmp_path):
     result = json.loads((ROOT / "benchmarks" / "results" / "tricks.json").read_text())
     assert tricks.with_table(text, result) == text
     assert tricks.table(result).count("|") > 50
+
+
+def test_scale_writes_figures_and_a_plot(tmp_path):
+    run("scale.py", "--largest", 6400, "--fits", 3, "--out", tmp_path / "s.json", "--plot", tmp_path / "s.png")
+    result = json.loads((tmp_path / "s.json").read_text())
+    assert [row["n"] for row in result["scoring"]] == [200, 400, 800, 1600, 3200, 6400]
+    assert all(row["peak_mb"] > 0 and row["seconds"] > 0 for row in result["scoring"] + result["training"])
+    assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
