@@ -54,7 +54,7 @@ def interrupted(out: Path, rng: np.random.Generator, longest: float) -> dict:
     while True:
         process = start(out, "--resume")
         try:
-            process.wait(timeout=rng.uniform(0.2 * longest, longest))
+            process.wait(timeout=rng.uniform(0.2 * longest, 1.5 * longest))
             break
         except subprocess.TimeoutExpired:
             process.send_signal((signal.SIGKILL, signal.SIGINT)[kills % 2])
