@@ -65,7 +65,7 @@ class Adversaries:
             "median_l2": median["distances"],
             "ratio": median["start_distances"] / median["distances"],
             "median_queries": median["queries"],
-            "queries": int(self.queries.sum()),
+            "total_queries": int(self.queries.sum()),
             "l2": [round(float(d), 4) for d in self.distances],
             "indices": self.indices.tolist(),
         }

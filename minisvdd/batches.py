@@ -7,8 +7,8 @@ import numpy as np
 from .threads import one_blas_thread
 from .workspace import Workspace
 
-# Samples that evaluation takes at a time: a matter of memory, and of what fits into the cache.
-_EVALUATION_BATCH = 200
+# Samples that evaluation takes at a time: a matter of memory, and of pieces that are large enough for threads.
+_EVALUATION_BATCH = 500
 
 
 def fixed_batches(n: int, batch_size: int) -> list[slice]:

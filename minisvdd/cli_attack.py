@@ -50,7 +50,8 @@ def _attack(arguments):
     print(
         f"attack: {figures['misclassified']} of {figures['images']} misclassified; median L2 "
         f"{figures['median_l2_start']:.3f} at the start, {figures['median_l2']:.4f} at the end "
-        f"({figures['ratio']:.1f} times smaller) after {figures['queries']} queries, {figures['seconds_attack']} s"
+        f"({figures['ratio']:.1f} times smaller) after {figures['total_queries']} queries, "
+        f"{figures['seconds_attack']} s"
     )
     print(f"written: classifier.npz, adversarial.npz, attack.json, adversaries.png, distances.png in {folder}")
     return 0 if found.success.all() else 1

@@ -28,14 +28,12 @@ def train_step(network, loss: Callable, optimizer, x, workspace: Workspace, targ
     return value
 
 
-def train_epoch(
-    network, loss: Callable, optimizer, X: np.ndarray, batches: list[np.ndarray], workspace: Workspace | None = None
-) -> float:
-    """One pass over the batches. Returns the mean loss per sample.
+def train_epoch(network, loss: Callable, optimizer, X: np.ndarray, batches: list[np.ndarray]) -> float:
+    """One pass over the batches: forward, loss, backward, step. Returns the mean loss per sample.
 
-    loss: callable (outputs, inputs) -> (value, grad_output).   workspace: memory of the steps, kept between epochs.
+    loss: callable (outputs, inputs) -> (value, grad_output).
     """
-    values, _ = _host_epoch(network, loss, optimizer, X, batches, Workspace() if workspace is None else workspace)
+    values, _ = _host_epoch(network, loss, optimizer, X, batches, Workspace())
     return _mean(values, batches)
 
 

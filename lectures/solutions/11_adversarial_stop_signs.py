@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Solutions to lecture 11, Adversarial stop signs
+# # Solutions to 11. Adversarial stop signs
 #
 # *Needs: no data. Minutes: 0.2 quick, 0.3 full.*
 

@@ -37,8 +37,8 @@ from .layout import from_batch_last, to_batch_last
 from .strips import strips_forward
 from .winograd import winograd_backward_weight, winograd_forward, winograd_pays
 
-# Bytes of one block of patches. Smaller ones would stay in the second-level cache, but threads need few large pieces.
-_BLOCK_BYTES = 1 << 20
+# Bytes of one block of patches. Smaller ones would stay in the second-level cache, but threads need large pieces.
+_BLOCK_BYTES = 1 << 22
 _ROW_BLOCK_BYTES = 1 << 22  # one row at a time: patches and shares together
 _COLUMN_BLOCKS = 2
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-# Numbers per block of a pointwise operation. Small blocks stay in the cache for the second pass over them; but a
-# thread that returns from NumPy every few microseconds mostly waits for Python's lock, so blocks must be worth 50.
-BLOCK = 1 << 19
+# Most numbers per block of a pointwise operation. Small blocks would stay in the cache for the second pass over them;
+# but a thread that returns from NumPy every few microseconds mostly waits for Python's lock.
+BLOCK = 3 << 18
 
 
 def to_batch_last(x: np.ndarray) -> np.ndarray:
@@ -28,15 +28,19 @@ def from_channel_rows(rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def channel_blocks(rows: np.ndarray) -> list[slice]:
-    """Cut (C, numbers) into groups of whole channels, of about BLOCK numbers each (one channel at least)."""
-    C, numbers = rows.shape
-    count = max(1, BLOCK // max(1, numbers))
-    return [slice(first, min(first + count, C)) for first in range(0, C, count)]
+    """Cut (C, numbers) into equal groups of whole channels, of at most about BLOCK numbers (one channel at least)."""
+    return equal_parts(len(rows), -(-rows.size // BLOCK))
 
 
 def flat_blocks(size: int) -> list[slice]:
-    """Cut `size` numbers in a row into blocks of BLOCK numbers."""
-    return [slice(first, min(first + BLOCK, size)) for first in range(0, size, BLOCK)]
+    """Cut `size` numbers in a row into equal blocks of at most BLOCK numbers."""
+    return equal_parts(size, -(-size // BLOCK))
+
+
+def equal_parts(count: int, parts: int) -> list[slice]:
+    """Cut 0 ... count - 1 into that many slices (but none is empty), equal but for one."""
+    parts = max(1, min(parts, count))
+    return [slice(count * i // parts, count * (i + 1) // parts) for i in range(parts)]
 
 
 def as_pair(value: int | tuple[int, int], name: str, minimum: int) -> tuple[int, int]:

@@ -16,12 +16,13 @@ from numpy.lib.stride_tricks import as_strided
 
 from ..threads import run
 from ..workspace import empty, scratch
+from .layout import equal_parts
 
 _FEW_FILTERS = 4
 _BATCH = 256  # images of one block
-# Bytes of the strips and products of one block. Smaller ones would stay in the cache better, but a thread that needs
-# Python's lock every few microseconds mostly waits for it.
-_BLOCK_BYTES = 1 << 21
+# Most bytes of the strips and products of one block. Smaller ones would stay in the cache better, but a thread that
+# needs Python's lock every few microseconds mostly waits for it.
+_BLOCK_BYTES = 1 << 23
 
 
 def strips_forward(x, weight, padding, y):
@@ -57,12 +58,9 @@ def _write(result, y):
 
 def _blocks(count, N, strip_bytes):
     """(strips, images) of the blocks, at least two where there are two strips."""
-    blocks = []
-    for n in range(0, N, _BATCH):
-        images = slice(n, min(n + _BATCH, N))
-        g = max(1, min(_BLOCK_BYTES // max(1, strip_bytes * (images.stop - n)), -(-count // 2)))
-        blocks += [(slice(first, min(first + g, count)), images) for first in range(0, count, g)]
-    return blocks
+    images = equal_parts(N, -(-N // _BATCH))
+    parts = max(2, -(-count * strip_bytes * min(N, _BATCH) // _BLOCK_BYTES))
+    return [(some, part) for part in images for some in equal_parts(count, parts)]
 
 
 def _outputs(K):

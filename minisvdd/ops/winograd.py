@@ -41,6 +41,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from ..threads import one_blas_thread, run
 from ..workspace import scratch
+from .layout import equal_parts
 
 # Small numbers and their inverses, with both signs: powers of them stay near 1, so that little is lost to rounding.
 _POINTS = (0, 1, -1, 2, -2, Fraction(1, 2), Fraction(-1, 2))
@@ -175,7 +176,5 @@ def _transformed(x, rows, images, kernel_size, padding, out_w, dtype, empty):
 
 def _blocks(out_h, N):
     """(rows, images) of the blocks, at least two where the output can be cut: images, and rows when those are few."""
-    pieces = max(1, -(-N // _BATCH))
-    images = [slice(N * i // pieces, N * (i + 1) // pieces) for i in range(pieces)]
-    halves = [slice(0, out_h)] if pieces > 1 or out_h < 2 else [slice(0, out_h // 2), slice(out_h // 2, out_h)]
-    return [(rows, part) for part in images for rows in halves]
+    images = equal_parts(N, -(-N // _BATCH))
+    return [(rows, part) for part in images for rows in equal_parts(out_h, 1 if len(images) > 1 else 2)]

@@ -57,7 +57,8 @@ def test_anogan_follows_numpy(device):
     """One step of both networks: transposed convolutions, affine batch norm, cross-entropy, gradients of two passes."""
     X, losses = load_dataset("digits").one_class(3).train[:8], []
     for backend in ("numpy", device):
-        model = AnoGAN(network="small_dcgan", epochs=1, batch_size=8, backend=backend, verbose=0).fit(X)
+        options = {"network": "small_dcgan", "epochs": 1, "batch_size": 8, "search_steps": 2}
+        model = AnoGAN(backend=backend, verbose=0, **options).fit(X)
         losses.append([model.history_["discriminator_loss"][0], model.history_["generator_loss"][0]])
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
 
