@@ -142,12 +142,12 @@ def _rebuild(description, arrays, backend):
         raise ValueError(f"center has shape {model.center_.shape}, expected {model.network_.output_shape}")
     if "start" in arrays and model.start_.shape != network_input_shape:
         raise ValueError(f"start has shape {model.start_.shape}, expected {network_input_shape}")
-    model.preprocessing_.transform(np.zeros((1, *model.input_shape_), np.float32))  # its constants are there and fit
     if isinstance(model, Autoencoder) and model.network_.output_shape != model.input_shape_:
         raise ValueError(f"the network makes samples {model.network_.output_shape}, expected {model.input_shape_}")
     if isinstance(model, AnoGAN) and model.generator_.output_shape != model.input_shape_:
         raise ValueError(f"the generator makes images {model.generator_.output_shape}, expected {model.input_shape_}")
     _check_attributes(model)
+    model.preprocessing_.transform(np.zeros((1, *model.input_shape_), np.float32))  # its constants are there and fit
     return model
 
 
