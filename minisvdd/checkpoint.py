@@ -21,7 +21,7 @@ from . import __version__
 from .backends import KernelError
 from .errors import DataError, one_line
 from .files import atomic_write
-from .readers import DAMAGE, read_arrays
+from .readers import DAMAGE, arrays_under, read_arrays
 from .validation import check_number
 
 _FORMAT = "minisvdd checkpoint 1"
@@ -107,13 +107,13 @@ class LoopCheckpoint:
         try:
             description = json.loads(bytes(arrays.pop("checkpoint")))
             self._check(description)
-            network.load_arrays(_under("network/", arrays))
+            network.load_arrays(arrays_under("network/", arrays))
             for prefix, moments in _groups(network, optimizer).items():
                 for name, array in moments.items() if prefix != "network" else ():
                     _copy_into(array, arrays[f"{prefix}/{name}"])
             optimizer.step_count = int(description["steps"])
             rng.bit_generator.state = description["generator"]
-            self.state.put(description["state"], _under("state/", arrays))
+            self.state.put(description["state"], arrays_under("state/", arrays))
             return int(description["epoch"])
         except DataError:
             raise
@@ -146,10 +146,6 @@ def _copy_into(array, saved):
     if saved.shape != array.shape or saved.dtype != array.dtype:
         raise ValueError(f"found an array of {saved.dtype} {saved.shape}, expected {array.dtype} {array.shape}")
     array[...] = saved
-
-
-def _under(prefix, arrays):
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _fingerprint(estimator, X):

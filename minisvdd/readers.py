@@ -262,6 +262,11 @@ def read_arrays(source) -> dict[str, np.ndarray]:
         return arrays
 
 
+def arrays_under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Those whose names begin with the prefix, under the rest of their names."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
 def _opened_member(archive, member, name):
     """A member in one of the two forms that NumPy writes: bzip2 and LZMA expand without any useful bound."""
     info = archive.getinfo(member)

@@ -26,7 +26,7 @@ from .errors import DataError, one_line
 from .files import atomic_write
 from .networks import Sequential
 from .preprocessing import make_preprocessing
-from .readers import DAMAGE, read_arrays
+from .readers import DAMAGE, arrays_under, read_arrays
 from .svdd import DeepSVDD
 from .validation import check_fitted
 
@@ -126,7 +126,7 @@ def _rebuild(description, arrays, backend):
     for name in set(_PLAIN_ATTRIBUTES) & set(description["attributes"]):
         setattr(model, name, description["attributes"][name])
     model.preprocessing_ = make_preprocessing(params["preprocessing"], backend)
-    model.preprocessing_.constants = _under("constants/", arrays)
+    model.preprocessing_.constants = arrays_under("constants/", arrays)
     if "center" in arrays:
         model.center_, model.autoencoder_ = arrays["center"], None
     if "classes" in arrays:
@@ -135,19 +135,19 @@ def _rebuild(description, arrays, backend):
         model.start_ = arrays["start"]
     model.network_ = network_from_config(description["network"])
     network_input_shape = _shape(description.get("network_input_shape", model.input_shape_))
-    weights = _under("network/", arrays)
+    weights = arrays_under("network/", arrays)
     model.network_.build(network_input_shape, _Zeros(sum(a.size for a in weights.values())), backend=backend)
     model.network_.load_arrays(weights)
     if "center" in arrays and model.center_.shape != model.network_.output_shape:
         raise ValueError(f"center has shape {model.center_.shape}, expected {model.network_.output_shape}")
     if "start" in arrays and model.start_.shape != network_input_shape:
         raise ValueError(f"start has shape {model.start_.shape}, expected {network_input_shape}")
-    model.preprocessing_.transform(np.zeros((1, *model.input_shape_), np.float32))  # its constants are there and fit
     if isinstance(model, Autoencoder) and model.network_.output_shape != model.input_shape_:
         raise ValueError(f"the network makes samples {model.network_.output_shape}, expected {model.input_shape_}")
     if isinstance(model, AnoGAN) and model.generator_.output_shape != model.input_shape_:
         raise ValueError(f"the generator makes images {model.generator_.output_shape}, expected {model.input_shape_}")
     _check_attributes(model)
+    model.preprocessing_.transform(np.zeros((1, *model.input_shape_), np.float32))  # its constants are there and fit
     return model
 
 
@@ -210,10 +210,6 @@ def _check_own_layers(network):
 
 def _arrays(network):
     return {**network.params, **network.buffers}
-
-
-def _under(prefix, arrays):
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _plain(value):

@@ -173,7 +173,7 @@ def test_what_a_graph_cannot_hold_is_refused():
 
 def test_divergence_is_reported_as_on_the_host(device):
     with (
-        pytest.raises(FloatingPointError, match=r"training diverged: the loss is .* in epoch 1"),
+        pytest.raises(FloatingPointError, match=r"training diverged in epoch 1, the loss is "),
         np.errstate(all="ignore"),
     ):
         train(
