@@ -6,8 +6,6 @@ from the backend. The layers keep their parameters, gradients and statistics: on
 
 from itertools import pairwise
 
-import numpy as np
-
 from .layers import BatchNorm, Conv2D, Layer, LeakyReLU, MaxPool2D, ReLU
 from .ops import conv2d, fused
 from .ops.batchnorm import inverse_deviation
@@ -75,7 +73,7 @@ class NormPool(Layer):
             self.norm.move_running(mean, variance, x.shape)
         else:
             mean, variance = self.norm.buffers.values()
-            scale = 1 / np.sqrt(variance + self.norm.epsilon)
+            scale = inverse_deviation(self.norm.backend, variance, self.norm.epsilon)
             y, pooled, winner = norm_pool_forward(x, mean, scale, slope, training)
         self._keep((x, pooled, winner, scale, mean if use_batch else None), training)
         self.activation._pattern, self.pool._pattern = pooled > 0 if training else None, winner
