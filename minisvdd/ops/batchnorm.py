@@ -85,10 +85,7 @@ def batchnorm_forward_batch(backend, x, epsilon):
     def work(blocks):
         for block in blocks:
             centered = x_hat[block]
-            mean[block] = row_sums(rows[block]) / rows.shape[1]
-            np.subtract(rows[block], mean[block, None], out=centered)
-            variance[block] = row_products(centered, centered) / rows.shape[1]
-            scale[block] = 1 / np.sqrt(variance[block] + epsilon)
+            scale[block], mean[block], variance[block] = center_rows(rows[block], centered, epsilon)
             centered *= scale[block, None]
 
     run(work, channel_blocks(rows))
@@ -143,6 +140,14 @@ def affine_backward(backend, grad_output, x_hat, weight):
     axes = _all_but_channel(x_hat)
     grad_x_hat = grad_output * _per_channel(weight, grad_output)
     return grad_x_hat, (grad_output * x_hat).sum(axis=axes), grad_output.sum(axis=axes)
+
+
+def center_rows(rows, centered, epsilon):
+    """Write rows - mean into `centered`; returns scale, mean and variance of every row (a channel)."""
+    mean = row_sums(rows) / rows.shape[1]
+    np.subtract(rows, mean[:, None], out=centered)
+    variance = row_products(centered, centered) / rows.shape[1]
+    return 1 / np.sqrt(variance + epsilon), mean, variance
 
 
 def row_sums(rows):

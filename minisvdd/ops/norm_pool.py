@@ -23,7 +23,7 @@ import numpy as np
 
 from ..threads import run
 from ..workspace import empty, scratch
-from .batchnorm import row_products, row_sums
+from .batchnorm import center_rows, row_products, row_sums
 from .layout import channel_blocks, from_batch_last, to_batch_last
 
 
@@ -44,10 +44,7 @@ def norm_pool_forward_batch(x, slope, epsilon):
         for block in blocks:
             with scratch() as empty:
                 centered = empty(rows[block].shape, x.dtype)
-                mean[block] = row_sums(rows[block]) / rows.shape[1]
-                np.subtract(rows[block], mean[block, None], out=centered)
-                variance[block] = row_products(centered, centered) / rows.shape[1]
-                scale[block] = 1 / np.sqrt(variance[block] + epsilon)
+                scale[block], mean[block], variance[block] = center_rows(rows[block], centered, epsilon)
                 _largest_of_four(centered.reshape(-1, H, W, N), pooled[block], winner[block])
                 pooled[block] *= scale[block, None, None, None]
                 _leaky_relu(pooled[block], slope, y[block])
