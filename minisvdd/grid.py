@@ -127,7 +127,8 @@ def cells_of(grid: Grid, methods=None) -> list[Cell]:
         for normal_class in grid.classes:
             for nu in method.nus:
                 for seed in range(grid.seeds) if method.seeded else (None,):
-                    config = {"data": grid.data, "data_sha256": grid.data_hash, "normal_class": normal_class}
+                    # A file's content counts, not the folder it lies in.
+                    config = {"data": Path(grid.data).name, "data_sha256": grid.data_hash, "normal_class": normal_class}
                     config |= {"method": name, "nu": nu, "seed": seed}
                     if method.protocol:
                         config["protocol"] = asdict(getattr(grid, method.protocol))

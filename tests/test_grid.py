@@ -174,6 +174,21 @@ def test_another_configuration_is_not_mixed_in(tmp_path):
     assert aucs(tmp_path)["3", "dcae"].n == 1
 
 
+def test_a_data_file_may_be_moved_but_not_changed(tmp_path):
+    rng, places = np.random.default_rng(0), [tmp_path / "here" / "own.npz", tmp_path / "there" / "own.npz"]
+    samples = {"x_train": rng.random((20, 4)), "y_train": np.zeros(20), "x_test": rng.random((9, 4))}
+    for place in places:
+        place.parent.mkdir()
+        np.savez(place, **samples, y_test=np.arange(9) % 2)
+
+    def hashes(place):
+        return [cell.hash for cell in cells_of(make_grid(str(place), methods=["kde"], classes=["0"], seeds=1))]
+
+    assert hashes(places[0]) == hashes(places[1])
+    np.savez(places[1], **samples, y_test=np.arange(9) % 3 > 0)
+    assert hashes(places[0]) != hashes(places[1])
+
+
 def test_a_damaged_cell_is_named_by_the_report_and_computed_again_by_a_run(tmp_path, capsys):
     grid = tiny_grid(methods=["isolation-forest"], classes=["3"], seeds=2)
     run_grid(grid, tmp_path, verbose=0)
