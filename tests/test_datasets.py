@@ -1,5 +1,6 @@
 import gzip
 import itertools
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from helpers_data import (
 
 from minisvdd.datasets import GTSRB_CLASSES, Dataset, load_dataset
 from minisvdd.errors import DataError
+from minisvdd.readers import read_image, read_sign_table
 
 
 @pytest.fixture
@@ -451,3 +453,35 @@ def test_real_gtsrb_regions_agree_with_images_cut_by_others(tmp_path):
     theirs = load_dataset("gtsrb", tmp_path, classes=["stop"]).train_images.reshape(780, -1)
     assert ours.shape == theirs.shape
     assert min(np.corrcoef(a, b)[0, 1] for a, b in zip(ours, theirs)) > 0.9
+
+
+@pytest.mark.data
+@needs_data
+def test_real_signs_at_original_resolution_in_official_archives(tmp_path, rng):
+    """Official archives of uncut PPM images give the same 780 signs as the images that were cut to their region."""
+    source = Path(REAL_DATA) / "gtsrb" / "gtsrb_stop_train_roi_png.zip"
+    if not source.exists():
+        pytest.skip(f"no {source}")
+    official, cut = tmp_path / "official", tmp_path / "cut"
+    test, classes = (zip_bytes(files) for files in gtsrb_test_files(rng))
+    archives = {"GTSRB_Final_Test_Images.zip": test, "GTSRB_Final_Test_GT.zip": classes}
+    write_files(official, {"GTSRB_Final_Training_Images.zip": zip_bytes(_uncut(zipfile.Path(source), rng)), **archives})
+    write_files(cut, {"train_roi.zip": source.read_bytes(), **archives})
+    ours, theirs = (load_dataset("gtsrb", folder, classes=["stop"]).train_images for folder in (official, cut))
+    assert len(ours) == 780
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def _uncut(archive, rng):
+    """The official files of one class: every image at its full size, its region of interest surrounded by noise."""
+    folder = "GTSRB/Final_Training/Images/00014"
+    rows, files = [SIGN_HEADER + ";ClassId"], {}
+    for sign in read_sign_table(archive / "Train.csv"):
+        width, height = sign.size
+        x1, y1, x2, y2 = sign.region
+        image = rng.integers(0, 256, (height, width, 3), np.uint8)
+        image[y1:y2, x1:x2] = read_image(archive / sign.file)
+        name = Path(sign.file).stem.removeprefix("00014_") + ".ppm"
+        files[f"{folder}/{name}"] = f"P6 {width} {height} 255\n".encode() + image.tobytes()
+        rows.append(f"{name};{width};{height};{x1};{y1};{x2};{y2};14")
+    return files | {f"{folder}/GT-00014.csv": "\n".join(rows).encode()}
