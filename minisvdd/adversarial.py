@@ -27,9 +27,10 @@ from .storage import load_model
 _DIGITS = {"channels": (16, 32), "kernel_size": 3, "hidden": 64, "epochs": 15, "milestones": (12,), "augment": False}
 # Signs that are their own mirror image, and pairs that are each other's (curves, turns, lanes to keep to).
 _MIRRORED_SIGNS = [(k, k) for k in (11, 12, 13, 15, 17, 18, 22, 26, 30, 35)] + [(19, 20), (33, 34), (36, 37), (38, 39)]
+_SIGNS = {"channels": (32, 64, 128), "hidden": 256, "epochs": 24, "milestones": (17, 22), "mirrors": _MIRRORED_SIGNS}
 # By data set: arguments of the classifier, the class that is attacked, how many images, queries for each.
 SETTINGS = {
-    "gtsrb": ({"mirrors": _MIRRORED_SIGNS}, "stop", 20, 10_000),
+    "gtsrb": (_SIGNS, "stop", 20, 10_000),
     "digits": (_DIGITS, "3", 20, 1_000),
 }
 ADVERSARIAL, STOP_SIGNS = "adversarial", "stop-signs.npz"

@@ -150,7 +150,7 @@ def run_grid(grid: Grid, out, *, jobs: int = 1, scheduler=None, data_dir=None, r
     with _workers(jobs, scheduler):
         for later in (False, True):
             phase = [cell for cell in todo if METHODS[cell.method].pretrained == later]
-            calls = (delayed(run_cell)(cell, protocol_of(grid, cell), str(out.resolve()), data_dir) for cell in phase)
+            calls = (delayed(run_cell)(grid, cell, str(out.resolve()), data_dir) for cell in phase)
             for label in Parallel(return_as="generator_unordered")(calls):
                 done += 1
                 progress.update(done, label)
@@ -176,17 +176,17 @@ def protocol_of(grid: Grid, cell: Cell) -> Protocol | GanProtocol:
     return getattr(grid, METHODS[cell.method].protocol or "protocol")
 
 
-def run_cell(cell: Cell, protocol: Protocol | GanProtocol, out: str, data_dir=None) -> str:
-    """Compute one cell and write its file. Returns a label for the progress line.
+def run_cell(grid: Grid, cell: Cell, out: str, data_dir=None) -> str:
+    """Compute one cell of the grid and write its file. Returns a label for the progress line.
 
     One BLAS thread, so that sums come out the same however many cells run side by side.
     """
     started = time.perf_counter()
-    split = _dataset(cell.config["data"], data_dir).one_class(cell.normal_class)
+    split = _dataset(grid.data, data_dir).one_class(cell.normal_class)
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", CollapseWarning)  # the result lists the signs of collapse
         method = METHODS[cell.method]
-        result = method.evaluate(split, protocol, cell.nu, cell.seed, cell.autoencoder_path(out))
+        result = method.evaluate(split, protocol_of(grid, cell), cell.nu, cell.seed, cell.autoencoder_path(out))
     with atomic_write(cell.scores_path(out), "wb") as file:
         np.save(file, np.asarray(result.pop("scores"), np.float64))
     finished = {

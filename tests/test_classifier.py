@@ -69,7 +69,7 @@ def test_errors(changes, X, y, words):
 
 def test_no_change_is_no_change(rng):
     images = rng.random((3, 3, 9, 9), np.float32)
-    still = Augmentation(degrees=0, stretch=0, shift=0, blur=0, brightness=0, contrast=0, tint=0, hole=0)
+    still = Augmentation(degrees=0, stretch=0, shift=0, blur=0, brightness=0, contrast=0, tint=0, grey=0)
     np.testing.assert_allclose(still(images, rng), images, atol=1e-6)
     moved = Augmentation()(images, rng)
     assert moved.dtype == np.float32
@@ -101,3 +101,13 @@ def test_a_mirrored_image_counts_as_its_partner(rng):
 def test_mirrors_name_labels_of_y(digits):
     with pytest.raises(ValueError, match=r"\(10, 99\) names a label"):
         SoftmaxClassifier(**{**SMALL, "epochs": 1}, mirrors=[(10, 99)]).fit(*digits[:2])
+
+
+def test_grey_only_mixes_in_the_mean_of_the_channels(rng):
+    images = rng.random((20, 3, 4, 4), np.float32)
+    changed = Augmentation(0, 0, 0, 0, 0, 0, 0, grey=1)(images, rng)
+    np.testing.assert_allclose(changed.mean(axis=1), images.mean(axis=1), atol=1e-6)
+    shares = 1 - changed.std(axis=1) / images.std(axis=1)
+    np.testing.assert_allclose(shares, shares[:, :1, :1].repeat(4, 1).repeat(4, 2), atol=1e-4)
+    assert shares.min() < 0.3
+    assert shares.max() > 0.7
