@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 import matplotlib.pyplot as plt
 import numpy as np
-from lecture import BLUE, GRAY, ORANGE, RED, ROOT, available, check, choose, data_dir, figure, finish
+from lecture import BLUE, GRAY, ORANGE, RED, RESULTS, available, check, choose, data_dir, figure, finish
 from scipy.stats import rankdata, spearmanr
 from sklearn.metrics import roc_auc_score
 
@@ -26,8 +26,6 @@ from minisvdd.grid import cells_of, make_grid, read_cell, read_scores, run_grid
 from minisvdd.paper import METHODS, TABLE_1
 from minisvdd.protocols import get_protocol
 from minisvdd.report import average_ranks, collect
-
-RESULTS = ROOT / "benchmarks" / "results"
 
 # %% [markdown]
 # ## The protocol

@@ -124,6 +124,16 @@ def test_same_seed_same_scores():
     assert not np.array_equal(scores[0], scores[2])
 
 
+def test_the_emulated_kernels_play_the_same_game():
+    """Training and search on the kernel backends: the losses and scores of NumPy, up to rounding."""
+    split, tiny = digits(), {**QUICK, "epochs": 1, "latent_dim": 8, "batch_size": 8, "search_steps": 1}
+    models = [AnoGAN(**tiny, backend=backend).fit(split.train[:16]) for backend in ("numpy", "emulator")]
+    for name in ("discriminator_loss", "generator_loss"):
+        np.testing.assert_allclose(models[1].history_[name], models[0].history_[name], rtol=1e-5)
+    scores = [model.anomaly_score(split.test[:4]) for model in models]
+    np.testing.assert_allclose(scores[1], scores[0], rtol=1e-5)
+
+
 def test_threshold_leaves_nu_outside(trained):
     train = digits().train
     assert np.mean(trained.predict(train) == -1) == pytest.approx(0.1, abs=2 / len(train))
