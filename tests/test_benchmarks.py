@@ -47,6 +47,14 @@ def test_step_quick_writes_times(tmp_path):
     assert result["rows"][0]["ms"]["minisvdd"] > 0
 
 
+def test_budgets_quick_follows_the_attack_nearer(tmp_path):
+    run("budgets.py", "--quick", "--out", tmp_path / "budgets.json")
+    short, long = json.loads((tmp_path / "budgets.json").read_text())["rows"]
+    assert long["queries"] > short["queries"]
+    assert long["median_l2"] < short["median_l2"]
+    assert all(len(row["one-class"]) == len(row["isolation-forest"]) == 1 for row in (short, long))
+
+
 def test_ops_quick_measures_every_kind_of_operation(tmp_path):
     run("ops.py", "--quick", "--out", tmp_path / "ops.json")
     text = (tmp_path / "ops.json").read_text()

@@ -1,0 +1,93 @@
+"""How visible is an adversarial image? AUC of detectors over the number of queries that the Boundary Attack may ask.
+
+    python benchmarks/budgets.py --folder runs/table2-gtsrb      the committed result, after table 2 in that folder
+    python benchmarks/budgets.py --quick                         digits: does it run?
+
+The longer the attack, the nearer its images are to the originals. The paper does not say how far its own attack went;
+so table 2 can only be compared with a curve. Every budget attacks the same images from the same starting points: a
+shorter attack is the beginning of a longer one. Each detector is trained once and scores all of them.
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from minisvdd.adversarial import SETTINGS, attack_class, trained_classifier
+from minisvdd.datasets import load_dataset
+from minisvdd.experiments import versions
+from minisvdd.files import write_json
+from minisvdd.grid import cells_of, make_grid, read_grid
+from minisvdd.methods import METHODS
+
+DETECTORS = ("kde", "isolation-forest", "dcae", "one-class")
+
+
+def main():
+    """Attack with every budget, train every detector, write their AUCs."""
+    arguments = _arguments()
+    with TemporaryDirectory() as scratch:
+        folder = Path(arguments.folder or scratch)
+        dataset = load_dataset(arguments.data, arguments.data_dir)
+        _, target_class, count, _ = SETTINGS[arguments.data]
+        classifier = trained_classifier(dataset, folder / "classifier.npz", verbose=0)
+        attacks = []
+        for queries in arguments.queries:
+            attacks.append(attack_class(dataset, classifier, target_class, count=count, queries=queries, verbose=0))
+            print(f"{queries} queries: median L2 {np.median(attacks[-1].distances):.3f}", flush=True)
+        rows = [{"queries": q, "median_l2": float(np.median(a.distances))} for q, a in zip(arguments.queries, attacks)]
+        split = _with_all(dataset.one_class(target_class), attacks)
+        for cell, protocol in _detectors(folder, arguments):
+            scores = METHODS[cell.method].evaluate(split, protocol, cell.nu, cell.seed, cell.autoencoder_path(folder))
+            for row, auc in zip(rows, _auc_by_attack(split, scores["scores"], len(attacks))):
+                row.setdefault(cell.method, []).append(auc)
+            print(f"{cell.method} {cell.seed}:", [round(row[cell.method][-1], 4) for row in rows], flush=True)
+            result = {"data": dataset.name, "seeds": arguments.seeds, "versions": versions(), "rows": rows}
+            write_json(arguments.out, result)
+
+
+def _with_all(split, attacks):
+    """The split whose test samples are the normal ones, then the images of all attacks."""
+    normal = split.test[~split.is_anomaly]
+    images = np.concatenate([attack.adversarials for attack in attacks])
+    is_anomaly = np.repeat([False, True], [len(normal), len(images)])
+    return replace(split, test=np.concatenate([normal, images]), is_anomaly=is_anomaly)
+
+
+def _auc_by_attack(split, scores, n_attacks):
+    normal = scores[~split.is_anomaly]
+    for own in np.split(scores[split.is_anomaly], n_attacks):
+        truth = np.repeat([False, True], [len(normal), len(own)])
+        yield float(roc_auc_score(truth, np.concatenate([normal, own])))
+
+
+def _detectors(folder, arguments):
+    """Cells of table 2, whose pre-trained weights lie in its folder, each with its protocol."""
+    if arguments.folder:
+        grid = replace(read_grid(folder), seeds=arguments.seeds)
+    else:
+        grid = make_grid(arguments.data, classes=[SETTINGS[arguments.data][1]], seeds=1, protocol="quick")
+        grid = replace(grid, protocol=replace(grid.protocol, pretrain_epochs=2, epochs=2))
+    return [(cell, grid.protocol) for cell in cells_of(grid, DETECTORS)]
+
+
+def _arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="gtsrb", choices=list(SETTINGS))
+    parser.add_argument("--data-dir")
+    parser.add_argument("--folder", help="folder of table 2's experiment: its classifier and pre-trained weights")
+    parser.add_argument("--queries", type=int, nargs="+", default=[100, 300, 1000, 3000, 10000])
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--quick", action="store_true", help="the digits, two budgets, two epochs")
+    parser.add_argument("--out", default="benchmarks/results/budgets.json")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.data, arguments.folder, arguments.queries = "digits", None, [30, 100]
+    return arguments
+
+
+if __name__ == "__main__":
+    main()
