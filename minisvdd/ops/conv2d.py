@@ -27,6 +27,8 @@ All three run as matrix products. `conv2d_forward` and `conv2d_backward_weight` 
 Blocks of rows, columns or images keep the copies in the cache and are what the threads share.
 """
 
+from functools import partial
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -34,6 +36,7 @@ from ..threads import run
 from ..workspace import empty, scratch
 from . import conv2d_launch
 from .layout import from_batch_last, to_batch_last
+from .phases import backward_input_by_phases
 from .strips import strips_forward
 from .winograd import winograd_backward_weight, winograd_forward, winograd_pays
 
@@ -101,16 +104,19 @@ def conv2d_backward_weight(backend, grad_output, x, kernel_size, stride=(1, 1), 
 
 
 def conv2d_backward_input(backend, grad_output, weight, input_size, stride=(1, 1), padding=(0, 0)):
-    """dL/dx: the spread-out, padded G convolved with the flipped filters.  Returns (N, C, *input_size)."""
+    """dL/dx: G convolved with the flipped filters, phase by phase of the stride.  Returns (N, C, *input_size).
+
+    `minisvdd.ops.phases` has the derivation for strides.
+    """
     if not backend.runs_numpy:
         grad_input = backend.empty((len(grad_output), weight.shape[1], *input_size), grad_output.dtype)
         conv2d_launch.backward_input(backend, grad_output, weight, grad_input, stride, padding)
         return grad_input
-    flipped = weight.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
     margin = tuple(k - 1 - p for k, p in zip(weight.shape[2:], padding))
-    if stride == (1, 1) and min(margin) >= 0:  # nothing to spread, and nothing to cut off
-        return conv2d_forward(backend, grad_output, flipped, padding=margin)
-    return conv2d_forward(backend, _spread(grad_output, weight.shape[2:], input_size, stride, padding), flipped)
+    if stride == (1, 1) and min(margin) >= 0:  # the padding of the forward routines does for the window of G
+        return conv2d_forward(backend, grad_output, weight.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1], padding=margin)
+    convolve = partial(conv2d_forward, backend)
+    return backward_input_by_phases(convolve, grad_output, weight, input_size, stride, padding)
 
 
 def forward_way(weight_shape: tuple[int, ...], stride: tuple[int, int]) -> str:
@@ -272,31 +278,3 @@ def _pad_batch_last(x, padding):
     padded[...] = 0
     padded[:, ph : ph + H, pw : pw + W] = x.transpose(1, 2, 3, 0)
     return padded
-
-
-def _spread(grad_output, kernel_size, input_size, stride, padding):
-    """G with stride - 1 zeros between its entries and k - 1 - p around: a convolution then restores `input_size`.
-
-    Entry (i, j) of G goes to row s i + (kh - 1 - ph): negative for a padding wider than the kernel reaches; what falls
-    outside belongs to padding that no input entry sees, and is cut off.
-    """
-    N, K, out_h, out_w = grad_output.shape
-    size = [n + k - 1 for n, k in zip(input_size, kernel_size)]
-    spread = empty((K, *size, N), grad_output.dtype)
-    spread[...] = 0
-    target, source = zip(
-        *(
-            _landing(count, s, k - 1 - p, length)
-            for count, s, k, p, length in zip((out_h, out_w), stride, kernel_size, padding, size)
-        )
-    )
-    spread[(slice(None), *target)] = grad_output.transpose(1, 2, 3, 0)[(slice(None), *source)]
-    return from_batch_last(spread)
-
-
-def _landing(count, stride, offset, length):
-    """Slices (target, source): which of `count` entries land inside `length` at stride * i + offset, and where."""
-    first = max(0, -(offset // stride)) if offset < 0 else 0
-    last = min(count - 1, (length - 1 - offset) // stride)
-    start = stride * first + offset
-    return slice(start, stride * last + offset + 1, stride), slice(first, last + 1)
