@@ -301,7 +301,7 @@ def measure_grid(backend, budget, quick, seeds, full, data_dir):
 
 def _grid_round(backend, classes, objective, seed, options):
     network = "digits_lenet" if classes[0].train.shape[2] == 8 else "mnist_lenet"
-    options = {"network": network, "preprocessing": "gcn-l1", "random_state": seed, "verbose": 0, **options}
+    options = {**options, "network": network, "preprocessing": "gcn-l1", "random_state": seed, "verbose": 0}
     models = [DeepSVDD(objective, backend=backend, **options) for _ in classes]
     start = time.perf_counter()
     train_many(model.fit_steps(split.train) for model, split in zip(models, classes))

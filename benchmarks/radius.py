@@ -15,9 +15,8 @@ import numpy as np
 
 from minisvdd import Autoencoder, DeepSVDD
 from minisvdd.datasets import load_dataset
-from minisvdd.experiments import area_under_roc, versions
+from minisvdd.experiments import area_under_roc, network_of, versions
 from minisvdd.files import write_json
-from minisvdd.networks import network_for
 from minisvdd.paper import TABLE_1
 from minisvdd.preprocessing import preprocessing_for
 from minisvdd.protocols import get_protocol
@@ -48,7 +47,7 @@ def main():
 def _one_class(split, data, protocol, seed):
     settings = asdict(protocol)
     shared = {
-        "network": network_for(split.train.shape[1:]),
+        "network": network_of(protocol, split),
         "preprocessing": preprocessing_for(split.train),
         "random_state": seed,
         "verbose": 0,

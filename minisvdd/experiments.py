@@ -32,7 +32,7 @@ def train_and_evaluate(
 ) -> tuple[DeepSVDD, dict]:
     """Train Deep SVDD on a split's training samples and score its test samples after every stage.
 
-    split: a `minisvdd.datasets.Split`.   network: None for the one made for samples of this shape.
+    split: a `minisvdd.datasets.Split`.   network: None for the protocol's, or else the one made for this shape.
     autoencoder: a fitted Autoencoder to start from instead of pre-training.   checkpoint: as in `DeepSVDD.fit`.
     Returns the model and a result of plain JSON values. Its "auc" holds fractions in [0, 1]:
         random       the network as drawn: what no training at all achieves
@@ -42,16 +42,16 @@ def train_and_evaluate(
     and is empty when the test samples are not labelled, or all of one kind.
     """
     started = time.perf_counter()
+    settings = {**asdict(protocol), "network": network or network_of(protocol, split)}
     model = DeepSVDD(
         objective=objective,
         nu=nu,
-        network=network or network_for(split.train.shape[1:]),
         backend=backend,
         random_state=seed,
         verbose=verbose,
         preprocessing=preprocessing_for(split.train),
         autoencoder=autoencoder,
-        **asdict(protocol),
+        **settings,
     )
     auc = {}
 
@@ -67,11 +67,10 @@ def train_and_evaluate(
         "normal_class": split.normal_class,
         "objective": objective,
         "nu": nu,
-        "network": model.network,
         "preprocessing": model.preprocessing,
         "backend": get_backend(backend).name,
         "seed": seed,
-        **asdict(protocol),
+        **settings,
         "n_train": len(split.train),
         "n_test": 0 if split.test is None else len(split.test),
         "auc": auc,
@@ -81,6 +80,11 @@ def train_and_evaluate(
         "versions": versions(),
     }
     return model, result
+
+
+def network_of(protocol: Protocol, split) -> str:
+    """The name of the protocol's network, or of the one made for samples of this shape."""
+    return protocol.network or network_for(split.train.shape[1:])
 
 
 def area_under_roc(model, split) -> float | None:

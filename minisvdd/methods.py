@@ -30,8 +30,7 @@ from .autoencoder import Autoencoder
 from .baselines import GAMMAS, IsolationForest, KernelDensity, OneClassSVM, best_on_hold_out
 from .center import collect_statistics
 from .errors import DataError
-from .experiments import area_under_roc, train_and_evaluate
-from .networks import network_for
+from .experiments import area_under_roc, network_of, train_and_evaluate
 from .preprocessing import preprocessing_for
 from .protocols import GanProtocol, Protocol
 from .storage import load_model
@@ -93,7 +92,7 @@ def _isolation_forest(split, protocol, nu, seed, path):
 def _dcae(split, protocol, nu, seed, path):
     def autoencoder(epochs):
         return Autoencoder(
-            network=network_for(split.train.shape[1:]),
+            network=network_of(protocol, split),
             epochs=epochs,
             learning_rate=protocol.learning_rate,
             milestones=protocol.pretrain_milestones,

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from minisvdd import DeepSVDD
+from minisvdd.datasets import Split
+from minisvdd.experiments import network_of
 from minisvdd.paper import METHODS, TABLE_1
 from minisvdd.progress import Progress
 from minisvdd.protocols import PROTOCOLS, Protocol, get_protocol
@@ -21,11 +23,19 @@ def test_a_protocol_holds_arguments_of_deep_svdd():
 def test_the_papers_schedule():
     """Section 4.2: DCAE 250 + 100 epochs, Deep SVDD 150 + 100, 1e-4 then 1e-5; defaults of the estimator are these."""
     protocol, defaults = get_protocol("paper", "mnist"), DeepSVDD().get_params()
-    assert all(getattr(protocol, field.name) == defaults[field.name] for field in fields(Protocol))
+    names = [field.name for field in fields(Protocol) if field.name != "network"]  # the data's shape has that one
+    assert all(getattr(protocol, name) == defaults[name] for name in names)
     assert (protocol.pretrain_epochs, protocol.pretrain_milestones) == (350, (250,))
     assert (protocol.epochs, protocol.milestones) == (250, (150,))
     assert (protocol.learning_rate, protocol.weight_decay, protocol.batch_size) == (1e-4, 1e-6, 200)
-    assert get_protocol("paper", "gtsrb").batch_size == 64
+
+
+@pytest.mark.parametrize("protocol", list(PROTOCOLS))
+def test_stop_signs_have_the_shape_of_cifar10_but_their_own_network(protocol):
+    signs, others = get_protocol(protocol, "stop-signs"), get_protocol(protocol, "cifar10")
+    assert (signs.batch_size, signs.network) == (64, "gtsrb_lenet")
+    split = Split(np.zeros((4, 3, 32, 32), np.float32), None, None, "stop", None)
+    assert [network_of(settings, split) for settings in (signs, others)] == ["gtsrb_lenet", "cifar10_lenet"]
 
 
 def test_the_authors_schedule():
