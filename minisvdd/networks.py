@@ -13,6 +13,7 @@ import numpy as np
 from .backends import NUMPY, get_backend
 from .fusion import steps
 from .layers import BatchNorm, Conv2D, Flatten, Layer, LeakyReLU, Linear, MaxPool2D, ReLU, Reshape, Sigmoid, Upsample
+from .threads import deferring
 
 _LARGEST_SAMPLE = 1 << 28
 
@@ -50,9 +51,7 @@ class Sequential(Layer):
         return x
 
     def backward(self, grad_output):
-        for step in reversed(self._steps):
-            grad_output = step.backward(grad_output)
-        return grad_output
+        return self._backward(grad_output)
 
     def backward_input(self, grad_output):
         """dL/dx without the gradients of parameters."""
@@ -62,9 +61,15 @@ class Sequential(Layer):
 
     def backward_params(self, grad_output):
         """Backward without dL/dx of the very first layer, which training does not need."""
-        for step in reversed(self._steps[1:]):
-            grad_output = step.backward(grad_output)
-        self._steps[0].backward_params(grad_output)
+        self._backward(grad_output, without_input=True)
+
+    def _backward(self, grad_output, without_input=False):
+        """The gradient of a weight can wait: threads that are idle compute it while dL/dx goes on to the next layer."""
+        with deferring() as deferred:
+            for step in reversed(self._steps):
+                is_first = without_input and step is self._steps[0]
+                grad_output = step.backward_deferred(grad_output, deferred, is_first)
+        return grad_output
 
     def _gather(self, kind):
         return {

@@ -58,13 +58,74 @@ def run(work: Callable[[Iterator], None], blocks: Iterable) -> None:
     blocks = list(blocks)
     shared = iter(blocks)  # a list iterator never hands out the same entry twice: Python's lock protects next()
     with one_blas_thread():
-        helpers = [_pool().submit(work, shared) for _ in range(min(thread_count(), len(blocks)) - 1)]
+        helpers = _ask_for_help(work, shared, len(blocks) - 1)
         try:
             work(shared)
         finally:
-            wait(helpers)
-    for helper in helpers:
+            wait_for = _not_cancelled(helpers)
+    for helper in wait_for:
         helper.result()
+
+
+class Deferred:
+    """Work whose results nobody needs yet: other threads do it while this one goes on. Made by `deferring`."""
+
+    def __init__(self):
+        self._jobs = []
+
+    def run(self, work: Callable[[Iterator], None], blocks: Iterable, then: Callable[[], None]) -> None:
+        """Like `run(work, blocks)`, and `then()` afterwards; but perhaps not before the `with` block ends."""
+        blocks = list(blocks)
+        shared = iter(blocks)
+        helpers = _ask_for_help(work, shared, len(blocks))
+        if helpers:
+            self._jobs.append((work, shared, helpers, then))
+        else:
+            work(shared)
+            then()
+
+    def _finish(self):
+        """What helpers have not begun is done here."""
+        for work, shared, helpers, then in self._jobs:
+            work(shared)
+            for helper in _not_cancelled(helpers):
+                helper.result()
+            then()
+        self._jobs.clear()
+
+    def _abandon(self):
+        """After an error: nobody takes another block."""
+        for _, shared, helpers, _ in self._jobs:
+            list(shared)
+            _not_cancelled(helpers)
+
+
+@contextmanager
+def deferring() -> Iterator[Deferred]:
+    """`with deferring() as deferred:` waits at its end for all that was given to `deferred.run`.
+
+    A helper takes what was asked for first. While it is at work here, `run` goes on in its own thread alone.
+    """
+    deferred = Deferred()
+    with one_blas_thread():
+        try:
+            yield deferred
+            deferred._finish()
+        finally:
+            deferred._abandon()
+
+
+def _ask_for_help(work, shared, most):
+    """Futures of `work(shared)` in other threads, at most so many."""
+    count = thread_count()
+    return [_pool(count).submit(work, shared) for _ in range(min(count - 1, most))]
+
+
+def _not_cancelled(helpers):
+    """Those that have begun, once they have ended; there is nothing left to do for the others."""
+    begun = [helper for helper in helpers if not helper.cancel()]
+    wait(begun)
+    return begun
 
 
 @contextmanager
@@ -128,8 +189,9 @@ def _check(n, name):
 
 
 @cache
-def _pool():
-    return ThreadPoolExecutor(_MOST, "minisvdd", initializer=_chosen.set, initargs=(1,))  # starts threads as needed
+def _pool(count):
+    """The threads that help when `count` may be used; they start when needed."""
+    return ThreadPoolExecutor(count - 1, "minisvdd", initializer=_chosen.set, initargs=(1,))
 
 
 @cache

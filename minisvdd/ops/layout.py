@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ..workspace import empty
+
 # Most numbers per block of a pointwise operation. Small blocks would stay in the cache for the second pass over them;
 # but a thread that returns from NumPy every few microseconds mostly waits for Python's lock.
 BLOCK = 3 << 18
@@ -29,18 +31,45 @@ def from_channel_rows(rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def channel_blocks(rows: np.ndarray) -> list[slice]:
     """Cut (C, numbers) into equal groups of whole channels, of at most about BLOCK numbers (one channel at least)."""
-    return equal_parts(len(rows), -(-rows.size // BLOCK))
+    return equal_parts(len(rows), _block_count(rows.size))
 
 
 def flat_blocks(size: int) -> list[slice]:
     """Cut `size` numbers in a row into equal blocks of at most BLOCK numbers."""
-    return equal_parts(size, -(-size // BLOCK))
+    return equal_parts(size, _block_count(size))
+
+
+def _block_count(size):
+    """An even number, so that two threads have equal shares; one block where each would have too little to do."""
+    return 2 * -(-size // (2 * BLOCK)) if size > BLOCK else 1
 
 
 def equal_parts(count: int, parts: int) -> list[slice]:
     """Cut 0 ... count - 1 into that many slices (but none is empty), equal but for one."""
     parts = max(1, min(parts, count))
     return [slice(count * i // parts, count * (i + 1) // parts) for i in range(parts)]
+
+
+def overlap(start: int, stop: int, size: int) -> tuple[slice, slice]:
+    """Where start ... stop - 1 meets 0 ... size - 1: as a slice of the former range, and of the latter; maybe empty."""
+    first, last = (min(max(edge, 0), size) for edge in (start, stop))
+    skipped = min(max(0, -start), stop - start)
+    return slice(skipped, skipped + last - first), slice(first, last)
+
+
+def strided(array: np.ndarray, shape: tuple[int, ...], strides: tuple[int, ...], offset: int = 0) -> np.ndarray:
+    """A view of a contiguous array with strides and a beginning of one's own, in bytes; quicker than `as_strided`."""
+    return np.ndarray(shape, array.dtype, array, offset, strides)
+
+
+def arranged(x: np.ndarray) -> np.ndarray:
+    """A batch of images (N, C, H, W) that lies in memory with the batch last: a copy in the workspace, or x itself."""
+    batch_last = x.transpose(1, 2, 3, 0)
+    if batch_last.flags.c_contiguous:
+        return x
+    copy = empty(batch_last.shape, x.dtype)
+    np.copyto(copy, batch_last)
+    return from_batch_last(copy)
 
 
 def as_pair(value: int | tuple[int, int], name: str, minimum: int) -> tuple[int, int]:

@@ -82,7 +82,7 @@ def norm_pool_backward(grad_output, x, pooled, winner, slope, scale, mean=None):
         for block in blocks:
             with scratch() as empty:
                 g = empty(p[block].shape, grad.dtype)
-                np.copyto(g, p[block] > 0)
+                np.greater(p[block], 0, out=g)  # as 1 and 0
                 g *= 1 - slope
                 g += slope
                 g *= grad[block]
@@ -96,7 +96,7 @@ def norm_pool_backward(grad_output, x, pooled, winner, slope, scale, mean=None):
                 g *= scale[block, None, None, None]
                 share = empty(g.shape, g.dtype)
                 for index, target in enumerate(_entries(result)):
-                    np.copyto(share, winner[block] == index)  # as 1 and 0
+                    np.equal(winner[block], index, out=share)  # as 1 and 0
                     share *= g
                     target += share
 
@@ -118,32 +118,25 @@ def _entries(images):
 
 
 def _largest_of_four(images, largest, winner=None):
-    """Write the maximum of every window, and the index of the first entry that attains it.
-
-    Rows first: these are long contiguous runs, and only half of the numbers are left for the pairs within a row.
-    """
-    h, w = images.shape[1] // 2 * 2, images.shape[2] // 2 * 2
-    upper, lower = images[:, 0:h:2, :w], images[:, 1:h:2, :w]
+    """Write the maximum of every window, and the index of the first entry that attains it: pairs in a row first."""
+    h, w = largest.shape[1:3]
+    left, right = images[:, : 2 * h, 0 : 2 * w : 2], images[:, : 2 * h, 1 : 2 * w : 2]
     with scratch() as empty:
-        larger = empty(upper.shape, images.dtype)
-        np.maximum(upper, lower, out=larger)
-        left, right = larger[:, :, 0::2], larger[:, :, 1::2]
-        np.maximum(left, right, out=largest)
+        larger = np.maximum(left, right, out=empty(left.shape, images.dtype))
+        upper, lower = larger[:, 0::2], larger[:, 1::2]
+        np.maximum(upper, lower, out=largest)
         if winner is None:
             return
-        is_lower = np.greater(lower, upper, out=empty(upper.shape, bool))
-        left_is_lower, right_is_lower = is_lower[:, :, 0::2], is_lower[:, :, 1::2]
-        is_right = np.greater(right, left, out=empty(largest.shape, bool))
-        # a tie between the lower left and the upper right entry: the upper one is first in reading order
-        is_tie = np.equal(right, left, out=empty(largest.shape, bool))
-        is_tie &= np.greater(left_is_lower, right_is_lower)
-        is_right |= is_tie
-        # the row of the winner, without a branch: left's, changed where right has won and differs
-        row = np.not_equal(left_is_lower, right_is_lower, out=is_tie)
-        row &= is_right
-        row ^= left_is_lower
-        np.multiply(row, 2, out=winner, dtype=np.uint8)
-        winner += is_right
+        is_right = np.greater(right, left, out=empty(left.shape, bool))
+        is_lower = np.greater(lower, upper, out=empty(largest.shape, bool))
+        # winner = 2 is_lower + is_right in that row, without a branch
+        upper_right, lower_right = is_right[:, 0::2], is_right[:, 1::2]
+        column = np.not_equal(upper_right, lower_right, out=winner.view(bool))
+        column &= is_lower
+        column ^= upper_right
+        row = is_lower.view(np.uint8)
+        row += row
+        winner += row
 
 
 def _leaky_relu(p, slope, y):
