@@ -28,19 +28,18 @@ Blocks of rows, columns or images keep the copies in the cache and are what the 
 """
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from ..threads import run
 from ..workspace import empty, scratch
 from . import conv2d_launch
-from .layout import from_batch_last, strided, to_batch_last
+from .layout import block_count, equal_parts, from_batch_last, overlap, strided, to_batch_last
 from .strips import strips_forward
 from .winograd import winograd_backward_weight, winograd_forward, winograd_pays
 
 # Bytes of one block of patches. Smaller ones would stay in the second-level cache, but threads need large pieces.
 _BLOCK_BYTES = 1 << 22
-_ROW_BLOCK_BYTES = 1 << 22  # one row at a time: patches and shares together
-_COLUMN_BLOCKS = 2
+_COLUMN_BLOCK_BYTES = 1 << 23  # one row at a time: patches and the rows of G together
+_BATCH = 256  # images of one of these blocks
 
 
 def conv2d_output_size(
@@ -223,73 +222,58 @@ def _padded(x, padding):
 def _backward_weight_by_row(grad, x, kernel_size, padding):
     """The taps that led from an input row to kh rows of the output take those rows of G times its patches.
 
-    Returns (work, blocks, add_up): see `run`; dL/dw = add_up() afterwards.
+    Returns (work, blocks): what `minisvdd.threads.run` takes, and add_up(), which gives dL/dw afterwards.
     """
-    (K, _, out_w, N), C, (kh, kw) = grad.shape, len(x), kernel_size
-    dtype = np.result_type(grad, x)
-    sums = {}
+    (K, _, out_w, N), (C, H, _, _), (kh, kw) = grad.shape, x.shape, kernel_size
+    blocks = _column_blocks(out_w, N, (C * kw + K * kh) * H * x.itemsize)
+    shares = {}
 
-    def work(blocks):
-        for columns in blocks:
-            total, product = np.zeros((2, C * kw, K * kh), dtype)
+    def work(some_blocks):
+        for index in some_blocks:
+            columns, images = blocks[index]
             with scratch() as empty:
-                for rows, patches in _unfold_rows(x, columns, kw, padding[1], rows_at_once, empty):
-                    with scratch():
-                        reached_grad = _reached(grad[:, :, columns], rows, kh, padding[0], empty)
-                        total += np.dot(patches.reshape(C * kw, -1), reached_grad.reshape(K * kh, -1).T, out=product)
-            sums[columns.start] = total
-
-    rows_at_once, column_blocks = _row_and_column_blocks(x.shape[1], out_w, (C * kw + K * kh) * N * dtype.itemsize)
+                patches = _unfold_rows(x[..., images], columns, kw, padding[1], empty)
+                reached = _reached(grad[:, :, columns, images], H, kh, padding[0], empty)
+                shares[index] = np.dot(patches, reached.T)
 
     def add_up():
-        return sum(sums[columns.start] for columns in column_blocks).reshape(C, kw, K, kh).transpose(2, 0, 3, 1)
+        return sum(shares[index] for index in range(len(blocks))).reshape(C, kw, K, kh).transpose(2, 0, 3, 1)
 
-    return work, column_blocks, add_up
+    return work, range(len(blocks)), add_up
 
 
-def _reached(grad, rows, kh, padding, empty):
-    """Rows of grad (K, H_out, columns, N) that these input rows reach by each tap: (K, kh, rows, columns, N)."""
+def _column_blocks(out_w, N, bytes_each):
+    """(columns, images) of the blocks."""
+    images = equal_parts(N, -(-N // _BATCH))
+    parts = block_count(out_w * min(N, _BATCH) * bytes_each, _COLUMN_BLOCK_BYTES)
+    return [(columns, part) for part in images for columns in equal_parts(out_w, parts)]
+
+
+def _unfold_rows(x, columns, kw, padding, empty):
+    """im2col along the rows of x (C, H, W, N) only, for these columns of the output: (C kw, H columns N)."""
+    (C, H, W, N), count, left = x.shape, columns.stop - columns.start, columns.start - padding
+    inside, seen = overlap(left, left + count + kw - 1, W)
+    strip = empty((C, H, count + kw - 1, N), x.dtype)  # what these columns see of the rows, zeros beyond the image
+    strip[:, :, : inside.start] = strip[:, :, inside.stop :] = 0
+    strip[:, :, inside] = x[:, :, seen]
+    channel, row, column, image = strip.strides
+    patches = empty((C, kw, H, count, N), x.dtype)
+    np.copyto(patches, strided(strip, patches.shape, (channel, column, row, column, image)))
+    return patches.reshape(C * kw, -1)
+
+
+def _reached(grad, H, kh, padding, empty):
+    """Row u + padding - a of grad (K, H_out, columns, N), or zeros, for tap a and input row u: (K kh, H columns N)."""
     K, out_h, *rest = grad.shape
-    result = empty((K, kh, rows.stop - rows.start, *rest), grad.dtype)
-    for a in range(kh):
-        reached, used = _rows_reached(rows, padding - a, out_h)
-        result[:, a, : used.start] = 0
-        result[:, a, used] = grad[:, reached]
-        result[:, a, used.stop :] = 0
-    return result
-
-
-def _rows_reached(rows, shift, out_h):
-    """Input row u reaches output row u + shift, if there is one: those output rows, and which of `rows` reach them."""
-    first = min(max(rows.start + shift, 0), out_h)
-    stop = max(first, min(rows.stop + shift, out_h))
-    start = min(max(first - shift - rows.start, 0), rows.stop - rows.start)
-    return slice(first, stop), slice(start, start + stop - first)
-
-
-def _unfold_rows(x, columns, kw, padding, rows_at_once, empty):
-    """Yield (rows, patches (C, kw, rows, columns, N)) for all rows of x (C, H, W, N): im2col along the rows only."""
-    C, H, W, N = x.shape
-    count, left = columns.stop - columns.start, columns.start - padding
-    first, stop = (min(max(edge, 0), W) for edge in (left, left + count + kw - 1))
-    # what these columns see of the rows, with zeros beyond the image
-    strip = empty((C, min(rows_at_once, H), count + kw - 1, N), x.dtype)
-    strip[...] = 0
-    windows = sliding_window_view(strip, count, axis=2).transpose(0, 2, 1, 4, 3)  # (C, kw, rows, columns, N)
-    buffer = empty(windows.shape, x.dtype)
-    for top in range(0, H, rows_at_once):
-        rows = slice(top, min(top + rows_at_once, H))
-        used = slice(0, rows.stop - top)
-        strip[:, used, first - left : stop - left] = x[:, rows, first:stop]
-        np.copyto(buffer[:, :, used], windows[:, :, used])
-        yield rows, buffer if used.stop == buffer.shape[2] else np.ascontiguousarray(buffer[:, :, used])
-
-
-def _row_and_column_blocks(rows, out_w, column_bytes):
-    """Rows at once, and blocks of columns: several, so that threads find work, and together about _ROW_BLOCK_BYTES."""
-    columns = max(1, min(_ROW_BLOCK_BYTES // max(1, column_bytes), -(-out_w // _COLUMN_BLOCKS)))
-    rows_at_once = max(1, min(rows, _ROW_BLOCK_BYTES // max(1, columns * column_bytes)))
-    return rows_at_once, [slice(first, min(first + columns, out_w)) for first in range(0, out_w, columns)]
+    first = padding - (kh - 1)
+    inside, seen = overlap(first, first + H + kh - 1, out_h)
+    rows = empty((K, H + kh - 1, *rest), grad.dtype)
+    rows[:, : inside.start] = rows[:, inside.stop :] = 0
+    rows[:, inside] = grad[:, seen]
+    channel, row, column, image = rows.strides
+    reached = empty((K, kh, H, *rest), grad.dtype)
+    np.copyto(reached, strided(rows, reached.shape, (channel, -row, row, column, image), (kh - 1) * row))
+    return reached.reshape(K * kh, -1)
 
 
 def _spread(grad_output, kernel_size, input_size, stride, padding):

@@ -31,17 +31,20 @@ def from_channel_rows(rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def channel_blocks(rows: np.ndarray) -> list[slice]:
     """Cut (C, numbers) into equal groups of whole channels, of at most about BLOCK numbers (one channel at least)."""
-    return equal_parts(len(rows), _block_count(rows.size))
+    return equal_parts(len(rows), block_count(rows.size, BLOCK, BLOCK))
 
 
 def flat_blocks(size: int) -> list[slice]:
     """Cut `size` numbers in a row into equal blocks of at most BLOCK numbers."""
-    return equal_parts(size, _block_count(size))
+    return equal_parts(size, block_count(size, BLOCK, BLOCK))
 
 
-def _block_count(size):
-    """An even number, so that two threads have equal shares; one block where each would have too little to do."""
-    return 2 * -(-size // (2 * BLOCK)) if size > BLOCK else 1
+def block_count(size: int, most: int, least: int | None = None) -> int:
+    """How many blocks of at most `most` (numbers, or bytes) to cut `size` into: one, or an even number.
+
+    An even number gives two threads equal shares; up to `least` (most / 8) one thread is done before another wakes up.
+    """
+    return 2 * -(-size // (2 * most)) if size > (most // 8 if least is None else least) else 1
 
 
 def equal_parts(count: int, parts: int) -> list[slice]:

@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from ..threads import run
 from ..workspace import scratch
-from .layout import equal_parts, overlap, strided
+from .layout import block_count, equal_parts, overlap, strided
 
 _FEW_FILTERS = 4
 _BATCH = 256  # images of one block
@@ -57,9 +57,9 @@ def _write(result, y):
 
 
 def _blocks(count, N, strip_bytes):
-    """(strips, images) of the blocks, at least two where there are two strips."""
+    """(strips, images) of the blocks."""
     images = equal_parts(N, -(-N // _BATCH))
-    parts = max(2, -(-count * strip_bytes * min(N, _BATCH) // _BLOCK_BYTES))
+    parts = block_count(count * strip_bytes * min(N, _BATCH), _BLOCK_BYTES)
     return [(some, part) for part in images for some in equal_parts(count, parts)]
 
 
