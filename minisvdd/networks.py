@@ -51,7 +51,8 @@ class Sequential(Layer):
         return x
 
     def backward(self, grad_output):
-        return self._backward(grad_output)
+        with deferring() as deferred:
+            return self._backward(grad_output, deferred)
 
     def backward_input(self, grad_output):
         """dL/dx without the gradients of parameters."""
@@ -61,14 +62,18 @@ class Sequential(Layer):
 
     def backward_params(self, grad_output):
         """Backward without dL/dx of the very first layer, which training does not need."""
-        self._backward(grad_output, without_input=True)
-
-    def _backward(self, grad_output, without_input=False):
-        """The gradient of a weight can wait: threads that are idle compute it while dL/dx goes on to the next layer."""
         with deferring() as deferred:
-            for step in reversed(self._steps):
-                is_first = without_input and step is self._steps[0]
-                grad_output = step.backward_deferred(grad_output, deferred, is_first)
+            self._backward(grad_output, deferred, is_first=True)
+
+    def backward_deferred(self, grad_output, deferred, is_first=False):
+        if type(self) is not Sequential:  # as in Conv2D
+            return super().backward_deferred(grad_output, deferred, is_first)
+        return self._backward(grad_output, deferred, is_first)
+
+    def _backward(self, grad_output, deferred, is_first=False):
+        """The gradient of a weight can wait: threads that are idle compute it while dL/dx goes on to the next layer."""
+        for step in reversed(self._steps):
+            grad_output = step.backward_deferred(grad_output, deferred, is_first and step is self._steps[0])
         return grad_output
 
     def _gather(self, kind):

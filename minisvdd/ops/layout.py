@@ -60,6 +60,11 @@ def overlap(start: int, stop: int, size: int) -> tuple[slice, slice]:
     return slice(skipped, skipped + last - first), slice(first, last)
 
 
+def empty_batch_last(shape: tuple[int, ...], dtype) -> np.ndarray:
+    """An uninitialised array of shape (N, ...) that lies in memory with the batch last, in the workspace."""
+    return np.moveaxis(empty((*shape[1:], shape[0]), dtype), -1, 0)
+
+
 def strided(array: np.ndarray, shape: tuple[int, ...], strides: tuple[int, ...], offset: int = 0) -> np.ndarray:
     """A view of a contiguous array with strides and a beginning of one's own, in bytes; quicker than `as_strided`."""
     return np.ndarray(shape, array.dtype, array, offset, strides)
@@ -67,12 +72,11 @@ def strided(array: np.ndarray, shape: tuple[int, ...], strides: tuple[int, ...],
 
 def arranged(x: np.ndarray) -> np.ndarray:
     """A batch of images (N, C, H, W) that lies in memory with the batch last: a copy in the workspace, or x itself."""
-    batch_last = x.transpose(1, 2, 3, 0)
-    if batch_last.flags.c_contiguous:
+    if x.transpose(1, 2, 3, 0).flags.c_contiguous:
         return x
-    copy = empty(batch_last.shape, x.dtype)
-    np.copyto(copy, batch_last)
-    return from_batch_last(copy)
+    copy = empty_batch_last(x.shape, x.dtype)
+    np.copyto(copy, x)
+    return copy
 
 
 def as_pair(value: int | tuple[int, int], name: str, minimum: int) -> tuple[int, int]:

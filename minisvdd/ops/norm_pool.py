@@ -81,10 +81,11 @@ def norm_pool_backward(grad_output, x, pooled, winner, slope, scale, mean=None):
     def work(blocks):
         for block in blocks:
             with scratch() as empty:
-                g = empty(p[block].shape, grad.dtype)
+                r = scale[block, None, None, None]
+                g = empty(p[block].shape, grad.dtype)  # times r
                 np.greater(p[block], 0, out=g)  # as 1 and 0
-                g *= 1 - slope
-                g += slope
+                g *= (1 - slope) * r
+                g += slope * r
                 g *= grad[block]
                 result = grad_input[block]
                 if mean is None:
@@ -93,7 +94,6 @@ def norm_pool_backward(grad_output, x, pooled, winner, slope, scale, mean=None):
                     a, b = _through_statistics(g, p[block], scale[block], mean[block], H * W * N)
                     np.multiply(images[block], a[:, None, None, None], out=result)
                     result += b[:, None, None, None]
-                g *= scale[block, None, None, None]
                 share = empty(g.shape, g.dtype)
                 for index, target in enumerate(_entries(result)):
                     np.equal(winner[block], index, out=share)  # as 1 and 0
@@ -105,10 +105,10 @@ def norm_pool_backward(grad_output, x, pooled, winner, slope, scale, mean=None):
 
 
 def _through_statistics(g, p, scale, mean, count):
-    """a and b of every channel, (C,)."""
+    """a and b of every channel, (C,), from g times r."""
     g, p = g.reshape(len(g), -1), p.reshape(len(p), -1)
-    a = -scale * scale * (row_products(g, p) / count)
-    return a, -scale * (row_sums(g) / count) - a * mean
+    a = -scale * (row_products(g, p) / count)
+    return a, -(row_sums(g) / count) - a * mean
 
 
 def _entries(images):
@@ -127,16 +127,13 @@ def _largest_of_four(images, largest, winner=None):
         np.maximum(upper, lower, out=largest)
         if winner is None:
             return
-        is_right = np.greater(right, left, out=empty(left.shape, bool))
+        entry = empty(left.shape, np.uint8)  # 0 or 1 in the upper row, 2 or 3 in the lower one
+        np.greater(right, left, out=entry.view(bool))
+        upper_entry, lower_entry = entry[:, 0::2], entry[:, 1::2]
+        lower_entry += 2
         is_lower = np.greater(lower, upper, out=empty(largest.shape, bool))
-        # winner = 2 is_lower + is_right in that row, without a branch
-        upper_right, lower_right = is_right[:, 0::2], is_right[:, 1::2]
-        column = np.not_equal(upper_right, lower_right, out=winner.view(bool))
-        column &= is_lower
-        column ^= upper_right
-        row = is_lower.view(np.uint8)
-        row += row
-        winner += row
+        np.multiply(lower_entry, is_lower, out=winner)
+        np.maximum(winner, upper_entry, out=winner)
 
 
 def _leaky_relu(p, slope, y):
