@@ -110,8 +110,7 @@ def no_blocks():
     """Every operation in one piece, except strips, which are what they are by being cut."""
     return replaced(
         (conv2d, "_BLOCK_BYTES", 1 << 60),
-        (conv2d, "_ROW_BLOCK_BYTES", 1 << 60),
-        (conv2d, "_COLUMN_BLOCKS", 1),
+        (conv2d, "_column_blocks", lambda out_w, N, bytes_each: [(slice(0, out_w), slice(0, N))]),
         (winograd, "_blocks", lambda out_h, N: [(slice(0, out_h), slice(0, N))]),
         *((module, "channel_blocks", whole) for module in (batchnorm, norm_pool, pooling, upsample)),
     )

@@ -76,6 +76,10 @@ class Layer:
         """dL/dx like `backward`, for a network that is not to be trained: layers that save work thereby override it."""
         return self.backward(grad_output)
 
+    def backward_deferred(self, grad_output, deferred, is_first=False):
+        """`backward` (of the first layer: `backward_params`) whose `grads` may be incomplete until `deferred` ends."""
+        return self.backward_params(grad_output) if is_first else self.backward(grad_output)
+
     def astype(self, dtype) -> "Layer":
         """Cast parameters and buffers (float64 for gradient checks); returns the layer itself."""
         for arrays in (self.params, self.buffers):
@@ -226,10 +230,18 @@ class Conv2D(Layer):
             self.backend, grad_output, self.params["weight"], input_size, self.stride, self.padding
         )
 
-    def write_grads(self, grad_output, x):
+    def backward_deferred(self, grad_output, deferred, is_first=False):
+        if type(self) is not Conv2D:  # a layer derived from this one may want its gradients at once
+            return super().backward_deferred(grad_output, deferred, is_first)
+        x = self._take()
+        self.write_grads(grad_output, x, deferred)
+        return None if is_first else self.grad_input(grad_output, x.shape[2:])
+
+    def write_grads(self, grad_output, x, deferred=None):
         """Write dL/d(params) for the input x."""
+        where = self.kernel_size, self.stride, self.padding
         self.grads["weight"] = conv2d.conv2d_backward_weight(
-            self.backend, grad_output, x, self.kernel_size, self.stride, self.padding, **self._out("weight")
+            self.backend, grad_output, x, *where, **self._out("weight"), deferred=deferred
         )
         if self.bias:
             self.grads["bias"] = linear.bias_backward(self.backend, grad_output, **self._out("bias"))

@@ -13,6 +13,7 @@ import numpy as np
 from .backends import NUMPY, get_backend
 from .fusion import steps
 from .layers import BatchNorm, Conv2D, Flatten, Layer, LeakyReLU, Linear, MaxPool2D, ReLU, Reshape, Sigmoid, Upsample
+from .threads import deferring
 
 _LARGEST_SAMPLE = 1 << 28
 
@@ -50,9 +51,8 @@ class Sequential(Layer):
         return x
 
     def backward(self, grad_output):
-        for step in reversed(self._steps):
-            grad_output = step.backward(grad_output)
-        return grad_output
+        with deferring() as deferred:
+            return self._backward(grad_output, deferred)
 
     def backward_input(self, grad_output):
         """dL/dx without the gradients of parameters."""
@@ -62,9 +62,19 @@ class Sequential(Layer):
 
     def backward_params(self, grad_output):
         """Backward without dL/dx of the very first layer, which training does not need."""
-        for step in reversed(self._steps[1:]):
-            grad_output = step.backward(grad_output)
-        self._steps[0].backward_params(grad_output)
+        with deferring() as deferred:
+            self._backward(grad_output, deferred, is_first=True)
+
+    def backward_deferred(self, grad_output, deferred, is_first=False):
+        if type(self) is not Sequential:  # as in Conv2D
+            return super().backward_deferred(grad_output, deferred, is_first)
+        return self._backward(grad_output, deferred, is_first)
+
+    def _backward(self, grad_output, deferred, is_first=False):
+        """The gradient of a weight can wait: threads that are idle compute it while dL/dx goes on to the next layer."""
+        for step in reversed(self._steps):
+            grad_output = step.backward_deferred(grad_output, deferred, is_first and step is self._steps[0])
+        return grad_output
 
     def _gather(self, kind):
         return {

@@ -13,11 +13,11 @@ import math
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
+from queue import SimpleQueue
 
 from threadpoolctl import ThreadpoolController
 
@@ -58,13 +58,118 @@ def run(work: Callable[[Iterator], None], blocks: Iterable) -> None:
     blocks = list(blocks)
     shared = iter(blocks)  # a list iterator never hands out the same entry twice: Python's lock protects next()
     with one_blas_thread():
-        helpers = [_pool().submit(work, shared) for _ in range(min(thread_count(), len(blocks)) - 1)]
+        tasks = _ask_for_help(work, shared, len(blocks) - 1)
         try:
             work(shared)
         finally:
-            wait(helpers)
-    for helper in helpers:
-        helper.result()
+            _end(tasks)
+    _raise_errors(tasks)
+
+
+class Deferred:
+    """Work whose results nobody needs yet: other threads do it while this one goes on. Made by `deferring`."""
+
+    def __init__(self):
+        self._jobs = []
+
+    def run(self, work: Callable[[Iterator], None], blocks: Iterable, then: Callable[[], None]) -> None:
+        """Like `run(work, blocks)`, and `then()` afterwards; but perhaps not before the `with` block ends."""
+        blocks = list(blocks)
+        shared = iter(blocks)
+        tasks = _ask_for_help(work, shared, len(blocks))
+        if tasks:
+            self._jobs.append((work, shared, tasks, then))
+        else:
+            work(shared)
+            then()
+
+    def _finish(self):
+        """What helpers have not begun is done here."""
+        for work, shared, tasks, then in self._jobs:
+            work(shared)
+            _end(tasks)
+            _raise_errors(tasks)
+            then()
+        self._jobs.clear()
+
+    def _abandon(self):
+        """After an error: nobody takes another block."""
+        for _, shared, tasks, _ in self._jobs:
+            list(shared)
+            _end(tasks)
+
+
+@contextmanager
+def deferring() -> Iterator[Deferred]:
+    """`with deferring() as deferred:` waits at its end for all that was given to `deferred.run`.
+
+    A helper takes what was asked for first. While it is at work here, `run` goes on in its own thread alone.
+    """
+    deferred = Deferred()
+    with one_blas_thread():
+        try:
+            yield deferred
+            deferred._finish()
+        finally:
+            deferred._abandon()
+
+
+class _Task:
+    """`work(shared)`, for one of the threads that help."""
+
+    def __init__(self, work, shared):
+        self.work, self.shared, self.error = work, shared, None
+        self._claim, self._done = threading.Lock(), threading.Lock()
+        self._done.acquire()
+
+    def do(self):
+        """In a helper, unless it is too late."""
+        if self._claim.acquire(blocking=False):
+            try:
+                self.work(self.shared)
+            except BaseException as error:
+                self.error = error
+            self._done.release()
+
+    def end(self):
+        """Wait if a helper has begun; else nobody will: there is nothing left to do."""
+        if not self._claim.acquire(blocking=False):
+            self._done.acquire()
+
+
+def _ask_for_help(work, shared, most):
+    """Give `work(shared)` to other threads, at most so many; returns a task for each."""
+    count = thread_count()
+    tasks = [_Task(work, shared) for _ in range(min(count - 1, most))]
+    for task in tasks:
+        _helpers(count).put(task)
+    return tasks
+
+
+def _end(tasks):
+    for task in tasks:
+        task.end()
+
+
+def _raise_errors(tasks):
+    for task in tasks:
+        if task.error is not None:
+            raise task.error
+
+
+@cache
+def _helpers(count):
+    """The queue of the threads that help when `count` may be used. (A `ThreadPoolExecutor` takes longer to ask.)"""
+    tasks = SimpleQueue()
+    for number in range(1, count):
+        threading.Thread(target=_help, args=(tasks,), name=f"minisvdd_{count}_{number}", daemon=True).start()
+    return tasks
+
+
+def _help(tasks):
+    _chosen.set(1)  # what a task runs stays in its thread
+    while True:
+        tasks.get().do()
 
 
 @contextmanager
@@ -128,11 +233,6 @@ def _check(n, name):
 
 
 @cache
-def _pool():
-    return ThreadPoolExecutor(_MOST, "minisvdd", initializer=_chosen.set, initargs=(1,))  # starts threads as needed
-
-
-@cache
 def _blas_libraries():
     return [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
 
@@ -151,8 +251,8 @@ _blas = _Blas()
 
 
 def _after_fork():
-    """A forked child has this module but none of its threads: it starts with a new pool and a lock nobody holds."""
-    _pool.cache_clear()
+    """A forked child has this module but none of its threads: it starts with new ones and a lock nobody holds."""
+    _helpers.cache_clear()
     _blas.__init__()
 
 

@@ -9,6 +9,7 @@ from .backends import KernelError
 from .batches import shuffled_batches
 from .checkpoint import LoopCheckpoint
 from .divergence import EpochStart, all_finite
+from .ops.layout import arranged
 from .optim import Adam, StepSchedule
 from .recorded import DeviceSteps
 from .threads import one_blas_thread
@@ -22,6 +23,8 @@ def train_step(network, loss: Callable, optimizer, x, workspace: Workspace, targ
     The arrays of a step lie in `workspace`: the next step overwrites them, activations as well as the loss's inputs.
     """
     with one_blas_thread(), workspace:  # BLAS's own threads would go on spinning between the products
+        if network.backend.runs_numpy and x.ndim == 4:
+            x = arranged(x)  # once, not in every operation that looks at the images
         value, grad_output = loss(network.forward(x, training=True), x if targets is None else targets)
         network.backward_params(grad_output)
         optimizer.step()

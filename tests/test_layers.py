@@ -15,6 +15,7 @@ from minisvdd.layers import (
     Conv2D,
     ConvTranspose2D,
     Flatten,
+    Layer,
     LeakyReLU,
     Linear,
     MaxPool2D,
@@ -25,6 +26,7 @@ from minisvdd.layers import (
     Upsample,
 )
 from minisvdd.networks import Sequential
+from minisvdd.threads import use_threads
 
 IMAGE, FEATURES = (2, 6, 5), (5,)
 LAYERS = [
@@ -152,6 +154,54 @@ def test_backward_params_writes_the_same_gradients(make, sample, rng):
     layer.backward_params(grad_output)
     for name, grad in layer.grads.items():
         np.testing.assert_array_equal(grad, whole[name])
+
+
+class Doubled(Conv2D):
+    """Works on its own gradient right after it has been computed."""
+
+    def backward(self, grad_output):
+        grad_input = super().backward(grad_output)
+        self.grads["weight"] = 2 * self.grads["weight"]
+        return grad_input
+
+    def backward_params(self, grad_output):
+        self.backward(grad_output)
+
+
+class Wrapped(Layer):
+    """Reads the gradients of a network inside of it right after they have been computed."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = Sequential([Conv2D(3, 3)])
+
+    def _build(self, input_shape, rng, dtype):
+        output_shape = self.inner.build(input_shape, rng, dtype)
+        self.params = self.inner.params
+        return output_shape
+
+    def forward(self, x, training=False):
+        return self.inner.forward(x, training)
+
+    def backward(self, grad_output):
+        grad_input = self.inner.backward(grad_output)
+        self.grads = {name: 2 * grad for name, grad in self.inner.grads.items()}
+        return grad_input
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("make", [lambda: Doubled(3, 3), Wrapped])
+def test_layer_inside_a_sequential_may_use_its_gradient_at_once(make, first, rng):
+    x, results = rng.standard_normal((20, 2, 12, 12)), []
+    for inner in (make(), Conv2D(3, 3)):
+        network = Sequential([*([] if first else [Conv2D(2, 3)]), inner, Conv2D(4, 3)])
+        shape = network.build((2, 12, 12), np.random.default_rng(0), np.float64)
+        with use_threads(2):
+            network.forward(x, training=True)
+            network.backward_params(np.random.default_rng(1).standard_normal((20, *shape)))
+        results.append(list(network.grads.values()))
+    for index, (doubled, grad) in enumerate(zip(*results)):
+        np.testing.assert_array_equal(doubled, 2 * grad if index == (0 if first else 1) else grad)
 
 
 @every_layer

@@ -14,7 +14,7 @@ from minisvdd.losses import MeanSquaredError, OneClass
 from minisvdd.networks import make_autoencoder, make_encoder
 from minisvdd.ops import conv2d
 from minisvdd.optim import Adam
-from minisvdd.threads import one_blas_thread, run, thread_count, use_threads
+from minisvdd.threads import deferring, one_blas_thread, run, thread_count, use_threads
 
 
 @pytest.fixture(autouse=True)
@@ -102,6 +102,60 @@ def test_error_in_a_thread_arrives_and_nothing_is_left_behind():
     with use_threads(2), pytest.raises(RuntimeError, match="block 5"):
         run(work, range(8))
     assert threads._blas.users == 0
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_deferred_work_is_done_when_the_block_ends(count):
+    done, order, meanwhile = {job: [] for job in range(5)}, [], []
+    with use_threads(count):
+        with deferring() as deferred:
+            for job, blocks in done.items():
+                deferred.run(blocks.extend, range(20), lambda job=job: order.append((job, sorted(done[job]))))
+                run(meanwhile.extend, range(3))
+        assert order == [(job, list(range(20))) for job in range(5)]
+    assert len(meanwhile) == 15
+    assert threads._blas.users == 0
+
+
+def test_error_in_deferred_work_arrives_and_other_work_still_runs():
+    def work(blocks):
+        for block in blocks:
+            if block == 5:
+                raise RuntimeError("block 5")
+
+    def run_later(*counts):
+        with deferring() as deferred:
+            for count in counts:
+                deferred.run(work, range(count), lambda: None)
+
+    with use_threads(2):
+        for _ in range(3):
+            with pytest.raises(RuntimeError, match="block 5"):
+                run_later(8, 3)
+        run_later(3)
+    assert threads._blas.users == 0
+
+
+def test_error_in_the_block_stops_deferred_work():
+    begun, go_on, finished = threading.Event(), threading.Event(), []
+
+    def work(blocks):
+        for block in blocks:
+            begun.set()
+            go_on.wait(timeout=30)
+            finished.append(block)
+
+    def fail():
+        with deferring() as deferred:
+            deferred.run(work, range(1000), lambda: finished.append("all"))
+            begun.wait(timeout=30)
+            go_on.set()
+            raise KeyError
+
+    with use_threads(2), pytest.raises(KeyError):
+        fail()
+    assert len(finished) < 1000
+    assert "all" not in finished
 
 
 def test_setting_is_restored():

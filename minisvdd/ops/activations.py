@@ -8,7 +8,7 @@ import numpy as np
 
 from ..threads import run
 from ..workspace import empty
-from .layout import channel_rows, flat_blocks, from_channel_rows, pack_threads
+from .layout import channel_rows, empty_batch_last, flat_blocks, from_channel_rows, pack_threads
 
 
 def leaky_relu_forward(backend, x, slope):
@@ -68,7 +68,11 @@ def sigmoid_forward(backend, x):
         y = backend.empty(x.shape, x.dtype)
         backend.launch("sigmoid_forward", (backend.dense(x), y, x.size), threads=pack_threads(x.size))
         return y
-    return 0.5 * (1 + np.tanh(0.5 * x))
+    y = np.multiply(x, 0.5, out=empty_batch_last(x.shape, x.dtype))
+    np.tanh(y, out=y)
+    y += 1
+    y *= 0.5
+    return y
 
 
 def sigmoid_backward(backend, grad_output, y):
@@ -78,7 +82,10 @@ def sigmoid_backward(backend, grad_output, y):
         args = (backend.dense(grad_output), backend.dense(y), grad_input, grad_output.size)
         backend.launch("sigmoid_backward", args, threads=pack_threads(grad_output.size))
         return grad_input
-    return grad_output * y * (1 - y)
+    grad_input = np.subtract(1, y, out=empty_batch_last(y.shape, np.result_type(grad_output, y)))
+    grad_input *= y
+    grad_input *= grad_output
+    return grad_input
 
 
 def tanh_forward(backend, x):

@@ -6,6 +6,8 @@ gradient *before* the update rule sees it: L2 regularisation, not the decoupled 
 
 import numpy as np
 
+from ..workspace import scratch
+
 
 def adam_update(
     backend, param, grad, first_moment, second_moment, step, learning_rate, beta1, beta2, epsilon, weight_decay
@@ -25,14 +27,21 @@ def adam_update(
         args = (param, backend.dense(grad), first_moment, second_moment, *factors, param.size)
         backend.launch("adam_update", args, threads=param.size)
         return
-    g = grad + weight_decay * param
-    first_moment *= beta1
-    first_moment += (1 - beta1) * g
-    second_moment *= beta2
-    second_moment += (1 - beta2) * g * g
-    m_hat = first_moment / (1 - beta1**step)
-    v_hat = second_moment / (1 - beta2**step)
-    param -= learning_rate * m_hat / (np.sqrt(v_hat) + epsilon)
+    with scratch() as empty:
+        g, share = (empty(param.shape, param.dtype) for _ in range(2))
+        np.multiply(param, weight_decay, out=g)
+        g += grad
+        first_moment *= beta1
+        first_moment += np.multiply(g, 1 - beta1, out=share)
+        second_moment *= beta2
+        second_moment += np.multiply(np.multiply(g, 1 - beta2, out=share), g, out=share)
+        deviation = np.divide(second_moment, 1 - beta2**step, out=g)
+        np.sqrt(deviation, out=deviation)
+        deviation += epsilon
+        change = np.divide(first_moment, 1 - beta1**step, out=share)
+        change *= learning_rate
+        change /= deviation
+        param -= change
 
 
 def adam_update_flat(

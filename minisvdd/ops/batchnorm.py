@@ -16,13 +16,17 @@ In words: the gradient loses its component along the constant vector and along x
 change of x leaves x_hat as it is. With fixed statistics (evaluation) only the direct way remains: dL/dx = r g.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from ..threads import run
-from ..workspace import empty, scratch
+from ..workspace import empty
 from .conv2d_launch import sum_partials
 from .layout import channel_blocks, channel_rows, from_channel_rows, pack_threads
 from .linear import bias_forward
+
+_PIECE = 4096  # numbers that `row_products` adds up one after the other
 
 
 def batch_statistics(backend, x):
@@ -152,15 +156,24 @@ def center_rows(rows, centered, epsilon):
 
 def row_sums(rows):
     """Sum of each row: a product with ones adds faster than np.sum."""
-    with scratch() as empty:
-        ones = empty((rows.shape[1],), rows.dtype)
-        ones.fill(1)
-        return np.dot(rows, ones)  # np.dot, not `@`, which keeps Python's lock here
+    return np.dot(rows, _ones(rows.shape[1], rows.dtype))  # np.dot, not `@`, which keeps Python's lock here
 
 
-def row_products(a, b):
-    """Sum of a b along each row (without conjugation, for the complex step)."""
-    return np.array([np.dot(a_row, b_row) for a_row, b_row in zip(a, b)])
+@lru_cache(maxsize=8)
+def _ones(count, dtype):
+    return np.ones(count, dtype)
+
+
+def row_products(a, b, dtype=None):
+    """Sum of a b along each row (without conjugation, for the complex step).
+
+    einsum does all rows in one call, without Python's lock. It adds up one number after the other, so that rounding
+    errors grow with their number: hence pieces, whose sums are added in `dtype` (None: that of the numbers).
+    """
+    whole = a.shape[1] // _PIECE * _PIECE
+    pieces = [rows[:, :whole].reshape(len(rows), -1, _PIECE) for rows in (a, b)]
+    sums = np.einsum("cpi,cpi->cp", *pieces).sum(axis=1, dtype=dtype)
+    return sums if whole == a.shape[1] else sums + np.einsum("ci,ci->c", a[:, whole:], b[:, whole:])
 
 
 def _all_but_channel(x):

@@ -30,20 +30,19 @@ Blocks of rows, columns or images keep the copies in the cache and are what the 
 from functools import partial
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from ..threads import run
 from ..workspace import empty, scratch
 from . import conv2d_launch
-from .layout import from_batch_last, to_batch_last
+from .layout import block_count, equal_parts, from_batch_last, overlap, strided, to_batch_last
 from .phases import backward_input_by_phases
 from .strips import strips_forward
 from .winograd import winograd_backward_weight, winograd_forward, winograd_pays
 
 # Bytes of one block of patches. Smaller ones would stay in the second-level cache, but threads need large pieces.
 _BLOCK_BYTES = 1 << 22
-_ROW_BLOCK_BYTES = 1 << 22  # one row at a time: patches and shares together
-_COLUMN_BLOCKS = 2
+_COLUMN_BLOCK_BYTES = 1 << 23  # one row at a time: patches and the rows of G together
+_BATCH = 256  # images of one of these blocks
 
 
 def conv2d_output_size(
@@ -74,14 +73,17 @@ def conv2d_forward(backend, x, weight, stride=(1, 1), padding=(0, 0)):
     elif way == "strips":
         strips_forward(to_batch_last(x), weight, padding, y)
     else:
-        _forward_all_taps(_pad_batch_last(x, padding), weight, stride, y)
+        _forward_all_taps(_padded(to_batch_last(x), padding), weight, stride, y)
     return from_batch_last(y)
 
 
-def conv2d_backward_weight(backend, grad_output, x, kernel_size, stride=(1, 1), padding=(0, 0), out=None):
+def conv2d_backward_weight(
+    backend, grad_output, x, kernel_size, stride=(1, 1), padding=(0, 0), out=None, deferred=None
+):
     """dL/dw = G (as K x positions) times the transposed patches.  Returns (K, C, kh, kw).
 
     out: where a kernel writes it; None for a new array.
+    deferred: of `minisvdd.threads.deferring`: the NumPy lines may fill the array later.
     """
     if not backend.runs_numpy:
         shape = (grad_output.shape[1], x.shape[1], *kernel_size)
@@ -92,15 +94,23 @@ def conv2d_backward_weight(backend, grad_output, x, kernel_size, stride=(1, 1), 
     margin = tuple(k - 1 - p for k, p in zip(kernel_size, padding))
     if stride == (1, 1) and K * kernel_size[0] < C and min(margin) >= 0:
         # x and G have like roles in the sum, but for the sign of (a, b): patches of the one with few channels cost less
-        swapped = conv2d_backward_weight(backend, x, grad_output, kernel_size, stride, margin)
-        return np.ascontiguousarray(swapped.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1])
-    grad = to_batch_last(grad_output)
-    way = weight_way((K, C, *kernel_size), stride)
+        swapped = conv2d_backward_weight(backend, x, grad_output, kernel_size, stride, margin, deferred=deferred)
+        return swapped.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
+    grad, x = to_batch_last(grad_output), to_batch_last(x)
+    grad_weight = np.empty((K, C, *kernel_size), np.result_type(grad, x))
+    way = weight_way(grad_weight.shape, stride)
     if way == "winograd":
-        return winograd_backward_weight(grad, to_batch_last(x), kernel_size, padding)
-    if way == "row at a time":
-        return _backward_weight_by_row(grad, to_batch_last(x), kernel_size, padding)
-    return _backward_weight_all_taps(grad, _pad_batch_last(x, padding), kernel_size, stride)
+        work, blocks, add_up = winograd_backward_weight(grad, x, kernel_size, padding)
+    elif way == "row at a time":
+        work, blocks, add_up = _backward_weight_by_row(grad, x, kernel_size, padding)
+    else:
+        work, blocks, add_up = _backward_weight_all_taps(grad, _padded(x, padding), kernel_size, stride)
+    if deferred is None:
+        run(work, blocks)
+        grad_weight[...] = add_up()
+    else:
+        deferred.run(work, blocks, lambda: np.copyto(grad_weight, add_up()))
+    return grad_weight
 
 
 def conv2d_backward_input(backend, grad_output, weight, input_size, stride=(1, 1), padding=(0, 0)):
@@ -149,31 +159,37 @@ def _forward_all_taps(padded, weight, stride, y):
     filters, rows_of_y = weight.reshape(K, -1), y.reshape(K, -1)
 
     def work(blocks):
-        with scratch() as empty:
-            for rows, patches in _unfold(padded, weight.shape[2:], stride, y.shape[1:3], blocks, empty):
+        for rows in blocks:
+            with scratch() as empty:
+                patches = _unfold(padded, rows, weight.shape[2:], stride, empty)
                 np.matmul(filters, patches, out=rows_of_y[:, rows.start * out_w * N : rows.stop * out_w * N])
 
     run(work, _row_blocks(y.shape, weight[0].size * y.itemsize))
 
 
 def _backward_weight_all_taps(grad, padded, kernel_size, stride):
-    """Each block of rows gives its share of the sum over positions."""
-    (K, out_h, out_w, N), C = grad.shape, len(padded)
+    """Each block of rows gives its share of the sum over positions.
+
+    Returns (work, blocks): what `minisvdd.threads.run` takes, and add_up(), which gives dL/dw afterwards.
+    """
+    (K, _, out_w, N), C = grad.shape, len(padded)
     rows_of_grad = grad.reshape(K, -1)
     blocks = _row_blocks(grad.shape, C * kernel_size[0] * kernel_size[1] * padded.itemsize)
     shares = {}
 
     def work(some_blocks):
-        with scratch() as empty:
-            for rows, patches in _unfold(padded, kernel_size, stride, (out_h, out_w), some_blocks, empty):
+        for rows in some_blocks:
+            with scratch() as empty:
+                patches = _unfold(padded, rows, kernel_size, stride, empty)
                 # The long side first: BLAS is twice as fast for this tall product as for its transpose, the flat one.
                 # And np.dot: for products of less than 500 numbers, `@` keeps Python's lock.
                 part = rows_of_grad[:, rows.start * out_w * N : rows.stop * out_w * N]
                 shares[rows.start] = np.dot(patches, part.T)
 
-    run(work, blocks)
-    total = sum(shares[rows.start] for rows in blocks)
-    return total.T.reshape(K, C, *kernel_size)
+    def add_up():
+        return sum(shares[rows.start] for rows in blocks).T.reshape(K, C, *kernel_size)
+
+    return work, blocks, add_up
 
 
 def _row_blocks(y_shape, patch_bytes):
@@ -183,98 +199,84 @@ def _row_blocks(y_shape, patch_bytes):
     return [slice(first, min(first + count, out_h)) for first in range(0, out_h, count)]
 
 
-def _unfold(padded, kernel_size, stride, out_size, blocks, empty):
-    """Yield (rows of the output, patches (C kh kw, rows * W_out * N)) for each block of rows: im2col.
+def _unfold(padded, rows, kernel_size, stride, empty):
+    """Patches under the filter for these rows of the output, (C kh kw, rows W_out N), of (C, H, W, N): im2col."""
+    (C, _, width, N), (kh, kw), count = padded.shape, kernel_size, rows.stop - rows.start
+    channel, row, column, image = padded.strides
+    shape = C, kh, kw, count, (width - kw) // stride[1] + 1, N
+    strides = channel, row, column, stride[0] * row, stride[1] * column, image
+    patches = empty(shape, padded.dtype)
+    np.copyto(patches, strided(padded, shape, strides, stride[0] * row * rows.start))
+    return patches.reshape(C * kh * kw, -1)
 
-    The matrix is overwritten when the next one is asked for.
-    """
-    windows = sliding_window_view(padded, kernel_size, axis=(1, 2))[:, :: stride[0], :: stride[1]]
-    windows = windows.transpose(0, 4, 5, 1, 2, 3)  # (C, kh, kw, H_out, W_out, N)
-    buffer = None
-    for rows in blocks:
-        view = windows[:, :, :, rows]
-        if buffer is None or buffer.shape != view.shape:
-            buffer = empty(view.shape, padded.dtype)
-        np.copyto(buffer, view)
-        yield rows, buffer.reshape(-1, view[0, 0, 0].size)
+
+def _padded(x, padding):
+    """x (C, H, W, N) with zeros around, (C, H + 2 ph, W + 2 pw, N); x itself without padding."""
+    if padding == (0, 0):
+        return x
+    (ph, pw), (C, H, W, N) = padding, x.shape
+    padded = empty((C, H + 2 * ph, W + 2 * pw, N), x.dtype)
+    padded[:, :ph] = padded[:, ph + H :] = 0
+    padded[:, :, :pw] = padded[:, :, pw + W :] = 0
+    padded[:, ph : ph + H, pw : pw + W] = x
+    return padded
 
 
 # One row at a time
 
 
 def _backward_weight_by_row(grad, x, kernel_size, padding):
-    """dL/dw: the taps that led from an input row to kh rows of the output take those rows of G times its patches."""
-    (K, _, out_w, N), C, (kh, kw) = grad.shape, len(x), kernel_size
-    dtype = np.result_type(grad, x)
-    sums = {}
+    """The taps that led from an input row to kh rows of the output take those rows of G times its patches.
 
-    def work(blocks):
-        for columns in blocks:
-            total, product = np.zeros((2, C * kw, K * kh), dtype)
+    Returns (work, blocks): what `minisvdd.threads.run` takes, and add_up(), which gives dL/dw afterwards.
+    """
+    (K, _, out_w, N), (C, H, _, _), (kh, kw) = grad.shape, x.shape, kernel_size
+    blocks = _column_blocks(out_w, N, (C * kw + K * kh) * H * x.itemsize)
+    shares = {}
+
+    def work(some_blocks):
+        for index in some_blocks:
+            columns, images = blocks[index]
             with scratch() as empty:
-                for rows, patches in _unfold_rows(x, columns, kw, padding[1], rows_at_once, empty):
-                    with scratch():
-                        reached_grad = _reached(grad[:, :, columns], rows, kh, padding[0], empty)
-                        total += np.dot(patches.reshape(C * kw, -1), reached_grad.reshape(K * kh, -1).T, out=product)
-            sums[columns.start] = total
+                patches = _unfold_rows(x[..., images], columns, kw, padding[1], empty)
+                reached = _reached(grad[:, :, columns, images], H, kh, padding[0], empty)
+                shares[index] = np.dot(patches, reached.T)
 
-    rows_at_once, column_blocks = _row_and_column_blocks(x.shape[1], out_w, (C * kw + K * kh) * N * dtype.itemsize)
-    run(work, column_blocks)
-    total = sum(sums[columns.start] for columns in column_blocks).reshape(C, kw, K, kh)
-    return np.ascontiguousarray(total.transpose(2, 0, 3, 1))
+    def add_up():
+        return sum(shares[index] for index in range(len(blocks))).reshape(C, kw, K, kh).transpose(2, 0, 3, 1)
+
+    return work, range(len(blocks)), add_up
 
 
-def _reached(grad, rows, kh, padding, empty):
-    """Rows of grad (K, H_out, columns, N) that these input rows reach by each tap: (K, kh, rows, columns, N)."""
+def _column_blocks(out_w, N, bytes_each):
+    """(columns, images) of the blocks."""
+    images = equal_parts(N, -(-N // _BATCH))
+    parts = block_count(out_w * min(N, _BATCH) * bytes_each, _COLUMN_BLOCK_BYTES)
+    return [(columns, part) for part in images for columns in equal_parts(out_w, parts)]
+
+
+def _unfold_rows(x, columns, kw, padding, empty):
+    """im2col along the rows of x (C, H, W, N) only, for these columns of the output: (C kw, H columns N)."""
+    (C, H, W, N), count, left = x.shape, columns.stop - columns.start, columns.start - padding
+    inside, seen = overlap(left, left + count + kw - 1, W)
+    strip = empty((C, H, count + kw - 1, N), x.dtype)  # what these columns see of the rows, zeros beyond the image
+    strip[:, :, : inside.start] = strip[:, :, inside.stop :] = 0
+    strip[:, :, inside] = x[:, :, seen]
+    channel, row, column, image = strip.strides
+    patches = empty((C, kw, H, count, N), x.dtype)
+    np.copyto(patches, strided(strip, patches.shape, (channel, column, row, column, image)))
+    return patches.reshape(C * kw, -1)
+
+
+def _reached(grad, H, kh, padding, empty):
+    """Row u + padding - a of grad (K, H_out, columns, N), or zeros, for tap a and input row u: (K kh, H columns N)."""
     K, out_h, *rest = grad.shape
-    result = empty((K, kh, rows.stop - rows.start, *rest), grad.dtype)
-    for a in range(kh):
-        reached, used = _rows_reached(rows, padding - a, out_h)
-        result[:, a, : used.start] = 0
-        result[:, a, used] = grad[:, reached]
-        result[:, a, used.stop :] = 0
-    return result
-
-
-def _rows_reached(rows, shift, out_h):
-    """Input row u reaches output row u + shift, if there is one: those output rows, and which of `rows` reach them."""
-    first = min(max(rows.start + shift, 0), out_h)
-    stop = max(first, min(rows.stop + shift, out_h))
-    start = min(max(first - shift - rows.start, 0), rows.stop - rows.start)
-    return slice(first, stop), slice(start, start + stop - first)
-
-
-def _unfold_rows(x, columns, kw, padding, rows_at_once, empty):
-    """Yield (rows, patches (C, kw, rows, columns, N)) for all rows of x (C, H, W, N): im2col along the rows only."""
-    C, H, W, N = x.shape
-    count, left = columns.stop - columns.start, columns.start - padding
-    first, stop = (min(max(edge, 0), W) for edge in (left, left + count + kw - 1))
-    # what these columns see of the rows, with zeros beyond the image
-    strip = empty((C, min(rows_at_once, H), count + kw - 1, N), x.dtype)
-    strip[...] = 0
-    windows = sliding_window_view(strip, count, axis=2).transpose(0, 2, 1, 4, 3)  # (C, kw, rows, columns, N)
-    buffer = empty(windows.shape, x.dtype)
-    for top in range(0, H, rows_at_once):
-        rows = slice(top, min(top + rows_at_once, H))
-        used = slice(0, rows.stop - top)
-        strip[:, used, first - left : stop - left] = x[:, rows, first:stop]
-        np.copyto(buffer[:, :, used], windows[:, :, used])
-        yield rows, buffer if used.stop == buffer.shape[2] else np.ascontiguousarray(buffer[:, :, used])
-
-
-def _row_and_column_blocks(rows, out_w, column_bytes):
-    """Rows at once, and blocks of columns: several, so that threads find work, and together about _ROW_BLOCK_BYTES."""
-    columns = max(1, min(_ROW_BLOCK_BYTES // max(1, column_bytes), -(-out_w // _COLUMN_BLOCKS)))
-    rows_at_once = max(1, min(rows, _ROW_BLOCK_BYTES // max(1, columns * column_bytes)))
-    return rows_at_once, [slice(first, min(first + columns, out_w)) for first in range(0, out_w, columns)]
-
-
-def _pad_batch_last(x, padding):
-    """Zero-padded copy of x as (C, H + 2 ph, W + 2 pw, N); without padding no more than a view where x allows it."""
-    if padding == (0, 0):
-        return to_batch_last(x)
-    (ph, pw), (N, C, H, W) = padding, x.shape
-    padded = empty((C, H + 2 * ph, W + 2 * pw, N), x.dtype)
-    padded[...] = 0
-    padded[:, ph : ph + H, pw : pw + W] = x.transpose(1, 2, 3, 0)
-    return padded
+    first = padding - (kh - 1)
+    inside, seen = overlap(first, first + H + kh - 1, out_h)
+    rows = empty((K, H + kh - 1, *rest), grad.dtype)
+    rows[:, : inside.start] = rows[:, inside.stop :] = 0
+    rows[:, inside] = grad[:, seen]
+    channel, row, column, image = rows.strides
+    reached = empty((K, kh, H, *rest), grad.dtype)
+    np.copyto(reached, strided(rows, reached.shape, (channel, -row, row, column, image), (kh - 1) * row))
+    return reached.reshape(K * kh, -1)

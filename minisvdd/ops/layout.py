@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ..workspace import empty
+
 # Most numbers per block of a pointwise operation. Small blocks would stay in the cache for the second pass over them;
 # but a thread that returns from NumPy every few microseconds mostly waits for Python's lock.
 BLOCK = 3 << 18
@@ -29,18 +31,52 @@ def from_channel_rows(rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def channel_blocks(rows: np.ndarray) -> list[slice]:
     """Cut (C, numbers) into equal groups of whole channels, of at most about BLOCK numbers (one channel at least)."""
-    return equal_parts(len(rows), -(-rows.size // BLOCK))
+    return equal_parts(len(rows), block_count(rows.size, BLOCK, BLOCK))
 
 
 def flat_blocks(size: int) -> list[slice]:
     """Cut `size` numbers in a row into equal blocks of at most BLOCK numbers."""
-    return equal_parts(size, -(-size // BLOCK))
+    return equal_parts(size, block_count(size, BLOCK, BLOCK))
+
+
+def block_count(size: int, most: int, least: int | None = None) -> int:
+    """How many blocks of at most `most` (numbers, or bytes) to cut `size` into: one, or an even number.
+
+    An even number gives two threads equal shares; up to `least` (most / 8) one thread is done before another wakes up.
+    """
+    return 2 * -(-size // (2 * most)) if size > (most // 8 if least is None else least) else 1
 
 
 def equal_parts(count: int, parts: int) -> list[slice]:
     """Cut 0 ... count - 1 into that many slices (but none is empty), equal but for one."""
     parts = max(1, min(parts, count))
     return [slice(count * i // parts, count * (i + 1) // parts) for i in range(parts)]
+
+
+def overlap(start: int, stop: int, size: int) -> tuple[slice, slice]:
+    """Where start ... stop - 1 meets 0 ... size - 1: as a slice of the former range, and of the latter; maybe empty."""
+    first, last = (min(max(edge, 0), size) for edge in (start, stop))
+    skipped = min(max(0, -start), stop - start)
+    return slice(skipped, skipped + last - first), slice(first, last)
+
+
+def empty_batch_last(shape: tuple[int, ...], dtype) -> np.ndarray:
+    """An uninitialised array of shape (N, ...) that lies in memory with the batch last, in the workspace."""
+    return np.moveaxis(empty((*shape[1:], shape[0]), dtype), -1, 0)
+
+
+def strided(array: np.ndarray, shape: tuple[int, ...], strides: tuple[int, ...], offset: int = 0) -> np.ndarray:
+    """A view of a contiguous array with strides and a beginning of one's own, in bytes; quicker than `as_strided`."""
+    return np.ndarray(shape, array.dtype, array, offset, strides)
+
+
+def arranged(x: np.ndarray) -> np.ndarray:
+    """A batch of images (N, C, H, W) that lies in memory with the batch last: a copy in the workspace, or x itself."""
+    if x.transpose(1, 2, 3, 0).flags.c_contiguous:
+        return x
+    copy = empty_batch_last(x.shape, x.dtype)
+    np.copyto(copy, x)
+    return copy
 
 
 def as_pair(value: int | tuple[int, int], name: str, minimum: int) -> tuple[int, int]:

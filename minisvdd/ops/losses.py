@@ -6,6 +6,9 @@ backend the value is an array () on the device: `float(value)` waits for it.
 
 import numpy as np
 
+from .batchnorm import row_products
+from .layout import empty_batch_last
+
 
 def squared_distances(backend, outputs, center):
     """d_i = ||phi(x_i) - c||^2, eq. (5).  outputs: (N, p), center: (p,), returns (N,)."""
@@ -57,8 +60,12 @@ def mean_squared_error(backend, outputs, targets):
         distances = _distances(backend, "squared_distances", outputs, targets)
         grad = _gradient(backend, "distance_gradient", outputs, targets, 2 / N)
         return _scaled_sum(backend, distances, 1 / N), grad
-    difference = outputs - targets
-    return (difference * difference).sum(dtype=_accumulator(outputs)) / N, (2 / N) * difference
+    difference = empty_batch_last(outputs.shape, np.result_type(outputs, targets))
+    np.subtract(outputs, targets, out=difference)
+    in_memory = np.moveaxis(difference, 0, -1).reshape(1, -1)
+    value = row_products(in_memory, in_memory, _accumulator(outputs))[0] / N
+    difference *= 2 / N
+    return value, difference
 
 
 def absolute_distances(backend, outputs, targets):

@@ -81,10 +81,11 @@ def norm_pool_backward(grad_output, x, pooled, winner, slope, scale, mean=None):
     def work(blocks):
         for block in blocks:
             with scratch() as empty:
-                g = empty(p[block].shape, grad.dtype)
-                np.copyto(g, p[block] > 0)
-                g *= 1 - slope
-                g += slope
+                r = scale[block, None, None, None]
+                g = empty(p[block].shape, grad.dtype)  # times r
+                np.greater(p[block], 0, out=g)  # as 1 and 0
+                g *= (1 - slope) * r
+                g += slope * r
                 g *= grad[block]
                 result = grad_input[block]
                 if mean is None:
@@ -93,10 +94,9 @@ def norm_pool_backward(grad_output, x, pooled, winner, slope, scale, mean=None):
                     a, b = _through_statistics(g, p[block], scale[block], mean[block], H * W * N)
                     np.multiply(images[block], a[:, None, None, None], out=result)
                     result += b[:, None, None, None]
-                g *= scale[block, None, None, None]
                 share = empty(g.shape, g.dtype)
                 for index, target in enumerate(_entries(result)):
-                    np.copyto(share, winner[block] == index)  # as 1 and 0
+                    np.equal(winner[block], index, out=share)  # as 1 and 0
                     share *= g
                     target += share
 
@@ -105,10 +105,10 @@ def norm_pool_backward(grad_output, x, pooled, winner, slope, scale, mean=None):
 
 
 def _through_statistics(g, p, scale, mean, count):
-    """a and b of every channel, (C,)."""
+    """a and b of every channel, (C,), from g times r."""
     g, p = g.reshape(len(g), -1), p.reshape(len(p), -1)
-    a = -scale * scale * (row_products(g, p) / count)
-    return a, -scale * (row_sums(g) / count) - a * mean
+    a = -scale * (row_products(g, p) / count)
+    return a, -(row_sums(g) / count) - a * mean
 
 
 def _entries(images):
@@ -118,32 +118,22 @@ def _entries(images):
 
 
 def _largest_of_four(images, largest, winner=None):
-    """Write the maximum of every window, and the index of the first entry that attains it.
-
-    Rows first: these are long contiguous runs, and only half of the numbers are left for the pairs within a row.
-    """
-    h, w = images.shape[1] // 2 * 2, images.shape[2] // 2 * 2
-    upper, lower = images[:, 0:h:2, :w], images[:, 1:h:2, :w]
+    """Write the maximum of every window, and the index of the first entry that attains it: pairs in a row first."""
+    h, w = largest.shape[1:3]
+    left, right = images[:, : 2 * h, 0 : 2 * w : 2], images[:, : 2 * h, 1 : 2 * w : 2]
     with scratch() as empty:
-        larger = empty(upper.shape, images.dtype)
-        np.maximum(upper, lower, out=larger)
-        left, right = larger[:, :, 0::2], larger[:, :, 1::2]
-        np.maximum(left, right, out=largest)
+        larger = np.maximum(left, right, out=empty(left.shape, images.dtype))
+        upper, lower = larger[:, 0::2], larger[:, 1::2]
+        np.maximum(upper, lower, out=largest)
         if winner is None:
             return
-        is_lower = np.greater(lower, upper, out=empty(upper.shape, bool))
-        left_is_lower, right_is_lower = is_lower[:, :, 0::2], is_lower[:, :, 1::2]
-        is_right = np.greater(right, left, out=empty(largest.shape, bool))
-        # a tie between the lower left and the upper right entry: the upper one is first in reading order
-        is_tie = np.equal(right, left, out=empty(largest.shape, bool))
-        is_tie &= np.greater(left_is_lower, right_is_lower)
-        is_right |= is_tie
-        # the row of the winner, without a branch: left's, changed where right has won and differs
-        row = np.not_equal(left_is_lower, right_is_lower, out=is_tie)
-        row &= is_right
-        row ^= left_is_lower
-        np.multiply(row, 2, out=winner, dtype=np.uint8)
-        winner += is_right
+        entry = empty(left.shape, np.uint8)  # 0 or 1 in the upper row, 2 or 3 in the lower one
+        np.greater(right, left, out=entry.view(bool))
+        upper_entry, lower_entry = entry[:, 0::2], entry[:, 1::2]
+        lower_entry += 2
+        is_lower = np.greater(lower, upper, out=empty(largest.shape, bool))
+        np.multiply(lower_entry, is_lower, out=winner)
+        np.maximum(winner, upper_entry, out=winner)
 
 
 def _leaky_relu(p, slope, y):

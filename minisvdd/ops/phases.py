@@ -17,7 +17,7 @@ s_h s_w times as many numbers, most of them zeros. The same lines are the forwar
 import numpy as np
 
 from ..workspace import empty
-from .layout import from_batch_last, to_batch_last
+from .layout import from_batch_last, overlap, to_batch_last
 
 
 def backward_input_by_phases(convolve, grad_output, weight, input_size, stride, padding):
@@ -56,16 +56,10 @@ def _window(grad, rows, columns):
     """grad (K, H, W, N) from (first, stop) of its rows and columns, with zeros where these lie outside."""
     K, H, W, N = grad.shape
     window = empty((K, rows[1] - rows[0], columns[1] - columns[0], N), grad.dtype)
-    row_target, row_source = _overlap(rows, H)
-    column_target, column_source = _overlap(columns, W)
+    row_target, row_source = overlap(*rows, H)
+    column_target, column_source = overlap(*columns, W)
     if row_source == slice(0, H) and column_source == slice(0, W) and window.shape == grad.shape:
         return grad
     window[...] = 0
     window[:, row_target, column_target] = grad[:, row_source, column_source]
     return window
-
-
-def _overlap(window, size):
-    """The part of (first, stop) inside 0 ... size, as slices of the window and of the axis."""
-    first, stop = (min(max(edge, 0), size) for edge in window)
-    return slice(first - window[0], max(first, stop) - window[0]), slice(first, max(first, stop))

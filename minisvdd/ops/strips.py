@@ -15,8 +15,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from ..threads import run
-from ..workspace import empty, scratch
-from .layout import equal_parts
+from ..workspace import scratch
+from .layout import block_count, equal_parts, overlap, strided
 
 _FEW_FILTERS = 4
 _BATCH = 256  # images of one block
@@ -27,18 +27,18 @@ _BLOCK_BYTES = 1 << 23
 
 def strips_forward(x, weight, padding, y):
     """Write the convolution of x (C, H, W, N) with stride 1 into y (K, H_out, W_out, N)."""
-    (K, C, kh, kw), (_, out_h, out_w, N) = weight.shape, y.shape
+    (K, C, kh, kw), (_, out_h, out_w, N), (ph, pw) = weight.shape, y.shape, padding
     outputs = _outputs(K)
     filters, count, width = _filters(weight, outputs).astype(y.dtype), -(-out_w // outputs), outputs + kw - 1
-    padded = _pad(x, padding, count * outputs + kw - 1, y.dtype)  # (H + 2 ph, C, columns, N)
-    height = len(padded)
+    height = x.shape[1] + 2 * ph
 
     def work(blocks):
         for some, images in blocks:
             g, n = some.stop - some.start, images.stop - images.start
             with scratch() as empty:
                 strips = empty((g, height, C, width, n), y.dtype)
-                np.copyto(strips, _windows(padded, outputs, width)[some, ..., images])
+                strips[:, :ph] = strips[:, height - ph :] = 0
+                _cut(x[..., images], outputs * some.start - pw, outputs, strips[:, ph : height - ph])
                 result = empty((g, out_h, K * outputs, n), y.dtype)
                 np.matmul(filters, _overlapping_rows(strips, kh), out=result)
                 result = result.reshape(g, out_h, K, outputs, n).transpose(2, 1, 0, 3, 4)
@@ -57,9 +57,9 @@ def _write(result, y):
 
 
 def _blocks(count, N, strip_bytes):
-    """(strips, images) of the blocks, at least two where there are two strips."""
+    """(strips, images) of the blocks."""
     images = equal_parts(N, -(-N // _BATCH))
-    parts = max(2, -(-count * strip_bytes * min(N, _BATCH) // _BLOCK_BYTES))
+    parts = block_count(count * strip_bytes * min(N, _BATCH), _BLOCK_BYTES)
     return [(some, part) for part in images for some in equal_parts(count, parts)]
 
 
@@ -80,27 +80,27 @@ def _filters(weight, outputs):
     return T.reshape(K * outputs, -1)
 
 
-def _pad(x, padding, columns, dtype):
-    """x (C, H, W, N) with zeros around, rows first and `columns` wide: (H + 2 ph, C, columns, N)."""
-    (C, H, W, N), (ph, pw) = x.shape, padding
-    used = min(W, columns - pw)  # less than W only where no output reaches the last columns
-    padded = empty((H + 2 * ph, C, columns, N), dtype)
-    padded[:ph] = padded[ph + H :] = 0
-    padded[:, :, :pw] = padded[:, :, pw + used :] = 0
-    padded[ph : ph + H, :, pw : pw + used] = x[:, :, :used].transpose(1, 0, 2, 3)
-    return padded
+def _cut(x, left, step, strips):
+    """Copy x (C, H, W, N) into strips (count, H, C, width, N); strip s begins at column left + s step of the image.
 
-
-def _windows(padded, outputs, width):
-    """All strips as one view: (strips, H + 2 ph, C, width, N)."""
-    height, C, columns, N = padded.shape
-    row, channel, column, image = padded.strides
-    count = (columns - width) // outputs + 1
-    return as_strided(padded, (count, height, C, width, N), (outputs * column, row, channel, column, image))
+    Strips inside the image are one view of it; columns that lie beside it are zeros.
+    """
+    (C, H, W, N), (count, _, _, width, _) = x.shape, strips.shape
+    first = min(max(0, -(left // step)), count)  # the first strip that does not begin left of the image
+    stop = min(max(first, (W - width - left) // step + 1), count)  # and the first that ends right of it
+    if first < stop:
+        channel, row, column, image = x.strides
+        view = x[:, :, left + first * step :]
+        shape = stop - first, H, C, width, N
+        np.copyto(strips[first:stop], as_strided(view, shape, (step * column, row, channel, column, image)))
+    for s in (*range(first), *range(stop, count)):
+        inside, seen = overlap(left + s * step, left + s * step + width, W)
+        strips[s, :, :, : inside.start] = strips[s, :, :, inside.stop :] = 0
+        strips[s, :, :, inside] = x[:, :, seen].transpose(1, 0, 2, 3)
 
 
 def _overlapping_rows(strips, kh):
     """The kh rows under the filter as one axis: (strips, H_out, kh C width, N), a view."""
     count, height, C, width, N = strips.shape
     strip, row, _, number, image = strips.strides
-    return as_strided(strips, (count, height - kh + 1, kh * C * width, N), (strip, row, number, image))
+    return strided(strips, (count, height - kh + 1, kh * C * width, N), (strip, row, number, image))

@@ -37,11 +37,10 @@ from fractions import Fraction
 from functools import cache
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from ..threads import one_blas_thread, run
 from ..workspace import scratch
-from .layout import equal_parts
+from .layout import equal_parts, strided
 
 # Small numbers and their inverses, with both signs: powers of them stay near 1, so that little is lost to rounding.
 _POINTS = (0, 1, -1, 2, -2, Fraction(1, 2), Fraction(-1, 2))
@@ -131,7 +130,10 @@ def winograd_forward(x, weight, padding, y):
 
 
 def winograd_backward_weight(grad, x, kernel_size, padding):
-    """dL/dw (K, C, kh, kw) from grad (K, H_out, W_out, N) and x (C, H, W, N), stride 1."""
+    """dL/dw from grad (K, H_out, W_out, N) and x (C, H, W, N), stride 1.
+
+    Returns (work, blocks): what `minisvdd.threads.run` takes, and add_up(), which gives (K, C, kh, kw) afterwards.
+    """
     (K, out_h, out_w, N), C, (kh, kw) = grad.shape, len(x), kernel_size
     dtype = np.result_type(grad, x)
     back, g, _, tiles = _row_transforms(x.shape[2], out_w, kw, padding[1], dtype)
@@ -150,11 +152,12 @@ def winograd_backward_weight(grad, x, kernel_size, padding):
                 for V_row, M_row in zip(V, M):
                     sums[index] += np.matmul(V_row, M_row, out=share)
 
-    run(work, range(len(blocks)))
-    total = sum(sums[index] for index in range(len(blocks)))
-    with one_blas_thread():
-        by_tap = (g.T @ total.reshape(n, -1)).reshape(kw, kh, C, K)
-    return np.ascontiguousarray(by_tap.transpose(3, 2, 1, 0))
+    def add_up():
+        total = sum(sums[index] for index in range(len(blocks)))
+        with one_blas_thread():
+            return (g.T @ total.reshape(n, -1)).reshape(kw, kh, C, K).transpose(3, 2, 1, 0)
+
+    return work, range(len(blocks)), add_up
 
 
 def _transformed(x, rows, images, kernel_size, padding, out_w, dtype, empty):
@@ -171,7 +174,7 @@ def _transformed(x, rows, images, kernel_size, padding, out_w, dtype, empty):
     np.matmul(into, part, out=V[first:stop].reshape(stop - first, C, len(into), batch))
     row, channel, b, column = V.strides
     # (a, c) -> one axis: row i + a begins where the C channels of row i + a - 1 end
-    return as_strided(V, (count, n, kh * C, V.shape[-1]), (row, b, channel, column))
+    return strided(V, (count, n, kh * C, V.shape[-1]), (row, b, channel, column))
 
 
 def _blocks(out_h, N):

@@ -79,3 +79,10 @@ def test_affine(shape, backend, dtype, rng):
         np.testing.assert_allclose(grad_x_hat[:, c], weight[c] * grad_output[:, c], **tolerance(dtype))
         np.testing.assert_allclose(grad_weight[c], (grad_output[:, c] * x_hat[:, c]).sum(), **tolerance(dtype))
         np.testing.assert_allclose(grad_bias[c], grad_output[:, c].sum(), **tolerance(dtype))
+
+
+@pytest.mark.parametrize("count", [1, 4095, 4096, 4097, 1 << 20])
+def test_sums_of_long_rows_stay_accurate(count, rng):
+    a, b = rng.random((2, 2, count)).astype(np.float32)  # all of one sign: rounding errors have one, too
+    exact = (a.astype(np.float64) * b).sum(axis=1)
+    np.testing.assert_allclose(batchnorm.row_products(a, b), exact, rtol=1e-6)

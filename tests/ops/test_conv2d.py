@@ -113,7 +113,8 @@ def test_blocks_of_rows_give_the_same_sums(backend, rng, monkeypatch):
     row_bytes = 3 * 9 * 4 * 2 * 8
     for rows, ways in itertools.product((1, 2, 3), WAYS):
         monkeypatch.setattr(conv2d, "_BLOCK_BYTES", rows * row_bytes)
-        monkeypatch.setattr(conv2d, "_ROW_BLOCK_BYTES", rows * (3 * 3 + 4 * 3) * 2 * 8)
+        monkeypatch.setattr(conv2d, "_BATCH", rows)
+        monkeypatch.setattr(conv2d, "_COLUMN_BLOCK_BYTES", rows * (3 * 3 + 4 * 3) * 9 * 8)
         monkeypatch.setattr(winograd, "_BATCH", rows)
         monkeypatch.setattr(strips, "_BATCH", rows)
         monkeypatch.setattr(strips, "_BLOCK_BYTES", rows)
