@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import threading
+import time
 
 import joblib
 import numpy as np
@@ -143,6 +144,7 @@ def test_error_in_the_block_stops_deferred_work():
         for block in blocks:
             begun.set()
             go_on.wait(timeout=30)
+            time.sleep(0.01)
             finished.append(block)
 
     def fail():

@@ -178,6 +178,9 @@ def _transformed(x, rows, images, kernel_size, padding, out_w, dtype, empty):
 
 
 def _blocks(out_h, N):
-    """(rows, images) of the blocks, at least two where the output can be cut: images, and rows when those are few."""
-    images = equal_parts(N, -(-N // _BATCH))
-    return [(rows, part) for part in images for rows in equal_parts(out_h, 1 if len(images) > 1 else 2)]
+    """(rows, images) of the blocks: an even number of groups of images, or two of rows when the images are few.
+
+    Neighbouring groups of rows would both transform the rows that both see.
+    """
+    images = equal_parts(N, 2 * -(-N // (2 * _BATCH)) if N >= _BATCH else 1)
+    return [(rows, part) for part in images for rows in equal_parts(out_h, 2 if len(images) == 1 else 1)]
