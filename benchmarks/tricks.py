@@ -102,8 +102,8 @@ def batch_first():
 
 
 def whole(rows):
-    """All channels in one block."""
-    return [slice(0, len(rows))]
+    """All channels in one block, for one thread."""
+    return [slice(0, len(rows))], 1
 
 
 def no_blocks():
