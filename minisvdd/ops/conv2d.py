@@ -19,6 +19,7 @@ All three run as matrix products. `conv2d_forward` and `conv2d_backward_weight` 
 
 * *all taps at once* (im2col): the patches under the filter become the columns of a matrix (C kh kw, positions), which
   the filters (K, C kh kw) multiply. The plainest way, for every stride; it copies every input number kh kw times.
+  For the weight and stride 1, up to four neighbouring outputs share a patch that is wider: fewer copies.
 * *strips*, in `minisvdd.ops.strips`: hardly any copies, a few products with zero. For few channels, stride 1.
 * *Winograd* along the rows, in `minisvdd.ops.winograd`: fewer multiplications. For many channels, stride 1.
 * *one row at a time*, for the weight: only the kw neighbours within a row are laid out, (C kw, W_out N). Multiplied by
