@@ -124,7 +124,7 @@ class _Task:
         self._done.acquire()
 
     def do(self):
-        """In a helper, unless it is too late."""
+        """In a helper, unless it is too late: the first to claim a task decides whether it is done."""
         if self._claim.acquire(blocking=False):
             try:
                 self.work(self.shared)
@@ -133,9 +133,11 @@ class _Task:
             self._done.release()
 
     def end(self):
-        """Wait if a helper has begun; else nobody will: there is nothing left to do."""
-        if not self._claim.acquire(blocking=False):
-            self._done.acquire()
+        """Wait if a helper has begun; else nobody will: there is nothing left to do. May be called again."""
+        if self._claim.acquire(blocking=False):
+            self._done.release()
+        with self._done:
+            pass
 
 
 def _ask_for_help(work, shared, most):
