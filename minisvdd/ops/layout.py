@@ -7,7 +7,7 @@ from ..workspace import empty
 # Most numbers per block of a pointwise operation. Small blocks would stay in the cache for the second pass over them;
 # but a thread that returns from NumPy every few microseconds mostly waits for Python's lock.
 BLOCK = 3 << 18
-_CACHED_BLOCK = 1 << 18
+_CACHED_BLOCK = 1 << 18  # of what one thread does alone
 
 
 def to_batch_last(x: np.ndarray) -> np.ndarray:
