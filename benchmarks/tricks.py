@@ -21,10 +21,10 @@ from unittest.mock import patch
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from minisvdd import networks, threads
+from minisvdd import networks, threads, training
 from minisvdd.bench import OURS, WORKLOADS, _make_step, machine
 from minisvdd.files import atomic_write, write_json
-from minisvdd.ops import activations, batchnorm, conv2d, linear, norm_pool, pooling, upsample, winograd
+from minisvdd.ops import activations, batchnorm, conv2d, linear, losses, norm_pool, pooling, upsample, winograd
 from minisvdd.threads import use_threads
 from minisvdd.workspace import Workspace
 
@@ -57,8 +57,11 @@ def no_winograd():
 
 
 def no_strips():
-    """Few channels by im2col."""
-    return replaced((conv2d, "forward_way", instead(conv2d.forward_way, "strips", "all taps")))
+    """Few channels by im2col, also for the gradient of the weight."""
+    return replaced(
+        (conv2d, "forward_way", instead(conv2d.forward_way, "strips", "all taps")),
+        (conv2d, "_outputs_at_once", lambda *_: 1),
+    )
 
 
 def no_rows():
@@ -68,7 +71,11 @@ def no_rows():
 
 def im2col_only():
     """All convolutions by im2col."""
-    return replaced((conv2d, "forward_way", lambda *_: "all taps"), (conv2d, "weight_way", lambda *_: "all taps"))
+    return replaced(
+        (conv2d, "forward_way", lambda *_: "all taps"),
+        (conv2d, "weight_way", lambda *_: "all taps"),
+        (conv2d, "_outputs_at_once", lambda *_: 1),
+    )
 
 
 def no_fusion():
@@ -98,12 +105,14 @@ def batch_first():
     return replaced(
         *((module, "from_batch_last", from_batch_last) for module in (conv2d, pooling, norm_pool, upsample)),
         *((module, "from_channel_rows", from_channel_rows) for module in (activations, batchnorm)),
+        *((module, "empty_batch_last", np.empty) for module in (activations, losses)),
+        (training, "arranged", lambda x: x),
     )
 
 
 def whole(rows):
-    """All channels in one block."""
-    return [slice(0, len(rows))]
+    """All channels in one block, for one thread."""
+    return [slice(0, len(rows))], 1
 
 
 def no_blocks():
@@ -114,6 +123,20 @@ def no_blocks():
         (winograd, "_blocks", lambda out_h, N: [(slice(0, out_h), slice(0, N))]),
         *((module, "channel_blocks", whole) for module in (batchnorm, norm_pool, pooling, upsample)),
     )
+
+
+def no_deferring():
+    """The gradient of a weight at once, by all threads, before dL/dx."""
+    return replaced((networks, "deferring", nullcontext))
+
+
+def row_by_row():
+    """Sums of products along rows, one row after the other."""
+
+    def row_products(a, b, dtype=None):
+        return np.array([np.dot(a_row, b_row) for a_row, b_row in zip(a, b)], dtype)
+
+    return replaced(*((module, "row_products", row_products) for module in (batchnorm, norm_pool, losses)))
 
 
 def blas_threads():
@@ -147,6 +170,8 @@ TRICKS = {
     "batch last": Trick("batch last in memory", batch_first),
     "blocks": Trick("blocks (one thread)", no_blocks, threads=1),
     "threads": Trick("threads", lambda: use_threads(1)),
+    "deferred": Trick("gradients of weights by idle threads", no_deferring),
+    "one call": Trick("one call for all rows", row_by_row),
     "one blas thread": Trick("BLAS kept to one thread", blas_threads),
     "all": Trick("**all of them**", nothing),
 }

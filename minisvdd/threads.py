@@ -49,16 +49,17 @@ def use_threads(n: int) -> Iterator[None]:
         _chosen.reset(token)
 
 
-def run(work: Callable[[Iterator], None], blocks: Iterable) -> None:
+def run(work: Callable[[Iterator], None], blocks: Iterable, most: int | None = None) -> None:
     """Call `work(iterator over blocks)` in several threads at once; together they see every block exactly once.
 
     `work` makes its scratch arrays, then loops over what the iterator hands out: a slower thread takes fewer blocks.
     Blocks may be done in any order. The first exception of any thread is raised, after all have stopped.
+    most: threads that are worth their while here; None for as many as there are.
     """
     blocks = list(blocks)
     shared = iter(blocks)  # a list iterator never hands out the same entry twice: Python's lock protects next()
     with one_blas_thread():
-        tasks = _ask_for_help(work, shared, len(blocks) - 1)
+        tasks = _ask_for_help(work, shared, min(most or _MOST, len(blocks)) - 1)
         try:
             work(shared)
         finally:
@@ -123,7 +124,7 @@ class _Task:
         self._done.acquire()
 
     def do(self):
-        """In a helper, unless it is too late."""
+        """In a helper, unless it is too late: the first to claim a task decides whether it is done."""
         if self._claim.acquire(blocking=False):
             try:
                 self.work(self.shared)
@@ -132,9 +133,11 @@ class _Task:
             self._done.release()
 
     def end(self):
-        """Wait if a helper has begun; else nobody will: there is nothing left to do."""
-        if not self._claim.acquire(blocking=False):
-            self._done.acquire()
+        """Wait if a helper has begun; else nobody will: there is nothing left to do. May be called again."""
+        if self._claim.acquire(blocking=False):
+            self._done.release()
+        with self._done:
+            pass
 
 
 def _ask_for_help(work, shared, most):

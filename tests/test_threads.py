@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import threading
+import time
+from contextlib import suppress
 
 import joblib
 import numpy as np
@@ -117,22 +119,40 @@ def test_deferred_work_is_done_when_the_block_ends(count):
     assert threads._blas.users == 0
 
 
-def test_error_in_deferred_work_arrives_and_other_work_still_runs():
-    def work(blocks):
-        for block in blocks:
-            if block == 5:
-                raise RuntimeError("block 5")
+def in_helper():
+    return threading.current_thread().name.startswith("minisvdd")
 
-    def run_later(*counts):
+
+@pytest.mark.parametrize("place", ["helper", "here"])
+@pytest.mark.parametrize("bad_job", [0, 1, 2])
+def test_error_in_deferred_work_arrives_and_later_work_runs(bad_job, place):
+    """Wherever the block is taken that fails, and whatever was done before and has yet to be done."""
+
+    def run_later(bad_job):
+        begun = threading.Event()
+
+        def work(blocks, job):
+            for _ in blocks:
+                if job == bad_job and in_helper():
+                    begun.set()
+                if job == bad_job and in_helper() == (place == "helper"):
+                    raise RuntimeError("a block")
+
         with deferring() as deferred:
-            for count in counts:
-                deferred.run(work, range(count), lambda: None)
+            for job in range(3):
+                deferred.run(lambda blocks, job=job: work(blocks, job), range(1000), lambda: None)
+                if job == bad_job and place == "helper":
+                    begun.wait(timeout=30)
 
     with use_threads(2):
         for _ in range(3):
-            with pytest.raises(RuntimeError, match="block 5"):
-                run_later(8, 3)
-        run_later(3)
+            if place == "helper":
+                with pytest.raises(RuntimeError, match="a block"):
+                    run_later(bad_job)
+            else:
+                with suppress(RuntimeError):  # the helper may have been quicker and have taken all blocks
+                    run_later(bad_job)
+            run_later(bad_job=None)
     assert threads._blas.users == 0
 
 
@@ -143,6 +163,7 @@ def test_error_in_the_block_stops_deferred_work():
         for block in blocks:
             begun.set()
             go_on.wait(timeout=30)
+            time.sleep(0.01)
             finished.append(block)
 
     def fail():

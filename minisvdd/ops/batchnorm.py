@@ -53,7 +53,7 @@ def batchnorm_forward(backend, x, mean, variance, epsilon):
             np.subtract(rows[block], mean[block, None], out=x_hat[block])
             x_hat[block] *= scale[block, None]
 
-    run(work, channel_blocks(rows))
+    run(work, *channel_blocks(rows))
     return from_channel_rows(x_hat, x.shape), scale
 
 
@@ -92,7 +92,7 @@ def batchnorm_forward_batch(backend, x, epsilon):
             scale[block], mean[block], variance[block] = center_rows(rows[block], centered, epsilon)
             centered *= scale[block, None]
 
-    run(work, channel_blocks(rows))
+    run(work, *channel_blocks(rows))
     return from_channel_rows(x_hat, x.shape), scale, mean, variance
 
 
@@ -118,7 +118,7 @@ def batchnorm_backward(backend, grad_output, x_hat, scale):
             result -= mean_g
             result *= scale[block, None]
 
-    run(work, channel_blocks(grad))
+    run(work, *channel_blocks(grad))
     return from_channel_rows(grad_input, x_hat.shape)
 
 

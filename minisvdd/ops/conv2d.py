@@ -19,6 +19,7 @@ All three run as matrix products. `conv2d_forward` and `conv2d_backward_weight` 
 
 * *all taps at once* (im2col): the patches under the filter become the columns of a matrix (C kh kw, positions), which
   the filters (K, C kh kw) multiply. The plainest way, for every stride; it copies every input number kh kw times.
+  For the weight and stride 1, up to four neighbouring outputs share a patch that is wider: fewer copies.
 * *strips*, in `minisvdd.ops.strips`: hardly any copies, a few products with zero. For few channels, stride 1.
 * *Winograd* along the rows, in `minisvdd.ops.winograd`: fewer multiplications. For many channels, stride 1.
 * *one row at a time*, for the weight: only the kw neighbours within a row are laid out, (C kw, W_out N). Multiplied by
@@ -170,33 +171,48 @@ def _forward_all_taps(padded, weight, stride, y):
 def _backward_weight_all_taps(grad, padded, kernel_size, stride):
     """Each block of rows gives its share of the sum over positions.
 
+    With stride 1, several neighbouring outputs have one patch that is wider, as in `minisvdd.ops.strips`: fewer copies
+    and a larger product, in which some sums are of no use.
+
     Returns (work, blocks): what `minisvdd.threads.run` takes, and add_up(), which gives dL/dw afterwards.
     """
-    (K, _, out_w, N), C = grad.shape, len(padded)
-    rows_of_grad = grad.reshape(K, -1)
-    blocks = _row_blocks(grad.shape, C * kernel_size[0] * kernel_size[1] * padded.itemsize)
+    (K, _, out_w, N), C, (kh, kw) = grad.shape, len(padded), kernel_size
+    outputs = _outputs_at_once(K, out_w) if stride == (1, 1) else 1
+    width, strips = outputs + kw - 1, out_w // outputs
+    by_output = grad.reshape(K, -1, strips, outputs, N).transpose(0, 3, 1, 2, 4)
+    blocks = _row_blocks((K, len(grad[0]), strips, N), C * kh * width * padded.itemsize)
     shares = {}
 
     def work(some_blocks):
         for rows in some_blocks:
             with scratch() as empty:
-                patches = _unfold(padded, rows, kernel_size, stride, empty)
+                patches = _unfold(padded, rows, (kh, width), (stride[0], stride[1] * outputs), empty)
+                part = by_output[:, :, rows]
+                if outputs > 1:
+                    copy = empty(part.shape, part.dtype)
+                    np.copyto(copy, part)
+                    part = copy
                 # The long side first: BLAS is twice as fast for this tall product as for its transpose, the flat one.
                 # And np.dot: for products of less than 500 numbers, `@` keeps Python's lock.
-                part = rows_of_grad[:, rows.start * out_w * N : rows.stop * out_w * N]
-                shares[rows.start] = np.dot(patches, part.T)
+                shares[rows.start] = np.dot(patches, part.reshape(K * outputs, -1).T)
 
     def add_up():
-        return sum(shares[rows.start] for rows in blocks).T.reshape(K, C, *kernel_size)
+        total = sum(shares[rows.start] for rows in blocks).reshape(C, kh, width, K, outputs)
+        # tap b of output q lies in column b + q of the strip
+        return sum(total[:, :, q : q + kw, :, q] for q in range(outputs)).transpose(3, 0, 1, 2)
 
     return work, blocks, add_up
+
+
+def _outputs_at_once(K, out_w):
+    """Measured with 5x5 filters and 8 to 32 of them: up to 64 numbers of G at once pay."""
+    return next(q for q in (4, 2, 1) if q == 1 or (q * K <= 64 and out_w % q == 0))
 
 
 def _row_blocks(y_shape, patch_bytes):
     """Cut the output's rows so that the patches of a block fill _BLOCK_BYTES (but no finer than single rows)."""
     _, out_h, out_w, N = y_shape
-    count = max(1, _BLOCK_BYTES // max(1, patch_bytes * out_w * N))
-    return [slice(first, min(first + count, out_h)) for first in range(0, out_h, count)]
+    return equal_parts(out_h, block_count(out_h * out_w * N * patch_bytes, _BLOCK_BYTES))
 
 
 def _unfold(padded, rows, kernel_size, stride, empty):

@@ -7,6 +7,7 @@ from ..workspace import empty
 # Most numbers per block of a pointwise operation. Small blocks would stay in the cache for the second pass over them;
 # but a thread that returns from NumPy every few microseconds mostly waits for Python's lock.
 BLOCK = 3 << 18
+_CACHED_BLOCK = 1 << 18  # of what one thread does alone
 
 
 def to_batch_last(x: np.ndarray) -> np.ndarray:
@@ -29,9 +30,14 @@ def from_channel_rows(rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return np.moveaxis(rows.reshape(*shape[1:], shape[0]), -1, 0)
 
 
-def channel_blocks(rows: np.ndarray) -> list[slice]:
-    """Cut (C, numbers) into equal groups of whole channels, of at most about BLOCK numbers (one channel at least)."""
-    return equal_parts(len(rows), block_count(rows.size, BLOCK, BLOCK))
+def channel_blocks(rows: np.ndarray) -> tuple[list[slice], int | None]:
+    """Cut (C, numbers) into equal groups of whole channels, and say how many threads may share them (None: all).
+
+    What is too small to be shared is done by one thread, in blocks that fit into its cache.
+    """
+    if rows.size > BLOCK:
+        return equal_parts(len(rows), block_count(rows.size, BLOCK)), None
+    return equal_parts(len(rows), -(-rows.size // _CACHED_BLOCK)), 1
 
 
 def flat_blocks(size: int) -> list[slice]:

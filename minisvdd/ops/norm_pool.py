@@ -49,7 +49,7 @@ def norm_pool_forward_batch(x, slope, epsilon):
                 pooled[block] *= scale[block, None, None, None]
                 _leaky_relu(pooled[block], slope, y[block])
 
-    run(work, channel_blocks(rows))
+    run(work, *channel_blocks(rows))
     return *map(from_batch_last, (y, pooled, winner)), scale, mean, variance
 
 
@@ -68,7 +68,7 @@ def norm_pool_forward(x, mean, scale, slope, training):
             pooled[block] *= scale[block, None, None, None]
             _leaky_relu(pooled[block], slope, y[block])
 
-    run(work, channel_blocks(images.reshape(C, -1)))
+    run(work, *channel_blocks(images.reshape(C, -1)))
     return from_batch_last(y), from_batch_last(pooled), None if winner is None else from_batch_last(winner)
 
 
@@ -100,7 +100,7 @@ def norm_pool_backward(grad_output, x, pooled, winner, slope, scale, mean=None):
                     share *= g
                     target += share
 
-    run(work, channel_blocks(images.reshape(C, -1)))
+    run(work, *channel_blocks(images.reshape(C, -1)))
     return from_batch_last(grad_input)
 
 

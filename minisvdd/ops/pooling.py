@@ -41,7 +41,7 @@ def maxpool_forward(backend, x, kernel_size, stride):
                     np.maximum(candidate, best, out=best)
                     np.maximum(index_of_best, larger * winner.dtype.type(index), out=index_of_best)
 
-    run(work, channel_blocks(images.reshape(C, -1)))
+    run(work, *channel_blocks(images.reshape(C, -1)))
     return from_batch_last(y), from_batch_last(winner)
 
 
@@ -59,7 +59,7 @@ def maxpool_evaluate(backend, x, kernel_size, stride):
             for candidate in others:
                 np.maximum(candidate, y[block], out=y[block])
 
-    run(work, channel_blocks(images.reshape(len(images), -1)))
+    run(work, *channel_blocks(images.reshape(len(images), -1)))
     return from_batch_last(y)
 
 
@@ -84,7 +84,7 @@ def maxpool_backward(backend, grad_output, winner, input_shape, kernel_size, str
                     if not disjoint:
                         target += share
 
-    run(work, channel_blocks(grad_input.reshape(C, -1)))
+    run(work, *channel_blocks(grad_input.reshape(C, -1)))
     return from_batch_last(grad_input)
 
 

@@ -26,7 +26,7 @@ def upsample_forward(backend, x, scale):
         for block in blocks:
             y[block] = images[block, :, None, :, None]
 
-    run(work, channel_blocks(y.reshape(C, -1)))
+    run(work, *channel_blocks(y.reshape(C, -1)))
     return from_batch_last(y.reshape(C, H * scale[0], W * scale[1], N))
 
 
@@ -48,5 +48,5 @@ def upsample_backward(backend, grad_output, scale):
         for block in some_blocks:
             np.sum(blocks[block], axis=(2, 4), out=grad_input[block])
 
-    run(work, channel_blocks(grad.reshape(C, -1)))
+    run(work, *channel_blocks(grad.reshape(C, -1)))
     return from_batch_last(grad_input)

@@ -39,7 +39,7 @@ from functools import cache
 import numpy as np
 
 from ..threads import one_blas_thread, run
-from ..workspace import scratch
+from ..workspace import empty, scratch
 from .layout import equal_parts, strided
 
 # Small numbers and their inverses, with both signs: powers of them stay near 1, so that little is lost to rounding.
@@ -115,8 +115,9 @@ def winograd_forward(x, weight, padding, y):
     (K, C, kh, kw), (_, out_h, out_w, N) = weight.shape, y.shape
     back, g, _, tiles = _row_transforms(x.shape[2], out_w, kw, padding[1], y.dtype)
     n = len(g)
+    filters = empty((n, K, kh * C), y.dtype)
     with one_blas_thread():
-        filters = (g @ weight.transpose(3, 0, 2, 1).reshape(kw, -1)).reshape(n, K, kh * C)
+        np.matmul(g, weight.transpose(3, 0, 2, 1).reshape(kw, -1), out=filters.reshape(n, -1))
 
     def work(blocks):
         for rows, images in blocks:
@@ -178,6 +179,9 @@ def _transformed(x, rows, images, kernel_size, padding, out_w, dtype, empty):
 
 
 def _blocks(out_h, N):
-    """(rows, images) of the blocks, at least two where the output can be cut: images, and rows when those are few."""
-    images = equal_parts(N, -(-N // _BATCH))
-    return [(rows, part) for part in images for rows in equal_parts(out_h, 1 if len(images) > 1 else 2)]
+    """(rows, images) of the blocks: an even number of groups of images, or two of rows when the images are few.
+
+    Neighbouring groups of rows would both transform the rows that both see.
+    """
+    images = equal_parts(N, 2 * -(-N // (2 * _BATCH)) if N >= _BATCH else 1)
+    return [(rows, part) for part in images for rows in equal_parts(out_h, 2 if len(images) == 1 else 1)]
