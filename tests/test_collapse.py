@@ -1,5 +1,6 @@
 """Collapse: Propositions 1 to 3 made to happen are detected and explained; healthy runs stay far from the limits."""
 
+import re
 import warnings
 
 import numpy as np
@@ -44,6 +45,7 @@ def test_proposition_2_a_bias_collapses_the_sphere():
     assert "radius fell" in text
     assert "weight array fell" in text
     assert "Proposition 2" in text
+    assert "Proposition 1" not in text, "the weights vanish because the bias alone can reach c"
 
 
 def test_proposition_1_a_centre_at_zero_lets_the_weights_vanish():
@@ -87,6 +89,25 @@ def test_structure_is_judged_without_a_list_of_types():
     assert "Proposition 2" in collapse.structural_risks(perceptron(affine=True))[0]
     assert "Proposition 3" in collapse.structural_risks(perceptron(activation=Tanh))[0]
     assert "Proposition 1" in collapse.structural_risks(perceptron(), np.zeros(8))[0]
+
+
+def test_explanations_are_what_the_network_has():
+    """The causes that this network has, in the order: a centre at 0, layer by layer; without any, Proposition 1."""
+    figures = {"relative_spread": 0.0, "distinct_fraction": 0.01, "radius_ratio": 0.0, "weight_norm_ratio": 0.0}
+
+    def propositions(network, center=None):
+        signs = collapse.signs_of_collapse(figures, network, center)
+        return [re.search("Proposition [123]", sign)[0] for sign in signs if "Proposition" in sign]
+
+    first, second, third = (f"Proposition {n}" for n in (1, 2, 3))
+    assert propositions(perceptron()) == [first]
+    assert propositions(perceptron(bias=True)) == [second, second]
+    assert propositions(perceptron(affine=True)) == [second]
+    assert propositions(perceptron(activation=Tanh)) == [third]
+    assert propositions(perceptron(bias=True, activation=Tanh)) == [second, third, second]
+    assert propositions(perceptron(), np.zeros(8)) == [first]
+    assert propositions(perceptron(bias=True), np.zeros(8)) == [first, second, second]
+    assert propositions(perceptron(bias=True), np.ones(8)) == [second, second]
 
 
 def test_collapse_warning_is_a_user_warning():

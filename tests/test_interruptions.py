@@ -1,6 +1,6 @@
 """Processes that are killed, or stopped by Ctrl-C, inside a save, a download or a grid: what is there stays whole.
 
-Trainings are in `test_checkpoint.py`, the grid's kill -9 in `test_grid.py`; `benchmarks/interruptions.py` kills at random.
+Trainings are in `test_checkpoint.py`, a grid that is killed and resumed in `test_grid.py`.
 """
 
 import os
