@@ -144,7 +144,7 @@ def _forward_all_taps(padded, weight, stride, y):
 
     def work(blocks):
         with scratch() as empty:
-            for rows, patches in _unfold(padded, weight.shape[2:], stride, y.shape[1:3], blocks, empty):
+            for rows, patches in _unfold(padded, weight.shape[2:], stride, blocks, empty):
                 np.matmul(filters, patches, out=rows_of_y[:, rows.start * out_w * N : rows.stop * out_w * N])
 
     run(work, _row_blocks(y.shape, weight[0].size * y.itemsize))
@@ -152,14 +152,14 @@ def _forward_all_taps(padded, weight, stride, y):
 
 def _backward_weight_all_taps(grad, padded, kernel_size, stride):
     """Each block of rows gives its share of the sum over positions."""
-    (K, out_h, out_w, N), C = grad.shape, len(padded)
+    (K, _, out_w, N), C = grad.shape, len(padded)
     rows_of_grad = grad.reshape(K, -1)
     blocks = _row_blocks(grad.shape, C * kernel_size[0] * kernel_size[1] * padded.itemsize)
     shares = {}
 
     def work(some_blocks):
         with scratch() as empty:
-            for rows, patches in _unfold(padded, kernel_size, stride, (out_h, out_w), some_blocks, empty):
+            for rows, patches in _unfold(padded, kernel_size, stride, some_blocks, empty):
                 # The long side first: BLAS is twice as fast for this tall product as for its transpose, the flat one.
                 # And np.dot: for products of less than 500 numbers, `@` keeps Python's lock.
                 part = rows_of_grad[:, rows.start * out_w * N : rows.stop * out_w * N]
@@ -177,7 +177,7 @@ def _row_blocks(y_shape, patch_bytes):
     return [slice(first, min(first + count, out_h)) for first in range(0, out_h, count)]
 
 
-def _unfold(padded, kernel_size, stride, out_size, blocks, empty):
+def _unfold(padded, kernel_size, stride, blocks, empty):
     """Yield (rows of the output, patches (C kh kw, rows * W_out * N)) for each block of rows: im2col.
 
     The matrix is overwritten when the next one is asked for.

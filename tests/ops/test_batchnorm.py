@@ -79,3 +79,12 @@ def test_affine(shape, backend, dtype, rng):
         np.testing.assert_allclose(grad_x_hat[:, c], weight[c] * grad_output[:, c], **tolerance(dtype))
         np.testing.assert_allclose(grad_weight[c], (grad_output[:, c] * x_hat[:, c]).sum(), **tolerance(dtype))
         np.testing.assert_allclose(grad_bias[c], grad_output[:, c].sum(), **tolerance(dtype))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (200, 32, 196), (200, 600, 4), (3, 4, 10**6), (10**5, 1, 1)])
+def test_shares_of_a_channel_are_worth_a_block(shape):
+    """Together at most about 512 blocks, and a channel is only cut into shares of 2048 numbers and more."""
+    N, C, positions = shape
+    shares = batchnorm.shares_of_channel(N, C, positions)
+    assert shares == 1 or (shares * C <= 512 and N * positions / shares >= 2048)
+    assert shares + 1 > min(512 / C, N * positions / 2048) - 1, "no more could be used"
