@@ -12,6 +12,7 @@ for present ones. With a Dask cluster, all workers must see OUT and the data und
 import hashlib
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -189,7 +190,13 @@ def _run_for(parent, *arguments):
 
 @cache
 def _end_with(parent):
-    """From now on, end this process when its parent has gone: joblib's workers would wait for work for ever."""
+    """From now on, end this process when its parent has gone: joblib's workers would wait for work for ever.
+
+    And at once by Ctrl-C, which reaches parent and workers alike: joblib ends them with the program `pgrep`, and where
+    that is missing (small containers) the parent would wait for them to work through all cells.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     def watch():
         while os.getppid() == parent:
