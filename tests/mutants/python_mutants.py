@@ -297,9 +297,9 @@ def main() -> int:
         for file in dict.fromkeys(mutant.file for mutant in mutants):
             of_file = [mutant for mutant in mutants if mutant.file == file]
             results += run_file(package, of_file, lambda line: print(line, flush=True))
+            if options.out:
+                save(options.out, results, fresh)
     print(json.dumps(summary(results)))
-    if options.out:
-        save(options.out, results, fresh)
     return 0 if summary(results)["share_killed"] >= 0.95 else 1
 
 

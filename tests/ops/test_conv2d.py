@@ -192,3 +192,20 @@ def test_blocks_of_rows_and_columns_bound_the_memory(column_bytes, size):
     assert len(blocks) > 1 or size[1] == 1, "threads find work"
     assert columns * rows_at_once == 1 or columns * rows_at_once * column_bytes <= 4 << 20
     assert rows_at_once == size[0] or (rows_at_once + 1) * columns * column_bytes > 4 << 20
+
+
+@pytest.mark.parametrize(("count", "N", "strip_bytes"), [(14, 200, 10**4), (1, 300, 10), (7, 1, 10**7), (5, 3, 100)])
+def test_blocks_of_strips_bound_the_memory(count, N, strip_bytes):
+    """At least two where there are two strips; of several strips only as many as take 8 MB."""
+    blocks, seen = strips._blocks(count, N, strip_bytes), np.zeros((count, N), int)
+    for some, images in blocks:
+        seen[some, images] += 1
+        length, batch = some.stop - some.start, images.stop - images.start
+        assert batch <= 256
+        assert length == 1 or (length - 1) * batch * strip_bytes <= 8 << 20
+    assert (seen == 1).all()
+    assert len(blocks) >= 2 or count == 1
+
+
+def test_strips_are_short_from_four_filters_on():
+    assert [strips._outputs(K) for K in (1, 3, 4, 64)] == [4, 4, 2, 2]
