@@ -38,7 +38,9 @@ SIGNALS = (signal.SIGKILL, signal.SIGINT)
 def start(*command) -> subprocess.Popen:
     """A command as a process that leads a group of its own."""
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
-    return subprocess.Popen([str(part) for part in command], **quiet)
+    # a shell starts what runs in the background with Ctrl-C ignored, and children inherit that
+    listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen([str(part) for part in command], preexec_fn=listen, **quiet)
 
 
 def killed_again_and_again(command, rng, longest: float, most: int, damaged) -> dict:

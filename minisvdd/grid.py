@@ -195,7 +195,8 @@ def _end_with(parent):
     And at once by Ctrl-C, which reaches parent and workers alike: joblib ends them with the program `pgrep`, and where
     that is missing (small containers) the parent would wait for them to work through all cells.
     """
-    if threading.current_thread() is threading.main_thread():
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if in_main_thread and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as `nohup` has it
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     def watch():

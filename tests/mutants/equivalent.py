@@ -18,6 +18,14 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "run(work, _blocks(count, N, (height * C * width + out_h / K * outputs) * y.itemsize))",
     ): "an estimate of bytes, which decides in how many blocks the same numbers are computed",
     (
+        "ops/conv2d_launch.py",
+        "shares = max(min(128 // (chunk * taps), positions), 1)",
+    ): "max(a, b) is max(b, a)",
+    (
+        "svdd.py",
+        'warnings.warn(f"hypersphere collapse: {sign}", CollapseWarning)',
+    ): "says which line of svdd.py the warning is attributed to",
+    (
         "optim.py",
         "self.corrections, self.learning_rate = backend.zeros(2, np.float64), backend.zeros(2, np.float64)",
     ): "the kernel reads the first of the two numbers; both are written",
