@@ -21,7 +21,7 @@ import numpy as np
 from . import __version__
 from .backends import KernelError
 from .errors import DataError, one_line
-from .files import atomic_write
+from .files import write_arrays
 from .readers import DAMAGE, arrays_under, read_arrays
 from .validation import check_number
 
@@ -91,8 +91,7 @@ class LoopCheckpoint:
         for prefix, group in _groups(network, optimizer).items():
             named |= {f"{prefix}/{name}": array for name, array in group.items()}
         named["checkpoint"] = np.frombuffer(json.dumps(description).encode(), np.uint8)
-        with atomic_write(self.path, "wb") as file:
-            np.savez(file, **named)
+        write_arrays(self.path, named)
 
     def restore(self, network, optimizer, rng: np.random.Generator) -> int:
         """Bring everything to where the file left it; returns the number of finished epochs, 0 without a file.

@@ -22,6 +22,10 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "shares = max(min(128 // (chunk * taps), positions), 1)",
     ): "max(a, b) is max(b, a)",
     (
+        "training.py",
+        "captured: bool = False,",
+    ): "steps that are replayed as graphs give the same numbers, bit for bit",
+    (
         "svdd.py",
         'warnings.warn(f"hypersphere collapse: {sign}", CollapseWarning)',
     ): "says which line of svdd.py the warning is attributed to",

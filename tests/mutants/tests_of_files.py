@@ -2,6 +2,8 @@
 
 _CONVOLUTION = ["ops/test_conv2d.py", "ops/test_winograd.py", "test_golden.py"]
 
+_TRAINED = ["test_autoencoder.py", "test_svdd.py", "test_classifier.py", "test_checkpoint.py"]
+
 TESTS: dict[str, list[str]] = {
     "ops/activations.py": ["ops/test_activations.py", "test_workspace.py"],
     "ops/adam.py": ["ops/test_adam.py", "test_optim.py", "test_recorded.py"],
@@ -25,14 +27,7 @@ TESTS: dict[str, list[str]] = {
     "flat.py": ["test_recorded.py", "ops/test_adam.py", "test_optim.py"],
     "init.py": ["test_optim.py", "test_layers.py"],
     "fusion.py": ["test_fusion.py", "test_golden.py"],
-    "training.py": [
-        "test_optim.py",
-        "test_numbers.py",
-        "test_recorded.py",
-        "test_autoencoder.py",
-        "test_svdd.py",
-        "test_checkpoint.py",
-    ],
+    "training.py": ["test_optim.py", "test_numbers.py", "test_recorded.py", *_TRAINED],
     "divergence.py": ["test_numbers.py"],
     "svdd.py": ["test_svdd.py", "test_center.py", "test_collapse.py"],
     "center.py": ["test_center.py", "test_svdd.py"],
