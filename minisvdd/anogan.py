@@ -6,6 +6,7 @@ import numpy as np
 
 from .backends import get_backend
 from .batches import shuffled_batches
+from .checkpoint import Checkpoint, LoopState
 from .dcgan import gan_for, make_gan
 from .detector import Detector
 from .latent import LatentSearch, search
@@ -85,10 +86,12 @@ class AnoGAN(Detector):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y=None) -> "AnoGAN":
+    def fit(self, X, y=None, checkpoint: Checkpoint | None = None) -> "AnoGAN":
         """Train on normal images.  X: (n, C, H, W); y is ignored.
 
-        Raises ValueError for bad input, FloatingPointError when training diverges.
+        checkpoint: where to write the state of the training, and perhaps to go on from.
+        Raises ValueError for bad input, FloatingPointError when training diverges, DataError when a checkpoint cannot
+        be written or is of another training.
         """
         self._check_parameters()
         X = check_training_samples(self, X)
@@ -99,7 +102,7 @@ class AnoGAN(Detector):
         self.network_.build((self.latent_dim,), rng, backend=get_backend(self.backend))
         self._check_batch_norm(self.network_)
         self.start_ = _draw(rng, 1, self.latent_dim)[0]
-        self._train(_to_tanh_range(X), rng)
+        self._train(_to_tanh_range(X), rng, checkpoint)
         calibration = X[:: -(-len(X) // _CALIBRATION_IMAGES)]
         self.offset_ = -exact_radius_squared(self._scores(calibration), self.nu) * (1 + BOUNDARY_SLACK)
         return self
@@ -152,11 +155,13 @@ class AnoGAN(Detector):
             feature_weight=self.feature_weight,
         )
 
-    def _train(self, X, rng):
+    def _train(self, X, rng, checkpoint):
         game = Game(self.network_, self.learning_rate, rng)
         self.history_ = {key: [] for key in _HISTORY}
         progress = Progress("AnoGAN, epoch", self.epochs, self.verbose)
-        for epoch in range(self.epochs):
+        state = LoopState(lambda: (self.history_, {}), lambda values, arrays: self.history_.update(values))
+        loop = checkpoint and checkpoint.loop("anogan", self, X, state)
+        for epoch in range(loop.restore(self.network_, game, rng) if loop else 0, self.epochs):
             start = time.perf_counter()
             with one_blas_thread():
                 losses = [game.play(X[batch]) for batch in shuffled_batches(len(X), self.batch_size, rng)]
@@ -169,6 +174,8 @@ class AnoGAN(Detector):
             for key, value in zip(_HISTORY, (epoch + 1, d_loss, g_loss, time.perf_counter() - start)):
                 self.history_[key].append(value)
             progress.update(epoch + 1, f"discriminator {d_loss:.3f}, generator {g_loss:.3f}")
+            if loop and loop.is_due(epoch + 1, self.epochs):
+                loop.save(epoch + 1, self.network_, game, rng)
 
     def _check_parameters(self):
         for name, low in (("latent_dim", 1), ("epochs", 0), ("batch_size", 1), ("search_steps", 0)):
@@ -209,6 +216,25 @@ class Game:
         self.generator.backward_params(self.discriminator.backward_input(grad_logits))
         self.optimizers[1].step()
         return real_loss + generated_loss, generator_loss
+
+    # Both optimisers as one, for a checkpoint
+
+    first_moment = property(lambda self: self._moments("first_moment"))
+    second_moment = property(lambda self: self._moments("second_moment"))
+
+    def _moments(self, kind):
+        pairs = zip(("discriminator", "generator"), self.optimizers)
+        return {f"{part}.{name}": a for part, optimizer in pairs for name, a in getattr(optimizer, kind).items()}
+
+    @property
+    def step_count(self) -> int:
+        """Steps that each of them has made."""
+        return self.optimizers[0].step_count
+
+    @step_count.setter
+    def step_count(self, steps):
+        for optimizer in self.optimizers:
+            optimizer.step_count = steps
 
     def _judge(self, images, target):
         """Cross-entropy of the discriminator's verdict with real (target 1) or generated (0), and dL/d(logits)."""

@@ -3,7 +3,8 @@
     model.fit(X, checkpoint=Checkpoint("run/checkpoint", every=10))                   # killed somewhere on the way
     model.fit(X, checkpoint=Checkpoint("run/checkpoint", every=10, resume=True))      # the same model, bit for bit
 
-A folder holds one file for each training loop of a fit: `autoencoder.npz` (pre-training) and `svdd.npz`. After every
+A folder holds one file for each training loop of a fit: `autoencoder.npz` (pre-training) and `svdd.npz`; or
+`classifier.npz`, or `anogan.npz`. After every
 `every` epochs, and after the last, a loop writes all that changes while it runs: weights, running statistics, Adam's
 moments and step count, the state of the random generator, its history. Whatever else a fit computes (pre-processing,
 the centre, scores between the loops) is cheap and has no chance in it: a resumed fit computes it again, and only its
@@ -20,7 +21,7 @@ import numpy as np
 from . import __version__
 from .backends import KernelError
 from .errors import DataError, one_line
-from .files import atomic_write
+from .files import write_arrays
 from .readers import DAMAGE, arrays_under, read_arrays
 from .validation import check_number
 
@@ -38,12 +39,12 @@ class Checkpoint:
         check_number(every, "every", 1, integer=True)
         self.folder, self.every, self.resume = Path(folder), every, resume
 
-    def loop(self, name: str, estimator, X: np.ndarray, state: "LoopState") -> "LoopCheckpoint":
-        """The checkpoint of one training loop on (pre-processed) X.
+    def loop(self, name: str, estimator, X: np.ndarray, state: "LoopState", y=None) -> "LoopCheckpoint":
+        """The checkpoint of one training loop on (pre-processed) X, with labels y (n,) where it has any.
 
         Raises ValueError when `estimator.random_state` is no seed.
         """
-        return LoopCheckpoint(self, name, _fingerprint(estimator, X), state)
+        return LoopCheckpoint(self, name, _fingerprint(estimator, X, y), state)
 
     def remove(self) -> None:
         """Delete the checkpoints: the training is complete and its model saved."""
@@ -90,8 +91,7 @@ class LoopCheckpoint:
         for prefix, group in _groups(network, optimizer).items():
             named |= {f"{prefix}/{name}": array for name, array in group.items()}
         named["checkpoint"] = np.frombuffer(json.dumps(description).encode(), np.uint8)
-        with atomic_write(self.path, "wb") as file:
-            np.savez(file, **named)
+        write_arrays(self.path, named)
 
     def restore(self, network, optimizer, rng: np.random.Generator) -> int:
         """Bring everything to where the file left it; returns the number of finished epochs, 0 without a file.
@@ -148,7 +148,7 @@ def _copy_into(array, saved):
     array[...] = saved
 
 
-def _fingerprint(estimator, X):
+def _fingerprint(estimator, X, y=None):
     """All that decides what the loop computes, as JSON values; how much it prints does not."""
     seed = estimator.random_state
     if not isinstance(seed, int | np.integer):
@@ -156,6 +156,8 @@ def _fingerprint(estimator, X):
     params = {name: _plain(v) for name, v in estimator.get_params(deep=False).items() if name != "verbose"}
     content = hashlib.sha256(np.ascontiguousarray(X)).hexdigest()
     values = {"class": type(estimator).__name__, **params, "X": [list(X.shape), content], "version": __version__}
+    if y is not None:
+        values["y"] = _plain(y)
     return json.loads(json.dumps(values))
 
 

@@ -6,6 +6,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from .augmentation import Augmentation, mirror
 from .backends import get_backend
 from .batches import outputs
+from .checkpoint import Checkpoint, LoopState
 from .losses import SoftmaxCrossEntropy
 from .networks import make_classifier
 from .preprocessing import make_preprocessing
@@ -66,8 +67,13 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y) -> "SoftmaxClassifier":
-        """Train on images X (n, C, H, W) with labels y (n,). ValueError for bad input or fewer than two classes."""
+    def fit(self, X, y, checkpoint: Checkpoint | None = None) -> "SoftmaxClassifier":
+        """Train on images X (n, C, H, W) with labels y (n,).
+
+        checkpoint: where to write the state of the training, and perhaps to go on from.
+        Raises ValueError for bad input or fewer than two classes, DataError when a checkpoint cannot be written or is
+        of another training.
+        """
         check_number(self.epochs, "epochs", 0, integer=True)
         check_number(self.batch_size, "batch_size", 2, integer=True)
         X, y = check_training_samples(self, X), np.asarray(y)
@@ -83,11 +89,12 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
         self.network_ = make_classifier(len(classes), self.channels, self.kernel_size, self.hidden)
         self.network_.build(self.input_shape_, rng, backend=get_backend(self.backend))
         self.history_ = {"epoch": [], "loss": [], "learning_rate": [], "seconds": []}
-        self._train(X, targets, _partners(self.mirrors, classes), rng)
+        self._train(X, targets, _partners(self.mirrors, classes), rng, checkpoint)
         self.classes_ = classes
         return self
 
-    def _train(self, X, labels, partners, rng):
+    def _train(self, X, labels, partners, rng, checkpoint):
+        state = LoopState(lambda: (self.history_, {}), lambda values, arrays: self.history_.update(values))
         progress = Progress("classifier, epoch", self.epochs, self.verbose)
         seen, targets = self.preprocessing_.transform(X).copy(), labels.copy()
 
@@ -113,6 +120,7 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
             rng=rng,
             before_epoch=draw_versions if self.augment else None,
             after_epoch=record,
+            checkpoint=checkpoint and checkpoint.loop("classifier", self, X, state, labels),
         )
 
     def decision_function(self, X) -> np.ndarray:

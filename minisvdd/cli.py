@@ -34,7 +34,12 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     warnings.showwarning = _show_warning
     try:
-        return arguments.run(arguments)
+        status = arguments.run(arguments)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # `minisvdd info | head -1`: who reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+        return 141  # as a shell says it of SIGPIPE
     except (DataError, KernelError, ValueError, TypeError, OSError) as error:
         return _fail(str(error) or type(error).__name__, 2)
     except FloatingPointError as error:

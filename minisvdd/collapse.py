@@ -52,8 +52,12 @@ def compare(start: dict, end: dict) -> dict:
     }
 
 
-def signs_of_collapse(figures: dict, network) -> list[str]:
-    """What looks like collapse in `compare`'s figures: one sentence each, with the proposition that explains it."""
+def signs_of_collapse(figures: dict, network, center=None) -> list[str]:
+    """What looks like collapse in `compare`'s figures, one sentence each, then what explains it.
+
+    center: the one that the user gave, or None. The explanations are what this network has that permits collapse; if
+    it has nothing of the kind, Proposition 1 remains: the weights that vanish because c is the zero network's output.
+    """
     signs = []
     if figures["relative_spread"] < MIN_RELATIVE_SPREAD or figures["distinct_fraction"] < MIN_DISTINCT:
         signs.append(
@@ -66,7 +70,7 @@ def signs_of_collapse(figures: dict, network) -> list[str]:
         signs.append(f"a weight array fell to {figures['weight_norm_ratio']:.2g} of its norm before training")
     if not signs:
         return []
-    return [*signs, *_explanations(figures, network)]
+    return [*signs, *(structural_risks(network, center) or [_PROPOSITIONS["weights"]])]
 
 
 def structural_risks(network, center=None) -> list[str]:
@@ -80,12 +84,6 @@ def structural_risks(network, center=None) -> list[str]:
             if flag:
                 risks.append(f"layer {index} ({type(layer).__name__}): {_PROPOSITIONS[key]}")
     return risks
-
-
-def _explanations(figures, network):
-    """The propositions that apply to this network; vanished weights point to the first."""
-    risks = structural_risks(network)
-    return risks if risks and figures["weight_norm_ratio"] >= MIN_WEIGHT_RATIO else [_PROPOSITIONS["weights"], *risks]
 
 
 def _ratio(numerator, denominator):

@@ -23,7 +23,7 @@ from .backends import NumpyBackend, get_backend
 from .classifier import SoftmaxClassifier
 from .detector import Detector
 from .errors import DataError, one_line
-from .files import atomic_write
+from .files import write_arrays
 from .networks import Sequential
 from .preprocessing import make_preprocessing
 from .readers import DAMAGE, arrays_under, read_arrays
@@ -68,8 +68,7 @@ def save_model(model: Detector, path) -> None:
     if hasattr(model, "start_"):
         arrays["start"] = model.start_
     arrays["minisvdd"] = np.frombuffer(json.dumps(description).encode(), np.uint8)
-    with atomic_write(path, "wb") as file:
-        np.savez(file, **arrays)
+    write_arrays(path, arrays)
 
 
 def load_model(path, backend="numpy") -> Detector:

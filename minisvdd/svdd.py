@@ -145,7 +145,7 @@ class DeepSVDD(Detector):
             notify("pretrained", self)
 
         yield from self._train(X, rng, checkpoint)
-        for sign in signs_of_collapse(self.figures_, self.network_):
+        for sign in signs_of_collapse(self.figures_, self.network_, self.center):
             warnings.warn(f"hypersphere collapse: {sign}", CollapseWarning, stacklevel=2)
         notify("trained", self)
 
@@ -311,7 +311,7 @@ class DeepSVDD(Detector):
         standard deviation over mean of the training scores; distinct_fraction counts different scores.
         """
         check_fitted(self)
-        return {**self.figures_, "signs_of_collapse": signs_of_collapse(self.figures_, self.network_)}
+        return {**self.figures_, "signs_of_collapse": signs_of_collapse(self.figures_, self.network_, self.center)}
 
 
 class _SeenDistances:

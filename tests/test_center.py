@@ -1,12 +1,15 @@
 """The centre: statistics of its forward pass, and the rule for coordinates near zero."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from trainer_properties import digits
 
 from minisvdd.batches import fixed_batches, outputs, shuffled_batches
 from minisvdd.center import collect_statistics, mean_output, move_from_zero
-from minisvdd.networks import make_encoder
+from minisvdd.layers import BatchNorm
+from minisvdd.networks import Sequential, make_encoder
 
 
 def built(name="digits_lenet", shape=(1, 8, 8)):
@@ -56,3 +59,27 @@ def test_outputs_do_not_depend_on_the_size_of_the_data_set():
     X, network = digits().test, built()
     assert len(X) > 500
     np.testing.assert_allclose(outputs(network, X)[:7], outputs(network, X[:7]), rtol=1e-4, atol=1e-5)
+
+
+def test_statistics_are_the_average_over_all_batches(rng):
+    """Batches of very different means and variances: each counts as much as the last."""
+    network = Sequential([BatchNorm()])
+    network.build((3,), rng)
+    X = (rng.standard_normal((12, 3)) * np.repeat([1, 5, 9], 4)[:, None] + np.repeat([0, 10, 50], 4)[:, None]).astype(
+        np.float32
+    )
+    collect_statistics(network, X, batch_size=4)
+    parts = X.astype(np.float64).reshape(3, 4, 3)
+    mean, variance = network.layers[0].buffers.values()
+    np.testing.assert_allclose(mean, parts.mean(axis=1).mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(variance, parts.var(axis=1, ddof=1).mean(axis=0), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("n", "sizes"), [(1, [1]), (32, [32]), (33, [33]), (34, [32, 2]), (65, [32, 33]), (70, [32, 32, 6])]
+)
+def test_no_batch_of_one_sample_where_it_can_be_helped(n, sizes):
+    batches = fixed_batches(n, 32)
+    assert [batch.stop - batch.start for batch in batches] == sizes
+    assert batches[0].start == 0
+    assert all(first.stop == second.start for first, second in pairwise(batches))

@@ -11,9 +11,13 @@ import pytest
 from helpers_data import one_line_error
 from trainer_properties import digits, small_model
 
-from minisvdd import Autoencoder, Checkpoint, DataError, cli, load_model
+from minisvdd import AnoGAN, Autoencoder, Checkpoint, DataError, cli, load_dataset, load_model
 from minisvdd.backends import KernelError
+from minisvdd.backends.emulator import find_compiler
+from minisvdd.checkpoint import LoopCheckpoint
+from minisvdd.classifier import SoftmaxClassifier
 from minisvdd.files import check_writable
+from minisvdd.readers import to_float
 
 
 class Killed(BaseException):
@@ -90,6 +94,63 @@ def test_autoencoder_alone(tmp_path):
     one_line_error(lambda: autoencoder(5).fit(X, checkpoint=Checkpoint(tmp_path, 1, resume=True)), "epochs was 4, is 5")
 
 
+def classifier(**changes):
+    arguments = {"channels": (4,), "kernel_size": 3, "hidden": 8, "epochs": 5, "milestones": (3,), "verbose": 0}
+    return SoftmaxClassifier(**{**arguments, **changes})
+
+
+def gan(**changes):
+    return AnoGAN(**{"latent_dim": 8, "epochs": 5, "batch_size": 32, "search_steps": 2, "verbose": 0, **changes})
+
+
+def labelled(n=120):
+    data = load_dataset("digits")
+    return to_float(data.train_images[:n], data.white), data.train_labels[:n]
+
+
+def killed_after_saving(fit, times, monkeypatch):
+    """Call `fit`; right after so many checkpoints have been written it is as if the process were gone."""
+    save, count = LoopCheckpoint.save, iter(range(1, times + 1))
+
+    def save_and_die(self, *arguments):
+        save(self, *arguments)
+        if next(count) == times:
+            raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LoopCheckpoint, "save", save_and_die)
+        with pytest.raises(Killed):
+            fit()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [(classifier, "classifier"), (lambda: classifier(augment=False, mirrors=[(2, 5)]), "classifier"), (gan, "anogan")],
+    ids=["classifier", "classifier-plain", "anogan"],
+)
+def test_classifier_and_anogan_are_resumed_bit_for_bit(make, name, times, tmp_path, monkeypatch):
+    data = labelled() if name == "classifier" else (digits().train[:96],)
+    whole = make().fit(*data)
+    killed_after_saving(lambda: make().fit(*data, checkpoint=Checkpoint(tmp_path, 2)), times, monkeypatch)
+    assert [path.name for path in tmp_path.iterdir()] == [f"{name}.npz"]
+    resumed = make().fit(*data, checkpoint=Checkpoint(tmp_path, 2, resume=True))
+    assert everything(resumed) == everything(whole)
+    with monkeypatch.context() as patched:
+        patched.setattr("minisvdd.training.train_step", None)  # complete: nothing is left to train
+        patched.setattr("minisvdd.anogan.Game.play", None)
+        again = make().fit(*data, checkpoint=Checkpoint(tmp_path, 2, resume=True))
+    assert everything(again) == everything(whole)
+
+
+def test_a_classifier_is_not_resumed_on_other_labels(tmp_path):
+    X, y = labelled()
+    classifier(epochs=1).fit(X, y, checkpoint=Checkpoint(tmp_path))
+    resume = Checkpoint(tmp_path, resume=True)
+    one_line_error(lambda: classifier(epochs=1).fit(X, y[::-1], checkpoint=resume), "classifier.npz", "y was")
+    one_line_error(lambda: classifier(epochs=2).fit(X, y, checkpoint=resume), "classifier.npz", "epochs was 1, is 2")
+
+
 def test_checkpoints_of_another_training_are_refused(tmp_path):
     X = digits().train
     both().fit(X, checkpoint=Checkpoint(tmp_path))
@@ -102,8 +163,12 @@ def test_checkpoints_of_another_training_are_refused(tmp_path):
         both(random_state=None).fit(X, checkpoint=resume)
     with pytest.raises(ValueError, match="every=0"):
         Checkpoint(tmp_path, 0)
+
+
+@pytest.mark.skipif(find_compiler() is None, reason="the emulator needs a C++ compiler")
+def test_checkpoints_need_the_numpy_backend(tmp_path):
     with pytest.raises(KernelError, match="numpy backend"):
-        both(backend="emulator", pretrain_epochs=0).fit(X[:4], checkpoint=Checkpoint(tmp_path / "other"))
+        both(backend="emulator", pretrain_epochs=0).fit(digits().train[:4], checkpoint=Checkpoint(tmp_path))
 
 
 def test_damaged_checkpoints_are_named(tmp_path, rng):
@@ -157,6 +222,8 @@ def command(*arguments, limit=None, **options):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # a shell starts what runs in the background with Ctrl-C ignored, and children inherit that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         **options,
     )
 

@@ -111,3 +111,14 @@ def test_a_home_and_a_display_that_do_not_exist(data, tmp_path):
     odd = {"HOME": "/nonexistent", "XDG_CACHE_HOME": "", "DISPLAY": ":99", "MPLBACKEND": "TkAgg"}
     minisvdd(*TRAIN, data, "--out", tmp_path, cwd=tmp_path, **odd)
     assert list(tmp_path.glob("*.png"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes as POSIX has them")
+def test_a_reader_that_has_seen_enough():
+    """`minisvdd info | head -1`: no message, and the status that a shell gives to what SIGPIPE ends."""
+    read, write = os.pipe()
+    os.close(read)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run([sys.executable, "-c", MAIN, "info"], stdout=write, stderr=subprocess.PIPE, env=environment)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")

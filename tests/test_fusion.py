@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minisvdd.fusion import NormPool, steps
+from minisvdd.fusion import FusedModule, NormPool, steps
 from minisvdd.gradcheck import gradcheck
 from minisvdd.layers import BatchNorm, Conv2D, Flatten, LeakyReLU, Linear, MaxPool2D, ReLU
 from minisvdd.networks import Sequential, make_encoder
@@ -82,3 +82,19 @@ def test_one_value_per_channel_is_refused():
     (step,) = steps([BatchNorm(), LeakyReLU(), MaxPool2D(2)])
     with pytest.raises(ValueError, match="one value per channel"):
         step.forward(np.ones((1, 2, 1, 1)), training=True)
+
+
+def test_a_window_of_more_than_256_entries_is_not_fused():
+    """The winner's index is one byte."""
+
+    class KernelBackend:
+        runs_numpy = False
+
+    def module(window):
+        layers = [Conv2D(2, 3), BatchNorm(), ReLU(), MaxPool2D(window)]
+        for layer in layers:
+            layer.backend = KernelBackend()
+        return layers
+
+    assert kinds(module((16, 16))) == [FusedModule]
+    assert FusedModule not in kinds(module((16, 17)))

@@ -8,8 +8,11 @@ import references as ref
 from references import draw
 
 from minisvdd.backends import NUMPY
+from minisvdd.flat import can_flatten
 from minisvdd.gradcheck import check_gradient
-from minisvdd.layers import Linear
+from minisvdd.init import glorot_uniform
+from minisvdd.layers import Flatten, Linear
+from minisvdd.networks import Sequential
 from minisvdd.optim import SGD, Adam, StepSchedule
 
 
@@ -111,3 +114,30 @@ def test_step_schedule():
     schedule = StepSchedule(1.0, milestones=(2, 4), factor=0.1)
     np.testing.assert_allclose([schedule(epoch) for epoch in range(6)], [1, 1, 0.1, 0.1, 0.01, 0.01])
     assert StepSchedule(0.5)(100) == 0.5
+
+
+def test_glorot_draws_fill_their_interval_evenly():
+    """[-a, a] with a^2 = 6 / (fan_in + fan_out), and the variance a^2 / 3 that follows."""
+    weight = glorot_uniform(np.random.default_rng(0), (400, 50), fan_in=20, fan_out=4, dtype=np.float64)
+    limit = 0.5
+    assert -limit <= weight.min() < -0.999 * limit
+    assert 0.999 * limit < weight.max() <= limit
+    assert weight.var() == pytest.approx(limit**2 / 3, rel=0.02)
+
+
+def test_what_cannot_be_flat_is_stepped_array_by_array(rng):
+    """On a kernel backend too: a single layer does not list its layers, and nothing is flat without parameters."""
+    backend = RecordingBackend()
+    layer = Linear(2)
+    layer.build((3,), rng)
+    layer.backend = backend
+    assert Adam(layer).device_state is None
+    assert not can_flatten(Sequential([Flatten()]))
+    assert can_flatten(Sequential([layer]))
+
+
+class RecordingBackend:
+    """Stands for a kernel backend as far as an optimiser's constructor needs one."""
+
+    runs_numpy = False
+    asarray = staticmethod(np.asarray)

@@ -11,7 +11,7 @@ from trainer_properties import digits
 from minisvdd.backends import NUMPY
 from minisvdd.datasets import load_dataset
 from minisvdd.ops.contrast import contrast_normalize
-from minisvdd.preprocessing import make_preprocessing
+from minisvdd.preprocessing import make_preprocessing, preprocessing_for
 
 
 def plain_gcn(image):
@@ -87,3 +87,21 @@ def test_extremes_of_mnist_class_0_are_the_papers_check_value():
     gcn = make_preprocessing("gcn-l1").fit(load_dataset("mnist").one_class(0).train)
     assert gcn.constants["minimum"] == pytest.approx(-0.88266, abs=5e-6)
     assert gcn.constants["maximum"] == pytest.approx(9.00155, abs=5e-6)
+
+
+def test_constants_of_single_precision_data_are_computed_in_double(rng):
+    X = (1e4 + rng.standard_normal((5001, 2))).astype(np.float32)
+    constants = make_preprocessing("standardize").fit(X).constants
+    np.testing.assert_array_equal(constants["mean"], X.astype(np.float64).mean(axis=0))
+    np.testing.assert_allclose(constants["std"], X.astype(np.float64).std(axis=0), rtol=1e-12)
+
+
+def test_trained_on_one_colour_there_is_no_range_to_scale_by(rng):
+    """Later images are then normalised in contrast and left as they are."""
+    fitted, x = make_preprocessing("gcn-l1").fit(np.full((3, 1, 4, 4), 0.5, np.float32)), rng.random((2, 1, 4, 4))
+    np.testing.assert_allclose(fitted.transform(x), contrast_normalize(NUMPY, x), rtol=1e-6)
+
+
+def test_the_pre_processing_made_for_samples():
+    assert preprocessing_for(np.zeros((3, 5))) == "standardize"
+    assert preprocessing_for(np.zeros((3, 1, 4, 4))) == "gcn-l1"

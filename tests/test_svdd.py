@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -318,3 +319,24 @@ def test_bad_samples():
 def test_divergence_is_an_error_that_names_the_epoch():
     with pytest.raises(FloatingPointError, match="epoch"), np.errstate(all="ignore"):
         small_model(network=Sequential([Flatten(), Linear(4)]), learning_rate=1e30, epochs=5).fit(digits().train)
+
+
+@pytest.mark.parametrize("objective", ["one-class", "soft-boundary"])
+def test_the_threshold_lies_a_hair_beyond_the_sphere(objective):
+    """1e-5 of R^2, so that rounding does not put a sample on the sphere outside; R far from 1 shows which way."""
+    model = small_model(objective=objective, epochs=0, nu=0.1).fit(100 * digits().train)
+    R2 = model.radius_**2
+    assert model.offset_ == pytest.approx(-1e-5 * R2 - (0 if objective == "soft-boundary" else R2), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["epochs", "pretrain_epochs", "radius_every", "batch_size"])
+def test_counts_are_whole_numbers(name):
+    with pytest.raises(ValueError, match=f"^{name}=1.5"):
+        small_model(**{name: 1.5}).fit(digits().train[:40])
+
+
+def test_seconds_are_those_of_each_epoch():
+    started = time.perf_counter()
+    seconds = small_model(epochs=3).fit(digits().train[:64]).history_["seconds"]
+    assert all(s > 0 for s in seconds)
+    assert sum(seconds) <= time.perf_counter() - started

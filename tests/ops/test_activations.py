@@ -25,6 +25,12 @@ def test_leaky_relu_at_0_takes_the_slope(backend):
     assert activations.leaky_relu_backward(backend, np.ones((1, 1)), zero > 0, 0.1).item() == pytest.approx(0.1)
 
 
+def test_neither_zero_is_positive(backend, dtype):
+    """So the layer's derivative at 0 is the slope; and the smallest number above 0 is positive."""
+    x = np.array([[0.0, -0.0, np.finfo(dtype).tiny, -np.finfo(dtype).tiny]], dtype)
+    np.testing.assert_array_equal(activations.is_positive(backend, x), [[False, False, True, False]])
+
+
 def test_sigmoid_and_tanh(backend, dtype, rng):
     x, grad_output = 3 * draw(rng, (4, 5), dtype), draw(rng, (4, 5), dtype)
     sigmoid = np.array([1 / (1 + math.exp(-v)) for v in x.flat]).reshape(x.shape)

@@ -86,3 +86,12 @@ def test_sums_of_long_rows_stay_accurate(count, rng):
     a, b = rng.random((2, 2, count)).astype(np.float32)  # all of one sign: rounding errors have one, too
     exact = (a.astype(np.float64) * b).sum(axis=1)
     np.testing.assert_allclose(batchnorm.row_products(a, b), exact, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (200, 32, 196), (200, 600, 4), (3, 4, 10**6), (10**5, 1, 1)])
+def test_shares_of_a_channel_are_worth_a_block(shape):
+    """Together at most about 512 blocks, and a channel is only cut into shares of 2048 numbers and more."""
+    N, C, positions = shape
+    shares = batchnorm.shares_of_channel(N, C, positions)
+    assert shares == 1 or (shares * C <= 512 and N * positions / shares >= 2048)
+    assert shares + 1 > min(512 / C, N * positions / 2048) - 1, "no more could be used"

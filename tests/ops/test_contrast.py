@@ -33,6 +33,16 @@ def test_images_of_one_colour_become_0(colour, backend, dtype):
     np.testing.assert_array_equal(contrast.contrast_normalize(backend, np.full((2, 1, 7, 9), colour, dtype)), 0)
 
 
+def test_contrast_below_rounding_is_no_contrast(backend):
+    """One pixel differs by the last bit of 1e4: that is how rounding looks. The same by 1 % is a picture."""
+    x = np.full((2, 1, 6, 6), 1e4, np.float32)
+    x[0, 0, 2, 3] = np.nextafter(np.float32(1e4), np.float32(2e4))
+    x[1, 0, 2, 3] *= 1.01
+    z = contrast.contrast_normalize(backend, x)
+    np.testing.assert_array_equal(z[0], 0)
+    assert np.abs(z[1]).mean() == pytest.approx(1, rel=1e-3)
+
+
 def test_integers(backend, rng):
     x = rng.integers(0, 256, (3, 1, 8, 8), dtype=np.uint8)
     expected = contrast.contrast_normalize(NUMPY, x)

@@ -169,3 +169,44 @@ def test_kernel_larger_than_the_padded_input_is_refused(backend, rng):
         conv2d.conv2d_output_size((2, 4), (5, 3), (1, 1), (1, 0))
     with pytest.raises(ValueError, match="larger than the input"):
         conv2d.conv2d_forward(backend, draw(rng, (1, 1, 2, 2)), draw(rng, (1, 1, 3, 3)))
+
+
+@pytest.mark.parametrize("patch_bytes", [4, 100, 4000, 10**6])
+@pytest.mark.parametrize("out_size", [(1, 1), (28, 28), (7, 100)], ids=str)
+@pytest.mark.parametrize("N", [1, 200])
+def test_blocks_of_patches_bound_the_memory(patch_bytes, out_size, N):
+    """As many rows as fit into the limit, one at least; the rows of all blocks are the image's, in order."""
+    blocks = conv2d._row_blocks((16, *out_size, N), patch_bytes)
+    assert [row for block in blocks for row in range(block.start, block.stop)] == list(range(out_size[0]))
+    rows, row_bytes = blocks[0].stop, patch_bytes * out_size[1] * N
+    assert rows == 1 or rows * row_bytes <= 4 << 20
+    assert rows == out_size[0] or (rows + 1) * row_bytes > 4 << 20
+
+
+@pytest.mark.parametrize("column_bytes", [4, 1000, 10**5, 10**7])
+@pytest.mark.parametrize("size", [(1, 1), (28, 28), (7, 100)], ids=str)
+def test_blocks_of_rows_and_columns_bound_the_memory(column_bytes, size):
+    rows_at_once, blocks = conv2d._row_and_column_blocks(*size, column_bytes)
+    assert [column for block in blocks for column in range(block.start, block.stop)] == list(range(size[1]))
+    columns = blocks[0].stop
+    assert 1 <= rows_at_once <= size[0]
+    assert len(blocks) > 1 or size[1] == 1, "threads find work"
+    assert columns * rows_at_once == 1 or columns * rows_at_once * column_bytes <= 4 << 20
+    assert rows_at_once == size[0] or (rows_at_once + 1) * columns * column_bytes > 4 << 20
+
+
+@pytest.mark.parametrize(("count", "N", "strip_bytes"), [(14, 200, 10**4), (1, 300, 10), (7, 1, 10**7), (5, 3, 100)])
+def test_blocks_of_strips_bound_the_memory(count, N, strip_bytes):
+    """At least two where there are two strips; of several strips only as many as take 8 MB."""
+    blocks, seen = strips._blocks(count, N, strip_bytes), np.zeros((count, N), int)
+    for some, images in blocks:
+        seen[some, images] += 1
+        length, batch = some.stop - some.start, images.stop - images.start
+        assert batch <= 256
+        assert length == 1 or (length - 1) * batch * strip_bytes <= 8 << 20
+    assert (seen == 1).all()
+    assert len(blocks) >= 2 or count == 1
+
+
+def test_strips_are_short_from_four_filters_on():
+    assert [strips._outputs(K) for K in (1, 3, 4, 64)] == [4, 4, 2, 2]

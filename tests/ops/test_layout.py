@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from minisvdd.ops import layout
 from minisvdd.ops.layout import arranged, as_count, as_pair, from_batch_last, overlap, to_batch_last
 
 
@@ -45,3 +46,30 @@ def test_counts():
     for bad in (0, -1, 2.5, "3", True):
         with pytest.raises(ValueError, match="n="):
             as_count(bad, "n")
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 12])
+@pytest.mark.parametrize("parts", [0, 1, 3, 5, 20])
+def test_equal_parts_share_everything_once(count, parts):
+    slices = layout.equal_parts(count, parts)
+    sizes = [part.stop - part.start for part in slices]
+    assert len(slices) == max(1, min(parts, count))
+    assert min(sizes) >= 1
+    assert max(sizes) - min(sizes) <= 1
+    assert np.concatenate([np.arange(count)[part] for part in slices]).tolist() == list(range(count))
+
+
+def test_blocks_hold_at_most_what_they_should():
+    """Pointwise blocks: as few as the limit permits; whole channels where it is by channel, even a channel too long."""
+    for size in (1, layout.BLOCK, layout.BLOCK + 1, 3 * layout.BLOCK):
+        blocks = layout.flat_blocks(size)
+        assert len(blocks) == -(-size // layout.BLOCK)
+        assert max(block.stop - block.start for block in blocks) <= layout.BLOCK
+    rows = np.broadcast_to(np.float32(0), (6, layout.BLOCK // 3))
+    assert [len(rows[block]) for block in layout.channel_blocks(rows)] == [3, 3]
+    assert len(layout.channel_blocks(np.broadcast_to(np.float32(0), (2, 2 * layout.BLOCK)))) == 2
+
+
+@pytest.mark.parametrize("size", [1, 4, 5, 8, 1001])
+def test_threads_of_four_numbers_each_are_enough_and_no_more(size):
+    assert 4 * (layout.pack_threads(size) - 1) < size <= 4 * layout.pack_threads(size)

@@ -171,3 +171,10 @@ def test_kinks_are_counted(backend):
 def test_bad_arguments_are_named(arguments, word):
     with pytest.raises(ValueError, match=word):
         losses.SoftBoundary(np.zeros(2), *arguments)
+
+
+def test_the_soft_boundary_begins_with_radius_0(rng):
+    """Without a radius every sample is outside."""
+    outputs, center = rng.standard_normal((4, 3)), np.zeros(3)
+    assert losses.SoftBoundary(center, 0.5)(outputs)[0] == losses.SoftBoundary(center, 0.5, 0.0)(outputs)[0]
+    assert losses.SoftBoundary(center, 0.5)(outputs)[0] == pytest.approx((outputs**2).sum() / (0.5 * 4))

@@ -6,6 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 
+from minisvdd.ops import winograd
 from minisvdd.ops.winograd import SIZES, cook_toom, winograd_backward_weight, winograd_forward, winograd_pays
 from minisvdd.threads import run
 
@@ -60,3 +61,14 @@ def test_complex_numbers_pass_through():
         winograd_forward(real, weight, (1, 1), y)
     winograd_forward(x[0] + 1j * x[1], weight, (1, 1), whole)
     np.testing.assert_allclose(whole, parts[0] + 1j * parts[1], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("out_h", "N"), [(10, 1), (10, 64), (1, 3), (7, 65), (3, 200)])
+def test_blocks_are_at_least_two_where_the_output_can_be_cut(out_h, N):
+    blocks = winograd._blocks(out_h, N)
+    seen = np.zeros((out_h, N), int)
+    for rows, images in blocks:
+        seen[rows, images] += 1
+        assert images.stop - images.start <= 64
+    assert (seen == 1).all()
+    assert len(blocks) >= 2 or (out_h == 1 and N <= 64)
