@@ -171,41 +171,43 @@ def test_kernel_larger_than_the_padded_input_is_refused(backend, rng):
         conv2d.conv2d_forward(backend, draw(rng, (1, 1, 2, 2)), draw(rng, (1, 1, 3, 3)))
 
 
-@pytest.mark.parametrize("patch_bytes", [4, 100, 4000, 10**6])
-@pytest.mark.parametrize("out_size", [(1, 1), (28, 28), (7, 100)], ids=str)
-@pytest.mark.parametrize("N", [1, 200])
-def test_blocks_of_patches_bound_the_memory(patch_bytes, out_size, N):
-    """As many rows as fit into the limit, one at least; the rows of all blocks are the image's, in order."""
-    blocks = conv2d._row_blocks((16, *out_size, N), patch_bytes)
-    assert [row for block in blocks for row in range(block.start, block.stop)] == list(range(out_size[0]))
-    rows, row_bytes = blocks[0].stop, patch_bytes * out_size[1] * N
-    assert rows == 1 or rows * row_bytes <= 4 << 20
-    assert rows == out_size[0] or (rows + 1) * row_bytes > 4 << 20
+SIZES = pytest.mark.parametrize("count", [1, 7, 28])
+BATCHES = pytest.mark.parametrize("N", [1, 200, 600])
+BYTES = pytest.mark.parametrize("bytes_each", [4, 1000, 10**5, 10**7])
 
 
-@pytest.mark.parametrize("column_bytes", [4, 1000, 10**5, 10**7])
-@pytest.mark.parametrize("size", [(1, 1), (28, 28), (7, 100)], ids=str)
-def test_blocks_of_rows_and_columns_bound_the_memory(column_bytes, size):
-    rows_at_once, blocks = conv2d._row_and_column_blocks(*size, column_bytes)
-    assert [column for block in blocks for column in range(block.start, block.stop)] == list(range(size[1]))
-    columns = blocks[0].stop
-    assert 1 <= rows_at_once <= size[0]
-    assert len(blocks) > 1 or size[1] == 1, "threads find work"
-    assert columns * rows_at_once == 1 or columns * rows_at_once * column_bytes <= 4 << 20
-    assert rows_at_once == size[0] or (rows_at_once + 1) * columns * column_bytes > 4 << 20
+@SIZES
+@BATCHES
+@BYTES
+def test_blocks_of_patches_bound_the_memory(count, N, bytes_each):
+    """4 MB and the part of a row that makes blocks equal; the rows of all blocks are the image's, in order."""
+    blocks = conv2d._row_blocks((16, count, 28, N), bytes_each)
+    assert [row for block in blocks for row in range(block.start, block.stop)] == list(range(count))
+    _check_lengths([block.stop - block.start for block in blocks], 28 * N * bytes_each, 4 << 20)
 
 
-@pytest.mark.parametrize(("count", "N", "strip_bytes"), [(14, 200, 10**4), (1, 300, 10), (7, 1, 10**7), (5, 3, 100)])
-def test_blocks_of_strips_bound_the_memory(count, N, strip_bytes):
-    """At least two where there are two strips; of several strips only as many as take 8 MB."""
-    blocks, seen = strips._blocks(count, N, strip_bytes), np.zeros((count, N), int)
-    for some, images in blocks:
-        seen[some, images] += 1
-        length, batch = some.stop - some.start, images.stop - images.start
-        assert batch <= 256
-        assert length == 1 or (length - 1) * batch * strip_bytes <= 8 << 20
+@SIZES
+@BATCHES
+@BYTES
+@pytest.mark.parametrize("cut", [conv2d._column_blocks, strips._blocks], ids=["columns", "strips"])
+def test_blocks_of_columns_and_images_bound_the_memory(cut, count, N, bytes_each):
+    """8 MB and the part of a column that makes blocks equal; each column of each image is in one block."""
+    seen = np.zeros((count, N), int)
+    for columns, images in (blocks := cut(count, N, bytes_each)):
+        seen[columns, images] += 1
+        assert images.stop - images.start <= 256
     assert (seen == 1).all()
-    assert len(blocks) >= 2 or count == 1
+    lengths = [columns.stop - columns.start for columns, images in blocks if images.start == 0]
+    _check_lengths(lengths, min(N, 256) * bytes_each, 8 << 20)
+
+
+def _check_lengths(lengths, bytes_each, most):
+    """Below an eighth of the limit one thread does it all; beyond, two threads get equal shares if they can."""
+    count = sum(lengths)
+    assert (len(lengths) == 1) == (count * bytes_each <= most // 8 or count == 1)
+    assert max(lengths) - min(lengths) <= 1
+    assert max(lengths) == 1 or (max(lengths) - 1) * bytes_each < most
+    assert len(lengths) in (1, count) or len(lengths) % 2 == 0
 
 
 def test_strips_are_short_from_four_filters_on():

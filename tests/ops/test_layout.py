@@ -59,15 +59,27 @@ def test_equal_parts_share_everything_once(count, parts):
     assert np.concatenate([np.arange(count)[part] for part in slices]).tolist() == list(range(count))
 
 
+@pytest.mark.parametrize("size", [1, 12, 13, 100, 101, 200, 201, 999])
+def test_the_fewest_blocks_that_two_threads_can_share(size):
+    count = layout.block_count(size, 100)
+    assert (count == 1) == (size <= 12)
+    assert count == 1 or (count % 2 == 0 and size <= count * 100 and (count == 2 or size > (count - 2) * 100))
+    assert layout.block_count(size, 100, least=150) == (1 if size <= 150 else count)
+
+
 def test_blocks_hold_at_most_what_they_should():
-    """Pointwise blocks: as few as the limit permits; whole channels where it is by channel, even a channel too long."""
-    for size in (1, layout.BLOCK, layout.BLOCK + 1, 3 * layout.BLOCK):
-        blocks = layout.flat_blocks(size)
-        assert len(blocks) == -(-size // layout.BLOCK)
-        assert max(block.stop - block.start for block in blocks) <= layout.BLOCK
-    rows = np.broadcast_to(np.float32(0), (6, layout.BLOCK // 3))
-    assert [len(rows[block]) for block in layout.channel_blocks(rows)] == [3, 3]
-    assert len(layout.channel_blocks(np.broadcast_to(np.float32(0), (2, 2 * layout.BLOCK)))) == 2
+    """Pointwise blocks: one, or equal ones for two threads; by channel: whole channels, even one that is too long."""
+    for size, count in ((1, 1), (layout.BLOCK, 1), (layout.BLOCK + 1, 2), (2 * layout.BLOCK + 1, 4)):
+        assert len(layout.flat_blocks(size)) == count
+
+    def channels(*shape):
+        blocks, threads = layout.channel_blocks(np.broadcast_to(np.float32(0), shape))
+        return [block.stop - block.start for block in blocks], threads
+
+    assert channels(6, layout.BLOCK // 3) == ([3, 3], None)
+    assert channels(2, 2 * layout.BLOCK) == ([1, 1], None)
+    assert channels(6, layout.BLOCK // 6) == ([2, 2, 2], 1), "one thread alone, in smaller blocks"
+    assert channels(6, 10) == ([6], 1)
 
 
 @pytest.mark.parametrize("size", [1, 4, 5, 8, 1001])
