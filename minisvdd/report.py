@@ -146,12 +146,15 @@ def _convergence_note(grid, out):
     for cell in cells_of(grid, ["anogan"]):
         if (value := read_cell(cell, out)) is not None and "converged" in value:
             shares.setdefault(cell.normal_class, []).append(value["converged"])
-    few = [f"{name} ({100 * np.mean(found):.0f} %)" for name, found in shares.items() if np.mean(found) < 0.5]
-    if not few:
+    if not shares:
         return ""
+    means = {name: np.mean(found) for name, found in shares.items()}
+    ended = ", ".join(f"{name} {100 * share:.0f} %" for name, share in means.items())
+    few = [name for name, share in means.items() if share < 0.5]
+    verdict = f"anogan did not converge on {', '.join(few)}" if few else "anogan converged"
     return (
-        "\nanogan did not converge, by this criterion: the latent search of fewer than half of the test images ended "
-        f"before its last step: {', '.join(few)}.\n"
+        f"\n{verdict}, by this criterion: the latent search of at least half of the test images ends before its last "
+        f"step ({ended}).\n"
     )
 
 
@@ -219,7 +222,8 @@ def _json(grid, out):
     versions = [dict(pairs) for pairs in dict.fromkeys(tuple(cell.pop("versions").items()) for cell in cells)]
     own = ("method", "normal_class", "nu", "seed")
     lines = [json.dumps({**cell, "config": {name: cell["config"][name] for name in own}}) for cell in cells]
-    head = json.dumps({"grid": asdict(grid), "versions": versions}, indent=2)
+    settings = {**asdict(grid), "data": Path(grid.data).name}
+    head = json.dumps({"grid": settings, "versions": versions}, indent=2)
     seconds = round(sum(cell["seconds"] for cell in cells), 1)
     return head[:-2] + f',\n  "cell_seconds": {seconds},\n  "cells": [\n    ' + ",\n    ".join(lines) + "\n  ]\n}\n"
 

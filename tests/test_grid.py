@@ -253,6 +253,25 @@ def test_a_report_of_an_unfinished_grid(tmp_path):
     assert "| 3 | - |" in markdown
 
 
+def test_a_report_says_whether_anogan_converged(tmp_path):
+    run_grid(tiny_grid(methods=["anogan"], classes=["3"], seeds=1), tmp_path, verbose=0)
+    assert "anogan did not converge on 3, by this criterion" in write_report(tmp_path)[0]
+    [path] = cell_files(tmp_path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "converged": 0.6}))
+    markdown, _ = write_report(tmp_path)
+    assert "anogan converged, by this criterion" in markdown
+    assert "(3 60 %)" in markdown
+
+
+def test_a_report_names_the_data_file_without_its_folder(tmp_path):
+    rng = np.random.default_rng(0)
+    samples = {"x_train": rng.random((20, 4)), "y_train": np.zeros(20), "x_test": rng.random((9, 4))}
+    np.savez(tmp_path / "own.npz", **samples, y_test=np.arange(9) % 2)
+    run_grid(make_grid(str(tmp_path / "own.npz"), methods=["kde"], classes=["0"], seeds=1), tmp_path, verbose=0)
+    write_report(tmp_path)
+    assert json.loads((tmp_path / "report.json").read_text())["grid"]["data"] == "own.npz"
+
+
 def test_marks_follow_the_rule():
     """More than 2 sqrt(s1^2 + s2^2) + 1 points: here 2 * 5 + 1 = 11."""
     assert not Entry(90.0, 3.0, 10, None, (79.1, 4.0)).differs
