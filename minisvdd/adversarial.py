@@ -95,13 +95,17 @@ def attack_class(
     *,
     count: int = 20,
     queries: int = 10_000,
+    start: str = "images",
     seed: int = 0,
     verbose: int = 1,
 ) -> Adversaries:
     """Attack `count` test images of one class, drawn at random among those that the classifier recognises.
 
-    Starting points are test images of other classes. Raises ValueError when there are fewer images than `count`.
+    start: "images", test images of other classes, or "noise", uniform noise taken for another class.
+    Raises ValueError when there are fewer images than `count`.
     """
+    if start not in ("images", "noise"):
+        raise ValueError(f"start={start!r}: expected 'images' or 'noise'")
     label = class_index(dataset.class_names, target_class, "target_class")
     rng = np.random.default_rng(seed)
     test = to_float(dataset.test_images, dataset.white)
@@ -114,7 +118,7 @@ def attack_class(
         classifier.predict,
         test[indices],
         dataset.test_labels[indices],
-        starts=test[dataset.test_labels != label],
+        starts=test[dataset.test_labels != label] if start == "images" else None,
         queries=queries,
         rng=rng,
         verbose=verbose,

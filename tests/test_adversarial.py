@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minisvdd import adversarial, cli, load_dataset
-from minisvdd.adversarial import adversaries_of, write_stop_signs
+from minisvdd.adversarial import adversaries_of, attack_class, write_stop_signs
 from minisvdd.grid import make_grid, run_grid
 from minisvdd.paper import TABLE_2, TABLES
 from minisvdd.protocols import get_protocol
@@ -61,6 +61,18 @@ def test_a_table_with_adversarial_images(attack):
     assert adversarial.figure_4(folder) is not None
     assert cli.main(["experiment", "report", str(folder)]) == 0
     assert (folder / "figure4.png").stat().st_size > 1000
+
+
+def test_attacks_from_noise(attack):
+    digits = load_dataset("digits")
+    classifier, *_ = adversaries_of(digits, attack[0], verbose=0)
+    found = attack_class(digits, classifier, "3", count=5, queries=200, start="noise", verbose=0)
+    others = attack_class(digits, classifier, "3", count=5, queries=200, verbose=0)
+    assert found.success.all()
+    assert (found.indices == others.indices).all()
+    assert (found.start_distances != others.start_distances).all()
+    with pytest.raises(ValueError, match="start='zeros': expected 'images' or 'noise'"):
+        attack_class(digits, classifier, "3", start="zeros")
 
 
 def test_failed_attacks_are_refused(attack):

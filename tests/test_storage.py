@@ -221,7 +221,7 @@ def test_saving_replaces_only_when_complete(saved, tmp_path, monkeypatch):
     def fail(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(np, "savez", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(DataError, match="No space left"):
         load_model(path).save(path)
     assert path.read_bytes() == saved.read_bytes()
