@@ -1,6 +1,8 @@
-"""Which choices made the paper's columns of OC-SVM, KDE and isolation forest? Each class under each choice.
+r"""Which choices made the paper's columns of OC-SVM, KDE and isolation forest? Each class under each choice.
 
-    python benchmarks/shallow.py --data mnist      writes benchmarks/results/shallow-mnist.json
+    python benchmarks/shallow.py --data mnist --out benchmarks/results/shallow-mnist.json
+    python benchmarks/shallow.py --data runs/table2-gtsrb/stop-signs.npz --classes stop \
+        --out benchmarks/results/shallow-stop-signs.json
     python benchmarks/shallow.py --quick           two classes of the digits: does it run?
 
 Images as they are or after GCN-L1 and min-max scaling; all pixels or the principal components with 95 % of the
@@ -9,6 +11,7 @@ variance; every bandwidth of KDE (with the one that cross-validation of the like
 """
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 from scipy.special import logsumexp
@@ -20,7 +23,7 @@ from minisvdd.baselines import BANDWIDTHS, GAMMAS, VARIANCE_KEPT, IsolationFores
 from minisvdd.datasets import load_dataset
 from minisvdd.experiments import versions
 from minisvdd.files import write_json
-from minisvdd.paper import TABLE_1
+from minisvdd.paper import TABLES
 from minisvdd.preprocessing import make_preprocessing
 
 SETTINGS = [(preprocessing, pca) for preprocessing in (None, "gcn-l1") for pca in (False, True)]
@@ -43,7 +46,7 @@ def main():
                 "dimensions": Z[0].shape[1],
             }
             row |= _measure(*Z, is_anomaly, arguments.gammas)
-            row["paper"] = TABLE_1.get(dataset.name, {}).get(normal_class)
+            row["paper"] = TABLES.get(Path(dataset.name).stem, {}).get(normal_class)
             rows.append(row)
             print({name: value for name, value in row.items() if name != "paper"}, flush=True)
         result = {"data": dataset.name, "test_images": len(test), "bandwidths": BANDWIDTHS, "gammas": arguments.gammas}

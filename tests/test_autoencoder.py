@@ -45,6 +45,14 @@ def test_threshold_leaves_nu_outside(trained):
     assert np.mean(trained.predict(train) == -1) == pytest.approx(0.1, abs=1 / len(train))
 
 
+def test_the_threshold_lies_a_hair_beyond_the_quantile():
+    """1e-5 of it, so that rounding does not put a training sample outside."""
+    train = digits().train
+    model = Autoencoder(**{**QUICK, "epochs": 0, "nu": 0.1}).fit(train)
+    at_quantile = np.sort(model.anomaly_score(train))[-(len(train) // 10) - 1]
+    assert -model.offset_ == pytest.approx(at_quantile * (1 + 1e-5), rel=2e-6)
+
+
 def test_a_network_of_your_own_needs_a_decoder():
     encoder = Sequential([Flatten(), Linear(6)])
     with pytest.raises(ValueError, match="decoder"):

@@ -53,6 +53,33 @@ def test_forward_and_backward_are_those_of_the_layers_one_by_one(rng):
         np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-12)
 
 
+def test_modules_on_any_backend_are_the_layers_one_by_one(backend, rng):
+    """Two modules after a layer of another kind; evaluation, the default, too."""
+    layers = [ReLU()]
+    for channels in (3, 4):
+        layers += [Conv2D(channels, 3, padding=1), BatchNorm(), LeakyReLU(), MaxPool2D(2)]
+    fused = Sequential(layers)
+    fused.build((2, 8, 8), rng, np.float64, backend=backend)
+    plain = Sequential([Sequential([layer]) for layer in layers])
+    x, grad_output = rng.standard_normal((3, 2, 8, 8)), rng.standard_normal((3, 4, 2, 2))
+    results = []
+    for network in (fused, plain):
+        for layer in layers:
+            for name, array in layer.buffers.items():
+                array[...] = float(name == "running_var")
+        y = network.forward(x, training=True)
+        results.append((y, network.backward(grad_output), *network.grads.values()))
+        results[-1] += tuple(np.array(buffer) for buffer in network.buffers.values())
+        results[-1] += (network.forward(x),)
+    for one, other in zip(*results):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-11)
+    if not backend.runs_numpy:
+        step = steps(layers)[1]
+        step.forward(steps(layers)[0].forward(x))
+        with pytest.raises(RuntimeError, match="before forward"):
+            step.backward(rng.standard_normal((3, 3, 4, 4)))
+
+
 @pytest.mark.parametrize("frozen", [False, True])
 def test_gradcheck(frozen, rng):
     network = Sequential([Conv2D(2, 3), BatchNorm(), LeakyReLU(), MaxPool2D(2)])

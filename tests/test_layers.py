@@ -41,6 +41,7 @@ LAYERS = [
     (lambda: Tanh(), IMAGE),
     (lambda: MaxPool2D(2), IMAGE),
     (lambda: Upsample(2), IMAGE),
+    (lambda: Upsample((2, 3)), IMAGE),
     (lambda: Reshape((5, -1)), IMAGE),
     (lambda: Flatten(), IMAGE),
     (lambda: Sequential([Conv2D(3, 3), BatchNorm(), LeakyReLU(), MaxPool2D(2), Flatten(), Linear(2)]), IMAGE),

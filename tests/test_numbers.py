@@ -77,6 +77,16 @@ def test_a_step_too_large_shows_in_the_next_loss():
     assert "learning_rate=1e+30" in str(caught.value)
 
 
+def test_weights_that_overflow_in_a_step_are_named():
+    rng = np.random.default_rng(0)
+    network = Sequential([Linear(3), Linear(4)])
+    network.build((4,), rng)
+    options = {"learning_rate": 1e39, "milestones": (), "weight_decay": 0.0, "batch_size": 7, "rng": rng}
+    words = "epoch 1, batch 1 of 1: layer 0 .Linear., after the step: 'weight'"
+    with pytest.raises(FloatingPointError, match=words), np.errstate(all="ignore"):
+        train(network, MeanSquaredError(), rng.random((7, 4), np.float32), epochs=1, **options)
+
+
 def test_a_healthy_training_is_not_changed_by_the_watch():
     """`EpochStart` only copies: the same weights come out as from the plain steps."""
     from minisvdd.batches import shuffled_batches

@@ -11,7 +11,7 @@ from minisvdd.backends import NUMPY
 from minisvdd.flat import can_flatten
 from minisvdd.gradcheck import check_gradient
 from minisvdd.init import glorot_uniform
-from minisvdd.layers import Flatten, Linear
+from minisvdd.layers import Conv2D, Flatten, Linear
 from minisvdd.networks import Sequential
 from minisvdd.optim import SGD, Adam, StepSchedule
 
@@ -123,6 +123,14 @@ def test_glorot_draws_fill_their_interval_evenly():
     assert -limit <= weight.min() < -0.999 * limit
     assert 0.999 * limit < weight.max() <= limit
     assert weight.var() == pytest.approx(limit**2 / 3, rel=0.02)
+
+
+def test_filters_are_drawn_for_all_their_inputs():
+    """fan_in = C kh kw, fan_out = K kh kw (equation of Glorot and Bengio, per position of the filter)."""
+    layer = Conv2D(60, (2, 5))
+    layer.build((40, 9, 9), np.random.default_rng(0))
+    limit = np.sqrt(6 / (10 * (40 + 60)))
+    assert 0.995 * limit < np.abs(layer.params["weight"]).max() <= limit
 
 
 def test_what_cannot_be_flat_is_stepped_array_by_array(rng):

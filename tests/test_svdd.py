@@ -133,6 +133,11 @@ def test_history_holds_every_epoch():
     assert all(seconds > 0 for seconds in model.history_["seconds"])
 
 
+def test_a_milestone_may_be_the_start():
+    model = small_model(epochs=1, milestones=(0,), learning_rate=1e-2).fit(digits().train)
+    np.testing.assert_allclose(model.history_["learning_rate"], [1e-3])
+
+
 def test_last_incomplete_batch_is_trained_on():
     """91 samples in batches of 30: the last batch holds one sample, which batch norm cannot take alone."""
     train = digits().train[:91]

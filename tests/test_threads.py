@@ -78,6 +78,21 @@ def test_every_block_is_done_once_and_all_threads_help():
     assert len(names) == 3
 
 
+def test_no_more_threads_than_wished():
+    names = set()
+
+    def work(blocks):
+        for _ in blocks:
+            names.add(threading.current_thread().name)
+            time.sleep(0.001)
+
+    with use_threads(4):
+        run(work, range(20), most=1)
+        assert names == {threading.current_thread().name}
+        run(work, range(20), most=2)
+    assert len(names) == 2
+
+
 def test_nested_calls_stay_in_their_thread():
     inner = []
 

