@@ -10,10 +10,11 @@
 
 # %%
 import csv
+import json
 
 import matplotlib.pyplot as plt
 import numpy as np
-from lecture import BLUE, GRAY, QUICK, RED, RESULTS, available, check, choose, data_dir, figure, finish
+from lecture import BLUE, GRAY, GREEN, ORANGE, QUICK, RED, RESULTS, available, check, choose, data_dir, figure, finish
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
@@ -219,6 +220,51 @@ ax.legend()
 figure("table2")
 
 # %% [markdown]
+# One-Class Deep SVDD is the best of the paper's six methods here as there, but all numbers are lower than the paper's.
+# Why? An adversarial image betrays itself by what the attack has left on it, and the longer the attack, the less that
+# is. The paper does not say how long its attack went on; ours ended after 10 000 queries. `benchmarks/budgets.py` stops
+# it earlier, from two kinds of start, with three seeds of every detector:
+
+# %%
+budgets = json.loads((RESULTS / "budgets.json").read_text())["rows"]
+fig, axes = plt.subplots(1, 2, figsize=(7.2, 3), sharey=True)
+for ax, start in zip(axes, ("images", "noise")):
+    of_start = [row for row in budgets if row["start"] == start]
+    distance = [row["median_l2"] for row in of_start]
+    for name, color in (("one-class", BLUE), ("dcae", ORANGE), ("isolation-forest", GREEN), ("kde", GRAY)):
+        ax.plot(distance, [100 * np.mean(row[name]) for row in of_start], "o-", color=color, label=name, ms=4)
+        ax.axhline(TABLE_2["stop"][name][0], color=color, linestyle=":", linewidth=1)
+    ax.set(xscale="log", xlabel="median distance to the original", title=f"started from {start}")
+axes[0].set_ylabel("test AUC in % (dotted: paper)")
+axes[0].legend(fontsize=8)
+figure("budgets")
+
+near = {row["start"]: row for row in budgets if row["queries"] == 3000}
+for name in ("dcae", "one-class"):
+    paper_mean, paper_std = TABLE_2["stop"][name]
+    found = [100 * np.mean(row[name]) for row in near.values()]
+    inside = all(abs(value - paper_mean) < 2 * paper_std for value in found)
+    check(f"after 3000 queries {name} is as in the paper", inside, " and ".join(f"{value:.1f} %" for value in found))
+
+# %% [markdown]
+# That explains the deep methods. The shallow ones stay near 50 % at any distance, and noise makes images even *more*
+# ordinary for them: it lowers the contrast of the sign, by which all images are divided, and adds nothing to the
+# directions that PCA has kept. What is thrown away with 5 % of the variance is just where the attack is to be seen. On
+# all pixels instead:
+
+# %%
+for queries, file in ((10_000, "shallow-stop-signs.json"), (3000, "shallow-stop-signs-3000.json")):
+    for row in json.loads((RESULTS / file).read_text())["rows"]:
+        if row["preprocessing"] == "gcn-l1":
+            forest = np.mean(row["isolation_forest"])
+            print(f"{queries:6} queries, {row['dimensions']:4} dimensions: kde {max(row['kde']):.1f} %, "
+                  f"oc-svm {max(row['oc_svm']):.1f} %, isolation forest {forest:.1f} %")  # fmt: skip
+print("paper:", {name: mean for name, (mean, _) in TABLE_2["stop"].items()})
+
+# %% [markdown]
+# With all pixels and 3000 to 10 000 queries every column of the paper is met within a few points. The lesson is not
+# that one of the tables is wrong; it is that an AUC on adversarial images says little without the attack's length.
+#
 # ## Exercises
 #
 # 1. **Clipping.** Show that the projection $P$ onto a convex set $C$ satisfies

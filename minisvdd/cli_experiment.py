@@ -61,6 +61,8 @@ def _add_table(tables, name, data, protocol):
         default=True,
         help="keep finished cells of the same configuration",
     )
+    if data == "gtsrb":
+        table.add_argument("--queries", type=int, help="of the Boundary Attack per image, if not as `minisvdd attack`")
     table.add_argument("--quiet", action="store_true", help="no progress")
     table.set_defaults(run=_run, data=data)
 
@@ -89,8 +91,10 @@ def _run(arguments):
 
 def _stop_signs(arguments):
     """Table 2's test set does not exist until a classifier has been attacked: the file that holds it."""
-    dataset = load_dataset("gtsrb", arguments.data_dir)
-    _, adversaries, _ = adversaries_of(dataset, arguments.out, verbose=0 if arguments.quiet else 1)
+    if arguments.queries is not None and arguments.queries < 1:
+        raise ValueError(f"--queries {arguments.queries}: expected an integer >= 1")
+    dataset, verbose = load_dataset("gtsrb", arguments.data_dir), 0 if arguments.quiet else 1
+    _, adversaries, _ = adversaries_of(dataset, arguments.out, queries=arguments.queries, verbose=verbose)
     return str(write_stop_signs(dataset, adversaries, Path(arguments.out) / STOP_SIGNS))
 
 

@@ -110,3 +110,9 @@ def test_mistakes_are_one_line_and_status_2(arguments, capsys, tmp_path):
     assert cli.main(["attack", *settings, *arguments]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_a_table_without_queries_is_refused(capsys, tmp_path):
+    assert cli.main(["experiment", "table2-gtsrb", "--queries", "0", "--out", str(tmp_path)]) == 2
+    assert "--queries 0: expected an integer >= 1" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
