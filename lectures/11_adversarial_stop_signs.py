@@ -235,6 +235,8 @@ for ax, start in zip(axes, ("images", "noise")):
         ax.plot(distance, [100 * np.mean(row[name]) for row in of_start], "o-", color=color, label=name, ms=4)
         ax.axhline(TABLE_2["stop"][name][0], color=color, linestyle=":", linewidth=1)
     ax.set(xscale="log", xlabel="median distance to the original", title=f"started from {start}")
+    ax.set_xticks([1.2, 2, 4, 8], ["1.2", "2", "4", "8"])
+    ax.minorticks_off()
 axes[0].set_ylabel("test AUC in % (dotted: paper)")
 axes[0].legend(fontsize=8)
 figure("budgets")
