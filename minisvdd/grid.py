@@ -18,7 +18,7 @@ import threading
 import time
 import warnings
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -147,7 +147,7 @@ def run_grid(grid: Grid, out, *, jobs: int = 1, scheduler=None, data_dir=None, r
     out = Path(out)
     needs_weights = any(METHODS[name].pretrained for name in grid.methods)
     methods = grid.methods if "dcae" in grid.methods or not needs_weights else ("dcae", *grid.methods)
-    write_json(out / _GRID_FILE, asdict(grid))
+    write_json(out / _GRID_FILE, asdict(_with_earlier(grid, out)))
     todo = [cell for cell in cells_of(grid, methods) if not (resume and _is_finished(cell, out, verbose))]
     progress, done = Progress("experiment, cell", len(todo), verbose), 0
     with _workers(jobs, scheduler):
@@ -157,6 +157,19 @@ def run_grid(grid: Grid, out, *, jobs: int = 1, scheduler=None, data_dir=None, r
             for label in Parallel(return_as="generator_unordered")(calls):
                 done += 1
                 progress.update(done, label)
+
+
+def _with_earlier(grid, out):
+    """The grid with the methods, classes and seeds of earlier runs in `out`: a table may be computed piece by piece."""
+    try:
+        earlier = read_grid(out)
+    except DataError:
+        return grid
+    if replace(earlier, data=grid.data, classes=grid.classes, methods=grid.methods, seeds=grid.seeds) != grid:
+        return grid  # of another configuration
+    methods = tuple(name for name in METHODS if name in (*earlier.methods, *grid.methods))
+    classes = tuple(dict.fromkeys((*earlier.classes, *grid.classes)))
+    return replace(grid, methods=methods, classes=classes, seeds=max(earlier.seeds, grid.seeds))
 
 
 @contextmanager

@@ -104,7 +104,7 @@ def _markdown(grid, entries, finished, total):
         f"# Table {2 if _name(grid) == 'stop-signs' else 1} on {_name(grid)}, protocol {grid.protocol_name}",
         "",
         f"Test AUC in %, mean ± standard deviation over {_count(grid.seeds, 'seed')} "
-        f"(oc-svm: ten hold-outs; kde: one run). {finished} of {total} cells are finished. "
+        f"(oc-svm: ten hold-outs; kde: one run). {finished} of {total} cells are finished{_fewer(grid, entries)}. "
         "For oc-svm and soft-boundary the better nu is shown. "
         "As in the paper, oc-svm chooses gamma with labels of a tenth of the test set: an advantage over all others."
         + _gan_note(grid),
@@ -118,6 +118,16 @@ def _markdown(grid, entries, finished, total):
     if extra:
         lines += ["", "Before any training (epoch 0), and oc-svm without labels:", "", *_table(grid, entries, extra)]
     return "\n".join(lines) + "\n"
+
+
+def _fewer(grid, entries):
+    """Which methods have fewer seeds so far."""
+    fewest = {
+        method: min(entry.n for (_, heading), entry in entries.items() if heading == method)
+        for method in grid.methods
+        if method not in ("oc-svm", "kde") and any(heading == method for _, heading in entries)
+    }
+    return "".join(f"; {method}: {_count(n, 'seed')}" for method, n in fewest.items() if n < grid.seeds)
 
 
 def _name(grid):
@@ -183,7 +193,7 @@ def _means(grid, entries, columns):
 def _text(entry):
     if entry is None:
         return "-"
-    text = f"{entry.mean:.1f} ± {entry.std:.1f}"
+    text = f"{entry.mean:.1f}" + (f" ± {entry.std:.1f}" if entry.n > 1 else "")
     if entry.paper:
         text += f" ({entry.paper[0]:.1f} ± {entry.paper[1]:.1f})"
     return text + (" **!**" if entry.differs else "")

@@ -189,6 +189,22 @@ def test_a_data_file_may_be_moved_but_not_changed(tmp_path):
     assert hashes(places[0]) != hashes(places[1])
 
 
+def test_a_table_may_be_computed_piece_by_piece(tmp_path):
+    """Methods, classes and seeds add up; the report says where seeds are missing. Other settings start a new table."""
+    run_grid(tiny_grid(methods=["one-class"], classes=["3"], seeds=1), tmp_path, verbose=0)
+    run_grid(tiny_grid(methods=["isolation-forest", "kde"], seeds=2), tmp_path, verbose=0)
+    assert read_grid(tmp_path) == tiny_grid(methods=["kde", "isolation-forest", "one-class"], seeds=2)
+    markdown, _ = write_report(tmp_path)
+    assert (
+        "over 2 seeds (oc-svm: ten hold-outs; kde: one run). 7 of 10 cells are finished; one-class: 1 seed." in markdown
+    )
+    one_seed = collect(tmp_path)[1]["3", "one-class"].mean
+    assert f"| {one_seed:.1f} |" in markdown, "no deviation of a single value"
+    other = tiny_grid(methods=["kde"], settings=replace(TINY, epochs=3))
+    run_grid(other, tmp_path, verbose=0)
+    assert read_grid(tmp_path) == other
+
+
 def test_a_damaged_cell_is_named_by_the_report_and_computed_again_by_a_run(tmp_path, capsys):
     grid = tiny_grid(methods=["isolation-forest"], classes=["3"], seeds=2)
     run_grid(grid, tmp_path, verbose=0)
