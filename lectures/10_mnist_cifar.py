@@ -242,6 +242,8 @@ for axis, normal_class in zip(axes, ("1", "5")):
             axis.plot(shallow["bandwidths"], kde[normal_class, preprocessing, pca], style, color=color, label=label)
     axis.axhline(TABLE_1["mnist"][normal_class]["kde"][0], color=GRAY, linestyle=":", label="paper")
     axis.set(title=f"KDE, normal class {normal_class}", xlabel="bandwidth", xscale="log", ylabel="test AUC in %")
+    axis.set_xticks([2, 4, 8, 16, 32], ["2", "4", "8", "16", "32"])
+    axis.minorticks_off()
 axes[0].legend(fontsize=8)
 figure("kde_choices")
 

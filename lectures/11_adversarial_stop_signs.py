@@ -207,7 +207,8 @@ ours = np.array([float(rows[name]["auc_mean"]) for name in methods])
 spread = np.array([float(rows[name]["auc_std"]) for name in methods])
 printed = np.array([TABLE_2["stop"].get(name, (np.nan, np.nan)) for name in methods])
 for name, mean, std, (paper_mean, paper_std) in zip(methods, ours, spread, printed):
-    print(f"{name:17} ours {mean:5.1f} ± {std:3.1f}   paper {paper_mean:5.1f} ± {paper_std:3.1f}")
+    paper = "did not converge" if np.isnan(paper_mean) else f"{paper_mean:5.1f} ± {paper_std:3.1f}"
+    print(f"{name:17} ours {mean:5.1f} ± {std:3.1f}   paper {paper}")
 
 fig, ax = plt.subplots(figsize=(6.4, 2.8))
 places = np.arange(len(methods))
