@@ -6,7 +6,7 @@ import numpy as np
 
 from .backends import get_backend
 from .batches import shuffled_batches
-from .checkpoint import Checkpoint, LoopState
+from .checkpoint import Checkpoint, history_of
 from .dcgan import gan_for, make_gan
 from .detector import Detector
 from .latent import LatentSearch, search
@@ -159,7 +159,7 @@ class AnoGAN(Detector):
         game = Game(self.network_, self.learning_rate, rng)
         self.history_ = {key: [] for key in _HISTORY}
         progress = Progress("AnoGAN, epoch", self.epochs, self.verbose)
-        state = LoopState(lambda: (self.history_, {}), lambda values, arrays: self.history_.update(values))
+        state = history_of(self)
         loop = checkpoint and checkpoint.loop("anogan", self, X, state)
         for epoch in range(loop.restore(self.network_, game, rng) if loop else 0, self.epochs):
             start = time.perf_counter()

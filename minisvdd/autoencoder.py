@@ -7,7 +7,7 @@ import numpy as np
 
 from .backends import get_backend
 from .batches import outputs
-from .checkpoint import Checkpoint, LoopState
+from .checkpoint import Checkpoint, history_of
 from .detector import Detector, decoder_for, encoder_for
 from .losses import MeanSquaredError
 from .networks import Sequential
@@ -109,7 +109,7 @@ class Autoencoder(Detector):
         self.network_ = join(deepcopy(encoder), decoder)
 
     def _train(self, X, rng, checkpoint):
-        state = LoopState(lambda: (self.history_, {}), lambda values, arrays: self.history_.update(values))
+        state = history_of(self)
         progress = Progress("autoencoder, epoch", self.epochs, self.verbose)
 
         def record(epoch, loss, learning_rate, seconds):

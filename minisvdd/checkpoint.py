@@ -4,11 +4,10 @@
     model.fit(X, checkpoint=Checkpoint("run/checkpoint", every=10, resume=True))      # the same model, bit for bit
 
 A folder holds one file for each training loop of a fit: `autoencoder.npz` (pre-training) and `svdd.npz`; or
-`classifier.npz`, or `anogan.npz`. After every
-`every` epochs, and after the last, a loop writes all that changes while it runs: weights, running statistics, Adam's
-moments and step count, the state of the random generator, its history. Whatever else a fit computes (pre-processing,
-the centre, scores between the loops) is cheap and has no chance in it: a resumed fit computes it again, and only its
-loops jump to the epoch where they were.
+`classifier.npz`, or `anogan.npz`. After every `every` epochs, and after the last, a loop writes all that changes while
+it runs: weights, running statistics, Adam's moments and step count, the state of the random generator, its history.
+Whatever else a fit computes (pre-processing, the centre, scores between the loops) is cheap and has no chance in it: a
+resumed fit computes it again, and only its loops jump to the epoch where they were.
 """
 
 import hashlib
@@ -62,6 +61,11 @@ class LoopState:
 
     def __init__(self, get: Callable[[], tuple[dict, dict]], put: Callable[[dict, dict], None]):
         self.get, self.put = get, put
+
+
+def history_of(owner) -> LoopState:
+    """The state of a loop whose owner keeps nothing but its `history_`, a dict of lists."""
+    return LoopState(lambda: (owner.history_, {}), lambda values, arrays: owner.history_.update(values))
 
 
 class LoopCheckpoint:

@@ -6,7 +6,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from .augmentation import Augmentation, mirror
 from .backends import get_backend
 from .batches import outputs
-from .checkpoint import Checkpoint, LoopState
+from .checkpoint import Checkpoint, history_of
 from .losses import SoftmaxCrossEntropy
 from .networks import make_classifier
 from .preprocessing import make_preprocessing
@@ -94,7 +94,7 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def _train(self, X, labels, partners, rng, checkpoint):
-        state = LoopState(lambda: (self.history_, {}), lambda values, arrays: self.history_.update(values))
+        state = history_of(self)
         progress = Progress("classifier, epoch", self.epochs, self.verbose)
         seen, targets = self.preprocessing_.transform(X).copy(), labels.copy()
 
