@@ -18,7 +18,7 @@ from .boundary_attack import boundary_attack
 from .classifier import SoftmaxClassifier
 from .datasets import Dataset, class_index, load_dataset
 from .errors import DataError
-from .files import atomic_write
+from .files import write_arrays
 from .grid import cells_of, read_cell, read_grid, read_scores
 from .plots_attack import plot_outlined
 from .readers import data_errors, read_array, to_float
@@ -145,9 +145,8 @@ def kept_attack(path, settings: dict, make) -> Adversaries:
             if str(read_array(path, "settings")[0]) == text:
                 return Adversaries(**{name: read_array(path, name) for name in Adversaries.__dataclass_fields__})
     made = make()
-    with atomic_write(path, "wb") as file:
-        arrays = {name: getattr(made, name) for name in Adversaries.__dataclass_fields__}
-        np.savez_compressed(file, settings=np.array([text]), **arrays)
+    arrays = {name: getattr(made, name) for name in Adversaries.__dataclass_fields__}
+    write_arrays(path, {"settings": np.array([text]), **arrays}, compressed=True)
     return made
 
 
@@ -191,14 +190,14 @@ def write_stop_signs(dataset: Dataset, adversaries: Adversaries, path, target_cl
         raise ValueError(f"{int((~adversaries.success).sum())} attacks failed: give them more queries")
     split = dataset.one_class(target_class)
     normal = split.test[~split.is_anomaly]
-    with atomic_write(path, "wb") as file:
-        np.savez_compressed(
-            file,
-            x_train=split.train,
-            y_train=np.full(len(split.train), split.normal_class),
-            x_test=np.concatenate([normal, adversaries.adversarials]),
-            y_test=np.array([split.normal_class] * len(normal) + [ADVERSARIAL] * len(adversaries.adversarials)),
-        )
+    labels = [split.normal_class] * len(normal) + [ADVERSARIAL] * len(adversaries.adversarials)
+    arrays = {
+        "x_train": split.train,
+        "y_train": np.full(len(split.train), split.normal_class),
+        "x_test": np.concatenate([normal, adversaries.adversarials]),
+        "y_test": np.array(labels),
+    }
+    write_arrays(path, arrays, compressed=True)
     return Path(path)
 
 

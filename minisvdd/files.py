@@ -49,13 +49,13 @@ def atomic_write(path, mode: str = "w") -> Iterator[IO]:
             os.unlink(temporary)
 
 
-def write_arrays(path, arrays: dict[str, np.ndarray]) -> None:
-    """Write an uncompressed .npz file, atomically. Raises DataError, naming the path, when it cannot be written.
+def write_arrays(path, arrays: dict[str, np.ndarray], compressed: bool = False) -> None:
+    """Write an .npz file, atomically. Raises DataError, naming the path, when it cannot be written.
 
     It is put together in memory: a zip file that was begun on a full disk complains once more when it is forgotten.
     """
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    (np.savez_compressed if compressed else np.savez)(buffer, **arrays)
     with atomic_write(path, "wb") as file:
         file.write(buffer.getbuffer())
 
