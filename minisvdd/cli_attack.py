@@ -28,11 +28,16 @@ def add_attack(commands) -> None:
     attack.set_defaults(run=_attack)
 
 
-def _attack(arguments):
-    """Status 1 when an image could not be made adversarial."""
-    for name in ("count", "queries"):
+def check_counts(arguments: argparse.Namespace, *names: str) -> None:
+    """ValueError, naming the option, for one of these that is given and below 1."""
+    for name in names:
         if (value := getattr(arguments, name)) is not None and value < 1:
             raise ValueError(f"--{name} {value}: expected an integer >= 1")
+
+
+def _attack(arguments):
+    """Status 1 when an image could not be made adversarial."""
+    check_counts(arguments, "count", "queries")
     folder = Path(arguments.out or f"runs/attack-{arguments.data}")
     _, found, figures = adversaries_of(
         load_dataset(arguments.data, arguments.data_dir),

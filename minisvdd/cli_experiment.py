@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from .adversarial import STOP_SIGNS, adversaries_of, figure_4, write_stop_signs
+from .cli_attack import check_counts
 from .datasets import load_dataset
 from .figures import save_grid_examples
 from .grid import make_grid, run_grid
@@ -91,8 +92,7 @@ def _run(arguments):
 
 def _stop_signs(arguments):
     """Table 2's test set does not exist until a classifier has been attacked: the file that holds it."""
-    if arguments.queries is not None and arguments.queries < 1:
-        raise ValueError(f"--queries {arguments.queries}: expected an integer >= 1")
+    check_counts(arguments, "queries")
     dataset, verbose = load_dataset("gtsrb", arguments.data_dir), 0 if arguments.quiet else 1
     _, adversaries, _ = adversaries_of(dataset, arguments.out, queries=arguments.queries, verbose=verbose)
     return str(write_stop_signs(dataset, adversaries, Path(arguments.out) / STOP_SIGNS))
