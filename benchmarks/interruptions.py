@@ -197,18 +197,14 @@ def downloads(folder: Path, rng, count: int, processes) -> dict:
 
 def grid(folder: Path, rng) -> dict:
     """A grid on two processes, killed as a whole and run again until it is done."""
-
-    def cells(out):
-        return cells_of(
-            make_grid("digits", methods=["dcae", "one-class"], classes=["3", "8"], seeds=2, protocol="quick")
-        )
+    cells = cells_of(make_grid("digits", methods=["dcae", "one-class"], classes=["3", "8"], seeds=2, protocol="quick"))
+    n_test = len(load_dataset("digits").test_labels)
 
     def damaged(out):
-        finished = [cell for cell in cells(out) if read_cell(cell, out)]
-        return sum(len(read_scores(cell, out)) != len(load_dataset("digits").test_labels) for cell in finished)
+        return sum(len(read_scores(cell, out)) != n_test for cell in cells if read_cell(cell, out))
 
     def results(out):
-        return [read_cell(cell, out)["auc"] for cell in cells(out)]
+        return [read_cell(cell, out)["auc"] for cell in cells]
 
     whole, out = folder / "grid-whole", folder / "grid"
     command = [*GRID, "--protocol", "quick", "--quiet", "--jobs", "2", "--out"]
