@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 from helpers_data import one_line_error
+from helpers_processes import MAIN, environment, python, wait_until
 from trainer_properties import digits, small_model
 
 from minisvdd import AnoGAN, Autoencoder, Checkpoint, DataError, cli, load_dataset, load_model
@@ -212,20 +213,10 @@ ARGUMENTS = ["train", "--data", "digits", "--quiet", "--checkpoint-every", "1", 
 
 def command(*arguments, limit=None, **options):
     """`minisvdd` as a process; limit: bytes that it may write into one file, like a disk that is full."""
-    code = "import sys; from minisvdd.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = MAIN
     if limit is not None:
         code = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); {code}"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # a shell starts what runs in the background with Ctrl-C ignored, and children inherit that
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        **options,
-    )
+    return python(code, *arguments, **options)
 
 
 @pytest.fixture(scope="module")
@@ -237,19 +228,12 @@ def uninterrupted(tmp_path_factory):
     return out
 
 
-def wait_for(path, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not path.exists() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    assert path.exists()
-
-
 @pytest.mark.parametrize(("signals", "after"), [(signal.SIGKILL, "autoencoder.npz"), (signal.SIGINT, "svdd.npz")])
 def test_killed_at_random_moments_and_resumed(signals, after, uninterrupted, tmp_path, rng):
     old = (uninterrupted / "model.npz").read_bytes()
     (tmp_path / "model.npz").write_bytes(old)
     process = command(*ARGUMENTS, tmp_path)
-    wait_for(tmp_path / "checkpoint" / after)
+    wait_until((tmp_path / "checkpoint" / after).exists, 120)
     time.sleep(rng.uniform(0, 0.5))
     process.send_signal(signals)
     _, error = process.communicate(timeout=60)
@@ -281,12 +265,10 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_model(uninterrupted, tmp_pat
 def test_a_full_device_is_one_line(uninterrupted, tmp_path):
     np.save(tmp_path / "x.npy", digits().test)
     with open("/dev/full", "w") as full:
-        code = "import sys; from minisvdd.cli import main; sys.exit(main(sys.argv[1:]))"
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         arguments = ["score", uninterrupted / "model.npz", tmp_path / "x.npy"]
         done = subprocess.run(
-            [sys.executable, "-c", code, *map(str, arguments)],
-            env=environment, stdout=full, stderr=subprocess.PIPE, text=True,
+            [sys.executable, "-c", MAIN, *map(str, arguments)],
+            env=environment(), stdout=full, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
     assert done.returncode != 0
     assert "Traceback" not in done.stderr

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers_processes import MAIN, environment
 
 ROOT = Path(__file__).parents[1]
-MAIN = "import sys; from minisvdd.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
 def minisvdd(*arguments, cwd, path=None, remove=(), **variables):
     """Run the command in `cwd` with another environment; returns its standard output."""
-    environment = {name: value for name, value in os.environ.items() if name not in remove}
-    environment["PYTHONPATH"] = str(path) if path else os.pathsep.join(filter(None, sys.path))
+    inherited = {name: value for name, value in os.environ.items() if name not in remove}
+    inherited["PYTHONPATH"] = str(path) if path else environment()["PYTHONPATH"]
     done = subprocess.run(
         [sys.executable, "-c", MAIN, *map(str, arguments)],
-        cwd=cwd, env={**environment, **variables}, capture_output=True, text=True, encoding="utf-8",
+        cwd=cwd, env={**inherited, **variables}, capture_output=True, text=True, encoding="utf-8",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
@@ -118,7 +118,6 @@ def test_a_reader_that_has_seen_enough():
     """`minisvdd info | head -1`: no message, and the status that a shell gives to what SIGPIPE ends."""
     read, write = os.pipe()
     os.close(read)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run([sys.executable, "-c", MAIN, "info"], stdout=write, stderr=subprocess.PIPE, env=environment)
+    done = subprocess.run([sys.executable, "-c", MAIN, "info"], stdout=write, stderr=subprocess.PIPE, env=environment())
     os.close(write)
     assert (done.returncode, done.stderr) == (141, b"")

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers_processes import environment
 from sklearn.metrics import roc_auc_score
 
 from minisvdd import cli, load_dataset
@@ -129,10 +130,9 @@ test_grid.run_grid(test_grid.tiny_grid(), sys.argv[1], jobs=int(sys.argv[2]))
 
 
 def start(out, jobs):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *filter(None, sys.path)])}
     return subprocess.Popen(
         [sys.executable, "-c", _RUN, str(out), str(jobs)],
-        env=environment,
+        env=environment(os.path.dirname(__file__)),
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )

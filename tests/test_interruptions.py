@@ -5,42 +5,19 @@ Trainings are in `test_checkpoint.py`, a grid that is killed and resumed in `tes
 
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 from helpers_data import gtsrb_test_files, gtsrb_training_files, zip_bytes
 from helpers_http import Server
+from helpers_processes import MAIN, python, wait_until
 from trainer_properties import digits, small_model
 
 from minisvdd import files, load_model
 from minisvdd.grid import cells_of, read_cell, read_grid, read_scores
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes as POSIX does")
-
-
-def python(code, *arguments):
-    """A process that leads a group of its own, as what a shell starts does."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        # a shell starts what runs in the background with Ctrl-C ignored, and children inherit that
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-
-
-def wait_until(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    assert condition()
 
 
 # --- A save ---
@@ -96,7 +73,7 @@ def two_models(tmp_path_factory):
 
 def test_a_save_that_is_killed_leaves_the_old_model_or_the_new_one(two_models, tmp_path):
     old, new = (path.read_bytes() for path in two_models)
-    output, error = python(_KILLED_SAVES, *two_models, tmp_path).communicate(timeout=120)
+    output, error = python(_KILLED_SAVES, *two_models, tmp_path, start_new_session=True).communicate(timeout=120)
     rows = [line.split(",") for line in output.splitlines()]
     assert len(rows) == 10, error
     left_behind = 0
@@ -175,9 +152,9 @@ def test_a_download_that_is_stopped_goes_on_where_it_was(signals, archives, tmp_
     (first, *_), folder = archives, tmp_path / "gtsrb"
     second, third = list(archives)[1:]
     half = len(archives[second]) // 2
-    process = python(_FETCH, server.url, tmp_path)
+    process = python(_FETCH, server.url, tmp_path, start_new_session=True)
     part = folder / f"{second}.part"
-    wait_until(lambda: part.exists() and part.stat().st_size == half)
+    wait_until(lambda: part.exists() and part.stat().st_size == half, 60)
     process.send_signal(signals)
     _, error = process.communicate(timeout=60)
     assert process.returncode == (130 if signals == signal.SIGINT else -signal.SIGKILL)
@@ -186,7 +163,7 @@ def test_a_download_that_is_stopped_goes_on_where_it_was(signals, archives, tmp_
     assert (folder / first).read_bytes() == archives[first]
     assert part.read_bytes() == archives[second][:half]
 
-    again = python(_FETCH, server.url, tmp_path)
+    again = python(_FETCH, server.url, tmp_path, start_new_session=True)
     assert again.communicate(timeout=60)[1] == ""
     server.close()
     assert again.returncode == 0
@@ -197,7 +174,6 @@ def test_a_download_that_is_stopped_goes_on_where_it_was(signals, archives, tmp_
 # --- A grid ---
 
 _GRID = ["experiment", "table1-digits", "--methods", "one-class", "--classes", "3", "8", "--seeds", "4", "--quiet"]
-_COMMAND = "import sys; from minisvdd.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
 def group_is_gone(group):
@@ -211,13 +187,13 @@ def group_is_gone(group):
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_ctrl_c_in_a_grid_is_one_line_and_leaves_whole_cells_and_no_process(jobs, tmp_path):
     """A terminal sends Ctrl-C to all processes of the command at once."""
-    process = python(_COMMAND, *_GRID, "--jobs", jobs, "--out", tmp_path)
-    wait_until(lambda: list(tmp_path.rglob("cells/*/*/*.json")))
+    process = python(MAIN, *_GRID, "--jobs", jobs, "--out", tmp_path, start_new_session=True)
+    wait_until(lambda: list(tmp_path.rglob("cells/*/*/*.json")), 60)
     os.killpg(process.pid, signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
     assert error == "minisvdd: error: interrupted\n"
-    wait_until(lambda: group_is_gone(process.pid))
+    wait_until(lambda: group_is_gone(process.pid), 60)
     grid = read_grid(tmp_path)
     finished = [cell for cell in cells_of(grid, ["dcae", *grid.methods]) if read_cell(cell, tmp_path)]
     assert 0 < len(finished) < 16
@@ -226,8 +202,8 @@ def test_ctrl_c_in_a_grid_is_one_line_and_leaves_whole_cells_and_no_process(jobs
 
 def test_workers_of_a_killed_grid_end(tmp_path):
     """kill -9 reaches the main process alone; joblib's workers, left to themselves, would wait for work for ever."""
-    process = python(_COMMAND, *_GRID, "--jobs", 2, "--out", tmp_path)
-    wait_until(lambda: list(tmp_path.rglob("cells/*/*/*.json")))
+    process = python(MAIN, *_GRID, "--jobs", 2, "--out", tmp_path, start_new_session=True)
+    wait_until(lambda: list(tmp_path.rglob("cells/*/*/*.json")), 60)
     process.kill()
     process.wait()
     wait_until(lambda: group_is_gone(process.pid), 20)

@@ -4,13 +4,13 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers_processes import environment
 from trainer_properties import digits, small_model
 
-from minisvdd import AnoGAN, Autoencoder, DataError, DeepSVDD, files, load_model
+from minisvdd import AnoGAN, Autoencoder, DataError, DeepSVDD, load_model
 from minisvdd.files import atomic_write
 from minisvdd.layers import (
     BatchNorm,
@@ -233,11 +233,9 @@ def test_saving_replaces_only_when_complete(saved, tmp_path, monkeypatch):
 
 def test_text_is_utf_8_whatever_the_system_prefers(tmp_path):
     """Python can warn where a program leaves the encoding to the system."""
-    package = Path(files.__file__).parents[1]  # the one that is tested, wherever it lies
-    code = "import sys; sys.path.insert(0, sys.argv[2]); from minisvdd.files import write_json; "
-    code += "write_json(sys.argv[1], 'ν')"
+    code = "import sys; from minisvdd.files import write_json; write_json(sys.argv[1], 'ν')"
     strict = [sys.executable, "-X", "warn_default_encoding", "-W", "error::EncodingWarning"]
-    subprocess.run([*strict, "-c", code, tmp_path / "a.json", package], check=True)
+    subprocess.run([*strict, "-c", code, tmp_path / "a.json"], env=environment(), check=True)
     assert json.loads((tmp_path / "a.json").read_text("utf-8")) == "ν"
 
 

@@ -1,6 +1,5 @@
 """DeepSVDD: what training must achieve, reproducibility, the contract with scikit-learn, errors."""
 
-import os
 import subprocess
 import sys
 import time
@@ -8,6 +7,7 @@ import time
 import numpy as np
 import pytest
 import trainer_properties as properties
+from helpers_processes import environment
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import check_estimator
@@ -156,9 +156,8 @@ print(hashlib.sha256(b"".join(a.tobytes() for a in model.network_.params.values(
 
 def test_one_seed_one_result_in_two_processes():
     def run():
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         return subprocess.run(
-            [sys.executable, "-c", _HASH], capture_output=True, text=True, check=True, env=environment
+            [sys.executable, "-c", _HASH], capture_output=True, text=True, check=True, env=environment()
         ).stdout.strip()
 
     first = run()

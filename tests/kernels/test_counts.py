@@ -3,12 +3,12 @@
 import importlib.util
 import itertools
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from helpers_processes import environment
 
 from minisvdd.backends.emulator import find_compiler
 
@@ -33,9 +33,8 @@ def rungs():
 def quick_rows(tmp_path_factory):
     """What the script writes in its quick size."""
     out = tmp_path_factory.mktemp("rungs") / "rungs.json"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     command = [sys.executable, ROOT / "benchmarks" / "rungs.py", "--quick", "--out", out]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment())
     assert done.returncode == 0, done.stderr
     return json.loads(out.read_text())["rows"]
 
