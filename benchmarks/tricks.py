@@ -23,13 +23,16 @@ from threadpoolctl import threadpool_limits
 
 from minisvdd import networks, threads, training
 from minisvdd.bench import OURS, WORKLOADS, _make_step, machine
+from minisvdd.dcgan import make_gan
 from minisvdd.files import atomic_write, write_json
-from minisvdd.ops import activations, batchnorm, conv2d, linear, losses, norm_pool, pooling, upsample, winograd
+from minisvdd.ops import activations, batchnorm, conv2d, linear, losses, norm_pool, phases, pooling, upsample, winograd
+from minisvdd.ops.layout import empty_batch_last
 from minisvdd.threads import use_threads
 from minisvdd.workspace import Workspace
 
 FOLDER = Path(__file__).parent
-MEASURED = ("mnist encoder", "mnist autoencoder", "gtsrb encoder", "cifar10 encoder", "mnist scoring")
+GENERATOR = "dcgan generator"
+MEASURED = ("mnist encoder", "mnist autoencoder", "gtsrb encoder", "cifar10 encoder", "mnist scoring", GENERATOR)
 START, END = "<!-- tricks: written by tricks.py -->", "<!-- end of tricks -->"
 
 
@@ -69,6 +72,20 @@ def no_rows():
     return replaced((conv2d, "weight_way", instead(conv2d.weight_way, "row at a time", "all taps")))
 
 
+def no_phases():
+    """The input gradient of a stride, which transposed convolutions run forward: zeros between the entries of G."""
+
+    def backward_input(convolve, grad_output, weight, input_size, stride, padding):
+        N, K, *size = grad_output.shape
+        spread = empty_batch_last((N, K, *(n + k - 1 for n, k in zip(input_size, weight.shape[2:]))), np.float32)
+        spread[...] = 0
+        first = (k - 1 - p for k, p in zip(weight.shape[2:], padding))
+        spread[(..., *(slice(f, f + n * s, s) for f, n, s in zip(first, size, stride)))] = grad_output
+        return convolve(spread, weight.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1])
+
+    return replaced((conv2d, "backward_input_by_phases", backward_input))
+
+
 def im2col_only():
     """All convolutions by im2col."""
     return replaced(
@@ -103,7 +120,7 @@ def batch_first():
         return np.ascontiguousarray(np.moveaxis(rows.reshape(*shape[1:], shape[0]), -1, 0))
 
     return replaced(
-        *((module, "from_batch_last", from_batch_last) for module in (conv2d, pooling, norm_pool, upsample)),
+        *((module, "from_batch_last", from_batch_last) for module in (conv2d, phases, pooling, norm_pool, upsample)),
         *((module, "from_channel_rows", from_channel_rows) for module in (activations, batchnorm)),
         *((module, "empty_batch_last", np.empty) for module in (activations, losses)),
         (training, "arranged", lambda x: x),
@@ -147,7 +164,7 @@ def blas_threads():
 @contextmanager
 def nothing():
     """Plain NumPy: im2col, layer by layer, new arrays, one thread."""
-    with im2col_only(), no_fusion(), no_workspace(), use_threads(1):
+    with im2col_only(), no_phases(), no_fusion(), no_workspace(), use_threads(1):
         yield
 
 
@@ -164,6 +181,7 @@ TRICKS = {
     "winograd": Trick("Winograd along the rows", no_winograd),
     "strips": Trick("strips", no_strips),
     "rows": Trick("one row at a time", no_rows),
+    "phases": Trick("a stride phase by phase", no_phases),
     "fusion": Trick("norm, pool, activation in one", no_fusion),
     "workspace": Trick("workspace", no_workspace),
     "first gradient": Trick("no gradient of the images", first_gradient),
@@ -177,12 +195,28 @@ TRICKS = {
 }
 
 
+def generator_step():
+    """Forward and backward through AnoGAN's generator for MNIST, 64 images, as in a step of its latent search."""
+    rng = np.random.default_rng(0)
+    generator = make_gan("mnist_dcgan", (1, 28, 28), 256).layers[0]
+    generator.build((256,), rng)
+    z, workspace = rng.standard_normal((64, 256), dtype=np.float32), Workspace()
+    grad = rng.standard_normal((64, 1, 28, 28), dtype=np.float32)
+
+    def step():
+        with workspace:
+            generator.forward(z, training=True)
+            generator.backward_input(grad)
+
+    return step
+
+
 def measure(trick: Trick, workload: str, count: int, rounds: int) -> dict:
     """Median milliseconds of a step with and without the trick."""
     times = {"with": [], "without": []}
     count = trick.threads or count
     with threadpool_limits(count), use_threads(count):
-        step = _make_step(WORKLOADS[workload], OURS, "numpy", count)
+        step = generator_step() if workload == GENERATOR else _make_step(WORKLOADS[workload], OURS, "numpy", count)
         for _ in range(rounds):
             for name, context in (("with", nullcontext), ("without", trick.without)):
                 with context():
@@ -217,7 +251,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--tricks", nargs="+", choices=list(TRICKS), default=list(TRICKS))
-    parser.add_argument("--workloads", nargs="+", choices=list(WORKLOADS), default=list(MEASURED))
+    parser.add_argument("--workloads", nargs="+", choices=[*WORKLOADS, GENERATOR], default=list(MEASURED))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--table", action="store_true", help="measure nothing, only renew the table from the JSON")
