@@ -174,15 +174,33 @@ def _table(grid, entries, columns, ranks=False):
         texts = [_text(entries.get((normal_class, column))) for column in columns]
         lines.append(f"| {normal_class} | " + " | ".join(texts) + " |")
     values = _means(grid, entries, columns)
-    lines.append("| **mean** | " + " | ".join(_number(v) for v in values.mean(axis=0)) + " |")
+    lines.append(_summary("**mean**", values.mean(axis=0)))
     if ranks:
-        lines.append("| average rank | " + " | ".join(_number(v) for v in average_ranks(values)) + " |")
+        lines.append(_summary("average rank", average_ranks(values)))
+        unknown = (np.nan, np.nan)
+        printed = np.array([[_printed(grid).get(c, {}).get(m, unknown)[0] for m in columns] for c in grid.classes])
         if _printed(grid):
-            unknown = (np.nan, np.nan)
-            printed = [[_printed(grid).get(c, {}).get(m, unknown)[0] for m in columns] for c in grid.classes]
-            lines.append("| paper: mean | " + " | ".join(_number(v) for v in np.mean(printed, axis=0)) + " |")
-            lines.append("| paper: average rank | " + " | ".join(_number(v) for v in average_ranks(printed)) + " |")
+            lines.append(_summary("paper: mean", printed.mean(axis=0)))
+            lines.append(_summary("paper: average rank", average_ranks(printed)))
+        lines += _complete_classes(grid, values, printed)
     return lines
+
+
+def _complete_classes(grid, values, printed):
+    """Means over the classes that all methods have, while there are others: only these can be compared."""
+    complete = np.isfinite(values).all(axis=1)
+    if complete.all() or not complete.any():
+        return []
+    names = ", ".join(name for name, whole in zip(grid.classes, complete) if whole)
+    lines = [_summary(f"mean of {names}", values[complete].mean(axis=0))]
+    if _printed(grid):
+        lines.append(_summary("paper: mean of the same", printed[complete].mean(axis=0)))
+        lines.append(_summary("paper: average rank on the same", average_ranks(printed[complete])))
+    return lines
+
+
+def _summary(title, numbers):
+    return f"| {title} | " + " | ".join(_number(v) for v in numbers) + " |"
 
 
 def _means(grid, entries, columns):

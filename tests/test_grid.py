@@ -269,6 +269,23 @@ def test_a_report_of_an_unfinished_grid(tmp_path):
     assert "| 3 | - |" in markdown
 
 
+def test_means_over_the_classes_that_all_methods_have(tmp_path, monkeypatch):
+    """An unfinished table has no mean of all classes; what can be compared is that of the finished ones."""
+    run_grid(tiny_grid(methods=["kde", "isolation-forest"], seeds=1), tmp_path, verbose=0)
+    printed = {"3": {"kde": (60.0, 0.0), "isolation-forest": (70.0, 1.0)}}
+    printed["8"] = {"kde": (90.0, 0.0), "isolation-forest": (80.0, 1.0)}
+    monkeypatch.setattr("minisvdd.report.TABLES", {"digits": printed})
+    assert "mean of" not in write_report(tmp_path)[0]
+    next(path for path in cell_files(tmp_path) if path.parts[-3:-1] == ("kde", "8")).unlink()
+    entries, (markdown, _) = aucs(tmp_path), write_report(tmp_path)
+    rows = [line.strip("| ").split(" | ") for line in markdown.splitlines() if line.startswith("|")]
+    rows = {title: numbers for title, *numbers in rows}
+    assert rows["**mean**"][0] == "-"
+    assert rows["mean of 3"] == [f"{entries['3', method].mean:.1f}" for method in ("kde", "isolation-forest")]
+    assert rows["paper: mean of the same"] == ["60.0", "70.0"]
+    assert rows["paper: average rank on the same"] == ["2.0", "1.0"]
+
+
 def test_a_report_says_whether_anogan_converged(tmp_path):
     run_grid(tiny_grid(methods=["anogan"], classes=["3"], seeds=1), tmp_path, verbose=0)
     assert "anogan did not converge on 3, by this criterion" in write_report(tmp_path)[0]
