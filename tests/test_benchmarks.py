@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers_processes import environment
 
@@ -122,6 +123,16 @@ def test_shallow_measures_every_choice(tmp_path):
         assert len(row["kde"]) == 10
         assert min(row["isolation_forest"]) > 50
         assert row["dimensions"] == 64 or row["pca"]
+
+
+def test_svm_nu_ends_at_the_density_estimate(tmp_path):
+    run("svm_nu.py", "--quick", "--out", tmp_path / "svm-nu.json")
+    result = json.loads((tmp_path / "svm-nu.json").read_text())
+    assert [row["normal_class"] for row in result["rows"]] == ["0", "1"]
+    for row in result["rows"]:
+        distances = np.abs(np.array(row["oc_svm"]) - row["density"]).max(axis=1)
+        assert distances[-1] < 0.5
+        assert distances[0] > 0.5
 
 
 def test_tricks_quick_measures_every_trick_with_and_without(tmp_path):
