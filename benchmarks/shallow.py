@@ -38,7 +38,7 @@ def main():
         split = dataset.one_class(normal_class)
         test, is_anomaly = split.test[chosen], split.is_anomaly[chosen]
         for preprocessing, pca in SETTINGS:
-            Z = _components(split.train, test, preprocessing, pca)
+            Z = components(split.train, test, preprocessing, pca)
             row = {
                 "normal_class": normal_class,
                 "preprocessing": preprocessing,
@@ -53,7 +53,8 @@ def main():
         write_json(arguments.out, {**result, "versions": versions(), "rows": rows})
 
 
-def _components(train, test, preprocessing, pca):
+def components(train, test, preprocessing, pca):
+    """Both sets of images after pre-processing, and after PCA if asked for.  Two arrays (n, k) float64."""
     scaling = make_preprocessing(preprocessing).fit(train)
     train, test = (scaling.transform(X).reshape(len(X), -1).astype(np.float64) for X in (train, test))
     if not pca:
@@ -62,12 +63,17 @@ def _components(train, test, preprocessing, pca):
     return model.transform(train), model.transform(test)
 
 
+def auc_of(model, train, test, is_anomaly):
+    """Fit a baseline on components and score others: AUC in %."""
+    model._fit_components(train)
+    return round(100 * roc_auc_score(is_anomaly, model._score_components(test)), 2)
+
+
 def _measure(train, test, is_anomaly, gammas):
     """AUC in % of every candidate; the cross-validation of the bandwidth takes every fourth training image, too."""
 
     def auc(model, samples):
-        model._fit_components(samples)
-        return round(100 * roc_auc_score(is_anomaly, model._score_components(test)), 2)
+        return auc_of(model, samples, test, is_anomaly)
 
     distances = euclidean_distances(test, train, squared=True)
     kde = [-logsumexp(distances / (-2 * h * h), axis=1) for h in BANDWIDTHS]  # up to a constant

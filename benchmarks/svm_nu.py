@@ -1,6 +1,7 @@
 """OC-SVM from its usual nu up to 1, where its weights become all equal: from a boundary to a density estimate.
 
-    python benchmarks/svm_nu.py --data cifar10                  the committed result
+    python benchmarks/svm_nu.py --data cifar10 --out benchmarks/results/svm-nu-cifar10.json
+                                                the committed result
     python benchmarks/svm_nu.py --quick                         two classes of the digits: does it run?
 
 The dual's weights obey 0 <= a_i <= 1/(nu n) and sum to 1. At a small nu few samples, those on the edge of the class,
@@ -13,7 +14,7 @@ and gives up: hence 0.99.)
 import argparse
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
+from shallow import auc_of, components
 
 from minisvdd.baselines import KernelDensity, OneClassSVM
 from minisvdd.datasets import load_dataset
@@ -37,12 +38,10 @@ def main():
 
 def _measure(split, arguments):
     """AUC in %: "oc_svm" holds a list over the gammas for each nu, "density" one list."""
-    reduced = OneClassSVM(gamma=1.0, preprocessing=preprocessing_for(split.train)).fit(split.train)
-    train, test = reduced.components(split.train), reduced.components(split.test)
+    train, test = components(split.train, split.test, preprocessing_for(split.train), pca=True)
 
     def auc(model):
-        model._fit_components(train)
-        return round(100 * roc_auc_score(split.is_anomaly, model._score_components(test)), 2)
+        return auc_of(model, train, test, split.is_anomaly)
 
     return {
         "oc_svm": [[auc(OneClassSVM(gamma, nu)) for gamma in arguments.gammas] for nu in arguments.nus],

@@ -139,9 +139,15 @@ check("no other method orders the threes as one-class does", max(correlation.val
 # The digits' table, all classes, three seeds, was computed by `minisvdd experiment table1-digits --seeds 3`, and lies
 # in the repository:
 
+
 # %%
-with (RESULTS / "table1-digits.csv").open() as file:
-    rows = list(csv.DictReader(file))
+def read_rows(name):
+    """The rows of a table in the results, one for each class and method."""
+    with (RESULTS / f"{name}.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+rows = read_rows("table1-digits")
 columns = [name for name in METHODS if any(row["method"] == name for row in rows)]
 classes = list(dict.fromkeys(row["normal_class"] for row in rows))
 value = {(row["normal_class"], row["method"]): (float(row["auc_mean"]), float(row["auc_std"])) for row in rows}
@@ -207,14 +213,13 @@ check("training is worth ten points and more over random weights", gain > 10, f"
 
 
 # %%
-def read_table(name):
-    """The cells of a results file that the paper has, too: method -> class -> (ours, the paper's mean, its std)."""
+def beside_the_paper(rows):
+    """The cells that the paper has, too: method -> class -> (ours, the paper's mean, its standard deviation)."""
     cells = {}
-    with (RESULTS / f"{name}.csv").open() as file:
-        for row in csv.DictReader(file):
-            if row["auc_mean"] and row["paper_mean"]:
-                values = float(row["auc_mean"]), float(row["paper_mean"]), float(row["paper_std"] or 0)
-                cells.setdefault(row["method"], {})[row["normal_class"]] = values
+    for row in rows:
+        if row["paper_mean"]:
+            values = tuple(float(row[column]) for column in ("auc_mean", "paper_mean", "paper_std"))
+            cells.setdefault(row["method"], {})[row["normal_class"]] = values
     return {method: cells[method] for method in METHODS if method in cells}
 
 
@@ -231,7 +236,7 @@ def plot_differences(cells):
     return fig, differences
 
 
-fig, differences = plot_differences(read_table("table1-mnist"))
+fig, differences = plot_differences(beside_the_paper(read_rows("table1-mnist")))
 figure("mnist_differences", fig)
 for name in ("isolation-forest", "soft-boundary", "one-class"):
     gap = differences[name].mean()
@@ -244,12 +249,13 @@ for name in ("isolation-forest", "soft-boundary", "one-class"):
 # those classes that were computed (a DCAE with 350 epochs takes more than an hour and a half of one core).
 
 # %%
-cifar = read_table("table1-cifar10")
+rows = read_rows("table1-cifar10")
+cifar = beside_the_paper(rows)
 fig, differences = plot_differences(cifar)
 figure("cifar10_differences", fig)
 gap = differences["isolation-forest"]
 check("isolation-forest: every class within 1 point of the paper", abs(gap).max() < 1, f"{abs(gap).max():.2f} points")
-for name in (m for m in ("dcae", "soft-boundary", "one-class") if m in cifar):
+for name in ("dcae", "soft-boundary", "one-class"):
     excess = {c: abs(ours - paper) - 2 * std for c, (ours, paper, std) in cifar[name].items()}
     worst = max(excess, key=excess.get)
     check(f"{name}, {', '.join(excess)}: the paper's mean, within two of its standard deviations and 1 point",
@@ -260,8 +266,7 @@ for name in (m for m in ("dcae", "soft-boundary", "one-class") if m in cifar):
 # the end:
 
 # %%
-with (RESULTS / "table1-cifar10.csv").open() as file:
-    means = {(row["normal_class"], row["method"]): float(row["auc_mean"]) for row in csv.DictReader(file)}
+means = {(row["normal_class"], row["method"]): float(row["auc_mean"]) for row in rows}
 trained = list(cifar["one-class"])
 start, end = (np.array([means[c, stage] for c in trained]) for stage in (stages[0], stages[2]))
 fig, axis = plt.subplots(figsize=(6.4, 2.8))
@@ -329,7 +334,8 @@ check("cross-validation always takes the smallest bandwidth of the grid", edge =
 # $$ 0 \le \alpha_i \le \frac{1}{\nu n}, \qquad \sum_i \alpha_i = 1 , $$
 #
 # so that at $\nu = 1$ there is nothing left to choose: every $\alpha_i = 1/n$, and the score
-# $-\sum_i \alpha_i k(x_i, x)$ is, up to its sign, the density estimate of KDE. `benchmarks/svm_nu.py` went there:
+# $-\sum_i \alpha_i k(x_i, x)$ is, up to a negative factor, the density estimate of KDE. Measured by
+# `benchmarks/svm_nu.py`:
 
 # %%
 growing = json.loads((RESULTS / "svm-nu-cifar10.json").read_text())
@@ -338,12 +344,13 @@ printed = {m: np.array([row["paper"][m][0] for row in growing["rows"]]) for m in
 density = np.array([row["density"][0] for row in growing["rows"]])
 by_nu = np.array([[at_nu[0] for at_nu in row["oc_svm"]] for row in growing["rows"]])
 fig, axes = plt.subplots(1, 2, figsize=(7.2, 3.0), sharey=True)
-for axis, points, title in (
-    (axes[0], density, "KDE, $h = 22.6$"),
-    (axes[1], by_nu[:, -1], "OC-SVM, $\\gamma = 2^{-10}$"),
-):
-    axis.plot(printed["kde" if axis is axes[0] else "oc-svm"], "o", color=GRAY, label="paper", ms=9, mfc="none")
-    axis.plot(points, "o", color=BLUE, ms=4, label="ours" if axis is axes[0] else "ours, $\\nu = 0.99$")
+panels = (
+    ("kde", "KDE, $h = 22.6$", density, "ours"),
+    ("oc-svm", "OC-SVM, $\\gamma = 2^{-10}$", by_nu[:, -1], "ours, $\\nu = 0.99$"),
+)
+for axis, (method, title, points, label) in zip(axes, panels):
+    axis.plot(printed[method], "o", color=GRAY, label="paper", ms=9, mfc="none")
+    axis.plot(points, "o", color=BLUE, ms=4, label=label)
     axis.set(title=title, xticks=range(len(names)))
     axis.set_xticklabels(names, rotation=60, ha="right")
 axes[1].plot(by_nu[:, 0], "x", color=RED, label="ours, $\\nu = 0.1$")
