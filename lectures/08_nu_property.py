@@ -228,7 +228,7 @@ gap = new_normal - NUS
 check(
     "of new normal images the share outside is not ν up to one image",
     np.abs(gap).max() > 1 / n,
-    f"{100 * gap.min():+.1f} to {100 * gap.max():+.1f} points; at ν = {NUS[5]} {100 * new_normal[5]:.0f} % of the "
+    f"{100 * gap.min():+.1f} to {100 * gap.max():+.1f} points; at ν = {NUS[5]}: {100 * new_normal[5]:.0f} % of the "
     f"normal and {100 * anomalies[5]:.0f} % of the anomalous test images",
 )
 

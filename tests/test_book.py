@@ -88,6 +88,7 @@ EMPTY_FORMULAS = """[...document.querySelectorAll("math")].filter(m => {
 }).map(m => m.outerHTML.slice(0, 200))"""
 BROKEN_PICTURES = """Promise.all([...document.images].map(i => { i.loading = "eager"; return i.decode().then(() => "",
   () => i.src); })).then(list => list.filter(Boolean))"""
+HEIGHT = "document.documentElement.scrollHeight"
 TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -98,10 +99,14 @@ def test_every_page_in_a_browser(book, tmp_path):
         for page in sorted(book.rglob("*.html")):
             browser.set_width(1400)
             browser.open(page.as_uri())
+            assert browser.evaluate("document.fonts.ready.then(fonts => [...fonts].map(f => f.status))") != ["error"]
+            before = browser.evaluate(HEIGHT)
+            assert browser.evaluate(BROKEN_PICTURES) == [], page.name
+            moved = browser.evaluate(HEIGHT) - before
+            rounding = browser.evaluate("document.images.length")  # heights are written in whole pixels
+            assert abs(moved) <= rounding, f"{page.name}: its pictures push the text by {moved} pixels when they arrive"
             assert browser.evaluate(RAW_LATEX) == [], page.name
             assert browser.evaluate(EMPTY_FORMULAS) == [], page.name
-            assert browser.evaluate(BROKEN_PICTURES) == [], page.name
-            assert browser.evaluate("document.fonts.ready.then(fonts => [...fonts].map(f => f.status))") != ["error"]
             for width in (1400, 390):
                 browser.set_width(width)
                 assert browser.evaluate(TOO_WIDE) <= 0, f"{page.name} is wider than a window of {width} pixels"

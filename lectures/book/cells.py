@@ -5,6 +5,7 @@ import re
 from html import escape
 from pathlib import Path
 
+from PIL import Image
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
@@ -71,13 +72,25 @@ class CellRenderer:
                 (self.folder / file).write_bytes(base64.b64decode(data[kind]))
                 about = output.metadata.get(kind, {}) | output.metadata
                 alt = escape(str(about.get("alt", "figure")), quote=True)
-                width = f" width='{about['width']}'" if "width" in about else ""
-                return f"<figure><img src='{page.prefix}{file}' alt='{alt}'{width} loading='lazy'></figure>", pictures
+                size = _size_in_page(self.folder / file, about.get("width"))
+                return f"<figure><img src='{page.prefix}{file}' alt='{alt}' {size} loading='lazy'></figure>", pictures
         if "text/html" in data:
             return f"<div class='wide'>{data['text/html']}</div>", pictures
         # The value of a cell's last line: mostly the True of a `check`, which has printed its line already.
         value = data.get("text/plain", "")
         return ("" if value in ("", "True") else f"<pre class='output'>{escape(value)}</pre>"), pictures
+
+
+def _size_in_page(path, width):
+    """Attributes of <img>: with both, the page keeps the place of a picture not loaded yet, and nothing jumps."""
+    with Image.open(path) as picture:
+        across, down = picture.size
+    width = width or across
+    return f"width='{width}' height='{round(width * down / across)}'"
+
+
+def _claim(text):
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _stream(text):
@@ -94,7 +107,7 @@ def _stream(text):
             detail = f" <span class='detail'>{escape(verdict[3])}</span>" if verdict[3] else ""
             parts.append(
                 f"<div class='check {verdict[1].lower()}'><b aria-label='{verdict[1]}'>{sign}</b>"
-                f"<span>{escape(verdict[2])}{detail}</span></div>"
+                f"<span>{_claim(verdict[2])}{detail}</span></div>"
             )
         elif tally:
             parts.append(f"<p class='tally'>{tally[1]}</p>")

@@ -71,7 +71,11 @@ def _execute(notebook, script, quick):
     # Pictures reach the book as outputs of cells; beside them, those that the lecture saves are of no use here.
     environment["MINISVDD_LECTURES_OUT"] = str(Path(os.environ.get("TMPDIR", "/tmp")) / "minisvdd-book-pictures")
     client = NotebookClient(
-        notebook, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(script.parent)}}
+        notebook,
+        timeout=None,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(script.parent)}},
+        extra_arguments=["--log-level=ERROR"],  # or every kernel warns that it listens on a port of this machine
     )
     try:
         client.execute(env=environment)
