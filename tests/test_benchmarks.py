@@ -135,6 +135,22 @@ def test_svm_nu_ends_at_the_density_estimate(tmp_path):
         assert distances[0] > 0.5
 
 
+def test_choices_share_a_start_and_are_computed_once(tmp_path):
+    command = ("choices.py", "--quick", "--pretrainings", "paper", "authors", "--out", tmp_path / "choices.json")
+    run(*command)
+    rows = {row["choice"]: row for row in json.loads((tmp_path / "choices.json").read_text())["rows"]}
+    assert len(rows) == 6
+    assert rows["paper"]["auc"]["pretrained"] == rows["authors' schedule"]["auc"]["pretrained"]
+    assert rows["paper"]["auc"]["pretrained"] != rows["centre in training mode"]["auc"]["pretrained"]
+    assert "pretrained" not in rows["no pre-training"]["auc"]
+    assert rows["paper"]["auc"]["autoencoder"] != rows["authors' pre-training"]["auc"]["autoencoder"]
+    kept = tmp_path / "choices-digits" / "paper-4-0.json"
+    kept.write_text(json.dumps([{"choice": "of an earlier run"}]))
+    run(*command)
+    again = [row["choice"] for row in json.loads((tmp_path / "choices.json").read_text())["rows"]]
+    assert again == ["of an earlier run", "authors' pre-training", "authors' pre-training and schedule"]
+
+
 def test_tricks_quick_measures_every_trick_with_and_without(tmp_path):
     run("tricks.py", "--quick", "--threads", 1, "--out", tmp_path / "tricks.json")
     result = json.loads((tmp_path / "tricks.json").read_text())

@@ -1,0 +1,152 @@
+"""One-Class Deep SVDD with one choice of the protocol changed at a time: which of them moves the AUC, and how far?
+
+    python benchmarks/choices.py --data mnist --classes 4 9 --seeds 3 --jobs 2      the committed result
+    python benchmarks/choices.py --quick                                          digits: does it run?
+
+Choices that the paper leaves open, or that its authors' code makes otherwise: slope of the leaky ReLUs, length and
+weight decay of the pre-training, whether there is one, schedule, pre-processing, and the batch-norm statistics under
+which the centre is computed. Those that share a pre-training start from the very same autoencoder.
+
+Each pre-training with its choices is kept in a folder choices-DATA/ beside OUT and not computed again when the same
+command is started anew. OUT holds all rows: test AUC in % of random and pre-trained weights, of the autoencoder, and
+after training. (Where the centre is computed otherwise, it is that of the pre-trained network from the start.)
+"""
+
+import argparse
+import json
+from copy import deepcopy
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from minisvdd import Autoencoder, DeepSVDD
+from minisvdd.batches import fixed_batches
+from minisvdd.center import move_from_zero
+from minisvdd.datasets import load_dataset
+from minisvdd.experiments import area_under_roc, network_of, versions
+from minisvdd.files import write_json
+from minisvdd.paper import TABLE_1
+from minisvdd.preprocessing import preprocessing_for
+from minisvdd.protocols import get_protocol
+
+PAPER, AUTHORS = get_protocol("paper", "mnist"), get_protocol("authors-code", "mnist")
+_PRETRAINING = ("pretrain_epochs", "pretrain_milestones", "pretrain_weight_decay")
+_SCHEDULE = ("epochs", "milestones")
+
+
+def _authors(*names):
+    """Those settings of the authors' code."""
+    return {name: getattr(AUTHORS, name) for name in names}
+
+
+# What differs from the paper's protocol: first in the pre-training, then, for each choice made after it, in the rest.
+PRETRAININGS = {
+    "paper": {},
+    "authors": _authors(*_PRETRAINING),
+    "authors, slope 0.01": _authors(*_PRETRAINING, "slope"),
+    "slope 0.01": _authors("slope"),
+    "plain pixels": {"preprocessing": None},
+}
+CHOICES = {
+    "paper": {
+        "paper": {},
+        "authors' schedule": _authors(*_SCHEDULE),
+        "centre in training mode": {"center": "training"},
+        "no pre-training": {"pretrain_epochs": 0},
+    },
+    "authors": {"authors' pre-training": {}, "authors' pre-training and schedule": _authors(*_SCHEDULE)},
+    "authors, slope 0.01": {"authors' pre-training and schedule, slope 0.01": _authors(*_SCHEDULE)},
+    "slope 0.01": {"slope 0.01": {}},
+    "plain pixels": {"plain pixels": {}},
+}
+
+
+def main():
+    """Compute what is missing, then collect all rows."""
+    arguments = _arguments()
+    dataset = load_dataset(arguments.data, arguments.data_dir)
+    folder = Path(arguments.out).parent / f"choices-{dataset.name}"
+    tasks = [
+        (folder / f"{name.replace(', ', '-').replace(' ', '-')}-{normal_class}-{seed}.json", normal_class, seed, name)
+        for name in arguments.pretrainings
+        for seed in range(arguments.seeds)
+        for normal_class in arguments.classes
+    ]
+    groups = Parallel(n_jobs=arguments.jobs)(delayed(_kept)(dataset, arguments.quick, *task) for task in tasks)
+    rows = [row for group in groups for row in group]
+    write_json(arguments.out, {"data": dataset.name, "versions": versions(), "rows": rows})
+
+
+def _kept(dataset, quick, path, normal_class, seed, pretraining):
+    """The rows of one pre-training, from its file if it has one."""
+    if not path.exists():
+        write_json(path, _measure(dataset, quick, normal_class, seed, pretraining))
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _measure(dataset, quick, normal_class, seed, pretraining):
+    split = dataset.one_class(normal_class)
+    base = {**asdict(_shortened(PAPER) if quick else PAPER), "preprocessing": preprocessing_for(split.train)}
+    base |= {"network": network_of(PAPER, split), "random_state": seed, "verbose": 0} | PRETRAININGS[pretraining]
+    if quick:
+        base["pretrain_epochs"] = 2
+    autoencoder = _autoencoder(base).fit(split.train)
+    rows = []
+    for choice, changes in CHOICES[pretraining].items():
+        settings = base | changes | ({"epochs": 2} if quick else {})
+        if settings["pretrain_epochs"]:
+            settings["autoencoder"] = autoencoder
+        if settings.get("center") == "training":
+            settings["center"] = _center_in_training(autoencoder, split.train, settings["batch_size"])
+        auc = {"autoencoder": area_under_roc(autoencoder, split)}
+        DeepSVDD("one-class", **settings).fit(split.train, on_stage=_record(auc, split))
+        row = {"normal_class": normal_class, "seed": seed, "choice": choice, "pretraining": pretraining}
+        rows.append(row | {"auc": {stage: 100 * value for stage, value in auc.items()}})
+        rows[-1]["paper"] = TABLE_1.get(dataset.name, {}).get(normal_class, {}).get("one-class")
+        print(f"class {normal_class}, seed {seed}, {choice}: {rows[-1]['auc']}", flush=True)
+    return rows
+
+
+def _shortened(protocol):
+    return replace(protocol, pretrain_epochs=2, epochs=2, batch_size=32)
+
+
+def _autoencoder(settings):
+    """An Autoencoder with the pre-training of these arguments of DeepSVDD."""
+    shared = ("network", "learning_rate", "batch_size", "slope", "preprocessing", "random_state", "verbose")
+    own = {name.removeprefix("pretrain_"): settings[name] for name in _PRETRAINING}
+    return Autoencoder(**own, **{name: settings[name] for name in shared})
+
+
+def _center_in_training(autoencoder, X, batch_size):
+    """The mean output with each batch normalised by its own mean and variance, instead of the running ones.  (p,)"""
+    encoder = deepcopy(autoencoder.network_.layers[0])
+    X = autoencoder.preprocessing_.transform(X)
+    total = sum(encoder.forward(X[batch], training=True).sum(axis=0) for batch in fixed_batches(len(X), batch_size))
+    return move_from_zero(np.float64(total) / len(X), DeepSVDD().center_epsilon)
+
+
+def _record(auc, split):
+    return lambda stage, model: auc.update({stage: area_under_roc(model, split)})
+
+
+def _arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="digits")
+    parser.add_argument("--data-dir")
+    parser.add_argument("--classes", nargs="+", default=["4", "9"])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--pretrainings", nargs="+", default=list(PRETRAININGS), choices=list(PRETRAININGS))
+    parser.add_argument("--jobs", type=int, default=1, help="pre-trainings side by side")
+    parser.add_argument("--quick", action="store_true", help="two epochs of the digits' fours")
+    parser.add_argument("--out", default="benchmarks/results/choices.json")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.data, arguments.classes, arguments.seeds = "digits", ["4"], 1
+    return arguments
+
+
+if __name__ == "__main__":
+    main()
