@@ -9,7 +9,8 @@ which the centre is computed. Those that share a pre-training start from the ver
 
 Each pre-training with its choices is kept in a folder choices-DATA/ beside OUT and not computed again when the same
 command is started anew. OUT holds all rows: test AUC in % of random and pre-trained weights, of the autoencoder, and
-after training. (Where the centre is computed otherwise, it is that of the pre-trained network from the start.)
+after training; and in its course, at the epochs MARKS.
+(Where the centre is computed otherwise, it is that of the pre-trained network from the start.)
 """
 
 import argparse
@@ -32,6 +33,7 @@ from minisvdd.preprocessing import preprocessing_for
 from minisvdd.protocols import get_protocol
 
 PAPER, AUTHORS = get_protocol("paper", "mnist"), get_protocol("authors-code", "mnist")
+MARKS = (5, 10, 25, 50, 75, 100, 150, 200, 250)
 _PRETRAINING = ("pretrain_epochs", "pretrain_milestones", "pretrain_weight_decay")
 _SCHEDULE = ("epochs", "milestones")
 
@@ -100,12 +102,12 @@ def _measure(dataset, quick, normal_class, seed, pretraining):
             settings["autoencoder"] = autoencoder
         if settings.get("center") == "training":
             settings["center"] = _center_in_training(autoencoder, split.train, settings["batch_size"])
-        auc = {"autoencoder": area_under_roc(autoencoder, split)}
-        DeepSVDD("one-class", **settings).fit(split.train, on_stage=_record(auc, split))
+        auc, by_epoch = _train(DeepSVDD("one-class", **settings), split)
+        auc["autoencoder"] = 100 * area_under_roc(autoencoder, split)
         row = {"normal_class": normal_class, "seed": seed, "choice": choice, "pretraining": pretraining}
-        rows.append(row | {"auc": {stage: 100 * value for stage, value in auc.items()}})
+        rows.append(row | {"auc": auc, "by_epoch": by_epoch})
         rows[-1]["paper"] = TABLE_1.get(dataset.name, {}).get(normal_class, {}).get("one-class")
-        print(f"class {normal_class}, seed {seed}, {choice}: {rows[-1]['auc']}", flush=True)
+        print(f"class {normal_class}, seed {seed}, {choice}: {auc['trained']:.2f}", flush=True)
     return rows
 
 
@@ -128,8 +130,17 @@ def _center_in_training(autoencoder, X, batch_size):
     return move_from_zero(np.float64(total) / len(X), DeepSVDD().center_epsilon)
 
 
-def _record(auc, split):
-    return lambda stage, model: auc.update({stage: area_under_roc(model, split)})
+def _train(model, split):
+    """Fit; return the AUC in % by stage, and by epoch."""
+    auc, by_epoch = {}, {}
+
+    def record(stage, fitted):
+        auc[stage] = 100 * area_under_roc(fitted, split)
+
+    for epoch, _ in enumerate(model.fit_steps(split.train, record), start=1):
+        if epoch in MARKS:
+            by_epoch[epoch] = 100 * area_under_roc(model, split)
+    return auc, by_epoch
 
 
 def _arguments():

@@ -123,8 +123,8 @@ class OneClassSVM(Baseline):
         return -np.concatenate(parts)
 
     def _threshold(self, Z):
-        rho = float(self.svm_.offset_[0])
-        return rho - 1e-9 * abs(rho)
+        """The solver's own, which is exact to its tolerance of 1e-3 only: rounding plays no part beside that."""
+        return float(self.svm_.offset_[0])
 
     def _check_parameters(self):
         super()._check_parameters()

@@ -95,8 +95,33 @@ def write_report(out) -> tuple[str, list[str]]:
             file.write(text)
     with atomic_write(Path(out) / "report.csv") as file:
         _write_csv(file, entries)
-    save_figure(_figure(grid, entries), Path(out) / "report.png")
+    save_figure(plot_table(grid, entries), Path(out) / "report.png")
     return markdown, [*texts, "report.csv", "report.png"]
+
+
+def plot_table(grid: Grid, entries: dict) -> Figure:
+    """Bars per class and method with standard deviations; a black dash is the paper's number.
+
+    grid, entries: as `collect` returns them.
+    """
+    figure = Figure(figsize=(max(6, 1.1 * len(grid.classes) + 2), 4), layout="constrained")
+    axes = figure.subplots()
+    width = 0.8 / len(grid.methods)
+    for i, method in enumerate(grid.methods):
+        found = [(x, entries[c, method]) for x, c in enumerate(grid.classes) if (c, method) in entries]
+        places = [x + (i - (len(grid.methods) - 1) / 2) * width for x, _ in found]
+        axes.bar(places, [e.mean for _, e in found], width, yerr=[e.std for _, e in found],
+                 color=f"C{PAPER_METHODS.index(method)}", label=method)  # fmt: skip
+        printed = [(place, e.paper[0]) for place, (_, e) in zip(places, found) if e.paper]
+        if printed:
+            axes.scatter(*zip(*printed), marker="_", color="black", zorder=3)
+    lowest = min((e.mean - e.std for (_, heading), e in entries.items() if heading in grid.methods), default=50)
+    axes.set_ylim(max(0, 5 * np.floor(lowest / 5) - 5), 100)
+    axes.set_xticks(range(len(grid.classes)), grid.classes)
+    axes.set(xlabel="normal class", ylabel="test AUC in %")
+    names_a_row = min(len(grid.methods), int(0.9 * figure.get_figwidth()))  # the longest takes about an inch
+    figure.legend(loc="outside upper center", ncols=names_a_row, frameon=False, fontsize=8)
+    return figure
 
 
 def _markdown(grid, entries, finished, total):
@@ -254,24 +279,3 @@ def _json(grid, out):
     head = json.dumps({"grid": settings, "versions": versions}, indent=2)
     seconds = round(sum(cell["seconds"] for cell in cells), 1)
     return head[:-2] + f',\n  "cell_seconds": {seconds},\n  "cells": [\n    ' + ",\n    ".join(lines) + "\n  ]\n}\n"
-
-
-def _figure(grid, entries):
-    """Bars per class and method with standard deviations; a black dash is the paper's number."""
-    figure = Figure(figsize=(max(6, 1.1 * len(grid.classes) + 2), 4), layout="constrained")
-    axes = figure.subplots()
-    width = 0.8 / len(grid.methods)
-    for i, method in enumerate(grid.methods):
-        found = [(x, entries[c, method]) for x, c in enumerate(grid.classes) if (c, method) in entries]
-        places = [x + (i - (len(grid.methods) - 1) / 2) * width for x, _ in found]
-        axes.bar(places, [e.mean for _, e in found], width, yerr=[e.std for _, e in found],
-                 color=f"C{PAPER_METHODS.index(method)}", label=method)  # fmt: skip
-        printed = [(place, e.paper[0]) for place, (_, e) in zip(places, found) if e.paper]
-        if printed:
-            axes.scatter(*zip(*printed), marker="_", color="black", zorder=3)
-    lowest = min((e.mean - e.std for (_, heading), e in entries.items() if heading in grid.methods), default=50)
-    axes.set_ylim(max(0, 5 * np.floor(lowest / 5) - 5), 100)
-    axes.set_xticks(range(len(grid.classes)), grid.classes)
-    axes.set(xlabel="normal class", ylabel="test AUC in %")
-    figure.legend(loc="outside upper center", ncols=len(grid.methods), frameon=False, fontsize=8)
-    return figure

@@ -2,12 +2,14 @@
 
 import json
 import os
+import time
 
 import numpy as np
 import pytest
 
 from minisvdd import adversarial, cli, load_dataset
 from minisvdd.adversarial import adversaries_of, attack_class, write_stop_signs
+from minisvdd.datasets import GTSRB_CLASSES
 from minisvdd.grid import make_grid, run_grid
 from minisvdd.paper import TABLE_2, TABLES
 from minisvdd.protocols import get_protocol
@@ -73,6 +75,35 @@ def test_attacks_from_noise(attack):
     assert (found.start_distances != others.start_distances).all()
     with pytest.raises(ValueError, match="start='zeros': expected 'images' or 'noise'"):
         attack_class(digits, classifier, "3", start="zeros")
+
+
+def test_figures_are_those_of_the_attack(attack, tmp_path):
+    started = time.perf_counter()
+    _, found, figures = adversaries_of(load_dataset("digits"), tmp_path, count=2, queries=20, verbose=0)
+    assert 0 < figures["seconds_classifier"] + figures["seconds_attack"] <= time.perf_counter() - started + 0.1
+    assert figures["total_queries"] == found.queries.sum() > figures["median_queries"]
+
+
+def test_another_seed_is_another_classifier(attack, tmp_path):
+    digits = load_dataset("digits")
+    first, second = (
+        adversaries_of(digits, tmp_path / str(seed), count=1, queries=2, seed=seed, verbose=0)[0] for seed in (0, 1)
+    )
+    x = digits.one_class("3").test[:20]
+    assert (first.decision_function(x) != second.decision_function(x)).any()
+
+
+def test_mirrored_signs_are_each_other_s_mirror_image():
+    names = GTSRB_CLASSES
+    pairs = adversarial.SETTINGS["gtsrb"][0]["mirrors"]
+    swap = {"left": "right", "right": "left"}
+    mirrored = {name: "-".join(swap.get(word, word) for word in name.split("-")) for name in names}
+    assert all(names[b] == mirrored[names[a]] for a, b in pairs if a != b)
+    signs = [sign for pair in pairs for sign in set(pair)]
+    assert len(signs) == len(set(signs))
+    # Whatever has a sign of the other side is in a pair.
+    sided = {name for name in names if mirrored[name] != name and mirrored[name] in names}
+    assert sided == {names[sign] for pair in pairs if len(set(pair)) == 2 for sign in pair}
 
 
 def test_failed_attacks_are_refused(attack):

@@ -1,6 +1,7 @@
 """AnoGAN: it learns to generate, its search finds what it generated, each image is searched for by itself."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from trainer_properties import digits
 from minisvdd import AnoGAN
 from minisvdd.dcgan import GAN_ARCHITECTURES, gan_for, make_gan
 from minisvdd.experiments import area_under_roc
-from minisvdd.latent import WINDOW, search, search_loss
+from minisvdd.latent import TOLERANCE, WINDOW, search, search_loss
+from minisvdd.layers import BatchNorm, Conv2D, ConvTranspose2D, LeakyReLU
 from minisvdd.preprocessing import ContrastNormalization
 
 QUICK = {
@@ -116,6 +118,43 @@ def test_an_image_stops_when_it_has_converged(trained):
     assert found.steps[1] > WINDOW
 
 
+def test_convergence_is_measured_over_the_last_window(trained):
+    """An image stops at the first multiple of WINDOW where its best loss fell by less than TOLERANCE since the last."""
+    generator, features, _ = trained.network_.layers
+    x = generator.backend.asarray(2 * trained.preprocessing_.transform(digits().test[:8]) - 1)
+    trained.network_.freeze_statistics()
+    z, windows = np.tile(trained.start_, (8, 1)), range(6)
+    found = [search(generator, features, x, z, steps=n * WINDOW, learning_rate=0.02) for n in windows]
+    trained.network_.freeze_statistics(False)
+    assert 0 < found[-1].converged.sum() < 8
+    for image in np.flatnonzero(found[-1].converged):
+        loss = [part.losses[image] for part in found]
+        fallen = [before - after for before, after in pairwise(loss)]
+        first = next(n for n in windows if fallen[n] < TOLERANCE * loss[n])
+        assert first > 0
+        assert found[-1].steps[image] == (first + 1) * WINDOW
+
+
+def test_feature_loss_has_weight_one_tenth_by_default(trained):
+    generator, features, _ = trained.network_.layers
+    x = 2 * trained.preprocessing_.transform(digits().test[:3]) - 1
+    z = np.tile(trained.start_, (3, 1))
+    trained.network_.freeze_statistics()
+    default = search(generator, features, x, z, steps=3, learning_rate=0.02)
+    tenth = search(generator, features, x, z, steps=3, learning_rate=0.02, feature_weight=0.1)
+    trained.network_.freeze_statistics(False)
+    np.testing.assert_array_equal(default.losses, tenth.losses)
+
+
+def test_many_images_are_searched_in_batches(trained, monkeypatch):
+    X = digits().test[:7]
+    monkeypatch.setattr("minisvdd.anogan._SEARCH_BATCH", 3)
+    found = trained.search(X)
+    monkeypatch.undo()
+    assert found.z.shape == (7, 32)
+    np.testing.assert_allclose(found.losses, trained.search(X).losses, rtol=2e-3)  # as for single images
+
+
 def test_same_seed_same_scores():
     split = digits()
     quick = {**QUICK, "epochs": 2, "search_steps": 3}
@@ -158,6 +197,12 @@ def test_networks(name, shape, channels):
     assert features.forward(images).shape == (2, features.output_shape[0])
     assert head.output_shape == (1,)
     assert gan_for(shape) == name
+    layers = [layer for part in (generator, features) for layer in part.layers]
+    assert {layer.slope for layer in layers if isinstance(layer, LeakyReLU)} == {0.2}, "as in DCGAN"
+    # A batch norm takes away any constant: only where none follows, at the pixels of either network, is there a bias.
+    for layer, following in pairwise(layers):
+        if isinstance(layer, Conv2D | ConvTranspose2D):
+            assert ("bias" in layer.params) == (not isinstance(following, BatchNorm))
 
 
 @pytest.mark.parametrize(

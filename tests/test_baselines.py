@@ -104,6 +104,21 @@ def test_threshold_leaves_a_fraction_nu_outside(method):
         assert nu - 1.5 / len(train) <= outside <= nu
 
 
+def test_the_sample_on_the_threshold_is_inside_also_by_itself():
+    """Alone, its distances are summed in another order than among all samples when the threshold was set."""
+    train = digits().train
+    for left_out in range(1, len(train)):
+        model = KernelDensity(bandwidth=1.5, nu=left_out / len(train)).fit(train)
+        last = np.argsort(model.score_samples(train))[left_out]
+        assert model.predict(train[last : last + 1]) == 1
+
+
+def test_trees_see_samples_of_the_size_asked_for():
+    X = np.random.default_rng(0).normal(size=(300, 2))
+    assert IsolationForest(n_trees=3).fit(X).forest_.max_samples_ == 256
+    assert IsolationForest(n_trees=3, subsample=20).fit(X).forest_.max_samples_ == 20
+
+
 @pytest.mark.parametrize("method", ALL)
 def test_one_seed_one_result_and_data_left_alone(method):
     split = digits()

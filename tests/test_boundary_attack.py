@@ -54,6 +54,7 @@ def test_result_is_what_it_says(attacked):
     assert (np.diff(result.curve_distances, axis=0) <= 0).all()
     np.testing.assert_array_equal(result.curve_distances[0], result.start_distances)
     np.testing.assert_array_equal(result.curve_distances[-1], result.distances)
+    assert 50 < len(result.curve_queries) < 130, "a point for each equal step of the logarithm"
 
 
 def test_every_query_is_counted_and_the_budget_kept():

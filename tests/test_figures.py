@@ -53,6 +53,14 @@ def test_one_small_picture_per_method(finished):
     assert len(plot_grid_examples(finished, "anogan").axes) == 2 * 2
 
 
+def test_every_class_has_a_row_of_its_own_and_grey_is_grey(finished):
+    one, two = (plot_grid_examples(finished, "oc-svm", classes) for classes in (["3"], ["3", "8"]))
+    assert two.get_size_inches()[1] > 1.3 * one.get_size_inches()[1]
+    for axes in two.axes:
+        assert axes.images[0].get_cmap().name == "gray"
+        assert axes.images[0].get_clim() == (0, 1)
+
+
 def test_command_line(finished, capsys):
     assert cli.main(["experiment", "figures", str(finished), "--methods", "oc-svm", "--classes", "3"]) == 0
     assert "examples-oc-svm.png" in capsys.readouterr().out

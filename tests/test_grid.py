@@ -12,14 +12,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers_processes import environment
+from matplotlib.container import BarContainer
 from sklearn.metrics import roc_auc_score
 
 from minisvdd import cli, load_dataset
+from minisvdd.baselines import OneClassSVM
 from minisvdd.errors import DataError
 from minisvdd.experiments import train_and_evaluate
 from minisvdd.grid import cells_of, make_grid, read_cell, read_grid, read_scores, run_grid
 from minisvdd.protocols import GanProtocol, Protocol
-from minisvdd.report import Entry, average_ranks, collect, write_report
+from minisvdd.report import Entry, average_ranks, collect, plot_table, write_report
 
 TINY = Protocol(pretrain_epochs=2, pretrain_milestones=(), epochs=2, milestones=(), learning_rate=1e-3, batch_size=32)
 TINY_GAN = GanProtocol(epochs=2, batch_size=32, latent_dim=8, search_steps=3, test_images=200)
@@ -100,6 +102,21 @@ def test_all_methods(tmp_path):
     assert len(grid.methods) == 7
     scores = read_scores(next(c for c in cells_of(grid) if c.method == "anogan"), tmp_path)
     assert np.isfinite(scores).sum() == TINY_GAN.test_images < len(scores)
+    assert 0 <= read_cell(next(c for c in cells_of(grid) if c.method == "anogan"), tmp_path)["converged"] <= 1
+
+
+def test_oc_svm_chooses_gamma_on_a_tenth_of_the_test_set(tmp_path):
+    """As the paper did, for every draw of that tenth."""
+    run_grid(tiny_grid(methods=["oc-svm"], classes=["0"], seeds=1), tmp_path, verbose=0)
+    split = load_dataset("digits").one_class("0")
+    cell = next(c for c in cells_of(read_grid(tmp_path)) if c.nu == 0.1)
+    chosen = read_cell(cell, tmp_path)["gamma"]
+    assert len(set(chosen)) > 1
+    for draw in range(4):
+        held = np.random.default_rng(draw).permutation(len(split.test))[: round(len(split.test) / 10)]
+        model = OneClassSVM(nu=0.1, preprocessing="gcn-l1")
+        model.fit_on_hold_out(split.train, split.test[held], split.is_anomaly[held])
+        assert chosen[draw] == model.gamma_
 
 
 def test_shared_pretraining_is_the_one_that_deep_svdd_would_do(finished):
@@ -240,7 +257,9 @@ def test_report_formats(finished):
     markdown, names = write_report(finished)
     assert all((finished / name).stat().st_size > 100 for name in names)
     assert "8 of 8 cells" in markdown
-    assert "epoch 0" in markdown
+    of_methods, before_training = markdown.split("epoch 0")
+    assert "average rank" in of_methods
+    assert "average rank" not in before_training
     assert (finished / "report.png").read_bytes().startswith(b"\x89PNG")
     assert (finished / "report.tex").read_text().count(r"\\") == 3
     entries = aucs(finished)
@@ -281,9 +300,43 @@ def test_means_over_the_classes_that_all_methods_have(tmp_path, monkeypatch):
     rows = [line.strip("| ").split(" | ") for line in markdown.splitlines() if line.startswith("|")]
     rows = {title: numbers for title, *numbers in rows}
     assert rows["**mean**"][0] == "-"
+    assert rows["paper: mean"] == ["75.0", "75.0"]
+    assert rows["paper: average rank"] == ["1.5", "1.5"]
     assert rows["mean of 3"] == [f"{entries['3', method].mean:.1f}" for method in ("kde", "isolation-forest")]
     assert rows["paper: mean of the same"] == ["60.0", "70.0"]
     assert rows["paper: average rank on the same"] == ["2.0", "1.0"]
+
+
+def test_the_picture_of_a_table():
+    """Bars in the order of the methods around each class, a dash on a bar at the paper's number, nothing cut off."""
+    grid = tiny_grid(methods=None)
+    rng = np.random.default_rng(0)
+    entries = {
+        (normal_class, method): Entry(*rng.uniform((85, 1), (98, 3)), 3, None, (rng.uniform(85, 98), 1.0))
+        for normal_class in grid.classes
+        for method in grid.methods
+    }
+    figure = plot_table(grid, entries)
+    figure.canvas.draw()
+    [axes], [legend] = figure.axes, figure.legends
+    groups = [container for container in axes.containers if isinstance(container, BarContainer)]
+    bars = {(c, m): bar for m, group in zip(grid.methods, groups) for c, bar in zip(grid.classes, group)}
+    middle = {cell: bar.get_x() + bar.get_width() / 2 for cell, bar in bars.items()}
+    for place, normal_class in enumerate(grid.classes):
+        middles = [middle[normal_class, method] for method in grid.methods]
+        assert sorted(middles) == middles
+        assert np.mean(middles) == pytest.approx(place)
+        assert max(middles) - min(middles) < 1
+    dashes = {tuple(np.round(point, 6)) for mark in axes.collections for point in np.asarray(mark.get_offsets())}
+    for cell, entry in entries.items():
+        assert bars[cell].get_height() == pytest.approx(entry.mean)
+        assert (round(middle[cell], 6), round(entry.paper[0], 6)) in dashes
+    low, high = axes.get_ylim()
+    lowest = min(entry.mean - entry.std for entry in entries.values())
+    assert lowest - 15 < low < lowest
+    assert high == 100
+    assert [text.get_text() for text in legend.get_texts()] == list(grid.methods)
+    assert legend.get_window_extent().width <= figure.bbox.width
 
 
 def test_a_report_says_whether_anogan_converged(tmp_path):

@@ -65,4 +65,24 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "ops/winograd.py",
         "M = np.matmul(spread, part)",
     ): "the same product in new memory",
+    (
+        "baselines.py",
+        'self.svm_ = SklearnSVM(kernel="rbf", gamma=self.gamma_, nu=self.nu).fit(Z)',
+    ): "the size of the solver's cache: the same numbers, later",
+    (
+        "anogan.py",
+        "calibration = X[:: (-len(X) // _CALIBRATION_IMAGES)]",
+    ): "as many images, as evenly spread, counted from the other end",
+    (
+        "boundary_attack.py",
+        "tries = most - 1 if starts is None else min(len(starts), most - 1)",
+    ): "min(a, b) is min(b, a)",
+    (
+        "boundary_attack.py",
+        "step = 1",
+    ): "which of the steps are the first to try the sphere, and to be drawn, is arbitrary",
+    (
+        "adversarial.py",
+        'write_arrays(path, {"settings": np.array([text]), **arrays}, compressed=False)',
+    ): "the same arrays in a larger file",
 }
