@@ -144,6 +144,20 @@ def test_classifier_and_anogan_are_resumed_bit_for_bit(make, name, times, tmp_pa
     assert everything(again) == everything(whole)
 
 
+@pytest.mark.parametrize("make", [classifier, gan])
+def test_states_are_saved_after_every_so_many_epochs_and_the_last(make, tmp_path, monkeypatch):
+    saved, save = [], LoopCheckpoint.save
+
+    def record(self, epoch, *arguments):
+        saved.append(epoch)
+        save(self, epoch, *arguments)
+
+    monkeypatch.setattr(LoopCheckpoint, "save", record)
+    data = labelled(32) if make is classifier else (digits().train[:32],)
+    make(epochs=5).fit(*data, checkpoint=Checkpoint(tmp_path, 2))
+    assert saved == [2, 4, 5]
+
+
 def test_a_classifier_is_not_resumed_on_other_labels(tmp_path):
     X, y = labelled()
     classifier(epochs=1).fit(X, y, checkpoint=Checkpoint(tmp_path))

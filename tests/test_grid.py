@@ -90,6 +90,13 @@ def test_scores_that_are_missing_or_damaged_are_named(tmp_path):
         read_scores(cell, tmp_path)
 
 
+def test_a_grid_has_all_classes_and_methods_unless_told_otherwise():
+    grid = make_grid("digits", seeds=1)
+    assert grid.classes == tuple("0123456789")
+    assert len(grid.methods) == 7
+    assert {cell.normal_class for cell in cells_of(grid)} == set(grid.classes)
+
+
 def test_all_methods(tmp_path):
     run_grid(tiny_grid(methods=None, classes=["3"], seeds=1), tmp_path, verbose=0)
     grid, entries, done, total = collect(tmp_path)
@@ -226,14 +233,38 @@ def test_a_damaged_cell_is_named_by_the_report_and_computed_again_by_a_run(tmp_p
     grid = tiny_grid(methods=["isolation-forest"], classes=["3"], seeds=2)
     run_grid(grid, tmp_path, verbose=0)
     before, path = aucs(tmp_path), cell_files(tmp_path)[0]
-    for damage in ('{"config": ', "[]", '{"config": {}, "auc": {}}'):
+    good = json.loads(path.read_text())
+    impossible = [json.dumps({**good, "auc": {"trained": value}}) for value in (1.5, -0.1, [], [0.9, None], "high")]
+    for damage in ('{"config": ', "[]", '{"config": {}, "auc": {}}', *impossible):
         path.write_text(damage)
         with pytest.raises(DataError, match=path.name) as caught:
             collect(tmp_path)
         assert "\n" not in str(caught.value)
     run_grid(grid, tmp_path)
-    assert path.name in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert path.name in told
+    assert "cell 1/1" in told
     assert aucs(tmp_path) == before
+
+
+def test_data_of_another_shape_are_other_data(tmp_path):
+    """The same bytes as features and as images."""
+    rng = np.random.default_rng(0)
+    train, test, labels = rng.random((20, 4)), rng.random((9, 4)), {"y_train": np.zeros(20), "y_test": np.arange(9) % 2}
+    np.savez(tmp_path / "features.npz", x_train=train, x_test=test, **labels)
+    np.savez(tmp_path / "images.npz", x_train=train.reshape(20, 1, 2, 2), x_test=test.reshape(9, 1, 2, 2), **labels)
+    features, images = (
+        make_grid(str(tmp_path / name), methods=["kde"], classes=["0"]) for name in ("features.npz", "images.npz")
+    )
+    assert features.data_hash != images.data_hash
+
+
+def test_a_cell_of_anogan_holds_the_share_of_searches_that_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr("minisvdd.latent.WINDOW", 2)
+    monkeypatch.setattr("minisvdd.latent.TOLERANCE", 2)  # no loss falls by more than itself
+    run_grid(tiny_grid(methods=["anogan"], classes=["3"], seeds=1), tmp_path, verbose=0)
+    [path] = cell_files(tmp_path)
+    assert json.loads(path.read_text())["converged"] == 1
 
 
 def test_lost_weights_are_trained_again(tmp_path):
