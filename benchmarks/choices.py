@@ -44,13 +44,7 @@ def _authors(*names):
 
 
 # What differs from the paper's protocol: first in the pre-training, then, for each choice made after it, in the rest.
-PRETRAININGS = {
-    "paper": {},
-    "authors": _authors(*_PRETRAINING),
-    "authors, slope 0.01": _authors(*_PRETRAINING, "slope"),
-    "slope 0.01": _authors("slope"),
-    "plain pixels": {"preprocessing": None},
-}
+PRETRAININGS = {"paper": {}, "authors": _authors(*_PRETRAINING), "none": {"pretrain_epochs": 0}}
 CHOICES = {
     "paper": {
         "paper": {},
@@ -59,9 +53,11 @@ CHOICES = {
         "no pre-training": {"pretrain_epochs": 0},
     },
     "authors": {"authors' pre-training": {}, "authors' pre-training and schedule": _authors(*_SCHEDULE)},
-    "authors, slope 0.01": {"authors' pre-training and schedule, slope 0.01": _authors(*_SCHEDULE)},
-    "slope 0.01": {"slope 0.01": {}},
-    "plain pixels": {"plain pixels": {}},
+    "none": {
+        "no pre-training, authors' schedule": _authors(*_SCHEDULE),
+        "no pre-training, slope 0.01": _authors("slope"),
+        "no pre-training, plain pixels": {"preprocessing": None},
+    },
 }
 
 
@@ -71,7 +67,7 @@ def main():
     dataset = load_dataset(arguments.data, arguments.data_dir)
     folder = Path(arguments.out).parent / f"choices-{dataset.name}"
     tasks = [
-        (folder / f"{name.replace(', ', '-').replace(' ', '-')}-{normal_class}-{seed}.json", normal_class, seed, name)
+        (folder / f"{name}-{normal_class}-{seed}.json", normal_class, seed, name)
         for name in arguments.pretrainings
         for seed in range(arguments.seeds)
         for normal_class in arguments.classes
@@ -93,8 +89,8 @@ def _measure(dataset, quick, normal_class, seed, pretraining):
     base = {**asdict(_shortened(PAPER) if quick else PAPER), "preprocessing": preprocessing_for(split.train)}
     base |= {"network": network_of(PAPER, split), "random_state": seed, "verbose": 0} | PRETRAININGS[pretraining]
     if quick:
-        base["pretrain_epochs"] = 2
-    autoencoder = _autoencoder(base).fit(split.train)
+        base["pretrain_epochs"] = min(2, base["pretrain_epochs"])
+    autoencoder = _autoencoder(base).fit(split.train) if base["pretrain_epochs"] else None
     rows = []
     for choice, changes in CHOICES[pretraining].items():
         settings = base | changes | ({"epochs": 2} if quick else {})
@@ -103,7 +99,8 @@ def _measure(dataset, quick, normal_class, seed, pretraining):
         if settings.get("center") == "training":
             settings["center"] = _center_in_training(autoencoder, split.train, settings["batch_size"])
         auc, by_epoch = _train(DeepSVDD("one-class", **settings), split)
-        auc["autoencoder"] = 100 * area_under_roc(autoencoder, split)
+        if autoencoder is not None:
+            auc["autoencoder"] = 100 * area_under_roc(autoencoder, split)
         row = {"normal_class": normal_class, "seed": seed, "choice": choice, "pretraining": pretraining}
         rows.append(row | {"auc": auc, "by_epoch": by_epoch})
         rows[-1]["paper"] = TABLE_1.get(dataset.name, {}).get(normal_class, {}).get("one-class")

@@ -331,6 +331,7 @@ def test_means_over_the_classes_that_all_methods_have(tmp_path, monkeypatch):
     rows = [line.strip("| ").split(" | ") for line in markdown.splitlines() if line.startswith("|")]
     rows = {title: numbers for title, *numbers in rows}
     assert rows["**mean**"][0] == "-"
+    assert "In parentheses: the paper." in markdown
     assert rows["paper: mean"] == ["75.0", "75.0"]
     assert rows["paper: average rank"] == ["1.5", "1.5"]
     assert rows["mean of 3"] == [f"{entries['3', method].mean:.1f}" for method in ("kde", "isolation-forest")]
