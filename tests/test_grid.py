@@ -293,6 +293,7 @@ def test_report_formats(finished):
     assert "average rank" not in before_training
     assert (finished / "report.png").read_bytes().startswith(b"\x89PNG")
     assert (finished / "report.tex").read_text().count(r"\\") == 3
+    assert (finished / "report.tex").read_text().endswith("\\end{tabular}\n")
     entries = aucs(finished)
     rows = list(csv.DictReader((finished / "report.csv").open()))
     assert len(rows) == len(entries)
@@ -321,9 +322,10 @@ def test_a_report_of_an_unfinished_grid(tmp_path):
 
 def test_means_over_the_classes_that_all_methods_have(tmp_path, monkeypatch):
     """An unfinished table has no mean of all classes; what can be compared is that of the finished ones."""
-    run_grid(tiny_grid(methods=["kde", "isolation-forest"], seeds=1), tmp_path, verbose=0)
-    printed = {"3": {"kde": (60.0, 0.0), "isolation-forest": (70.0, 1.0)}}
-    printed["8"] = {"kde": (90.0, 0.0), "isolation-forest": (80.0, 1.0)}
+    methods, classes = ("kde", "isolation-forest"), ["3", "5", "8"]
+    run_grid(tiny_grid(methods=methods, classes=classes, seeds=1), tmp_path, verbose=0)
+    numbers = {"3": (60.0, 70.0), "5": (62.0, 74.0), "8": (94.0, 84.0)}
+    printed = {name: {"kde": (kde, 0.0), "isolation-forest": (trees, 1.0)} for name, (kde, trees) in numbers.items()}
     monkeypatch.setattr("minisvdd.report.TABLES", {"digits": printed})
     assert "mean of" not in write_report(tmp_path)[0]
     next(path for path in cell_files(tmp_path) if path.parts[-3:-1] == ("kde", "8")).unlink()
@@ -332,10 +334,11 @@ def test_means_over_the_classes_that_all_methods_have(tmp_path, monkeypatch):
     rows = {title: numbers for title, *numbers in rows}
     assert rows["**mean**"][0] == "-"
     assert "In parentheses: the paper." in markdown
-    assert rows["paper: mean"] == ["75.0", "75.0"]
-    assert rows["paper: average rank"] == ["1.5", "1.5"]
-    assert rows["mean of 3"] == [f"{entries['3', method].mean:.1f}" for method in ("kde", "isolation-forest")]
-    assert rows["paper: mean of the same"] == ["60.0", "70.0"]
+    assert rows["paper: mean"] == ["72.0", "76.0"]
+    assert rows["paper: average rank"] == ["1.7", "1.3"]
+    ours = [(entries["3", method].mean + entries["5", method].mean) / 2 for method in methods]
+    assert rows["mean of 3, 5"] == [f"{mean:.1f}" for mean in ours]
+    assert rows["paper: mean of the same"] == ["61.0", "72.0"]
     assert rows["paper: average rank on the same"] == ["2.0", "1.0"]
 
 
@@ -379,6 +382,7 @@ def test_a_report_says_whether_anogan_converged(tmp_path):
     markdown, _ = write_report(tmp_path)
     assert "anogan converged, by this criterion" in markdown
     assert "(3 60 %)" in markdown
+    assert f"{TINY_GAN.test_images} random" in markdown
 
 
 def test_a_report_names_the_data_file_without_its_folder(tmp_path):
