@@ -1,6 +1,6 @@
 """Break the Python code in every small way that programmers break it, and see whether the tests notice.
 
-    python tests/mutants/python_mutants.py --out tests/mutants/python_mutants.json [--count 400] [--jobs 1]
+    python tests/mutants/python_mutants.py --out tests/mutants/python_mutants.json [--count 560] [--jobs 1]
     python tests/mutants/python_mutants.py --again --out ...     only the survivors in that file, as after a new test
     python tests/mutants/python_mutants.py --files ops/conv2d.py --count 40            a look at one file
 
@@ -278,7 +278,7 @@ def save(path: Path, results: list[dict], fresh: bool) -> None:
 def main() -> int:
     """Command line; exit status 1 when less than 95 % were killed."""
     parser = argparse.ArgumentParser(description="Mutation test of the Python code.")
-    parser.add_argument("--count", type=int, default=400, help="mutants (default: %(default)s)")
+    parser.add_argument("--count", type=int, default=560, help="mutants (default: %(default)s)")
     parser.add_argument("--files", nargs="+", choices=list(TESTS), default=list(TESTS), help="only of these files")
     parser.add_argument("--kinds", nargs="+", help="only these kinds of edit")
     parser.add_argument("--again", action="store_true", help="only the survivors in the file --out")
