@@ -8,8 +8,8 @@ weight decay of the pre-training, whether there is one, schedule, pre-processing
 which the centre is computed. Those that share a pre-training start from the very same autoencoder.
 
 Each pre-training with its choices is kept in a folder choices-DATA/ beside OUT and not computed again when the same
-command is started anew. OUT holds all rows: test AUC in % of random and pre-trained weights, of the autoencoder, and
-after training; and in its course, at the epochs MARKS.
+command is started anew. OUT holds all rows: test AUC in % of random and pre-trained weights, of the autoencoder, after
+training, and in its course at the epochs MARKS.
 (Where the centre is computed otherwise, it is that of the pre-trained network from the start.)
 """
 
@@ -65,7 +65,7 @@ def main():
     """Compute what is missing, then collect all rows."""
     arguments = _arguments()
     dataset = load_dataset(arguments.data, arguments.data_dir)
-    folder = Path(arguments.out).parent / f"choices-{dataset.name}"
+    folder = Path(arguments.out).parent / f"choices-{dataset.name}{'-quick' if arguments.quick else ''}"
     tasks = [
         (folder / f"{name}-{normal_class}-{seed}.json", normal_class, seed, name)
         for name in arguments.pretrainings

@@ -2,10 +2,12 @@
 
     python benchmarks/classes.py                                          the embedded digits, half a minute
     python benchmarks/classes.py --data mnist --protocol authors-code --jobs 2 --data-dir DIR
+    python benchmarks/classes.py --data mnist --protocol paper --pretrain-epochs 0 --jobs 2 --data-dir DIR
     python benchmarks/classes.py --quick                                  two classes, two epochs: does it run?
 
 Every finished class is kept in OUT/NAME/CLASS.json and not computed again when the same run is started anew; the whole
-goes to OUT/NAME.json and, as a table, to OUT/NAME.md, where NAME is DATA-PROTOCOL-OBJECTIVE-nuNU-seedSEED.
+goes to OUT/NAME.json and, as a table, to OUT/NAME.md, where NAME is DATA-PROTOCOL-OBJECTIVE-nuNU-seedSEED. With
+--pretrain-epochs, PROTOCOL is followed by -pretrainEPOCHS.
 """
 
 import argparse
@@ -23,7 +25,13 @@ from minisvdd.paper import TABLE_1
 from minisvdd.protocols import PROTOCOLS, get_protocol
 from minisvdd.svdd import OBJECTIVES
 
-COLUMNS = ("random", "pretrained", "autoencoder", "trained")
+# Entries of a result's "auc" and their headings; the last one's is the objective.
+COLUMNS = {
+    "random": "random weights",
+    "pretrained": "pre-trained weights",
+    "autoencoder": "autoencoder (DCAE)",
+    "trained": None,
+}
 
 
 def main():
@@ -34,6 +42,9 @@ def main():
     if arguments.quick:
         protocol = replace(protocol, pretrain_epochs=2, epochs=2)
     label = "quick" if arguments.quick else arguments.protocol
+    if arguments.pretrain_epochs is not None:
+        protocol = replace(protocol, pretrain_epochs=arguments.pretrain_epochs)
+        label += f"-pretrain{arguments.pretrain_epochs}"
     name = f"{data}-{label}-{arguments.objective}-nu{arguments.nu:g}-seed{arguments.seed}"
     folder = Path(arguments.out) / name
     dataset = load_dataset(arguments.data, arguments.data_dir)
@@ -56,6 +67,7 @@ def _arguments():
     parser.add_argument("--data-dir")
     parser.add_argument("--protocol", default="quick", choices=list(PROTOCOLS))
     parser.add_argument("--objective", default="one-class", choices=OBJECTIVES)
+    parser.add_argument("--pretrain-epochs", type=int, help="instead of the protocol's; 0 for none")
     parser.add_argument("--nu", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--classes", nargs="+", help="default: all")
@@ -84,12 +96,13 @@ def _one_class(path, dataset, normal, protocol, arguments):
 def _table(data, arguments, results):
     """Markdown: AUC in % per class and stage, the paper's column of the same objective where it has one."""
     paper = TABLE_1.get(data, {})
-    header = ["normal class", "random weights", "pre-trained weights", "autoencoder (DCAE)", arguments.objective]
+    columns = [column for column in COLUMNS if column in results[0]["auc"]]
+    header = ["normal class", *(COLUMNS[column] or arguments.objective for column in columns)]
     if paper:
         header += ["paper: DCAE", f"paper: {arguments.objective}"]
     rows = []
     for result in results:
-        row = [100 * result["auc"][column] if column in result["auc"] else np.nan for column in COLUMNS]
+        row = [100 * result["auc"][column] for column in columns]
         if paper:
             printed = paper[result["normal_class"]]
             row += [printed["dcae"][0], printed[arguments.objective][0]]

@@ -39,6 +39,11 @@ def test_classes_writes_a_table_and_goes_on_where_it_stopped(tmp_path):
     assert again[1]["seconds"] == -1
     assert again[0]["auc"] == results[0]["auc"]
 
+    assert "pre-trained" not in run("classes.py", "--quick", "--pretrain-epochs", 0, "--out", tmp_path)
+    drawn = json.loads((tmp_path / "digits-quick-pretrain0-one-class-nu0.1-seed0.json").read_text())
+    assert drawn[0]["auc"].keys() == {"random", "trained"}
+    assert drawn[0]["auc"]["random"] == results[0]["auc"]["random"]
+
 
 def test_step_quick_writes_times(tmp_path):
     run("step.py", "--quick", "--threads", 1, "--out", tmp_path / "step.json")
@@ -144,7 +149,7 @@ def test_choices_share_a_start_and_are_computed_once(tmp_path):
     assert rows["paper"]["auc"]["pretrained"] != rows["centre in training mode"]["auc"]["pretrained"]
     assert "pretrained" not in rows["no pre-training"]["auc"]
     assert rows["paper"]["auc"]["autoencoder"] != rows["authors' pre-training"]["auc"]["autoencoder"]
-    kept = tmp_path / "choices-digits" / "paper-4-0.json"
+    kept = tmp_path / "choices-digits-quick" / "paper-4-0.json"
     kept.write_text(json.dumps([{"choice": "of an earlier run"}]))
     run(*command)
     again = [row["choice"] for row in json.loads((tmp_path / "choices.json").read_text())["rows"]]
