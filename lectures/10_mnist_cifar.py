@@ -6,7 +6,7 @@
 # from the first to the last step, draw the paper's figures 2 and 3 from it, and then read the tables that larger runs
 # have left in `benchmarks/results/`.
 #
-# *Needs: no data in a quick run; MNIST in a full one, if it is there. Minutes: 0.5 quick, 12 full.*
+# *Needs: no data in a quick run; MNIST in a full one, if it is there. Minutes: 0.2 quick, 2 full.*
 
 # %%
 import csv
