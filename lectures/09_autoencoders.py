@@ -7,7 +7,7 @@
 # learn, and what of that is of any use to Deep SVDD? The last one is rarely asked. We shall answer it with the one row
 # of a table that is usually missing: the result *before* training.
 #
-# *Needs: no data (MNIST, where found, in the full run). Minutes: 0.3 quick, 5 full.*
+# *Needs: no data (MNIST, where found, in the full run). Minutes: 0.3 quick, 3 full.*
 
 # %%
 import matplotlib.pyplot as plt

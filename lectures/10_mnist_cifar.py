@@ -312,9 +312,10 @@ check("plain pixels are no better", all(mean["no pre-training, plain pixels"][c]
 # Two things move the number. **Longer is not better:** on fours the AUC is best after some dozens of epochs, and falls
 # while the loss goes on falling. Nothing in (4) speaks of other digits: how near its own images come to $c$ does not
 # say how near others do. **Pre-training costs something here:** from the same seed, but from random weights, the end is
-# better and more certain, on both classes. The slope of the leaky ReLU and the statistics behind $c$ change little or
-# nothing. Nobody could have chosen by these curves, though: they need the labels of the test set. What a reader can
-# take from them is how much of a table is decided by choices that no formula mentions.
+# better and more certain, on both classes (as in the short trainings of lecture 9). The slope of the leaky ReLU and the
+# statistics behind $c$ change little or nothing. Nobody could have chosen by these curves, though: they need the labels
+# of the test set. What a reader can take from them is how much of a table is decided by choices that no formula
+# mentions.
 
 # %% [markdown]
 # ## CIFAR-10: a table that training hardly moves
