@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 from joblib import Parallel, delayed
 
-from minisvdd import Autoencoder, DeepSVDD
+from minisvdd import DeepSVDD
 from minisvdd.batches import fixed_batches
 from minisvdd.center import move_from_zero
 from minisvdd.datasets import load_dataset
-from minisvdd.experiments import area_under_roc, network_of, versions
+from minisvdd.experiments import area_under_roc, autoencoder_of, network_of, versions
 from minisvdd.files import write_json
 from minisvdd.paper import TABLE_1
 from minisvdd.preprocessing import preprocessing_for
@@ -86,37 +86,32 @@ def _kept(dataset, quick, path, normal_class, seed, pretraining):
 
 def _measure(dataset, quick, normal_class, seed, pretraining):
     split = dataset.one_class(normal_class)
-    base = {**asdict(_shortened(PAPER) if quick else PAPER), "preprocessing": preprocessing_for(split.train)}
-    base |= {"network": network_of(PAPER, split), "random_state": seed, "verbose": 0} | PRETRAININGS[pretraining]
-    if quick:
-        base["pretrain_epochs"] = min(2, base["pretrain_epochs"])
-    autoencoder = _autoencoder(base).fit(split.train) if base["pretrain_epochs"] else None
+    shorten = _shortened if quick else dict
+    base = replace(PAPER, **shorten(asdict(PAPER) | PRETRAININGS[pretraining]))
+    autoencoder, copied = None, {}
+    if base.pretrain_epochs:
+        autoencoder = autoencoder_of(base, split, seed).fit(split.train)
+        copied = {"autoencoder": 100 * area_under_roc(autoencoder, split)}
+    own = {"network": network_of(base, split), "preprocessing": preprocessing_for(split.train)}
+    own |= {"random_state": seed, "verbose": 0}
+    paper = TABLE_1.get(dataset.name, {}).get(normal_class, {}).get("one-class")
     rows = []
     for choice, changes in CHOICES[pretraining].items():
-        settings = base | changes | ({"epochs": 2} if quick else {})
+        settings = shorten(asdict(base) | own | changes)
         if settings["pretrain_epochs"]:
             settings["autoencoder"] = autoencoder
         if settings.get("center") == "training":
             settings["center"] = _center_in_training(autoencoder, split.train, settings["batch_size"])
         auc, by_epoch = _train(DeepSVDD("one-class", **settings), split)
-        if autoencoder is not None:
-            auc["autoencoder"] = 100 * area_under_roc(autoencoder, split)
         row = {"normal_class": normal_class, "seed": seed, "choice": choice, "pretraining": pretraining}
-        rows.append(row | {"auc": auc, "by_epoch": by_epoch})
-        rows[-1]["paper"] = TABLE_1.get(dataset.name, {}).get(normal_class, {}).get("one-class")
+        rows.append(row | {"auc": auc | copied, "by_epoch": by_epoch, "paper": paper})
         print(f"class {normal_class}, seed {seed}, {choice}: {auc['trained']:.2f}", flush=True)
     return rows
 
 
-def _shortened(protocol):
-    return replace(protocol, pretrain_epochs=2, epochs=2, batch_size=32)
-
-
-def _autoencoder(settings):
-    """An Autoencoder with the pre-training of these arguments of DeepSVDD."""
-    shared = ("network", "learning_rate", "batch_size", "slope", "preprocessing", "random_state", "verbose")
-    own = {name.removeprefix("pretrain_"): settings[name] for name in _PRETRAINING}
-    return Autoencoder(**own, **{name: settings[name] for name in shared})
+def _shortened(settings):
+    """The same for a quick run: at most two epochs of each training, small batches."""
+    return settings | {"pretrain_epochs": min(2, settings["pretrain_epochs"]), "epochs": 2, "batch_size": 32}
 
 
 def _center_in_training(autoencoder, X, batch_size):

@@ -13,9 +13,9 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from minisvdd import Autoencoder, DeepSVDD
+from minisvdd import DeepSVDD
 from minisvdd.datasets import load_dataset
-from minisvdd.experiments import area_under_roc, network_of, versions
+from minisvdd.experiments import area_under_roc, autoencoder_of, network_of, versions
 from minisvdd.files import write_json
 from minisvdd.paper import TABLE_1
 from minisvdd.preprocessing import preprocessing_for
@@ -45,27 +45,15 @@ def main():
 
 
 def _one_class(split, data, protocol, seed):
-    settings = asdict(protocol)
-    shared = {
-        "network": network_of(protocol, split),
-        "preprocessing": preprocessing_for(split.train),
-        "random_state": seed,
-        "verbose": 0,
-        **{name: settings[name] for name in ("learning_rate", "batch_size", "slope")},
-    }
-    autoencoder = Autoencoder(
-        epochs=protocol.pretrain_epochs,
-        milestones=protocol.pretrain_milestones,
-        weight_decay=protocol.pretrain_weight_decay,
-        **shared,
-    ).fit(split.train)
+    settings = {**asdict(protocol), "network": network_of(protocol, split), "random_state": seed, "verbose": 0}
+    settings["preprocessing"] = preprocessing_for(split.train)
+    autoencoder = autoencoder_of(protocol, split, seed).fit(split.train)
     print(f"class {split.normal_class}, seed {seed}: dcae {area_under_roc(autoencoder, split):.4f}", flush=True)
-    shared |= {name: settings[name] for name in ("epochs", "milestones", "weight_decay")}
     runs = [("one-class", 0.1, "exact")] + [("soft-boundary", nu, rule) for nu in NUS for rule in RULES]
     rows = []
     for objective, nu, rule in runs:
         auc = {}
-        model = DeepSVDD(objective, nu, radius_update=rule, autoencoder=autoencoder, **shared)
+        model = DeepSVDD(objective, nu, autoencoder=autoencoder, **{**settings, "radius_update": rule})
         model.fit(split.train, on_stage=_record(auc, split))
         paper = TABLE_1.get(data, {}).get(split.normal_class, {}).get(objective)
         history = {name: np.round(model.history_[name], 5).tolist() for name in ("radius", "fraction_outside")}

@@ -9,6 +9,7 @@ import sklearn
 from sklearn.metrics import roc_auc_score
 
 from . import __version__
+from .autoencoder import Autoencoder
 from .backends import get_backend
 from .checkpoint import Checkpoint
 from .networks import network_for
@@ -80,6 +81,22 @@ def train_and_evaluate(
         "versions": versions(),
     }
     return model, result
+
+
+def autoencoder_of(protocol: Protocol, split, seed: int, epochs: int | None = None) -> Autoencoder:
+    """The protocol's autoencoder for a split's samples, not fitted yet.  epochs: instead of the protocol's."""
+    return Autoencoder(
+        network=network_of(protocol, split),
+        epochs=protocol.pretrain_epochs if epochs is None else epochs,
+        learning_rate=protocol.learning_rate,
+        milestones=protocol.pretrain_milestones,
+        weight_decay=protocol.pretrain_weight_decay,
+        batch_size=protocol.batch_size,
+        slope=protocol.slope,
+        preprocessing=preprocessing_for(split.train),
+        random_state=seed,
+        verbose=0,
+    )
 
 
 def network_of(protocol: Protocol, split) -> str:

@@ -26,11 +26,10 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from .anogan import AnoGAN
-from .autoencoder import Autoencoder
 from .baselines import GAMMAS, IsolationForest, KernelDensity, OneClassSVM, best_on_hold_out
 from .center import collect_statistics
 from .errors import DataError
-from .experiments import area_under_roc, network_of, train_and_evaluate
+from .experiments import area_under_roc, autoencoder_of, train_and_evaluate
 from .preprocessing import preprocessing_for
 from .protocols import GanProtocol, Protocol
 from .storage import load_model
@@ -90,21 +89,7 @@ def _isolation_forest(split, protocol, nu, seed, path):
 
 
 def _dcae(split, protocol, nu, seed, path):
-    def autoencoder(epochs):
-        return Autoencoder(
-            network=network_of(protocol, split),
-            epochs=epochs,
-            learning_rate=protocol.learning_rate,
-            milestones=protocol.pretrain_milestones,
-            weight_decay=protocol.pretrain_weight_decay,
-            batch_size=protocol.batch_size,
-            slope=protocol.slope,
-            preprocessing=preprocessing_for(split.train),
-            random_state=seed,
-            verbose=0,
-        ).fit(split.train)
-
-    drawn, model = autoencoder(0), autoencoder(protocol.pretrain_epochs)
+    drawn, model = (autoencoder_of(protocol, split, seed, epochs).fit(split.train) for epochs in (0, None))
     collect_statistics(drawn.network_, drawn.preprocessing_.transform(split.train), protocol.batch_size)
     model.save(path)
     return _result(model, split, random=area_under_roc(drawn, split))

@@ -30,6 +30,14 @@ def trained():
     return AnoGAN(**QUICK).fit(digits().train)
 
 
+@pytest.fixture
+def frozen(trained):
+    """Generator and features of the trained model with frozen statistics, as the latent search needs them."""
+    trained.network_.freeze_statistics()
+    yield trained.network_.layers[:2]
+    trained.network_.freeze_statistics(False)
+
+
 def test_training_beats_random_weights(trained):
     split = digits()
     some = replace(split, test=split.test[::6], is_anomaly=split.is_anomaly[::6])
@@ -56,17 +64,15 @@ def test_the_game_keeps_both_players_alive(trained):
     assert np.isfinite(history["generator_loss"]).all()
 
 
-def test_the_search_finds_a_generated_image(trained, rng):
+def test_the_search_finds_a_generated_image(trained, frozen, rng):
     """An image g(z*) is reached from another point: its loss falls far below that of a shuffled one."""
-    generator, features, _ = trained.network_.layers
+    generator, features = frozen
     x = generator.forward(rng.standard_normal((6, 32)).astype(np.float32))
     shuffled = rng.permuted(x.reshape(6, -1), axis=1).reshape(x.shape)
     z = np.tile(trained.start_, (6, 1))
-    trained.network_.freeze_statistics()
     settings = {"steps": 300, "learning_rate": 0.05}
     found, lost = (search(generator, features, images, z, **settings) for images in (x, shuffled))
     start = search(generator, features, x, z, steps=0, learning_rate=0.05)
-    trained.network_.freeze_statistics(False)
     assert (found.losses < 0.5 * start.losses).all()
     assert found.losses.mean() < 0.5 * lost.losses.mean()
 
@@ -103,29 +109,25 @@ def test_more_steps_never_raise_the_loss(trained):
     assert (losses[2] <= losses[1]).all()
 
 
-def test_an_image_stops_when_it_has_converged(trained):
+def test_an_image_stops_when_it_has_converged(trained, frozen):
     """An image that the search starts from cannot get any better: it stops after the second window."""
-    generator, features, _ = trained.network_.layers
+    generator, features = frozen
     z = np.tile(trained.start_, (2, 1))
-    trained.network_.freeze_statistics()
     own = generator.forward(z[:1])
     x = np.concatenate([own, 1 - own])
     found = search(generator, features, x, z, steps=4 * WINDOW, learning_rate=0.02)
-    trained.network_.freeze_statistics(False)
     assert found.converged[0]
     assert found.steps[0] == WINDOW
     assert found.losses[0] < 1e-3 < found.losses[1]
     assert found.steps[1] > WINDOW
 
 
-def test_convergence_is_measured_over_the_last_window(trained):
+def test_convergence_is_measured_over_the_last_window(trained, frozen):
     """An image stops at the first multiple of WINDOW where its best loss fell by less than TOLERANCE since the last."""
-    generator, features, _ = trained.network_.layers
+    generator, features = frozen
     x = generator.backend.asarray(2 * trained.preprocessing_.transform(digits().test[:8]) - 1)
-    trained.network_.freeze_statistics()
     z, windows = np.tile(trained.start_, (8, 1)), range(6)
     found = [search(generator, features, x, z, steps=n * WINDOW, learning_rate=0.02) for n in windows]
-    trained.network_.freeze_statistics(False)
     assert 0 < found[-1].converged.sum() < 8
     for image in np.flatnonzero(found[-1].converged):
         loss = [part.losses[image] for part in found]
@@ -135,14 +137,12 @@ def test_convergence_is_measured_over_the_last_window(trained):
         assert found[-1].steps[image] == (first + 1) * WINDOW
 
 
-def test_feature_loss_has_weight_one_tenth_by_default(trained):
-    generator, features, _ = trained.network_.layers
+def test_feature_loss_has_weight_one_tenth_by_default(trained, frozen):
+    generator, features = frozen
     x = 2 * trained.preprocessing_.transform(digits().test[:3]) - 1
     z = np.tile(trained.start_, (3, 1))
-    trained.network_.freeze_statistics()
     default = search(generator, features, x, z, steps=3, learning_rate=0.02)
     tenth = search(generator, features, x, z, steps=3, learning_rate=0.02, feature_weight=0.1)
-    trained.network_.freeze_statistics(False)
     np.testing.assert_array_equal(default.losses, tenth.losses)
 
 

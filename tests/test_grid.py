@@ -15,7 +15,7 @@ from helpers_processes import environment
 from matplotlib.container import BarContainer
 from sklearn.metrics import roc_auc_score
 
-from minisvdd import cli, load_dataset
+from minisvdd import cli, load_dataset, load_model
 from minisvdd.baselines import OneClassSVM
 from minisvdd.errors import DataError
 from minisvdd.experiments import train_and_evaluate
@@ -107,9 +107,14 @@ def test_all_methods(tmp_path):
     supervised, honest = entries["3", "oc-svm"], entries["3", "oc-svm, gamma without labels"]
     assert supervised.mean > honest.mean > 80
     assert len(grid.methods) == 7
-    scores = read_scores(next(c for c in cells_of(grid) if c.method == "anogan"), tmp_path)
+    [anogan], [one_class], soft_boundary = (cells_of(grid, [name]) for name in ("anogan", "one-class", "soft-boundary"))
+    scores = read_scores(anogan, tmp_path)
     assert np.isfinite(scores).sum() == TINY_GAN.test_images < len(scores)
-    assert 0 <= read_cell(next(c for c in cells_of(grid) if c.method == "anogan"), tmp_path)["converged"] <= 1
+    assert 0 <= read_cell(anogan, tmp_path)["converged"] <= 1
+    # d - R^2 for the one, d for the other
+    assert read_scores(soft_boundary[0], tmp_path).min() < 0 < read_scores(one_class, tmp_path).min()
+    radius = {cell.nu: read_cell(cell, tmp_path)["radius"] for cell in soft_boundary}
+    assert radius[0.01] > radius[0.1], "the more may lie outside, the smaller"
 
 
 def test_oc_svm_chooses_gamma_on_a_tenth_of_the_test_set(tmp_path):
@@ -135,6 +140,12 @@ def test_shared_pretraining_is_the_one_that_deep_svdd_would_do(finished):
         assert shared[stage] == pytest.approx(alone["auc"][stage], abs=1e-6)
     dcae = read_cell(next(c for c in cells_of(grid, ["dcae"]) if (c.normal_class, c.seed) == ("3", 1)), finished)
     assert dcae["auc"]["trained"] == shared["autoencoder"]
+    weights = load_model(cell.autoencoder_path(finished))
+    _, again = train_and_evaluate(
+        load_dataset("digits").one_class("3"), TINY, nu=0.1, seed=1, verbose=0, autoencoder=weights
+    )
+    assert again["auc"] == pytest.approx(shared, abs=1e-6)
+    assert again["radius"] == pytest.approx(read_cell(cell, finished)["radius"], rel=1e-4)
 
 
 def test_finished_cells_are_kept_unless_told_otherwise(finished):
