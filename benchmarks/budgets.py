@@ -19,12 +19,12 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from minisvdd import load_model
-from minisvdd.adversarial import SETTINGS, attack_class, trained_classifier
-from minisvdd.datasets import load_dataset
-from minisvdd.experiments import versions
-from minisvdd.files import write_json
-from minisvdd.grid import cells_of, make_grid, read_grid
-from minisvdd.methods import METHODS
+from minisvdd.attack.adversarial import SETTINGS, attack_class, trained_classifier
+from minisvdd.data.datasets import load_dataset
+from minisvdd.experiments.experiments import versions
+from minisvdd.experiments.grid import cells_of, make_grid, read_grid
+from minisvdd.experiments.methods import METHODS
+from minisvdd.files.atomic import write_json
 
 DETECTORS = ("kde", "isolation-forest", "dcae", "one-class")
 STARTS = ("images", "noise")

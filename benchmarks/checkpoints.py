@@ -10,9 +10,9 @@ import time
 import numpy as np
 
 from minisvdd import Checkpoint, DeepSVDD, load_dataset
-from minisvdd.experiments import versions
-from minisvdd.files import write_json
-from minisvdd.networks import network_for
+from minisvdd.experiments.experiments import versions
+from minisvdd.files.atomic import write_json
+from minisvdd.nn.networks import network_for
 
 EPOCHS = 20
 

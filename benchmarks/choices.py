@@ -23,14 +23,14 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from minisvdd import DeepSVDD
-from minisvdd.batches import fixed_batches
-from minisvdd.center import move_from_zero
-from minisvdd.datasets import load_dataset
-from minisvdd.experiments import area_under_roc, autoencoder_of, network_of, versions
-from minisvdd.files import write_json
-from minisvdd.paper import TABLE_1
-from minisvdd.preprocessing import preprocessing_for
-from minisvdd.protocols import get_protocol
+from minisvdd.data.datasets import load_dataset
+from minisvdd.experiments.experiments import area_under_roc, autoencoder_of, network_of, versions
+from minisvdd.experiments.paper import TABLE_1
+from minisvdd.experiments.protocols import get_protocol
+from minisvdd.files.atomic import write_json
+from minisvdd.nn.batches import fixed_batches
+from minisvdd.svdd.center import move_from_zero
+from minisvdd.svdd.preprocessing import preprocessing_for
 
 PAPER, AUTHORS = get_protocol("paper", "mnist"), get_protocol("authors-code", "mnist")
 MARKS = (5, 10, 25, 50, 75, 100, 150, 200, 250)

@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 from joblib import Parallel, delayed
 
-from minisvdd.datasets import load_dataset
-from minisvdd.experiments import train_and_evaluate
-from minisvdd.files import atomic_write, write_json
-from minisvdd.paper import TABLE_1
-from minisvdd.protocols import PROTOCOLS, get_protocol
-from minisvdd.svdd import OBJECTIVES
+from minisvdd.data.datasets import load_dataset
+from minisvdd.experiments.experiments import train_and_evaluate
+from minisvdd.experiments.paper import TABLE_1
+from minisvdd.experiments.protocols import PROTOCOLS, get_protocol
+from minisvdd.files.atomic import atomic_write, write_json
+from minisvdd.svdd.svdd import OBJECTIVES
 
 # Entries of a result's "auc" and their headings; the last one's is the objective.
 COLUMNS = {

@@ -26,17 +26,18 @@ import numpy as np
 
 from minisvdd import DeepSVDD, load_dataset
 from minisvdd.backends import EmulatorBackend, get_backend
-from minisvdd.batches import fixed_batches
 from minisvdd.errors import DataError
-from minisvdd.experiments import area_under_roc, versions
-from minisvdd.files import atomic_write, write_json
-from minisvdd.losses import MeanSquaredError, OneClass
-from minisvdd.networks import make_autoencoder, make_encoder
-from minisvdd.ops import conv2d_launch, linear
-from minisvdd.optim import Adam
-from minisvdd.protocols import get_protocol
-from minisvdd.recorded import DeviceSteps
-from minisvdd.training import train_many
+from minisvdd.experiments.experiments import area_under_roc, versions
+from minisvdd.experiments.protocols import get_protocol
+from minisvdd.files.atomic import atomic_write, write_json
+from minisvdd.nn.batches import fixed_batches
+from minisvdd.nn.device_steps import DeviceSteps
+from minisvdd.nn.losses import MeanSquaredError, OneClass
+from minisvdd.nn.networks import make_autoencoder, make_encoder
+from minisvdd.nn.optim import Adam
+from minisvdd.nn.training import train_many
+from minisvdd.ops import linear
+from minisvdd.ops.conv2d import launch as conv2d_launch
 
 SHARES = {"steps": 0.35, "convolutions": 0.1, "ladder": 0.15, "grid": 0.4}
 # name: (network, kind, shape of a sample, batch size)

@@ -3,7 +3,7 @@
 import importlib.util
 import statistics
 
-from minisvdd.torch_twin import twin_of
+from minisvdd.experiments.torch_twin import twin_of
 
 COMPILE_SECONDS = 60  # what torch.compile(mode="max-autotune") may take before its first step
 

@@ -23,11 +23,11 @@ from pathlib import Path
 import numpy as np
 
 from minisvdd import DataError, load_dataset, load_model
-from minisvdd.download import download
-from minisvdd.experiments import versions
-from minisvdd.files import write_json
-from minisvdd.grid import cells_of, make_grid, read_cell, read_scores
-from minisvdd.readers import read_arrays
+from minisvdd.data.download import download
+from minisvdd.data.readers import read_arrays
+from minisvdd.experiments.experiments import versions
+from minisvdd.experiments.grid import cells_of, make_grid, read_cell, read_scores
+from minisvdd.files.atomic import write_json
 
 COMMAND = [sys.executable, "-m", "minisvdd"]
 TRAIN = [*COMMAND, "train", "--data", "digits", "--quiet", "--checkpoint-every", "1", "--out"]
@@ -223,7 +223,7 @@ def main() -> int:
     parser.add_argument("--out", help="JSON file to write")
     arguments = parser.parse_args()
     rng, processes = np.random.default_rng(0), multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["minisvdd", "minisvdd.download"])
+    processes.set_forkserver_preload(["minisvdd", "minisvdd.data.download"])
     with tempfile.TemporaryDirectory() as name:
         folder, result = Path(name), {}
         result["trainings"] = trainings(folder, rng, arguments.trainings)

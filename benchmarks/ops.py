@@ -16,11 +16,11 @@ import time
 import numpy as np
 
 from minisvdd.backends import NUMPY
-from minisvdd.files import write_json
+from minisvdd.backends.threads import one_blas_thread, run, thread_count, use_threads
+from minisvdd.backends.workspace import Workspace
+from minisvdd.files.atomic import write_json
 from minisvdd.ops import activations, batchnorm, conv2d, linear, norm_pool, pooling, upsample
 from minisvdd.ops.adam import adam_update
-from minisvdd.threads import one_blas_thread, run, thread_count, use_threads
-from minisvdd.workspace import Workspace
 
 # name: batch, channels in, side, channels out: the convolutions of the encoders, and a decoder's last one
 CONVOLUTIONS = {

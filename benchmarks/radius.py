@@ -3,8 +3,8 @@
     python benchmarks/radius.py --data mnist --classes 3 8 --pretrain-epochs 30 --epochs 50     the committed result
     python benchmarks/radius.py --quick                                                         digits: does it run?
 
-The rules (`minisvdd.radius`) differ in R^2 only, hence in which samples get a gradient. For each class, nu and rule
-the result holds the test AUC, R^2, the fraction of training samples outside, and the same for One-Class Deep SVDD,
+The rules (`minisvdd.svdd.radius`) differ in R^2 only, hence in which samples get a gradient. For each class, nu and
+rule the result holds the test AUC, R^2, the fraction of training samples outside, and the same for One-Class Deep SVDD,
 which has no radius while it trains. Every run of a class starts from the same weights and sees the same batches.
 """
 
@@ -14,12 +14,12 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from minisvdd import DeepSVDD
-from minisvdd.datasets import load_dataset
-from minisvdd.experiments import area_under_roc, autoencoder_of, network_of, versions
-from minisvdd.files import write_json
-from minisvdd.paper import TABLE_1
-from minisvdd.preprocessing import preprocessing_for
-from minisvdd.protocols import get_protocol
+from minisvdd.data.datasets import load_dataset
+from minisvdd.experiments.experiments import area_under_roc, autoencoder_of, network_of, versions
+from minisvdd.experiments.paper import TABLE_1
+from minisvdd.experiments.protocols import get_protocol
+from minisvdd.files.atomic import write_json
+from minisvdd.svdd.preprocessing import preprocessing_for
 
 RULES, NUS = ("exact", "authors-theano", "last-batch"), (0.01, 0.1)
 

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from minisvdd.backends.emulator import EmulatorBackend
-from minisvdd.files import atomic_write, write_json
-from minisvdd.ops import activations, batchnorm, conv2d_launch, fused, linear, pooling
+from minisvdd.files.atomic import atomic_write, write_json
+from minisvdd.ops import activations, batchnorm, fused, linear, pooling
+from minisvdd.ops.conv2d import launch as conv2d_launch
 
 ROOT = Path(__file__).resolve().parents[1]
 MARKERS = "<!-- counts of the rungs: written by benchmarks/rungs.py -->", "<!-- end of counts -->"

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from minisvdd import DeepSVDD
-from minisvdd.experiments import versions
-from minisvdd.files import write_json
+from minisvdd.experiments.experiments import versions
+from minisvdd.files.atomic import write_json
 
 SHAPE = (1, 8, 8)
 _CHUNK = 50_000

@@ -19,12 +19,12 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 from sklearn.metrics.pairwise import euclidean_distances
 
-from minisvdd.baselines import BANDWIDTHS, GAMMAS, VARIANCE_KEPT, IsolationForest, KernelDensity, OneClassSVM
-from minisvdd.datasets import load_dataset
-from minisvdd.experiments import versions
-from minisvdd.files import write_json
-from minisvdd.paper import TABLES
-from minisvdd.preprocessing import make_preprocessing
+from minisvdd.data.datasets import load_dataset
+from minisvdd.experiments.experiments import versions
+from minisvdd.experiments.paper import TABLES
+from minisvdd.files.atomic import write_json
+from minisvdd.rivals.baselines import BANDWIDTHS, GAMMAS, VARIANCE_KEPT, IsolationForest, KernelDensity, OneClassSVM
+from minisvdd.svdd.preprocessing import make_preprocessing
 
 SETTINGS = [(preprocessing, pca) for preprocessing in (None, "gcn-l1") for pca in (False, True)]
 

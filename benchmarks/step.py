@@ -8,8 +8,8 @@
 
 import argparse
 
-from minisvdd.bench import measure
-from minisvdd.files import write_json
+from minisvdd.experiments.bench import measure
+from minisvdd.files.atomic import write_json
 
 
 def main():

@@ -16,12 +16,12 @@ import argparse
 import numpy as np
 from shallow import auc_of, components
 
-from minisvdd.baselines import KernelDensity, OneClassSVM
-from minisvdd.datasets import load_dataset
-from minisvdd.experiments import versions
-from minisvdd.files import write_json
-from minisvdd.paper import TABLES
-from minisvdd.preprocessing import preprocessing_for
+from minisvdd.data.datasets import load_dataset
+from minisvdd.experiments.experiments import versions
+from minisvdd.experiments.paper import TABLES
+from minisvdd.files.atomic import write_json
+from minisvdd.rivals.baselines import KernelDensity, OneClassSVM
+from minisvdd.svdd.preprocessing import preprocessing_for
 
 
 def main():

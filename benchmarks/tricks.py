@@ -21,14 +21,16 @@ from unittest.mock import patch
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from minisvdd import networks, threads, training
-from minisvdd.bench import OURS, WORKLOADS, _make_step, machine
-from minisvdd.dcgan import make_gan
-from minisvdd.files import atomic_write, write_json
-from minisvdd.ops import activations, batchnorm, conv2d, linear, losses, norm_pool, phases, pooling, upsample, winograd
+from minisvdd.backends import threads
+from minisvdd.backends.threads import use_threads
+from minisvdd.backends.workspace import Workspace
+from minisvdd.experiments.bench import OURS, WORKLOADS, _make_step, machine
+from minisvdd.files.atomic import atomic_write, write_json
+from minisvdd.nn import networks, training
+from minisvdd.ops import activations, batchnorm, conv2d, linear, losses, norm_pool, pooling, upsample
+from minisvdd.ops.conv2d import phases, winograd
 from minisvdd.ops.layout import empty_batch_last
-from minisvdd.threads import use_threads
-from minisvdd.workspace import Workspace
+from minisvdd.rivals.dcgan import make_gan
 
 FOLDER = Path(__file__).parent
 GENERATOR = "dcgan generator"

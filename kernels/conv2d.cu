@@ -1,5 +1,5 @@
 // Convolution and its two gradients, any kernel size, stride and padding; arrays are contiguous (N, C, H, W).
-// minisvdd/ops/conv2d.py derives the formulas, minisvdd/ops/conv2d_launch.py chooses grids and rungs. With L terms in the
+// minisvdd/ops/conv2d.py derives the formulas, minisvdd/ops/conv2d/launch.py chooses grids and rungs. With L terms in the
 // sum of one output (C kh kw forward, K kh kw input gradient, N P Q weight gradient), global loads per output:
 //   1 naive             one thread per entry of the result, neighbouring threads below each other in the image: 2 L
 //                       loads, scattered. Weight gradient: a thread per weight, so only K C kh kw threads.

@@ -17,9 +17,9 @@ from sklearn.metrics import roc_auc_score
 from sklearn.svm import OneClassSVM
 
 from minisvdd import DeepSVDD
-from minisvdd.layers import BatchNorm, LeakyReLU, Linear
-from minisvdd.networks import Sequential
-from minisvdd.radius import exact_radius_squared
+from minisvdd.nn.layers import BatchNorm, LeakyReLU, Linear
+from minisvdd.nn.networks import Sequential
+from minisvdd.svdd.radius import exact_radius_squared
 
 rng = np.random.default_rng(1)
 

@@ -14,7 +14,7 @@ from lecture import BLUE, GRAY, GREEN, RED, check, choose, figure, finish
 
 from minisvdd import gradcheck
 from minisvdd.backends import NUMPY
-from minisvdd.layers import BatchNorm, Linear
+from minisvdd.nn.layers import BatchNorm, Linear
 from minisvdd.ops.linear import linear_backward_input, linear_backward_weight, linear_forward
 
 rng = np.random.default_rng(2)

@@ -19,9 +19,9 @@ from sklearn.datasets import load_sample_image
 
 from minisvdd import gradcheck, load_dataset
 from minisvdd.backends import NUMPY
-from minisvdd.layers import Conv2D, Flatten, LeakyReLU, Linear
-from minisvdd.losses import OneClass
-from minisvdd.networks import Sequential
+from minisvdd.nn.layers import Conv2D, Flatten, LeakyReLU, Linear
+from minisvdd.nn.losses import OneClass
+from minisvdd.nn.networks import Sequential
 from minisvdd.ops.conv2d import conv2d_backward_input, conv2d_backward_weight, conv2d_forward
 
 rng = np.random.default_rng(3)

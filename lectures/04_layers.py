@@ -14,8 +14,8 @@ from lecture import BLUE, GRAY, RED, check, choose, figure, finish
 
 from minisvdd import gradcheck, load_dataset
 from minisvdd.backends import NUMPY
-from minisvdd.layers import BatchNorm, Conv2D, LeakyReLU, MaxPool2D, Sigmoid, Upsample
-from minisvdd.networks import Sequential
+from minisvdd.nn.layers import BatchNorm, Conv2D, LeakyReLU, MaxPool2D, Sigmoid, Upsample
+from minisvdd.nn.networks import Sequential
 from minisvdd.ops.activations import (
     leaky_relu_backward,
     leaky_relu_forward,

@@ -14,10 +14,10 @@ from lecture import BLUE, GRAY, GREEN, ORANGE, RED, check, choose, figure, finis
 
 from minisvdd import DeepSVDD, load_dataset
 from minisvdd.backends import NUMPY
-from minisvdd.init import glorot_uniform
-from minisvdd.layers import Conv2D
+from minisvdd.nn.init import glorot_uniform
+from minisvdd.nn.layers import Conv2D
+from minisvdd.nn.optim import StepSchedule
 from minisvdd.ops.adam import adam_update
-from minisvdd.optim import StepSchedule
 
 rng = np.random.default_rng(5)
 

@@ -20,21 +20,21 @@ from sklearn.metrics import roc_auc_score
 
 from minisvdd import DeepSVDD
 from minisvdd.backends import NUMPY
-from minisvdd.batches import outputs, shuffled_batches
-from minisvdd.center import collect_statistics, mean_output, move_from_zero
-from minisvdd.datasets import load_dataset
-from minisvdd.layers import BatchNorm, Conv2D, Flatten, LeakyReLU, Linear, MaxPool2D
-from minisvdd.networks import Sequential
+from minisvdd.backends.threads import one_blas_thread
+from minisvdd.data.datasets import load_dataset
+from minisvdd.nn.batches import outputs, shuffled_batches
+from minisvdd.nn.layers import BatchNorm, Conv2D, Flatten, LeakyReLU, Linear, MaxPool2D
+from minisvdd.nn.networks import Sequential
+from minisvdd.nn.optim import Adam
 from minisvdd.ops.losses import one_class_loss, soft_boundary_loss
-from minisvdd.optim import Adam
-from minisvdd.preprocessing import make_preprocessing
-from minisvdd.radius import (
+from minisvdd.svdd.center import collect_statistics, mean_output, move_from_zero
+from minisvdd.svdd.preprocessing import make_preprocessing
+from minisvdd.svdd.radius import (
     authors_radius_squared,
     exact_radius_squared,
     last_batch_radius_squared,
     soft_boundary_objective,
 )
-from minisvdd.threads import one_blas_thread
 
 rng = np.random.default_rng(6)
 

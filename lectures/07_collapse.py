@@ -32,16 +32,16 @@ from sklearn.metrics import roc_auc_score
 
 from minisvdd import CollapseWarning, DeepSVDD
 from minisvdd.backends import NUMPY
-from minisvdd.batches import outputs
-from minisvdd.center import collect_statistics, mean_output, move_from_zero
-from minisvdd.collapse import compare, signs_of_collapse, snapshot
-from minisvdd.datasets import load_dataset
-from minisvdd.layers import BatchNorm, Flatten, LeakyReLU, Linear, Sigmoid, Tanh
-from minisvdd.losses import OneClass
-from minisvdd.networks import Sequential
-from minisvdd.optim import Adam
-from minisvdd.preprocessing import make_preprocessing
-from minisvdd.training import train
+from minisvdd.data.datasets import load_dataset
+from minisvdd.nn.batches import outputs
+from minisvdd.nn.layers import BatchNorm, Flatten, LeakyReLU, Linear, Sigmoid, Tanh
+from minisvdd.nn.losses import OneClass
+from minisvdd.nn.networks import Sequential
+from minisvdd.nn.optim import Adam
+from minisvdd.nn.training import train
+from minisvdd.svdd.center import collect_statistics, mean_output, move_from_zero
+from minisvdd.svdd.collapse import compare, signs_of_collapse, snapshot
+from minisvdd.svdd.preprocessing import make_preprocessing
 
 DATA = "mnist" if available("mnist") and not QUICK else "digits"
 split = load_dataset(DATA, data_dir()).one_class(3)
@@ -607,7 +607,7 @@ check(
 # A popular library once shipped a Deep SVDD that had collapsed, and its tests, which asked for an AUC, passed. The
 # lesson: **compare with the network before training**. `DeepSVDD` does so by itself: it judges the structure before
 # training (each layer says whether it `has_bias_like` parameters or `is_bounded`), and figures such as the contrast
-# afterwards (`minisvdd.collapse`); `diagnostics()` returns them.
+# afterwards (`minisvdd.svdd.collapse`); `diagnostics()` returns them.
 
 # %%
 with warnings.catch_warnings(record=True) as caught:

@@ -19,10 +19,10 @@ import numpy as np
 from lecture import BLUE, GRAY, GREEN, ORANGE, PURPLE, QUICK, RED, available, check, choose, data_dir, figure, finish
 
 from minisvdd import Autoencoder, DeepSVDD
-from minisvdd.batches import outputs
-from minisvdd.datasets import load_dataset
-from minisvdd.networks import network_for
-from minisvdd.radius import BOUNDARY_SLACK, RADIUS_RULES, exact_radius_squared, soft_boundary_objective
+from minisvdd.data.datasets import load_dataset
+from minisvdd.nn.batches import outputs
+from minisvdd.nn.networks import network_for
+from minisvdd.svdd.radius import BOUNDARY_SLACK, RADIUS_RULES, exact_radius_squared, soft_boundary_objective
 
 rng = np.random.default_rng(8)
 

@@ -17,16 +17,16 @@ from sklearn.metrics import roc_auc_score
 
 from minisvdd import Autoencoder, DeepSVDD
 from minisvdd.backends import NUMPY
-from minisvdd.batches import outputs
-from minisvdd.center import move_from_zero
-from minisvdd.datasets import load_dataset
-from minisvdd.experiments import area_under_roc
-from minisvdd.layers import Linear
-from minisvdd.losses import MeanSquaredError
-from minisvdd.networks import Sequential, make_autoencoder, network_for
+from minisvdd.data.datasets import load_dataset
+from minisvdd.experiments.experiments import area_under_roc
+from minisvdd.nn.batches import outputs
+from minisvdd.nn.layers import Linear
+from minisvdd.nn.losses import MeanSquaredError
+from minisvdd.nn.networks import Sequential, make_autoencoder, network_for
+from minisvdd.nn.training import train
 from minisvdd.ops.losses import mean_squared_error
-from minisvdd.preprocessing import make_preprocessing
-from minisvdd.training import train
+from minisvdd.svdd.center import move_from_zero
+from minisvdd.svdd.preprocessing import make_preprocessing
 
 rng = np.random.default_rng(9)
 

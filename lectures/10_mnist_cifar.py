@@ -21,11 +21,11 @@ from scipy.stats import rankdata, spearmanr
 from sklearn.metrics import roc_auc_score
 
 from minisvdd import load_dataset
-from minisvdd.figures import plot_grid_examples
-from minisvdd.grid import cells_of, make_grid, read_cell, read_scores, run_grid
-from minisvdd.paper import METHODS, TABLE_1
-from minisvdd.protocols import get_protocol
-from minisvdd.report import average_ranks, collect
+from minisvdd.experiments.figures import plot_grid_examples
+from minisvdd.experiments.grid import cells_of, make_grid, read_cell, read_scores, run_grid
+from minisvdd.experiments.paper import METHODS, TABLE_1
+from minisvdd.experiments.protocols import get_protocol
+from minisvdd.experiments.report import average_ranks, collect
 
 # %% [markdown]
 # ## The protocol

@@ -19,13 +19,13 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from minisvdd import DeepSVDD
-from minisvdd.adversarial import SETTINGS, adversaries_of, attack_class
-from minisvdd.boundary_attack import SPHERE_ACCEPTANCE, STEP_ACCEPTANCE, boundary_attack, orthogonal_step
-from minisvdd.classifier import SoftmaxClassifier
-from minisvdd.datasets import load_dataset
-from minisvdd.paper import METHODS, TABLE_2
-from minisvdd.plots_attack import plot_adversaries, plot_distances
-from minisvdd.readers import to_float
+from minisvdd.attack.adversarial import SETTINGS, adversaries_of, attack_class
+from minisvdd.attack.boundary_attack import SPHERE_ACCEPTANCE, STEP_ACCEPTANCE, boundary_attack, orthogonal_step
+from minisvdd.attack.classifier import SoftmaxClassifier
+from minisvdd.attack.plots import plot_adversaries, plot_distances
+from minisvdd.data.datasets import load_dataset
+from minisvdd.data.readers import to_float
+from minisvdd.experiments.paper import METHODS, TABLE_2
 
 rng = np.random.default_rng(11)
 
@@ -123,8 +123,8 @@ figure("hyperplane")
 # ## An opponent
 #
 # The classifier is made of the layers of lecture 4 and trained with softmax cross-entropy
-# (`minisvdd/classifier.py`). It may have biases: nothing collapses when there are labels. Threes that it recognises are
-# attacked; the attack starts at other digits.
+# (`minisvdd/attack/classifier.py`). It may have biases: nothing collapses when there are labels. Threes that it
+# recognises are attacked; the attack starts at other digits.
 
 # %%
 digits = load_dataset("digits")

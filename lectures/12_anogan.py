@@ -15,11 +15,11 @@ from lecture import BLUE, GRAY, RED, check, choose, figure, finish
 from sklearn.metrics import roc_auc_score
 
 from minisvdd import AnoGAN, load_dataset
-from minisvdd.dcgan import make_gan
 from minisvdd.gradcheck import check_gradient
-from minisvdd.latent import search, search_loss
-from minisvdd.losses import BinaryCrossEntropy
+from minisvdd.nn.losses import BinaryCrossEntropy
 from minisvdd.ops.losses import absolute_distances
+from minisvdd.rivals.dcgan import make_gan
+from minisvdd.rivals.latent import search, search_loss
 
 rng = np.random.default_rng(12)
 

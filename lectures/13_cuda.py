@@ -21,10 +21,11 @@ from lecture import BLUE, GRAY, GREEN, ORANGE, RED, check, choose, figure, finis
 from minisvdd.backends import NUMPY, KernelError
 from minisvdd.backends.emulator import EmulatorBackend
 from minisvdd.backends.kernel import kernel_folder, read_kernels
-from minisvdd.ops import conv2d_launch, fused, pooling
+from minisvdd.ops import fused, pooling
 from minisvdd.ops.activations import leaky_relu_forward
 from minisvdd.ops.batchnorm import batchnorm_forward
 from minisvdd.ops.conv2d import conv2d_forward
+from minisvdd.ops.conv2d import launch as conv2d_launch
 
 rng = np.random.default_rng(13)
 scratch = Path(tempfile.mkdtemp())

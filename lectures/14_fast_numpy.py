@@ -20,11 +20,11 @@ from lecture import check, choose, figure, finish
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
 from minisvdd.backends import NUMPY
+from minisvdd.backends.threads import run, use_threads
+from minisvdd.backends.workspace import Workspace, empty
 from minisvdd.ops.conv2d import conv2d_forward, forward_way
+from minisvdd.ops.conv2d.winograd import cook_toom
 from minisvdd.ops.norm_pool import norm_pool_forward
-from minisvdd.ops.winograd import cook_toom
-from minisvdd.threads import run, use_threads
-from minisvdd.workspace import Workspace, empty
 
 rng = np.random.default_rng(14)
 
@@ -139,8 +139,8 @@ with use_threads(1):
 print(", ".join(f"{name} {ms:.2f} ms" for name, ms in times.items()))
 
 # %% [markdown]
-# One multiplication in six is by zero, and it is faster all the same. `minisvdd/ops/strips.py` is this function for any
-# number of channels, and for blocks that threads share.
+# One multiplication in six is by zero, and it is faster all the same. `minisvdd/ops/conv2d/strips.py` is this function
+# for any number of channels, and for blocks that threads share.
 #
 # ## Multiply less: Winograd
 #
@@ -238,7 +238,7 @@ check("larger tiles lose more", errors[7] > 2 * errors[3], f"8 outputs: {errors[
 
 # %% [markdown]
 # From 5 multiplications per output and row to 2 costs one digit; to go on to 1.5 costs another. The library stops at 4
-# outputs, and transforms along the rows only (`minisvdd/ops/winograd.py`).
+# outputs, and transforms along the rows only (`minisvdd/ops/conv2d/winograd.py`).
 #
 # ## Do less: pool first
 #
@@ -300,9 +300,9 @@ check("the next step gets the same memory", first == second)
 # ## Threads that change nothing
 #
 # While NumPy is inside a matrix product or a long element-wise operation it does not hold Python's lock, so ordinary
-# threads run side by side. `minisvdd.threads.run` gives each the next block from a common queue. Two rules keep results
-# the same, bit for bit, for any number of threads: blocks depend on the shapes alone, and sums over blocks are added in
-# the order of the blocks, not in the order in which they are finished.
+# threads run side by side. `minisvdd.backends.threads.run` gives each the next block from a common queue. Two rules
+# keep results the same, bit for bit, for any number of threads: blocks depend on the shapes alone, and sums over blocks
+# are added in the order of the blocks, not in the order in which they are finished.
 
 
 # %%

@@ -19,9 +19,9 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from minisvdd import DeepSVDD, load_dataset, load_model
-from minisvdd.baselines import IsolationForest
 from minisvdd.cli import main
-from minisvdd.networks import network_for
+from minisvdd.nn.networks import network_for
+from minisvdd.rivals.baselines import IsolationForest
 
 rng = np.random.default_rng(15)
 DATA = "mnist" if available("mnist") and not QUICK else "digits"

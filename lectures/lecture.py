@@ -142,7 +142,7 @@ def data_dir() -> Path | None:
 
 def available(name: str) -> bool:
     """Whether the data set is on this machine: lectures that can use real data do so, and say it when they cannot."""
-    from minisvdd.datasets import find_dataset
+    from minisvdd.data.datasets import find_dataset
 
     return name == "digits" or find_dataset(name, data_dir()) is not None
 

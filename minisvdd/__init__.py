@@ -1,15 +1,14 @@
 """minisvdd: deep one-class classification from first principles."""
 
-__version__ = "0.1.0"
-
-from .anogan import AnoGAN
-from .autoencoder import Autoencoder
-from .checkpoint import Checkpoint
-from .datasets import load_dataset
+from .data.datasets import load_dataset
 from .errors import CollapseWarning, DataError
+from .files.checkpoint import Checkpoint
 from .gradcheck import gradcheck
-from .storage import load_model
-from .svdd import DeepSVDD
+from .rivals.anogan import AnoGAN
+from .svdd.autoencoder import Autoencoder
+from .svdd.storage import load_model
+from .svdd.svdd import DeepSVDD
+from .version import __version__ as __version__
 
 __all__ = [
     "AnoGAN",

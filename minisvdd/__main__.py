@@ -1,5 +1,5 @@
 """`python -m minisvdd` is the command `minisvdd`."""
 
-from .cli import main
+from .cli.main import main
 
 raise SystemExit(main())

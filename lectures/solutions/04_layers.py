@@ -6,8 +6,8 @@ import numpy as np
 from lecture import check, finish
 
 from minisvdd.backends import NUMPY
-from minisvdd.layers import BatchNorm, Conv2D
-from minisvdd.networks import Sequential
+from minisvdd.nn.layers import BatchNorm, Conv2D
+from minisvdd.nn.networks import Sequential
 from minisvdd.ops.activations import leaky_relu_forward
 from minisvdd.ops.pooling import maxpool_forward
 from minisvdd.ops.upsample import upsample_backward, upsample_forward

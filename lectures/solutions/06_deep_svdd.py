@@ -9,15 +9,15 @@ import numpy as np
 from lecture import BLUE, RED, check, figure, finish
 
 from minisvdd.backends import NUMPY
-from minisvdd.batches import outputs
-from minisvdd.datasets import load_dataset
-from minisvdd.layers import Flatten, LeakyReLU, Linear
-from minisvdd.losses import OneClass
-from minisvdd.networks import Sequential
+from minisvdd.data.datasets import load_dataset
+from minisvdd.nn.batches import outputs
+from minisvdd.nn.layers import Flatten, LeakyReLU, Linear
+from minisvdd.nn.losses import OneClass
+from minisvdd.nn.networks import Sequential
+from minisvdd.nn.training import train
 from minisvdd.ops.losses import one_class_loss, soft_boundary_loss
-from minisvdd.preprocessing import make_preprocessing
-from minisvdd.radius import exact_radius_squared, soft_boundary_objective
-from minisvdd.training import train
+from minisvdd.svdd.preprocessing import make_preprocessing
+from minisvdd.svdd.radius import exact_radius_squared, soft_boundary_objective
 
 rng = np.random.default_rng(6)
 

@@ -10,14 +10,14 @@ import numpy as np
 from lecture import check, finish
 
 from minisvdd.backends import NUMPY
-from minisvdd.batches import outputs
-from minisvdd.datasets import load_dataset
-from minisvdd.layers import Flatten, LeakyReLU, Linear, ReLU
-from minisvdd.losses import OneClass
-from minisvdd.networks import Sequential
-from minisvdd.optim import Adam
-from minisvdd.preprocessing import make_preprocessing
-from minisvdd.training import train
+from minisvdd.data.datasets import load_dataset
+from minisvdd.nn.batches import outputs
+from minisvdd.nn.layers import Flatten, LeakyReLU, Linear, ReLU
+from minisvdd.nn.losses import OneClass
+from minisvdd.nn.networks import Sequential
+from minisvdd.nn.optim import Adam
+from minisvdd.nn.training import train
+from minisvdd.svdd.preprocessing import make_preprocessing
 
 X = make_preprocessing("gcn-l1").fit_transform(load_dataset("digits").one_class(3).train).astype(np.float64)
 

@@ -8,7 +8,7 @@ import numpy as np
 from lecture import check, finish
 from scipy.optimize import minimize_scalar
 
-from minisvdd.radius import exact_radius_squared, soft_boundary_objective
+from minisvdd.svdd.radius import exact_radius_squared, soft_boundary_objective
 
 rng = np.random.default_rng(8)
 

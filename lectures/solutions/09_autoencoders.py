@@ -9,8 +9,8 @@ from lecture import check, choose, finish
 from sklearn.metrics import roc_auc_score
 
 from minisvdd import Autoencoder
-from minisvdd.batches import outputs
-from minisvdd.datasets import load_dataset
+from minisvdd.data.datasets import load_dataset
+from minisvdd.nn.batches import outputs
 
 rng = np.random.default_rng(9)
 

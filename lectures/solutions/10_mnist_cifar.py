@@ -7,8 +7,8 @@ import numpy as np
 from lecture import BLUE, GRAY, check, choose, figure, finish
 from sklearn.metrics import roc_auc_score
 
-from minisvdd.baselines import best_on_hold_out
-from minisvdd.paper import TABLE_1
+from minisvdd.experiments.paper import TABLE_1
+from minisvdd.rivals.baselines import best_on_hold_out
 
 rng = np.random.default_rng(100)
 

@@ -7,11 +7,11 @@
 import numpy as np
 from lecture import check, finish
 
-from minisvdd.adversarial import SETTINGS
-from minisvdd.boundary_attack import boundary_attack
-from minisvdd.classifier import SoftmaxClassifier
-from minisvdd.datasets import load_dataset
-from minisvdd.readers import to_float
+from minisvdd.attack.adversarial import SETTINGS
+from minisvdd.attack.boundary_attack import boundary_attack
+from minisvdd.attack.classifier import SoftmaxClassifier
+from minisvdd.data.datasets import load_dataset
+from minisvdd.data.readers import to_float
 
 rng = np.random.default_rng(0)
 

@@ -8,10 +8,10 @@ from lecture import BLUE, RED, check, choose, figure, finish
 from sklearn.metrics import roc_auc_score
 
 from minisvdd import AnoGAN, load_dataset
-from minisvdd.dcgan import make_gan
 from minisvdd.gradcheck import check_gradient
-from minisvdd.latent import search_loss
 from minisvdd.ops.adam import adam_update
+from minisvdd.rivals.dcgan import make_gan
+from minisvdd.rivals.latent import search_loss
 
 rng = np.random.default_rng(120)
 

@@ -12,7 +12,7 @@ runs in a process of its own: `sandbox` is the grader's side of it, `runner` and
 """
 
 from .catalog import NAMES, get_assignment
-from .grading import Grade, PartResult, grade
+from .grader.grading import Grade, PartResult, grade
 from .skeleton import LEVELS, skeleton
 
 __all__ = ["LEVELS", "NAMES", "Grade", "PartResult", "get_assignment", "grade", "skeleton"]

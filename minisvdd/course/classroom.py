@@ -9,12 +9,12 @@ from pathlib import Path
 from joblib import Parallel, delayed
 
 from ..errors import DataError
-from ..files import atomic_write, write_json
+from ..files.atomic import atomic_write, write_json
 from .assignment import Assignment
 from .catalog import assignment_of, get_assignment
-from .grading import Grade, check_machine, failed, grade_source, read_submission
-from .output import clean, gradescope
-from .sandbox import Limits
+from .grader.grading import Grade, check_machine, failed, grade_source, read_submission
+from .grader.output import clean, gradescope
+from .grader.sandbox import Limits
 
 
 def find_submissions(folder) -> dict[str, Path]:

@@ -9,9 +9,9 @@ import io
 import zipfile
 from pathlib import Path
 
-from .. import __version__
 from ..errors import DataError
-from ..files import atomic_write
+from ..files.atomic import atomic_write
+from ..version import __version__
 from .assignment import Assignment
 from .handout import handout
 from .skeleton import skeleton

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from .assignment import Part
-from .checks import keeps_dtype, values
+from .grader.checks import keeps_dtype, values
 
 
 def parts_of(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..backends import NUMPY
-from ..optim import Adam
+from ..nn.optim import Adam
 from .arrays import Setting, check_array, check_shift, explain_batchnorm
 from .differences import DEFAULT_STEP, Slope
 from .probe import Probe, gradient_form
@@ -38,7 +38,7 @@ def gradcheck(
 
     layer: anything with `forward(x, training=)` and `backward(grad_output)`, and `params` and `grads` (dicts of arrays
         with the same names) if it has parameters. Used where present: `buffers` (restored after each evaluation),
-        `kink_pattern()`, `freeze_statistics()`, `is_analytic`; `minisvdd.layers.Layer` describes them.
+        `kink_pattern()`, `freeze_statistics()`, `is_analytic`; `minisvdd.nn.layers.Layer` describes them.
     x: the batch to check at; its shape must suit the (already built) layer.
     training: True, False, or None for both modes. Evaluation mode is forward(training=True) after
         `freeze_statistics()`, so that batch norm's backward with fixed statistics is checked too; a layer without that

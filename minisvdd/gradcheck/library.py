@@ -8,11 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import losses
 from ..backends import NUMPY, get_backend
-from ..dcgan import GAN_ARCHITECTURES, make_gan
-from ..latent import search_loss
-from ..layers import (
+from ..nn import losses
+from ..nn.layers import (
     BatchNorm,
     Conv2D,
     ConvTranspose2D,
@@ -26,7 +24,9 @@ from ..layers import (
     Tanh,
     Upsample,
 )
-from ..networks import ARCHITECTURES, NETWORKS, Sequential, make_autoencoder, make_encoder
+from ..nn.networks import ARCHITECTURES, NETWORKS, Sequential, make_autoencoder, make_encoder
+from ..rivals.dcgan import GAN_ARCHITECTURES, make_gan
+from ..rivals.latent import search_loss
 from .check import check_gradient, check_loss, gradcheck
 from .report import GradcheckReport
 

@@ -6,7 +6,7 @@ import inspect
 import numpy as np
 
 from ..backends import NUMPY
-from ..layers import Layer
+from ..nn.layers import Layer
 from .report import ContractCheck
 
 

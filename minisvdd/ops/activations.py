@@ -6,8 +6,8 @@ derivatives are shortest in terms of the output.
 
 import numpy as np
 
-from ..threads import run
-from ..workspace import empty
+from ..backends.threads import run
+from ..backends.workspace import empty
 from .layout import channel_rows, empty_batch_last, flat_blocks, from_channel_rows, pack_threads
 
 

@@ -6,7 +6,7 @@ gradient *before* the update rule sees it: L2 regularisation, not the decoupled 
 
 import numpy as np
 
-from ..workspace import scratch
+from ..backends.workspace import scratch
 
 
 def adam_update(
@@ -49,7 +49,7 @@ def adam_update_flat(
 ):
     """`adam_update` for all parameters of a network at once: kernel backends only, one launch after a tiny one.
 
-    flat: `minisvdd.flat.FlatParameters`.   first_moments, second_moments: like flat.params.
+    flat: `minisvdd.nn.flat.FlatParameters`.   first_moments, second_moments: like flat.params.
     steps: (1,) int32, those done so far, increased here; corrections: (2,) float64 for 1 - beta^t; learning_rate: (1,)
     float64. They lie on the device, so that the launches can be repeated as they are.
     """

@@ -20,9 +20,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..threads import run
-from ..workspace import empty
-from .conv2d_launch import sum_partials
+from ..backends.threads import run
+from ..backends.workspace import empty
+from .conv2d.launch import sum_partials
 from .layout import channel_blocks, channel_rows, from_channel_rows, pack_threads
 from .linear import bias_forward
 

@@ -14,7 +14,8 @@ so both means come from the pooled arrays. The NumPy lines are the unfused opera
 
 import numpy as np
 
-from . import activations, batchnorm, conv2d, conv2d_launch, pooling
+from . import activations, batchnorm, conv2d, pooling
+from .conv2d import launch as conv2d_launch
 
 
 def conv2d_forward_statistics(backend, x, weight, stride, padding):

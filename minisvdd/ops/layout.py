@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..workspace import empty
+from ..backends.workspace import empty
 
 # Most numbers per block of a pointwise operation. Small blocks would stay in the cache for the second pass over them;
 # but a thread that returns from NumPy every few microseconds mostly waits for Python's lock.

@@ -9,7 +9,7 @@ They keep to one BLAS thread: after a product, BLAS's own threads wait for the n
 the cores from the convolutions around these small products; and the results would depend on their number.
 """
 
-from ..threads import one_blas_thread
+from ..backends.threads import one_blas_thread
 
 
 def linear_forward(backend, x, weight):

@@ -21,8 +21,8 @@ Where entries of a window tie, the first in reading order wins, as in `minisvdd.
 
 import numpy as np
 
-from ..threads import run
-from ..workspace import empty, scratch
+from ..backends.threads import run
+from ..backends.workspace import empty, scratch
 from .batchnorm import center_rows, row_products, row_sums
 from .layout import channel_blocks, from_batch_last, to_batch_last
 

@@ -9,8 +9,8 @@ window is then never counted twice, and any choice among the tied entries is a s
 
 import numpy as np
 
-from ..threads import run
-from ..workspace import empty, scratch
+from ..backends.threads import run
+from ..backends.workspace import empty, scratch
 from .layout import channel_blocks, from_batch_last, to_batch_last
 
 

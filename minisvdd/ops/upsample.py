@@ -6,8 +6,8 @@ dL/dx[n,c,u,v] = sum of G over the block of copies of x[n,c,u,v]
 
 import numpy as np
 
-from ..threads import run
-from ..workspace import empty
+from ..backends.threads import run
+from ..backends.workspace import empty
 from .layout import channel_blocks, from_batch_last, to_batch_last
 
 

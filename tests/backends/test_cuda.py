@@ -12,8 +12,8 @@ from minisvdd import DeepSVDD, load_dataset
 from minisvdd.backends import KernelError, backend_problems, cuda, get_backend
 from minisvdd.backends.kernel import kernel_folder
 from minisvdd.gradcheck import check_library
+from minisvdd.nn.training import train_many
 from minisvdd.ops import linear
-from minisvdd.training import train_many
 
 _PROBLEM = backend_problems()["emulator"]
 needs_emulator = pytest.mark.skipif(bool(_PROBLEM), reason=str(_PROBLEM))
@@ -21,7 +21,7 @@ needs_emulator = pytest.mark.skipif(bool(_PROBLEM), reason=str(_PROBLEM))
 
 @pytest.fixture
 def backend(monkeypatch):
-    """A CudaBackend whose CuPy is `tests/fake_cupy.py`."""
+    """A CudaBackend whose CuPy is `tests/support/fake_cupy.py`."""
     import fake_cupy
 
     fake_cupy.install(monkeypatch)

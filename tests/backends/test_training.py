@@ -67,7 +67,7 @@ def test_anogan_follows_numpy(device):
 def test_train_command(tmp_path, capsys, monkeypatch):
     """As a new user calls it, but on few epochs; the result file says where it was computed."""
     from minisvdd import cli
-    from minisvdd.protocols import Protocol
+    from minisvdd.experiments.protocols import Protocol
 
     monkeypatch.setattr(cli, "get_protocol", lambda *_: Protocol(pretrain_epochs=1, epochs=2, batch_size=32))
     assert main(["train", "--backend", "emulator", "--out", str(tmp_path), "--quiet"]) == 0

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from minisvdd.backends.emulator import find_compiler
-from minisvdd.course import NAMES, confine, cuda_source, get_assignment, skeleton
-from minisvdd.course.grading import grade_source
-from minisvdd.course.output import gradescope
-from minisvdd.course.sandbox import Limits
+from minisvdd.course import NAMES, cuda_source, get_assignment, skeleton
+from minisvdd.course.grader import confine
+from minisvdd.course.grader.grading import grade_source
+from minisvdd.course.grader.output import gradescope
+from minisvdd.course.grader.sandbox import Limits
 
 LINEAR = get_assignment("linear")
 SOLUTION = skeleton(LINEAR, solution=True)

@@ -1,12 +1,13 @@
 """Every assignment: the model solution gets full points, the skeleton none, a planted mistake costs what it should."""
 
+import mistakes
+import mistakes_training
 import pytest
-from course import mistakes, mistakes_training
 
 from minisvdd.backends.emulator import find_compiler
 from minisvdd.course import LEVELS, NAMES, get_assignment, skeleton
-from minisvdd.course.grading import grade_source
-from minisvdd.course.sandbox import Limits
+from minisvdd.course.grader.grading import grade_source
+from minisvdd.course.grader.sandbox import Limits
 
 PLANTED = {**mistakes.MISTAKES, **mistakes_training.MISTAKES}
 CASES = [(name, *mistake) for name in NAMES for mistake in PLANTED[name]]

@@ -11,9 +11,9 @@ from minisvdd import DeepSVDD
 from minisvdd.course import LEVELS, NAMES, get_assignment, skeleton
 from minisvdd.course.handout import handout
 from minisvdd.course.solutions import deep_svdd as plain
-from minisvdd.layers import LeakyReLU, Linear
-from minisvdd.networks import Sequential
-from minisvdd.optim import Adam
+from minisvdd.nn.layers import LeakyReLU, Linear
+from minisvdd.nn.networks import Sequential
+from minisvdd.nn.optim import Adam
 
 PYTHON = [name for name in NAMES if name != "conv2d-cuda"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from minisvdd import cli
 from minisvdd.course import NAMES, get_assignment, grade, skeleton
-from minisvdd.course.sandbox import Limits
+from minisvdd.course.grader.sandbox import Limits
 
 PAGE = (Path(__file__).parents[2] / "docs" / "teaching.md").read_text(encoding="utf-8")
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from minisvdd.course.wire import Odd, Remote, Seed, WireError, message_size, pack, unpack
+from minisvdd.course.grader.wire import Odd, Remote, Seed, WireError, message_size, pack, unpack
 
 SIMPLE = (
     st.none() | st.booleans() | st.integers(-(2**62), 2**62) | st.floats(allow_nan=False) | st.text(max_size=9)

@@ -17,7 +17,7 @@ import pytest
 
 from minisvdd.backends.cuda import COMPILE_OPTIONS
 from minisvdd.backends.kernel import find_kernel, kernel_folder
-from minisvdd.files import write_json
+from minisvdd.files.atomic import write_json
 
 FILES = sorted(kernel_folder().glob("*.cu"))
 _JOBS = 2

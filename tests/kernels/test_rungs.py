@@ -7,9 +7,10 @@ from references import CONV_CASES, POOL_CASES, draw
 
 from minisvdd.backends.emulator import EmulatorBackend, find_compiler
 from minisvdd.backends.kernel import kernel_folder, read_kernels
-from minisvdd.layers import BatchNorm, Conv2D, LeakyReLU, MaxPool2D, ReLU
-from minisvdd.networks import Sequential
-from minisvdd.ops import batchnorm, conv2d_launch, fused
+from minisvdd.nn.layers import BatchNorm, Conv2D, LeakyReLU, MaxPool2D, ReLU
+from minisvdd.nn.networks import Sequential
+from minisvdd.ops import batchnorm, fused
+from minisvdd.ops.conv2d import launch as conv2d_launch
 
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="the emulator needs a C++ compiler")
 FILES = ("conv2d", "linear", "batchnorm", "pooling", "activations", "upsample", "fused", "reductions")

@@ -6,47 +6,47 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         'result = backend.empty((shares, 3, C), a.dtype) if rung == "split" else means',
     ): "the kernels lay 2 C numbers per share one after the other; what lies behind them is not used",
     (
-        "ops/conv2d.py",
+        "ops/conv2d/__init__.py",
         "rows_of_grad = grad.reshape(K, -2)",
     ): "NumPy takes any negative number for the length that it must work out",
     (
-        "ops/conv2d.py",
+        "ops/conv2d/__init__.py",
         "first = max(0, -(offset // stride)) if offset <= 0 else 0",
     ): "for offset 0 both branches give 0",
     (
-        "ops/strips.py",
+        "ops/conv2d/strips.py",
         "run(work, _blocks(count, N, (height * C * width + out_h / K * outputs) * y.itemsize))",
     ): "an estimate of bytes, which decides in how many blocks the same numbers are computed",
     (
-        "ops/conv2d_launch.py",
+        "ops/conv2d/launch.py",
         "shares = max(min(128 // (chunk * taps), positions), 1)",
     ): "max(a, b) is max(b, a)",
     (
-        "training.py",
+        "nn/training.py",
         "captured: bool = False,",
     ): "steps that are replayed as graphs give the same numbers, bit for bit",
     (
-        "svdd.py",
+        "svdd/svdd.py",
         'warnings.warn(f"hypersphere collapse: {sign}", CollapseWarning)',
     ): "says which line of svdd.py the warning is attributed to",
     (
-        "optim.py",
+        "nn/optim.py",
         "self.corrections, self.learning_rate = backend.zeros(2, np.float64), backend.zeros(2, np.float64)",
     ): "the kernel reads the first of the two numbers; both are written",
     (
-        "checkpoint.py",
+        "files/checkpoint.py",
         'params = {name: _plain(v) for name, v in estimator.get_params(deep=True).items() if name != "verbose"}',
     ): "names the parameters of an estimator inside once more",
     (
-        "threads.py",
+        "backends/threads.py",
         "tasks = [_Task(work, shared) for _ in range(min(most, count - 1))]",
     ): "min(a, b) is min(b, a)",
     (
-        "detector.py",
+        "svdd/detector.py",
         "if not isinstance(X, np.ndarray) or len(np.atleast_1d(X)) < BLOCK:",
     ): "one whole block gives the same scores either way",
     (
-        "files.py",
+        "files/atomic.py",
         "if now - path.stat().st_mtime >= _ABANDONED:",
     ): "an hour to the nanosecond",
     (
@@ -54,39 +54,39 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "left, right = images[:, : 2 * h,  : 2 * w : 2], images[:, : 2 * h, 1 : 2 * w : 2]",
     ): "slices begin at 0 when nothing is said",
     (
-        "ops/conv2d.py",
+        "ops/conv2d/__init__.py",
         "if stride == (1, 1) and C * kernel_size[0] < C and min(margin) >= 0:",
     ): "both ways give the same sums; one is faster",
     (
-        "ops/winograd.py",
+        "ops/conv2d/winograd.py",
         "np.matmul(g, weight.transpose(3, 0, 2, 1).reshape(kw, -2), out=filters.reshape(n, -1))",
     ): "NumPy takes any negative number for the length that it must work out",
     (
-        "ops/winograd.py",
+        "ops/conv2d/winograd.py",
         "M = np.matmul(spread, part)",
     ): "the same product in new memory",
     (
-        "baselines.py",
+        "rivals/baselines.py",
         'self.svm_ = SklearnSVM(kernel="rbf", gamma=self.gamma_, nu=self.nu).fit(Z)',
     ): "the size of the solver's cache: the same numbers, later",
     (
-        "anogan.py",
+        "rivals/anogan.py",
         "calibration = X[:: (-len(X) // _CALIBRATION_IMAGES)]",
     ): "as many images, as evenly spread, counted from the other end",
     (
-        "boundary_attack.py",
+        "attack/boundary_attack.py",
         "tries = most - 1 if starts is None else min(len(starts), most - 1)",
     ): "min(a, b) is min(b, a)",
     (
-        "boundary_attack.py",
+        "attack/boundary_attack.py",
         "step = 1",
     ): "which of the steps are the first to try the sphere, and to be drawn, is arbitrary",
     (
-        "adversarial.py",
+        "attack/adversarial.py",
         'write_arrays(path, {"settings": np.array([text]), **arrays}, compressed=False)',
     ): "the same arrays in a larger file",
     (
-        "baselines.py",
+        "rivals/baselines.py",
         "return -exact_radius_squared(scores, self.nu) - (1e-9)",
     ): "scores are of the size of 1 to 1000: both are far above rounding, and far below what tells samples apart",
 }

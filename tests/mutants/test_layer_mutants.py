@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minisvdd.gradcheck import gradcheck
-from minisvdd.layers import BatchNorm, Conv2D, ConvTranspose2D, LeakyReLU, Linear, MaxPool2D, Sigmoid, Upsample
+from minisvdd.nn.layers import BatchNorm, Conv2D, ConvTranspose2D, LeakyReLU, Linear, MaxPool2D, Sigmoid, Upsample
 from minisvdd.ops import batchnorm, conv2d
 from minisvdd.ops.layout import from_batch_last, to_batch_last
 from minisvdd.ops.pooling import _windows

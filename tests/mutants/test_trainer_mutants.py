@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import trainer_properties as properties
 
-from minisvdd import center, preprocessing, radius, svdd
-from minisvdd.networks import Sequential
+from minisvdd.nn.networks import Sequential
 from minisvdd.ops import adam
+from minisvdd.svdd import center, preprocessing, radius, svdd
 
 
 def remove_backward(monkeypatch):
@@ -43,7 +43,7 @@ def decay_twice(monkeypatch):
     def update(backend, param, grad, *rest):
         correct(backend, param, grad + rest[-1] * param, *rest)
 
-    monkeypatch.setattr("minisvdd.optim.adam_update", update)
+    monkeypatch.setattr("minisvdd.nn.optim.adam_update", update)
 
 
 def constants_of_the_test_set(monkeypatch):

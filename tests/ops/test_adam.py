@@ -5,10 +5,10 @@ import pytest
 from references import Adam as PlainAdam
 from references import draw
 
-from minisvdd.layers import BatchNorm, Linear
-from minisvdd.networks import Sequential
+from minisvdd.nn.layers import BatchNorm, Linear
+from minisvdd.nn.networks import Sequential
+from minisvdd.nn.optim import Adam
 from minisvdd.ops import adam
-from minisvdd.optim import Adam
 
 
 def network(backend, dtype=np.float64):

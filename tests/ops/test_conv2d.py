@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from references import CONV_CASES, draw, scattered, tolerance
 
 from minisvdd.backends import NUMPY, EmulatorBackend
-from minisvdd.ops import conv2d, strips, winograd
+from minisvdd.ops import conv2d
+from minisvdd.ops.conv2d import strips, winograd
 
 
 @pytest.mark.parametrize("case", CONV_CASES, ids=str)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minisvdd.ops import conv2d_launch as launch
+from minisvdd.ops.conv2d import launch
 
 pairs = st.tuples(st.integers(1, 7), st.integers(1, 7))
 sizes = st.tuples(st.integers(1, 70), st.integers(1, 70))

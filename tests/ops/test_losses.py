@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from references import draw, scattered, tolerance
 
-from minisvdd import losses
 from minisvdd.backends import NUMPY
 from minisvdd.gradcheck import check_library, check_loss
+from minisvdd.nn import losses
 from minisvdd.ops import losses as ops
 
 NAMES = ["OneClass", "SoftBoundary", "MeanSquaredError", "AbsoluteError", "SoftmaxCrossEntropy", "BinaryCrossEntropy"]

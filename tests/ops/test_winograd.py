@@ -6,9 +6,9 @@ from itertools import product
 import numpy as np
 import pytest
 
-from minisvdd.ops import winograd
-from minisvdd.ops.winograd import SIZES, cook_toom, winograd_backward_weight, winograd_forward, winograd_pays
-from minisvdd.threads import run
+from minisvdd.backends.threads import run
+from minisvdd.ops.conv2d import winograd
+from minisvdd.ops.conv2d.winograd import SIZES, cook_toom, winograd_backward_weight, winograd_forward, winograd_pays
 
 
 @pytest.mark.parametrize(("m", "r"), [(1, 1), (1, 5), (2, 3), (4, 3), (2, 5), (4, 5), (5, 4), (6, 3)])

@@ -5,7 +5,7 @@ import numpy as np
 from ...backends import NUMPY
 from ...ops import adam as ops
 from ..assignment import Assignment, Part, Source
-from ..checks import Case, Wrong, check_untouched, compare
+from ..grader.checks import Case, Wrong, check_untouched, compare
 from ..parts import DTYPE
 
 _HANDOUT = """

@@ -6,7 +6,7 @@ from ...backends import NUMPY
 from ...gradcheck.diagnosis import diagnose_batchnorm
 from ...ops import batchnorm as ops
 from ..assignment import Assignment, Part, Source
-from ..checks import Case, Wrong, as_numbers
+from ..grader.checks import Case, Wrong, as_numbers
 from ..parts import DTYPE, parts_of
 
 _HANDOUT = """

@@ -5,7 +5,7 @@ import numpy as np
 from ...backends import NUMPY
 from ...ops import conv2d as ops
 from ..assignment import Assignment, Part, Source
-from ..checks import Case, Wrong
+from ..grader.checks import Case, Wrong
 from ..parts import DTYPE, parts_of
 
 _HANDOUT = """

@@ -5,9 +5,9 @@ import numpy as np
 from ...backends import NUMPY
 from ...ops import conv2d as ops
 from ..assignment import Assignment, Part
-from ..checks import Case, Wrong, compare
 from ..cuda_source import plain_kernel
-from ..sandbox import SubmissionError
+from ..grader.checks import Case, Wrong, compare
+from ..grader.sandbox import SubmissionError
 from . import conv2d
 
 _HANDOUT = """

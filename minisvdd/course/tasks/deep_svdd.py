@@ -3,14 +3,15 @@
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from ... import batches, center, training
-from ...radius import exact_radius_squared
-from ...svdd import DeepSVDD
+from ...nn import batches, training
+from ...svdd import center
+from ...svdd.radius import exact_radius_squared
+from ...svdd.svdd import DeepSVDD
 from ..assignment import Assignment, Part, Source
-from ..checks import Case, Wrong, compare, difference, values
-from ..recording import Log, RecordedLoss, RecordedNetwork, RecordedOptimizer, as_arguments
+from ..grader.checks import Case, Wrong, compare, difference, values
+from ..grader.recording import Log, RecordedLoss, RecordedNetwork, RecordedOptimizer, as_arguments
+from ..grader.wire import Seed
 from ..solutions import deep_svdd as plain
-from ..wire import Seed
 
 _HANDOUT = """
 The whole method in seven short functions. `network` and `optimizer` are given: a network has
@@ -19,9 +20,9 @@ your loop makes, in order.
 
 At home, try the loop with the library's own objects:
 
-    from minisvdd.layers import LeakyReLU, Linear
-    from minisvdd.networks import Sequential
-    from minisvdd.optim import Adam
+    from minisvdd.nn.layers import LeakyReLU, Linear
+    from minisvdd.nn.networks import Sequential
+    from minisvdd.nn.optim import Adam
     network = Sequential([Linear(16), LeakyReLU(0.1), Linear(4)])
     network.build((64,), np.random.default_rng(0), dtype=np.float64)
     optimizer = Adam(network, 0.01)

@@ -5,7 +5,7 @@ import numpy as np
 from ...backends import NUMPY
 from ...ops import activations as ops
 from ..assignment import Assignment, Source
-from ..checks import Case
+from ..grader.checks import Case
 from ..parts import DTYPE, parts_of
 
 _HANDOUT = """

@@ -1,10 +1,10 @@
 """The assignment `linear`: the fully connected layer and its gradients."""
 
 from ...backends import NUMPY
-from ...layers import Linear
+from ...nn.layers import Linear
 from ...ops import linear as ops
 from ..assignment import Assignment, Source
-from ..checks import Case
+from ..grader.checks import Case
 from ..parts import DTYPE, parts_of
 
 _HANDOUT = """

@@ -5,7 +5,7 @@ import numpy as np
 from ...backends import NUMPY
 from ...ops import pooling as ops
 from ..assignment import Assignment, Part, Source
-from ..checks import Case, compare
+from ..grader.checks import Case, compare
 from ..parts import DTYPE, parts_of
 
 _HANDOUT = """

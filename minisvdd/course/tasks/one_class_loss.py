@@ -3,10 +3,10 @@
 import numpy as np
 
 from ...backends import NUMPY
-from ...losses import OneClass
+from ...nn.losses import OneClass
 from ...ops import losses as ops
 from ..assignment import Assignment, Part, Source
-from ..checks import Case, values
+from ..grader.checks import Case, values
 from ..parts import DTYPE, parts_of
 
 _HANDOUT = """

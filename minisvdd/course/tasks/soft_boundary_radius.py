@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from ... import radius
 from ...backends import NUMPY
 from ...ops import losses as ops
+from ...svdd import radius
 from ..assignment import Assignment, Part, Source
-from ..checks import Case, Wrong, check_untouched, values
+from ..grader.checks import Case, Wrong, check_untouched, values
 from ..parts import DTYPE, parts_of
 
 _HANDOUT = """

@@ -1,0 +1,156 @@
+"""A classifier from the same layers: softmax cross-entropy on a network's logits. The Boundary Attack's opponent."""
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+from ..backends import get_backend
+from ..files.checkpoint import Checkpoint, history_of
+from ..files.progress import Progress
+from ..nn.batches import outputs
+from ..nn.losses import SoftmaxCrossEntropy
+from ..nn.networks import make_classifier
+from ..nn.training import train
+from ..svdd.preprocessing import make_preprocessing
+from ..validation import check_fitted, check_generator, check_number, check_test_samples, check_training_samples
+from .augmentation import Augmentation, mirror
+
+
+class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
+    """LeNet with softmax cross-entropy on images (n, C, H, W) in [0, 1]; defaults are made for 32x32 traffic signs.
+
+        min over weights of  -1/n sum_i log softmax(f(x_i))[y_i] + lambda/2 sum ||W||^2
+
+    Parameters
+    ----------
+    channels, kernel_size, hidden: the network (`minisvdd.nn.networks.make_classifier`).
+    epochs, learning_rate, milestones, weight_decay, batch_size: training with Adam; the learning rate is divided by 10
+        at each milestone.
+    augment: draw a new random version of every training image in every epoch (`minisvdd.attack.augmentation`).
+    mirrors: pairs of labels (a, b), a = b included: with `augment`, an a in the mirror counts as a b, and a b as an a.
+    preprocessing: "gcn-l1" (brightness and contrast of a photograph say nothing about the sign) or None.
+    random_state: int, None or numpy.random.Generator.   verbose: 0 is silent.
+
+    Attributes
+    ----------
+    classes_: (K,) labels in ascending order.   network_: maps images to K logits.   history_: per-epoch lists.
+    """
+
+    def __init__(
+        self,
+        channels=(16, 32, 64),
+        kernel_size=5,
+        hidden=128,
+        epochs=30,
+        learning_rate=2e-3,
+        milestones=(20, 27),
+        weight_decay=1e-4,
+        batch_size=64,
+        augment=True,
+        mirrors=(),
+        preprocessing="gcn-l1",
+        backend="numpy",
+        random_state=0,
+        verbose=1,
+    ):
+        self.channels = channels
+        self.kernel_size = kernel_size
+        self.hidden = hidden
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+        self.milestones = milestones
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.augment = augment
+        self.mirrors = mirrors
+        self.preprocessing = preprocessing
+        self.backend = backend
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X, y, checkpoint: Checkpoint | None = None) -> "SoftmaxClassifier":
+        """Train on images X (n, C, H, W) with labels y (n,).
+
+        checkpoint: where to write the state of the training, and perhaps to go on from.
+        Raises ValueError for bad input or fewer than two classes, DataError when a checkpoint cannot be written or is
+        of another training.
+        """
+        check_number(self.epochs, "epochs", 0, integer=True)
+        check_number(self.batch_size, "batch_size", 2, integer=True)
+        X, y = check_training_samples(self, X), np.asarray(y)
+        if y.shape != (len(X),):
+            raise ValueError(f"y has shape {y.shape}: expected one label for each of {len(X)} images")
+        if self.augment and X.ndim != 4:
+            raise ValueError(f"augment=True expects images (n, C, H, W), got samples of shape {X.shape[1:]}")
+        classes, targets = np.unique(y, return_inverse=True)
+        if len(classes) < 2:
+            raise ValueError(f"y holds one class only, {classes[0]!r}: a classifier needs at least two")
+        rng = check_generator(self.random_state)
+        self.preprocessing_ = make_preprocessing(self.preprocessing).fit(X)
+        self.network_ = make_classifier(len(classes), self.channels, self.kernel_size, self.hidden)
+        self.network_.build(self.input_shape_, rng, backend=get_backend(self.backend))
+        self.history_ = {"epoch": [], "loss": [], "learning_rate": [], "seconds": []}
+        self._train(X, targets, _partners(self.mirrors, classes), rng, checkpoint)
+        self.classes_ = classes
+        return self
+
+    def _train(self, X, labels, partners, rng, checkpoint):
+        state = history_of(self)
+        progress = Progress("classifier, epoch", self.epochs, self.verbose)
+        seen, targets = self.preprocessing_.transform(X).copy(), labels.copy()
+
+        def draw_versions(epoch):
+            mirrored, targets[:] = mirror(X, labels, partners, rng)
+            seen[:] = self.preprocessing_.transform(Augmentation()(mirrored, rng))
+
+        def record(epoch, loss, learning_rate, seconds):
+            for key, value in zip(self.history_, (epoch + 1, loss, learning_rate, seconds)):
+                self.history_[key].append(value)
+            progress.update(epoch + 1, f"loss {loss:.4g}")
+
+        train(
+            self.network_,
+            SoftmaxCrossEntropy(self.network_.backend),
+            seen,
+            targets=targets,
+            epochs=self.epochs,
+            learning_rate=self.learning_rate,
+            milestones=self.milestones,
+            weight_decay=self.weight_decay,
+            batch_size=self.batch_size,
+            rng=rng,
+            before_epoch=draw_versions if self.augment else None,
+            after_epoch=record,
+            checkpoint=checkpoint and checkpoint.loop("classifier", self, X, state, labels),
+        )
+
+    def decision_function(self, X) -> np.ndarray:
+        """Logits (n, K) in evaluation mode."""
+        check_fitted(self)
+        return outputs(self.network_, self.preprocessing_.transform(check_test_samples(self, X)))
+
+    def predict_proba(self, X) -> np.ndarray:
+        """Softmax of the logits, (n, K) float64: rows sum to 1."""
+        logits = self.decision_function(X).astype(np.float64)
+        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+    def predict(self, X) -> np.ndarray:
+        """The label with the largest logit for every image, (n,)."""
+        return self.classes_[self.decision_function(X).argmax(axis=1)]
+
+    def save(self, path) -> None:
+        """Write the fitted classifier to one .npz file (no pickle); `minisvdd.load_model` reads it."""
+        from ..svdd.storage import save_model  # here, because storage must know the classes that it loads
+
+        save_model(self, path)
+
+
+def _partners(mirrors, classes):
+    """The index of each class's mirror image, -1 where there is none.  Returns (K,)."""
+    partners = np.full(len(classes), -1)
+    for pair in mirrors:
+        if not np.isin(pair, classes).all():
+            raise ValueError(f"mirrors: {tuple(pair)} names a label that is not in y")
+        first, second = np.searchsorted(classes, pair)
+        partners[first], partners[second] = second, first
+    return partners

@@ -1,0 +1,62 @@
+"""The command `minisvdd attack`: train a classifier and attack it with the Boundary Attack."""
+
+import argparse
+from pathlib import Path
+
+from ..attack.adversarial import SETTINGS, adversaries_of
+from ..attack.plots import plot_adversaries, plot_distances
+from ..data.datasets import load_dataset
+from ..experiments.plots import save_figure
+from ..files.atomic import write_json
+
+
+def add_attack(commands) -> None:
+    """Add the command to the sub-parsers `commands`."""
+    attack = commands.add_parser(
+        "attack",
+        help="train a classifier on all classes, make adversarial images by the Boundary Attack",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    attack.add_argument("--data", choices=list(SETTINGS), default="gtsrb")
+    attack.add_argument("--target-class", help="class whose test images are attacked (default: stop; 3 for digits)")
+    attack.add_argument("--count", type=int, help="how many of them (default: 20)")
+    attack.add_argument("--queries", type=int, help="largest number of queries per image (default: that of the data)")
+    attack.add_argument("--seed", type=int, default=0)
+    attack.add_argument("--data-dir", help="folder with the data set (else $MINISVDD_DATA, else the cache folder)")
+    attack.add_argument("--out", help="folder for classifier, images and pictures (default: runs/attack-DATA)")
+    attack.add_argument("--quiet", action="store_true", help="no progress")
+    attack.set_defaults(run=_attack)
+
+
+def check_counts(arguments: argparse.Namespace, *names: str) -> None:
+    """ValueError, naming the option, for one of these that is given and below 1."""
+    for name in names:
+        if (value := getattr(arguments, name)) is not None and value < 1:
+            raise ValueError(f"--{name} {value}: expected an integer >= 1")
+
+
+def _attack(arguments):
+    """Status 1 when an image could not be made adversarial."""
+    check_counts(arguments, "count", "queries")
+    folder = Path(arguments.out or f"runs/attack-{arguments.data}")
+    _, found, figures = adversaries_of(
+        load_dataset(arguments.data, arguments.data_dir),
+        folder,
+        target_class=arguments.target_class,
+        count=arguments.count,
+        queries=arguments.queries,
+        seed=arguments.seed,
+        verbose=0 if arguments.quiet else 1,
+    )
+    write_json(folder / "attack.json", figures)
+    save_figure(plot_adversaries(found), folder / "adversaries.png")
+    save_figure(plot_distances(found), folder / "distances.png")
+    print(f"classifier: test accuracy {100 * figures['test_accuracy']:.2f} %, {figures['seconds_classifier']} s")
+    print(
+        f"attack: {figures['misclassified']} of {figures['images']} misclassified; median L2 "
+        f"{figures['median_l2_start']:.3f} at the start, {figures['median_l2']:.4f} at the end "
+        f"({figures['ratio']:.1f} times smaller) after {figures['total_queries']} queries, "
+        f"{figures['seconds_attack']} s"
+    )
+    print(f"written: classifier.npz, adversarial.npz, attack.json, adversaries.png, distances.png in {folder}")
+    return 0 if found.success.all() else 1

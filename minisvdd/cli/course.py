@@ -1,0 +1,135 @@
+"""The commands `minisvdd assignment` and `minisvdd grade`."""
+
+import argparse
+import os
+import secrets
+from pathlib import Path
+
+from ..course import LEVELS, NAMES, get_assignment, grade, skeleton
+from ..course.classroom import as_text as class_as_text
+from ..course.classroom import grade_class, write_results
+from ..course.grader.grading import failed
+from ..course.grader.output import as_text, gradescope, write_junit
+from ..course.handout import handout
+from ..course.pack import write_archives
+from ..errors import DataError
+from ..files.atomic import atomic_write, write_json
+
+
+def add_course(commands) -> None:
+    """Add both commands to the sub-parsers `commands`."""
+    _add_assignment(commands)
+    _add_grade(commands)
+
+
+# minisvdd assignment
+
+
+def _add_assignment(commands):
+    parser = commands.add_parser(
+        "assignment",
+        help="write an assignment's skeleton and handout; list, pack for Gradescope",
+        usage="minisvdd assignment NAME --out DIR [--level LEVEL] [--solution]\n"
+        "       minisvdd assignment pack NAME [--out DIR] [--level LEVEL] [--seed N] [--wheel FILE | --install SPEC]\n"
+        "       minisvdd assignment list",
+    )
+    parser.add_argument("words", nargs="+", metavar="NAME", help=f"one of {', '.join(NAMES)}")
+    parser.add_argument("--out", help="folder to write into (default: assignments/NAME; for pack: .)")
+    parser.add_argument("--level", choices=LEVELS, default="plain", help="how much is given (default: plain)")
+    parser.add_argument("--solution", action="store_true", help="the teacher's version, with the model solution")
+    parser.add_argument("--seed", type=int, help="pack: seed of the hidden parts (default: drawn at random)")
+    parser.add_argument("--wheel", metavar="FILE", help="pack: put this wheel of minisvdd into the autograder")
+    parser.add_argument("--install", metavar="SPEC", help="pack: what pip installs instead (default: this version)")
+    parser.set_defaults(run=_assignment)
+
+
+def _assignment(arguments):
+    action, *rest = arguments.words
+    if action == "list" and not rest:
+        for name in NAMES:
+            assignment = get_assignment(name)
+            print(f"{name:22}{assignment.points:4} points in {len(assignment.parts):2} parts   {assignment.title}")
+        return 0
+    if action == "pack" and len(rest) == 1:
+        return _pack(get_assignment(rest[0]), arguments)
+    if rest:
+        raise ValueError(f"assignment {' '.join(arguments.words)}: expected NAME, pack NAME, or list")
+    return _write(get_assignment(action), arguments)
+
+
+def _write(assignment, arguments):
+    folder = Path(arguments.out or Path("assignments") / assignment.name)
+    texts = {
+        folder / assignment.filename: skeleton(assignment, arguments.level, arguments.solution),
+        folder / assignment.handout_name: handout(assignment, arguments.level),
+    }
+    for path, text in texts.items():
+        if path.exists() and path.read_text(encoding="utf-8", errors="replace") != text:
+            raise DataError(f"{path}: exists already, and may hold somebody's work: choose another --out")
+    for path, text in texts.items():
+        with atomic_write(path) as file:
+            file.write(text)
+        print(path)
+    return 0
+
+
+def _pack(assignment, arguments):
+    seed = secrets.randbelow(1 << 31) if arguments.seed is None else arguments.seed
+    folder = arguments.out or "."
+    paths = write_archives(assignment, folder, arguments.level, seed, arguments.wheel, arguments.install)
+    print("\n".join(map(str, paths)))
+    return 0
+
+
+# minisvdd grade
+
+
+def _add_grade(commands):
+    parser = commands.add_parser(
+        "grade", help="grade a submission, or a folder of them", formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("file", nargs="?", metavar="FILE", help="the submission")
+    which.add_argument("--class", dest="folder", metavar="DIR", help="a folder of submissions")
+    parser.add_argument(
+        "--assignment", choices=NAMES, metavar="NAME", help="(default: what the file's first line says)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="draws the inputs of the hidden parts (default: 0)")
+    parser.add_argument("--json", metavar="results.json", help="write what Gradescope reads")
+    parser.add_argument("--junit", metavar="FILE", help="write JUnit XML")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="with --class: graded side by side")
+    parser.add_argument("--out", metavar="DIR", help="with --class: write grades.csv, parts.json and results/ there")
+    parser.set_defaults(run=_grade)
+
+
+def _grade(arguments):
+    if arguments.folder:
+        return _grade_class(arguments)
+    if arguments.out:
+        raise ValueError("--out goes with --class; for one submission use --json or --junit")
+    try:
+        result = grade(arguments.file, arguments.assignment, arguments.seed)
+    except DataError as error:
+        if not (arguments.json and arguments.assignment):
+            raise
+        # Gradescope must get its file: whoever handed in nothing readable has 0 points.
+        result = failed(get_assignment(arguments.assignment), str(arguments.file), str(error), arguments.seed)
+    print(as_text(result))
+    if arguments.json:
+        write_json(arguments.json, gradescope(result))
+    if arguments.junit:
+        write_junit(arguments.junit, result)
+    return 0 if result.score == result.points else 1
+
+
+def _grade_class(arguments):
+    if arguments.json or arguments.junit:
+        raise ValueError("--json and --junit are for one submission; with --class use --out DIR")
+    if arguments.jobs < 1:
+        raise ValueError(f"--jobs {arguments.jobs}: expected a number >= 1")
+    grades = grade_class(arguments.folder, arguments.assignment, arguments.seed, arguments.jobs)
+    print(class_as_text(grades))
+    if arguments.out:
+        write_results(arguments.out, grades)
+        print(f"written: grades.csv, parts.json, results/ in {arguments.out}")
+    return 0

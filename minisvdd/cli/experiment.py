@@ -1,0 +1,127 @@
+"""The command `minisvdd experiment`: run a grid of table 1 or 2, and report on one."""
+
+import argparse
+from pathlib import Path
+
+from ..attack.adversarial import STOP_SIGNS, adversaries_of, figure_4, write_stop_signs
+from ..data.datasets import load_dataset
+from ..experiments.figures import save_grid_examples
+from ..experiments.grid import make_grid, run_grid
+from ..experiments.plots import save_figure
+from ..experiments.protocols import PROTOCOLS
+from ..experiments.report import write_report
+from .attack import check_counts
+
+# Table: (data set, default protocol).
+TABLES = {
+    "table1-digits": ("digits", "quick"),
+    "table1-mnist": ("mnist", "paper"),
+    "table1-cifar10": ("cifar10", "paper"),
+    "table2-gtsrb": ("gtsrb", "paper"),
+}
+
+
+def add_experiment(commands) -> None:
+    """Add the command to the sub-parsers `commands`."""
+    experiment = commands.add_parser("experiment", help="all methods x classes x seeds of a table, resumable")
+    tables = experiment.add_subparsers(required=True, metavar="TABLE")
+    for name, (data, protocol) in TABLES.items():
+        _add_table(tables, name, data, protocol)
+    report = tables.add_parser("report", help="print and write the tables of an experiment's folder")
+    report.add_argument("folder", metavar="DIR")
+    report.set_defaults(run=_report)
+    figures = tables.add_parser(
+        "figures",
+        help="figures 2 and 3: each class's most normal and most anomalous test images",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    figures.add_argument("folder", metavar="DIR", help="folder of an experiment")
+    figures.add_argument("--methods", nargs="+", metavar="NAME", help="(default: all of the experiment)")
+    figures.add_argument("--classes", nargs="+", metavar="CLASS", help="(default: all of the experiment)")
+    figures.add_argument("--seed", type=int, default=0)
+    figures.add_argument("--columns", type=int, default=8, help="images at each side")
+    figures.add_argument("--data-dir", help="folder with the data set (else $MINISVDD_DATA, else the cache folder)")
+    figures.set_defaults(run=_figures)
+
+
+def _add_table(tables, name, data, protocol):
+    table = tables.add_parser(
+        name, help=f"{name[:5]} {name[5]} on {data}", formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    table.add_argument("--methods", nargs="+", metavar="NAME", help="(default: all)")
+    table.add_argument("--classes", nargs="+", metavar="NAME", help="normal classes (default: all)")
+    table.add_argument("--seeds", type=int, default=10, help="number of seeds, from 0")
+    table.add_argument("--protocol", choices=list(PROTOCOLS), default=protocol, help="epochs, rates and weight decays")
+    table.add_argument("--jobs", type=int, default=1, help="cells computed side by side on this machine")
+    table.add_argument("--scheduler", metavar="tcp://...", help="Dask cluster; its workers must see --out and the data")
+    table.add_argument("--data-dir", help="folder with the data set (else $MINISVDD_DATA, else the cache folder)")
+    table.add_argument("--out", default=f"runs/{name}", help="folder for cells and reports")
+    table.add_argument(
+        "--resume",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="keep finished cells of the same configuration",
+    )
+    if data == "gtsrb":
+        table.add_argument("--queries", type=int, help="of the Boundary Attack per image, if not as `minisvdd attack`")
+    table.add_argument("--quiet", action="store_true", help="no progress")
+    table.set_defaults(run=_run, data=data)
+
+
+def _run(arguments):
+    data = _stop_signs(arguments) if arguments.data == "gtsrb" else arguments.data
+    grid = make_grid(
+        data,
+        methods=arguments.methods,
+        classes=arguments.classes,
+        seeds=arguments.seeds,
+        protocol=arguments.protocol,
+        data_dir=arguments.data_dir,
+    )
+    run_grid(
+        grid,
+        arguments.out,
+        jobs=arguments.jobs,
+        scheduler=arguments.scheduler,
+        data_dir=arguments.data_dir,
+        resume=arguments.resume,
+        verbose=0 if arguments.quiet else 1,
+    )
+    return _print_report(arguments.out)
+
+
+def _stop_signs(arguments):
+    """Table 2's test set does not exist until a classifier has been attacked: the file that holds it."""
+    check_counts(arguments, "queries")
+    dataset, verbose = load_dataset("gtsrb", arguments.data_dir), 0 if arguments.quiet else 1
+    _, adversaries, _ = adversaries_of(dataset, arguments.out, queries=arguments.queries, verbose=verbose)
+    return str(write_stop_signs(dataset, adversaries, Path(arguments.out) / STOP_SIGNS))
+
+
+def _report(arguments):
+    return _print_report(arguments.folder)
+
+
+def _figures(arguments):
+    if arguments.columns < 1:
+        raise ValueError(f"columns={arguments.columns}: expected an integer >= 1")
+    paths = save_grid_examples(
+        arguments.folder,
+        arguments.methods,
+        arguments.classes,
+        seed=arguments.seed,
+        columns=arguments.columns,
+        data_dir=arguments.data_dir,
+    )
+    print(f"written: {', '.join(str(path) for path in paths)}")
+    return 0
+
+
+def _print_report(folder):
+    markdown, paths = write_report(folder)
+    if (Path(folder) / STOP_SIGNS).is_file() and (figure := figure_4(folder)) is not None:
+        save_figure(figure, Path(folder) / "figure4.png")
+        paths.append("figure4.png")
+    print(markdown)
+    print(f"written: {', '.join(str(path) for path in paths)} in {Path(folder)}")
+    return 0

@@ -1,0 +1,143 @@
+"""Grading one submission: every part by itself, so that what goes wrong in one costs that part alone."""
+
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ...backends.emulator import find_compiler
+from ...errors import DataError
+from .. import cuda_source
+from ..assignment import Assignment
+from ..catalog import assignment_of, get_assignment
+from .checks import Student, Wrong
+from .sandbox import Limits, Sandbox, SubmissionError
+
+_LARGEST = 1 << 20
+
+
+@dataclass(frozen=True)
+class PartResult:
+    """One part: points earned, and why not all of them."""
+
+    name: str
+    points: int
+    score: float
+    hidden: bool
+    message: str
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the part got all its points."""
+        return self.score == self.points
+
+
+@dataclass
+class Grade:
+    """The result for one submission.
+
+    output: what it printed (the beginning).   tried: what it attempted and was refused.   problem: why nothing could
+    be graded, or "".
+    """
+
+    assignment: str
+    file: str
+    parts: list[PartResult]
+    seed: int
+    output: str = ""
+    tried: list[str] = field(default_factory=list)
+    problem: str = ""
+    seconds: float = 0.0
+
+    @property
+    def score(self) -> float:
+        """Points of all parts."""
+        return sum(part.score for part in self.parts)
+
+    @property
+    def points(self) -> int:
+        """Points there were to earn."""
+        return sum(part.points for part in self.parts)
+
+    @property
+    def public_score(self) -> float:
+        """Points of the public parts alone."""
+        return sum(part.score for part in self.parts if not part.hidden)
+
+    @property
+    def public_points(self) -> int:
+        """Points there were to earn in public parts."""
+        return sum(part.points for part in self.parts if not part.hidden)
+
+
+def grade(path, assignment: Assignment | str | None = None, seed: int = 0, limits: Limits | None = None) -> Grade:
+    """Grade the file at `path`.
+
+    assignment: its name; None to read it off the file.   seed: draws the inputs of hidden parts.
+    Raises DataError when the file cannot be read or is too large, ValueError when the assignment is unknown or the
+    machine lacks what it needs. Whatever the submission does ends in a Grade.
+    """
+    path = Path(path)
+    source = read_submission(path)
+    if assignment is None:
+        assignment = assignment_of(path, source)
+    elif isinstance(assignment, str):
+        assignment = get_assignment(assignment)
+    check_machine(assignment)
+    return grade_source(source, path.name, assignment, seed, limits)
+
+
+def check_machine(assignment: Assignment) -> None:
+    """Raise ValueError when this machine cannot grade the assignment."""
+    if os.name != "posix":
+        raise ValueError("grading needs Linux or macOS, whose limits keep a submission in its place (on Windows: WSL)")
+    if assignment.language == "cuda" and find_compiler() is None:
+        raise ValueError(f"{assignment.name} needs a C++ compiler: install g++ or clang++, or name one in $CXX")
+
+
+def read_submission(path: Path) -> bytes:
+    """The bytes of a submission. Raises DataError, naming the file."""
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise DataError(f"{path}: larger than 1 MB: expected a source file")
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def grade_source(
+    source: bytes, filename: str, assignment: Assignment, seed: int = 0, limits: Limits | None = None
+) -> Grade:
+    """`grade` for a file that was read already."""
+    start = time.perf_counter()
+    result = Grade(assignment.name, filename, [], seed)
+    refusal = cuda_source.refusal(source) if assignment.language == "cuda" else None
+    if refusal:
+        return failed(assignment, filename, refusal, seed)
+    with Sandbox(source, assignment.filename, limits, assignment.language) as sandbox:
+        student = Student(sandbox)
+        for part in assignment.parts:
+            result.parts.append(_grade_part(part, student, seed))
+    result.output, result.tried = sandbox.output, sandbox.tried
+    result.seconds = time.perf_counter() - start
+    return result
+
+
+def failed(assignment: Assignment, filename: str, problem: str, seed: int = 0) -> Grade:
+    """A Grade without any points, for a submission of which nothing could be graded."""
+    parts = [PartResult(part.name, part.points, 0.0, part.hidden, problem, 0.0) for part in assignment.parts]
+    return Grade(assignment.name, filename, parts, seed, problem=problem)
+
+
+def _grade_part(part, student, seed):
+    start, fraction, message = time.perf_counter(), 1.0, ""
+    try:
+        part.check(student, part.generator(seed))
+    except Wrong as wrong:
+        fraction, message = wrong.fraction, str(wrong)
+    except SubmissionError as error:
+        fraction, message = 0.0, str(error)
+    except Exception as error:  # an answer so odd that the comparison itself stumbled over it
+        fraction, message = 0.0, f"the result cannot be compared: {error}"
+    return PartResult(part.name, part.points, fraction * part.points, part.hidden, message, time.perf_counter() - start)

@@ -1,0 +1,379 @@
+"""Data sets: scikit-learn's digits, MNIST, CIFAR-10, GTSRB and files of the user's own, split for one-class learning.
+
+    split = load_dataset("mnist").one_class(3)      # train on threes; split.is_anomaly marks the other test digits
+
+Files are sought in `data_dir`, then `$MINISVDD_DATA`, then the cache folder, in each of them also in a sub-folder of
+the data set's name. They stay under their official names and are never unpacked or changed.
+"""
+
+import os
+import tarfile
+import zipfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from ..errors import DataError
+from .readers import (
+    array_names,
+    as_samples,
+    cut_sign,
+    data_errors,
+    listed,
+    read_array,
+    read_cifar10,
+    read_idx,
+    read_image,
+    read_sign_table,
+    to_float,
+)
+
+# SHA-256 of the decompressed content: a .gz file's own checksum changes when it is compressed anew.
+MNIST_FILES = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+
+# MD5, as published with the data set; the last file holds the test images.
+CIFAR10_FILES = {
+    "data_batch_1.bin": "5dd7e06a14cb22eb9f671a540d1b7c25",
+    "data_batch_2.bin": "5ea93a67294ea407fff1d09f752e9692",
+    "data_batch_3.bin": "942cd6a4bcdd0dd3c604fbe906cb4421",
+    "data_batch_4.bin": "ae636b3ba5c66a11e91e8cb52e771fcb",
+    "data_batch_5.bin": "53f37980c15c3d472c316c40844f3f0d",
+    "test_batch.bin": "803d5f7f4d78ea53de84dbe85f74fb6d",
+}
+CIFAR10_ARCHIVE = "cifar-10-binary.tar.gz"
+
+DIGIT_CLASSES = tuple("0123456789")
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+GTSRB_CLASSES = (
+    "speed-limit-20", "speed-limit-30", "speed-limit-50", "speed-limit-60", "speed-limit-70", "speed-limit-80",
+    "end-of-speed-limit-80", "speed-limit-100", "speed-limit-120", "no-overtaking", "no-overtaking-for-trucks",
+    "right-of-way", "priority-road", "yield", "stop", "no-vehicles", "no-trucks", "no-entry", "danger", "curve-left",
+    "curve-right", "double-curve", "bumpy-road", "slippery-road", "road-narrows-right", "road-works", "traffic-lights",
+    "pedestrians", "children", "bicycles", "ice-or-snow", "wild-animals", "end-of-all-limits", "turn-right",
+    "turn-left", "straight-only", "straight-or-right", "straight-or-left", "keep-right", "keep-left", "roundabout",
+    "end-of-no-overtaking", "end-of-no-overtaking-for-trucks",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """One class against the rest.
+
+    train: (n, C, H, W) or (n, D), float32, normal samples only; test: all test samples, or None.
+    is_anomaly: (n_test,) bool, None where the test samples have no labels; test_labels: indices into `class_names`.
+    """
+
+    train: np.ndarray
+    test: np.ndarray | None
+    is_anomaly: np.ndarray | None
+    normal_class: str
+    test_labels: np.ndarray | None
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images as they are stored, (n, C, H, W) or (n, D), mostly uint8; label k is `class_names[k]`.
+
+    `white` is the value that uint8 images are divided by when a split is made; floating-point samples are left alone.
+    """
+
+    name: str
+    train_images: np.ndarray
+    train_labels: np.ndarray | None
+    test_images: np.ndarray | None
+    test_labels: np.ndarray | None
+    class_names: tuple[str, ...]
+    white: float = 255.0
+
+    def one_class(self, normal_class: int | str | None = None) -> Split:
+        """Train on one class, test on all. normal_class: a name, or the number of a class that is not named by numbers.
+
+        Without training labels all training samples are normal; `normal_class` then only says which test label is.
+        Raises ValueError for an unknown class, one without training images, or None where there are labels.
+        """
+        if normal_class is None:
+            if self.train_labels is not None:
+                raise ValueError(f"normal_class=None: expected one of {self.name}'s {', '.join(self.class_names)}")
+            return self._split(self.train_images, None, "all")
+        if not self.class_names:
+            raise ValueError(f"normal_class={normal_class!r}: {self.name} has no labels, leave normal_class out")
+        label = class_index(self.class_names, normal_class)
+        train = self.train_images if self.train_labels is None else self.train_images[self.train_labels == label]
+        if len(train) == 0:
+            raise ValueError(f"normal_class={normal_class!r}: {self.name} has no training images of this class")
+        is_anomaly = None if self.test_labels is None else self.test_labels != label
+        return self._split(train, is_anomaly, self.class_names[label])
+
+    def _split(self, train, is_anomaly, normal_class):
+        test = None if self.test_images is None else to_float(self.test_images, self.white)
+        return Split(to_float(train, self.white), test, is_anomaly, normal_class, self.test_labels)
+
+
+def class_index(class_names, wanted: int | str, argument: str = "normal_class") -> int:
+    """Index of a class given by name (upper or lower case) or, where names are not numbers themselves, by number.
+
+    Raises ValueError for an unknown class: names the `argument` and lists the classes.
+    """
+    text = str(wanted).strip().lower()
+    names = [name.lower() for name in class_names]
+    if text in names:
+        return names.index(text)
+    named_by_numbers = any(name.lstrip("-").isdecimal() for name in names)
+    if text.isdecimal() and not named_by_numbers and int(text) < len(names):
+        return int(text)
+    numbers = "" if named_by_numbers else f", or a number from 0 to {len(names) - 1}"
+    raise ValueError(f"{argument}={wanted!r}: expected one of {', '.join(class_names)}{numbers}")
+
+
+def load_dataset(name: str, data_dir=None, *, classes=None, verify: bool = True) -> Dataset:
+    """Load "digits", "mnist", "cifar10", "gtsrb", or an .npz or .npy file of your own.
+
+    data_dir: first folder to look in, before $MINISVDD_DATA and the cache folder.
+    classes: for gtsrb, load only these (names or numbers); reading all 50000 signs takes a while.
+    verify: require the official checksums of MNIST and CIFAR-10.
+
+    An .npz holds x_train and, if there are any, y_train, x_test, y_test; or X and, if there is one, y. An .npy is X.
+    Raises DataError when files are missing, damaged or not the official ones, ValueError for an unknown name or class.
+    """
+    name = str(name)
+    if classes is not None and name != "gtsrb":
+        raise ValueError(f"classes={classes!r}: only gtsrb can be loaded in part, not {name}")
+    if name == "digits":
+        return _load_digits()
+    if name.endswith((".npz", ".npy")):
+        return _load_file(Path(name))
+    if name not in _LOADERS:
+        raise ValueError(f"name={name!r}: expected digits, {', '.join(_LOADERS)} or an .npz or .npy file")
+    options = {"classes": classes} if name == "gtsrb" else {"verify": verify}
+    for folder in _places(name, data_dir):
+        if folder.is_dir() and (dataset := _LOADERS[name](folder, **options)) is not None:
+            return dataset
+    looked_in = ", ".join(map(str, data_bases(data_dir)))
+    raise DataError(f"{name}: not found in {looked_in}: download it with `minisvdd data fetch {name}`")
+
+
+def find_dataset(name: str, data_dir=None) -> Path | None:
+    """The first folder in which files of this data set lie, without reading them; None if there is none."""
+    for folder in _places(name, data_dir):
+        if any(any(folder.glob(pattern)) for pattern in _FILES_OF[name]):
+            return folder
+    return None
+
+
+def _places(name, data_dir):
+    return [folder for base in data_bases(data_dir) for folder in (base, base / name)]
+
+
+def data_bases(data_dir=None) -> list[Path]:
+    """The folders in which data sets are sought, in order. Raises DataError when `data_dir` is given but no folder."""
+    if data_dir is not None and not Path(data_dir).is_dir():
+        raise DataError(f"{data_dir}: no such folder")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minisvdd"
+    return [Path(base) for base in (data_dir, os.environ.get("MINISVDD_DATA"), cache) if base]
+
+
+# --- The loaders: one per data set; a folder without the data set gives None ------------------------------------------
+
+
+def _load_digits():
+    """Within each class, images go alternately to training and test: half each, always the same."""
+    from sklearn.datasets import load_digits  # takes a second, which other data sets need not pay
+
+    bunch = load_digits()
+    images, labels = bunch.images.astype(np.uint8)[:, None], bunch.target
+    is_train = np.zeros(len(labels), bool)
+    for label in range(10):
+        is_train[np.flatnonzero(labels == label)[::2]] = True
+    return Dataset(
+        "digits", images[is_train], labels[is_train], images[~is_train], labels[~is_train], DIGIT_CLASSES, white=16.0
+    )
+
+
+def _load_mnist(folder, verify):
+    paths = {}
+    for file in MNIST_FILES:
+        spellings = [
+            folder / (name + ending) for name in (file, file.replace("-idx", ".idx")) for ending in ("", ".gz")
+        ]
+        paths[file] = next((path for path in spellings if path.is_file()), None)
+    if not _is_complete(folder, "mnist", paths):
+        return None
+    arrays = [read_idx(paths[file], sha256 if verify else None) for file, sha256 in MNIST_FILES.items()]
+    for images, labels, path in zip(arrays[::2], arrays[1::2], list(paths.values())[::2]):
+        if images.ndim != 3 or labels.shape != images.shape[:1] or not images.dtype == labels.dtype == np.uint8:
+            raise DataError(
+                f"{path}: expected uint8 images (n, H, W) with n labels, "
+                f"found {images.dtype} {images.shape} and {labels.dtype} labels {labels.shape}"
+            )
+        if labels.size and labels.max() > 9:
+            raise DataError(f"{path}: expected labels 0 to 9, found {labels.max()}")
+    train_images, train_labels, test_images, test_labels = arrays
+    return Dataset("mnist", train_images[:, None], train_labels, test_images[:, None], test_labels, DIGIT_CLASSES)
+
+
+def _load_cifar10(folder, verify):
+    checksums = CIFAR10_FILES if verify else dict.fromkeys(CIFAR10_FILES)
+    for place in (folder, folder / "cifar-10-batches-bin"):
+        paths = {file: place / file if (place / file).is_file() else None for file in checksums}
+        if _is_complete(place, "cifar10", paths):
+            return _cifar10([read_cifar10(paths[file], md5) for file, md5 in checksums.items()])
+    archive_path = folder / CIFAR10_ARCHIVE
+    if not archive_path.is_file():
+        return None
+    batches = dict.fromkeys(checksums)
+    with data_errors(archive_path), tarfile.open(archive_path) as archive:
+        for member in archive:
+            file = PurePosixPath(member.name).name
+            if file in checksums and member.isfile():
+                stream = archive.extractfile(member)
+                batches[file] = read_cifar10(stream, checksums[file], name=f"{archive_path}: {file}")
+    if not _is_complete(archive_path, "cifar10", batches):
+        raise DataError(f"{archive_path}: expected CIFAR-10's binary version, found no data_batch_1.bin")
+    return _cifar10(list(batches.values()))
+
+
+def _cifar10(batches):
+    images, labels = zip(*batches)
+    train_images, train_labels = np.concatenate(images[:-1]), np.concatenate(labels[:-1])
+    return Dataset("cifar10", train_images, train_labels, images[-1], labels[-1], CIFAR10_CLASSES)
+
+
+def _is_complete(place, name, found):
+    """Whether everything was found, nothing was (False), or, as a DataError, only some."""
+    missing = [file for file, value in found.items() if value is None]
+    if missing and len(missing) < len(found):
+        raise DataError(f"{place}: {name} is incomplete: expected {len(found)} files, no {', '.join(missing)}")
+    return not missing
+
+
+def _load_gtsrb(folder, classes):
+    """GTSRB in official layout, or with Train.csv and Test.csv; unpacked or in zip archives, each part on its own.
+
+    Images listed in a Train.csv or Test.csv may be cut to the region of interest already (`cut_sign`).
+    """
+    wanted = range(43) if classes is None else sorted({class_index(GTSRB_CLASSES, name, "classes") for name in classes})
+    with ExitStack() as stack:
+        roots = [folder]
+        for path in sorted(folder.glob("*.zip")):
+            if any(word in path.name.lower() for word in ("gtsrb", "train", "test")):
+                with data_errors(path):
+                    roots.append(zipfile.Path(stack.enter_context(zipfile.ZipFile(path))))
+        parts = {"Training": _training_tables(roots, wanted), "Test": _test_tables(roots)}
+        if not any(parts.values()):
+            return None
+        for part, tables in parts.items():
+            if not tables:
+                raise DataError(f"{folder}: gtsrb is incomplete: no GTSRB_Final_{part}_Images.zip, nor its content")
+        return Dataset("gtsrb", *_signs(parts["Training"], wanted), *_signs(parts["Test"], wanted), GTSRB_CLASSES)
+
+
+def _training_tables(roots, wanted):
+    """List of (table, folder of its images); the official layout is preferred to Train.csv."""
+    for images in _folders(roots, "Final_Training/Images"):
+        folders = [(label, images / f"{label:05d}") for label in wanted]
+        return [(folder / f"GT-{label:05d}.csv", folder) for label, folder in folders if folder.is_dir()]
+    return [(root / "Train.csv", root) for root in roots if (root / "Train.csv").is_file()][:1]
+
+
+def _test_tables(roots):
+    """The official test images come with a table without classes; the one with classes is an archive of its own."""
+    for images in _folders(roots, "Final_Test/Images"):
+        places = [images, *roots, *(root / "GTSRB" for root in roots)]
+        tables = [place / "GT-final_test.csv" for place in places if (place / "GT-final_test.csv").is_file()]
+        for table in tables:
+            if all(sign.label is not None for sign in read_sign_table(table)):
+                return [(table, images)]
+        raise DataError(f"{images}: no table with the classes of the test images: expected GTSRB_Final_Test_GT.zip")
+    return [(root / "Test.csv", root) for root in roots if (root / "Test.csv").is_file()][:1]
+
+
+def _folders(roots, inner):
+    candidates = [root / prefix for root in roots for prefix in (f"GTSRB/{inner}", inner)]
+    return [folder for folder in candidates if folder.is_dir()]
+
+
+def _signs(tables, wanted):
+    images, labels = [], []
+    for table, folder in tables:
+        may_be_cut = table.name in ("Train.csv", "Test.csv")
+        for sign in read_sign_table(table):
+            if sign.label not in range(43):
+                raise DataError(f"{table}: expected a ClassId from 0 to 42, found {sign.label} for {sign.file}")
+            if sign.label in wanted:
+                image = read_image(_inside(folder, sign.file))
+                with data_errors(f"{table}: {sign.file}"):
+                    images.append(cut_sign(image, sign, may_be_cut=may_be_cut))
+                labels.append(sign.label)
+    return np.array(images, np.uint8).reshape(-1, 3, 32, 32), np.array(labels, np.uint8)
+
+
+def _inside(folder, file):
+    """folder / file; DataError when a symbolic link on the way leads out of the folder that the table describes."""
+    path = folder / file
+    if isinstance(path, Path) and not path.resolve().is_relative_to(folder.resolve()):
+        raise DataError(f"{path}: a symbolic link that leads out of {folder}: expected an image in it")
+    return path
+
+
+_LOADERS = {"mnist": _load_mnist, "cifar10": _load_cifar10, "gtsrb": _load_gtsrb}
+_FILES_OF = {
+    "mnist": ("train-images*",),
+    "cifar10": ("data_batch_1.bin", "cifar-10-batches-bin", CIFAR10_ARCHIVE),
+    "gtsrb": ("GTSRB*", "gtsrb*.zip", "Final_Training", "Train.csv"),
+}
+DATASETS = ("digits", *_LOADERS)
+
+
+# --- Files of the user's own ------------------------------------------------------------------------------------------
+
+
+def _load_file(path):
+    with data_errors(path):
+        names = array_names(path)
+        keys = ("x_train", "y_train", "x_test", "y_test") if "x_train" in names else ("X", "y", None, None)
+        if keys[0] not in names:
+            raise DataError(f"{path}: expected an array x_train or X, found {listed(names)}")
+        train, train_labels, test, test_labels = (read_array(path, key) if key in names else None for key in keys)
+        train = as_samples(train, f"{path}: {keys[0]}")
+        train_labels = _flat_labels(train_labels, len(train), f"{path}: {keys[1]}")
+        if test is None:
+            test_labels = None
+        else:
+            test = as_samples(test, f"{path}: x_test")
+            test_labels = _flat_labels(test_labels, len(test), f"{path}: y_test")
+            for what, ours, theirs in (("shape", train.shape[1:], test.shape[1:]), ("dtype", train.dtype, test.dtype)):
+                if ours != theirs:
+                    raise DataError(f"{path}: x_test: expected samples of x_train's {what} {ours}, found {theirs}")
+        class_names, train_labels, test_labels = _encode_labels(train_labels, test_labels, path)
+        return Dataset(path.name, train, train_labels, test, test_labels, class_names)
+
+
+def _flat_labels(labels, count, name):
+    """Labels (n,) or, as Keras has them, (n, 1): whole numbers or strings."""
+    if labels is None:
+        return None
+    if labels.shape not in ((count,), (count, 1)):
+        raise DataError(f"{name}: expected {count} labels, one per sample, found shape {labels.shape}")
+    labels = labels.ravel()
+    if labels.dtype.kind == "f" and not ((labels == np.round(labels)) & (np.abs(labels) < 2**53)).all():
+        raise DataError(f"{name}: expected whole numbers or strings as labels, found other numbers")
+    return labels if labels.dtype.kind == "U" else labels.astype(np.int64)
+
+
+def _encode_labels(train_labels, test_labels, path):
+    """Number the labels that occur; their text is the class name, so that y = -1, 1 or "cat", "dog" are fine, too."""
+    present = [labels for labels in (train_labels, test_labels) if labels is not None]
+    if not present:
+        return (), None, None
+    if len({labels.dtype.kind for labels in present}) > 1:
+        raise DataError(f"{path}: y_train and y_test must both be numbers or both be strings")
+    values = np.unique(np.concatenate(present))
+    encoded = (None if labels is None else np.searchsorted(values, labels) for labels in (train_labels, test_labels))
+    return tuple(str(value) for value in values), *encoded

@@ -1,0 +1,444 @@
+"""Readers of image files, one function per format: IDX, CIFAR-10 binary, PPM and PNG, .npz and .npy, GTSRB's tables.
+
+A reader takes a path (also one inside a zip archive, `zipfile.Path`) or an open, seekable binary stream. Whatever the
+bytes are, it returns arrays or raises `DataError` with one line that names the file and says what was expected and
+what was found. Nothing is allocated on the word of a header: memory grows only with bytes that are really there.
+"""
+
+import csv
+import gzip
+import hashlib
+import io
+import lzma
+import math
+import re
+import struct
+import tarfile
+import tokenize
+import zipfile
+import zlib
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from ..errors import DataError, one_line
+
+CHUNK = 1 << 20
+_HARMLESS, _LARGEST_RATIO = 1 << 28, 200
+
+# What gzip, zlib, zipfile, tarfile, csv, Pillow and NumPy (which tokenizes its headers) raise on damaged bytes.
+DAMAGE = (
+    OSError, EOFError, ValueError, LookupError, OverflowError, SyntaxError, RuntimeError, MemoryError,
+    struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, csv.Error, tokenize.TokenError,
+    Image.DecompressionBombError,
+)  # fmt: skip
+
+
+@contextmanager
+def data_errors(name):
+    """Turn every failure to read the file `name` into a one-line DataError."""
+    try:
+        yield
+    except DataError:
+        raise
+    except FileNotFoundError:
+        raise DataError(f"{name}: no such file") from None
+    except DAMAGE as error:
+        raise DataError(f"{name}: damaged or unreadable: {one_line(error)}") from error
+
+
+@contextmanager
+def _opened(source, name=None):
+    """Yield (stream, name) of a path or of an open binary stream; `name` is what errors call it."""
+    path = Path(source) if isinstance(source, str) else source
+    name = name or (path if hasattr(path, "open") else getattr(source, "name", "<stream>"))
+    with data_errors(name):
+        if hasattr(path, "open"):
+            with path.open("rb") as stream:
+                yield stream, name
+        else:
+            yield source, name
+
+
+def _read_up_to(stream, size):
+    """At most `size` bytes, in chunks: stream.read(size) would reserve `size` bytes at once."""
+    content = bytearray()
+    while len(content) < size and (chunk := stream.read(min(CHUNK, size - len(content)))):
+        content += chunk
+    return content
+
+
+def _read_all(stream, limit, name):
+    """All bytes of a file that cannot sensibly be larger than `limit`: a bomb in an archive is not unpacked further."""
+    content = _read_up_to(stream, limit + 1)
+    if len(content) > limit:
+        raise DataError(f"{name}: expected at most {limit} bytes, found more")
+    return bytes(content)
+
+
+def _refuse_bomb(expanded, compressed, name):
+    """No data compress as well as a bomb of zeros does (1032 to 1); what is small may: it does no harm."""
+    if expanded > _HARMLESS and expanded > _LARGEST_RATIO * compressed:
+        raise DataError(
+            f"{name}: {compressed} compressed bytes promise {expanded}: damaged, or made to fill the memory"
+        )
+
+
+def _read_promised(stream, size, name):
+    """Exactly `size` bytes, and nothing after them."""
+    content = _read_up_to(stream, size)
+    if len(content) < size:
+        raise DataError(f"{name}: truncated: expected {size} bytes after the header, found {len(content)}")
+    if stream.read(1):
+        raise DataError(f"{name}: expected {size} bytes after the header, found more")
+    return content
+
+
+# --- IDX (MNIST) ------------------------------------------------------------------------------------------------------
+
+_IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
+
+def read_idx(source, sha256: str | None = None) -> np.ndarray:
+    """Read an IDX file, gzipped or not (recognised by its content): MNIST's format.
+
+    Layout: 00 00 <type> <number of dimensions>, the dimensions as big-endian uint32, the items in row-major order.
+    sha256: expected checksum of the *decompressed* content. Returns an array of the file's type and shape.
+    Raises DataError for another format, a size that differs from the header's, a damaged gzip or another checksum.
+    """
+    with _opened(source) as (stream, name):
+        compressed = None
+        if stream.read(2) == b"\x1f\x8b":
+            compressed = stream.seek(0, io.SEEK_END)
+        stream.seek(0)
+        if compressed is not None:
+            stream = gzip.GzipFile(fileobj=stream)
+        head = bytes(_read_up_to(stream, 4))
+        if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _IDX_TYPES or head[3] == 0:
+            raise DataError(f"{name}: not an IDX file: expected 00 00 <type> <dimensions>, found '{head.hex(' ')}'")
+        sizes = bytes(_read_up_to(stream, 4 * head[3]))
+        if len(sizes) < 4 * head[3]:
+            raise DataError(f"{name}: truncated: expected a header with {head[3]} dimensions, found {len(sizes)} bytes")
+        shape = struct.unpack(f">{head[3]}I", sizes)
+        dtype = np.dtype(_IDX_TYPES[head[2]])
+        size = math.prod(shape) * dtype.itemsize
+        if compressed is not None:
+            _refuse_bomb(size, compressed, name)
+        data = _read_promised(stream, size, name)
+        if sha256 is not None:
+            digest = hashlib.sha256(head + sizes)
+            digest.update(data)
+            _require_checksum(digest, sha256, name)
+        return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
+
+
+def _require_checksum(digest, expected, name):
+    if digest.hexdigest() != expected:
+        kind = digest.name.upper()
+        raise DataError(f"{name}: not the official content: expected {kind} {expected}, found {digest.hexdigest()}")
+
+
+# --- CIFAR-10, binary version -----------------------------------------------------------------------------------------
+
+_CIFAR_RECORD = 1 + 3 * 32 * 32
+
+
+def read_cifar10(source, md5: str | None = None, name: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Read one file of CIFAR-10's binary version: records of a label byte and 3072 pixels (planes R, G, B).
+
+    md5: expected checksum of the file; name: what errors call a stream. Returns images (n, 3, 32, 32) and labels (n,),
+    both uint8. Raises DataError for a size that is no multiple of 3073 bytes, a label above 9 or another checksum.
+    """
+    with _opened(source, name) as (stream, name):
+        content = _read_up_to(stream, math.inf)
+        if not content or len(content) % _CIFAR_RECORD:
+            raise DataError(f"{name}: expected CIFAR-10 records of {_CIFAR_RECORD} bytes, found {len(content)} bytes")
+        if md5 is not None:
+            _require_checksum(hashlib.md5(content, usedforsecurity=False), md5, name)
+        records = np.frombuffer(content, np.uint8).reshape(-1, _CIFAR_RECORD)
+        labels = records[:, 0].copy()
+        if labels.max() > 9:
+            raise DataError(
+                f"{name}: expected labels 0 to 9, found {labels.max()} in record {labels.argmax()}: not CIFAR-10"
+            )
+        return records[:, 1:].reshape(-1, 3, 32, 32), labels
+
+
+# --- PPM and PNG (GTSRB) ----------------------------------------------------------------------------------------------
+
+_GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"  # white space and comments
+_PPM_HEADER = re.compile(rb"P6" + 3 * (_GAP + rb"(\d{1,9})") + rb"\s")
+_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+_PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")  # 8 bits a channel or fewer
+_MAX_PIXELS = 1 << 26
+_MAX_IMAGE_BYTES = 3 * _MAX_PIXELS + CHUNK  # a header with long comments
+
+
+def read_image(source) -> np.ndarray:
+    """Read a PPM (P6, 8-bit) or PNG image (recognised by content) as (H, W, 3) uint8; transparency is dropped.
+
+    Raises DataError for another format, a truncated image or more than 8 bits a channel. Of a PPM file that holds
+    several images the first one is read, as the format's definition has it.
+    """
+    with _opened(source) as (stream, name):
+        content = _read_all(stream, _MAX_IMAGE_BYTES, name)
+        if content.startswith(b"P6"):
+            return _parse_ppm(content, name)
+        if content.startswith(_PNG_MAGIC):
+            return _parse_png(content, name)
+        raise DataError(f"{name}: expected a PPM (P6) or PNG image, found a file that begins with {content[:8]!r}")
+
+
+def _parse_ppm(content, name):
+    header = _PPM_HEADER.match(content)
+    if header is None:
+        raise DataError(f"{name}: expected a PPM header 'P6 <width> <height> 255', found {content[:20]!r}")
+    width, height, largest = map(int, header.groups())
+    if width * height == 0 or largest != 255:
+        raise DataError(f"{name}: expected an 8-bit PPM image, found {width} x {height} with maximum {largest}")
+    size = 3 * width * height
+    pixels = content[header.end() : header.end() + size]
+    if len(pixels) < size:
+        raise DataError(f"{name}: truncated: {width} x {height} pixels need {size} bytes, found {len(pixels)}")
+    return np.frombuffer(pixels, np.uint8).reshape(height, width, 3).copy()
+
+
+def _parse_png(content, name):
+    with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+        if image.mode not in _PNG_MODES or math.prod(image.size) > _MAX_PIXELS:
+            size = f"{image.width} x {image.height}"
+            raise DataError(f"{name}: expected an 8-bit PNG of ordinary size, found mode {image.mode}, {size}")
+        return np.array(image.convert("RGB"))
+
+
+# --- .npz and .npy ----------------------------------------------------------------------------------------------------
+
+
+def listed(names) -> str:
+    """The first names of a damaged file's arrays in an error message: printable, on one line."""
+    names = [name if name.isprintable() else repr(name) for name in names]
+    return ", ".join([*names[:10], *(["..."] if len(names) > 10 else [])]) or "none"
+
+
+def array_names(source) -> list[str]:
+    """Names of the arrays in an .npz file; an .npy file is treated like one that holds only "X"."""
+    with _opened(source) as (stream, name):
+        if _is_npy(stream, name):
+            return ["X"]
+        with zipfile.ZipFile(stream) as archive:
+            return [member.removesuffix(".npy") for member in archive.namelist()]
+
+
+def read_array(source, key: str = "X") -> np.ndarray:
+    """Read one array of samples from an .npz file, or an .npy file, without ever unpickling anything.
+
+    Raises DataError for a missing key, an object array (it would need pickle) or a damaged file.
+    """
+    with _opened(source) as (stream, name):
+        if _is_npy(stream, name):
+            return _parse_npy(stream, name)
+        with zipfile.ZipFile(stream) as archive:
+            members = {member.removesuffix(".npy"): member for member in archive.namelist()}
+            if key not in members:
+                raise DataError(f"{name}: expected an array {key}, found {listed(members)}")
+            with _opened_member(archive, members[key], f"{name}: {listed([key])}") as inner:
+                return _parse_npy(inner, f"{name}: {listed([key])}")
+
+
+def read_arrays(source) -> dict[str, np.ndarray]:
+    """All arrays of an .npz file that minisvdd wrote, of any shape. Errors as in `read_array`."""
+    with _opened(source) as (stream, name):
+        if _is_npy(stream, name):
+            return {"X": _parse_npy(stream, name, empty=True)}
+        arrays = {}
+        with zipfile.ZipFile(stream) as archive:
+            for member in archive.namelist():
+                key = member.removesuffix(".npy")
+                with _opened_member(archive, member, f"{name}: {listed([key])}") as inner:
+                    arrays[key] = _parse_npy(inner, f"{name}: {listed([key])}", empty=True)
+        return arrays
+
+
+def arrays_under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Those whose names begin with the prefix, under the rest of their names."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _opened_member(archive, member, name):
+    """A member in one of the two forms that NumPy writes: bzip2 and LZMA expand without any useful bound."""
+    info = archive.getinfo(member)
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise DataError(f"{name}: expected an array that is stored or deflated, found {info.compress_type}")
+    _refuse_bomb(info.file_size, info.compress_size, name)
+    return archive.open(info)
+
+
+def _is_npy(stream, name):
+    stream.seek(0)
+    magic = stream.read(6)
+    stream.seek(0)
+    if magic != b"\x93NUMPY" and magic[:2] != b"PK":
+        raise DataError(f"{name}: expected an .npz or .npy file, found a file that begins with {magic!r}")
+    return magic[:2] != b"PK"
+
+
+def _parse_npy(stream, name, empty=False):
+    """numpy.load reserves memory for the shape that the header promises; this reads what is there.
+
+    empty: whether the array may be without axes, or without entries.
+    """
+    shape, fortran_order, dtype = _npy_header(stream, name)
+    if dtype.kind not in "buifU":
+        raise DataError(f"{name}: expected numbers, found dtype {dtype} (object arrays are refused: they need pickle)")
+    if min(shape, default=0) <= 0 and not empty:
+        raise DataError(f"{name}: expected an array of samples, found shape {shape}")
+    data = _read_promised(stream, math.prod(shape) * dtype.itemsize, name)
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C")
+
+
+def _npy_header(stream, name):
+    """(shape, fortran_order, dtype). NumPy's own reader reserves memory for as long a header as the file promises."""
+    version = np.lib.format.read_magic(stream)
+    if version not in ((1, 0), (2, 0)):
+        raise DataError(f"{name}: expected version 1.0 or 2.0 of the .npy format, found {version}")
+    parse = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    size = bytes(_read_up_to(stream, 2 if version == (1, 0) else 4))
+    length = min(int.from_bytes(size, "little"), CHUNK)  # NumPy refuses headers of more than 10000 characters
+    return parse(io.BytesIO(size + _read_up_to(stream, length)))
+
+
+def as_samples(array: np.ndarray, name) -> np.ndarray:
+    """Bring samples into (n, D) or (n, C, H, W), uint8 or finite float32; `name` is what errors call them.
+
+    (n, H, W) becomes (n, 1, H, W); (n, H, W, C) with 1 or 3 channels is moved to channels first. uint8 stays as it is;
+    booleans become 0 and 1; other integers are accepted as features but not as images, whose scale they leave open.
+    Raises DataError for another shape, one that can be read in two ways, another dtype, NaN or infinity.
+    """
+    array = np.ascontiguousarray(_channels_first(array, name))
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind not in ("bf" if array.ndim == 4 else "biuf"):
+        raise DataError(f"{name}: expected uint8 (0 to 255) or floating-point samples, found dtype {array.dtype}")
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32)
+    finite = np.isfinite(array)
+    if not finite.all():
+        first = np.argwhere(~finite)[0][0]
+        raise DataError(
+            f"{name}: expected finite float32 values, found {np.count_nonzero(~finite)} "
+            f"that are NaN or infinite, first in sample {first}"
+        )
+    return array
+
+
+def _channels_first(array, name):
+    """Second axis the channels. Where two readings are possible, the user decides, not we."""
+    if array.ndim == 2:
+        return array
+    if array.ndim == 3 and array.shape[2] not in (1, 3):
+        return array[:, None]
+    if array.ndim == 4:
+        first, last = array.shape[1] in (1, 3), array.shape[3] in (1, 3)
+        if last and not first:
+            return np.moveaxis(array, 3, 1)
+        few_channels = array.shape[1] < min(array.shape[2:])
+        if not last and (first or few_channels):
+            return array
+    expected = "(n, D), (n, H, W) or (n, C, H, W)"
+    if array.ndim in (3, 4):
+        raise DataError(f"{name}: shape {array.shape} is ambiguous: cannot tell its channels; expected {expected}")
+    raise DataError(f"{name}: expected samples of shape {expected}, found {array.shape}")
+
+
+def to_float(samples: np.ndarray, white: float = 255.0) -> np.ndarray:
+    """uint8 samples divided by the value of white, as float32; floating-point samples as they are."""
+    if samples.dtype != np.uint8:
+        return samples
+    return samples.astype(np.float32) / np.float32(white)
+
+
+def read_samples(source) -> np.ndarray:
+    """Read samples to score from an .npz or .npy file: float32 (n, D) or (n, C, H, W).
+
+    Of an .npz, the array "X", else "images", else "x_test", else the only one there is. Shapes and dtypes as in
+    `as_samples`; uint8 is divided by 255. Raises DataError as `read_array` and `as_samples` do.
+    """
+    names = array_names(source)
+    keys = [key for key in ("X", "images", "x_test") if key in names] or (names if len(names) == 1 else [])
+    name = getattr(source, "name", "<stream>") if hasattr(source, "read") else source
+    if not keys:
+        raise DataError(f"{name}: expected an array X, images or x_test, found {listed(names)}")
+    return to_float(as_samples(read_array(source, keys[0]), f"{name}: {listed(keys)}"))
+
+
+# --- GTSRB's tables ---------------------------------------------------------------------------------------------------
+
+
+_MAX_TABLE_BYTES = 1 << 25  # the largest official table has 0.6 MB
+_MAX_SIDE = 1 << 16  # pixels
+
+
+class Sign(NamedTuple):
+    """A row of a GTSRB table: image file, size (width, height) of the original image, region of interest, class."""
+
+    file: str
+    size: tuple[int, int]
+    region: tuple[int, int, int, int]  # x1, y1, x2, y2: image[y1:y2, x1:x2], x is the column
+    label: int | None
+
+
+def read_sign_table(source) -> list[Sign]:
+    """Read a GTSRB annotation table: Filename (or Path), Width, Height, Roi.X1, .Y1, .X2, .Y2, and ClassId if known.
+
+    Columns are found by name; semicolons or commas separate them. Raises DataError, naming the line, for a missing
+    column, a non-number, a region outside the image or a file name that leads out of the table's folder.
+    """
+    with _opened(source) as (stream, name):
+        lines = _read_all(stream, _MAX_TABLE_BYTES, name).decode("utf-8-sig").splitlines()
+        table = csv.DictReader(lines, delimiter=";" if lines and ";" in lines[0] else ",")
+        file_column = "Path" if "Path" in (table.fieldnames or ()) else "Filename"
+        columns = (file_column, "Width", "Height", "Roi.X1", "Roi.Y1", "Roi.X2", "Roi.Y2")
+        if missing := [column for column in columns if column not in (table.fieldnames or ())]:
+            raise DataError(f"{name}: not a GTSRB table: no column {missing[0]}")
+        return [_parse_sign(row, columns, f"{name}, line {table.line_num}") for row in table]
+
+
+def _parse_sign(row, columns, name):
+    file = row[columns[0]] or ""
+    try:
+        width, height, *region = (int(row[column]) for column in columns[1:])
+        label = int(row["ClassId"]) if "ClassId" in row else None
+    except (TypeError, ValueError):
+        raise DataError(f"{name}: expected whole numbers, found {list(row.values())}") from None
+    x1, y1, x2, y2 = region
+    if max(width, height) > _MAX_SIDE:
+        raise DataError(f"{name}: expected an image of at most {_MAX_SIDE} pixels a side, found {width} x {height}")
+    if not (0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height):
+        raise DataError(f"{name}: region of interest {tuple(region)} is not inside {width} x {height} pixels")
+    if not file or Path(file).is_absolute() or ".." in Path(file).parts:
+        raise DataError(f"{name}: expected a file name in the table's folder, found {file!r}")
+    return Sign(file, (width, height), tuple(region), label)
+
+
+def cut_sign(image: np.ndarray, sign: Sign, size: int = 32, may_be_cut: bool = False) -> np.ndarray:
+    """Cut the region of interest and resize it (bilinear): (H, W, 3) uint8 -> (3, size, size) uint8.
+
+    Where the image was resized after annotation, the region is scaled by actual / annotated size, to fractions of a
+    pixel. The region is cut first, so that no pixel outside it leaks in through the interpolation.
+    may_be_cut: take an image that is exactly as large as its region, and not as the annotated size, for one that was
+    cut already. Only for archives that hold such images: a resized image can have that size by chance.
+    """
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = sign.region
+    if may_be_cut and (width, height) == (x2 - x1, y2 - y1):
+        box = (0, 0, width, height)
+    else:
+        scale_x, scale_y = width / sign.size[0], height / sign.size[1]
+        box = (x1 * scale_x, y1 * scale_y, min(x2 * scale_x, width), min(y2 * scale_y, height))
+    left, top = math.floor(box[0]), math.floor(box[1])
+    cut = Image.fromarray(image).crop((left, top, math.ceil(box[2]), math.ceil(box[3])))
+    inside = (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
+    return np.asarray(cut.resize((size, size), Image.Resampling.BILINEAR, box=inside)).transpose(2, 0, 1)

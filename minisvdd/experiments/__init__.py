@@ -1,0 +1,1 @@
+"""Experiments: protocols, the grid of a table, reports and figures, and timing."""

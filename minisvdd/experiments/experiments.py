@@ -1,0 +1,121 @@
+"""One experiment: a class taken as normal, a detector trained on it, the AUC at every stage of its training."""
+
+import platform
+import time
+from dataclasses import asdict
+
+import numpy as np
+import sklearn
+from sklearn.metrics import roc_auc_score
+
+from ..backends import get_backend
+from ..files.checkpoint import Checkpoint
+from ..nn.networks import network_for
+from ..svdd.autoencoder import Autoencoder
+from ..svdd.preprocessing import preprocessing_for
+from ..svdd.svdd import DeepSVDD
+from ..version import __version__
+from .protocols import Protocol
+
+
+def train_and_evaluate(
+    split,
+    protocol: Protocol,
+    *,
+    objective: str = "one-class",
+    nu: float = 0.1,
+    network: str | None = None,
+    backend="numpy",
+    seed: int = 0,
+    verbose: int = 1,
+    autoencoder=None,
+    checkpoint: Checkpoint | None = None,
+) -> tuple[DeepSVDD, dict]:
+    """Train Deep SVDD on a split's training samples and score its test samples after every stage.
+
+    split: a `minisvdd.data.datasets.Split`.   network: None for the protocol's, or else the one made for this shape.
+    autoencoder: a fitted Autoencoder to start from instead of pre-training.   checkpoint: as in `DeepSVDD.fit`.
+    Returns the model and a result of plain JSON values. Its "auc" holds fractions in [0, 1]:
+        random       the network as drawn: what no training at all achieves
+        pretrained   encoder weights of the autoencoder, before any Deep SVDD training
+        autoencoder  reconstruction error of that autoencoder (the paper's DCAE)
+        trained      Deep SVDD
+    and is empty when the test samples are not labelled, or all of one kind.
+    """
+    started = time.perf_counter()
+    settings = {**asdict(protocol), "network": network or network_of(protocol, split)}
+    model = DeepSVDD(
+        objective=objective,
+        nu=nu,
+        backend=backend,
+        random_state=seed,
+        verbose=verbose,
+        preprocessing=preprocessing_for(split.train),
+        autoencoder=autoencoder,
+        **settings,
+    )
+    auc = {}
+
+    def evaluate(stage, fitted):
+        value = area_under_roc(fitted, split)
+        if value is not None:
+            auc[stage] = value
+
+    model.fit(split.train, on_stage=evaluate, checkpoint=checkpoint)
+    if model.autoencoder_ is not None:
+        evaluate("autoencoder", model.autoencoder_)
+    result = {
+        "normal_class": split.normal_class,
+        "objective": objective,
+        "nu": nu,
+        "preprocessing": model.preprocessing,
+        "backend": get_backend(backend).name,
+        "seed": seed,
+        **settings,
+        "n_train": len(split.train),
+        "n_test": 0 if split.test is None else len(split.test),
+        "auc": auc,
+        "radius": model.radius_,
+        "signs_of_collapse": model.diagnostics()["signs_of_collapse"],
+        "seconds": round(time.perf_counter() - started, 1),
+        "versions": versions(),
+    }
+    return model, result
+
+
+def autoencoder_of(protocol: Protocol, split, seed: int, epochs: int | None = None) -> Autoencoder:
+    """The protocol's autoencoder for a split's samples, not fitted yet.  epochs: instead of the protocol's."""
+    return Autoencoder(
+        network=network_of(protocol, split),
+        epochs=protocol.pretrain_epochs if epochs is None else epochs,
+        learning_rate=protocol.learning_rate,
+        milestones=protocol.pretrain_milestones,
+        weight_decay=protocol.pretrain_weight_decay,
+        batch_size=protocol.batch_size,
+        slope=protocol.slope,
+        preprocessing=preprocessing_for(split.train),
+        random_state=seed,
+        verbose=0,
+    )
+
+
+def network_of(protocol: Protocol, split) -> str:
+    """The name of the protocol's network, or of the one made for samples of this shape."""
+    return protocol.network or network_for(split.train.shape[1:])
+
+
+def area_under_roc(model, split) -> float | None:
+    """ROC-AUC of the model's scores on the split's test samples; None without labels of both kinds."""
+    if split.is_anomaly is None or len(np.unique(split.is_anomaly)) < 2:
+        return None
+    return float(roc_auc_score(split.is_anomaly, model.anomaly_score(split.test)))
+
+
+def versions() -> dict:
+    """Versions that a result depends on."""
+    return {
+        "minisvdd": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scikit-learn": sklearn.__version__,
+    }

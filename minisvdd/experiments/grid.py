@@ -1,0 +1,330 @@
+"""Methods x classes x seeds: every finished cell is a file, so that a killed run goes on where it stopped.
+
+    OUT/grid.json                                         what the present grid consists of
+    OUT/cells/METHOD/CLASS/nuNU-seedSEED-HASH.json        one cell: config, result, seconds, versions
+    OUT/scores/METHOD/CLASS/nuNU-seedSEED-HASH.npy        its anomaly scores of the test samples, for figures
+    OUT/autoencoders/CLASS/seedSEED-HASH.npz              pre-trained weights that several cells share
+
+HASH is that of the cell's configuration (data, protocol, seed, ...), so cells of another configuration are never taken
+for present ones. With a Dask cluster, all workers must see OUT and the data under the same paths.
+"""
+
+import hashlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import warnings
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import cache, lru_cache
+from pathlib import Path
+
+import numpy as np
+from joblib import Parallel, delayed, parallel_config
+from threadpoolctl import threadpool_limits
+
+from ..data.datasets import Dataset, class_index, load_dataset
+from ..data.readers import read_array
+from ..errors import CollapseWarning, DataError, one_line
+from ..files.atomic import atomic_write, write_json
+from ..files.progress import Progress
+from .experiments import versions
+from .methods import METHODS
+from .protocols import GanProtocol, Protocol, get_gan_protocol, get_protocol
+
+_GRID_FILE = "grid.json"
+# What reading JSON, and values that are not what they should be, can raise.
+_DAMAGED = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError, OSError)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What to compute. data: a name or file as `load_dataset` takes it; data_hash: SHA-256 of its arrays."""
+
+    data: str
+    protocol_name: str
+    protocol: Protocol
+    data_hash: str
+    classes: tuple[str, ...]
+    methods: tuple[str, ...]
+    seeds: int
+    gan_protocol: GanProtocol
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: `config` says all that its result depends on."""
+
+    method: str
+    normal_class: str
+    nu: float | None
+    seed: int | None
+    config: dict
+
+    @property
+    def hash(self) -> str:
+        """Twelve digits of the SHA-256 of the configuration."""
+        return _short_hash(self.config)
+
+    def path(self, out) -> Path:
+        """Where the finished cell lies under the folder `out`."""
+        return self._path(out, "cells", ".json")
+
+    def scores_path(self, out) -> Path:
+        """Where the anomaly scores of the test samples lie."""
+        return self._path(out, "scores", ".npy")
+
+    def _path(self, out, folder, suffix):
+        labels = (("nu", self.nu), ("seed", self.seed))
+        parts = [f"{label}{value:g}" for label, value in labels if value is not None]
+        return Path(out) / folder / self.method / self.normal_class / ("-".join([*parts, self.hash]) + suffix)
+
+    def autoencoder_path(self, out) -> Path:
+        """Where the weights lie that the cells of this class, seed and protocol share."""
+        shared = {name: value for name, value in self.config.items() if name not in ("method", "nu")}
+        return Path(out) / "autoencoders" / self.normal_class / f"seed{self.seed}-{_short_hash(shared)}.npz"
+
+
+def make_grid(
+    data: str,
+    *,
+    methods=None,
+    classes=None,
+    seeds: int = 10,
+    protocol="quick",
+    data_dir=None,
+    settings=None,
+    gan_settings=None,
+) -> Grid:
+    """A grid on a data set. methods, classes: None for all.
+
+    settings, gan_settings: a Protocol and a GanProtocol instead of the named ones.
+
+    Raises ValueError for an unknown method, class or protocol, DataError when the data cannot be read.
+    """
+    for name in methods or ():
+        if name not in METHODS:
+            raise ValueError(f"methods={name!r}: expected some of {', '.join(METHODS)}")
+    if seeds < 1:
+        raise ValueError(f"seeds={seeds!r}: expected an integer >= 1")
+    settings = settings or get_protocol(protocol, Path(data).stem)
+    gan_settings = gan_settings or get_gan_protocol(protocol, Path(data).stem)
+    dataset = _dataset(data, data_dir)
+    if dataset.test_labels is None or dataset.train_labels is None:
+        raise ValueError(f"data={data!r}: expected labelled training and test samples")
+    known = [dataset.class_names[i] for i in np.unique(dataset.train_labels)]
+    wanted = [dataset.class_names[class_index(dataset.class_names, name, "classes")] for name in classes or known]
+    chosen = tuple(name for name in METHODS if methods is None or name in methods)
+    wanted = tuple(dict.fromkeys(wanted))
+    return Grid(data, protocol, settings, _data_hash(dataset), wanted, chosen, int(seeds), gan_settings)
+
+
+def cells_of(grid: Grid, methods=None) -> list[Cell]:
+    """All cells of the grid (or of some of its methods), in the table's order."""
+    cells = []
+    for name in methods or grid.methods:
+        method = METHODS[name]
+        for normal_class in grid.classes:
+            for nu in method.nus:
+                for seed in range(grid.seeds) if method.seeded else (None,):
+                    # A file's content counts, not the folder it lies in.
+                    config = {"data": Path(grid.data).name, "data_sha256": grid.data_hash, "normal_class": normal_class}
+                    config |= {"method": name, "nu": nu, "seed": seed}
+                    if method.protocol:
+                        config["protocol"] = asdict(getattr(grid, method.protocol))
+                    cells.append(Cell(name, normal_class, nu, seed, json.loads(json.dumps(config))))
+    return cells
+
+
+def run_grid(grid: Grid, out, *, jobs: int = 1, scheduler=None, data_dir=None, resume=True, verbose: int = 1) -> None:
+    """Compute the cells that `out` does not hold yet (resume=False: all), on `jobs` processes or a Dask `scheduler`.
+
+    A damaged cell file is computed again. Pre-training goes first, since Deep SVDD's cells start from its weights.
+    """
+    out = Path(out)
+    needs_weights = any(METHODS[name].pretrained for name in grid.methods)
+    methods = grid.methods if "dcae" in grid.methods or not needs_weights else ("dcae", *grid.methods)
+    write_json(out / _GRID_FILE, asdict(_with_earlier(grid, out)))
+    todo = [cell for cell in cells_of(grid, methods) if not (resume and _is_finished(cell, out, verbose))]
+    progress, done = Progress("experiment, cell", len(todo), verbose), 0
+    with _workers(jobs, scheduler):
+        for later in (False, True):
+            phase = [cell for cell in todo if METHODS[cell.method].pretrained == later]
+            calls = (delayed(_run_for)(os.getpid(), grid, cell, str(out.resolve()), data_dir) for cell in phase)
+            for label in Parallel(return_as="generator_unordered")(calls):
+                done += 1
+                progress.update(done, label)
+
+
+def _with_earlier(grid, out):
+    """The grid with the methods, classes and seeds of earlier runs in `out`: a table may be computed piece by piece."""
+    try:
+        earlier = read_grid(out)
+    except DataError:
+        return grid
+    if replace(earlier, data=grid.data, classes=grid.classes, methods=grid.methods, seeds=grid.seeds) != grid:
+        return grid  # of another configuration
+    methods = tuple(name for name in METHODS if name in (*earlier.methods, *grid.methods))
+    classes = tuple(dict.fromkeys((*earlier.classes, *grid.classes)))
+    return replace(grid, methods=methods, classes=classes, seeds=max(earlier.seeds, grid.seeds))
+
+
+@contextmanager
+def _workers(jobs, scheduler):
+    """joblib's processes on this machine, or those of a Dask cluster."""
+    if scheduler is None:
+        with parallel_config(backend="loky", n_jobs=jobs):
+            yield
+        return
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ValueError(f"--scheduler: {error}: install the extra `distributed`") from error
+    with Client(scheduler, timeout="10s") as client, parallel_config(backend="dask", client=client):
+        yield
+
+
+def protocol_of(grid: Grid, cell: Cell) -> Protocol | GanProtocol:
+    """The part of the grid's protocol that the cell's method follows."""
+    return getattr(grid, METHODS[cell.method].protocol or "protocol")
+
+
+def _run_for(parent, *arguments):
+    """`run_cell` for the process `parent`, perhaps in a worker that it has started: that must not outlive it."""
+    if os.getppid() == parent:
+        _end_with(parent)
+    return run_cell(*arguments)
+
+
+@cache
+def _end_with(parent):
+    """From now on, end this process when its parent has gone: joblib's workers would wait for work for ever.
+
+    And at once by Ctrl-C, which reaches parent and workers alike: joblib ends them with the program `pgrep`, and where
+    that is missing (small containers) the parent would wait for them to work through all cells.
+    """
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if in_main_thread and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as `nohup` has it
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def run_cell(grid: Grid, cell: Cell, out: str, data_dir=None) -> str:
+    """Compute one cell of the grid and write its file. Returns a label for the progress line.
+
+    One BLAS thread, so that sums come out the same however many cells run side by side.
+    """
+    started = time.perf_counter()
+    split = _dataset(grid.data, data_dir).one_class(cell.normal_class)
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", CollapseWarning)  # the result lists the signs of collapse
+        method = METHODS[cell.method]
+        result = method.evaluate(split, protocol_of(grid, cell), cell.nu, cell.seed, cell.autoencoder_path(out))
+    with atomic_write(cell.scores_path(out), "wb") as file:
+        np.save(file, np.asarray(result.pop("scores"), np.float64))
+    finished = {
+        "config": cell.config,
+        "config_sha256": cell.hash,
+        **result,
+        "n_train": len(split.train),
+        "n_test": len(split.test),
+        "seconds": round(time.perf_counter() - started, 2),
+        "versions": versions(),
+    }
+    write_json(cell.path(out), finished)
+    return f"{cell.method} {cell.normal_class}"
+
+
+def read_cell(cell: Cell, out) -> dict | None:
+    """The finished cell, or None if there is no file. DataError, naming the file, when it is damaged."""
+    path = cell.path(out)
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if value["config"] != cell.config:
+            raise DataError(f"{path}: holds another configuration than its name says: delete it")
+        for stage in {"trained", *value["auc"]}:
+            _check_fractions(value["auc"][stage], f"its AUC {stage!r}")
+        return value
+    except FileNotFoundError:
+        return None
+    except DataError:
+        raise
+    except _DAMAGED as error:
+        raise DataError(f"{path}: damaged cell: {one_line(error)}: run the experiment again to replace it") from error
+
+
+def _check_fractions(value, name):
+    numbers = np.asarray(value, dtype=float)
+    if numbers.size == 0 or not ((numbers >= 0) & (numbers <= 1)).all():
+        raise ValueError(f"{name} is {value!r:.60}, expected fractions in [0, 1]")
+
+
+def read_scores(cell: Cell, out) -> np.ndarray:
+    """Anomaly scores of all test samples, (n,) float64. DataError, naming the file, when it is missing or damaged."""
+    path = cell.scores_path(out)
+    try:
+        scores = read_array(path)
+    except DataError as error:
+        raise DataError(f"{error}: run the experiment with --no-resume to compute this cell again") from error
+    if scores.ndim != 1 or scores.dtype != np.float64:
+        raise DataError(f"{path}: has shape {scores.shape} and dtype {scores.dtype}: expected (n,) float64")
+    return scores
+
+
+def read_grid(out) -> Grid:
+    """The grid that was last run in `out`. DataError when there is none, or its file is damaged."""
+    path = Path(out) / _GRID_FILE
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        settings = {k: tuple(v) if isinstance(v, list) else v for k, v in value.pop("protocol").items()}
+        # folders of grids without AnoGAN, from before it was there, lack its protocol
+        gan = value.pop("gan_protocol", None) or asdict(get_gan_protocol(value["protocol_name"], value["data"]))
+        lists = {name: tuple(value.pop(name)) for name in ("classes", "methods")}
+        return Grid(**value, **lists, protocol=Protocol(**settings), gan_protocol=GanProtocol(**gan))
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file: expected the folder of an experiment") from None
+    except _DAMAGED as error:
+        raise DataError(f"{path}: damaged: {one_line(error)}") from error
+
+
+def _is_finished(cell, out, verbose):
+    try:
+        return read_cell(cell, out) is not None
+    except DataError as error:
+        if verbose:
+            print(f"minisvdd: {error}; computed again", file=sys.stderr)
+        return False
+
+
+def dataset_of(grid: Grid, data_dir=None) -> Dataset:
+    """The data set that the grid was computed on. DataError when what lies there now is another one."""
+    dataset = _dataset(grid.data, data_dir)
+    if _data_hash(dataset) != grid.data_hash:
+        raise DataError(f"{grid.data}: these are not the data of the experiment (another SHA-256)")
+    return dataset
+
+
+@lru_cache(maxsize=1)
+def _dataset(name, data_dir):
+    return load_dataset(name, data_dir)
+
+
+def _data_hash(dataset):
+    digest = hashlib.sha256()
+    for array in (dataset.train_images, dataset.train_labels, dataset.test_images, dataset.test_labels):
+        digest.update(f"{array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
+
+
+def _short_hash(value):
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,0 +1,108 @@
+"""The pictures of a training: examples by score (paper, figure 2), histogram of scores, curves over the epochs.
+
+Figures are made without pyplot: no global state, no display needed.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ..files.atomic import atomic_write
+
+_NORMAL, _ANOMALY, _LINE = "#2b6cb0", "#c53030", "#1a202c"
+
+
+def plot_examples(images: np.ndarray, scores: np.ndarray, rows: int = 4, columns: int = 8) -> Figure:
+    """Figure 2: the most normal images at the left, the most anomalous at the right, each in reading order.
+
+    images: (n, C, H, W) in [0, 1] with C = 1 or 3.   scores: (n,), larger = more anomalous.
+    """
+    order = np.argsort(scores, kind="stable")
+    count = min(rows * columns, len(order))
+    figure = Figure(figsize=(9, 2.6), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.12)
+    sides = (("most normal", order[:count]), ("most anomalous", order[::-1][:count]))
+    for axes, (title, chosen) in zip(figure.subplots(1, 2), sides):
+        axes.imshow(mosaic(images[chosen], columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axes.set_title(title, fontsize=10)
+        axes.set_axis_off()
+    return figure
+
+
+def plot_scores(
+    scores: np.ndarray, is_anomaly: np.ndarray | None, threshold: float, auc: float | None = None
+) -> Figure:
+    """Histogram of anomaly scores, normal and anomalous samples apart where labels are known, and the threshold.
+
+    The axis ends at the 99 % quantile, since a few far anomalies would squeeze all else into one bar.
+    """
+    is_anomaly = np.zeros(len(scores), bool) if is_anomaly is None else is_anomaly
+    figure = Figure(figsize=(6, 3.4), layout="constrained")
+    axes = figure.subplots()
+    bins = np.linspace(scores.min(), max(np.quantile(scores, 0.99), threshold * 1.05), 60)
+    for label, color, chosen in (("normal", _NORMAL, ~is_anomaly), ("anomalous", _ANOMALY, is_anomaly)):
+        if chosen.any():
+            axes.hist(scores[chosen], bins, density=True, alpha=0.6, color=color, label=f"{label} ({chosen.sum()})")
+    axes.axvline(threshold, color=_LINE, linewidth=1, linestyle="--", label="threshold")
+    axes.set(xlabel="anomaly score", ylabel="density", title="" if auc is None else f"test AUC {100 * auc:.1f} %")
+    axes.legend(frameon=False)
+    return figure
+
+
+def plot_training(history: dict, autoencoder_history: dict | None = None) -> Figure:
+    """Loss of pre-training and of Deep SVDD, radius and fraction outside, over the epochs."""
+    curves = [
+        ("autoencoder: loss", autoencoder_history, "loss"),
+        ("Deep SVDD: loss", history, "loss"),
+        ("Deep SVDD: radius R", history, "radius"),
+        ("fraction outside", history, "fraction_outside"),
+    ]
+    curves = [curve for curve in curves if curve[1] and curve[1]["epoch"]]
+    figure = Figure(figsize=(3.2 * max(len(curves), 1), 2.8), layout="constrained")
+    for axes, (title, values, key) in zip(np.ravel(figure.subplots(1, max(len(curves), 1))), curves):
+        axes.plot(values["epoch"], values[key], color=_NORMAL)
+        if key == "loss" and min(values[key]) > 0:
+            axes.set_yscale("log")
+        if key == "fraction_outside":
+            axes.set_ylim(0, max(0.2, 1.1 * max(values[key])))
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel("epoch")
+    return figure
+
+
+def save_figure(figure: Figure, path) -> Path:
+    """Write a PNG atomically; returns its path."""
+    with atomic_write(path, "wb") as file:
+        figure.savefig(file, format="png", dpi=110)
+    return Path(path)
+
+
+def save_training_pictures(model, split, folder, auc: float | None = None) -> list[Path]:
+    """The pictures of a fitted model in `folder`: examples.png (images only), scores.png, training.png."""
+    folder, paths = Path(folder), []
+    if split.test is not None:
+        scores = model.anomaly_score(split.test)
+        if split.test.ndim == 4 and split.test.shape[1] in (1, 3):
+            in_class = np.ones(len(scores), bool) if split.is_anomaly is None else ~split.is_anomaly
+            figure = plot_examples(split.test[in_class], scores[in_class])
+            paths.append(save_figure(figure, folder / "examples.png"))
+        paths.append(save_figure(plot_scores(scores, split.is_anomaly, -model.offset_, auc), folder / "scores.png"))
+    autoencoder = getattr(model, "autoencoder_", None)
+    curves = plot_training(model.history_, autoencoder.history_ if autoencoder is not None else None)
+    paths.append(save_figure(curves, folder / "training.png"))
+    return paths
+
+
+def mosaic(images: np.ndarray, columns: int) -> np.ndarray:
+    """(n, C, H, W) -> one image (height, width) or (height, width, 3) with a white line between neighbours.
+
+    images: C = 1 or 3; what lies outside [0, 1] is clipped.   columns: images side by side, in reading order.
+    """
+    n, C, H, W = images.shape
+    rows = -(-n // columns)
+    canvas = np.ones((C, rows * (H + 1) - 1, columns * (W + 1) - 1))
+    for index, image in enumerate(images):
+        top, left = (index // columns) * (H + 1), (index % columns) * (W + 1)
+        canvas[:, top : top + H, left : left + W] = np.clip(image, 0, 1)
+    return canvas[0] if C == 1 else canvas.transpose(1, 2, 0)

@@ -1,0 +1,281 @@
+"""The table of a grid: mean +- standard deviation of the test AUC beside the paper's, in Markdown, CSV, LaTeX, PNG.
+
+A JSON file holds all cells, so that the table can be computed again without the folder.
+"""
+
+import csv
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.stats import rankdata
+
+from ..files.atomic import atomic_write
+from .grid import Grid, cells_of, read_cell, read_grid
+from .paper import METHODS as PAPER_METHODS
+from .paper import TABLES
+from .plots import save_figure
+
+# Cells further from the paper's than this many standard deviations plus this many points are marked.
+MARK_DEVIATIONS, MARK_POINTS = 2.0, 1.0
+# Entries of a cell's "auc" that are columns of their own: method, entry, heading. Before training, both Deep SVDD
+# objectives rank alike.
+_EXTRA = (
+    ("oc-svm", "unsupervised", "oc-svm, gamma without labels"),
+    ("dcae", "random", "dcae, random weights"),
+    ("anogan", "random", "anogan, random weights"),
+    ("soft-boundary", "random", "soft-boundary, random weights"),
+    ("soft-boundary", "pretrained", "soft-boundary, pre-trained weights"),
+    ("one-class", "random", "one-class, random weights"),
+    ("one-class", "pretrained", "one-class, pre-trained weights"),
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cell of the table, in %. n: seeds or hold-outs.   nu: the better one, None where there is no choice."""
+
+    mean: float
+    std: float
+    n: int
+    nu: float | None
+    paper: tuple[float, float] | None = None
+
+    @property
+    def differs(self) -> bool:
+        """Whether the paper's number is further away than 2 combined standard deviations + 1 point."""
+        if self.paper is None:
+            return False
+        return abs(self.mean - self.paper[0]) > MARK_DEVIATIONS * np.hypot(self.std, self.paper[1]) + MARK_POINTS
+
+
+def collect(out) -> tuple[Grid, dict, int, int]:
+    """Read the grid in `out`: the grid, its entries {(class, column): Entry}, cells finished, cells in all.
+
+    Columns are the methods and those of `_EXTRA`. Standard deviations are over seeds (n in the denominator).
+    Raises DataError, naming the file, for a damaged cell.
+    """
+    grid = read_grid(out)
+    cells = cells_of(grid)
+    found = [(cell, value) for cell in cells if (value := read_cell(cell, out)) is not None]
+    columns = [(name, "trained", name) for name in grid.methods] + [c for c in _EXTRA if c[0] in grid.methods]
+    entries = {}
+    for normal_class in grid.classes:
+        for method, stage, heading in columns:
+            values = {}
+            for cell, value in found:
+                if (cell.method, cell.normal_class) == (method, normal_class) and stage in value["auc"]:
+                    values.setdefault(cell.nu, []).extend(np.atleast_1d(value["auc"][stage]))
+            if values:
+                nu = max(values, key=lambda nu: np.mean(values[nu]))
+                auc = 100 * np.array(values[nu])
+                paper = _printed(grid).get(normal_class, {}).get(heading)
+                entries[normal_class, heading] = Entry(float(auc.mean()), float(auc.std()), len(auc), nu, paper)
+    return grid, entries, len(found), len(cells)
+
+
+def average_ranks(table) -> np.ndarray:
+    """Mean rank of each column over the complete rows of `table` (classes, methods); 1 is the largest AUC."""
+    table = np.asarray(table, float)
+    complete = table[np.isfinite(table).all(axis=1)]
+    if not len(complete):
+        return np.full(table.shape[1], np.nan)
+    return rankdata(-complete, axis=1).mean(axis=0)
+
+
+def write_report(out) -> tuple[str, list[str]]:
+    """Write report.md, .csv, .tex, .json, .png into the folder of a grid. Returns the Markdown and the files' names."""
+    grid, entries, finished, total = collect(out)
+    markdown = _markdown(grid, entries, finished, total) + _convergence_note(grid, out)
+    texts = {"report.md": markdown, "report.tex": _latex(grid, entries), "report.json": _json(grid, out)}
+    for name, text in texts.items():
+        with atomic_write(Path(out) / name) as file:
+            file.write(text)
+    with atomic_write(Path(out) / "report.csv") as file:
+        _write_csv(file, entries)
+    save_figure(plot_table(grid, entries), Path(out) / "report.png")
+    return markdown, [*texts, "report.csv", "report.png"]
+
+
+def plot_table(grid: Grid, entries: dict) -> Figure:
+    """Bars per class and method with standard deviations; a black dash is the paper's number.
+
+    grid, entries: as `collect` returns them.
+    """
+    figure = Figure(figsize=(max(6, 1.1 * len(grid.classes) + 2), 4), layout="constrained")
+    axes = figure.subplots()
+    width = 0.8 / len(grid.methods)
+    for i, method in enumerate(grid.methods):
+        found = [(x, entries[c, method]) for x, c in enumerate(grid.classes) if (c, method) in entries]
+        places = [x + (i - (len(grid.methods) - 1) / 2) * width for x, _ in found]
+        axes.bar(places, [e.mean for _, e in found], width, yerr=[e.std for _, e in found],
+                 color=f"C{PAPER_METHODS.index(method)}", label=method)  # fmt: skip
+        printed = [(place, e.paper[0]) for place, (_, e) in zip(places, found) if e.paper]
+        if printed:
+            axes.scatter(*zip(*printed), marker="_", color="black", zorder=3)
+    lowest = min((e.mean - e.std for (_, heading), e in entries.items() if heading in grid.methods), default=50)
+    axes.set_ylim(max(0, 5 * np.floor(lowest / 5) - 5), 100)
+    axes.set_xticks(range(len(grid.classes)), grid.classes)
+    axes.set(xlabel="normal class", ylabel="test AUC in %")
+    names_a_row = min(len(grid.methods), int(0.9 * figure.get_figwidth()))  # the longest takes about an inch
+    figure.legend(loc="outside upper center", ncols=names_a_row, frameon=False, fontsize=8)
+    return figure
+
+
+def _markdown(grid, entries, finished, total):
+    lines = [
+        f"# Table {2 if _name(grid) == 'stop-signs' else 1} on {_name(grid)}, protocol {grid.protocol_name}",
+        "",
+        f"Test AUC in %, mean ± standard deviation over {_count(grid.seeds, 'seed')} "
+        f"(oc-svm: ten hold-outs; kde: one run). {finished} of {total} cells are finished{_fewer(grid, entries)}. "
+        "For oc-svm and soft-boundary the better nu is shown. "
+        "As in the paper, oc-svm chooses gamma with labels of a tenth of the test set: an advantage over all others."
+        + _gan_note(grid),
+        "",
+        *_table(grid, entries, grid.methods, ranks=True),
+    ]
+    if _printed(grid):
+        lines += ["", "In parentheses: the paper. **!** marks a difference of more than 2 combined standard deviations "
+                  "+ 1 point."]  # fmt: skip
+    extra = [heading for method, _, heading in _EXTRA if method in grid.methods]
+    if extra:
+        lines += ["", "Before any training (epoch 0), and oc-svm without labels:", "", *_table(grid, entries, extra)]
+    return "\n".join(lines) + "\n"
+
+
+def _fewer(grid, entries):
+    """Which methods have fewer seeds so far."""
+    fewest = {
+        method: min(entry.n for (_, heading), entry in entries.items() if heading == method)
+        for method in grid.methods
+        if method not in ("oc-svm", "kde") and any(heading == method for _, heading in entries)
+    }
+    return "".join(f"; {method}: {_count(n, 'seed')}" for method, n in fewest.items() if n < grid.seeds)
+
+
+def _name(grid):
+    """Name of the data; for a file that without folder and ending."""
+    return Path(grid.data).stem
+
+
+def _printed(grid):
+    """The paper's table of this data: {class: {method: (mean, std)}}, empty where it has none."""
+    return TABLES.get(_name(grid), {})
+
+
+def _gan_note(grid):
+    if "anogan" not in grid.methods:
+        return ""
+    gan = grid.gan_protocol
+    images = "all" if gan.test_images is None else f"{gan.test_images} random"
+    return f" anogan: {gan.epochs} epochs, at most {gan.search_steps} search steps, {images} test images."
+
+
+def _convergence_note(grid, out):
+    """AnoGAN has converged on a class when the latent search has for at least half of the test images of all seeds."""
+    if "anogan" not in grid.methods:
+        return ""
+    shares = {}
+    for cell in cells_of(grid, ["anogan"]):
+        if (value := read_cell(cell, out)) is not None and "converged" in value:
+            shares.setdefault(cell.normal_class, []).append(value["converged"])
+    if not shares:
+        return ""
+    means = {name: np.mean(found) for name, found in shares.items()}
+    ended = ", ".join(f"{name} {100 * share:.0f} %" for name, share in means.items())
+    few = [name for name, share in means.items() if share < 0.5]
+    verdict = f"anogan did not converge on {', '.join(few)}" if few else "anogan converged"
+    return (
+        f"\n{verdict}, by this criterion: the latent search of at least half of the test images ends before its last "
+        f"step ({ended}).\n"
+    )
+
+
+def _table(grid, entries, columns, ranks=False):
+    lines = ["| normal class | " + " | ".join(columns) + " |", "|" + "---|" * (len(columns) + 1)]
+    for normal_class in grid.classes:
+        texts = [_text(entries.get((normal_class, column))) for column in columns]
+        lines.append(f"| {normal_class} | " + " | ".join(texts) + " |")
+    values = _means(grid, entries, columns)
+    lines.append(_summary("**mean**", values.mean(axis=0)))
+    if ranks:
+        lines.append(_summary("average rank", average_ranks(values)))
+        unknown = (np.nan, np.nan)
+        printed = np.array([[_printed(grid).get(c, {}).get(m, unknown)[0] for m in columns] for c in grid.classes])
+        if _printed(grid):
+            lines.append(_summary("paper: mean", printed.mean(axis=0)))
+            lines.append(_summary("paper: average rank", average_ranks(printed)))
+        lines += _complete_classes(grid, values, printed)
+    return lines
+
+
+def _complete_classes(grid, values, printed):
+    """Means over the classes that all methods have, while there are others: only these can be compared."""
+    complete = np.isfinite(values).all(axis=1)
+    if complete.all() or not complete.any():
+        return []
+    names = ", ".join(name for name, whole in zip(grid.classes, complete) if whole)
+    lines = [_summary(f"mean of {names}", values[complete].mean(axis=0))]
+    if _printed(grid):
+        lines.append(_summary("paper: mean of the same", printed[complete].mean(axis=0)))
+        lines.append(_summary("paper: average rank on the same", average_ranks(printed[complete])))
+    return lines
+
+
+def _summary(title, numbers):
+    return f"| {title} | " + " | ".join(_number(v) for v in numbers) + " |"
+
+
+def _means(grid, entries, columns):
+    blank = Entry(np.nan, np.nan, 0, None)
+    return np.array([[entries.get((c, column), blank).mean for column in columns] for c in grid.classes])
+
+
+def _text(entry):
+    if entry is None:
+        return "-"
+    text = f"{entry.mean:.1f}" + (f" ± {entry.std:.1f}" if entry.n > 1 else "")
+    if entry.paper:
+        text += f" ({entry.paper[0]:.1f} ± {entry.paper[1]:.1f})"
+    return text + (" **!**" if entry.differs else "")
+
+
+def _count(n, noun):
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+def _number(value):
+    return f"{value:.1f}" if np.isfinite(value) else "-"
+
+
+def _latex(grid, entries):
+    lines = [r"\begin{tabular}{l" + "c" * len(grid.methods) + "}", r"\hline"]
+    lines += ["normal class & " + " & ".join(grid.methods) + r" \\", r"\hline"]
+    for normal_class in grid.classes:
+        texts = [_text(entries.get((normal_class, method))) for method in grid.methods]
+        row = " & ".join(texts).replace("±", r"$\pm$").replace("**!**", r"$\dagger$")
+        lines.append(f"{normal_class.replace('_', chr(92) + '_')} & {row} " + r"\\")
+    return "\n".join([*lines, r"\hline", r"\end{tabular}"]) + "\n"
+
+
+def _write_csv(file, entries):
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["normal_class", "method", "auc_mean", "auc_std", "n", "nu", "paper_mean", "paper_std", "differs"])
+    for (normal_class, heading), e in entries.items():
+        paper = e.paper or ("", "")
+        nu = "" if e.nu is None else e.nu
+        writer.writerow([normal_class, heading, f"{e.mean:.3f}", f"{e.std:.3f}", e.n, nu, *paper, int(e.differs)])
+
+
+def _json(grid, out):
+    """The grid, and every finished cell on a line of its own, without what the grid says for all."""
+    cells = [value for cell in cells_of(grid) if (value := read_cell(cell, out)) is not None]
+    versions = [dict(pairs) for pairs in dict.fromkeys(tuple(cell.pop("versions").items()) for cell in cells)]
+    own = ("method", "normal_class", "nu", "seed")
+    lines = [json.dumps({**cell, "config": {name: cell["config"][name] for name in own}}) for cell in cells]
+    settings = {**asdict(grid), "data": Path(grid.data).name}
+    head = json.dumps({"grid": settings, "versions": versions}, indent=2)
+    seconds = round(sum(cell["seconds"] for cell in cells), 1)
+    return head[:-2] + f',\n  "cell_seconds": {seconds},\n  "cells": [\n    ' + ",\n    ".join(lines) + "\n  ]\n}\n"

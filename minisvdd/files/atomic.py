@@ -1,0 +1,95 @@
+"""Writing files so that nothing is lost: the old content stays in place until the new one is complete.
+
+A file grows in the same folder as `.<name>.<random>.minisvdd-tmp`. A process that is killed leaves it there, where it
+does no harm: nothing reads such names. The next file written into that folder removes those that are an hour old.
+"""
+
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from ..errors import DataError
+
+_TEMPORARY = ".minisvdd-tmp"
+# Seconds after which a temporary file that has not grown belongs to nobody: writing takes seconds, on any disk. Process
+# numbers and locks would say it at once, but not of another machine that writes into the same folder.
+_ABANDONED = 3600
+
+
+@contextmanager
+def atomic_write(path, mode: str = "w") -> Iterator[IO]:
+    """Open a temporary file beside `path` for writing; rename it to `path` when the block ends without an error.
+
+    mode: "w" (UTF-8 text) or "wb". The folder is made when it is missing.
+    Raises DataError, naming the path, when it cannot be written; the temporary file is removed then.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(_TEMPORARY, f".{path.name}.", path.parent)
+        _remove_abandoned(path.parent, os.fstat(handle).st_mtime)
+        with os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, _permissions())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        if temporary and os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def write_arrays(path, arrays: dict[str, np.ndarray], compressed: bool = False) -> None:
+    """Write an .npz file, atomically. Raises DataError, naming the path, when it cannot be written.
+
+    It is put together in memory: a zip file that was begun on a full disk complains once more when it is forgotten.
+    """
+    buffer = io.BytesIO()
+    (np.savez_compressed if compressed else np.savez)(buffer, **arrays)
+    with atomic_write(path, "wb") as file:
+        file.write(buffer.getbuffer())
+
+
+def check_writable(folder) -> None:
+    """Raise DataError, naming the folder, unless files can be made in it: better before hours of work than after.
+
+    The folder is made when it is missing.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be written: {error.strerror or error}") from error
+
+
+def _remove_abandoned(folder, now):
+    """Remove what killed processes left; `now` is by the clock of the folder's disk, perhaps another machine's."""
+    for path in folder.glob(f".*{_TEMPORARY}"):
+        with suppress(OSError):  # removed by somebody else in between, or not ours to remove
+            if now - path.stat().st_mtime > _ABANDONED:
+                path.unlink()
+
+
+def write_json(path, value) -> None:
+    """Write `value` as indented JSON, atomically."""
+    with atomic_write(path) as file:
+        json.dump(value, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+
+
+def _permissions():
+    """What a plain open() would have given the file; mkstemp makes it private."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask

@@ -1,0 +1,85 @@
+"""Losses as callables: `value, grad_output = loss(output, ...)`. The formulas are in `minisvdd.ops.losses`."""
+
+import numpy as np
+
+from ..backends import NUMPY
+from ..ops import losses as ops
+
+
+class OneClass:
+    """One-Class Deep SVDD, eq. (4) without weight decay: the mean squared distance to the centre."""
+
+    def __init__(self, center: np.ndarray, backend=NUMPY):
+        self.center, self.backend = center, backend
+
+    def __call__(self, outputs):
+        """outputs: (N, p). Returns (J, dJ/doutputs)."""
+        return ops.one_class_loss(self.backend, outputs, self.center)
+
+
+class SoftBoundary:
+    """Soft-boundary Deep SVDD, eq. (3) without weight decay. `radius_squared` is R^2; set it between calls."""
+
+    def __init__(self, center: np.ndarray, nu: float, radius_squared: float = 0.0, backend=NUMPY):
+        if not 0 < nu <= 1:
+            raise ValueError(f"nu={nu!r}: expected a number in (0, 1]")
+        if radius_squared < 0:
+            raise ValueError(f"radius_squared={radius_squared!r}: expected a number >= 0")
+        self.center, self.nu, self.backend = center, nu, backend
+        self._on_device = None if backend.runs_numpy else backend.zeros((), np.float64)
+        self.radius_squared = radius_squared
+
+    @property
+    def radius_squared(self) -> float:
+        """R^2. A kernel backend has a copy on the device, where captured steps look for it."""
+        return self._radius_squared
+
+    @radius_squared.setter
+    def radius_squared(self, value):
+        self._radius_squared = value
+        if self._on_device is not None:
+            self.backend.write(self._on_device, value)
+
+    def __call__(self, outputs):
+        """outputs: (N, p). Returns (J, dJ/doutputs)."""
+        radius_squared = self._radius_squared if self._on_device is None else self._on_device
+        return ops.soft_boundary_loss(self.backend, outputs, self.center, radius_squared, self.nu)
+
+
+class _Stateless:
+    """A loss without parameters of its own."""
+
+    def __init__(self, backend=NUMPY):
+        self.backend = backend
+
+
+class MeanSquaredError(_Stateless):
+    """Reconstruction error of the DCAE: summed over pixels, averaged over images."""
+
+    def __call__(self, outputs, targets):
+        """outputs, targets: (N, ...) of one shape. Returns (J, dJ/doutputs)."""
+        return ops.mean_squared_error(self.backend, outputs, targets)
+
+
+class AbsoluteError(_Stateless):
+    """L1 distance, summed over entries, averaged over samples: AnoGAN's residual and feature-matching losses."""
+
+    def __call__(self, outputs, targets):
+        """outputs, targets: (N, ...) of one shape. Returns (J, dJ/doutputs)."""
+        return ops.absolute_error(self.backend, outputs, targets)
+
+
+class SoftmaxCrossEntropy(_Stateless):
+    """Classification loss on logits."""
+
+    def __call__(self, logits, labels):
+        """logits: (N, K), labels: (N,) integers. Returns (J, dJ/dlogits)."""
+        return ops.softmax_cross_entropy(self.backend, logits, labels)
+
+
+class BinaryCrossEntropy(_Stateless):
+    """Loss of a GAN's discriminator (targets 1 for real, 0 for generated) and, with targets 1, of its generator."""
+
+    def __call__(self, logits, targets):
+        """logits, targets: arrays of one shape. Returns (J, dJ/dlogits)."""
+        return ops.binary_cross_entropy(self.backend, logits, targets)

@@ -1,0 +1,268 @@
+"""`Sequential`, and the networks of the paper (section 4, and paper's supplement) as a table.
+
+Encoders are of LeNet type: each module is conv -> batch norm -> leaky ReLU -> 2x2 max-pool, then one dense layer. No
+biases anywhere, batch norm without affine parameters. A decoder mirrors its encoder, with up-sampling for max-pooling
+and a sigmoid at the end.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..backends import NUMPY, get_backend
+from ..backends.threads import deferring
+from .fusion import steps
+from .layers import BatchNorm, Conv2D, Flatten, Layer, LeakyReLU, Linear, MaxPool2D, ReLU, Reshape, Sigmoid, Upsample
+
+_LARGEST_SAMPLE = 1 << 28
+
+
+class Sequential(Layer):
+    """Layers applied one after the other: f = f_L o ... o f_1.
+
+    Backward is the chain rule read from the right: G_L = dL/dy,  G_{l-1} = backward_l(G_l),  dL/dx = G_0.
+    `params`, `grads` and `buffers` gather those of the layers under names such as "0.weight".
+    """
+
+    def __init__(self, layers):
+        self.layers = list(layers)
+        self.backend = NUMPY
+        self._steps = self.layers  # as the last forward pass computed them: some fused (`minisvdd.nn.fusion`)
+
+    def build(self, input_shape, rng=None, dtype=np.float32, backend=NUMPY):
+        """Build every layer on the output shape of the one before it; returns the shape of one output sample."""
+        self.backend = get_backend(backend)
+        self.input_shape = shape = tuple(input_shape)
+        _check_size(shape)
+        for index, layer in enumerate(self.layers):
+            try:
+                shape = layer.build(shape, rng, dtype, backend)
+                _check_size(shape)
+            except ValueError as error:
+                raise ValueError(f"layer {index}: {error}") from None
+        self.output_shape = shape
+        return shape
+
+    def forward(self, x, training=False):
+        self._steps = steps(self.layers)
+        for step in self._steps:
+            x = step.forward(x, training)
+        return x
+
+    def backward(self, grad_output):
+        with deferring() as deferred:
+            return self._backward(grad_output, deferred)
+
+    def backward_input(self, grad_output):
+        """dL/dx without the gradients of parameters."""
+        for step in reversed(self._steps):
+            grad_output = step.backward_input(grad_output)
+        return grad_output
+
+    def backward_params(self, grad_output):
+        """Backward without dL/dx of the very first layer, which training does not need."""
+        with deferring() as deferred:
+            self._backward(grad_output, deferred, is_first=True)
+
+    def backward_deferred(self, grad_output, deferred, is_first=False):
+        if type(self) is not Sequential:  # as in Conv2D
+            return super().backward_deferred(grad_output, deferred, is_first)
+        return self._backward(grad_output, deferred, is_first)
+
+    def _backward(self, grad_output, deferred, is_first=False):
+        """The gradient of a weight can wait: threads that are idle compute it while dL/dx goes on to the next layer."""
+        for step in reversed(self._steps):
+            grad_output = step.backward_deferred(grad_output, deferred, is_first and step is self._steps[0])
+        return grad_output
+
+    def _gather(self, kind):
+        return {
+            f"{index}.{name}": array
+            for index, layer in enumerate(self.layers)
+            for name, array in getattr(layer, kind).items()
+        }
+
+    params = property(lambda self: self._gather("params"), doc="All parameters, by '<layer index>.<name>'.")
+    grads = property(lambda self: self._gather("grads"), doc="All gradients, under the names of `params`.")
+    buffers = property(lambda self: self._gather("buffers"), doc="All running statistics.")
+
+    is_built = property(lambda self: all(layer.is_built for layer in self.layers))
+    is_analytic = property(lambda self: all(layer.is_analytic for layer in self.layers))
+    has_bias_like = property(lambda self: any(layer.has_bias_like for layer in self.layers))
+    is_bounded = property(lambda self: any(layer.is_bounded for layer in self.layers))
+
+    def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        """Set parameters and buffers by name. KeyError or ValueError name an array that is missing or misshapen."""
+        for index, layer in enumerate(self.layers):
+            mine = {n.split(".", 1)[1]: a for n, a in arrays.items() if n.split(".", 1)[0] == str(index)}
+            if isinstance(layer, Sequential):
+                layer.load_arrays(mine)
+                continue
+            for target in (layer.params, layer.buffers):
+                for name, old in target.items():
+                    if name not in mine:
+                        raise KeyError(f"array '{index}.{name}' is missing")
+                    if mine[name].shape != old.shape:
+                        raise ValueError(f"array '{index}.{name}' has shape {mine[name].shape}, expected {old.shape}")
+                    target[name] = layer.backend.asarray(mine[name].astype(old.dtype))
+
+    def astype(self, dtype):
+        for layer in self.layers:
+            layer.astype(dtype)
+        return self
+
+    def freeze_statistics(self, frozen=True):
+        for layer in self.layers:
+            layer.freeze_statistics(frozen)
+
+    def kink_pattern(self):
+        return tuple(p for p in (step.kink_pattern() for step in self._steps) if p is not None)
+
+    def flat_layers(self) -> list[Layer]:
+        """All layers in order, those of nested Sequentials included."""
+        nested = (layer.flat_layers() if isinstance(layer, Sequential) else [layer] for layer in self.layers)
+        return [layer for layers in nested for layer in layers]
+
+    def config(self):
+        return {"layers": [[type(layer).__name__, layer.config()] for layer in self.layers]}
+
+    def __repr__(self):
+        return "Sequential([\n" + "".join(f"    {layer!r},\n" for layer in self.layers) + "])"
+
+
+def _check_size(shape):
+    """ValueError when one sample alone would take a gigabyte: a mistake in the layers, or a damaged file."""
+    if math.prod(shape) > _LARGEST_SAMPLE:
+        raise ValueError(f"a sample of shape {shape} has more than {_LARGEST_SAMPLE} numbers")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """An encoder and its decoder, by name in `ARCHITECTURES`.
+
+    channels: filters of each encoder module.   features: dimension p of the output space (D for a multi-layer
+    perceptron is inferred).   decoder_start: channels of the decoder's 4x4 start (None: mirror with a dense layer).
+    """
+
+    channels: tuple[int, ...]
+    features: int
+    kernel_size: int = 5
+    decoder_start: int | None = None
+    decoder_paddings: tuple[int, ...] = ()
+    decoder_conv_at_start: bool = False
+    input_shape: tuple[int, int, int] | None = None
+
+
+ARCHITECTURES = {
+    # 32 -> 2x4x4 -> up -> conv 4 -> up -> conv 8 (padding 1: 16 -> 14) -> up -> conv 1
+    "mnist_lenet": Architecture((8, 4), 32, 5, 2, (2, 1, 2), False, (1, 28, 28)),
+    # 128 -> 8x4x4 -> conv 128 -> up -> conv 64 -> up -> conv 32 -> up -> conv 3
+    "cifar10_lenet": Architecture((32, 64, 128), 128, 5, 8, (2, 2, 2, 2), True, (3, 32, 32)),
+    "gtsrb_lenet": Architecture((16, 32, 64), 32, 5, 2, (2, 2, 2, 2), True, (3, 32, 32)),
+    # ours: for the embedded 8x8 digits, and for images of any size whose sides are multiples of 4
+    "digits_lenet": Architecture((16, 32), 32, 3),
+    "small_lenet": Architecture((16, 32), 32, 5),
+}
+NETWORKS = (*ARCHITECTURES, "mlp")
+
+
+def make_encoder(name: str, input_shape: tuple[int, ...], slope: float = 0.1) -> Sequential:
+    """The encoder phi of that name, not yet built. ValueError for an unknown name or a shape it is not made for."""
+    if name == "mlp":
+        _check_features(input_shape)
+        return Sequential([Linear(64), BatchNorm(), LeakyReLU(slope), Linear(32)])
+    spec = _architecture(name, input_shape)
+    modules = [layer for channels in spec.channels for layer in _encoder_module(channels, spec.kernel_size, slope)]
+    return Sequential([*modules, Flatten(), Linear(spec.features)])
+
+
+def make_decoder(name: str, input_shape: tuple[int, ...], slope: float = 0.1) -> Sequential:
+    """The decoder that turns the features of `make_encoder(name, input_shape)` back into samples of `input_shape`."""
+    if name == "mlp":
+        _check_features(input_shape)
+        return Sequential([LeakyReLU(slope), Linear(64), BatchNorm(), LeakyReLU(slope), Linear(input_shape[0])])
+    spec = _architecture(name, input_shape)
+    if spec.decoder_start is None:
+        return _dense_mirror(spec, input_shape, slope)
+    return _lenet_mirror(spec, input_shape, slope)
+
+
+def make_autoencoder(name: str, input_shape: tuple[int, ...], slope: float = 0.1) -> Sequential:
+    """Sequential([encoder, decoder]): pre-training shares the encoder with Deep SVDD."""
+    return Sequential([make_encoder(name, input_shape, slope), make_decoder(name, input_shape, slope)])
+
+
+def make_classifier(
+    n_classes: int, channels: tuple[int, ...] = (16, 32, 64), kernel_size: int = 5, hidden: int = 128
+) -> Sequential:
+    """LeNet for labels: modules like an encoder's, a hidden dense layer, one logit per class.
+
+    A classifier is no one-class learner: biases (here as batch norm's shift, and on the logits) and ReLU do no harm.
+    """
+    layers: list[Layer] = []
+    for width in channels:
+        layers += [Conv2D(width, kernel_size, padding="same"), BatchNorm(affine=True), ReLU(), MaxPool2D(2)]
+    return Sequential(
+        [*layers, Flatten(), Linear(hidden), BatchNorm(affine=True), ReLU(), Linear(n_classes, bias=True)]
+    )
+
+
+def _encoder_module(channels, kernel_size, slope):
+    return [Conv2D(channels, kernel_size, padding="same"), BatchNorm(), LeakyReLU(slope), MaxPool2D(2)]
+
+
+def _lenet_mirror(spec, input_shape, slope):
+    """The authors' decoder: features -> (start, 4, 4), then convolutions and up-samplings in turn."""
+    widths = (*reversed(spec.channels), input_shape[0])
+    layers: list[Layer] = [Reshape((spec.decoder_start, 4, 4)), LeakyReLU(slope)]
+    for index, (channels, padding) in enumerate(zip(widths, spec.decoder_paddings)):
+        if index > 0 or not spec.decoder_conv_at_start:
+            layers.append(Upsample(2))
+        layers.append(Conv2D(channels, spec.kernel_size, padding=padding))
+        if index < len(widths) - 1:
+            layers += [BatchNorm(), LeakyReLU(slope)]
+    return Sequential([*layers, Sigmoid()])
+
+
+def _dense_mirror(spec, input_shape, slope):
+    """A dense layer back to the last pooled size, then up-sampling and convolution once for each max-pool."""
+    C, H, W = input_shape
+    factor = 2 ** len(spec.channels)
+    if H % factor or W % factor:
+        raise ValueError(f"images of {H}x{W}: this decoder needs sides that are multiples of {factor}; pad the images")
+    start = (spec.channels[-1], H // factor, W // factor)
+    layers: list[Layer] = [LeakyReLU(slope), Linear(int(np.prod(start))), Reshape(start), BatchNorm(), LeakyReLU(slope)]
+    for channels in reversed(spec.channels[:-1]):
+        layers += [Upsample(2), Conv2D(channels, spec.kernel_size, padding="same"), BatchNorm(), LeakyReLU(slope)]
+    return Sequential([*layers, Upsample(2), Conv2D(C, spec.kernel_size, padding="same"), Sigmoid()])
+
+
+def _architecture(name, input_shape):
+    if name not in ARCHITECTURES:
+        raise ValueError(f"network={name!r}: expected one of {list(NETWORKS)} or a Sequential of your own")
+    spec = ARCHITECTURES[name]
+    if len(input_shape) != 3:
+        raise ValueError(
+            f"network={name!r} expects images (N, C, H, W), got samples of shape {tuple(input_shape)}; "
+            "for (N, D) data use network='mlp'"
+        )
+    if spec.input_shape and tuple(input_shape[1:]) != spec.input_shape[1:]:
+        wanted, given = "x".join(map(str, spec.input_shape[1:])), "x".join(map(str, input_shape[1:]))
+        raise ValueError(f"network={name!r} expects images of {wanted}, got {given}; use network='small_lenet'")
+    return spec
+
+
+def _check_features(input_shape):
+    if len(input_shape) != 1:
+        raise ValueError(f"network='mlp' expects features (N, D), got samples of shape {tuple(input_shape)}")
+
+
+def network_for(input_shape: tuple[int, ...]) -> str:
+    """The name of the network made for samples of this shape."""
+    if len(input_shape) == 1:
+        return "mlp"
+    for name, spec in ARCHITECTURES.items():
+        if spec.input_shape == tuple(input_shape):
+            return name
+    return "digits_lenet" if max(input_shape[1:]) < 16 else "small_lenet"

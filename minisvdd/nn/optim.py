@@ -1,0 +1,148 @@
+"""Optimisers and the learning-rate schedule. The update rules are in `minisvdd.ops.adam`."""
+
+import numpy as np
+
+from ..ops.adam import adam_update, adam_update_flat, sgd_update
+from .flat import FlatParameters, can_flatten
+
+
+class Optimizer:
+    """Steps all parameters of a network by its gradients.
+
+    network: anything with `params` and `grads`, dicts with the same keys (a layer, a Sequential).
+    weight_decay: lambda of the objective's lambda/2 sum ||W||^2. It applies to weight matrices and filters only, as in
+        eq. (3) and (4); biases and the affine parameters of batch norm are no part of W there.
+    """
+
+    def __init__(self, network, learning_rate: float, weight_decay: float):
+        if learning_rate <= 0:
+            raise ValueError(f"learning_rate={learning_rate!r}: expected a number > 0")
+        if weight_decay < 0:
+            raise ValueError(f"weight_decay={weight_decay!r}: expected a number >= 0")
+        self.network, self.learning_rate, self.weight_decay = network, learning_rate, weight_decay
+        self.backend = network.backend
+
+    def step(self) -> None:
+        """Change every parameter in place, using the gradients of the last backward pass."""
+        grads = self.network.grads
+        for name, param in self.network.params.items():
+            if name not in grads:
+                raise RuntimeError(f"no gradient for {name!r}: call backward before step")
+            self._update(name, param, grads[name], self.weight_decay if param.ndim > 1 else 0.0)
+
+    def _update(self, name, param, grad, weight_decay):
+        raise NotImplementedError
+
+
+class Adam(Optimizer):
+    """Adam (Kingma & Ba 2015) with L2 regularisation in the gradient; defaults are the authors' and the paper's.
+
+    flat: update all parameters in one launch; they then share one array (`minisvdd.nn.flat`). None: on kernel backends,
+        where the network permits it. False: one array at a time, the plain form.
+    """
+
+    def __init__(
+        self,
+        network,
+        learning_rate=1e-3,
+        weight_decay=0.0,
+        beta1=0.9,
+        beta2=0.999,
+        epsilon=1e-8,
+        flat: bool | None = None,
+    ):
+        super().__init__(network, learning_rate, weight_decay)
+        self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
+        if flat is None:
+            flat = not self.backend.runs_numpy and can_flatten(network)
+        self._flat = _FlatAdam(self) if flat else None
+        if self._flat:
+            self.first_moment, self.second_moment = self._flat.moments_by_name()
+        else:
+            self.step_count = 0
+            self.first_moment, self.second_moment = (
+                {name: self.backend.asarray(np.zeros(p.shape, p.dtype)) for name, p in network.params.items()}
+                for _ in range(2)
+            )
+
+    def step(self) -> None:
+        if self._flat:
+            self._flat.step()
+        else:
+            self.step_count += 1
+            super().step()
+
+    @property
+    def device_state(self) -> "_FlatAdam | None":
+        """Where the flat form keeps `steps` and `learning_rate` on the device; None for the plain form."""
+        return self._flat
+
+    def _update(self, name, param, grad, weight_decay):
+        adam_update(
+            self.backend,
+            param,
+            grad,
+            self.first_moment[name],
+            self.second_moment[name],
+            self.step_count,
+            self.learning_rate,
+            self.beta1,
+            self.beta2,
+            self.epsilon,
+            weight_decay,
+        )
+
+
+class _FlatAdam:
+    """Adam for all parameters in one launch. What changes from step to step lies on the device."""
+
+    def __init__(self, adam):
+        self.adam, backend = adam, adam.backend
+        self.flat = FlatParameters(adam.network)
+        n, dtype = self.flat.params.size, self.flat.params.dtype
+        self.first_moments, self.second_moments = backend.zeros(n, dtype), backend.zeros(n, dtype)
+        self.steps = backend.zeros(1, np.int32)
+        self.corrections, self.learning_rate = backend.zeros(2, np.float64), backend.zeros(1, np.float64)
+        self._written = None
+
+    def moments_by_name(self):
+        return self.flat.views(self.first_moments), self.flat.views(self.second_moments)
+
+    def step(self):
+        self.flat.collect_grads()
+        self.write_learning_rate()
+        a = self.adam
+        factors = (a.beta1, a.beta2, a.epsilon, a.weight_decay)
+        moments = (self.first_moments, self.second_moments)
+        adam_update_flat(a.backend, self.flat, *moments, self.steps, self.corrections, self.learning_rate, *factors)
+
+    def write_learning_rate(self):
+        """Bring the optimiser's learning rate to the device, if it has changed."""
+        if self._written != self.adam.learning_rate:
+            self.adam.backend.write(self.learning_rate, self.adam.learning_rate)
+            self._written = self.adam.learning_rate
+
+
+class SGD(Optimizer):
+    """Gradient descent with (heavy-ball) momentum."""
+
+    def __init__(self, network, learning_rate=1e-2, weight_decay=0.0, momentum=0.9):
+        super().__init__(network, learning_rate, weight_decay)
+        self.momentum = momentum
+        self.velocity = {
+            name: network.backend.asarray(np.zeros(p.shape, p.dtype)) for name, p in network.params.items()
+        }
+
+    def _update(self, name, param, grad, weight_decay):
+        sgd_update(self.backend, param, grad, self.velocity[name], self.learning_rate, self.momentum, weight_decay)
+
+
+class StepSchedule:
+    """The paper's two phases: the learning rate is multiplied by `factor` at each milestone (epochs counted from 0)."""
+
+    def __init__(self, learning_rate: float, milestones: tuple[int, ...] = (), factor: float = 0.1):
+        self.learning_rate, self.milestones, self.factor = learning_rate, tuple(milestones), factor
+
+    def __call__(self, epoch: int) -> float:
+        """Learning rate during this epoch: epochs before the first milestone train at `learning_rate`."""
+        return self.learning_rate * self.factor ** sum(epoch >= m for m in self.milestones)

@@ -1,0 +1,242 @@
+"""The shallow methods of table 1 (paper, section 4.1): OC-SVM/SVDD, kernel density estimation, isolation forest.
+
+Each works on the principal components that keep 95 % of the training samples' variance, after the pre-processing of
+the deep methods. The solvers are scikit-learn's; here are the paper's grids and the choices made on them.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+from scipy.special import logsumexp
+from sklearn.decomposition import PCA
+from sklearn.ensemble import IsolationForest as SklearnForest
+from sklearn.metrics import roc_auc_score
+from sklearn.metrics.pairwise import euclidean_distances, rbf_kernel
+from sklearn.svm import OneClassSVM as SklearnSVM
+
+from ..svdd.detector import Detector
+from ..svdd.preprocessing import make_preprocessing
+from ..svdd.radius import exact_radius_squared
+from ..validation import check_fitted, check_generator, check_number, check_test_samples, check_training_samples
+
+GAMMAS = tuple(2.0**k for k in range(-10, 0))
+BANDWIDTHS = tuple(2.0 ** (k / 2) for k in range(1, 11))
+VARIANCE_KEPT = 0.95
+FOLDS = 5
+
+# Test samples compared with the training samples at a time: bounds the matrix of distances.
+_CHUNK = 1000
+
+
+class Baseline(Detector):
+    """PCA before a shallow detector. Subclasses define `_fit_components(Z)` and `_score_components(Z)`.
+
+    Z: (n, k) float64 principal components.   nu: the fraction of training samples that `offset_` leaves outside.
+    """
+
+    def fit(self, X, y=None) -> "Baseline":
+        """Fit on normal samples.  X: (n, C, H, W) or (n, D); y is ignored. Raises ValueError for bad input."""
+        self._check_parameters()
+        X = check_training_samples(self, X)
+        self.preprocessing_ = make_preprocessing(self.preprocessing)
+        features = _flat(self.preprocessing_.fit_transform(X))
+        # The covariance is quick to decompose also for 6000 images. Constant samples have no variance to share out.
+        with np.errstate(invalid="ignore"):
+            self.pca_ = PCA(VARIANCE_KEPT, svd_solver="covariance_eigh").fit(features)
+        Z = self.pca_.transform(features)
+        self._fit_components(Z)
+        self.offset_ = self._threshold(Z)
+        return self
+
+    def components(self, X) -> np.ndarray:
+        """Principal components of samples, what the method itself works on.  Returns (n, k) float64."""
+        check_fitted(self)
+        return self._components(self.preprocessing_.transform(check_test_samples(self, X)))
+
+    def save(self, path) -> None:
+        """Not offered: these methods keep their training samples or trees, which scikit-learn only pickles."""
+        raise NotImplementedError(f"{type(self).__name__} cannot be saved: refit it, or save a DeepSVDD")
+
+    def _components(self, X):
+        return self.pca_.transform(_flat(X))
+
+    def _scores(self, X):
+        return self._score_components(self._components(X))
+
+    def _threshold(self, Z):
+        """A sample on the threshold is inside, also when its score, summed in another order, differs by rounding."""
+        scores = self._score_components(Z)
+        return -exact_radius_squared(scores, self.nu) - 1e-9 * np.abs(scores).max()
+
+    def _check_parameters(self):
+        check_number(self.nu, "nu", 0, 1, low_open=True)
+
+
+class OneClassSVM(Baseline):
+    """OC-SVM with Gaussian kernel k(x, z) = exp(-gamma ||x - z||^2); its ranking of samples is that of SVDD.
+
+        score(x) = -sum_i a_i k(x_i, x)
+
+    SVDD's squared distance to its centre is k(x, x) - 2 sum_i a_i k(x_i, x) + constant, and k(x, x) = 1. So both duals
+    minimise a' K a over the same a (0 <= a_i <= 1/(nu n), sum a_i = 1), and both rank by the same sum.
+
+    Parameters
+    ----------
+    gamma: a number, or None for the choice without labels: 1 / (median squared distance of two training samples), the
+        median heuristic. `fit_on_hold_out` chooses from `gammas` as the paper did, with labels.
+    nu: upper bound on the fraction of training samples outside.
+    preprocessing: "gcn-l1", "standardize" or None.
+
+    Attributes
+    ----------
+    gamma_: the one in use.   svm_: scikit-learn's OneClassSVM.   pca_.   offset_: threshold on `score_samples`.
+    """
+
+    def __init__(self, gamma=None, nu=0.1, gammas=GAMMAS, preprocessing=None):
+        self.gamma = gamma
+        self.nu = nu
+        self.gammas = gammas
+        self.preprocessing = preprocessing
+
+    def fit_on_hold_out(self, X, X_hold_out, is_anomaly) -> "OneClassSVM":
+        """The paper's *supervised* choice: the gamma of the best AUC on labelled samples, there a part of the test set.
+
+        X: normal samples to train on.   X_hold_out: (m, ...) labelled samples, is_anomaly: (m,) bool, both kinds.
+        The method thereby knows something of the anomalies that the other methods do not.
+        """
+        if not len(self.gammas):
+            raise ValueError("gammas=(): expected at least one gamma to choose from")
+        candidates = [OneClassSVM(gamma, self.nu, (), self.preprocessing).fit(X) for gamma in self.gammas]
+        scores = [model.anomaly_score(X_hold_out) for model in candidates]
+        best = candidates[best_on_hold_out(scores, is_anomaly)]
+        self.__dict__.update({name: value for name, value in vars(best).items() if name.endswith("_")})
+        return self
+
+    def _fit_components(self, Z):
+        self.gamma_ = median_gamma(Z) if self.gamma is None else self.gamma
+        self.svm_ = SklearnSVM(kernel="rbf", gamma=self.gamma_, nu=self.nu, cache_size=1000).fit(Z)
+
+    def _score_components(self, Z):
+        # The sum over support vectors as matrix products: many times faster than the solver's own loop over them.
+        weights = self.svm_.dual_coef_[0]
+        parts = [rbf_kernel(z, self.svm_.support_vectors_, gamma=self.gamma_) @ weights for z in _chunks(Z)]
+        return -np.concatenate(parts)
+
+    def _threshold(self, Z):
+        """The solver's own, which is exact to its tolerance of 1e-3 only: rounding plays no part beside that."""
+        return float(self.svm_.offset_[0])
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        if self.gamma is not None:
+            check_number(self.gamma, "gamma", 0, low_open=True)
+
+
+class KernelDensity(Baseline):
+    """Gaussian kernel density estimate; the score is the negative logarithm of the density.
+
+        p(x) = 1/n sum_i (2 pi h^2)^(-k/2) exp(-||x - x_i||^2 / (2 h^2)),   k principal components
+
+    bandwidth: h, or None for the one of `bandwidths` with the largest log-likelihood in 5-fold cross-validation.
+    nu: fraction of training samples beyond `offset_`.   preprocessing: "gcn-l1", "standardize" or None.
+    Attributes: bandwidth_, log_likelihoods_ (one per bandwidth; None where h was given), pca_, offset_.
+
+    In a hundred dimensions trees skip nothing, so all distances are computed, once for all bandwidths.
+    """
+
+    def __init__(self, bandwidth=None, nu=0.1, bandwidths=BANDWIDTHS, preprocessing=None):
+        self.bandwidth = bandwidth
+        self.nu = nu
+        self.bandwidths = bandwidths
+        self.preprocessing = preprocessing
+
+    def _fit_components(self, Z):
+        self.samples_ = Z
+        self.bandwidth_, self.log_likelihoods_ = self.bandwidth, None
+        if self.bandwidth is None:
+            self.log_likelihoods_ = self._cross_validate(Z)
+            self.bandwidth_ = self.bandwidths[int(np.argmax(self.log_likelihoods_))]
+
+    def _cross_validate(self, Z):
+        """Log-likelihood of the held-out fold, summed over contiguous folds, for each bandwidth.  Returns (B,)."""
+        total = np.zeros(len(self.bandwidths))
+        bounds = np.linspace(0, len(Z), min(FOLDS, len(Z)) + 1).astype(int)
+        for start, stop in pairwise(bounds):
+            kept = np.concatenate([Z[:start], Z[stop:]])
+            for z in _chunks(Z[start:stop]):
+                squared = euclidean_distances(z, kept, squared=True)
+                total += [_log_density(squared, h, Z.shape[1]).sum() for h in self.bandwidths]
+        return total
+
+    def _score_components(self, Z):
+        squared = (euclidean_distances(z, self.samples_, squared=True) for z in _chunks(Z))
+        return -np.concatenate([_log_density(d, self.bandwidth_, Z.shape[1]) for d in squared])
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        if self.bandwidth is not None:
+            check_number(self.bandwidth, "bandwidth", 0, low_open=True)
+        elif not len(self.bandwidths):
+            raise ValueError("bandwidths=(): expected at least one bandwidth to choose from")
+
+
+class IsolationForest(Baseline):
+    """Isolation forest: the score grows as random cuts isolate a sample sooner (Liu et al., 2008).
+
+    n_trees, subsample: 100 trees on 256 samples each, as in the paper.   nu, preprocessing: as elsewhere.
+    random_state: int, None or numpy.random.Generator.   Attributes: forest_ (scikit-learn's), pca_, offset_.
+    """
+
+    def __init__(self, n_trees=100, subsample=256, nu=0.1, preprocessing=None, random_state=0):
+        self.n_trees = n_trees
+        self.subsample = subsample
+        self.nu = nu
+        self.preprocessing = preprocessing
+        self.random_state = random_state
+
+    def _fit_components(self, Z):
+        seed = int(check_generator(self.random_state).integers(2**31))
+        size = min(self.subsample, len(Z))
+        self.forest_ = SklearnForest(n_estimators=self.n_trees, max_samples=size, random_state=seed).fit(Z)
+
+    def _score_components(self, Z):
+        return -self.forest_.score_samples(Z)
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        check_number(self.n_trees, "n_trees", 1, integer=True)
+        check_number(self.subsample, "subsample", 2, integer=True)
+        check_generator(self.random_state)
+
+
+def median_gamma(Z) -> float:
+    """1 / (median squared distance of two of the samples Z, (n, k)), from at most 1000 of them, evenly spread."""
+    Z = Z[:: -(-len(Z) // _CHUNK)]
+    median = np.median(euclidean_distances(Z, squared=True)[np.triu_indices(len(Z), 1)])
+    return 1.0 / float(median) if median > 0 else 1.0
+
+
+def best_on_hold_out(scores, is_anomaly) -> int:
+    """Index of the candidate whose scores have the largest AUC; of equals, the first.
+
+    scores: list of (m,) anomaly scores, one per candidate.   is_anomaly: (m,) bool. ValueError if all are of one kind.
+    """
+    is_anomaly = np.asarray(is_anomaly, bool)
+    if len(np.unique(is_anomaly)) < 2:
+        raise ValueError("is_anomaly: expected normal and anomalous samples in the hold-out")
+    return int(np.argmax([roc_auc_score(is_anomaly, s) for s in scores]))
+
+
+def _log_density(squared_distances, bandwidth, dimensions):
+    """log p of m samples from their squared distances (m, n) to the training samples.  Returns (m,)."""
+    exponents = squared_distances / (-2 * bandwidth**2)
+    constant = np.log(squared_distances.shape[1]) + dimensions / 2 * np.log(2 * np.pi * bandwidth**2)
+    return logsumexp(exponents, axis=1) - constant
+
+
+def _flat(X):
+    return X.reshape(len(X), -1).astype(np.float64)
+
+
+def _chunks(Z):
+    return (Z[start : start + _CHUNK] for start in range(0, len(Z), _CHUNK))

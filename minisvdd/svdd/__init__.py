@@ -1,0 +1,1 @@
+"""Deep SVDD: the estimator, the sphere (centre and radius), its autoencoder, and saved models."""

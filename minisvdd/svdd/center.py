@@ -1,0 +1,48 @@
+"""The centre c of the hypersphere (paper, section 3.2) and the batch-norm statistics that it is computed with.
+
+c is the mean of the network's outputs in a forward pass over the training data. With batch norm there are two such
+outputs: those of training (statistics of each batch) and those of evaluation (running statistics). We use evaluation,
+since that is the network that scores; and because the running statistics of a new network are still (0, 1), outputs
+which the network never produces in training, one pass over the data collects them first. So mean(phi(x_train)) = c
+holds for the network as it will be evaluated, up to the shift of near-zero coordinates below.
+"""
+
+import numpy as np
+
+from ..backends.workspace import Workspace
+from ..nn.batches import fixed_batches, outputs
+from ..nn.layers import BatchNorm
+
+
+def collect_statistics(network, X: np.ndarray, batch_size: int) -> None:
+    """Set all running statistics to the average of the batch statistics over one pass through X, in order.
+
+    A cumulative average is a running average with momentum 1/t for the t-th batch; what was there before is forgotten.
+    """
+    norms = [layer for layer in network.flat_layers() if isinstance(layer, BatchNorm)]
+    if not norms:
+        return
+    momenta, workspace = [layer.momentum for layer in norms], Workspace()
+    try:
+        for t, batch in enumerate(fixed_batches(len(X), batch_size), start=1):
+            for layer in norms:
+                layer.momentum = 1 / t
+            with workspace:
+                network.forward(network.backend.asarray(X[batch]), training=True)
+    finally:
+        for layer, momentum in zip(norms, momenta):
+            layer.momentum = momentum
+
+
+def mean_output(network, X: np.ndarray) -> np.ndarray:
+    """Mean of phi(x) over X in evaluation mode, accumulated in float64.  Returns (p,) float64."""
+    return outputs(network, X).mean(axis=0, dtype=np.float64)
+
+
+def move_from_zero(center: np.ndarray, epsilon: float) -> np.ndarray:
+    """Move coordinates with |c_j| < epsilon to +-epsilon (0 itself to +epsilon).
+
+    An output unit whose target is 0 is matched by zero weights for every input: a trivial solution. The sign of a
+    coordinate is kept; 0 has none, and must be moved all the same.
+    """
+    return np.where(np.abs(center) < epsilon, np.where(center < 0, -epsilon, epsilon), center)

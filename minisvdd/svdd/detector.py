@@ -1,0 +1,100 @@
+"""What every detector of this library shares: scikit-learn's outlier contract on top of `anomaly_score`."""
+
+from copy import deepcopy
+
+import numpy as np
+from sklearn.base import BaseEstimator, OutlierMixin
+
+from ..nn.layers import BatchNorm
+from ..nn.networks import Sequential, make_decoder, make_encoder
+from ..validation import check_fitted, check_number, check_test_samples
+
+# Samples scored at a time: bounds what copies of a large (perhaps memory-mapped) array take. A multiple of the batches
+# of evaluation, so that the same samples share a batch with and without it.
+BLOCK = 4000
+
+
+class Detector(OutlierMixin, BaseEstimator):
+    """A fitted network with a score. Subclasses define `fit` and `_scores(X)`; `offset_` is their threshold.
+
+    Signs: `anomaly_score` is large for anomalies, as in the paper; `score_samples` is its negative, as in scikit-learn;
+    `decision_function = score_samples - offset_` is negative outside; `predict` is +1 for inliers, -1 for outliers.
+    """
+
+    def anomaly_score(self, X) -> np.ndarray:
+        """Anomaly score of every sample, larger = more anomalous.  X: (n, C, H, W) or (n, D); returns (n,) float64.
+
+        A large array is taken in blocks: of a memory-mapped file (numpy.load with mmap_mode="r"), little is in memory.
+
+        Raises ValueError, naming the first such sample, when values are so large that a score is not finite.
+        """
+        check_fitted(self)
+        if not isinstance(X, np.ndarray) or len(np.atleast_1d(X)) <= BLOCK:
+            return self._checked_scores(X, 0)
+        return np.concatenate(
+            [self._checked_scores(X[first : first + BLOCK], first) for first in range(0, len(X), BLOCK)]
+        )
+
+    def _checked_scores(self, X, first):
+        """Scores of one block; `first` is the index of its first sample in what the user handed over."""
+        X = check_test_samples(self, X, first)
+        scores = self._scores(self.preprocessing_.transform(X))
+        if not np.isfinite(scores).all():
+            worst = int(np.argmin(np.isfinite(scores)))
+            raise ValueError(
+                f"X: sample {first + worst} has the score {scores[worst]}: "
+                f"its values, up to {np.abs(X[worst]).max():.3g}, overflow in the network"
+            )
+        return scores
+
+    def score_samples(self, X) -> np.ndarray:
+        """The negative of `anomaly_score` (scikit-learn's sign: larger = more normal)."""
+        return -self.anomaly_score(X)
+
+    def decision_function(self, X) -> np.ndarray:
+        """score_samples(X) - offset_: negative for samples beyond the threshold that `nu` sets."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X) -> np.ndarray:
+        """+1 for inliers (on or inside the threshold), -1 for outliers."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def save(self, path) -> None:
+        """Write the fitted model to one .npz file (no pickle), replacing it only once it is complete."""
+        from .storage import save_model  # here, because storage must know the classes that it loads
+
+        save_model(self, path)
+
+    def _check_parameters(self):
+        """Refuse values that no training could mean; each error names the argument."""
+        check_number(self.epochs, "epochs", 0, integer=True)
+        check_number(self.batch_size, "batch_size", 1, integer=True)
+        check_number(self.learning_rate, "learning_rate", 0, low_open=True)
+        check_number(self.weight_decay, "weight_decay", 0)
+        check_number(self.nu, "nu", 0, 1, low_open=True)
+        if isinstance(self.milestones, int) or any(m < 0 for m in self.milestones):
+            raise ValueError(f"milestones={self.milestones!r}: expected a sequence of epochs >= 0, such as (150,)")
+
+    def _check_batch_norm(self, network):
+        if self.batch_size < 2 and any(isinstance(layer, BatchNorm) for layer in network.flat_layers()):
+            raise ValueError(
+                f"batch_size={self.batch_size}: batch norm has no variance on a batch of one; use 2 or more"
+            )
+
+
+def encoder_for(network, input_shape, slope) -> Sequential:
+    """The encoder that the argument `network` means: by name (`minisvdd.nn.networks`), or a copy of a Sequential."""
+    if isinstance(network, str):
+        return make_encoder(network, input_shape, slope)
+    if isinstance(network, Sequential):
+        return deepcopy(network)
+    raise ValueError(f"network={network!r}: expected the name of a network or a Sequential")
+
+
+def decoder_for(network, decoder, input_shape, slope) -> Sequential:
+    """The decoder for `encoder_for(network, ...)`: by the same name, or a copy of the user's Sequential."""
+    if isinstance(decoder, Sequential):
+        return deepcopy(decoder)
+    if isinstance(network, str):
+        return make_decoder(network, input_shape, slope)
+    raise ValueError("a network of your own needs a decoder=Sequential(...) to pre-train, or pretrain_epochs=0")

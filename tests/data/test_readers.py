@@ -1,0 +1,355 @@
+import gzip
+import io
+
+import numpy as np
+import pytest
+from helpers_data import (
+    cifar_bytes,
+    idx_bytes,
+    mutations,
+    npy_bytes,
+    npy_promising,
+    npz_bytes,
+    one_line_error,
+    png_bytes,
+    ppm_bytes,
+    sign_image,
+    zip_bytes,
+)
+from PIL import Image
+
+from minisvdd.data.readers import (
+    Sign,
+    as_samples,
+    cut_sign,
+    read_array,
+    read_cifar10,
+    read_idx,
+    read_image,
+    read_samples,
+    read_sign_table,
+)
+from minisvdd.errors import DataError
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def written(tmp_path, content, name="file.bin"):
+    path = tmp_path / name
+    path.write_bytes(content)
+    return path
+
+
+def refusal(read, path, *words):
+    one_line_error(lambda: read(path), path, *words)
+
+
+# --- IDX ---
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "int32", "float32", "float64"])
+@pytest.mark.parametrize("compress", [False, True])
+def test_idx_round_trip(tmp_path, rng, dtype, compress):
+    array = rng.integers(0, 100, (5, 4, 3)).astype(dtype)
+    content = idx_bytes(array)
+    # The name says the opposite of the content: only the content counts.
+    path = written(tmp_path, gzip.compress(content) if compress else content, "images" if compress else "images.gz")
+    result = read_idx(path)
+    assert result.dtype == array.dtype
+    np.testing.assert_array_equal(result, array)
+
+
+def test_idx_from_a_stream_and_a_string(tmp_path, rng):
+    array = rng.integers(0, 256, (3, 2, 2), np.uint8)
+    np.testing.assert_array_equal(read_idx(io.BytesIO(idx_bytes(array))), array)
+    np.testing.assert_array_equal(read_idx(str(written(tmp_path, idx_bytes(array)))), array)
+
+
+def test_idx_size_must_be_the_promised_one(tmp_path):
+    content = idx_bytes(np.zeros((5, 4), np.uint8))
+    refusal(read_idx, written(tmp_path, content[:-1]), "truncated", "expected 20 bytes", "found 19")
+    refusal(read_idx, written(tmp_path, content + b"x"), "expected 20 bytes", "found more")
+    refusal(read_idx, written(tmp_path, content[:9]), "truncated", "2 dimensions")
+
+
+def test_idx_enormous_promise_allocates_nothing(tmp_path):
+    header = bytes([0, 0, 8, 3]) + 3 * (10_000).to_bytes(4, "big")
+    refusal(read_idx, written(tmp_path, header + bytes(100)), f"expected {10**12} bytes", "found 100")
+
+
+@pytest.mark.parametrize("content", [b"", b"\0\0", b"hello world", b"\0\0\x07\x01" + bytes(9), b"\0\0\x08\0"])
+def test_idx_refuses_other_formats(tmp_path, content):
+    refusal(read_idx, written(tmp_path, content), "not an IDX file")
+
+
+def test_idx_damaged_gzip(tmp_path, rng):
+    content = gzip.compress(idx_bytes(rng.integers(0, 256, (50, 20), np.uint8)))
+    refusal(read_idx, written(tmp_path, content[:-20]))
+    wrong_crc = bytearray(content)
+    wrong_crc[-6] ^= 1
+    refusal(read_idx, written(tmp_path, bytes(wrong_crc)), "CRC")
+
+
+def test_idx_checksum_is_of_the_decompressed_content(tmp_path):
+    import hashlib
+
+    content = idx_bytes(np.arange(12, dtype=np.uint8).reshape(3, 4))
+    digest = hashlib.sha256(content).hexdigest()
+    for level in (1, 9):
+        assert read_idx(written(tmp_path, gzip.compress(content, level)), sha256=digest).sum() == 66
+    refusal(lambda path: read_idx(path, sha256="0" * 64), written(tmp_path, content), "SHA256", digest)
+
+
+def test_missing_file_and_folder(tmp_path):
+    for read in (read_idx, read_cifar10, read_image, read_samples, read_sign_table):
+        refusal(read, tmp_path / "absent", "no such file")
+        refusal(read, tmp_path)
+
+
+# --- CIFAR-10 ---
+
+
+def test_cifar10_planes_and_labels(tmp_path, rng):
+    images = rng.integers(0, 256, (4, 3, 32, 32), np.uint8)
+    read_images, labels = read_cifar10(written(tmp_path, cifar_bytes(images, [9, 0, 3, 3])))
+    np.testing.assert_array_equal(read_images, images)
+    np.testing.assert_array_equal(labels, [9, 0, 3, 3])
+
+
+def test_cifar10_refusals(tmp_path, rng):
+    content = cifar_bytes(rng.integers(0, 256, (3, 3, 32, 32), np.uint8), [1, 2, 3])
+    refusal(read_cifar10, written(tmp_path, content[:-1]), "3073 bytes", "found 9218 bytes")
+    refusal(read_cifar10, written(tmp_path, content + b"x"), "3073 bytes", "found 9220 bytes")
+    refusal(read_cifar10, written(tmp_path, b""), "found 0 bytes")
+    wrong = content[:3073] + b"\x0a" + content[3074:]
+    refusal(read_cifar10, written(tmp_path, wrong), "labels 0 to 9", "found 10 in record 1")
+    refusal(lambda path: read_cifar10(path, md5="0" * 32), written(tmp_path, content), "MD5")
+
+
+# --- PPM and PNG ---
+
+
+@pytest.mark.parametrize("comment", ["", "# made by hand\n", "# one\n# two\n  "])
+def test_ppm_round_trip(tmp_path, rng, comment):
+    image = rng.integers(0, 256, (5, 7, 3), np.uint8)
+    np.testing.assert_array_equal(read_image(written(tmp_path, ppm_bytes(image, comment))), image)
+
+
+def test_ppm_pixels_may_look_like_white_space(tmp_path):
+    image = np.full((2, 2, 3), ord("\n"), np.uint8)
+    np.testing.assert_array_equal(read_image(written(tmp_path, ppm_bytes(image))), image)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "1"])
+def test_png_becomes_rgb(tmp_path, rng, mode):
+    image = rng.integers(0, 2, (6, 4, 1), np.uint8).repeat(3, axis=2) * 255
+    np.testing.assert_array_equal(read_image(written(tmp_path, png_bytes(image, mode))), image)
+
+
+def test_image_refusals(tmp_path, rng):
+    image = rng.integers(0, 256, (9, 8, 3), np.uint8)
+    refusal(read_image, written(tmp_path, ppm_bytes(image)[:-1]), "truncated", "8 x 9", "need 216", "found 215")
+    refusal(read_image, written(tmp_path, b"P6 8 9"), "PPM header")
+    refusal(read_image, written(tmp_path, b"P6 0 9 255\n"), "0 x 9")
+    refusal(read_image, written(tmp_path, b"P6 8 9 65535\n" + bytes(432)), "8-bit", "65535")
+    refusal(read_image, written(tmp_path, b"P6 999999999 999999999 255\n"), "truncated")
+    refusal(read_image, written(tmp_path, png_bytes(image)[:-30]))
+    refusal(read_image, written(tmp_path, b"GIF89a whatever"), "PPM (P6) or PNG", "GIF89a")
+    deep = io.BytesIO()
+    Image.fromarray(np.zeros((4, 4), np.uint16)).save(deep, "PNG")
+    refusal(read_image, written(tmp_path, deep.getvalue()), "8-bit PNG")
+
+
+# --- .npz and .npy ---
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((5, 7), (5, 7)),
+        ((5, 8, 9), (5, 1, 8, 9)),
+        ((5, 1, 8, 9), (5, 1, 8, 9)),
+        ((5, 3, 8, 9), (5, 3, 8, 9)),
+        ((5, 8, 9, 3), (5, 3, 8, 9)),
+        ((5, 8, 9, 1), (5, 1, 8, 9)),
+        ((5, 4, 8, 9), (5, 4, 8, 9)),
+    ],
+)
+def test_samples_layouts(tmp_path, rng, shape, expected):
+    array = rng.random(shape, np.float32)
+    samples = read_samples(written(tmp_path, npy_bytes(array)))
+    assert samples.shape == expected
+    assert samples.dtype == np.float32
+    channels_last = len(shape) == 4 and shape[-1] in (1, 3)
+    np.testing.assert_array_equal(samples, np.moveaxis(array, -1, 1) if channels_last else array.reshape(expected))
+
+
+@pytest.mark.parametrize("shape", [(5, 3, 8, 3), (5, 1, 8, 1), (5, 8, 9, 4), (28, 28, 3), (28, 28, 1)])
+def test_samples_ambiguous_shape(tmp_path, shape):
+    refusal(read_samples, written(tmp_path, npy_bytes(np.zeros(shape, np.uint8))), "ambiguous", str(shape))
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (0, 4), (5, 0), (1, 2, 3, 4, 5)])
+def test_samples_impossible_shape(tmp_path, shape):
+    refusal(read_samples, written(tmp_path, npy_bytes(np.zeros(shape))), str(shape))
+
+
+def test_samples_scale(tmp_path):
+    assert read_samples(written(tmp_path, npy_bytes(np.full((2, 4, 4), 51, np.uint8)))).max() == np.float32(0.2)
+    assert read_samples(written(tmp_path, npy_bytes(np.full((2, 4), 51.0)))).max() == 51
+    assert read_samples(written(tmp_path, npy_bytes(np.full((2, 4), 51, np.int64)))).max() == 51
+    assert read_samples(written(tmp_path, npy_bytes(np.ones((2, 4), bool)))).max() == 1
+    assert read_samples(written(tmp_path, npy_bytes(np.asfortranarray(np.arange(6.0).reshape(2, 3)))))[1, 0] == 3
+    assert read_samples(written(tmp_path, npy_bytes(np.arange(6, dtype=">f4").reshape(2, 3))))[1, 2] == 5
+    refusal(read_samples, written(tmp_path, npy_bytes(np.zeros((2, 4, 4), np.int64))), "uint8", "int64")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
+def test_samples_must_be_finite(tmp_path, value):
+    array = np.zeros((6, 4))
+    array[3, 1] = array[5, 0] = value
+    refusal(read_samples, written(tmp_path, npz_bytes(X=array)), "X", "found 2 that are NaN or infinite", "sample 3")
+
+
+def test_samples_key(tmp_path):
+    arrays = {"x_test": np.full((1, 2), 1.0), "images": np.full((1, 2), 2.0), "X": np.full((1, 2), 3.0)}
+    for expected in (3, 2, 1):
+        assert read_samples(written(tmp_path, npz_bytes(**arrays, other=np.zeros(9)))).max() == expected
+        arrays.popitem()
+    assert read_samples(written(tmp_path, npz_bytes(compressed=True, any=np.full((1, 2), 7.0)))).max() == 7
+    refusal(read_samples, written(tmp_path, npz_bytes(a=np.zeros((1, 2)), b=np.zeros((1, 2)))), "found a, b")
+    refusal(read_samples, written(tmp_path, zip_bytes({})), "found none")
+    assert read_samples(io.BytesIO(npz_bytes(X=np.ones((1, 2))))).shape == (1, 2)
+
+
+def test_objects_are_never_unpickled(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "exploded"), "w"))
+
+    array = np.empty((1, 1), object)
+    array[0, 0] = Bomb()
+    content = npy_bytes(array, allow_pickle=True)
+    refusal(read_samples, written(tmp_path, content), "pickle")
+    refusal(read_samples, written(tmp_path, zip_bytes({"X.npy": content})), "pickle")
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_arrays_refusals(tmp_path):
+    whole = npy_bytes(np.zeros((5, 4)))
+    refusal(read_array, written(tmp_path, whole[:-1]), "truncated", "160 bytes", "159")
+    refusal(read_array, written(tmp_path, whole + b"x"), "found more")
+    refusal(read_array, written(tmp_path, npy_promising("(1000000, 1000000)", data=bytes(80))), "truncated", "found 80")
+    inside = zip_bytes({"X.npy": npy_promising("(1000000, 1000000)", data=bytes(80))})
+    refusal(read_array, written(tmp_path, inside), "truncated", "found 80")
+    refusal(read_array, written(tmp_path, npy_bytes(np.zeros((2, 2), complex))), "complex128")
+    refusal(read_array, written(tmp_path, npz_bytes(Y=np.zeros((2, 2)))), "expected an array X", "found Y")
+    refusal(read_array, written(tmp_path, b"hello world"), ".npz or .npy", "hello")
+    refusal(read_array, written(tmp_path, npz_bytes(X=np.zeros((2, 2)))[:-30]))
+    refusal(as_samples_named, "my array", "complex64")
+
+
+def as_samples_named(name):
+    return as_samples(np.zeros((2, 2), np.complex64), name)
+
+
+# --- GTSRB ---
+
+
+TABLE = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId\n00000.ppm;53;54;6;5;48;49;16\n"
+
+
+def test_sign_table_variants(tmp_path):
+    expected = Sign("00000.ppm", (53, 54), (6, 5, 48, 49), 16)
+    assert read_sign_table(written(tmp_path, TABLE.encode())) == [expected]
+    assert read_sign_table(written(tmp_path, TABLE.replace("\n", "\r\n").encode("utf-8-sig"))) == [expected]
+    without = TABLE.replace(";ClassId", "").replace(";16", "")
+    assert read_sign_table(written(tmp_path, without.encode())) == [expected._replace(label=None)]
+    other = "Width,Height,Roi.X1,Roi.Y1,Roi.X2,Roi.Y2,ClassId,Path\n53,54,6,5,48,49,16,Train/16/a.png\n"
+    assert read_sign_table(written(tmp_path, other.encode())) == [expected._replace(file="Train/16/a.png")]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("Roi.X2", "Roi", ["no column Roi.X2"]),
+        ("Filename", "Name", ["no column Filename"]),
+        (";48;", ";x;", ["line 2", "whole numbers"]),
+        (";49;16", "", ["line 2", "whole numbers"]),
+        (";48;", ";54;", ["line 2", "region of interest", "53 x 54"]),
+        (";6;", ";48;", ["line 2", "region of interest"]),
+        ("00000.ppm", "../00000.ppm", ["line 2", "file name"]),
+        ("00000.ppm", "/etc/passwd", ["line 2", "file name"]),
+        (TABLE, "", ["no column"]),
+    ],
+)
+def test_sign_table_refusals(tmp_path, old, new, words):
+    refusal(read_sign_table, written(tmp_path, TABLE.replace(old, new).encode()), *words)
+
+
+def test_cut_sign_is_crop_then_bilinear_resize(rng):
+    image = rng.integers(0, 256, (30, 50, 3), np.uint8)
+    region = image[5:20, 6:43]
+    expected = np.asarray(Image.fromarray(region).resize((32, 32), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+    np.testing.assert_array_equal(cut_sign(image, Sign("", (50, 30), (6, 5, 43, 20), 0)), expected)
+
+
+def test_cut_sign_scales_the_region_of_a_resized_image(rng):
+    original = sign_image(rng, 64, 48, (16, 12, 56, 36))
+    resized = original[::2, ::2]
+    cut = cut_sign(resized, Sign("", (64, 48), (16, 12, 56, 36), 0))
+    assert cut.shape == (3, 32, 32)
+    assert (cut == 200).all()
+
+
+def test_cut_sign_with_a_fractional_region_takes_nothing_from_outside():
+    image = np.zeros((32, 32, 3), np.uint8)
+    image[4:29, 4:29] = 200
+    # 4.27 to 28.44 of 32 pixels: inside the bright square, whose dark surroundings must not be seen.
+    assert (cut_sign(image, Sign("", (45, 45), (6, 6, 40, 40), 0)) == 200).all()
+
+
+def test_cut_sign_leaves_a_cut_image_whole_only_on_request(rng):
+    image = rng.integers(0, 256, (32, 32, 3), np.uint8)
+    sign = Sign("", (42, 42), (5, 5, 37, 37), 0)
+    np.testing.assert_array_equal(cut_sign(image, sign, may_be_cut=True), image.transpose(2, 0, 1))
+    assert not np.array_equal(cut_sign(image, sign), image.transpose(2, 0, 1))
+
+
+# --- Whatever the bytes are, nothing but DataError comes out ---
+
+
+def mutation_cases(rng):
+    small = rng.integers(0, 256, (3, 4, 5), np.uint8)
+    image = rng.integers(0, 256, (6, 7, 3), np.uint8)
+    idx = idx_bytes(small)
+    return {
+        "idx": (read_idx, idx),
+        "idx.gz": (read_idx, gzip.compress(idx)),
+        "cifar": (read_cifar10, cifar_bytes(rng.integers(0, 256, (1, 3, 32, 32), np.uint8), [3])),
+        "ppm": (read_image, ppm_bytes(image, "# comment\n")),
+        "png": (read_image, png_bytes(image)),
+        "npy": (read_samples, npy_bytes(rng.random((4, 3)))),
+        "npz": (read_samples, npz_bytes(X=rng.random((4, 3)))),
+        "npz compressed": (read_samples, npz_bytes(compressed=True, X=rng.random((4, 3)))),
+        "strings": (lambda stream: read_array(stream).tolist(), npy_bytes(np.array(["cat", "dog"]))),
+        "csv": (read_sign_table, TABLE.encode()),
+    }
+
+
+@pytest.mark.parametrize("case", mutation_cases(np.random.default_rng(0)))
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")
+def test_mutated_files_give_a_data_error_or_data(rng, case):
+    read, content = mutation_cases(rng)[case]
+    assert read(io.BytesIO(content)) is not None
+    refusals = []
+    for mutant in mutations(rng, content, 400):
+        try:
+            read(io.BytesIO(mutant))
+        except DataError as error:
+            refusals.append(str(error))
+    assert len(refusals) > 60
+    assert not [message for message in refusals if "\n" in message]

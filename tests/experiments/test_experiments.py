@@ -1,0 +1,42 @@
+"""Whole experiments on real images: what the README says of the digits, and the figures of a result."""
+
+import numpy as np
+import pytest
+from trainer_properties import digits
+
+from minisvdd.data.datasets import Split, load_dataset
+from minisvdd.experiments.experiments import area_under_roc, train_and_evaluate
+from minisvdd.experiments.protocols import Protocol, get_protocol
+
+
+def test_all_ten_digits():
+    """Mean test AUC of at least 97 %, half of the images for training, and training is what brings it there."""
+    data, protocol = load_dataset("digits"), get_protocol("quick", "digits")
+    results = [train_and_evaluate(data.one_class(name), protocol, verbose=0)[1] for name in data.class_names]
+    auc = {stage: np.array([result["auc"][stage] for result in results]) for stage in results[0]["auc"]}
+    assert auc["trained"].mean() >= 0.97
+    assert auc["trained"].min() > 0.9
+    assert auc["trained"].mean() > max(auc["random"].mean(), auc["pretrained"].mean()) + 0.05
+    assert all(abs(2 * result["n_train"] - 180) < 15 for result in results)
+
+
+def test_a_result_says_how_it_was_made():
+    protocol = Protocol(pretrain_epochs=0, epochs=1, batch_size=32)
+    model, result = train_and_evaluate(digits("7"), protocol, objective="soft-boundary", nu=0.2, seed=5, verbose=0)
+    assert set(result["auc"]) == {"random", "trained"}
+    expected = {"normal_class": "7", "objective": "soft-boundary", "nu": 0.2, "seed": 5, "epochs": 1, "batch_size": 32}
+    assert expected.items() <= result.items()
+    assert result["radius"] == model.radius_
+    assert {"minisvdd", "python", "numpy", "scikit-learn"} == set(result["versions"])
+
+
+def test_the_auc_is_the_chance_that_an_anomaly_scores_higher():
+    class Fixed:
+        def anomaly_score(self, X):
+            return X[:, 0]
+
+    test = np.array([[0.0], [1.0], [2.0], [3.0]])
+    split = Split(test, test, np.array([False, True, False, True]), "a", None)
+    assert area_under_roc(Fixed(), split) == pytest.approx(3 / 4)
+    assert area_under_roc(Fixed(), Split(test, test, np.zeros(4, bool), "a", None)) is None
+    assert area_under_roc(Fixed(), Split(test, None, None, "a", None)) is None

@@ -1,0 +1,430 @@
+"""The grid of experiments: complete, resumable after kill -9, never mixed, the same on a Dask cluster."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from helpers_grid import TINY, TINY_GAN, tiny_grid
+from helpers_processes import environment
+from matplotlib.container import BarContainer
+from sklearn.metrics import roc_auc_score
+
+from minisvdd import cli, load_dataset, load_model
+from minisvdd.errors import DataError
+from minisvdd.experiments.experiments import train_and_evaluate
+from minisvdd.experiments.grid import cells_of, make_grid, read_cell, read_grid, read_scores, run_grid
+from minisvdd.experiments.report import Entry, average_ranks, collect, plot_table, write_report
+from minisvdd.rivals.baselines import OneClassSVM
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("grid")
+    run_grid(tiny_grid(), out, verbose=0)
+    return out
+
+
+def aucs(out):
+    """Everything that a table shows."""
+    return collect(out)[1]
+
+
+def cell_files(out):
+    return sorted((out / "cells").rglob("*.json"))
+
+
+def test_every_cell_says_how_it_was_made(finished):
+    grid = read_grid(finished)
+    assert grid == tiny_grid()
+    for cell in cells_of(grid):
+        value = read_cell(cell, finished)
+        assert value["config"]["seed"] == cell.seed
+        assert value["config"]["data_sha256"] == grid.data_hash
+        assert {"minisvdd", "numpy"} <= set(value["versions"])
+        assert value["seconds"] > 0
+        assert 0 <= value["auc"]["trained"] <= 1
+        assert cell.hash in cell.path(finished).name
+    assert {"random", "pretrained", "trained"} <= set(value["auc"])
+
+
+def test_every_cell_keeps_the_scores_behind_its_auc(finished):
+    is_anomaly = load_dataset("digits").one_class("8").is_anomaly
+    for cell in (c for c in cells_of(read_grid(finished)) if c.normal_class == "8"):
+        auc = roc_auc_score(is_anomaly, read_scores(cell, finished))
+        assert auc == read_cell(cell, finished)["auc"]["trained"]
+
+
+def test_scores_that_are_missing_or_damaged_are_named(tmp_path):
+    grid = tiny_grid(methods=["isolation-forest"], classes=["3"], seeds=1)
+    run_grid(grid, tmp_path, verbose=0)
+    (cell,) = cells_of(grid)
+    path = cell.scores_path(tmp_path)
+    for damage in (b"", b"no array", path.read_bytes()[:-100]):
+        path.write_bytes(damage)
+        with pytest.raises(DataError, match=path.name):
+            read_scores(cell, tmp_path)
+    path.unlink()
+    with pytest.raises(DataError, match="--no-resume"):
+        read_scores(cell, tmp_path)
+
+
+def test_a_grid_has_all_classes_and_methods_unless_told_otherwise():
+    grid = make_grid("digits", seeds=1)
+    assert grid.classes == tuple("0123456789")
+    assert len(grid.methods) == 7
+    assert {cell.normal_class for cell in cells_of(grid)} == set(grid.classes)
+
+
+def test_all_methods(tmp_path):
+    run_grid(tiny_grid(methods=None, classes=["3"], seeds=1), tmp_path, verbose=0)
+    grid, entries, done, total = collect(tmp_path)
+    assert done == total == 9
+    assert entries["3", "oc-svm"].n == 10
+    assert entries["3", "kde"].n == 1
+    assert {entry.nu for (_, column), entry in entries.items() if column in ("oc-svm", "soft-boundary")} <= {0.01, 0.1}
+    supervised, honest = entries["3", "oc-svm"], entries["3", "oc-svm, gamma without labels"]
+    assert supervised.mean > honest.mean > 80
+    assert len(grid.methods) == 7
+    [anogan], [one_class], soft_boundary = (cells_of(grid, [name]) for name in ("anogan", "one-class", "soft-boundary"))
+    scores = read_scores(anogan, tmp_path)
+    assert np.isfinite(scores).sum() == TINY_GAN.test_images < len(scores)
+    assert 0 <= read_cell(anogan, tmp_path)["converged"] <= 1
+    # d - R^2 for the one, d for the other
+    assert read_scores(soft_boundary[0], tmp_path).min() < 0 < read_scores(one_class, tmp_path).min()
+    radius = {cell.nu: read_cell(cell, tmp_path)["radius"] for cell in soft_boundary}
+    assert radius[0.01] > radius[0.1], "the more may lie outside, the smaller"
+
+
+def test_oc_svm_chooses_gamma_on_a_tenth_of_the_test_set(tmp_path):
+    """As the paper did, for every draw of that tenth."""
+    run_grid(tiny_grid(methods=["oc-svm"], classes=["0"], seeds=1), tmp_path, verbose=0)
+    split = load_dataset("digits").one_class("0")
+    cell = next(c for c in cells_of(read_grid(tmp_path)) if c.nu == 0.1)
+    chosen = read_cell(cell, tmp_path)["gamma"]
+    assert len(set(chosen)) > 1
+    for draw in range(4):
+        held = np.random.default_rng(draw).permutation(len(split.test))[: round(len(split.test) / 10)]
+        model = OneClassSVM(nu=0.1, preprocessing="gcn-l1")
+        model.fit_on_hold_out(split.train, split.test[held], split.is_anomaly[held])
+        assert chosen[draw] == model.gamma_
+
+
+def test_shared_pretraining_is_the_one_that_deep_svdd_would_do(finished):
+    grid = tiny_grid()
+    _, alone = train_and_evaluate(load_dataset("digits").one_class("3"), TINY, seed=1, verbose=0)
+    cell = next(c for c in cells_of(grid, ["one-class"]) if (c.normal_class, c.seed) == ("3", 1))
+    shared = read_cell(cell, finished)["auc"]
+    for stage in ("random", "pretrained"):
+        assert shared[stage] == pytest.approx(alone["auc"][stage], abs=1e-6)
+    dcae = read_cell(next(c for c in cells_of(grid, ["dcae"]) if (c.normal_class, c.seed) == ("3", 1)), finished)
+    assert dcae["auc"]["trained"] == shared["autoencoder"]
+    weights = load_model(cell.autoencoder_path(finished))
+    _, again = train_and_evaluate(
+        load_dataset("digits").one_class("3"), TINY, nu=0.1, seed=1, verbose=0, autoencoder=weights
+    )
+    assert again["auc"] == pytest.approx(shared, abs=1e-6)
+    assert again["radius"] == pytest.approx(read_cell(cell, finished)["radius"], rel=1e-4)
+
+
+def test_finished_cells_are_kept_unless_told_otherwise(finished):
+    files = {path: path.stat().st_mtime_ns for path in cell_files(finished)}
+    before = aucs(finished)
+    run_grid(tiny_grid(), finished, verbose=0)
+    assert {path: path.stat().st_mtime_ns for path in cell_files(finished)} == files
+    run_grid(tiny_grid(), finished, resume=False, verbose=0)
+    assert all(path.stat().st_mtime_ns > before_ns for path, before_ns in files.items())
+    assert aucs(finished) == before
+
+
+_RUN = """
+import sys, helpers_grid
+helpers_grid.run_grid(helpers_grid.tiny_grid(), sys.argv[1], jobs=int(sys.argv[2]))
+"""
+
+
+def start(out, jobs):
+    return subprocess.Popen(
+        [sys.executable, "-c", _RUN, str(out), str(jobs)],
+        env=environment(),
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def test_kill_9_in_the_middle_and_start_again(finished, tmp_path):
+    process = start(tmp_path, 1)
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.rglob("cells/*/*/*.json"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = {path: path.read_bytes() for path in cell_files(tmp_path)}
+    assert 2 <= len(kept) < len(cell_files(finished))
+    again = start(tmp_path, 2)
+    assert again.wait(120) == 0
+    assert all(path.read_bytes() == content for path, content in kept.items())
+    assert aucs(tmp_path) == aucs(finished)
+
+
+def test_a_grid_from_before_anogan_is_still_read(tmp_path):
+    grid = make_grid("digits", methods=["kde"], classes=["3"], seeds=1)
+    run_grid(grid, tmp_path, verbose=0)
+    value = json.loads((tmp_path / "grid.json").read_text())
+    del value["gan_protocol"]
+    (tmp_path / "grid.json").write_text(json.dumps(value))
+    assert read_grid(tmp_path) == grid
+
+
+def test_another_configuration_is_not_mixed_in(tmp_path):
+    methods, classes = ["isolation-forest", "dcae"], ["3"]
+    run_grid(tiny_grid(methods=methods, classes=classes, seeds=1), tmp_path, verbose=0)
+    first, old = aucs(tmp_path), cell_files(tmp_path)
+    longer = tiny_grid(methods=methods, classes=classes, seeds=1, settings=replace(TINY, pretrain_epochs=4))
+    assert sum(read_cell(cell, tmp_path) is not None for cell in cells_of(longer)) == 1, "trees need no protocol"
+    run_grid(longer, tmp_path, verbose=0)
+    assert len(cell_files(tmp_path)) == len(old) + 1
+    assert aucs(tmp_path)["3", "dcae"] != first["3", "dcae"]
+    assert aucs(tmp_path)["3", "dcae"].n == 1
+
+
+def test_a_data_file_may_be_moved_but_not_changed(tmp_path):
+    rng, places = np.random.default_rng(0), [tmp_path / "here" / "own.npz", tmp_path / "there" / "own.npz"]
+    samples = {"x_train": rng.random((20, 4)), "y_train": np.zeros(20), "x_test": rng.random((9, 4))}
+    for place in places:
+        place.parent.mkdir()
+        np.savez(place, **samples, y_test=np.arange(9) % 2)
+
+    def hashes(place):
+        return [cell.hash for cell in cells_of(make_grid(str(place), methods=["kde"], classes=["0"], seeds=1))]
+
+    assert hashes(places[0]) == hashes(places[1])
+    np.savez(places[1], **samples, y_test=np.arange(9) % 3 > 0)
+    assert hashes(places[0]) != hashes(places[1])
+
+
+def test_a_table_may_be_computed_piece_by_piece(tmp_path):
+    """Methods, classes and seeds add up; the report says where seeds are missing. Other settings start a new table."""
+    run_grid(tiny_grid(methods=["one-class"], classes=["3"], seeds=1), tmp_path, verbose=0)
+    run_grid(tiny_grid(methods=["isolation-forest", "kde"], seeds=2), tmp_path, verbose=0)
+    assert read_grid(tmp_path) == tiny_grid(methods=["kde", "isolation-forest", "one-class"], seeds=2)
+    markdown, _ = write_report(tmp_path)
+    assert (
+        "over 2 seeds (oc-svm: ten hold-outs; kde: one run). 7 of 10 cells are finished; one-class: 1 seed." in markdown
+    )
+    one_seed = collect(tmp_path)[1]["3", "one-class"].mean
+    assert f"| {one_seed:.1f} |" in markdown, "no deviation of a single value"
+    other = tiny_grid(methods=["kde"], settings=replace(TINY, epochs=3))
+    run_grid(other, tmp_path, verbose=0)
+    assert read_grid(tmp_path) == other
+
+
+def test_a_damaged_cell_is_named_by_the_report_and_computed_again_by_a_run(tmp_path, capsys):
+    grid = tiny_grid(methods=["isolation-forest"], classes=["3"], seeds=2)
+    run_grid(grid, tmp_path, verbose=0)
+    before, path = aucs(tmp_path), cell_files(tmp_path)[0]
+    good = json.loads(path.read_text())
+    impossible = [json.dumps({**good, "auc": {"trained": value}}) for value in (1.5, -0.1, [], [0.9, None], "high")]
+    for damage in ('{"config": ', "[]", '{"config": {}, "auc": {}}', *impossible):
+        path.write_text(damage)
+        with pytest.raises(DataError, match=path.name) as caught:
+            collect(tmp_path)
+        assert "\n" not in str(caught.value)
+    run_grid(grid, tmp_path)
+    told = capsys.readouterr().err
+    assert path.name in told
+    assert "cell 1/1" in told
+    assert aucs(tmp_path) == before
+
+
+def test_data_of_another_shape_are_other_data(tmp_path):
+    """The same bytes as features and as images."""
+    rng = np.random.default_rng(0)
+    train, test, labels = rng.random((20, 4)), rng.random((9, 4)), {"y_train": np.zeros(20), "y_test": np.arange(9) % 2}
+    np.savez(tmp_path / "features.npz", x_train=train, x_test=test, **labels)
+    np.savez(tmp_path / "images.npz", x_train=train.reshape(20, 1, 2, 2), x_test=test.reshape(9, 1, 2, 2), **labels)
+    features, images = (
+        make_grid(str(tmp_path / name), methods=["kde"], classes=["0"]) for name in ("features.npz", "images.npz")
+    )
+    assert features.data_hash != images.data_hash
+
+
+def test_a_cell_of_anogan_holds_the_share_of_searches_that_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr("minisvdd.rivals.latent.WINDOW", 2)
+    monkeypatch.setattr("minisvdd.rivals.latent.TOLERANCE", 2)  # no loss falls by more than itself
+    run_grid(tiny_grid(methods=["anogan"], classes=["3"], seeds=1), tmp_path, verbose=0)
+    [path] = cell_files(tmp_path)
+    assert json.loads(path.read_text())["converged"] == 1
+
+
+def test_lost_weights_are_trained_again(tmp_path):
+    grid = tiny_grid(methods=["one-class"], classes=["3"], seeds=1)
+    run_grid(grid, tmp_path, verbose=0)
+    before = aucs(tmp_path)
+    next(tmp_path.rglob("autoencoders/*/*.npz")).write_bytes(b"no model")
+    next(tmp_path.rglob("one-class/*/*.json")).unlink()
+    run_grid(grid, tmp_path, verbose=0)
+    assert aucs(tmp_path) == before
+
+
+def test_a_dask_cluster_of_two_processes_gives_the_same_table(finished, tmp_path):
+    distributed = pytest.importorskip("distributed", reason="needs the extra `distributed`")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        run_grid(tiny_grid(), tmp_path, scheduler=cluster.scheduler_address, verbose=0)
+    assert aucs(tmp_path) == aucs(finished)
+
+
+def test_report_formats(finished):
+    markdown, names = write_report(finished)
+    assert all((finished / name).stat().st_size > 100 for name in names)
+    assert "8 of 8 cells" in markdown
+    of_methods, before_training = markdown.split("epoch 0")
+    assert "average rank" in of_methods
+    assert "average rank" not in before_training
+    assert (finished / "report.png").read_bytes().startswith(b"\x89PNG")
+    assert (finished / "report.tex").read_text().count(r"\\") == 3
+    assert (finished / "report.tex").read_text().endswith("\\end{tabular}\n")
+    entries = aucs(finished)
+    rows = list(csv.DictReader((finished / "report.csv").open()))
+    assert len(rows) == len(entries)
+    assert float(rows[0]["auc_mean"]) == pytest.approx(entries["3", "isolation-forest"].mean, abs=1e-3)
+    assert f"{entries['3', 'isolation-forest'].mean:.1f} ±" in markdown
+
+
+def test_report_json_holds_the_cells(finished):
+    write_report(finished)
+    value = json.loads((finished / "report.json").read_text())
+    grid = read_grid(finished)
+    assert value["grid"]["data_hash"] == grid.data_hash
+    cells = {(c["config"]["method"], c["config"]["normal_class"], c["config"]["seed"]): c for c in value["cells"]}
+    assert len(cells) == len(cells_of(grid))
+    for cell in cells_of(grid):
+        assert cells[cell.method, cell.normal_class, cell.seed]["auc"] == read_cell(cell, finished)["auc"]
+
+
+def test_a_report_of_an_unfinished_grid(tmp_path):
+    run_grid(tiny_grid(methods=["kde"], seeds=1), tmp_path, verbose=0)
+    cell_files(tmp_path)[0].unlink()
+    markdown, _ = write_report(tmp_path)
+    assert "1 of 2 cells" in markdown
+    assert "| 3 | - |" in markdown
+
+
+def test_means_over_the_classes_that_all_methods_have(tmp_path, monkeypatch):
+    """An unfinished table has no mean of all classes; what can be compared is that of the finished ones."""
+    methods, classes = ("kde", "isolation-forest"), ["3", "5", "8"]
+    run_grid(tiny_grid(methods=methods, classes=classes, seeds=1), tmp_path, verbose=0)
+    numbers = {"3": (60.0, 70.0), "5": (62.0, 74.0), "8": (94.0, 84.0)}
+    printed = {name: {"kde": (kde, 0.0), "isolation-forest": (trees, 1.0)} for name, (kde, trees) in numbers.items()}
+    monkeypatch.setattr("minisvdd.experiments.report.TABLES", {"digits": printed})
+    assert "mean of" not in write_report(tmp_path)[0]
+    next(path for path in cell_files(tmp_path) if path.parts[-3:-1] == ("kde", "8")).unlink()
+    entries, (markdown, _) = aucs(tmp_path), write_report(tmp_path)
+    rows = [line.strip("| ").split(" | ") for line in markdown.splitlines() if line.startswith("|")]
+    rows = {title: numbers for title, *numbers in rows}
+    assert rows["**mean**"][0] == "-"
+    assert "In parentheses: the paper." in markdown
+    assert rows["paper: mean"] == ["72.0", "76.0"]
+    assert rows["paper: average rank"] == ["1.7", "1.3"]
+    ours = [(entries["3", method].mean + entries["5", method].mean) / 2 for method in methods]
+    assert rows["mean of 3, 5"] == [f"{mean:.1f}" for mean in ours]
+    assert rows["paper: mean of the same"] == ["61.0", "72.0"]
+    assert rows["paper: average rank on the same"] == ["2.0", "1.0"]
+
+
+def test_the_picture_of_a_table():
+    """Bars in the order of the methods around each class, a dash on a bar at the paper's number, nothing cut off."""
+    grid = tiny_grid(methods=None)
+    rng = np.random.default_rng(0)
+    entries = {
+        (normal_class, method): Entry(*rng.uniform((85, 1), (98, 3)), 3, None, (rng.uniform(85, 98), 1.0))
+        for normal_class in grid.classes
+        for method in grid.methods
+    }
+    figure = plot_table(grid, entries)
+    figure.canvas.draw()
+    [axes], [legend] = figure.axes, figure.legends
+    groups = [container for container in axes.containers if isinstance(container, BarContainer)]
+    bars = {(c, m): bar for m, group in zip(grid.methods, groups) for c, bar in zip(grid.classes, group)}
+    middle = {cell: bar.get_x() + bar.get_width() / 2 for cell, bar in bars.items()}
+    for place, normal_class in enumerate(grid.classes):
+        middles = [middle[normal_class, method] for method in grid.methods]
+        assert sorted(middles) == middles
+        assert np.mean(middles) == pytest.approx(place)
+        assert max(middles) - min(middles) < 1
+    dashes = {tuple(np.round(point, 6)) for mark in axes.collections for point in np.asarray(mark.get_offsets())}
+    for cell, entry in entries.items():
+        assert bars[cell].get_height() == pytest.approx(entry.mean)
+        assert (round(middle[cell], 6), round(entry.paper[0], 6)) in dashes
+    low, high = axes.get_ylim()
+    lowest = min(entry.mean - entry.std for entry in entries.values())
+    assert lowest - 15 < low < lowest
+    assert high == 100
+    assert [text.get_text() for text in legend.get_texts()] == list(grid.methods)
+    assert legend.get_window_extent().width <= figure.bbox.width
+
+
+def test_a_report_says_whether_anogan_converged(tmp_path):
+    run_grid(tiny_grid(methods=["anogan"], classes=["3"], seeds=1), tmp_path, verbose=0)
+    assert "anogan did not converge on 3, by this criterion" in write_report(tmp_path)[0]
+    [path] = cell_files(tmp_path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "converged": 0.6}))
+    markdown, _ = write_report(tmp_path)
+    assert "anogan converged, by this criterion" in markdown
+    assert "(3 60 %)" in markdown
+    assert f"{TINY_GAN.test_images} random" in markdown
+
+
+def test_a_report_names_the_data_file_without_its_folder(tmp_path):
+    rng = np.random.default_rng(0)
+    samples = {"x_train": rng.random((20, 4)), "y_train": np.zeros(20), "x_test": rng.random((9, 4))}
+    np.savez(tmp_path / "own.npz", **samples, y_test=np.arange(9) % 2)
+    run_grid(make_grid(str(tmp_path / "own.npz"), methods=["kde"], classes=["0"], seeds=1), tmp_path, verbose=0)
+    write_report(tmp_path)
+    assert json.loads((tmp_path / "report.json").read_text())["grid"]["data"] == "own.npz"
+
+
+def test_marks_follow_the_rule():
+    """More than 2 sqrt(s1^2 + s2^2) + 1 points: here 2 * 5 + 1 = 11."""
+    assert not Entry(90.0, 3.0, 10, None, (79.1, 4.0)).differs
+    assert Entry(90.0, 3.0, 10, None, (78.9, 4.0)).differs
+    assert not Entry(90.0, 3.0, 10, None).differs
+
+
+def test_average_ranks():
+    np.testing.assert_array_equal(average_ranks([[90, 80, 70], [60, 80, 60]]), [1.75, 1.5, 2.75])
+    np.testing.assert_array_equal(average_ranks([[90, np.nan], [60, 80]]), [2, 1])
+
+
+def test_command_line(tmp_path, capsys):
+    arguments = ["table1-digits", "--methods", "kde", "--classes", "3", "8", "--quiet", "--out", str(tmp_path)]
+    assert cli.main(["experiment", *arguments, "--resume"]) == 0
+    table = capsys.readouterr().out
+    assert "| 3 |" in table
+    assert cli.main(["experiment", "report", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == table
+    assert json.loads((tmp_path / "grid.json").read_text())["protocol_name"] == "quick"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["table1-digits", "--methods", "kde", "svm"], ["'svm'", "oc-svm"]),
+        (["table1-digits", "--classes", "eleven"], ["classes='eleven'"]),
+        (["table1-digits", "--seeds", "0"], ["seeds=0"]),
+        (["table1-mnist", "--data-dir", "/nowhere"], ["/nowhere"]),
+        (["report", "/nowhere"], ["/nowhere", "grid.json"]),
+    ],
+)
+def test_mistakes_are_one_line_and_status_2(arguments, words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["experiment", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert all(word in error for word in words), error

@@ -1,0 +1,91 @@
+"""Protocols are the one place of epochs and rates; progress says how far they have come; table 1 is the paper's."""
+
+import inspect
+import io
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from minisvdd import DeepSVDD
+from minisvdd.data.datasets import Split
+from minisvdd.experiments.experiments import network_of
+from minisvdd.experiments.paper import METHODS, TABLE_1
+from minisvdd.experiments.protocols import PROTOCOLS, Protocol, get_protocol
+from minisvdd.files.progress import Progress
+
+
+def test_a_protocol_holds_arguments_of_deep_svdd():
+    names = set(inspect.signature(DeepSVDD).parameters)
+    assert {field.name for field in fields(Protocol)} <= names
+
+
+def test_the_papers_schedule():
+    """Section 4.2: DCAE 250 + 100 epochs, Deep SVDD 150 + 100, 1e-4 then 1e-5; defaults of the estimator are these."""
+    protocol, defaults = get_protocol("paper", "mnist"), DeepSVDD().get_params()
+    names = [field.name for field in fields(Protocol) if field.name != "network"]  # the data's shape has that one
+    assert all(getattr(protocol, name) == defaults[name] for name in names)
+    assert (protocol.pretrain_epochs, protocol.pretrain_milestones) == (350, (250,))
+    assert (protocol.epochs, protocol.milestones) == (250, (150,))
+    assert (protocol.learning_rate, protocol.weight_decay, protocol.batch_size) == (1e-4, 1e-6, 200)
+
+
+@pytest.mark.parametrize("protocol", list(PROTOCOLS))
+def test_stop_signs_have_the_shape_of_cifar10_but_their_own_network(protocol):
+    signs, others = get_protocol(protocol, "stop-signs"), get_protocol(protocol, "cifar10")
+    assert (signs.batch_size, signs.network) == (64, "gtsrb_lenet")
+    split = Split(np.zeros((4, 3, 32, 32), np.float32), None, None, "stop", None)
+    assert [network_of(settings, split) for settings in (signs, others)] == ["gtsrb_lenet", "cifar10_lenet"]
+
+
+def test_the_authors_schedule():
+    protocol = get_protocol("authors-code", "mnist")
+    assert (protocol.epochs, protocol.milestones) == (150, (50,))
+    assert (protocol.pretrain_epochs, protocol.pretrain_weight_decay) == (150, 1e-3)
+    assert protocol.radius_update == "authors-theano"
+
+
+def test_unknown_protocol():
+    with pytest.raises(ValueError, match=r"protocol='slow'.*quick"):
+        get_protocol("slow", "mnist")
+    assert all(get_protocol(name, "mine.npz") for name in PROTOCOLS)
+
+
+@pytest.mark.parametrize(
+    ("data", "means"),
+    [
+        ("mnist", [91.29, 86.93, 92.3, 89.65, 91.27, 93.53, 94.8]),
+        ("cifar10", [64.8, 64.9, 55.5, 59.4, 61.8, 63.3, 64.8]),
+    ],
+)
+def test_column_means_of_table_1(data, means):
+    columns = np.array([[row[method][0] for method in METHODS] for row in TABLE_1[data].values()])
+    assert columns.shape == (10, 7)
+    np.testing.assert_allclose(columns.mean(axis=0), means, atol=0.06)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_rewrites_one_line_on_a_terminal():
+    stream = Terminal()
+    progress = Progress("epoch", 3, stream=stream)
+    for epoch in (1, 2, 3):
+        progress.update(epoch, "loss 0.5")
+    text = stream.getvalue()
+    assert text.count("\n") == 1
+    assert text.rsplit("\r", 1)[1].startswith("epoch 3/3  loss 0.5")
+
+
+def test_progress_is_plain_lines_elsewhere_and_can_be_silent():
+    stream = io.StringIO()
+    progress = Progress("epoch", 1000, stream=stream)
+    for epoch in range(1, 1001):
+        progress.update(epoch)
+    assert stream.getvalue().startswith("epoch 1000/1000")
+    assert "\r" not in stream.getvalue()
+    silent = io.StringIO()
+    Progress("epoch", 1, verbose=0, stream=silent).update(1)
+    assert silent.getvalue() == ""

@@ -1,0 +1,312 @@
+"""Interrupted trainings: they go on bit for bit, files are whole or absent, and a full disk is one clear line."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from helpers_data import one_line_error
+from helpers_processes import MAIN, environment, python, wait_until
+from trainer_properties import digits, small_model
+
+from minisvdd import AnoGAN, Autoencoder, Checkpoint, DataError, cli, load_dataset, load_model
+from minisvdd.attack.classifier import SoftmaxClassifier
+from minisvdd.backends import KernelError
+from minisvdd.backends.emulator import find_compiler
+from minisvdd.data.readers import to_float
+from minisvdd.files.atomic import check_writable
+from minisvdd.files.checkpoint import LoopCheckpoint
+
+
+class Killed(BaseException):
+    """Stands for the end of the process: nothing in the library may catch it."""
+
+
+def fit_killed_after(model, X, epochs, checkpoint):
+    """Fit until so many epochs have been started, in whichever loop they are; then as if the process were gone."""
+    steps = model.fit_steps(X, checkpoint=checkpoint)
+    for _ in range(epochs):
+        next(steps)
+    with pytest.raises(Killed):
+        steps.throw(Killed)
+
+
+def everything(model):
+    """All that a training leaves behind, except for the seconds it took."""
+    history = {name: values for name, values in model.history_.items() if name != "seconds"}
+    arrays = {**model.network_.params, **model.network_.buffers}
+    kept = {name: getattr(model, name, None) for name in ("radius_", "offset_", "figures_")}
+    return (
+        {name: a.tobytes() for name, a in arrays.items()},
+        history,
+        kept,
+        getattr(model, "center_", np.zeros(0)).tobytes(),
+    )
+
+
+def both(**changes):
+    """A model with pre-training (4 epochs) and training (6), both crossing a milestone."""
+    arguments = {"pretrain_epochs": 4, "epochs": 6, "milestones": (3,), "pretrain_milestones": (2,), "radius_every": 2}
+    return small_model(**{**arguments, **changes})
+
+
+@pytest.mark.parametrize("objective", ["one-class", "soft-boundary"])
+@pytest.mark.parametrize("killed_after", [1, 3, 4, 5, 8, 10])
+@pytest.mark.parametrize("every", [1, 2])
+def test_a_resumed_training_is_the_uninterrupted_one_bit_for_bit(objective, killed_after, every, tmp_path):
+    X, stages = digits().train, []
+    whole = both(objective=objective).fit(X)
+    fit_killed_after(both(objective=objective), X, killed_after, Checkpoint(tmp_path, every))
+    model = both(objective=objective)
+    model.fit(X, on_stage=lambda stage, _: stages.append(stage), checkpoint=Checkpoint(tmp_path, every, resume=True))
+    assert everything(model) == everything(whole)
+    assert everything(model.autoencoder_) == everything(whole.autoencoder_)
+    assert stages == ["random", "pretrained", "trained"]
+    np.testing.assert_array_equal(model.anomaly_score(X), whole.anomaly_score(X))
+
+
+def test_the_rule_of_the_last_batch_is_resumed_too(tmp_path):
+    X, arguments = digits().train, {"objective": "soft-boundary", "radius_update": "last-batch", "pretrain_epochs": 0}
+    fit_killed_after(both(**arguments), X, 5, Checkpoint(tmp_path, 2))
+    resumed = both(**arguments).fit(X, checkpoint=Checkpoint(tmp_path, 2, resume=True))
+    assert everything(resumed) == everything(both(**arguments).fit(X))
+
+
+def test_epochs_that_a_checkpoint_holds_are_not_trained_again(tmp_path):
+    X = digits().train
+    fit_killed_after(both(), X, 9, Checkpoint(tmp_path, 2))
+    assert sum(1 for _ in both().fit_steps(X, checkpoint=Checkpoint(tmp_path, 2, resume=True))) == 2
+    assert sum(1 for _ in both().fit_steps(X, checkpoint=Checkpoint(tmp_path, 2))) == 10
+
+
+def test_autoencoder_alone(tmp_path):
+    X = digits().train
+
+    def autoencoder(epochs):
+        return Autoencoder(network="digits_lenet", epochs=epochs, batch_size=32, verbose=0, preprocessing="gcn-l1")
+
+    whole = autoencoder(4).fit(X)
+    autoencoder(4).fit(X, checkpoint=Checkpoint(tmp_path, 1))
+    again = autoencoder(4).fit(X, checkpoint=Checkpoint(tmp_path, 1, resume=True))
+    assert everything(again) == everything(whole)
+    one_line_error(lambda: autoencoder(5).fit(X, checkpoint=Checkpoint(tmp_path, 1, resume=True)), "epochs was 4, is 5")
+
+
+def classifier(**changes):
+    arguments = {"channels": (4,), "kernel_size": 3, "hidden": 8, "epochs": 5, "milestones": (3,), "verbose": 0}
+    return SoftmaxClassifier(**{**arguments, **changes})
+
+
+def gan(**changes):
+    return AnoGAN(**{"latent_dim": 8, "epochs": 5, "batch_size": 32, "search_steps": 2, "verbose": 0, **changes})
+
+
+def labelled(n=120):
+    data = load_dataset("digits")
+    return to_float(data.train_images[:n], data.white), data.train_labels[:n]
+
+
+def killed_after_saving(fit, times, monkeypatch):
+    """Call `fit`; right after so many checkpoints have been written it is as if the process were gone."""
+    save, count = LoopCheckpoint.save, iter(range(1, times + 1))
+
+    def save_and_die(self, *arguments):
+        save(self, *arguments)
+        if next(count) == times:
+            raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LoopCheckpoint, "save", save_and_die)
+        with pytest.raises(Killed):
+            fit()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [(classifier, "classifier"), (lambda: classifier(augment=False, mirrors=[(2, 5)]), "classifier"), (gan, "anogan")],
+    ids=["classifier", "classifier-plain", "anogan"],
+)
+def test_classifier_and_anogan_are_resumed_bit_for_bit(make, name, times, tmp_path, monkeypatch):
+    data = labelled() if name == "classifier" else (digits().train[:96],)
+    whole = make().fit(*data)
+    killed_after_saving(lambda: make().fit(*data, checkpoint=Checkpoint(tmp_path, 2)), times, monkeypatch)
+    assert [path.name for path in tmp_path.iterdir()] == [f"{name}.npz"]
+    resumed = make().fit(*data, checkpoint=Checkpoint(tmp_path, 2, resume=True))
+    assert everything(resumed) == everything(whole)
+    with monkeypatch.context() as patched:
+        patched.setattr("minisvdd.nn.training.train_step", None)  # complete: nothing is left to train
+        patched.setattr("minisvdd.rivals.anogan.Game.play", None)
+        again = make().fit(*data, checkpoint=Checkpoint(tmp_path, 2, resume=True))
+    assert everything(again) == everything(whole)
+
+
+@pytest.mark.parametrize("make", [classifier, gan])
+def test_states_are_saved_after_every_so_many_epochs_and_the_last(make, tmp_path, monkeypatch):
+    saved, save = [], LoopCheckpoint.save
+
+    def record(self, epoch, *arguments):
+        saved.append(epoch)
+        save(self, epoch, *arguments)
+
+    monkeypatch.setattr(LoopCheckpoint, "save", record)
+    data = labelled(32) if make is classifier else (digits().train[:32],)
+    make(epochs=5).fit(*data, checkpoint=Checkpoint(tmp_path, 2))
+    assert saved == [2, 4, 5]
+
+
+def test_a_classifier_is_not_resumed_on_other_labels(tmp_path):
+    X, y = labelled()
+    classifier(epochs=1).fit(X, y, checkpoint=Checkpoint(tmp_path))
+    resume = Checkpoint(tmp_path, resume=True)
+    one_line_error(lambda: classifier(epochs=1).fit(X, y[::-1], checkpoint=resume), "classifier.npz", "y was")
+    one_line_error(lambda: classifier(epochs=2).fit(X, y, checkpoint=resume), "classifier.npz", "epochs was 1, is 2")
+
+
+def test_checkpoints_of_another_training_are_refused(tmp_path):
+    X = digits().train
+    both().fit(X, checkpoint=Checkpoint(tmp_path))
+    resume = Checkpoint(tmp_path, resume=True)
+    for change in ({"learning_rate": 1e-4}, {"random_state": 1}, {"center": np.ones(32)}, {"network": "small_lenet"}):
+        one_line_error(lambda change=change: both(**change).fit(X, checkpoint=resume), "autoencoder.npz", *change)
+    one_line_error(lambda: both().fit(X[:-1], checkpoint=resume), "autoencoder.npz", "X was")
+    both(verbose=1).fit(X, checkpoint=resume)
+    with pytest.raises(ValueError, match="random_state=None"):
+        both(random_state=None).fit(X, checkpoint=resume)
+    with pytest.raises(ValueError, match="every=0"):
+        Checkpoint(tmp_path, 0)
+
+
+@pytest.mark.skipif(find_compiler() is None, reason="the emulator needs a C++ compiler")
+def test_checkpoints_need_the_numpy_backend(tmp_path):
+    with pytest.raises(KernelError, match="numpy backend"):
+        both(backend="emulator", pretrain_epochs=0).fit(digits().train[:4], checkpoint=Checkpoint(tmp_path))
+
+
+def test_damaged_checkpoints_are_named(tmp_path, rng):
+    X = digits().train[:20]
+    model = small_model(epochs=1)
+    model.fit(X, checkpoint=Checkpoint(tmp_path))
+    path = tmp_path / "svdd.npz"
+    content, messages = path.read_bytes(), []
+    for k in range(40):
+        damaged = bytearray(content)
+        if k % 2:
+            damaged[int(rng.integers(len(content)))] ^= 1 << int(rng.integers(8))
+        else:
+            del damaged[int(rng.integers(len(content))) :]
+        path.write_bytes(damaged)
+        try:
+            small_model(epochs=1).fit(X, checkpoint=Checkpoint(tmp_path, resume=True))
+        except DataError as error:
+            messages.append(str(error))
+    assert len(messages) > 30
+    assert all(str(path) in message and "\n" not in message for message in messages)
+
+
+def test_remove_leaves_foreign_files_alone(tmp_path):
+    folder = tmp_path / "checkpoint"
+    both().fit(digits().train[:20], checkpoint=Checkpoint(folder))
+    (folder / ".svdd.npz.killed").write_text("left by a killed process")
+    (folder / "notes.txt").write_text("mine")
+    Checkpoint(folder).remove()
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+    (folder / "notes.txt").unlink()
+    Checkpoint(folder).remove()
+    assert not folder.exists()
+    Checkpoint(folder).remove()
+
+
+# Whole processes, killed at any moment
+
+ARGUMENTS = ["train", "--data", "digits", "--quiet", "--checkpoint-every", "1", "--out"]
+
+
+def command(*arguments, limit=None, **options):
+    """`minisvdd` as a process; limit: bytes that it may write into one file, like a disk that is full."""
+    code = MAIN
+    if limit is not None:
+        code = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); {code}"
+    return python(code, *arguments, **options)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    out = tmp_path_factory.mktemp("whole")
+    process = command(*ARGUMENTS, out)
+    assert process.communicate(timeout=300)[1] == ""
+    assert not (out / "checkpoint").exists()
+    return out
+
+
+@pytest.mark.parametrize(("signals", "after"), [(signal.SIGKILL, "autoencoder.npz"), (signal.SIGINT, "svdd.npz")])
+def test_killed_at_random_moments_and_resumed(signals, after, uninterrupted, tmp_path, rng):
+    old = (uninterrupted / "model.npz").read_bytes()
+    (tmp_path / "model.npz").write_bytes(old)
+    process = command(*ARGUMENTS, tmp_path)
+    wait_until((tmp_path / "checkpoint" / after).exists, 120)
+    time.sleep(rng.uniform(0, 0.5))
+    process.send_signal(signals)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == (130 if signals == signal.SIGINT else -signal.SIGKILL)
+    assert error == ("minisvdd: error: interrupted\n" if signals == signal.SIGINT else "")
+    assert (tmp_path / "model.npz").read_bytes() == old
+    process = command(*ARGUMENTS, tmp_path, "--resume")
+    assert process.communicate(timeout=300)[1] == ""
+    assert process.returncode == 0
+    resumed, whole = load_model(tmp_path / "model.npz"), load_model(uninterrupted / "model.npz")
+    assert everything(resumed) == everything(whole)
+    assert not (tmp_path / "checkpoint").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files with RLIMIT_FSIZE")
+def test_a_full_disk_is_one_line_and_leaves_the_old_model(uninterrupted, tmp_path):
+    old = (uninterrupted / "model.npz").read_bytes()
+    (tmp_path / "model.npz").write_bytes(old)
+    process = command(*ARGUMENTS, tmp_path, limit=20_000)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert error.count("\n") == 1
+    assert "autoencoder.npz: cannot be written: File too large" in error
+    assert (tmp_path / "model.npz").read_bytes() == old
+    assert list((tmp_path / "checkpoint").iterdir()) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_device_is_one_line(uninterrupted, tmp_path):
+    np.save(tmp_path / "x.npy", digits().test)
+    with open("/dev/full", "w") as full:
+        arguments = ["score", uninterrupted / "model.npz", tmp_path / "x.npy"]
+        done = subprocess.run(
+            [sys.executable, "-c", MAIN, *map(str, arguments)],
+            env=environment(), stdout=full, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert "No space left" in done.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_training(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    started = time.perf_counter()
+    assert cli.main(["train", "--data", "digits", "--out", str(tmp_path / "file" / "out")]) == 2
+    assert time.perf_counter() - started < 5
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "file" in error
+    assert "cannot be written" in error
+
+
+@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write anywhere")
+def test_read_only_folder(tmp_path):
+    tmp_path.chmod(0o500)
+    one_line_error(lambda: check_writable(tmp_path), tmp_path, "cannot be written")
+    one_line_error(lambda: both().fit(digits().train, checkpoint=Checkpoint(tmp_path)), "autoencoder.npz")
+
+
+def test_resume_needs_checkpoints(capsys, tmp_path):
+    assert cli.main(["train", "--resume", "--checkpoint-every", "0", "--out", str(tmp_path)]) == 2
+    assert "--checkpoint-every" in capsys.readouterr().err

@@ -1,0 +1,292 @@
+"""The gradient checker as others use it: foreign layers, kinks, reports, errors, and what it leaves alone."""
+
+import numpy as np
+import pytest
+
+from minisvdd.gradcheck import (
+    GradcheckError,
+    check_gradient,
+    check_library,
+    check_loss,
+    gradcheck,
+    library_cases,
+)
+from minisvdd.nn.layers import BatchNorm, Conv2D, Flatten, LeakyReLU, Linear, MaxPool2D, Tanh
+from minisvdd.nn.networks import Sequential
+
+
+class ForeignDense:
+    """Somebody else's layer: other attribute names, gradients written in place, no base class, no kink pattern."""
+
+    def __init__(self, rng, factor=1.0):
+        self.W = rng.standard_normal((4, 3)).astype(np.float32)
+        self.dW = np.full_like(self.W, 99)
+        self.params, self.grads, self.factor = {"W": self.W}, {"W": self.dW}, factor
+
+    def forward(self, x):
+        self.x = x
+        self.mask = x @ self.W > 0
+        return np.where(self.mask, x @ self.W, 0)
+
+    def backward(self, grad_output):
+        g = grad_output * self.mask
+        self.dW[...] = self.factor * self.x.T @ g
+        return g @ self.W.T
+
+
+class ForeignCube:
+    """No parameters at all."""
+
+    def forward(self, x, training=False):
+        self.x = x
+        return x**3
+
+    def backward(self, grad_output):
+        return 3 * self.x**2 * grad_output
+
+
+def built(layer, sample, rng, dtype=np.float32):
+    layer.build(sample, rng, dtype)
+    return layer
+
+
+def test_foreign_layers_pass(rng):
+    for layer, x in ((ForeignDense(rng), rng.standard_normal((5, 4))), (ForeignCube(), rng.standard_normal((5, 4)))):
+        report = gradcheck(layer, x)
+        assert report.passed, str(report)
+        assert any("training mode only" in note for note in report.notes)
+
+
+def test_foreign_layer_with_an_error_fails_and_is_recognised(rng):
+    report = gradcheck(ForeignDense(rng, factor=-2.0), rng.standard_normal((5, 4)))
+    (failed, *_) = report.failures
+    assert failed.name == "W"
+    assert "negated and times 2" in failed.diagnosis
+    assert "stale" in str(report)  # a remark, not a failure: its second backward does not raise
+
+
+def test_foreign_layer_has_no_evaluation_mode():
+    with pytest.raises(ValueError, match="freeze_statistics"):
+        gradcheck(ForeignCube(), np.ones((2, 2)), training=False)
+
+
+def test_layer_and_input_stay_untouched(rng):
+    layer = built(Sequential([Linear(4), BatchNorm(affine=True), LeakyReLU(), Linear(2)]), (3,), rng)
+    x = rng.standard_normal((6, 3)).astype(np.float32)
+    arrays = layer.params | layer.buffers
+    before, x_before = {name: array.copy() for name, array in arrays.items()}, x.copy()
+    gradcheck(layer, x, raise_on_failure=True)
+    assert not layer.grads
+    np.testing.assert_array_equal(x, x_before)
+    for name, array in (layer.params | layer.buffers).items():
+        assert array.dtype == np.float32
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_both_modes_and_both_stages_are_checked(rng):
+    layer = built(BatchNorm(affine=True), (3,), rng)
+    report = gradcheck(layer, rng.standard_normal((8, 3)))
+    settings = {(check.name, check.stage, check.mode) for check in report.arrays}
+    names, stages, modes = ("input", "weight", "bias"), ("start", "after 20 steps"), ("training", "evaluation")
+    assert settings == {(n, s, m) for n in names for s in stages for m in modes}
+    assert len(gradcheck(layer, rng.standard_normal((8, 3)), training=True, train_steps=0).arrays) == 3
+
+
+def test_analytic_layers_are_checked_by_the_complex_step_too(rng):
+    x = rng.standard_normal((6, 3))
+    analytic = gradcheck(built(Sequential([Linear(4), BatchNorm(), Tanh()]), (3,), rng), x)
+    assert all(check.complex_error < 1e-11 for check in analytic.arrays)
+    piecewise = gradcheck(built(Sequential([Linear(4), LeakyReLU()]), (3,), rng), x)
+    assert all(check.complex_error is None for check in piecewise.arrays)
+
+
+def test_gradient_that_is_zero_passes(rng):
+    """A bias before batch norm has gradient 0: rounding beside rounding is no error."""
+    network = built(Sequential([Linear(4, bias=True), BatchNorm(), Linear(2)]), (3,), rng)
+    report = gradcheck(network, rng.standard_normal((6, 3)))
+    assert report.passed, str(report)
+
+
+def test_small_error_in_one_entry_of_a_large_array_is_found(rng):
+    class OneWrong(Linear):
+        def backward(self, grad_output):
+            grad_input = super().backward(grad_output)
+            self.grads["weight"][7, 11] *= 1.5
+            return grad_input
+
+    layer = built(OneWrong(40), (30,), rng)
+    report = gradcheck(layer, rng.standard_normal((5, 30)), max_entries=10)
+    weight = next(check for check in report.arrays if check.name == "weight")
+    assert (weight.checked, weight.directions, weight.size) == (10, 4, 1200)
+    assert not weight.passed
+
+
+class TestKinks:
+    def test_input_with_ties_and_zeros(self, rng):
+        """Kinks are counted, the rest is checked as ever, and one-sided slopes bound the gradient."""
+        x = rng.standard_normal((3, 2, 4, 4))
+        x[:, :, 0, 0] = x[:, :, 0, 1] = 3.0
+        report = gradcheck(built(MaxPool2D(2), (2, 4, 4), rng), x)
+        assert report.passed, str(report)
+        assert report.arrays[0].kinks == 12
+        x = rng.standard_normal((4, 5))
+        x[0] = 0
+        report = gradcheck(built(LeakyReLU(), (5,), rng), x)
+        assert report.passed
+        assert report.arrays[0].kinks == 5
+
+    def test_nothing_but_kinks_does_not_pass(self, rng):
+        report = gradcheck(built(LeakyReLU(), (5,), rng), np.zeros((4, 5)))
+        assert not report.passed
+        assert "choose another input" in str(report)
+
+    def test_gradient_outside_the_one_sided_slopes_fails(self, rng):
+        class TooSteepAtZero(LeakyReLU):
+            def forward(self, x, training=False):
+                self.x = x
+                return super().forward(x, training)
+
+            def backward(self, grad_output):
+                return super().backward(grad_output) * np.where(self.x == 0, 20, 1)
+
+        x = rng.standard_normal((4, 5))
+        x[0, 0] = 0
+        report = gradcheck(built(TooSteepAtZero(), (5,), rng), x)
+        assert not report.passed
+        assert report.arrays[0].worst.index == (0, 0)
+
+    def test_kink_close_by_is_avoided_with_a_smaller_step(self, rng):
+        x = rng.standard_normal((4, 5))
+        x[1, 2] = 1e-6
+        report = gradcheck(built(LeakyReLU(), (5,), rng), x)
+        assert report.passed
+        assert (report.arrays[0].retried, report.arrays[0].kinks) == (1, 0)
+
+    def test_foreign_kinks_are_recognised_by_their_bend(self):
+        class ForeignAbs:
+            def forward(self, x, training=False):
+                self.x = x
+                return np.abs(x)
+
+            def backward(self, grad_output):
+                return np.sign(self.x) * grad_output
+
+        report = gradcheck(ForeignAbs(), np.array([[0.0, 1.0, -2.0, 1e-6]]))
+        assert report.passed, str(report)
+        assert (report.arrays[0].kinks, report.arrays[0].retried) == (1, 1)
+
+
+class TestPlainFunctions:
+    def test_right_and_wrong(self, rng):
+        x = rng.standard_normal((3, 4))
+        assert check_gradient(lambda v: np.sin(v).sum(), np.cos, x).passed
+        report = check_gradient(lambda v: np.sin(v).sum(), lambda v: -np.cos(v), x)
+        assert report.arrays[0].diagnosis == "looks like: negated"
+
+    def test_loss_without_its_mean(self, rng):
+        def loss(outputs, targets):
+            return ((outputs - targets) ** 2).mean(), 2 * (outputs - targets)
+
+        report = check_loss(loss, rng.standard_normal((5, 3)), rng.standard_normal((5, 3)))
+        assert "times the number of entries = 15: a missing 1/N" in report.arrays[0].diagnosis
+
+    def test_loss_that_changes_its_arguments(self, rng):
+        def loss(outputs):
+            value = (outputs**2).sum()
+            outputs *= 2
+            return value, outputs
+
+        report = check_loss(loss, rng.standard_normal((5, 3)))
+        assert not report.passed
+        assert "leaves its arguments alone" in str(report)
+
+    def test_gradient_of_the_wrong_shape(self, rng):
+        report = check_gradient(lambda v: (v**2).sum(), lambda v: 2 * v.T, rng.standard_normal((3, 4)))
+        assert "(4, 3), not (3, 4)" in str(report)
+        assert not report.passed
+
+
+def test_missing_gradient_and_wrong_shape_are_reported(rng):
+    class Forgetful(Linear):
+        def backward(self, grad_output):
+            grad_input = super().backward(grad_output)
+            self.grads.pop("weight")
+            return grad_input
+
+    class Misshapen(Linear):
+        def backward(self, grad_output):
+            grad_input = super().backward(grad_output)
+            self.grads["weight"] = self.grads["weight"].T
+            return grad_input
+
+    x = rng.standard_normal((5, 4))
+    assert "every parameter has a gradient: none for weight" in str(gradcheck(built(Forgetful(3), (4,), rng), x))
+    assert "(4, 3), not (3, 4)" in str(gradcheck(built(Misshapen(3), (4,), rng), x))
+
+
+def test_not_a_number_fails(rng):
+    class Broken(Linear):
+        def backward(self, grad_output):
+            return super().backward(grad_output) * np.nan
+
+    report = gradcheck(built(Broken(3), (4,), rng), rng.standard_normal((5, 4)))
+    assert not report.passed
+    assert "not finite" in str(report)
+
+
+def test_random_layer_is_called_random(rng):
+    class Dropout(LeakyReLU):
+        def forward(self, x, training=False):
+            return super().forward(x, training) * noise.integers(2, size=x.shape)
+
+    noise = np.random.default_rng(0)
+    assert "is it random?" in str(gradcheck(built(Dropout(), (4,), rng), rng.standard_normal((5, 4))))
+
+
+def test_report_reads_as_a_table(rng):
+    layer = built(Conv2D(2, 3), (1, 5, 5), rng)
+    text = str(gradcheck(layer, rng.standard_normal((2, 1, 5, 5))))
+    assert "h = 6.1e-06 max(1, |v|), tolerance 1e-07" in text
+    assert "weight  2x1x3x3" in text
+    assert text.splitlines()[-1].startswith("passed: 4 of 4 gradients")
+
+
+def test_failure_shows_both_numbers_and_error_against_h(rng):
+    class Off(Linear):
+        def backward(self, grad_output):
+            return 1.001 * super().backward(grad_output)
+
+    layer, x = built(Off(3), (4,), rng), rng.standard_normal((5, 4))
+    report = gradcheck(layer, x)
+    worst = report.arrays[0].worst
+    assert worst.analytic == pytest.approx(1.001 * worst.numeric, rel=1e-6)
+    assert f"worst at [{worst.index[0]}, {worst.index[1]}]: analytic {worst.analytic:.12g}" in str(report)
+    assert len(report.arrays[0].step_table) == 8
+    with pytest.raises(GradcheckError, match=r"1\.001 times the right gradient"):
+        gradcheck(layer, x, raise_on_failure=True)
+
+
+def test_errors(rng):
+    layer = built(Linear(3), (4,), rng)
+    for x in (np.zeros((0, 4)), np.full((2, 4), np.nan), np.array([["a"]])):
+        with pytest.raises(ValueError, match="x "):
+            gradcheck(layer, x)
+    with pytest.raises(TypeError, match="forward"):
+        gradcheck(object(), np.ones((2, 4)))
+
+
+def test_same_seed_same_report(rng):
+    layer, x = built(Sequential([Linear(9), Flatten()]), (30,), rng), rng.standard_normal((5, 30))
+    assert str(gradcheck(layer, x, rng=3)) == str(gradcheck(layer, x, rng=3))
+    assert str(gradcheck(layer, x, rng=3)) != str(gradcheck(layer, x, rng=4))
+
+
+def test_library_covers_layers_losses_and_networks():
+    names = set(library_cases())
+    assert {"Conv2D", "ConvTranspose2D", "BatchNorm", "MaxPool2D", "OneClass", "SoftBoundary", "mnist_lenet"} <= names
+    (report,) = check_library("Tanh")
+    assert report.passed
+    with pytest.raises(ValueError, match="'Conv3D'; expected one of Linear, Conv2D"):
+        check_library(["Linear", "Conv3D"])
+    with pytest.raises(ValueError, match="backend='abacus'"):
+        check_library("Linear", backend="abacus")

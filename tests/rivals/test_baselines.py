@@ -1,0 +1,193 @@
+"""The shallow baselines: against scikit-learn's own, against SVDD's dual solved with SciPy, and as detectors."""
+
+import numpy as np
+import pytest
+from scipy.optimize import LinearConstraint, minimize
+from sklearn.metrics import roc_auc_score
+from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.neighbors import KernelDensity as SklearnDensity
+from sklearn.utils.estimator_checks import check_estimator
+from trainer_properties import digits
+
+from minisvdd import load_dataset
+from minisvdd.rivals.baselines import GAMMAS, IsolationForest, KernelDensity, OneClassSVM
+
+ALL = (OneClassSVM, KernelDensity, IsolationForest)
+
+
+def solve_svdd(K, nu):
+    """SVDD's dual for a kernel matrix K: max sum_i a_i K_ii - a' K a, sum a_i = 1, 0 <= a_i <= 1/(nu n)."""
+    n = len(K)
+    done = minimize(
+        lambda a: (a @ K @ a - a @ np.diag(K), 2 * K @ a - np.diag(K)),
+        np.full(n, 1 / n),
+        jac=True,
+        method="SLSQP",
+        bounds=[(0, 1 / (nu * n))] * n,
+        constraints=[LinearConstraint(np.ones((1, n)), 1, 1)],
+        options={"ftol": 1e-14, "maxiter": 1000},
+    )
+    assert done.success, done.message
+    return done.x
+
+
+def test_oc_svm_is_svdd_with_a_gaussian_kernel():
+    """The same multipliers, hence the same ranking and the same samples outside."""
+    rng, nu, gamma = np.random.default_rng(0), 0.2, 0.3
+    train, test = rng.normal(size=(60, 2)), 2 * rng.normal(size=(200, 2))
+    model = OneClassSVM(gamma=gamma, nu=nu).fit(train)
+    model.svm_.set_params(tol=1e-10).fit(model.components(train))
+
+    K = rbf_kernel(train, gamma=gamma)
+    a = solve_svdd(K, nu)
+    squared_distance = 1 - 2 * rbf_kernel(test, train, gamma=gamma) @ a + a @ K @ a
+    on_sphere = (a > 1e-4) & (a < 1 / (nu * len(train)) - 1e-4)
+    radius_squared = np.mean((1 - 2 * K @ a + a @ K @ a)[on_sphere])
+
+    multipliers = np.zeros(len(train))
+    multipliers[model.svm_.support_] = model.svm_.dual_coef_[0] / (nu * len(train))
+    np.testing.assert_allclose(multipliers, a, atol=1e-5)
+    np.testing.assert_array_equal(np.argsort(model.anomaly_score(test)), np.argsort(squared_distance))
+    np.testing.assert_array_equal(model.predict(test) == -1, squared_distance > radius_squared + 1e-6)
+
+
+def test_svm_scores_and_threshold_are_the_solver_s():
+    split = digits()
+    model = OneClassSVM(gamma=0.5, nu=0.1, preprocessing="gcn-l1").fit(split.train)
+    Z = model.components(split.test)
+    np.testing.assert_allclose(model.score_samples(split.test), model.svm_.score_samples(Z), rtol=1e-9)
+    np.testing.assert_array_equal(model.predict(split.test), model.svm_.predict(Z))
+
+
+def test_density_is_scikit_learn_s():
+    split = digits()
+    model = KernelDensity(bandwidth=1.5, preprocessing="gcn-l1").fit(split.train)
+    expected = SklearnDensity(bandwidth=1.5).fit(model.components(split.train))
+    np.testing.assert_allclose(
+        model.score_samples(split.test), expected.score_samples(model.components(split.test)), rtol=1e-9
+    )
+
+
+def test_bandwidth_is_the_one_of_cross_validation():
+    from sklearn.model_selection import GridSearchCV, KFold
+
+    X = np.random.default_rng(1).normal(0, 3, size=(100, 2))
+    model = KernelDensity(bandwidths=(0.1, 1.0, 10.0)).fit(X)
+    search = GridSearchCV(SklearnDensity(), {"bandwidth": [0.1, 1.0, 10.0]}, cv=KFold(5)).fit(model.components(X))
+    assert model.bandwidth_ == search.best_params_["bandwidth"] == 1.0
+    np.testing.assert_allclose(model.log_likelihoods_ / 5, search.cv_results_["mean_test_score"], rtol=1e-9)
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_far_better_than_chance_on_digits(method):
+    data = load_dataset("digits")
+    for name in ("0", "3", "8"):
+        split = data.one_class(name)
+        model = method(preprocessing="gcn-l1").fit(split.train)
+        assert roc_auc_score(split.is_anomaly, model.anomaly_score(split.test)) > 0.85
+        assert 0.95 <= model.pca_.explained_variance_ratio_.sum() < 1
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_images_are_their_pixels(method):
+    split = digits()
+    flat = split.train.reshape(len(split.train), -1)
+    images = method().fit(split.train).anomaly_score(split.test)
+    np.testing.assert_array_equal(images, method().fit(flat).anomaly_score(split.test.reshape(-1, 64)))
+
+
+@pytest.mark.parametrize("method", [KernelDensity, IsolationForest])
+def test_threshold_leaves_a_fraction_nu_outside(method):
+    train = digits().train
+    for nu in (0.05, 0.3):
+        outside = np.mean(method(nu=nu).fit(train).predict(train) == -1)
+        assert nu - 1.5 / len(train) <= outside <= nu
+
+
+def test_the_sample_on_the_threshold_is_inside_also_by_itself():
+    """Alone, its distances are summed in another order than among all samples when the threshold was set."""
+    train = digits().train
+    for left_out in range(1, len(train)):
+        model = KernelDensity(bandwidth=1.5, nu=left_out / len(train)).fit(train)
+        last = np.argsort(model.score_samples(train))[left_out]
+        assert model.predict(train[last : last + 1]) == 1
+
+
+def test_trees_see_samples_of_the_size_asked_for():
+    X = np.random.default_rng(0).normal(size=(300, 2))
+    assert IsolationForest(n_trees=3).fit(X).forest_.max_samples_ == 256
+    assert IsolationForest(n_trees=3, subsample=20).fit(X).forest_.max_samples_ == 20
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_one_seed_one_result_and_data_left_alone(method):
+    split = digits()
+    copy = split.train.copy()
+    first, second = (method().fit(split.train).anomaly_score(split.test) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(copy, split.train)
+    if method is IsolationForest:
+        assert not np.array_equal(first, method(random_state=1).fit(split.train).anomaly_score(split.test))
+
+
+def test_gamma_on_a_labelled_hold_out_is_the_best_of_the_grid():
+    split = digits("8")
+    held = np.random.default_rng(0).permutation(len(split.test))[:200]
+    X, is_anomaly = split.test[held], split.is_anomaly[held]
+    chosen = OneClassSVM(preprocessing="gcn-l1").fit_on_hold_out(split.train, X, is_anomaly)
+    auc = {
+        gamma: roc_auc_score(is_anomaly, OneClassSVM(gamma, preprocessing="gcn-l1").fit(split.train).anomaly_score(X))
+        for gamma in GAMMAS
+    }
+    assert chosen.gamma_ == max(auc, key=auc.get)
+    assert roc_auc_score(is_anomaly, chosen.anomaly_score(X)) == max(auc.values())
+    with pytest.raises(ValueError, match="is_anomaly"):
+        OneClassSVM().fit_on_hold_out(split.train, X, np.ones(200, bool))
+    with pytest.raises(ValueError, match="gammas"):
+        OneClassSVM(gammas=()).fit_on_hold_out(split.train, X, is_anomaly)
+
+
+def test_gamma_without_labels_is_the_inverse_of_the_median_squared_distance():
+    X = np.array([[0.0], [1.0], [3.0]])  # squared distances 1, 4, 9
+    assert OneClassSVM().fit(X).gamma_ == pytest.approx(1 / 4)
+    assert OneClassSVM().fit(np.ones((5, 2))).gamma_ == 1.0
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_scikit_learn_contract(method):
+    assert len(check_estimator(method(), on_skip=None)) > 30
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (OneClassSVM(gamma=0), "gamma=0"),
+        (OneClassSVM(nu=0), "nu=0"),
+        (OneClassSVM(preprocessing="pca"), "preprocessing='pca'"),
+        (KernelDensity(bandwidth=-1), "bandwidth=-1"),
+        (KernelDensity(bandwidths=()), "bandwidths"),
+        (KernelDensity(nu=2), "nu=2"),
+        (IsolationForest(n_trees=0), "n_trees=0"),
+        (IsolationForest(subsample=1.5), "subsample=1.5"),
+        (IsolationForest(random_state=-1), "random_state=-1"),
+    ],
+)
+def test_bad_arguments_are_named(model, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        model.fit(digits().train)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_bad_samples(method):
+    train = digits().train
+    with_nan = train.copy()
+    with_nan[3, 0, 2, 1] = np.nan
+    with pytest.raises(ValueError, match=r"\(3, 0, 2, 1\)"):
+        method().fit(with_nan)
+    with pytest.raises(ValueError, match="at least 2"):
+        method().fit(train[:1])
+    with pytest.raises(ValueError, match=r"\(2, 1, 9, 9\)"):
+        method().fit(train).anomaly_score(np.zeros((2, 1, 9, 9)))
+    with pytest.raises(NotImplementedError, match=method.__name__):
+        method().save("model.npz")

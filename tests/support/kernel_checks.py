@@ -1,0 +1,279 @@
+"""Every rung of the kernels of convolution, matrix product, pooling, batch norm and activations against NumPy.
+
+A check raises AssertionError (other numbers than NumPy) or KernelError (the emulator saw an error). `test_rungs.py`
+runs them on the kernels as they are, `kernel_mutants.py` on kernels with a planted error.
+"""
+
+from contextlib import contextmanager
+
+import numpy as np
+from references import CONV_CASES, POOL_CASES, draw, tolerance
+
+from minisvdd.backends import NUMPY
+from minisvdd.backends.emulator import EmulatorBackend
+from minisvdd.ops import activations, batchnorm, conv2d, fused, linear, pooling, upsample
+from minisvdd.ops.conv2d import launch as conv2d_launch
+
+CONV_RUNGS = ("naive", "coalesced", "tiled", "register_blocked", "halo")
+# besides the odd ones: several tiles and groups of filters; pieces of many images, with a rest; pieces of one image's
+# rows; several chunks of channels
+MORE_CONV_CASES = [
+    ((3, 9, 9, 8), 37, (5, 5), (1, 1), (2, 2)),
+    ((19, 1, 4, 4), 9, (2, 2), (1, 1), (0, 1)),
+    ((1, 2, 20, 37), 5, (3, 3), (1, 1), (1, 1)),
+    ((2, 12, 9, 9), 3, (5, 5), (2, 2), (2, 2)),
+]
+MORE_POOL_CASES = [((3, 2, 5, 8), (2, 2), (2, 2)), ((2, 1, 5, 7), (2, 1), (3, 2)), ((9, 8, 4, 4), (2, 2), (2, 2))]
+FUSED_CASES = [
+    # (N, C, H, W), window, slope
+    ((2, 3, 8, 8), (2, 2), 0.1),
+    ((3, 2, 7, 5), (2, 2), 0.0),
+    ((2, 2, 7, 8), (3, 2), 0.2),
+    ((33, 3, 9, 8), (2, 2), 0.1),
+    ((2, 1, 4, 6), (1, 3), 0.5),
+    ((20, 2, 12, 6), (1, 3), 0.1),  # several blocks of threads, and many more rows of windows than columns
+]
+BATCHNORM_SHAPES = [(5, 3), (2, 3, 7, 11), (9, 2, 4, 8), (2, 1, 1, 1), (40, 3, 16, 16), (1, 2, 3, 6)]
+MATRIX_SIZES = [(1, 1, 1), (17, 33, 5), (16, 16, 16), (3, 40, 18), (70, 9, 67), (64, 8, 64)]
+
+
+def close(got, wanted, terms=1, **where):
+    """Equal within what rounding does to sums of that many terms."""
+    assert got.dtype == wanted.dtype, where
+    limits = tolerance(wanted.dtype)
+    np.testing.assert_allclose(got, wanted, limits["rtol"], limits["atol"] * max(1, terms) ** 0.5, err_msg=str(where))
+
+
+@contextmanager
+def few_blocks():
+    """Small arrays in few blocks, as large ones on a GPU that has no more."""
+    wanted = conv2d_launch._WANTED_BLOCKS
+    conv2d_launch._WANTED_BLOCKS = 1
+    try:
+        yield
+    finally:
+        conv2d_launch._WANTED_BLOCKS = wanted
+
+
+def convolution(backend, case, dtype, rng):
+    """Forward and both gradients, all rungs, and the forward with statistics."""
+    shape, K, kernel, stride, padding = case
+    x, weight = draw(rng, shape, dtype), draw(rng, (K, shape[1], *kernel), dtype)
+    y = conv2d.conv2d_forward(NUMPY, x, weight, stride, padding)
+    grad = draw(rng, y.shape, dtype)
+    grad_x = conv2d.conv2d_backward_input(NUMPY, grad, weight, shape[2:], stride, padding)
+    grad_weight = conv2d.conv2d_backward_weight(NUMPY, grad, x, kernel, stride, padding)
+    for rung in CONV_RUNGS:
+        for launch, inputs, wanted in (
+            (conv2d_launch.forward, (x, weight), y),
+            (conv2d_launch.backward_input, (grad, weight), grad_x),
+            (conv2d_launch.backward_weight, (grad, x), grad_weight),
+        ):
+            got = backend.empty(wanted.shape, dtype)
+            launch(backend, *inputs, got, stride, padding, rung)
+            close(got, wanted, grad.size // K, rung=rung, launch=launch.__name__, case=case)
+    with few_blocks():  # each block then works on many pieces
+        got = backend.empty(grad_weight.shape, dtype)
+        conv2d_launch.backward_weight(backend, grad, x, got, stride, padding, "halo")
+        close(got, grad_weight, grad.size // K, case=case)
+    if y.size > y.shape[1]:
+        got = fused.conv2d_forward_statistics(backend, x, weight, stride, padding)
+        for ours, numpys in zip(got, (y, *batchnorm.batch_statistics(NUMPY, y))):
+            close(ours, numpys, 100, case=case)
+
+
+def matrix_product(backend, sizes, dtype, rng):
+    """All rungs, with and without transposed operands."""
+    rows, inner, columns = sizes
+    a, b = draw(rng, (rows, inner), dtype), draw(rng, (inner, columns), dtype)
+    for rung in ("naive", "coalesced", "tiled", "register_blocked"):
+        close(linear._matmul(backend, a, b, rung=rung), a @ b, rung=rung)
+        swapped = linear._matmul(backend, a.T.copy(), b.T.copy(), transpose_a=True, transpose_b=True, rung=rung)
+        close(swapped, a @ b, rung=rung)
+
+
+def bias(backend, shape, dtype, rng):
+    """Forward and backward, all rungs."""
+    x, b = draw(rng, shape, dtype), draw(rng, shape[1], dtype)
+    close(linear.bias_forward(backend, x, b), linear.bias_forward(NUMPY, x, b))
+    sizes = shape[0], shape[1], x.size // (shape[0] * shape[1])
+    for rung in ("naive", "shuffles"):
+        total = backend.empty(shape[1], dtype)
+        backend.launch("bias_backward", (x, total, *sizes), grid=(shape[1],), rung=rung)
+        close(total, linear.bias_backward(NUMPY, x), x.size, rung=rung)
+
+
+def max_pool(backend, case, dtype, rng, tied):
+    """Forward and backward, all rungs that the case allows."""
+    shape, kernel, stride = case
+    x = draw(rng, shape, dtype)
+    x = np.sign(x) if tied else x
+    y, winner = pooling.maxpool_forward(NUMPY, x, kernel, stride)
+    grad = draw(rng, y.shape, dtype)
+    wanted = pooling.maxpool_backward(NUMPY, grad, winner, shape, kernel, stride)
+    disjoint = all(s >= k for s, k in zip(stride, kernel))
+    for rung in ("naive", "registers", "pairs"):
+        got, got_winner = pooling._forward_kernel(backend, x, kernel, stride, rung)
+        np.testing.assert_array_equal(got, y, err_msg=rung)
+        np.testing.assert_array_equal(got_winner, winner, err_msg=rung)
+    for rung in ("naive", "windows", "pairs") if disjoint else ("naive",):
+        close(pooling._backward_kernel(backend, grad, got_winner, shape, kernel, stride, rung), wanted, rung=rung)
+
+
+def batch_norm(backend, shape, dtype, rng):
+    """Statistics, means, normalise, backward, running statistics: all rungs."""
+    x, grad, C = 20 + 3 * draw(rng, shape, dtype), 1 + draw(rng, shape, dtype), shape[1]
+    mean, variance = batchnorm.batch_statistics(NUMPY, x)
+    x_hat, scale = batchnorm.batchnorm_forward(NUMPY, x, mean, variance, 1e-4)
+    axes = tuple(axis for axis in range(x.ndim) if axis != 1)
+    x_hat = np.ascontiguousarray(x_hat)
+    wanted_means = np.stack([grad.mean(axis=axes), (grad * x_hat).mean(axis=axes)])
+    for rung in ("naive", "shuffles", "split"):
+        for got, wanted in zip(batchnorm._channel_statistics(backend, x, rung), (mean, variance)):
+            close(got, wanted, 10, rung=rung)
+        close(batchnorm._channel_means(backend, grad, x_hat, rung), wanted_means, 10, rung=rung)
+    wanted = batchnorm.batchnorm_backward(NUMPY, grad, x_hat, scale)
+    result, sizes = backend.empty(shape, dtype), (x.size, C, x.size // (len(x) * C))
+    for rung in ("naive", "vectorised"):
+        close(batchnorm._channel_scale(backend, x, mean, scale, rung), x_hat, 10, rung=rung)
+        args = (grad, x_hat, scale, wanted_means, result, *sizes)
+        backend.launch("batchnorm_backward", args, threads=x.size, rung=rung)
+        close(result, wanted, 10, rung=rung)
+    close(batchnorm.inverse_deviation(backend, variance, 1e-4), scale)
+    running = draw(rng, C, dtype)
+    moved = batchnorm.running_update(NUMPY, running, mean, 0.1, 1.5)
+    close(batchnorm.running_update(backend, running.copy(), mean, 0.1, 1.5), moved.astype(dtype))
+
+
+def normalize_pool(backend, case, dtype, rng):
+    """The fusion and its backward, all rungs."""
+    shape, kernel, slope = case
+    x = 1 + 2 * draw(rng, shape, dtype)
+    mean, variance = batchnorm.batch_statistics(NUMPY, x)
+    scale = batchnorm.inverse_deviation(NUMPY, variance, 1e-4).astype(dtype)
+    y, winner = fused.normalize_pool_forward(NUMPY, x, mean, scale, slope, kernel)
+    grad = draw(rng, y.shape, dtype)
+    for rung in ("windows", "pairs"):
+        got, got_winner = fused.normalize_pool_forward(backend, x, mean, scale, slope, kernel, rung)
+        np.testing.assert_array_equal(got_winner, winner, err_msg=rung)
+        close(got, y, rung=rung)
+        for fixed in (False, True):
+            args = (grad, x, y, winner, mean, scale, slope, kernel, fixed)
+            wanted = fused.normalize_pool_backward(NUMPY, *args)
+            args = (grad, x, y, got_winner, mean, scale, slope, kernel, fixed)
+            close(fused.normalize_pool_backward(backend, *args, rung=rung), wanted, 10, rung=rung)
+
+
+def pointwise(backend, size, dtype, rng, offset=0):
+    """Activations, both rungs; `offset` makes arrays begin anywhere but at a multiple of 16 bytes."""
+    x, grad = (draw(rng, size + offset, dtype)[offset:] for _ in range(2))
+    positive = np.zeros(size + offset, bool)[offset:]
+    positive[...] = x > 0
+    sigmoid, tanh = activations.sigmoid_forward(NUMPY, x), np.tanh(x)
+    cases = {
+        "leaky_relu_forward": ((x,), (0.1,), activations.leaky_relu_forward(NUMPY, x[None], 0.1)[0]),
+        "leaky_relu_backward": (
+            (grad, positive),
+            (0.1,),
+            activations.leaky_relu_backward(NUMPY, grad[None], positive[None], 0.1)[0],
+        ),
+        "sigmoid_forward": ((x,), (), sigmoid),
+        "sigmoid_backward": ((grad, sigmoid), (), activations.sigmoid_backward(NUMPY, grad, sigmoid)),
+        "tanh_forward": ((x,), (), tanh),
+        "tanh_backward": ((grad, tanh), (), activations.tanh_backward(NUMPY, grad, tanh)),
+    }
+    for operation, (arrays, factors, wanted) in cases.items():
+        for rung in ("naive", "vectorised"):
+            result = backend.empty(size + offset, dtype)[offset:]
+            backend.launch(operation, (*arrays, result, *factors, size), threads=size, rung=rung)
+            close(result, wanted, operation=operation, rung=rung)
+    np.testing.assert_array_equal(activations.is_positive(backend, x), positive)
+
+
+def up_sampling(backend, shape, scale, dtype, rng):
+    """Forward and backward."""
+    x = draw(rng, shape, dtype)
+    y = upsample.upsample_forward(NUMPY, x, scale)
+    grad = draw(rng, y.shape, dtype)
+    close(upsample.upsample_forward(backend, x, scale), np.ascontiguousarray(y))
+    close(upsample.upsample_backward(backend, grad, scale), upsample.upsample_backward(NUMPY, grad, scale))
+
+
+def vector_traffic(rng):
+    """Where arrays allow it, the vectorised rungs load and store as little as they promise, instead of falling back."""
+    backend = EmulatorBackend(count=True)
+    x, grad, two, ones = (
+        draw(rng, (2, 2, 8, 8), np.float32),
+        draw(rng, (2, 2, 4, 4), np.float32),
+        (2, 2),
+        np.ones(2, "f"),
+    )
+
+    def expect(loads, stores):
+        assert (backend.last_counts.global_loads, backend.last_counts.global_stores) == (loads, stores)
+
+    n, pooled = x.size, grad.size
+    _, winner = pooling._forward_kernel(backend, x, two, two, "pairs")
+    expect(pooled, 2 * pooled)  # two packs for two results
+    pooling._backward_kernel(backend, grad, winner, x.shape, two, two, "pairs")
+    expect(2 * pooled, n / 2)
+    y, winner = fused.normalize_pool_forward(backend, x, ones, ones, 0.1, two, "pairs")
+    expect(2 * pooled, 2 * pooled)  # mean and scale besides
+    fused.normalize_pool_backward(backend, grad, x, y, winner, ones, ones, 0.1, two, rung="pairs")
+    expect(n / 2 + 7 * pooled, n / 2)
+    batchnorm._channel_scale(backend, x, ones, ones, "vectorised")
+    expect(3 * n / 4, n / 4)
+    args = (x, x, ones, np.ones((2, 2), np.float32), backend.empty(x.shape, np.float32), n, 2, 64)
+    backend.launch("batchnorm_backward", args, threads=n, rung="vectorised")
+    expect(5 * n / 4, n / 4)
+    activations.leaky_relu_forward(backend, x, 0.1)
+    expect(n / 4, n / 4)
+    activations.leaky_relu_backward(backend, x, x > 0, 0.1)
+    expect(n / 2, n / 4)
+
+
+# All checks of one file, in float32, for `kernel_mutants.py`
+
+
+def check_conv2d(backend, rng):
+    """All that conv2d.cu holds."""
+    for case in [*CONV_CASES, *MORE_CONV_CASES]:
+        convolution(backend, case, np.float32, rng)
+
+
+def check_pooling(backend, rng):
+    """All that pooling.cu holds."""
+    vector_traffic(rng)
+    for case in [*POOL_CASES, *MORE_POOL_CASES]:
+        for tied in (False, True):
+            max_pool(backend, case, np.float32, rng, tied)
+
+
+def check_batchnorm(backend, rng):
+    """All that batchnorm.cu holds."""
+    vector_traffic(rng)
+    for shape in BATCHNORM_SHAPES:
+        batch_norm(backend, shape, np.float32, rng)
+
+
+def check_fused(backend, rng):
+    """All that fused.cu holds."""
+    vector_traffic(rng)
+    for case in FUSED_CASES:
+        normalize_pool(backend, case, np.float32, rng)
+
+
+def check_activations(backend, rng):
+    """All that activations.cu holds."""
+    vector_traffic(rng)
+    for size, offset in [(67, 0), (256, 0), (67, 1), (3, 0)]:
+        pointwise(backend, size, np.float32, rng, offset)
+
+
+FILE_CHECKS = {
+    "conv2d": check_conv2d,
+    "pooling": check_pooling,
+    "batchnorm": check_batchnorm,
+    "fused": check_fused,
+    "activations": check_activations,
+}

@@ -1,0 +1,258 @@
+"""Saved models: bit for bit the same scores, no pickle, one-line errors for anything else, nothing half-written."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from helpers_processes import environment
+from trainer_properties import digits, small_model
+
+from minisvdd import AnoGAN, Autoencoder, DataError, DeepSVDD, load_model
+from minisvdd.files.atomic import atomic_write
+from minisvdd.nn.layers import (
+    BatchNorm,
+    Conv2D,
+    ConvTranspose2D,
+    Flatten,
+    Layer,
+    LeakyReLU,
+    Linear,
+    MaxPool2D,
+    ReLU,
+    Reshape,
+    Sigmoid,
+    Tanh,
+    Upsample,
+)
+from minisvdd.nn.networks import Sequential
+
+EVERY_LAYER = [
+    Conv2D(3, (3, 2), stride=1, padding=(1, 0), bias=True),
+    BatchNorm(affine=True),
+    LeakyReLU(0.2),
+    MaxPool2D(2, stride=1),
+    Upsample(2),
+    ConvTranspose2D(2, 3, stride=2, padding=1, output_padding=1),
+    ReLU(),
+    Sequential([Flatten(), Linear(12, bias=True), Tanh()]),
+    Reshape((3, 2, 2)),
+    Sigmoid(),
+    Flatten(),
+    Linear(5),
+]
+
+
+def models():
+    train = digits().train
+    features = train.reshape(len(train), -1).astype(np.float64)
+    quick = {"epochs": 2, "verbose": 0}
+    return {
+        "one-class": (small_model(**quick).fit(train), train),
+        "soft-boundary": (small_model(objective="soft-boundary", pretrain_epochs=1, **quick).fit(train), train),
+        "own network": (small_model(network=Sequential(EVERY_LAYER), center=np.arange(5.0), **quick).fit(train), train),
+        "features": (
+            DeepSVDD(network="mlp", pretrain_epochs=1, preprocessing="standardize", **quick).fit(features),
+            features,
+        ),
+        "autoencoder": (Autoencoder(network="digits_lenet", preprocessing="gcn-l1", **quick).fit(train), train),
+        "anogan": (AnoGAN(latent_dim=8, search_steps=3, preprocessing="gcn-l1", **quick).fit(train), train),
+    }
+
+
+@pytest.mark.filterwarnings("ignore::minisvdd.CollapseWarning")
+@pytest.mark.parametrize("kind", ["one-class", "soft-boundary", "own network", "features", "autoencoder", "anogan"])
+def test_a_loaded_model_scores_bit_for_bit_alike(kind, tmp_path):
+    model, X = models()[kind]
+    path = tmp_path / "modèle 1.npz"
+    model.save(path)
+    loaded = load_model(path)
+    assert type(loaded) is type(model)
+    np.testing.assert_array_equal(loaded.anomaly_score(X), model.anomaly_score(X))
+    np.testing.assert_array_equal(loaded.decision_function(X), model.decision_function(X))
+    assert loaded.history_ == model.history_
+    if isinstance(model, DeepSVDD):
+        assert loaded.radius_ == model.radius_
+        assert loaded.diagnostics() == model.diagnostics()
+        np.testing.assert_array_equal(loaded.center_, model.center_)
+    loaded.save(path)
+    np.testing.assert_array_equal(load_model(path).anomaly_score(X), model.anomaly_score(X))
+
+
+def test_loaded_arguments_can_be_fitted_again(tmp_path):
+    model = small_model(epochs=2).fit(digits().train)
+    model.save(tmp_path / "m.npz")
+    again = load_model(tmp_path / "m.npz")
+    assert again.get_params() == model.get_params()
+    np.testing.assert_array_equal(
+        again.fit(digits().train).anomaly_score(digits().test), model.anomaly_score(digits().test)
+    )
+
+
+def test_what_only_training_needed_is_not_kept(tmp_path):
+    train = digits().train
+    autoencoder = Autoencoder(network="digits_lenet", epochs=1, preprocessing="gcn-l1", verbose=0).fit(train)
+    model = small_model(autoencoder=autoencoder, random_state=np.random.default_rng(0), epochs=1).fit(train)
+    model.save(tmp_path / "m.npz")
+    loaded = load_model(tmp_path / "m.npz")
+    assert loaded.autoencoder_ is None
+    np.testing.assert_array_equal(loaded.anomaly_score(train), model.anomaly_score(train))
+
+
+@pytest.mark.parametrize("features", [False, True])
+def test_the_pretraining_autoencoder_is_a_model_of_its_own(features, tmp_path):
+    X = digits().train
+    X, network = (X.reshape(len(X), -1), "mlp") if features else (X, "digits_lenet")
+    autoencoder = small_model(network=network, pretrain_epochs=2, epochs=1).fit(X).autoencoder_
+    autoencoder.save(tmp_path / "a.npz")
+    np.testing.assert_array_equal(load_model(tmp_path / "a.npz").anomaly_score(X), autoencoder.anomaly_score(X))
+    small_model(network=network, autoencoder=load_model(tmp_path / "a.npz"), epochs=1).fit(X)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "m.npz"
+    small_model(epochs=1).fit(digits().train).save(path)
+    return path
+
+
+def refusal(path):
+    with pytest.raises(DataError) as caught:
+        load_model(path)
+    message = str(caught.value)
+    assert str(path) in message
+    assert "\n" not in message
+    return message
+
+
+def test_missing_foreign_and_newer_files(saved, tmp_path):
+    assert "no such file" in refusal(tmp_path / "none.npz")
+    foreign = tmp_path / "foreign.npz"
+    np.savez(foreign, X=np.ones(3))
+    assert "not a minisvdd model" in refusal(foreign)
+    array = tmp_path / "array.npy"
+    np.save(array, np.ones(3))
+    assert "not a minisvdd model" in refusal(array)
+    text = tmp_path / "text.npz"
+    text.write_text("hello")
+    refusal(text)
+    (tmp_path / "folder.npz").mkdir()
+    refusal(tmp_path / "folder.npz")
+    assert "upgrade" in refusal(changed(saved, tmp_path, lambda d: d.update(format_version=99)))
+    assert "not a minisvdd model" in refusal(changed(saved, tmp_path, lambda d: d.update(format="other")))
+
+
+def changed(saved, tmp_path, change):
+    """A copy of the saved model whose description went through `change`."""
+    with np.load(saved) as archive:
+        arrays = dict(archive)
+    description = json.loads(bytes(arrays["minisvdd"]))
+    change(description)
+    arrays["minisvdd"] = np.frombuffer(json.dumps(description).encode(), np.uint8)
+    np.savez(tmp_path / "changed.npz", **arrays)
+    return tmp_path / "changed.npz"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d.update({"class": "Popen"}),
+        lambda d: d["network"]["layers"].append(["Layer2", {}]),
+        lambda d: d["network"]["layers"].append(["np", {}]),
+        lambda d: d["network"]["layers"][0][1].update(kernel_size=5),
+        lambda d: d["params"].update(surprise=1),
+        lambda d: d["params"].pop("preprocessing"),
+        lambda d: d.update(input_shape=[1, 9]),
+        lambda d: d.pop("network"),
+        lambda d: d.update(format_version="x"),
+    ],
+)
+def test_inconsistent_descriptions(change, saved, tmp_path):
+    refusal(changed(saved, tmp_path, change))
+
+
+def test_every_truncation_and_many_flipped_bytes_are_refused_or_harmless(saved, tmp_path):
+    content = saved.read_bytes()
+    path = tmp_path / "damaged.npz"
+    rng = np.random.default_rng(0)
+    for cut in range(0, len(content) - 1, len(content) // 40):
+        path.write_bytes(content[:cut])
+        refusal(path)
+    messages = []
+    for _ in range(200):
+        damaged = bytearray(content)
+        damaged[rng.integers(len(content))] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        try:
+            load_model(path)
+        except DataError as error:
+            messages.append(str(error))
+    assert len(messages) > 100
+    assert not any("\n" in message for message in messages)
+
+
+def test_pickles_are_never_opened(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "exploded"),))
+
+    np.savez(tmp_path / "bomb.npz", minisvdd=np.array([Bomb()], dtype=object))
+    refusal(tmp_path / "bomb.npz")
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_network_with_foreign_layers_cannot_be_saved(tmp_path):
+    class Mine(Layer):
+        def forward(self, x, training=False):
+            return x
+
+        def backward(self, grad_output):
+            return grad_output
+
+    model = small_model(network=Sequential([Flatten(), Linear(3), Mine()]), epochs=1).fit(digits().train)
+    with pytest.raises(ValueError, match=r"layer 2 \(Mine\)"):
+        model.save(tmp_path / "m.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_saving_replaces_only_when_complete(saved, tmp_path, monkeypatch):
+    path = tmp_path / "m.npz"
+    path.write_bytes(saved.read_bytes())
+
+    def fail(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(DataError, match="No space left"):
+        load_model(path).save(path)
+    assert path.read_bytes() == saved.read_bytes()
+    assert [p.name for p in tmp_path.iterdir()] == ["m.npz"]
+
+
+def test_text_is_utf_8_whatever_the_system_prefers(tmp_path):
+    """Python can warn where a program leaves the encoding to the system."""
+    code = "import sys; from minisvdd.files.atomic import write_json; write_json(sys.argv[1], 'ν')"
+    strict = [sys.executable, "-X", "warn_default_encoding", "-W", "error::EncodingWarning"]
+    subprocess.run([*strict, "-c", code, tmp_path / "a.json"], env=environment(), check=True)
+    assert json.loads((tmp_path / "a.json").read_text("utf-8")) == "ν"
+
+
+def test_atomic_write_keeps_the_old_file_when_interrupted(tmp_path):
+    path = tmp_path / "new folder" / "file.txt"
+    with atomic_write(path) as file:
+        file.write("old")
+
+    def interrupted():
+        with atomic_write(path) as file:
+            file.write("half of the n")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert path.read_text() == "old"
+    assert [p.name for p in path.parent.iterdir()] == ["file.txt"]
+    (tmp_path / "a file").write_text("")
+    with pytest.raises(DataError, match="a file"), atomic_write(tmp_path / "a file" / "x.txt"):
+        pass

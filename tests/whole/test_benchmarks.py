@@ -1,0 +1,184 @@
+"""Benchmarks run, in their quick size, and write what they promise."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers_processes import environment
+
+from minisvdd.backends import backend_problems
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(script, *arguments):
+    """A benchmark as a process; returns its standard output."""
+    command = [sys.executable, ROOT / "benchmarks" / script, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment())
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_classes_writes_a_table_and_goes_on_where_it_stopped(tmp_path):
+    table = run("classes.py", "--quick", "--out", tmp_path)
+    name = "digits-quick-one-class-nu0.1-seed0"
+    assert (tmp_path / f"{name}.md").read_text() in table
+    results = json.loads((tmp_path / f"{name}.json").read_text())
+    assert [result["normal_class"] for result in results] == ["0", "1"]
+    assert all({"random", "pretrained", "autoencoder", "trained"} == set(result["auc"]) for result in results)
+
+    kept = tmp_path / name / "1.json"
+    kept.write_text(json.dumps({**results[1], "seconds": -1}))
+    (tmp_path / name / "0.json").unlink()
+    run("classes.py", "--quick", "--out", tmp_path)
+    again = json.loads((tmp_path / f"{name}.json").read_text())
+    assert again[1]["seconds"] == -1
+    assert again[0]["auc"] == results[0]["auc"]
+
+    assert "pre-trained" not in run("classes.py", "--quick", "--pretrain-epochs", 0, "--out", tmp_path)
+    drawn = json.loads((tmp_path / "digits-quick-pretrain0-one-class-nu0.1-seed0.json").read_text())
+    assert drawn[0]["auc"].keys() == {"random", "trained"}
+    assert drawn[0]["auc"]["random"] == results[0]["auc"]["random"]
+
+
+def test_step_quick_writes_times(tmp_path):
+    run("step.py", "--quick", "--threads", 1, "--out", tmp_path / "step.json")
+    result = json.loads((tmp_path / "step.json").read_text())
+    assert [row["workload"] for row in result["rows"]] == ["mnist encoder"]
+    assert result["rows"][0]["ms"]["minisvdd"] > 0
+
+
+def test_budgets_quick_follows_the_attack_nearer(tmp_path):
+    run("budgets.py", "--quick", "--out", tmp_path / "budgets.json")
+    rows = json.loads((tmp_path / "budgets.json").read_text())["rows"]
+    assert [row["start"] for row in rows] == ["images", "images", "noise", "noise"]
+    for short, long in (rows[:2], rows[2:]):
+        assert long["queries"] > short["queries"]
+        assert long["median_l2"] < short["median_l2"]
+    assert all(len(row["one-class"]) == len(row["isolation-forest"]) == 1 for row in rows)
+
+
+def test_ops_quick_measures_every_kind_of_operation(tmp_path):
+    run("ops.py", "--quick", "--out", tmp_path / "ops.json")
+    text = (tmp_path / "ops.json").read_text()
+    assert all(name in text for name in ("conv2d_forward", "batchnorm", "maxpool_backward", "adam_update"))
+
+
+@pytest.mark.skipif(bool(backend_problems()["emulator"]), reason=str(backend_problems()["emulator"]))
+def test_gpu_quick_runs_on_the_emulator(tmp_path):
+    """Everything but what needs a GPU or PyTorch on one."""
+    run("gpu.py", "--backend", "emulator", "--quick", "--seeds", 3, "--out", tmp_path / "gpu")
+    result = json.loads((tmp_path / "gpu.json").read_text())
+    assert result["device"] == "emulator (no GPU)"
+    assert set(result["steps"][0]["ms"]) == {"minisvdd plain", "minisvdd graph"}
+    operations = ["forward", "backward input", "backward weight"]
+    assert [row["operation"] for row in result["convolutions"]["rows"]] == operations
+    assert set(result["ladder"][0]["ms"]) == {"naive", "coalesced", "tiled", "register_blocked", "halo"}
+    assert len(result["grid"]["rounds"]) == 2
+    assert result["grid"]["is_extrapolated"]
+    assert result["grid"]["seconds_for_everything"] > 100 * result["grid"]["rounds"][0]["seconds"]
+    assert not any(result["skipped"].values())
+    assert (tmp_path / "gpu-ladder.png").stat().st_size > 1000
+
+
+@pytest.mark.skipif(bool(backend_problems()["emulator"]), reason=str(backend_problems()["emulator"]))
+def test_gpu_script_runs_its_cuda_lines_on_a_stand_in(tmp_path, monkeypatch):
+    """Graphs, events, flushes, ceilings: times mean nothing here, but every line has been run once."""
+    import fake_cupy
+
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import gpu
+
+    fake_cupy.install(monkeypatch)
+    monkeypatch.setattr(gpu.gpu_torch, "version", lambda: None)
+    monkeypatch.setattr("sys.argv", ["gpu.py", "--quick", "--out", str(tmp_path / "gpu")])
+    gpu.main()
+    result = json.loads((tmp_path / "gpu.json").read_text())
+    assert result["device"] == "stand-in"
+    assert result["convolutions"]["ceilings"]["bytes_per_second"] > 0
+    assert all("fraction_of_memory" in row for row in result["convolutions"]["rows"])
+
+
+@pytest.mark.skipif(bool(backend_problems()["emulator"]), reason=str(backend_problems()["emulator"]))
+def test_gpu_keeps_to_its_budget(tmp_path):
+    run("gpu.py", "--backend", "emulator", "--quick", "--budget", 0, "--only", "ladder", "--out", tmp_path / "gpu")
+    result = json.loads((tmp_path / "gpu.json").read_text())
+    assert len(result["skipped"]["ladder"]) == 3 * 5 + 4
+    assert not any(row["ms"] for row in result["ladder"])
+
+
+def test_radius_compares_the_rules_from_one_start(tmp_path):
+    run("radius.py", "--quick", "--out", tmp_path / "radius.json")
+    rows = json.loads((tmp_path / "radius.json").read_text())["rows"]
+    assert len(rows) == 7
+    assert len({(row["auc"]["random"], row["auc"]["pretrained"]) for row in rows}) == 1
+    exact = [row for row in rows if row["radius_update"] == "exact"]
+    assert all(row["fraction_outside"] <= row["nu"] for row in exact)
+
+
+def test_shallow_measures_every_choice(tmp_path):
+    run("shallow.py", "--quick", "--test-images", 300, "--out", tmp_path / "shallow.json")
+    rows = json.loads((tmp_path / "shallow.json").read_text())["rows"]
+    assert [row["normal_class"] for row in rows] == ["0"] * 4 + ["1"] * 4
+    for row in rows:
+        assert len(row["kde"]) == 10
+        assert min(row["isolation_forest"]) > 50
+        assert row["dimensions"] == 64 or row["pca"]
+
+
+def test_svm_nu_ends_at_the_density_estimate(tmp_path):
+    run("svm_nu.py", "--quick", "--out", tmp_path / "svm-nu.json")
+    result = json.loads((tmp_path / "svm-nu.json").read_text())
+    assert [row["normal_class"] for row in result["rows"]] == ["0", "1"]
+    for row in result["rows"]:
+        distances = np.abs(np.array(row["oc_svm"]) - row["density"]).max(axis=1)
+        assert distances[-1] < 0.5
+        assert distances[0] > 0.5
+
+
+def test_choices_share_a_start_and_are_computed_once(tmp_path):
+    command = ("choices.py", "--quick", "--pretrainings", "paper", "authors", "--out", tmp_path / "choices.json")
+    run(*command)
+    rows = {row["choice"]: row for row in json.loads((tmp_path / "choices.json").read_text())["rows"]}
+    assert len(rows) == 6
+    assert rows["paper"]["auc"]["pretrained"] == rows["authors' schedule"]["auc"]["pretrained"]
+    assert rows["paper"]["auc"]["pretrained"] != rows["centre in training mode"]["auc"]["pretrained"]
+    assert "pretrained" not in rows["no pre-training"]["auc"]
+    assert rows["paper"]["auc"]["autoencoder"] != rows["authors' pre-training"]["auc"]["autoencoder"]
+    kept = tmp_path / "choices-digits-quick" / "paper-4-0.json"
+    kept.write_text(json.dumps([{"choice": "of an earlier run"}]))
+    run(*command)
+    again = [row["choice"] for row in json.loads((tmp_path / "choices.json").read_text())["rows"]]
+    assert again == ["of an earlier run", "authors' pre-training", "authors' pre-training and schedule"]
+
+
+def test_tricks_quick_measures_every_trick_with_and_without(tmp_path):
+    run("tricks.py", "--quick", "--threads", 1, "--out", tmp_path / "tricks.json")
+    result = json.loads((tmp_path / "tricks.json").read_text())
+    assert {"winograd", "strips", "fusion", "workspace", "threads"} < result["tricks"].keys()
+    for trick in result["tricks"].values():
+        assert set(trick["mnist encoder"]) == {"with", "without"}
+        assert min(trick["mnist encoder"].values()) > 0
+
+
+def test_the_table_of_tricks_is_that_of_the_results(tmp_path):
+    text = (ROOT / "benchmarks" / "README.md").read_text()
+    spec = importlib.util.spec_from_file_location("tricks", ROOT / "benchmarks" / "tricks.py")
+    tricks = importlib.util.module_from_spec(spec)
+    sys.modules["tricks"] = tricks  # dataclasses look their module up
+    spec.loader.exec_module(tricks)
+    result = json.loads((ROOT / "benchmarks" / "results" / "tricks.json").read_text())
+    assert tricks.with_table(text, result) == text
+    assert tricks.table(result).count("|") > 50
+
+
+def test_scale_writes_figures_and_a_plot(tmp_path):
+    run("scale.py", "--largest", 6400, "--fits", 3, "--out", tmp_path / "s.json", "--plot", tmp_path / "s.png")
+    result = json.loads((tmp_path / "s.json").read_text())
+    assert [row["n"] for row in result["scoring"]] == [200, 400, 800, 1600, 3200, 6400]
+    assert all(row["peak_mb"] > 0 and row["seconds"] > 0 for row in result["scoring"] + result["training"])
+    assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")

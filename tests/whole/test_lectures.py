@@ -1,0 +1,135 @@
+"""Every lecture and every solution runs quickly and passes its own checks; what makes a lecture fail; their form."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+LECTURES = Path(__file__).parents[2] / "lectures"
+SCRIPTS = sorted(LECTURES.glob("[0-9]*.py")) + sorted(LECTURES.glob("solutions/[0-9]*.py"))
+each_script = pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: str(path.relative_to(LECTURES))[:-3])
+
+
+def run(script, *arguments, **environment):
+    """The script as a process of its own; returns what subprocess.run does."""
+    paths = os.pathsep.join([str(LECTURES), *(p for p in sys.path if p)])
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **environment}
+    command = [sys.executable, script, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def quick_runs(request, tmp_path_factory):
+    """Future results of the scripts whose tests were selected, two at a time."""
+    out = tmp_path_factory.mktemp("lectures")
+    selected = {item.callspec.params["script"] for item in request.session.items if item.name.startswith("test_runs[")}
+    with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
+        yield {script: pool.submit(run, script, "--quick", "--out", out) for script in SCRIPTS if script in selected}
+
+
+@each_script
+def test_runs(script, quick_runs):
+    done = quick_runs[script].result()
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert re.search(rf"^{script.stem}: [1-9]\d* checks, all passed$", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ("check('holds', True); finish()", 0),
+        ("check('does not', 1 > 2); finish()", 1),
+        ("check('does not', float('nan') < 1); check('holds', True); finish()", 1),
+        ("check('holds', True)", 1),
+        ("check('holds', True); raise SystemExit(0)", 1),
+        ("check('holds', True); finish(); check('one more', True)", 1),
+        ("check('holds', True); finish(); check('one more', False); finish()", 1),
+        ("finish()", 1),
+        ("check('has no single truth', [1, 2] == numpy.array([1, 2])); finish()", 1),
+        ("raise ValueError('halfway')", 1),
+    ],
+)
+def test_exit_status(body, status, tmp_path):
+    script = tmp_path / "99_claims.py"
+    script.write_text(f"import numpy\nfrom lecture import check, finish\n{body}\n")
+    done = run(script, "--out", tmp_path)
+    assert done.returncode == status, done.stderr
+    assert ("FAIL" in done.stdout) == ("does not" in done.stdout or "one more', False" in body)
+
+
+def test_options_and_pictures(tmp_path):
+    script = tmp_path / "99_picture.py"
+    script.write_text(
+        "import matplotlib.pyplot as plt\nfrom lecture import QUICK, check, choose, figure, finish\n"
+        "plt.plot([1, 2])\nfigure('line')\ncheck('no figure is left open', not plt.get_fignums())\n"
+        "print('size', choose('small', 'large'), QUICK)\nfinish()\n"
+    )
+    assert "size large False" in run(script, "--out", tmp_path, MINISVDD_QUICK="").stdout
+    assert "size small True" in run(script, "--out", tmp_path, MINISVDD_QUICK="1").stdout
+    assert "size small True" in run(script, "--out", tmp_path, "--quick").stdout
+    assert (tmp_path / "99_picture" / "line.png").read_bytes().startswith(b"\x89PNG")
+    assert run(script, "--fast").returncode == 2
+
+
+def cells(script):
+    """(is text, lines) of each cell; the text without its comment signs."""
+    first, *parts = re.split(r"^# %%", script.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert first == "", f"{script.name} does not begin with a cell"
+    for part in parts:
+        kind, *lines = part.rstrip().split("\n")
+        assert kind in ("", " [markdown]"), f"{script.name}: cell marker '# %%{kind}'"
+        if kind:
+            assert all(line == "#" or line.startswith("# ") or not line for line in lines), lines
+        yield bool(kind), [re.sub("^# ?", "", line) for line in lines] if kind else lines
+
+
+@each_script
+def test_form(script):
+    (is_text, head), *rest = cells(script)
+    number = int(script.stem.split("_")[0])
+    is_solution = script.parent.name == "solutions"
+    assert is_text
+    if is_solution:
+        assert head[0].startswith(f"# Solutions to {number}. ")
+    else:
+        assert re.match(rf"# {number}\. \S", head[0])
+        assert re.search(r"^\*Needs: .+\. Minutes: [\d.]+ quick, [\d.]+ full\.\*$", "\n".join(head), re.DOTALL | re.M)
+    assert [line for is_text, lines in rest if not is_text for line in lines if line][-1] == "finish()"
+    for is_text, lines in [(True, head), *rest]:
+        assert_maths_is_balanced("\n".join(lines)) if is_text else ast.parse("\n".join(lines))
+
+
+def assert_maths_is_balanced(text):
+    """Every $ opens or closes a formula, within one paragraph, and its braces match."""
+    for paragraph in re.split(r"\n\s*\n", re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.DOTALL)):
+        formulas = re.findall(r"\$\$(.+?)\$\$|\$([^$]+?)\$", paragraph, re.DOTALL)
+        left = re.sub(r"\$\$.+?\$\$|\$[^$]+?\$", "", paragraph, flags=re.DOTALL)
+        assert "$" not in left.replace(r"\$", ""), paragraph
+        for formula in map("".join, formulas):
+            bare = re.sub(r"\\[{}]", "", formula)
+            assert bare.count("{") == bare.count("}"), formula
+            assert formula.count(r"\left") - formula.count(r"\leftarrow") == formula.count(r"\right") - formula.count(
+                r"\rightarrow"
+            ), formula
+
+
+def test_every_lecture_has_exercises_and_their_solutions():
+    for script in LECTURES.glob("[0-9]*.py"):
+        text = script.read_text(encoding="utf-8")
+        exercises = re.findall(r"^# (\d+)\. ", text.partition("# ## Exercises")[2], re.MULTILINE)
+        assert exercises, f"{script.name} has no exercises"
+        solved = re.findall(r"^# ## Exercise (\d+)", (LECTURES / "solutions" / script.name).read_text(), re.MULTILINE)
+        assert solved == exercises, script.name
+
+
+def test_jupytext_reads_what_the_scripts_say():
+    jupytext = pytest.importorskip("jupytext", reason="needs the extra `docs`")
+    for script in SCRIPTS:
+        notebook = jupytext.read(script, fmt="py:percent")
+        kinds = [cell.cell_type == "markdown" for cell in notebook.cells]
+        assert kinds == [is_text for is_text, _ in cells(script)], script.name
