@@ -11,6 +11,7 @@ import pytest
 from trainer_properties import digits
 
 from minisvdd import cli, load_model
+from minisvdd.cli.main import _show_warning
 
 FILES = ["examples.png", "model.npz", "result.json", "scores.png", "training.png"]
 
@@ -98,7 +99,7 @@ def test_unlabelled_samples_of_your_own(tmp_path, capsys):
 
 
 def test_collapse_warnings_are_one_line(trained, capsys):
-    cli._show_warning("this network can collapse", UserWarning, "file", 1)
+    _show_warning("this network can collapse", UserWarning, "file", 1)
     assert capsys.readouterr().err == "minisvdd: UserWarning: this network can collapse\n"
 
 
