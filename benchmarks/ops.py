@@ -82,32 +82,32 @@ def convolution_cases(rng, name):
     weight = rng.standard_normal((K, C, 5, 5)).astype(np.float32)
     work, padding = 2 * grad.size * C * 25, {"padding": (2, 2)}
     size = (side, side)
-    yield "conv2d_forward", lambda: conv2d.conv2d_forward(NUMPY, x, weight, **padding), work
-    yield "conv2d_backward_weight", lambda: conv2d.conv2d_backward_weight(NUMPY, grad, x, (5, 5), **padding), work
-    yield "conv2d_backward_input", lambda: conv2d.conv2d_backward_input(NUMPY, grad, weight, size, **padding), work
+    yield "conv2d_forward", lambda: conv2d.conv2d_forward.on(NUMPY)(x, weight, **padding), work
+    yield "conv2d_backward_weight", lambda: conv2d.conv2d_backward_weight.on(NUMPY)(grad, x, (5, 5), **padding), work
+    yield "conv2d_backward_input", lambda: conv2d.conv2d_backward_input.on(NUMPY)(grad, weight, size, **padding), work
 
 
 def pointwise_cases(rng, name):
     """(operation, call, bytes read and written) for what follows the convolution of that name."""
     N, _, side, K = CONVOLUTIONS[name]
     x, grad, pooled_grad = images(rng, N, K, side), images(rng, N, K, side), images(rng, N, K, side // 2)
-    x_hat, scale, mean, variance = batchnorm.batchnorm_forward_batch(NUMPY, x, 1e-4)
+    x_hat, scale, mean, variance = batchnorm.batchnorm_forward_batch.on(NUMPY)(x, 1e-4)
     positive, two = x > 0, (2, 2)
-    _, winner = pooling.maxpool_forward(NUMPY, x, two, two)
+    _, winner = pooling.maxpool_forward.on(NUMPY)(x, two, two)
     once = x.nbytes
-    yield "batchnorm_forward_batch", lambda: batchnorm.batchnorm_forward_batch(NUMPY, x, 1e-4), 2 * once
-    yield "batchnorm_forward", lambda: batchnorm.batchnorm_forward(NUMPY, x, mean, variance, 1e-4), 2 * once
-    yield "batchnorm_backward", lambda: batchnorm.batchnorm_backward(NUMPY, grad, x_hat, scale), 3 * once
-    yield "leaky_relu_forward", lambda: activations.leaky_relu_forward(NUMPY, x, 0.1), 2 * once
+    yield "batchnorm_forward_batch", lambda: batchnorm.batchnorm_forward_batch.on(NUMPY)(x, 1e-4), 2 * once
+    yield "batchnorm_forward", lambda: batchnorm.batchnorm_forward.on(NUMPY)(x, mean, variance, 1e-4), 2 * once
+    yield "batchnorm_backward", lambda: batchnorm.batchnorm_backward.on(NUMPY)(grad, x_hat, scale), 3 * once
+    yield "leaky_relu_forward", lambda: activations.leaky_relu_forward.on(NUMPY)(x, 0.1), 2 * once
     yield (
         "leaky_relu_backward",
-        lambda: activations.leaky_relu_backward(NUMPY, grad, positive, 0.1),
+        lambda: activations.leaky_relu_backward.on(NUMPY)(grad, positive, 0.1),
         2 * once + positive.nbytes,
     )
-    yield "maxpool_forward", lambda: pooling.maxpool_forward(NUMPY, x, two, two), 1.25 * once + winner.nbytes
+    yield "maxpool_forward", lambda: pooling.maxpool_forward.on(NUMPY)(x, two, two), 1.25 * once + winner.nbytes
     yield (
         "maxpool_backward",
-        lambda: pooling.maxpool_backward(NUMPY, pooled_grad, winner, x.shape, two, two),
+        lambda: pooling.maxpool_backward.on(NUMPY)(pooled_grad, winner, x.shape, two, two),
         1.25 * once + winner.nbytes,
     )
     y, pooled, winner, scale, mean, _ = norm_pool.norm_pool_forward_batch(x, 0.1, 1e-4)
@@ -119,8 +119,8 @@ def pointwise_cases(rng, name):
         lambda: norm_pool.norm_pool_backward(pooled_grad, x, pooled, winner, 0.1, scale, mean),
         2 * once + small,
     )
-    yield "upsample_forward", lambda: upsample.upsample_forward(NUMPY, pooled_grad, two), 1.25 * once
-    yield "upsample_backward", lambda: upsample.upsample_backward(NUMPY, grad, two), 1.25 * once
+    yield "upsample_forward", lambda: upsample.upsample_forward.on(NUMPY)(pooled_grad, two), 1.25 * once
+    yield "upsample_backward", lambda: upsample.upsample_backward.on(NUMPY)(grad, two), 1.25 * once
 
 
 def dense_cases(rng):
@@ -128,9 +128,9 @@ def dense_cases(rng):
     x, weight = rng.standard_normal((2048, 200)).astype(np.float32).T, np.ones((128, 2048), np.float32)
     grad = rng.standard_normal((128, 200)).astype(np.float32).T
     work = 2 * x.size * len(weight)
-    yield "linear_forward", lambda: linear.linear_forward(NUMPY, x, weight), work
-    yield "linear_backward_weight", lambda: linear.linear_backward_weight(NUMPY, grad, x), work
-    yield "linear_backward_input", lambda: linear.linear_backward_input(NUMPY, grad, weight), work
+    yield "linear_forward", lambda: linear.linear_forward.on(NUMPY)(x, weight), work
+    yield "linear_backward_weight", lambda: linear.linear_backward_weight.on(NUMPY)(grad, x), work
+    yield "linear_backward_input", lambda: linear.linear_backward_input.on(NUMPY)(grad, weight), work
 
 
 def measure(names, repeats):
@@ -157,7 +157,7 @@ def measure(names, repeats):
         ms = milliseconds(call, repeats)
         add("dense", operation, ms, gflop_per_s=work / ms / 1e6)
     param, grad, first, second = np.ones((4, 128, 64 * 25), np.float32)
-    ms = milliseconds(lambda: adam_update(NUMPY, param, grad, first, second, 1, 1e-4, 0.9, 0.999, 1e-8, 1e-6), repeats)
+    ms = milliseconds(lambda: adam_update.on(NUMPY)(param, grad, first, second, 1, 1e-4, 0.9, 0.999, 1e-8, 1e-6), repeats)
     add("cifar10 3", "adam_update", ms, gbyte_per_s=7 * param.nbytes / ms / 1e6)
     return {"gemm_gflop_per_s": peak, "copy_gbyte_per_s": bandwidth, "rows": rows}
 

@@ -106,7 +106,7 @@ def convolution_cases(backend, rng, name):
             "conv2d_backward_input",
             rung,
             x.size,
-            lambda r=rung: conv2d_launch.backward_input(backend, y, weight, grad_x, *where, r),
+            lambda r=rung: conv2d_launch.backward(backend, y, weight, grad_x, *where, r, need_params=False),
         )
     for rung in CONV_RUNGS:
         yield (
@@ -134,7 +134,7 @@ def image_cases(backend, rng, name):
         at_a_sector(np.ones(C, np.float32)),
         (2, 2),
     )
-    y, winner = pooling.maxpool_forward(backend, x, two, two)
+    y, winner = pooling.maxpool_forward.on(backend)(x, two, two)
     for rung in STATISTICS_RUNGS:
         yield "channel_statistics", rung, x.size, lambda r=rung: batchnorm._channel_statistics(backend, x, r)
     for rung in STATISTICS_RUNGS:
@@ -188,22 +188,22 @@ def fusion_cases(backend, rng, name):
     x, weight, two = draw(rng, N, C, side, side), draw(rng, K, C, 5, 5), (2, 2)
     y, scale = draw(rng, N, K, side, side), at_a_sector(np.ones(K, np.float32))
     pooled, winner = fused.normalize_pool_forward(backend, y, scale, scale, 0.1, two)
-    _, wide_winner = pooling.maxpool_forward(backend, y, two, two)
+    _, wide_winner = pooling.maxpool_forward.on(backend)(y, two, two)
     positive = at_a_sector(y > 0)
 
     def statistics():
         conv2d_launch.forward(backend, x, weight, y, (1, 1), two)
-        batchnorm.batch_statistics(backend, y)
+        batchnorm.batch_statistics.on(backend)(y)
 
     def forward():
         x_hat = batchnorm._channel_scale(backend, y, scale, scale)
-        activations.is_positive(backend, x_hat)
-        pooling.maxpool_forward(backend, activations.leaky_relu_forward(backend, x_hat, 0.1), two, two)
+        activations.is_positive.on(backend)(x_hat)
+        pooling.maxpool_forward.on(backend)(activations.leaky_relu_forward.on(backend)(x_hat, 0.1), two, two)
 
     def backward():
-        grad = pooling.maxpool_backward(backend, pooled, wide_winner, y.shape, two, two)
-        grad = activations.leaky_relu_backward(backend, grad, positive, 0.1)
-        batchnorm.batchnorm_backward(backend, grad, y, scale)
+        grad = pooling.maxpool_backward.on(backend)(pooled, wide_winner, y.shape, two, two)
+        grad = activations.leaky_relu_backward.on(backend)(grad, positive, 0.1)
+        batchnorm.batchnorm_backward.on(backend)(grad, y, scale)
 
     yield "convolution and statistics", "separate", y.size, statistics
     yield (

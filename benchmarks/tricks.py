@@ -208,7 +208,7 @@ def generator_step():
     def step():
         with workspace:
             generator.forward(z, training=True)
-            generator.backward_input(grad)
+            generator.backward(grad, need_params=False)
 
     return step
 

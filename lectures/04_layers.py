@@ -77,8 +77,8 @@ error = relative_error(leaky_relu_gradient(G, x), numeric_gradient(leaky_relu, x
 check("leaky ReLU: the gradient is right", error < 1e-8, f"error {error:.0e}")
 check(
     "leaky ReLU: our lines are the library's",
-    np.array_equal(leaky_relu(x), leaky_relu_forward(NUMPY, x, 0.1))
-    and np.allclose(leaky_relu_gradient(G, x), leaky_relu_backward(NUMPY, G, x > 0, 0.1), rtol=1e-14),
+    np.array_equal(leaky_relu(x), leaky_relu_forward(x, 0.1))
+    and np.allclose(leaky_relu_gradient(G, x), leaky_relu_backward(G, x > 0, 0.1), rtol=1e-14),
 )
 
 # %% [markdown]
@@ -139,11 +139,11 @@ def maxpool_gradient(G, x, k=2):
 x, G = rng.normal(size=(2, 3, 6, 8)), rng.normal(size=(2, 3, 3, 4))
 error = relative_error(maxpool_gradient(G, x), numeric_gradient(maxpool, x, G))
 check("max-pool: the gradient is right", error < 1e-8, f"error {error:.0e}")
-y, winner = maxpool_forward(NUMPY, x, (2, 2), (2, 2))
+y, winner = maxpool_forward(x, (2, 2), (2, 2))
 check(
     "max-pool: our lines are the library's",
     np.array_equal(maxpool(x), y)
-    and np.array_equal(maxpool_gradient(G, x), maxpool_backward(NUMPY, G, winner, x.shape, (2, 2), (2, 2))),
+    and np.array_equal(maxpool_gradient(G, x), maxpool_backward(G, winner, x.shape, (2, 2), (2, 2))),
 )
 
 flat = np.zeros((1, 1, 4, 4))  # nothing but ties
@@ -231,11 +231,11 @@ grad = batchnorm_gradient(g, x_hat, r)
 error = relative_error(grad, numeric_gradient(lambda v: batchnorm(v)[0], x, g))
 check("batch norm: the gradient is right", error < 1e-8, f"error {error:.0e}")
 
-theirs, scale, mean, variance = batchnorm_forward_batch(NUMPY, x, 1e-4)
+theirs, scale, mean, variance = batchnorm_forward_batch(x, 1e-4)
 check(
     "batch norm: our lines are the library's",
     np.allclose(x_hat, theirs, rtol=1e-10)
-    and np.allclose(grad, batchnorm_backward(NUMPY, g, theirs, scale), rtol=1e-9, atol=1e-12),
+    and np.allclose(grad, batchnorm_backward(g, theirs, scale), rtol=1e-9, atol=1e-12),
 )
 
 # %% [markdown]
@@ -314,7 +314,7 @@ path = [(gamma, beta)]
 for _ in range(60):
     y = gamma * channel + beta
     G = 2 * (y - center) / y.size
-    _, grad_gamma, grad_beta = affine_backward(NUMPY, G, channel, np.array([gamma]))
+    _, grad_gamma, grad_beta = affine_backward(G, channel, np.array([gamma]))
     gamma, beta = gamma - 0.05 * grad_gamma[0], beta - 0.05 * grad_beta[0]
     path.append((gamma, beta))
 spread = np.std(gamma * channel + beta)
@@ -359,8 +359,8 @@ check("up-sampling: the gradient is right", error < 1e-8, f"error {error:.0e}")
 check("and dual to the forward", np.isclose(np.sum(upsample(x) * G), np.sum(x * upsample_gradient(G)), rtol=1e-12))
 check(
     "up-sampling: our lines are the library's",
-    np.array_equal(upsample(x), upsample_forward(NUMPY, x, (2, 2)))
-    and np.allclose(upsample_gradient(G), upsample_backward(NUMPY, G, (2, 2)), rtol=1e-13),
+    np.array_equal(upsample(x), upsample_forward(x, (2, 2)))
+    and np.allclose(upsample_gradient(G), upsample_backward(G, (2, 2)), rtol=1e-13),
 )
 
 # %% [markdown]
@@ -389,8 +389,8 @@ error = relative_error(G * y * (1 - y), numeric_gradient(sigmoid, x, G))
 check("sigmoid: the gradient is right", error < 1e-8, f"error {error:.0e}")
 check(
     "sigmoid: our lines are the library's",
-    np.allclose(y, sigmoid_forward(NUMPY, x), rtol=1e-14)
-    and np.allclose(G * y * (1 - y), sigmoid_backward(NUMPY, G, y), rtol=1e-14),
+    np.allclose(y, sigmoid_forward(x), rtol=1e-14)
+    and np.allclose(G * y * (1 - y), sigmoid_backward(G, y), rtol=1e-14),
 )
 with np.errstate(all="raise"):
     ends = sigmoid(np.array([-1000.0, 1000.0]))

@@ -124,7 +124,7 @@ def run(network, center=None, seed=0, free_center=False):
     center_optimizer = Adam(trained_center, SCHEDULE["learning_rate"])
 
     def objective(phi, x):
-        value, grad = loss(phi)
+        value, grad, *_ = loss(phi)
         if free_center:
             trained_center.grads["center"] = -grad.sum(axis=0)  # dJ/dc = -2/n sum_i (phi_i - c)
             center_optimizer.step()

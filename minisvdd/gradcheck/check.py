@@ -106,14 +106,14 @@ def check_loss(
     rng: np.random.Generator | int | None = None,
     raise_on_failure: bool = False,
 ) -> GradcheckReport:
-    """Check a loss  `value, grad = loss(outputs, *args)`  as `gradcheck` checks a layer.
+    """Check a loss  `value, grad, *_ = loss(outputs, *args)`  as `gradcheck` checks a layer.
 
     outputs: (N, ...), copied as float64.   args: further arguments such as targets, passed on as they are.
     Kinks are recognised by slopes that differ on both sides however small the step. Errors: as `gradcheck`.
     """
     outputs = _checked_input(outputs)
     before = [np.copy(a) for a in (outputs, *args)]
-    value, grad = loss(outputs, *args)
+    value, grad, *_ = loss(outputs, *args)
     report = GradcheckReport(
         f"{getattr(loss, '__name__', type(loss).__name__)} on outputs {outputs.shape}", step or DEFAULT_STEP, tolerance
     )

@@ -172,7 +172,7 @@ def _on_host(loss, backend):
     """The loss as a function of NumPy arrays."""
 
     def on_host(*arrays):
-        value, grad = loss(*map(backend.asarray, arrays))
+        value, grad, *_ = loss(*map(backend.asarray, arrays))
         return float(value), backend.to_numpy(grad)
 
     on_host.__name__ = type(loss).__name__

@@ -69,8 +69,8 @@ class DeviceSteps:
         state = self.optimizer.device_state
         place = (state.steps, self.first_step)
         x = gather_batch(self.backend, self.X, self.order, *place, self.batch_size, rows)
-        value, grad_output = self.loss(self.network.forward(x, training=True), x)
-        self.network.backward_params(grad_output)
+        value, grad_output, *_ = self.loss(self.network.forward(x, training=True), x)
+        self.network.backward(grad_output, need_input=False)
         log_batch(self.backend, value, *place, self.value_log, 1)
         if getattr(self.loss, "per_sample", None) is not None:
             log_batch(self.backend, self.loss.per_sample, *place, self.sample_log, self.batch_size)

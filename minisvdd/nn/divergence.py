@@ -52,7 +52,7 @@ class EpochStart:
                 found = _bad(x, f"the output of {name}")
         if found:
             return found
-        value, grad = loss(x, inputs if wanted is None else wanted)
+        value, grad, *_ = loss(x, inputs if wanted is None else wanted)
         largest = float(np.abs(x).max())
         found = _bad(np.asarray(value), f"the loss, of outputs up to {largest:.3g},") or _bad(
             grad, "the gradient of the loss"

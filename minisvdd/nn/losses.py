@@ -14,7 +14,7 @@ class OneClass:
 
     def __call__(self, outputs):
         """outputs: (N, p). Returns (J, dJ/doutputs)."""
-        return ops.one_class_loss(self.backend, outputs, self.center)
+        return ops.one_class_loss.on(self.backend)(outputs, self.center)
 
 
 class SoftBoundary:
@@ -43,7 +43,7 @@ class SoftBoundary:
     def __call__(self, outputs):
         """outputs: (N, p). Returns (J, dJ/doutputs)."""
         radius_squared = self._radius_squared if self._on_device is None else self._on_device
-        return ops.soft_boundary_loss(self.backend, outputs, self.center, radius_squared, self.nu)
+        return ops.soft_boundary_loss.on(self.backend)(outputs, self.center, radius_squared, self.nu)
 
 
 class _Stateless:
@@ -58,7 +58,7 @@ class MeanSquaredError(_Stateless):
 
     def __call__(self, outputs, targets):
         """outputs, targets: (N, ...) of one shape. Returns (J, dJ/doutputs)."""
-        return ops.mean_squared_error(self.backend, outputs, targets)
+        return ops.mean_squared_error.on(self.backend)(outputs, targets)
 
 
 class AbsoluteError(_Stateless):
@@ -66,7 +66,7 @@ class AbsoluteError(_Stateless):
 
     def __call__(self, outputs, targets):
         """outputs, targets: (N, ...) of one shape. Returns (J, dJ/doutputs)."""
-        return ops.absolute_error(self.backend, outputs, targets)
+        return ops.absolute_error.on(self.backend)(outputs, targets)
 
 
 class SoftmaxCrossEntropy(_Stateless):
@@ -74,7 +74,7 @@ class SoftmaxCrossEntropy(_Stateless):
 
     def __call__(self, logits, labels):
         """logits: (N, K), labels: (N,) integers. Returns (J, dJ/dlogits)."""
-        return ops.softmax_cross_entropy(self.backend, logits, labels)
+        return ops.softmax_cross_entropy.on(self.backend)(logits, labels)
 
 
 class BinaryCrossEntropy(_Stateless):
@@ -82,4 +82,4 @@ class BinaryCrossEntropy(_Stateless):
 
     def __call__(self, logits, targets):
         """logits, targets: arrays of one shape. Returns (J, dJ/dlogits)."""
-        return ops.binary_cross_entropy(self.backend, logits, targets)
+        return ops.binary_cross_entropy.on(self.backend)(logits, targets)

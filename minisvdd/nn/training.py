@@ -25,8 +25,8 @@ def train_step(network, loss: Callable, optimizer, x, workspace: Workspace, targ
     with one_blas_thread(), workspace:  # BLAS's own threads would go on spinning between the products
         if network.backend.runs_numpy and x.ndim == 4:
             x = arranged(x)  # once, not in every operation that looks at the images
-        value, grad_output = loss(network.forward(x, training=True), x if targets is None else targets)
-        network.backward_params(grad_output)
+        value, grad_output, *_ = loss(network.forward(x, training=True), x if targets is None else targets)
+        network.backward(grad_output, need_input=False)
         optimizer.step()
     return value
 

@@ -205,15 +205,15 @@ class Game:
         z = backend.asarray(_draw(self.rng, len(batch), self.generator.input_shape[0]))
         generated = self.generator.forward(z, training=True)
         real_loss, grad_logits = self._judge(backend.asarray(batch), 1.0)
-        self.discriminator.backward_params(grad_logits)
+        self.discriminator.backward(grad_logits, need_input=False)
         real_grads = {name: grad.copy() for name, grad in self.discriminator.grads.items()}
         generated_loss, grad_logits = self._judge(generated, 0.0)
-        self.discriminator.backward_params(grad_logits)
+        self.discriminator.backward(grad_logits, need_input=False)
         for name, grad in self.discriminator.grads.items():
             grad += real_grads[name]
         self.optimizers[0].step()
         generator_loss, grad_logits = self._judge(generated, 1.0)
-        self.generator.backward_params(self.discriminator.backward_input(grad_logits))
+        self.generator.backward(self.discriminator.backward(grad_logits, need_params=False), need_input=False)
         self.optimizers[1].step()
         return real_loss + generated_loss, generator_loss
 
@@ -238,7 +238,7 @@ class Game:
 
     def _judge(self, images, target):
         """Cross-entropy of the discriminator's verdict with real (target 1) or generated (0), and dL/d(logits)."""
-        value, grad_logits = self.loss(self.discriminator.forward(images, training=True), target)
+        value, grad_logits, *_ = self.loss(self.discriminator.forward(images, training=True), target)
         return float(value), grad_logits
 
 

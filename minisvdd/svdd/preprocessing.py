@@ -68,7 +68,7 @@ class ContrastNormalization(Preprocessing):
     def _contrast_chunks(self, X):
         for start in range(0, len(X), _CHUNK):
             chunk = self.backend.asarray(X[start : start + _CHUNK])
-            yield self.backend.to_numpy(contrast_normalize(self.backend, chunk))
+            yield self.backend.to_numpy(contrast_normalize.on(self.backend)(chunk))
 
 
 class Standardization(Preprocessing):

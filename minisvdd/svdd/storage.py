@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ..attack.classifier import SoftmaxClassifier
-from ..backends import NumpyBackend, get_backend
+from ..backends import Backend, get_backend
 from ..data.readers import DAMAGE, arrays_under, read_arrays
 from ..errors import DataError, one_line
 from ..files.atomic import write_arrays
@@ -220,6 +220,6 @@ def _plain(value):
         return np.asarray(value).tolist()
     if isinstance(value, np.random.Generator | Detector):
         return None
-    if isinstance(value, NumpyBackend):
+    if isinstance(value, Backend):
         return value.name
     return value if isinstance(value, str | int | float | list | None) else str(value)

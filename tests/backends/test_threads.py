@@ -28,8 +28,8 @@ def trained(network, x, loss):
     """Everything that three training steps and an evaluation compute."""
     optimizer = Adam(network, 1e-3)
     for _ in range(3):
-        _, grad_output = loss(network.forward(x, training=True))
-        network.backward_params(grad_output)
+        _, grad_output, *_ = loss(network.forward(x, training=True))
+        network.backward(grad_output, need_input=False)
         optimizer.step()
     return [*network.params.values(), *network.grads.values(), *network.buffers.values(), network.forward(x)]
 
@@ -209,7 +209,7 @@ def test_setting_is_restored():
 def test_forked_child_has_threads_of_its_own():
     x, weight = np.ones((20, 2, 16, 16)), np.ones((3, 2, 5, 5))
     with use_threads(2):
-        expected = conv2d.conv2d_forward(NUMPY, x, weight)  # the pool is running when the fork comes
+        expected = conv2d.conv2d_forward.on(NUMPY)(x, weight)  # the pool is running when the fork comes
         with multiprocessing.get_context("fork").Pool(1) as pool:
             got = pool.apply_async(conv2d.conv2d_forward, (NUMPY, x, weight)).get(timeout=60)
     np.testing.assert_array_equal(got, expected)
@@ -233,7 +233,7 @@ def test_environment(monkeypatch):
 def test_bad_variable_is_named(text, monkeypatch):
     monkeypatch.setenv("MINISVDD_NUM_THREADS", text)
     with pytest.raises(ValueError, match="MINISVDD_NUM_THREADS") as error:
-        conv2d.conv2d_forward(NUMPY, np.zeros((1, 1, 3, 3)), np.zeros((1, 1, 3, 3)))
+        conv2d.conv2d_forward.on(NUMPY)(np.zeros((1, 1, 3, 3)), np.zeros((1, 1, 3, 3)))
     assert "\n" not in str(error.value)
 
 

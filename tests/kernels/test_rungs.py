@@ -93,7 +93,7 @@ def test_order_of_threads_and_blocks_does_not_change_a_bit(rng):
         weights = [backend.empty((9, 3, 5, 5), np.float32) for _ in checks.CONV_RUNGS]
         for rung, weight in zip(checks.CONV_RUNGS, weights):
             conv2d_launch.backward_weight(backend, grad, x, weight, (1, 1), (2, 2), rung)
-        statistics = batchnorm.batch_statistics(backend, grad)
+        statistics = batchnorm.batch_statistics.on(backend)(grad)
         results.append([*weights, *statistics, batchnorm._channel_means(backend, grad, grad)])
     for other in results[1:]:
         for a, b in zip(results[0], other):

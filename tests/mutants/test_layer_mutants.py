@@ -89,16 +89,14 @@ class ConvInputWithoutFlip(Conv2D):
         x = self._take()
         self.write_grads(grad_output, x)
         unflipped = self.params["weight"][:, :, ::-1, ::-1]
-        return conv2d.conv2d_backward_input(
-            self.backend, grad_output, unflipped, x.shape[2:], self.stride, self.padding
+        return conv2d.conv2d_backward_input.on(self.backend)(grad_output, unflipped, x.shape[2:], self.stride, self.padding
         )
 
 
 class ConvPaddingForgotten(Conv2D):
     def write_grads(self, grad_output, x):
         crop = [slice(p, n - p) for n, p in zip(grad_output.shape[2:], self.padding)]
-        self.grads["weight"] = conv2d.conv2d_backward_weight(
-            self.backend, grad_output[:, :, crop[0], crop[1]], x, self.kernel_size, self.stride
+        self.grads["weight"] = conv2d.conv2d_backward_weight.on(self.backend)(grad_output[:, :, crop[0], crop[1]], x, self.kernel_size, self.stride
         )
 
 
@@ -128,7 +126,7 @@ class BatchNormTerms(BatchNorm):
     def backward(self, grad_output):
         x_hat, scale, used_batch = self._take()
         if not used_batch:
-            return batchnorm.batchnorm_backward_fixed(self.backend, grad_output, scale)
+            return batchnorm.batchnorm_backward_fixed.on(self.backend)(grad_output, scale)
         terms = self.a * channel_mean(grad_output) + self.b * x_hat * channel_mean(grad_output * x_hat)
         return (grad_output - terms) * scale.reshape(-1, *[1] * (x_hat.ndim - 2))
 
@@ -138,7 +136,7 @@ class BatchNormFrozenWrong(BatchNorm):
 
     def backward(self, grad_output):
         x_hat, scale, _ = self._take()
-        return batchnorm.batchnorm_backward(self.backend, grad_output, x_hat, scale)
+        return batchnorm.batchnorm_backward.on(self.backend)(grad_output, x_hat, scale)
 
 
 class BatchNormBiasedRunningOutput(BatchNorm):

@@ -229,13 +229,13 @@ def test_all_ways_of_convolution_agree(shape, filters, kernel, padding, dtype):
         for forward, backward in WAYS:
             patch.setattr(conv2d, "forward_way", lambda *_, way=forward: way)
             patch.setattr(conv2d, "weight_way", lambda *_, way=backward: way)
-            y = conv2d.conv2d_forward(NUMPY, x, weight, padding=padding)
+            y = conv2d.conv2d_forward.on(NUMPY)(x, weight, padding=padding)
             grad_output = draw(np.random.default_rng(9), y.shape, dtype)
             results.append(
                 (
                     y.copy(),
-                    conv2d.conv2d_backward_weight(NUMPY, grad_output, x, kernel, padding=padding),
-                    conv2d.conv2d_backward_input(NUMPY, grad_output, weight, shape[2:], padding=padding),
+                    conv2d.conv2d_backward_weight.on(NUMPY)(grad_output, x, kernel, padding=padding),
+                    conv2d.conv2d_backward_input.on(NUMPY)(grad_output, weight, shape[2:], padding=padding),
                 )
             )
     for other in results[:-1]:

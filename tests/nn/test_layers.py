@@ -98,9 +98,9 @@ def test_backward_input_is_backward_without_the_parameters(make, sample, rng):
     layer.forward(x, training=True)
     expected = layer.backward(grad_output)
     layer.forward(x, training=True)
-    np.testing.assert_array_equal(layer.backward_input(grad_output), expected)
+    np.testing.assert_array_equal(layer.backward(grad_output, need_params=False), expected)
     with pytest.raises(RuntimeError, match="backward before forward"):
-        layer.backward_input(grad_output)
+        layer.backward(grad_output, need_params=False)
 
 
 @every_layer
@@ -152,7 +152,7 @@ def test_backward_params_writes_the_same_gradients(make, sample, rng):
     layer.backward(grad_output)
     whole = {name: grad.copy() for name, grad in layer.grads.items()}
     layer.forward(x, training=True)
-    layer.backward_params(grad_output)
+    layer.backward(grad_output, need_input=False)
     for name, grad in layer.grads.items():
         np.testing.assert_array_equal(grad, whole[name])
 

@@ -12,9 +12,9 @@ EPSILON = 1e-4
 
 
 def forward_backward(backend, x, grad_output):
-    mean, variance = batchnorm.batch_statistics(backend, x)
-    x_hat, scale = batchnorm.batchnorm_forward(backend, x, mean, variance, EPSILON)
-    return x_hat, batchnorm.batchnorm_backward(backend, grad_output, x_hat, scale)
+    mean, variance = batchnorm.batch_statistics.on(backend)(x)
+    x_hat, scale = batchnorm.batchnorm_forward.on(backend)(x, mean, variance, EPSILON)
+    return x_hat, batchnorm.batchnorm_backward.on(backend)(grad_output, x_hat, scale)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -60,8 +60,8 @@ def test_permuted_batch_gives_permuted_output(backend, rng):
 def test_fixed_statistics_are_constants(backend, dtype, rng):
     x, grad_output = draw(rng, (4, 3, 2, 2), dtype), draw(rng, (4, 3, 2, 2), dtype)
     mean, variance = draw(rng, 3, dtype), rng.uniform(1, 2, 3).astype(dtype)
-    x_hat, scale = batchnorm.batchnorm_forward(backend, x, mean, variance, EPSILON)
-    grad_x = batchnorm.batchnorm_backward_fixed(backend, grad_output, scale)
+    x_hat, scale = batchnorm.batchnorm_forward.on(backend)(x, mean, variance, EPSILON)
+    grad_x = batchnorm.batchnorm_backward_fixed.on(backend)(grad_output, scale)
     for c in range(3):
         r = 1 / np.sqrt(variance[c] + EPSILON)
         np.testing.assert_allclose(x_hat[:, c], (x[:, c] - mean[c]) * r, **tolerance(dtype))
@@ -72,8 +72,8 @@ def test_fixed_statistics_are_constants(backend, dtype, rng):
 def test_affine(shape, backend, dtype, rng):
     x_hat, grad_output = draw(rng, shape, dtype), draw(rng, shape, dtype)
     weight, bias = draw(rng, 3, dtype), draw(rng, 3, dtype)
-    y = batchnorm.affine_forward(backend, x_hat, weight, bias)
-    grad_x_hat, grad_weight, grad_bias = batchnorm.affine_backward(backend, grad_output, x_hat, weight)
+    y = batchnorm.affine_forward.on(backend)(x_hat, weight, bias)
+    grad_x_hat, grad_weight, grad_bias = batchnorm.affine_backward.on(backend)(grad_output, x_hat, weight)
     for c in range(3):
         np.testing.assert_allclose(y[:, c], weight[c] * x_hat[:, c] + bias[c], **tolerance(dtype))
         np.testing.assert_allclose(grad_x_hat[:, c], weight[c] * grad_output[:, c], **tolerance(dtype))

@@ -59,10 +59,10 @@ def convolution(backend, case, dtype, rng):
     """Forward and both gradients, all rungs, and the forward with statistics."""
     shape, K, kernel, stride, padding = case
     x, weight = draw(rng, shape, dtype), draw(rng, (K, shape[1], *kernel), dtype)
-    y = conv2d.conv2d_forward(NUMPY, x, weight, stride, padding)
+    y = conv2d.conv2d_forward.on(NUMPY)(x, weight, stride, padding)
     grad = draw(rng, y.shape, dtype)
-    grad_x = conv2d.conv2d_backward_input(NUMPY, grad, weight, shape[2:], stride, padding)
-    grad_weight = conv2d.conv2d_backward_weight(NUMPY, grad, x, kernel, stride, padding)
+    grad_x = conv2d.conv2d_backward_input.on(NUMPY)(grad, weight, shape[2:], stride, padding)
+    grad_weight = conv2d.conv2d_backward_weight.on(NUMPY)(grad, x, kernel, stride, padding)
     for rung in CONV_RUNGS:
         for launch, inputs, wanted in (
             (conv2d_launch.forward, (x, weight), y),
@@ -78,7 +78,7 @@ def convolution(backend, case, dtype, rng):
         close(got, grad_weight, grad.size // K, case=case)
     if y.size > y.shape[1]:
         got = fused.conv2d_forward_statistics(backend, x, weight, stride, padding)
-        for ours, numpys in zip(got, (y, *batchnorm.batch_statistics(NUMPY, y))):
+        for ours, numpys in zip(got, (y, *batchnorm.batch_statistics.on(NUMPY)(y))):
             close(ours, numpys, 100, case=case)
 
 
@@ -95,12 +95,12 @@ def matrix_product(backend, sizes, dtype, rng):
 def bias(backend, shape, dtype, rng):
     """Forward and backward, all rungs."""
     x, b = draw(rng, shape, dtype), draw(rng, shape[1], dtype)
-    close(linear.bias_forward(backend, x, b), linear.bias_forward(NUMPY, x, b))
+    close(linear.bias_forward.on(backend)(x, b), linear.bias_forward.on(NUMPY)(x, b))
     sizes = shape[0], shape[1], x.size // (shape[0] * shape[1])
     for rung in ("naive", "shuffles"):
         total = backend.empty(shape[1], dtype)
         backend.launch("bias_backward", (x, total, *sizes), grid=(shape[1],), rung=rung)
-        close(total, linear.bias_backward(NUMPY, x), x.size, rung=rung)
+        close(total, linear.bias_backward.on(NUMPY)(x), x.size, rung=rung)
 
 
 def max_pool(backend, case, dtype, rng, tied):
@@ -108,9 +108,9 @@ def max_pool(backend, case, dtype, rng, tied):
     shape, kernel, stride = case
     x = draw(rng, shape, dtype)
     x = np.sign(x) if tied else x
-    y, winner = pooling.maxpool_forward(NUMPY, x, kernel, stride)
+    y, winner = pooling.maxpool_forward.on(NUMPY)(x, kernel, stride)
     grad = draw(rng, y.shape, dtype)
-    wanted = pooling.maxpool_backward(NUMPY, grad, winner, shape, kernel, stride)
+    wanted = pooling.maxpool_backward.on(NUMPY)(grad, winner, shape, kernel, stride)
     disjoint = all(s >= k for s, k in zip(stride, kernel))
     for rung in ("naive", "registers", "pairs"):
         got, got_winner = pooling._forward_kernel(backend, x, kernel, stride, rung)
@@ -123,8 +123,8 @@ def max_pool(backend, case, dtype, rng, tied):
 def batch_norm(backend, shape, dtype, rng):
     """Statistics, means, normalise, backward, running statistics: all rungs."""
     x, grad, C = 20 + 3 * draw(rng, shape, dtype), 1 + draw(rng, shape, dtype), shape[1]
-    mean, variance = batchnorm.batch_statistics(NUMPY, x)
-    x_hat, scale = batchnorm.batchnorm_forward(NUMPY, x, mean, variance, 1e-4)
+    mean, variance = batchnorm.batch_statistics.on(NUMPY)(x)
+    x_hat, scale = batchnorm.batchnorm_forward.on(NUMPY)(x, mean, variance, 1e-4)
     axes = tuple(axis for axis in range(x.ndim) if axis != 1)
     x_hat = np.ascontiguousarray(x_hat)
     wanted_means = np.stack([grad.mean(axis=axes), (grad * x_hat).mean(axis=axes)])
@@ -132,25 +132,25 @@ def batch_norm(backend, shape, dtype, rng):
         for got, wanted in zip(batchnorm._channel_statistics(backend, x, rung), (mean, variance)):
             close(got, wanted, 10, rung=rung)
         close(batchnorm._channel_means(backend, grad, x_hat, rung), wanted_means, 10, rung=rung)
-    wanted = batchnorm.batchnorm_backward(NUMPY, grad, x_hat, scale)
+    wanted = batchnorm.batchnorm_backward.on(NUMPY)(grad, x_hat, scale)
     result, sizes = backend.empty(shape, dtype), (x.size, C, x.size // (len(x) * C))
     for rung in ("naive", "vectorised"):
         close(batchnorm._channel_scale(backend, x, mean, scale, rung), x_hat, 10, rung=rung)
         args = (grad, x_hat, scale, wanted_means, result, *sizes)
         backend.launch("batchnorm_backward", args, threads=x.size, rung=rung)
         close(result, wanted, 10, rung=rung)
-    close(batchnorm.inverse_deviation(backend, variance, 1e-4), scale)
+    close(batchnorm.inverse_deviation.on(backend)(variance, 1e-4), scale)
     running = draw(rng, C, dtype)
-    moved = batchnorm.running_update(NUMPY, running, mean, 0.1, 1.5)
-    close(batchnorm.running_update(backend, running.copy(), mean, 0.1, 1.5), moved.astype(dtype))
+    moved = batchnorm.running_update.on(NUMPY)(running, mean, 0.1, 1.5)
+    close(batchnorm.running_update.on(backend)(running.copy(), mean, 0.1, 1.5), moved.astype(dtype))
 
 
 def normalize_pool(backend, case, dtype, rng):
     """The fusion and its backward, all rungs."""
     shape, kernel, slope = case
     x = 1 + 2 * draw(rng, shape, dtype)
-    mean, variance = batchnorm.batch_statistics(NUMPY, x)
-    scale = batchnorm.inverse_deviation(NUMPY, variance, 1e-4).astype(dtype)
+    mean, variance = batchnorm.batch_statistics.on(NUMPY)(x)
+    scale = batchnorm.inverse_deviation.on(NUMPY)(variance, 1e-4).astype(dtype)
     y, winner = fused.normalize_pool_forward(NUMPY, x, mean, scale, slope, kernel)
     grad = draw(rng, y.shape, dtype)
     for rung in ("windows", "pairs"):
@@ -169,34 +169,34 @@ def pointwise(backend, size, dtype, rng, offset=0):
     x, grad = (draw(rng, size + offset, dtype)[offset:] for _ in range(2))
     positive = np.zeros(size + offset, bool)[offset:]
     positive[...] = x > 0
-    sigmoid, tanh = activations.sigmoid_forward(NUMPY, x), np.tanh(x)
+    sigmoid, tanh = activations.sigmoid_forward.on(NUMPY)(x), np.tanh(x)
     cases = {
-        "leaky_relu_forward": ((x,), (0.1,), activations.leaky_relu_forward(NUMPY, x[None], 0.1)[0]),
+        "leaky_relu_forward": ((x,), (0.1,), activations.leaky_relu_forward.on(NUMPY)(x[None], 0.1)[0]),
         "leaky_relu_backward": (
             (grad, positive),
             (0.1,),
-            activations.leaky_relu_backward(NUMPY, grad[None], positive[None], 0.1)[0],
+            activations.leaky_relu_backward.on(NUMPY)(grad[None], positive[None], 0.1)[0],
         ),
         "sigmoid_forward": ((x,), (), sigmoid),
-        "sigmoid_backward": ((grad, sigmoid), (), activations.sigmoid_backward(NUMPY, grad, sigmoid)),
+        "sigmoid_backward": ((grad, sigmoid), (), activations.sigmoid_backward.on(NUMPY)(grad, sigmoid)),
         "tanh_forward": ((x,), (), tanh),
-        "tanh_backward": ((grad, tanh), (), activations.tanh_backward(NUMPY, grad, tanh)),
+        "tanh_backward": ((grad, tanh), (), activations.tanh_backward.on(NUMPY)(grad, tanh)),
     }
     for operation, (arrays, factors, wanted) in cases.items():
         for rung in ("naive", "vectorised"):
             result = backend.empty(size + offset, dtype)[offset:]
             backend.launch(operation, (*arrays, result, *factors, size), threads=size, rung=rung)
             close(result, wanted, operation=operation, rung=rung)
-    np.testing.assert_array_equal(activations.is_positive(backend, x), positive)
+    np.testing.assert_array_equal(activations.is_positive.on(backend)(x), positive)
 
 
 def up_sampling(backend, shape, scale, dtype, rng):
     """Forward and backward."""
     x = draw(rng, shape, dtype)
-    y = upsample.upsample_forward(NUMPY, x, scale)
+    y = upsample.upsample_forward.on(NUMPY)(x, scale)
     grad = draw(rng, y.shape, dtype)
-    close(upsample.upsample_forward(backend, x, scale), np.ascontiguousarray(y))
-    close(upsample.upsample_backward(backend, grad, scale), upsample.upsample_backward(NUMPY, grad, scale))
+    close(upsample.upsample_forward.on(backend)(x, scale), np.ascontiguousarray(y))
+    close(upsample.upsample_backward.on(backend)(grad, scale), upsample.upsample_backward.on(NUMPY)(grad, scale))
 
 
 def vector_traffic(rng):
@@ -226,9 +226,9 @@ def vector_traffic(rng):
     args = (x, x, ones, np.ones((2, 2), np.float32), backend.empty(x.shape, np.float32), n, 2, 64)
     backend.launch("batchnorm_backward", args, threads=n, rung="vectorised")
     expect(5 * n / 4, n / 4)
-    activations.leaky_relu_forward(backend, x, 0.1)
+    activations.leaky_relu_forward.on(backend)(x, 0.1)
     expect(n / 4, n / 4)
-    activations.leaky_relu_backward(backend, x, x > 0, 0.1)
+    activations.leaky_relu_backward.on(backend)(x, x > 0, 0.1)
     expect(n / 2, n / 4)
 
 

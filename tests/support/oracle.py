@@ -38,7 +38,7 @@ def numpy_pass(network, x, loss, training=True) -> Pass:
     """
     network.freeze_statistics(not training)
     output = network.forward(x, training=True)
-    value, grad_output = loss(output)
+    value, grad_output, *_ = loss(output)
     grad_input = network.backward(grad_output)
     network.freeze_statistics(False)
     pieces = [layer.kink_pattern() for layer in network.flat_layers()]
@@ -77,7 +77,7 @@ def _recorded_pieces(module):
 
     def winners(pool, x):
         size, stride = np.broadcast_to(pool.kernel_size, 2), np.broadcast_to(pool.stride, 2)
-        return maxpool_forward(NUMPY, x, size, stride)
+        return maxpool_forward.on(NUMPY)(x, size, stride)
 
     def record(layer, inputs, output):
         x = inputs[0].detach().numpy()

@@ -57,7 +57,7 @@ class RecordedNetwork:
     def backward(self, grad_output):
         """The gradients of a batch's loss, for the parameters."""
         self.log.note("backward", grad_output=np.array(grad_output))
-        self.network.backward_params(_batch(grad_output, self.network.output_shape[0]))
+        self.network.backward(_batch(grad_output, self.network.output_shape[0]), need_input=False)
 
     backward_params = backward
 
