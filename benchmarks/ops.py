@@ -157,8 +157,8 @@ def measure(names, repeats):
         ms = milliseconds(call, repeats)
         add("dense", operation, ms, gflop_per_s=work / ms / 1e6)
     param, grad, first, second = np.ones((4, 128, 64 * 25), np.float32)
-    ms = milliseconds(lambda: adam_update.on(NUMPY)(param, grad, first, second, 1, 1e-4, 0.9, 0.999, 1e-8, 1e-6), repeats)
-    add("cifar10 3", "adam_update", ms, gbyte_per_s=7 * param.nbytes / ms / 1e6)
+    ms = milliseconds(lambda: adam_update.on(NUMPY)(param, grad, first, second, 1, 1e-4, 0.9, 0.999, 1e-8, 1e-6),
+    repeats) add("cifar10 3", "adam_update", ms, gbyte_per_s=7 * param.nbytes / ms / 1e6)
     return {"gemm_gflop_per_s": peak, "copy_gbyte_per_s": bandwidth, "rows": rows}
 
 

@@ -1,4 +1,5 @@
-"""The backends in host memory: "plain" runs the formulas of `minisvdd.ops` as they stand, "numpy" their fast readings."""
+"""The backends in host memory: "plain" runs the formulas of `minisvdd.ops` as they stand, "numpy" their fast
+readings."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -43,14 +43,14 @@ def _is_module(conv: Layer, norm: Layer, activation: Layer, pool: Layer) -> bool
 class FusedModule(Layer):
     """Convolution, batch norm, leaky ReLU and max-pool (`minisvdd.ops.norm_act_pool` derives it).
 
-    Between two convolutions the traffic of every layer with the memory is most of the time. The pattern of the activation
-    has the pooled size, because it sees only the winners.
+    Between two convolutions the traffic of every layer with the memory is most of the time. The pattern of the
+    activation has the pooled size, because it sees only the winners.
     """
 
     def __init__(self, conv: Conv2D, norm: BatchNorm, activation: LeakyReLU, pool: MaxPool2D) -> None:
         super().__init__()
         self.backend = conv.backend
-        self.conv, self.norm, self.slope, self.window = conv, norm, activation.slope, pool.kernel_size
+        self.conv, self.norm, self.activation, self.window = conv, norm, activation, pool.kernel_size
 
     def forward(self, x: Array, training: bool = False) -> Array:
         if not training:
@@ -58,13 +58,13 @@ class FusedModule(Layer):
         conv, norm, use_batch = self.conv, self.norm, self.norm.uses_batch(training)
         if use_batch:
             module = ops.encoder_module_forward.on(self.backend)
-            where = conv.stride, conv.padding, norm.epsilon, self.slope, self.window
+            where = conv.stride, conv.padding, norm.epsilon, self.activation.slope, self.window
             h, y, winner, mean, variance, scale = module(x, conv.params["weight"], *where)
             norm.check_batch(h)
             norm.move_running(mean, variance, h.shape)
         else:
             h, mean, scale = self._convolved(x)
-            y, winner = ops.norm_act_pool_forward.on(self.backend)(h, mean, scale, self.slope, self.window)
+            y, winner = ops.norm_act_pool_forward.on(self.backend)(h, mean, scale, self.activation.slope, self.window)
         self._keep((x, h, y, winner, mean, scale, not use_batch), training)
         self._pattern = (winner, y)
         return y
@@ -72,7 +72,7 @@ class FusedModule(Layer):
     def _evaluate(self, x: Array) -> Array:
         self._saved = self._pattern = None
         h, mean, scale = self._convolved(x)
-        return ops.norm_act_pool_evaluate.on(self.backend)(h, mean, scale, self.slope, self.window)
+        return ops.norm_act_pool_evaluate.on(self.backend)(h, mean, scale, self.activation.slope, self.window)
 
     def _convolved(self, x: Array) -> tuple[Array, Array, Array]:
         """The convolution, and mean and scale from the running statistics."""
@@ -83,7 +83,7 @@ class FusedModule(Layer):
     def backward(self, grad_output: Array, need_input: bool = True, need_params: bool = True) -> Array:
         x, *kept, fixed = self._take()
         module_gradient = ops.norm_act_pool_backward.on(self.backend)
-        grad_h = module_gradient(grad_output, *kept, self.slope, self.window, fixed)
+        grad_h = module_gradient(grad_output, *kept, self.activation.slope, self.window, fixed)
         return self.conv.gradients(grad_h, x, need_input, need_params)
 
     def kink_pattern(self) -> Any:

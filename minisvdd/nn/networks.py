@@ -60,7 +60,7 @@ class Sequential(Layer):
 
     def backward(self, grad_output: Array, need_input: bool = True, need_params: bool = True) -> Array:
         for index, step in reversed(list(enumerate(self._steps))):
-            grad_output = step.backward(grad_output, need_input or index > 0, need_params)
+            grad_output = step.backward(grad_output, need_input=need_input or index > 0, need_params=need_params)
         return grad_output
 
     def _gather(self, kind):

@@ -78,7 +78,8 @@ class Adam(Optimizer):
         return self._flat
 
     def _update(self, name, param, grad, weight_decay):
-        adam_update.on(self.backend)(param,
+        adam_update.on(self.backend)(
+            param,
             grad,
             self.first_moment[name],
             self.second_moment[name],

@@ -24,8 +24,8 @@ class Operation(Generic[P, R]):
         @leaky_relu_forward.launch                    the same numbers by a kernel of `kernels/`
         def _(backend, x, slope): ...
 
-    `operation(...)` is the formula; `operation.on(backend)(...)` the reading that the backend asks for. Where the formula
-    has a folder, the other readings are its files `fast.py` and `launch.py`, loaded when they are first needed.
+    `operation(...)` is the formula; `operation.on(backend)(...)` the reading that the backend asks for. Where the
+    formula has a folder, the other readings are its files `fast.py` and `launch.py`, loaded when they are first needed.
     """
 
     def __init__(self, formula: Callable[P, R]) -> None:

@@ -324,7 +324,7 @@ class _SeenDistances:
         self.batches = []
 
     def __call__(self, outputs, inputs):
-        self.per_sample = squared_distances(self.objective.backend, outputs, self.objective.center)
+        self.per_sample = squared_distances.on(self.objective.backend)(outputs, self.objective.center)
         return self.objective(outputs)
 
     def end_epoch(self, batches):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from minisvdd import ops
 from minisvdd.gradcheck import gradcheck
 from minisvdd.nn.layers import BatchNorm, Conv2D, ConvTranspose2D, LeakyReLU, Linear, MaxPool2D, Sigmoid, Upsample
-from minisvdd.ops import batchnorm, conv2d
 from minisvdd.ops.layout import from_batch_last, to_batch_last
 from minisvdd.ops.pooling import _windows
 
@@ -15,33 +15,33 @@ def channel_mean(values):
 
 
 class LinearNegated(Linear):
-    def backward(self, grad_output):
+    def backward(self, grad_output, need_input=True, need_params=True):
         return -super().backward(grad_output)
 
 
 class LinearWeightTransposed(Linear):
-    def backward(self, grad_output):
+    def backward(self, grad_output, need_input=True, need_params=True):
         grad_input = super().backward(grad_output)
         self.grads["weight"] = self.grads["weight"].T.copy()
         return grad_input
 
 
 class LinearTimesBatch(Linear):
-    def backward(self, grad_output):
+    def backward(self, grad_output, need_input=True, need_params=True):
         grad_input = super().backward(grad_output)
         self.grads["weight"] = self.grads["weight"] * len(grad_output)
         return grad_input
 
 
 class LinearBiasMean(Linear):
-    def backward(self, grad_output):
+    def backward(self, grad_output, need_input=True, need_params=True):
         grad_input = super().backward(grad_output)
         self.grads["bias"] = grad_output.mean(axis=0)
         return grad_input
 
 
 class LinearAccumulates(Linear):
-    def backward(self, grad_output):
+    def backward(self, grad_output, need_input=True, need_params=True):
         old = self.grads.get("weight", 0)
         grad_input = super().backward(grad_output)
         self.grads["weight"] = self.grads["weight"] + old
@@ -49,70 +49,75 @@ class LinearAccumulates(Linear):
 
 
 class LinearWeightForgotten(Linear):
-    def backward(self, grad_output):
+    def backward(self, grad_output, need_input=True, need_params=True):
         grad_input = super().backward(grad_output)
         self.grads["weight"] = np.zeros_like(self.params["weight"])
         return grad_input
 
 
 class LinearPermuted(Linear):
-    def backward(self, grad_output):
+    def backward(self, grad_output, need_input=True, need_params=True):
         grad_input = super().backward(grad_output)
         self.grads["weight"] = np.roll(self.grads["weight"], 1, axis=0)
         return grad_input
 
 
 class ConvChannelsReversed(Conv2D):
-    def write_grads(self, grad_output, x):
-        super().write_grads(grad_output[:, ::-1], x)
+    def gradients(self, grad_output, x, *needs):
+        super().gradients(grad_output[:, ::-1], x, False, True)
+        return super().gradients(grad_output, x, True, False)
 
 
 class ConvKernelFlipped(Conv2D):
-    def write_grads(self, grad_output, x):
-        super().write_grads(grad_output, x)
+    def gradients(self, grad_output, x, *needs):
+        grad_input = super().gradients(grad_output, x, *needs)
         self.grads["weight"] = self.grads["weight"][:, :, ::-1, ::-1].copy()
+        return grad_input
 
 
 class ConvTransposedInSpace(Conv2D):
-    def write_grads(self, grad_output, x):
-        super().write_grads(grad_output, x)
+    def gradients(self, grad_output, x, *needs):
+        grad_input = super().gradients(grad_output, x, *needs)
         self.grads["weight"] = self.grads["weight"].swapaxes(2, 3).copy()
+        return grad_input
 
 
 class ConvGradOutputTransposed(Conv2D):
-    def write_grads(self, grad_output, x):
-        super().write_grads(grad_output.swapaxes(2, 3), x)
+    def gradients(self, grad_output, x, *needs):
+        super().gradients(grad_output.swapaxes(2, 3), x, False, True)
+        return super().gradients(grad_output, x, True, False)
 
 
 class ConvInputWithoutFlip(Conv2D):
-    def backward(self, grad_output):
-        x = self._take()
-        self.write_grads(grad_output, x)
+    def gradients(self, grad_output, x, *needs):
+        super().gradients(grad_output, x, *needs)
         unflipped = self.params["weight"][:, :, ::-1, ::-1]
-        return conv2d.conv2d_backward_input.on(self.backend)(grad_output, unflipped, x.shape[2:], self.stride, self.padding
-        )
+        return ops.conv2d_backward_input(grad_output, unflipped, x.shape[2:], self.stride, self.padding)
 
 
 class ConvPaddingForgotten(Conv2D):
-    def write_grads(self, grad_output, x):
+    def gradients(self, grad_output, x, *needs):
+        grad_input = super().gradients(grad_output, x, *needs)
         crop = [slice(p, n - p) for n, p in zip(grad_output.shape[2:], self.padding)]
-        self.grads["weight"] = conv2d.conv2d_backward_weight.on(self.backend)(grad_output[:, :, crop[0], crop[1]], x, self.kernel_size, self.stride
-        )
+        cropped = grad_output[:, :, crop[0], crop[1]]
+        self.grads["weight"] = ops.conv2d_backward_weight(cropped, x, self.kernel_size, self.stride)
+        return grad_input
 
 
 class ConvBiasMean(Conv2D):
-    def write_grads(self, grad_output, x):
-        super().write_grads(grad_output, x)
+    def gradients(self, grad_output, x, *needs):
+        grad_input = super().gradients(grad_output, x, *needs)
         self.grads["bias"] = grad_output.mean(axis=(0, 2, 3))
+        return grad_input
 
 
 class ConvTransposeTwice(ConvTranspose2D):
-    def backward(self, grad_output):
+    def backward(self, grad_output, need_input=True, need_params=True):
         return 2 * super().backward(grad_output)
 
 
 class BatchNormZeros(BatchNorm):
-    def backward(self, grad_output):
+    def backward(self, grad_output, need_input=True, need_params=True):
         return np.zeros_like(super().backward(grad_output))
 
 
@@ -123,10 +128,10 @@ class BatchNormTerms(BatchNorm):
         super().__init__()
         self.a, self.b = a, b
 
-    def backward(self, grad_output):
+    def backward(self, grad_output, need_input=True, need_params=True):
         x_hat, scale, used_batch = self._take()
         if not used_batch:
-            return batchnorm.batchnorm_backward_fixed.on(self.backend)(grad_output, scale)
+            return ops.batchnorm_backward_fixed(grad_output, scale)
         terms = self.a * channel_mean(grad_output) + self.b * x_hat * channel_mean(grad_output * x_hat)
         return (grad_output - terms) * scale.reshape(-1, *[1] * (x_hat.ndim - 2))
 
@@ -134,9 +139,9 @@ class BatchNormTerms(BatchNorm):
 class BatchNormFrozenWrong(BatchNorm):
     """Right in training; with fixed statistics it still subtracts the means."""
 
-    def backward(self, grad_output):
+    def backward(self, grad_output, need_input=True, need_params=True):
         x_hat, scale, _ = self._take()
-        return batchnorm.batchnorm_backward.on(self.backend)(grad_output, x_hat, scale)
+        return ops.batchnorm_backward(grad_output, x_hat, scale)
 
 
 class BatchNormBiasedRunningOutput(BatchNorm):
@@ -148,17 +153,17 @@ class BatchNormBiasedRunningOutput(BatchNorm):
 
 
 class LeakySidesExchanged(LeakyReLU):
-    def backward(self, grad_output):
+    def backward(self, grad_output, need_input=True, need_params=True):
         return np.where(self._take(), self.slope * grad_output, grad_output)
 
 
 class LeakySlopeForgotten(LeakyReLU):
-    def backward(self, grad_output):
+    def backward(self, grad_output, need_input=True, need_params=True):
         return grad_output * self._take()
 
 
 class SigmoidSquared(Sigmoid):
-    def backward(self, grad_output):
+    def backward(self, grad_output, need_input=True, need_params=True):
         y = self._take()
         return grad_output * y * (1 - y * y)
 
@@ -171,7 +176,7 @@ class MaxPoolEveryTie(MaxPool2D):
         self.x, self.y = x, y
         return y
 
-    def backward(self, grad_output):
+    def backward(self, grad_output, need_input=True, need_params=True):
         self._take()
         x, y, grad = (to_batch_last(array) for array in (self.x, self.y, grad_output))
         grad_input = np.zeros_like(x)
@@ -182,7 +187,7 @@ class MaxPoolEveryTie(MaxPool2D):
 
 
 class UpsampleMean(Upsample):
-    def backward(self, grad_output):
+    def backward(self, grad_output, need_input=True, need_params=True):
         return super().backward(grad_output) / (self.scale[0] * self.scale[1])
 
 
@@ -194,7 +199,7 @@ class ChangesInput(Linear):
 
 
 class ChangesGradOutput(Linear):
-    def backward(self, grad_output):
+    def backward(self, grad_output, need_input=True, need_params=True):
         grad_input = super().backward(grad_output)
         grad_output *= 2
         return grad_input
@@ -206,7 +211,7 @@ class StaleBackward(Linear):
 
 
 class SinglePrecision(Linear):
-    def backward(self, grad_output):
+    def backward(self, grad_output, need_input=True, need_params=True):
         return super().backward(grad_output).astype(np.float32)
 
 

@@ -6,6 +6,7 @@ import references as ref
 from references import draw, scattered, tolerance
 
 from minisvdd.ops import batchnorm
+from minisvdd.ops.batchnorm import fast, launch
 
 SHAPES = [(5, 3), (2, 1), (4, 2, 3, 5), (1, 3, 4, 3), (3, 1, 1, 1)]
 EPSILON = 1e-4
@@ -85,13 +86,20 @@ def test_affine(shape, backend, dtype, rng):
 def test_sums_of_long_rows_stay_accurate(count, rng):
     a, b = rng.random((2, 2, count)).astype(np.float32)  # all of one sign: rounding errors have one, too
     exact = (a.astype(np.float64) * b).sum(axis=1)
-    np.testing.assert_allclose(batchnorm.row_products(a, b), exact, rtol=1e-6)
+    np.testing.assert_allclose(fast.row_products(a, b), exact, rtol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (200, 32, 196), (200, 600, 4), (3, 4, 10**6), (10**5, 1, 1)])
 def test_shares_of_a_channel_are_worth_a_block(shape):
     """Together at most about 512 blocks, and a channel is only cut into shares of 2048 numbers and more."""
     N, C, positions = shape
-    shares = batchnorm.shares_of_channel(N, C, positions)
+    shares = launch.shares_of_channel(N, C, positions)
     assert shares == 1 or (shares * C <= 512 and N * positions / shares >= 2048)
     assert shares + 1 > min(512 / C, N * positions / 2048) - 1, "no more could be used"
+
+
+def test_running_statistics_move_in_place(backend, dtype, rng):
+    running, batch = draw(rng, 3, dtype), draw(rng, 3, dtype)
+    expected = 0.9 * running.astype(np.float64) + 0.1 * 1.5 * batch
+    batchnorm.running_update.on(backend)(running, batch, 0.1, 1.5)
+    np.testing.assert_allclose(running, expected, **tolerance(dtype))

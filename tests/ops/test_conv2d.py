@@ -92,7 +92,9 @@ def test_memory_order_does_not_matter(backend, rng):
     messy_x, messy_weight, messy_grad = scattered(x), scattered(weight), scattered(grad_output)
     kernel = (3, 3)
     np.testing.assert_allclose(
-        conv2d.conv2d_forward.on(backend)(messy_x, messy_weight), conv2d.conv2d_forward.on(backend)(x, weight), rtol=1e-12
+        conv2d.conv2d_forward.on(backend)(messy_x, messy_weight),
+        conv2d.conv2d_forward.on(backend)(x, weight),
+        rtol=1e-12,
     )
     np.testing.assert_allclose(
         conv2d.conv2d_backward_weight.on(backend)(messy_grad, messy_x, kernel),
@@ -109,7 +111,10 @@ def test_memory_order_does_not_matter(backend, rng):
 def test_blocks_of_rows_give_the_same_sums(backend, rng, monkeypatch):
     """However few rows fit into the cache, and also when the last block is a short one."""
     x, weight, grad_output = draw(rng, (2, 3, 9, 6)), draw(rng, (4, 3, 3, 3)), draw(rng, (2, 4, 7, 4))
-    whole = conv2d.conv2d_forward.on(backend)(x, weight), conv2d.conv2d_backward_weight.on(backend)(grad_output, x, (3, 3))
+    whole = (
+        conv2d.conv2d_forward.on(backend)(x, weight),
+        conv2d.conv2d_backward_weight.on(backend)(grad_output, x, (3, 3)),
+    )
     row_bytes = 3 * 9 * 4 * 2 * 8
     for rows, ways in itertools.product((1, 2, 3), WAYS):
         monkeypatch.setattr(fast, "_BLOCK_BYTES", rows * row_bytes)

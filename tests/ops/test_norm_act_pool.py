@@ -45,7 +45,9 @@ def test_module_equals_the_formula_with_the_batch_s_statistics(shape, backend, d
     grad_output = draw(rng, y.shape, dtype)
     backward = ops.norm_act_pool_backward
     grad_h = backward.on(backend)(grad_output, h, y, winner, mean, scale, SLOPE, TWO)
-    np.testing.assert_allclose(grad_h, backward(grad_output, *expected[:4], expected[5], SLOPE, TWO), **tolerance(dtype))
+    np.testing.assert_allclose(
+        grad_h, backward(grad_output, *expected[:4], expected[5], SLOPE, TWO), **tolerance(dtype)
+    )
 
 
 def test_ties_go_to_the_first_in_reading_order(backend):

@@ -54,6 +54,7 @@ def test_memory_order_does_not_matter(backend, rng):
     x = draw(rng, (2, 3, 6, 8))
     for messy in (scattered(x), np.asfortranarray(x)):
         for got, wanted in zip(
-            pooling.maxpool_forward.on(backend)(messy, (2, 2), (2, 2)), pooling.maxpool_forward.on(backend)(x, (2, 2), (2, 2))
+            pooling.maxpool_forward.on(backend)(messy, (2, 2), (2, 2)),
+            pooling.maxpool_forward.on(backend)(x, (2, 2), (2, 2)),
         ):
             np.testing.assert_array_equal(got, wanted)

@@ -3,8 +3,8 @@
 Two kinds of twin, which catch different mistakes:
 
 * `minisvdd.experiments.torch_twin` translates a built network layer by layer: wrong arithmetic shows, a wrong
-architecture not; * `paper_network(name, kind)`, here, writes the paper's networks down once more, in torch: a wrong
-architecture shows.
+  architecture not;
+* `paper_network(name, kind)`, here, writes the paper's networks down once more, in torch: a wrong architecture shows.
 
 Both carry the names of our arrays ("0.3.weight"), because `Sequential` and `torch.nn.Sequential` count alike.
 torch is imported inside the functions, so that this file can be imported where torch is missing.

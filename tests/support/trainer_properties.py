@@ -95,7 +95,7 @@ def _scaled_network(scale):
         def forward(self, x, training=False):
             return scale * x
 
-        def backward(self, grad_output):
+        def backward(self, grad_output, need_input=True, need_params=True):
             return scale * grad_output
 
     return Sequential([Flatten(), Linear(8), Scale()])

@@ -31,7 +31,10 @@ def test_contrast_equals_the_formula_on_every_image():
 def test_contrast_ignores_brightness_and_contrast(a, b):
     X = np.random.default_rng(1).random((3, 1, 8, 8))
     np.testing.assert_allclose(
-        contrast_normalize.on(NUMPY)(a * X + b), contrast_normalize.on(NUMPY)(X), rtol=1e-3, atol=1e-3 * (1 + abs(b) / a / 50)
+        contrast_normalize.on(NUMPY)(a * X + b),
+        contrast_normalize.on(NUMPY)(X),
+        rtol=1e-3,
+        atol=1e-3 * (1 + abs(b) / a / 50),
     )
 
 

@@ -50,7 +50,7 @@ def batchnorm_forward(
 
 @Operation
 def batchnorm_forward_batch(x: np.ndarray, epsilon: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Normalise with the statistics of the batch.  Returns x_hat, shaped like x, and scale, mean, variance, each (C,)."""
+    """Normalise with the batch's own statistics.  Returns x_hat, shaped like x; scale, mean and variance, each (C,)."""
     mean, variance = batch_statistics(x)
     return *batchnorm_forward(x, mean, variance, epsilon), mean, variance
 

@@ -94,8 +94,8 @@ def _forward_all_taps(padded, weight, stride, y):
 def _backward_weight_all_taps(grad, padded, kernel_size, stride):
     """Each block of rows gives its share of the sum over positions.
 
-    With stride 1, several neighbouring outputs have one patch that is wider, as in `strips.py`: fewer copies and a larger
-    product, in which some sums are of no use.
+    With stride 1, several neighbouring outputs have one patch that is wider, as in `strips.py`: fewer copies and a
+    larger product, in which some sums are of no use.
     """
     (K, _, out_w, N), C, (kh, kw) = grad.shape, len(padded), kernel_size
     outputs = _outputs_at_once(K, out_w) if stride == (1, 1) else 1

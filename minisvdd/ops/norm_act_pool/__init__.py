@@ -75,7 +75,8 @@ def encoder_module_forward(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """A module of the paper's encoders in training: convolution, then the above with the statistics of the batch.
 
-    Returns h = x * weight (N, K, H, W), y and winner (N, K, H // kh, W // kw), and mean, variance, scale of h, each (K,).
+    Returns h = x * weight (N, K, H, W), y and winner (N, K, H // kh, W // kw), and mean, variance, scale of h, each
+    (K,).
     """
     h = conv2d_forward(x, weight, stride, padding)
     mean, variance = batch_statistics(h)
