@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minisvdd.gradcheck import gradcheck
+from minisvdd.gradcheck import check_gradients
 from minisvdd.nn.fusion import FusedModule, NormPool, steps
 from minisvdd.nn.layers import BatchNorm, Conv2D, Flatten, LeakyReLU, Linear, MaxPool2D, ReLU
 from minisvdd.nn.networks import Sequential, make_encoder
@@ -85,7 +85,7 @@ def test_gradcheck(frozen, rng):
     network = Sequential([Conv2D(2, 3), BatchNorm(), LeakyReLU(), MaxPool2D(2)])
     network.build((1, 6, 7), rng)
     network.freeze_statistics(frozen)
-    report = gradcheck(network, rng.standard_normal((3, 1, 6, 7)))
+    report = check_gradients(network, rng.standard_normal((3, 1, 6, 7)))
     assert report.passed, str(report)
 
 
