@@ -244,7 +244,9 @@ def _convolution_calls(backend, sizes):
     options = (1, 1), PADDING
     return {
         "forward": lambda rung: conv2d_launch.forward(backend, x, weight, out, *options, rung),
-        "backward input": lambda rung: conv2d_launch.backward(backend, y, weight, grad_x, *options, rung, need_params=False),
+        "backward input": lambda rung: conv2d_launch.backward(
+            backend, y, weight, grad_x, *options, rung, need_params=False
+        ),
         "backward weight": lambda rung: conv2d_launch.backward_weight(backend, y, x, grad_weight, *options, rung),
     }
 

@@ -24,9 +24,9 @@ import numpy as np
 
 from minisvdd import DataError, load_dataset, load_model
 from minisvdd.data.download import download
-from minisvdd.data.readers import read_arrays
 from minisvdd.experiments.experiments import versions
 from minisvdd.experiments.grid import cells_of, make_grid, read_cell, read_scores
+from minisvdd.files.arrays import read_arrays
 from minisvdd.files.atomic import write_json
 
 COMMAND = [sys.executable, "-m", "minisvdd"]

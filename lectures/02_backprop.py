@@ -12,8 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from lecture import BLUE, GRAY, GREEN, RED, check, choose, figure, finish
 
-from minisvdd import gradcheck
-from minisvdd.backends import NUMPY
+from minisvdd import check_gradients
 from minisvdd.nn.layers import BatchNorm, Linear
 from minisvdd.ops.linear import linear_backward_input, linear_backward_weight, linear_forward
 
@@ -341,10 +340,10 @@ check("with a random G, both wrong ones fail", min(errors["always zero"][1], err
 #
 # ## The library's checker
 #
-# `gradcheck` does all this for any object with `forward` and `backward`: random `grad_output`, central differences at
-# $h = \varepsilon^{1/3}$ in double precision, the complex step where the layer is analytic, steps that cross a kink
-# recognised, and the same again after some steps of training. When the numbers disagree it tries known mistakes
-# and says which one fits. We give it a linear layer whose weight gradient has the outputs in the wrong order:
+# `check_gradients` does all this for any object with `forward` and `backward`: random `grad_output`, central
+# differences at $h = \varepsilon^{1/3}$ in double precision, the complex step where the layer is analytic, steps that
+# cross a kink recognised, and the same again after some steps of training. When the numbers disagree it tries known
+# mistakes and says which one fits. We give it a linear layer whose weight gradient has the outputs in the wrong order:
 
 
 # %%
@@ -362,11 +361,11 @@ def built(layer, shape):
 
 
 sample = rng.normal(size=(6, 4))
-report = gradcheck(built(Reversed(3), (4,)), sample)
+report = check_gradients(built(Reversed(3), (4,)), sample)
 print(report)
 check("the checker refuses the wrong layer", not report.passed)
-check("and accepts the library's", gradcheck(built(Linear(3), (4,)), sample).passed)
-check("batch norm too, in training and in evaluation", gradcheck(built(BatchNorm(), (4,)), sample).passed)
+check("and accepts the library's", check_gradients(built(Linear(3), (4,)), sample).passed)
+check("batch norm too, in training and in evaluation", check_gradients(built(BatchNorm(), (4,)), sample).passed)
 
 # %% [markdown]
 # ## What to take along

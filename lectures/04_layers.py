@@ -12,8 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from lecture import BLUE, GRAY, RED, check, choose, figure, finish
 
-from minisvdd import gradcheck, load_dataset
-from minisvdd.backends import NUMPY
+from minisvdd import check_gradients, load_dataset
 from minisvdd.nn.layers import BatchNorm, Conv2D, LeakyReLU, MaxPool2D, Sigmoid, Upsample
 from minisvdd.nn.networks import Sequential
 from minisvdd.ops.activations import (
@@ -84,7 +83,7 @@ check(
 # %% [markdown]
 # A kink also disturbs the check of a gradient. If $x$ is closer to 0 than the step $h$, the difference takes one value
 # from each of the two lines and measures something between $\alpha$ and 1. That is no mistake in the gradient; the
-# library's `gradcheck` notices it, by asking the layer on which line each entry is, and takes a smaller step.
+# library's `check_gradients` notices it, by asking the layer on which line each entry is, and takes a smaller step.
 
 # %%
 close = np.array([2e-6])
@@ -272,7 +271,7 @@ check("shift and scale of the input do not matter", np.allclose(moved, x_hat, at
 #
 # with a momentum $\rho = 0.1$ (and the unbiased variance, by custom), and uses those in evaluation. They are constants
 # then: of the three ways only the direct one is left, and the gradient is $r g$. A layer that confuses the two modes
-# still trains, and is wrong in a way that no training curve shows; `gradcheck` checks both.
+# still trains, and is wrong in a way that no training curve shows; `check_gradients` checks both.
 
 # %%
 layer = BatchNorm()
@@ -285,7 +284,7 @@ check(
     "running mean and variance approach 2 and 9",
     np.allclose(running[0], 2, atol=0.3) and np.allclose(running[1], 9, atol=1.5),
 )
-check("gradcheck agrees in both modes", gradcheck(layer, x).passed)
+check("the checker agrees in both modes", check_gradients(layer, x).passed)
 
 # %% [markdown]
 # ### What affine parameters would do
@@ -389,8 +388,7 @@ error = relative_error(G * y * (1 - y), numeric_gradient(sigmoid, x, G))
 check("sigmoid: the gradient is right", error < 1e-8, f"error {error:.0e}")
 check(
     "sigmoid: our lines are the library's",
-    np.allclose(y, sigmoid_forward(x), rtol=1e-14)
-    and np.allclose(G * y * (1 - y), sigmoid_backward(G, y), rtol=1e-14),
+    np.allclose(y, sigmoid_forward(x), rtol=1e-14) and np.allclose(G * y * (1 - y), sigmoid_backward(G, y), rtol=1e-14),
 )
 with np.errstate(all="raise"):
     ends = sigmoid(np.array([-1000.0, 1000.0]))
@@ -458,8 +456,8 @@ check("and its weight gradient", np.allclose(grad_w, network.grads["0.weight"], 
 
 for layer, shape in ((LeakyReLU(0.1), (3,)), (MaxPool2D(2), (2, 6, 6)), (Upsample(2), (2, 3, 3)), (Sigmoid(), (3,))):
     layer.build(shape, rng)
-    report = gradcheck(layer, rng.normal(size=(4, *shape)))
-    check(f"gradcheck of the library's {type(layer).__name__}", report.passed)
+    report = check_gradients(layer, rng.normal(size=(4, *shape)))
+    check(f"gradients of the library's {type(layer).__name__}", report.passed)
 
 # %% [markdown]
 # ## Exercises

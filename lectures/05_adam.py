@@ -13,7 +13,6 @@ import numpy as np
 from lecture import BLUE, GRAY, GREEN, ORANGE, RED, check, choose, figure, finish
 
 from minisvdd import DeepSVDD, load_dataset
-from minisvdd.backends import NUMPY
 from minisvdd.nn.init import glorot_uniform
 from minisvdd.nn.layers import Conv2D
 from minisvdd.nn.optim import StepSchedule

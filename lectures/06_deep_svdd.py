@@ -19,7 +19,6 @@ from scipy.optimize import minimize_scalar
 from sklearn.metrics import roc_auc_score
 
 from minisvdd import DeepSVDD
-from minisvdd.backends import NUMPY
 from minisvdd.backends.threads import one_blas_thread
 from minisvdd.data.datasets import load_dataset
 from minisvdd.nn.batches import outputs, shuffled_batches

@@ -16,7 +16,6 @@ from lecture import BLUE, GRAY, GREEN, ORANGE, PURPLE, QUICK, RED, available, ch
 from sklearn.metrics import roc_auc_score
 
 from minisvdd import Autoencoder, DeepSVDD
-from minisvdd.backends import NUMPY
 from minisvdd.data.datasets import load_dataset
 from minisvdd.experiments.experiments import area_under_roc
 from minisvdd.nn.batches import outputs

@@ -18,7 +18,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from lecture import BLUE, GRAY, GREEN, ORANGE, RED, check, choose, figure, finish
 
-from minisvdd.backends import NUMPY, KernelError
+from minisvdd.backends import KernelError
 from minisvdd.backends.emulator import EmulatorBackend
 from minisvdd.backends.kernel import kernel_folder, read_kernels
 from minisvdd.ops import fused, pooling

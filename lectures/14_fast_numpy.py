@@ -17,14 +17,13 @@ from itertools import product
 import matplotlib.pyplot as plt
 import numpy as np
 from lecture import check, choose, figure, finish
+from minisvdd.ops.norm_pool import norm_pool_forward
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
-from minisvdd.backends import NUMPY
 from minisvdd.backends.threads import run, use_threads
 from minisvdd.backends.workspace import Workspace, empty
 from minisvdd.ops.conv2d import conv2d_forward, forward_way
 from minisvdd.ops.conv2d.winograd import cook_toom
-from minisvdd.ops.norm_pool import norm_pool_forward
 
 rng = np.random.default_rng(14)
 

@@ -6,7 +6,6 @@ import numpy as np
 from lecture import check, finish
 from numpy.lib.stride_tricks import sliding_window_view
 
-from minisvdd.backends import NUMPY
 from minisvdd.ops.conv2d import conv2d_backward_input, conv2d_backward_weight, conv2d_forward
 
 rng = np.random.default_rng(30)

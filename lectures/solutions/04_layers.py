@@ -5,7 +5,6 @@
 import numpy as np
 from lecture import check, finish
 
-from minisvdd.backends import NUMPY
 from minisvdd.nn.layers import BatchNorm, Conv2D
 from minisvdd.nn.networks import Sequential
 from minisvdd.ops.activations import leaky_relu_forward

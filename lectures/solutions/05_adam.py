@@ -5,7 +5,6 @@
 import numpy as np
 from lecture import check, choose, finish
 
-from minisvdd.backends import NUMPY
 from minisvdd.ops.adam import adam_update, sgd_update
 
 rng = np.random.default_rng(55)

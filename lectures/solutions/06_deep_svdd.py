@@ -8,7 +8,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 from lecture import BLUE, RED, check, figure, finish
 
-from minisvdd.backends import NUMPY
 from minisvdd.data.datasets import load_dataset
 from minisvdd.nn.batches import outputs
 from minisvdd.nn.layers import Flatten, LeakyReLU, Linear

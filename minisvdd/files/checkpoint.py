@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from ..backends import KernelError
-from ..data.readers import DAMAGE, arrays_under, read_arrays
 from ..errors import DataError, one_line
 from ..validation import check_number
 from ..version import __version__
-from .atomic import write_arrays
+from .arrays import arrays_under, read_arrays, write_arrays
+from .streams import DAMAGE
 
 _FORMAT = "minisvdd checkpoint 1"
 

@@ -12,9 +12,10 @@ from ..nn.batches import shuffled_batches
 from ..nn.losses import BinaryCrossEntropy
 from ..nn.networks import Sequential
 from ..nn.optim import Adam
-from ..svdd.detector import Detector
+from ..svdd.detector import TrainedDetector
 from ..svdd.preprocessing import make_preprocessing
 from ..svdd.radius import BOUNDARY_SLACK, exact_radius_squared
+from ..svdd.storage import storable
 from ..validation import check_fitted, check_generator, check_number, check_test_samples, check_training_samples
 from .dcgan import gan_for, make_gan
 from .latent import LatentSearch, search
@@ -28,7 +29,8 @@ _SEARCH_BATCH = 200
 _HISTORY = ("epoch", "discriminator_loss", "generator_loss", "seconds")
 
 
-class AnoGAN(Detector):
+@storable
+class AnoGAN(TrainedDetector):
     """A DCGAN of normal images; the score of x is its distance from the generated image most like it.
 
         discriminator D   min  -log sigmoid(D(x)) - log(1 - sigmoid(D(g(z))))       x a training image, z ~ N(0, 1)
@@ -178,12 +180,24 @@ class AnoGAN(Detector):
                 loop.save(epoch + 1, self.network_, game, rng)
 
     def _check_parameters(self):
-        for name, low in (("latent_dim", 1), ("epochs", 0), ("batch_size", 1), ("search_steps", 0)):
-            check_number(getattr(self, name), name, low, integer=True)
-        for name in ("learning_rate", "search_learning_rate"):
-            check_number(getattr(self, name), name, 0, low_open=True)
+        super()._check_parameters()
+        check_number(self.latent_dim, "latent_dim", 1, integer=True)
+        check_number(self.search_steps, "search_steps", 0, integer=True)
+        check_number(self.search_learning_rate, "search_learning_rate", 0, low_open=True)
         check_number(self.feature_weight, "feature_weight", 0, 1)
-        check_number(self.nu, "nu", 0, 1, low_open=True)
+
+    def _state(self):
+        values, _ = super()._state()
+        return values, {"start": self.start_}
+
+    def _set_state(self, values, arrays):
+        super()._set_state(values, arrays)
+        self.start_ = arrays["start"]
+        if self.start_.shape != self.network_.input_shape:
+            raise ValueError(f"start has shape {self.start_.shape}, expected {self.network_.input_shape}")
+        made = self.generator_.output_shape
+        if made != self.input_shape_:
+            raise ValueError(f"the generator makes images {made}, expected {self.input_shape_}")
 
 
 class Game:

@@ -32,6 +32,7 @@ class Baseline(Detector):
     """PCA before a shallow detector. Subclasses define `_fit_components(Z)` and `_score_components(Z)`.
 
     Z: (n, k) float64 principal components.   nu: the fraction of training samples that `offset_` leaves outside.
+    These detectors cannot be saved: they keep training samples or trees, which scikit-learn only pickles.
     """
 
     def fit(self, X, y=None) -> "Baseline":
@@ -53,10 +54,6 @@ class Baseline(Detector):
         check_fitted(self)
         return self._components(self.preprocessing_.transform(check_test_samples(self, X)))
 
-    def save(self, path) -> None:
-        """Not offered: these methods keep their training samples or trees, which scikit-learn only pickles."""
-        raise NotImplementedError(f"{type(self).__name__} cannot be saved: refit it, or save a DeepSVDD")
-
     def _components(self, X):
         return self.pca_.transform(_flat(X))
 
@@ -67,9 +64,6 @@ class Baseline(Detector):
         """A sample on the threshold is inside, also when its score, summed in another order, differs by rounding."""
         scores = self._score_components(Z)
         return -exact_radius_squared(scores, self.nu) - 1e-9 * np.abs(scores).max()
-
-    def _check_parameters(self):
-        check_number(self.nu, "nu", 0, 1, low_open=True)
 
 
 class OneClassSVM(Baseline):

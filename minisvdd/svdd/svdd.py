@@ -13,19 +13,21 @@ from ..nn.batches import outputs
 from ..nn.losses import OneClass, SoftBoundary
 from ..nn.training import train_steps
 from ..ops.losses import squared_distances
-from ..validation import check_fitted, check_generator, check_number, check_training_samples
+from ..validation import check_fitted, check_generator, check_milestones, check_number, check_training_samples
 from . import center as centers
 from .autoencoder import Autoencoder
 from .collapse import compare, signs_of_collapse, snapshot, structural_risks
-from .detector import BLOCK, Detector, encoder_for
+from .detector import BLOCK, TrainedDetector, encoder_for
 from .preprocessing import make_preprocessing
 from .radius import BOUNDARY_SLACK, RADIUS_RULES, exact_radius_squared, last_batch_radius_squared
+from .storage import restore_values, saved_values, storable
 
 OBJECTIVES = ("one-class", "soft-boundary")
 _HISTORY = ("epoch", "loss", "radius", "fraction_outside", "learning_rate", "seconds")
 
 
-class DeepSVDD(Detector):
+@storable
+class DeepSVDD(TrainedDetector):
     """Deep Support Vector Data Description: a network that maps normal samples into a small sphere around c.
 
         one-class      min over W     of  1/n sum_i d_i + lambda/2 sum ||W||^2                                  (4)
@@ -155,10 +157,23 @@ class DeepSVDD(Detector):
         for name, allowed in (("objective", OBJECTIVES), ("radius_update", RADIUS_RULES)):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r}: expected one of {list(allowed)}")
+        check_number(self.weight_decay, "weight_decay", 0)
+        check_milestones(self.milestones)
         check_number(self.pretrain_epochs, "pretrain_epochs", 0, integer=True)
         check_number(self.radius_every, "radius_every", 1, integer=True)
         check_number(self.center_epsilon, "center_epsilon", 0)
         check_number(self.slope, "slope", 0, 1)
+
+    def _state(self):
+        values, _ = super()._state()
+        return {**values, **saved_values(self, "radius_", "figures_")}, {"center": self.center_}
+
+    def _set_state(self, values, arrays):
+        super()._set_state(values, arrays)
+        restore_values(self, values, radius_=float, figures_=dict)
+        self.center_, self.autoencoder_ = arrays["center"], None
+        if self.center_.shape != self.network_.output_shape:
+            raise ValueError(f"center has shape {self.center_.shape}, expected {self.network_.output_shape}")
 
     # The sphere: centre and radius of the network as it is now
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minisvdd import ops
-from minisvdd.gradcheck import gradcheck
+from minisvdd.gradcheck import check_gradients
 from minisvdd.nn.layers import BatchNorm, Conv2D, ConvTranspose2D, LeakyReLU, Linear, MaxPool2D, Sigmoid, Upsample
 from minisvdd.ops.layout import from_batch_last, to_batch_last
 from minisvdd.ops.pooling import _windows
@@ -256,7 +256,7 @@ MUTANTS = [
 def test_mutant_is_killed(layer, sample, words):
     rng = np.random.default_rng(3)
     layer.build(sample, rng)
-    report = gradcheck(layer, rng.standard_normal((7, *sample)))
+    report = check_gradients(layer, rng.standard_normal((7, *sample)))
     text = str(report)
     failures = text[text.index("FAILED") :]
     assert not report.passed
@@ -278,7 +278,7 @@ def test_ones_are_blind_where_random_grad_output_sees():
         moved[index] = h
         numeric[index] = (layer.forward(x + moved, True).sum() - layer.forward(x - moved, True).sum()) / (2 * h)
     np.testing.assert_allclose(analytic, numeric, atol=1e-9)  # the naive check passes
-    assert not gradcheck(layer, x).passed
+    assert not check_gradients(layer, x).passed
 
 
 def test_default_grad_output_is_not_the_callers_random_input():
@@ -287,5 +287,5 @@ def test_default_grad_output_is_not_the_callers_random_input():
     x = rng.standard_normal((8, 3))
     layer = BatchNorm()
     layer.build((3,), rng)
-    check = gradcheck(layer, x).arrays[0]
+    check = check_gradients(layer, x).arrays[0]
     assert max(abs(entry.analytic) for entry in check.entries) > 0.1

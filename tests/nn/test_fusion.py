@@ -5,7 +5,7 @@ import pytest
 
 from minisvdd import ops
 from minisvdd.backends import HostBackend, backend_problems
-from minisvdd.gradcheck import gradcheck
+from minisvdd.gradcheck import check_gradients
 from minisvdd.nn.fusion import FusedModule
 from minisvdd.nn.layers import BatchNorm, Conv2D, Flatten, LeakyReLU, Linear, MaxPool2D, ReLU
 from minisvdd.nn.networks import Sequential, make_encoder
@@ -107,7 +107,7 @@ def test_gradcheck(frozen, rng):
     network = Sequential([Conv2D(2, 3), BatchNorm(), LeakyReLU(), MaxPool2D(2)])
     network.build((1, 6, 7), rng)
     network.freeze_statistics(frozen)
-    report = gradcheck(network, rng.standard_normal((3, 1, 6, 7)))
+    report = check_gradients(network, rng.standard_normal((3, 1, 6, 7)))
     assert report.passed, str(report)
 
 
