@@ -136,6 +136,7 @@ def _(backend, grad_output, winner, input_shape, kernel_size, stride, rung=None)
     sizes = (N * C, H, W, *grad_output.shape[2:], *kernel_size, *stride)
     rung = rung or ("pairs" if all(s >= k for s, k in zip(stride, kernel_size)) else "naive")
     threads = N * C * -(-H // stride[0]) * -(-W // stride[1]) if rung != "naive" else grad_input.size
-    args = (backend.dense(grad_output), backend.dense(winner), grad_input, *sizes)
+    winner = backend.dense(backend.asarray(winner, np.int32))
+    args = (backend.dense(grad_output), winner, grad_input, *sizes)
     backend.launch("maxpool_backward", args, threads=threads, rung=rung)
     return grad_input

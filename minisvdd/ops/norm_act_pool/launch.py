@@ -41,7 +41,7 @@ def _(backend, x, weight, stride, padding, epsilon, slope, window):
 @norm_act_pool_backward.launch
 def backward(backend, grad_output, x, y, winner, mean, scale, slope, window, fixed=False, rung=None):
     (N, C, H, W), (kh, kw), (P, Q) = x.shape, window, y.shape[2:]
-    grad_output = backend.dense(grad_output)
+    grad_output, winner = backend.dense(grad_output), backend.asarray(winner, np.uint8)
     if fixed:
         means = backend.zeros((2, C), x.dtype)
     else:
