@@ -42,16 +42,17 @@ def forward(x, weight, stride=(1, 1), padding=(0, 0)):
 
 @conv2d_backward_weight.fast
 def backward_weight(grad_output, x, kernel_size, stride=(1, 1), padding=(0, 0)):
-    K, C = grad_output.shape[1], x.shape[1]
+    grad, images, (K, C) = to_batch_last(grad_output), to_batch_last(x), (grad_output.shape[1], x.shape[1])
     margin = tuple(k - 1 - p for k, p in zip(kernel_size, padding))
-    if stride == (1, 1) and K * kernel_size[0] < C and min(margin) >= 0:
-        # x and G have like roles in the sum, but for the sign of (a, b): patches of the one with few channels cost less
-        swapped = backward_weight(x, grad_output, kernel_size, stride, margin)
-        return np.ascontiguousarray(swapped.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1])
-    grad, x = to_batch_last(grad_output), to_batch_last(x)
     if weight_way((K, C, *kernel_size), stride) == "winograd":
-        return np.ascontiguousarray(winograd_backward_weight(grad, x, kernel_size, padding))
-    return np.ascontiguousarray(_backward_weight_all_taps(grad, _padded(x, padding), kernel_size, stride))
+        grad_weight = winograd_backward_weight(grad, images, kernel_size, padding)
+    elif stride == (1, 1) and K < C and min(margin) >= 0:
+        # x and G have like roles in the sum, but for the sign of (a, b): patches of the one with few channels cost less
+        swapped = _backward_weight_all_taps(images, _padded(grad, margin), kernel_size, stride)
+        grad_weight = swapped.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
+    else:
+        grad_weight = _backward_weight_all_taps(grad, _padded(images, padding), kernel_size, stride)
+    return np.ascontiguousarray(grad_weight)
 
 
 @conv2d_backward_input.fast
