@@ -8,7 +8,8 @@ from ..data.datasets import load_dataset
 from ..experiments.figures import save_grid_examples
 from ..experiments.grid import make_grid, run_grid
 from ..experiments.plots import save_figure
-from ..experiments.report import write_report
+from ..experiments.report import write_report, write_stages
+from ..svdd.svdd import OBJECTIVES
 from . import options
 
 # Table: (data set, default protocol).
@@ -28,6 +29,10 @@ def add_experiment(experiment: argparse.ArgumentParser) -> None:
     report = tables.add_parser("report", help="print and write the tables of an experiment's folder")
     report.add_argument("folder", metavar="DIR")
     report.set_defaults(run=_report)
+    stages = tables.add_parser("stages", help="what each stage of training brings to Deep SVDD: a table by class")
+    stages.add_argument("folder", metavar="DIR", help="folder of an experiment")
+    stages.add_argument("--objective", choices=OBJECTIVES, default="one-class")
+    stages.set_defaults(run=_stages)
     figures = tables.add_parser(
         "figures",
         help="figures 2 and 3: each class's most normal and most anomalous test images",
@@ -98,6 +103,13 @@ def _stop_signs(arguments):
 
 def _report(arguments):
     return _print_report(arguments.folder)
+
+
+def _stages(arguments):
+    markdown, name = write_stages(arguments.folder, arguments.objective)
+    print(markdown)
+    print(f"written: {name} in {arguments.folder}")
+    return 0
 
 
 def _figures(arguments):
