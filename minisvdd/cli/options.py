@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from ..backends import EmulatorBackend, KernelBackend, NumpyBackend, get_backend
+from .. import backends
 from ..experiments.protocols import PROTOCOLS
 
 
@@ -25,7 +25,7 @@ def add_check_kernels(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def start_backend(name: str, check_kernels: bool = False) -> NumpyBackend:
+def start_backend(name: str, check_kernels: bool = False) -> "backends.NumpyBackend":
     """The backend of that name, its kernels built; says so on stderr when that takes a while.
 
     check_kernels: --check-kernels. Raises ValueError for it with a backend that has nothing to watch kernels with, and
@@ -33,8 +33,8 @@ def start_backend(name: str, check_kernels: bool = False) -> NumpyBackend:
     """
     if check_kernels and name != "emulator":
         raise ValueError(f"--check-kernels: needs --backend emulator, not {name}")
-    backend = EmulatorBackend(check_kernels) if name == "emulator" else get_backend(name)
-    if isinstance(backend, KernelBackend):
+    backend = backends.EmulatorBackend(check_kernels) if name == "emulator" else backends.get_backend(name)
+    if isinstance(backend, backends.KernelBackend):
         backend.prepare(lambda message: print(message, file=sys.stderr))
     return backend
 
