@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 from minisvdd.backends import threads
 from minisvdd.backends.threads import use_threads
 from minisvdd.backends.workspace import Workspace
-from minisvdd.experiments.bench import OURS, WORKLOADS, _make_step, machine
+from minisvdd.experiments.bench import OURS, WORKLOADS, machine, make_step
 from minisvdd.files.atomic import atomic_write, write_json
 from minisvdd.nn import networks, training
 from minisvdd.ops import activations, batchnorm, conv2d, linear, losses, norm_pool, pooling, upsample
@@ -218,7 +218,7 @@ def measure(trick: Trick, workload: str, count: int, rounds: int) -> dict:
     times = {"with": [], "without": []}
     count = trick.threads or count
     with threadpool_limits(count), use_threads(count):
-        step = generator_step() if workload == GENERATOR else _make_step(WORKLOADS[workload], OURS, "numpy", count)
+        step = generator_step() if workload == GENERATOR else make_step(WORKLOADS[workload], OURS, "numpy", count)
         for _ in range(rounds):
             for name, context in (("with", nullcontext), ("without", trick.without)):
                 with context():

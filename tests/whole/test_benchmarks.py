@@ -1,6 +1,5 @@
 """Benchmarks run, in their quick size, and write what they promise."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -8,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers_benchmarks import load_benchmark
 from helpers_processes import environment
 
+from minisvdd import load_dataset
 from minisvdd.backends import backend_problems
 
 ROOT = Path(__file__).parents[2]
@@ -23,26 +24,41 @@ def run(script, *arguments):
     return done.stdout
 
 
-def test_classes_writes_a_table_and_goes_on_where_it_stopped(tmp_path):
-    table = run("classes.py", "--quick", "--out", tmp_path)
-    name = "digits-quick-one-class-nu0.1-seed0"
-    assert (tmp_path / f"{name}.md").read_text() in table
-    results = json.loads((tmp_path / f"{name}.json").read_text())
-    assert [result["normal_class"] for result in results] == ["0", "1"]
-    assert all({"random", "pretrained", "autoencoder", "trained"} == set(result["auc"]) for result in results)
+SCRIPTS = sorted(path.name for path in (ROOT / "benchmarks").glob("*.py") if path.stem not in ("common", "gpu_torch"))
 
-    kept = tmp_path / name / "1.json"
-    kept.write_text(json.dumps({**results[1], "seconds": -1}))
-    (tmp_path / name / "0.json").unlink()
-    run("classes.py", "--quick", "--out", tmp_path)
-    again = json.loads((tmp_path / f"{name}.json").read_text())
-    assert again[1]["seconds"] == -1
-    assert again[0]["auc"] == results[0]["auc"]
 
-    assert "pre-trained" not in run("classes.py", "--quick", "--pretrain-epochs", 0, "--out", tmp_path)
-    drawn = json.loads((tmp_path / "digits-quick-pretrain0-one-class-nu0.1-seed0.json").read_text())
-    assert drawn[0]["auc"].keys() == {"random", "trained"}
-    assert drawn[0]["auc"]["random"] == results[0]["auc"]["random"]
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_says_what_is_measured_and_where_it_goes(script, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", [script, "--help"])
+    with pytest.raises(SystemExit) as caught:
+        load_benchmark(Path(script).stem).main()
+    assert not caught.value.code
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: {script}")
+    assert "--out" in text
+
+
+def test_a_run_that_was_stopped_leaves_the_rows_that_it_has(tmp_path, monkeypatch):
+    common = load_benchmark("common")
+
+    def measure(split):
+        if split.normal_class == "5":
+            raise KeyboardInterrupt
+        yield {"normal_class": split.normal_class, "n": len(split.train)}
+
+    parser = common.make_parser("What it does.", quick="less", out="never.json")
+    common.add_data(parser, classes=["7"])
+    out = tmp_path / "rows.json"
+    monkeypatch.setattr("sys.argv", ["script", "--classes", "3", "4", "5", "--out", str(out)])
+    arguments = common.parse(parser, classes=["9"])
+    with pytest.raises(KeyboardInterrupt):
+        common.class_by_class(load_dataset("digits"), measure, arguments, seeds=1)
+    result = json.loads(out.read_text())
+    assert list(result) == ["data", "seeds", "versions", "rows"]
+    assert [row["normal_class"] for row in result["rows"]] == ["3", "4"]
+
+    monkeypatch.setattr("sys.argv", ["script", "--quick", "--classes", "3"])
+    assert common.parse(parser, classes=["9"]).classes == ["9"]
 
 
 def test_step_quick_writes_times(tmp_path):
@@ -90,9 +106,7 @@ def test_gpu_script_runs_its_cuda_lines_on_a_stand_in(tmp_path, monkeypatch):
     """Graphs, events, flushes, ceilings: times mean nothing here, but every line has been run once."""
     import fake_cupy
 
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    import gpu
-
+    gpu = load_benchmark("gpu")
     fake_cupy.install(monkeypatch)
     monkeypatch.setattr(gpu.gpu_torch, "version", lambda: None)
     monkeypatch.setattr("sys.argv", ["gpu.py", "--quick", "--out", str(tmp_path / "gpu")])
@@ -165,12 +179,9 @@ def test_tricks_quick_measures_every_trick_with_and_without(tmp_path):
         assert min(trick["mnist encoder"].values()) > 0
 
 
-def test_the_table_of_tricks_is_that_of_the_results(tmp_path):
+def test_the_table_of_tricks_is_that_of_the_results():
+    tricks = load_benchmark("tricks")
     text = (ROOT / "benchmarks" / "README.md").read_text()
-    spec = importlib.util.spec_from_file_location("tricks", ROOT / "benchmarks" / "tricks.py")
-    tricks = importlib.util.module_from_spec(spec)
-    sys.modules["tricks"] = tricks  # dataclasses look their module up
-    spec.loader.exec_module(tricks)
     result = json.loads((ROOT / "benchmarks" / "results" / "tricks.json").read_text())
     assert tricks.with_table(text, result) == text
     assert tricks.table(result).count("|") > 50
