@@ -12,7 +12,8 @@ def add_backend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backend",
         default="numpy",
-        help="where operations run: numpy, cuda (our kernels on an NVIDIA GPU), emulator (the same on the CPU)",
+        help="how operations run: plain (the formulas), numpy (quicker), cuda (our kernels on an NVIDIA GPU), "
+        "emulator (the same on the CPU)",
     )
 
 
@@ -25,12 +26,28 @@ def add_check_kernels(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def start_backend(name: str, check_kernels: bool = False) -> "backends.NumpyBackend":
+def add_ops(parser: argparse.ArgumentParser) -> None:
+    """--ops, for commands with --backend."""
+    parser.add_argument(
+        "--ops",
+        metavar="FILE.py",
+        help="a Python file whose functions take the place of the operations of their names, such as conv2d_forward "
+        "(it is run; --backend plain or numpy)",
+    )
+
+
+def start_backend(name: str, check_kernels: bool = False, ops: str | None = None) -> "backends.Backend":
     """The backend of that name, its kernels built; says so on stderr when that takes a while.
 
-    check_kernels: --check-kernels. Raises ValueError for it with a backend that has nothing to watch kernels with, and
-    for an unknown name; KernelError when a GPU or compiler is missing.
+    check_kernels: --check-kernels.   ops: --ops.   Raises ValueError for either with a backend that has no use for it,
+    and for an unknown name; DataError for a file without operations; KernelError when a GPU or compiler is missing.
     """
+    if ops is not None:
+        if name not in ("plain", "numpy"):
+            raise ValueError(f"--ops: needs --backend plain or numpy, not {name}")
+        from ..ops.own import load_operations
+
+        return backends.HostBackend(name, load_operations(ops))
     if check_kernels and name != "emulator":
         raise ValueError(f"--check-kernels: needs --backend emulator, not {name}")
     backend = backends.EmulatorBackend(check_kernels) if name == "emulator" else backends.get_backend(name)

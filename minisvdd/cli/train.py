@@ -24,6 +24,7 @@ def add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--network", choices=NETWORKS, help="(default: the one made for the data)")
     options.add_backend(train)
     options.add_check_kernels(train)
+    options.add_ops(train)
     options.add_protocol(train, "quick")
     options.add_seed(train)
     options.add_data_dir(train)
@@ -37,7 +38,7 @@ def add_train(train: argparse.ArgumentParser) -> None:
 
 
 def _train(arguments):
-    backend = options.start_backend(arguments.backend, arguments.check_kernels)
+    backend = options.start_backend(arguments.backend, arguments.check_kernels, arguments.ops)
     dataset = load_dataset(arguments.data, arguments.data_dir)
     split = dataset.one_class(_normal_class(arguments.normal_class, dataset))
     label = "-".join(filter(None, (dataset.name, split.normal_class, arguments.objective, f"seed{arguments.seed}")))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import ops
+from ..errors import one_line
 from .diagnosis import diagnose
 from .drawn import IN_PLACE, drawn_arguments
 
@@ -69,7 +70,7 @@ def _check(name, function):
         try:
             found = function(*mine)
         except Exception as error:
-            return ReadingCheck(name, False, f"{type(error).__name__}: {error}")
+            return ReadingCheck(name, False, one_line(error))
         pairs = [*zip(_several(found), _several(expected))]
         pairs += [(mine[place], theirs[place]) for place in IN_PLACE.get(name, ())]
         if len(_several(found)) != len(_several(expected)):

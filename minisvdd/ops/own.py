@@ -3,13 +3,16 @@
     def conv2d_forward(x, weight, stride=(1, 1), padding=(0, 0)):
         ...
 
-`HostBackend("numpy", load_operations("my_conv2d.py"))` is a backend on which every layer uses that function.
+`HostBackend("numpy", load_operations("my_conv2d.py"))` is a backend on which every layer uses that function. An exception
+inside of it becomes a DataError that says in which line.
 """
 
 import ast
 import inspect
 import runpy
+import traceback
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +38,7 @@ def load_operations(path: str | Path) -> dict[str, Callable[..., Any]]:
         raise DataError(f"{path}: defines none of the operations: expected functions such as {', '.join(known)}")
     for name, function in found.items():
         _check_signature(path, name, function, known[name])
-    return found
+    return {name: _guarded(path, name, function) for name, function in found.items()}
 
 
 def _run(path: Path) -> dict[str, Any]:
@@ -60,3 +63,16 @@ def _check_signature(path: str | Path, name: str, function: Callable[..., Any], 
     except TypeError as error:
         wanted = ", ".join(expected.parameters)
         raise DataError(f"{path}: {name}{inspect.signature(function)}: expected the arguments ({wanted})") from error
+
+
+def _guarded(path: str | Path, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def guarded(*arguments: Any, **options: Any) -> Any:
+        try:
+            return function(*arguments, **options)
+        except Exception as error:
+            lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+            where = f"{path}:{lines[-1]}" if lines else str(path)
+            raise DataError(f"{where}: {name}: {type(error).__name__}: {one_line(error)}") from error
+
+    return guarded

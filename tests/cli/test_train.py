@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers_cli import TRAINED_FILES, run
 
-from minisvdd import load_model
+from minisvdd import load_dataset, load_model
 
 
 def test_train_writes_model_result_and_pictures(trained):
@@ -67,3 +67,48 @@ def test_unlabelled_samples_of_your_own(tmp_path, capsys):
     assert run("train", "--data", tmp_path / "mine.npy", "--quiet", "--out", tmp_path / "out") == 0
     assert "no test AUC" in capsys.readouterr().out
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["model.npz", "result.json", "training.png"]
+
+
+OWN = """
+import numpy as np
+
+CALLS = []
+
+
+def conv2d_forward(x, weight, stride=(1, 1), padding=(0, 0)):
+    CALLS.append(x.shape)
+    print("mine", end=" ")
+    (ph, pw), (kh, kw), N = padding, weight.shape[2:], len(x)
+    padded = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (kh, kw), axis=(2, 3))[:, :, :: stride[0], :: stride[1]]
+    return np.einsum("ncpqab,kcab->nkpq", windows, weight, optimize=True)
+"""
+
+
+@pytest.mark.parametrize("backend", ["plain", "numpy"])
+def test_train_with_a_convolution_of_one_s_own(backend, tmp_path, capsys):
+    """It is used, and the detector is as good as with the library's: the same numbers but for rounding."""
+    split = load_dataset("digits").one_class("3")
+    arrays = {"x_train": split.train[:60], "x_test": split.test[:200], "y_test": split.is_anomaly[:200].astype(int)}
+    np.savez(tmp_path / "threes.npz", **arrays, y_train=np.zeros(60, int))
+    file = tmp_path / "my_conv2d.py"
+    file.write_text(OWN)
+    results = []
+    for name, options in (("own", ["--ops", file]), ("ours", [])):
+        assert (
+            run(
+                "train",
+                "--data",
+                tmp_path / "threes.npz",
+                "--backend",
+                backend,
+                "--out",
+                tmp_path / name,
+                "--quiet",
+                *options,
+            )
+            == 0
+        )
+        assert ("mine" in capsys.readouterr().out) == (name == "own")
+        results.append(json.loads((tmp_path / name / "result.json").read_text()))
+    assert results[0]["auc"]["trained"] == pytest.approx(results[1]["auc"]["trained"], abs=0.02)

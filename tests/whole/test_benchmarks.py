@@ -11,7 +11,11 @@ from helpers_benchmarks import load_benchmark
 from helpers_processes import environment
 
 from minisvdd import load_dataset
-from minisvdd.backends import backend_problems
+from minisvdd.backends import NUMPY, backend_problems
+from minisvdd.backends.workspace import Workspace
+from minisvdd.nn.losses import MeanSquaredError
+from minisvdd.nn.networks import make_autoencoder
+from minisvdd.ops.operation import Operation
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,7 +85,8 @@ def test_budgets_quick_follows_the_attack_nearer(tmp_path):
 def test_ops_quick_measures_every_kind_of_operation(tmp_path):
     run("ops.py", "--quick", "--out", tmp_path / "ops.json")
     text = (tmp_path / "ops.json").read_text()
-    assert all(name in text for name in ("conv2d_forward", "batchnorm", "maxpool_backward", "adam_update"))
+    names = ("conv2d_forward", "encoder_module_forward", "batchnorm", "norm_act_pool_backward", "adam_update")
+    assert all(name in text for name in names)
 
 
 @pytest.mark.skipif(bool(backend_problems()["emulator"]), reason=str(backend_problems()["emulator"]))
@@ -173,7 +178,7 @@ def test_choices_share_a_start_and_are_computed_once(tmp_path):
 def test_tricks_quick_measures_every_trick_with_and_without(tmp_path):
     run("tricks.py", "--quick", "--threads", 1, "--out", tmp_path / "tricks.json")
     result = json.loads((tmp_path / "tricks.json").read_text())
-    assert {"winograd", "strips", "fusion", "workspace", "threads"} < result["tricks"].keys()
+    assert {"winograd", "strips", "fusion", "workspace", "threads", "all", "plain"} < result["tricks"].keys()
     for trick in result["tricks"].values():
         assert set(trick["mnist encoder"]) == {"with", "without"}
         assert min(trick["mnist encoder"].values()) > 0
@@ -185,6 +190,80 @@ def test_the_table_of_tricks_is_that_of_the_results():
     result = json.loads((ROOT / "benchmarks" / "results" / "tricks.json").read_text())
     assert tricks.with_table(text, result) == text
     assert tricks.table(result).count("|") > 50
+
+
+def gradients(backend, network, X):
+    """Outputs and all gradients of a step in float64, from seed 0."""
+    network.build(X.shape[1:], np.random.default_rng(0), np.float64, backend)
+    workspace, loss = Workspace(), MeanSquaredError(network.backend)
+    for _ in range(2):  # the second time in buffers that are used again
+        with workspace:
+            y = network.forward(X, training=True)
+            network.backward(loss(y, X)[1], need_input=False)
+            found = {"y": y.copy(), **{name: array.copy() for name, array in network.grads.items()}}
+    return found
+
+
+def test_a_step_without_a_trick_gives_the_same_numbers():
+    """What is measured is the same function, computed another way; and every name that is replaced is there."""
+    tricks, X = load_benchmark("tricks"), np.random.default_rng(1).random((6, 3, 32, 32))
+    wanted = gradients("numpy", make_autoencoder("gtsrb_lenet", X.shape[1:]), X)
+    for key, trick in tricks.TRICKS.items():
+        with trick.without():
+            found = gradients(trick.backend, make_autoencoder("gtsrb_lenet", X.shape[1:]), X)
+        assert found.keys() == wanted.keys()
+        for name, array in found.items():
+            np.testing.assert_allclose(array, wanted[name], rtol=1e-8, atol=1e-9, err_msg=f"{key}: {name}")
+
+
+def test_formulas_take_the_place_of_fast_readings_for_a_while():
+    tricks, operation = load_benchmark("tricks"), Operation(lambda x: x)
+    fast = operation.fast(lambda x: x + 1)
+    with tricks.formulas(operation):
+        assert operation.on(NUMPY)(1) == 1
+    assert operation.on(NUMPY) is fast
+
+
+def checkout(folder, bench, ms, peak_mb):
+    """A folder whose bench module, in the file of that name, reports these figures."""
+    file = folder / "minisvdd" / bench
+    file.parent.mkdir(parents=True)
+    for package in {file.parent, folder / "minisvdd"}:
+        (package / "__init__.py").touch()
+    row = {"ms": {"minisvdd": ms}, "peak_mb": {"minisvdd": peak_mb}}
+    file.write_text(f"def measure(names, **options): return {{'rows': [{row}]}}\n")
+    return folder
+
+
+def test_compare_takes_each_bench_from_its_own_checkout(tmp_path):
+    """Two layouts, the older one without a folder for experiments."""
+    old = checkout(tmp_path / "old", "bench.py", 20, 100)
+    new = checkout(tmp_path / "new", "experiments/bench.py", 15, 110)
+    run("compare.py", old, new, "--turns", 3, "--workloads", "mnist scoring", "--out", tmp_path / "compared.json")
+    (row,) = json.loads((tmp_path / "compared.json").read_text())["rows"]
+    assert row["workload"] == "mnist scoring"
+    assert row["ms"] == {"old": 20, "new": 15, "ratio": 0.75}
+    assert row["peak_mb"] == {"old": 100, "new": 110, "ratio": 1.1}
+    assert row["ms_of_turns"] == {"old": [20] * 3, "new": [15] * 3}
+
+
+def test_compare_quick_measures_this_checkout_twice(tmp_path):
+    text = run("compare.py", ROOT, ROOT, "--quick", "--threads", 1, "--out", tmp_path / "compared.json")
+    (row,) = json.loads((tmp_path / "compared.json").read_text())["rows"]
+    assert row["workload"] in text
+    for unit in ("ms", "peak_mb"):
+        assert row[unit]["ratio"] == pytest.approx(row[unit]["new"] / row[unit]["old"], rel=0.01)
+        assert 0 < min(row[f"{unit}_of_turns"]["old"]) <= row[unit]["old"]
+
+
+@pytest.mark.parametrize("folder", ["", "missing"])
+def test_compare_says_which_folder_is_no_checkout(folder, tmp_path):
+    command = [sys.executable, ROOT / "benchmarks" / "compare.py", tmp_path / folder, ROOT, "--quick"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment())
+    assert done.returncode == 2
+    message = done.stderr.splitlines()[-1]
+    assert message.startswith("compare.py: error: ")
+    assert str(tmp_path / folder) in message
 
 
 def test_scale_writes_figures_and_a_plot(tmp_path):

@@ -16,7 +16,7 @@ from . import conv2d_backward_input, conv2d_backward_weight, conv2d_forward, con
 _HALO_THREADS, _HALO_POSITIONS, _HALO_FILTERS = 64, 4, 8
 _MOST_SHARED = 48 * 1024  # bytes of shared memory that a block may have
 _SHARED = 24 * 1024  # bytes that a block should have: several blocks then share a multiprocessor
-_WANTED_BLOCKS = 512  # enough for every multiprocessor of a large GPU
+WANTED_BLOCKS = 512  # enough for every multiprocessor of a large GPU
 
 
 @conv2d_forward.launch
@@ -98,7 +98,7 @@ def backward_weight(backend, grad_output, x, kernel_size, stride=(1, 1), padding
     else:
         tile = 16 if rung == "tiled" else 64
         tiles = -(-taps // tile), -(-K // tile)
-        count = max(1, min(_WANTED_BLOCKS // math.prod(tiles), positions // 256))
+        count = max(1, min(WANTED_BLOCKS // math.prod(tiles), positions // 256))
         grid, block, shared, extra = (*tiles, count), (256,), 0, ()
     partials = backend.empty((count, *grad_weight.shape), x.dtype)
     args = (*inputs, partials, *sizes, *extra)
@@ -162,7 +162,7 @@ def _weight_piece(grad_output, C, kernel_size, stride):
     chunk = _even(C, max(1, min(128 // taps, (_SHARED - fixed) // (itemsize * patch))))
     shares = max(1, min(128 // (chunk * taps), positions))
     columns, filters, pieces = -(-C // chunk), -(-K // _HALO_FILTERS), _pieces(N, size, tile)
-    splits = max(1, min(_WANTED_BLOCKS // (columns * filters * shares), pieces))
+    splits = max(1, min(WANTED_BLOCKS // (columns * filters * shares), pieces))
     return {
         "args": (*tile, chunk, pieces, shares),
         "grid": (splits, columns, filters),
