@@ -3,7 +3,7 @@
     def conv2d_forward(x, weight, stride=(1, 1), padding=(0, 0)):
         ...
 
-`HostBackend("numpy", load_operations("my_conv2d.py"))` is a backend on which every layer uses that function. An exception
+`HostBackend("numpy", load_operations("my_conv2d.py"))` is a backend whose layers all use that function. An exception
 inside of it becomes a DataError that says in which line.
 """
 
