@@ -26,7 +26,7 @@ from minisvdd.backends.threads import use_threads
 from minisvdd.backends.workspace import Workspace
 from minisvdd.experiments.bench import OURS, WORKLOADS, _make_step, machine
 from minisvdd.files.atomic import atomic_write, write_json
-from minisvdd.nn import networks, training
+from minisvdd.nn import host_steps, networks
 from minisvdd.ops import activations, batchnorm, conv2d, linear, losses, norm_pool, pooling, upsample
 from minisvdd.ops.conv2d import phases, winograd
 from minisvdd.ops.layout import empty_batch_last
@@ -125,7 +125,7 @@ def batch_first():
         *((module, "from_batch_last", from_batch_last) for module in (conv2d, phases, pooling, norm_pool, upsample)),
         *((module, "from_channel_rows", from_channel_rows) for module in (activations, batchnorm)),
         *((module, "empty_batch_last", np.empty) for module in (activations, losses)),
-        (training, "arranged", lambda x: x),
+        (host_steps, "arranged", lambda x: x),
     )
 
 

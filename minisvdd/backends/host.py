@@ -17,6 +17,10 @@ class NumpyBackend:
         """Bring an array of this backend back to host memory."""
         return np.asarray(array)
 
+    def write(self, array: np.ndarray, values) -> None:
+        """Copy values from host memory into an existing array, whose place in memory stays."""
+        array[...] = values
+
     def synchronize(self) -> None:
         """Wait until everything started so far has finished (here: it always has)."""
 

@@ -111,7 +111,7 @@ def _add_train(commands):
     train.add_argument("--data-dir", help="folder with the data set (else $MINISVDD_DATA, else the cache folder)")
     train.add_argument("--out", help="folder for model and pictures (default: runs/DATA-CLASS-OBJECTIVE-seedSEED)")
     train.add_argument(
-        "--checkpoint-every", type=int, default=10, metavar="K", help="epochs between checkpoints (numpy); 0: none"
+        "--checkpoint-every", type=int, default=10, metavar="K", help="epochs between checkpoints; 0: none"
     )
     train.add_argument("--resume", action="store_true", help="go on where a training of the same arguments was stopped")
     train.add_argument("--quiet", action="store_true", help="no progress")
@@ -125,7 +125,7 @@ def _train(arguments):
     label = "-".join(filter(None, (dataset.name, split.normal_class, arguments.objective, f"seed{arguments.seed}")))
     folder = Path(arguments.out or Path("runs") / label)
     check_writable(folder)
-    checkpoint = _checkpoint(arguments, backend, folder)
+    checkpoint = _checkpoint(arguments, folder)
     model, result = train_and_evaluate(
         split,
         get_protocol(arguments.protocol, dataset.name),
@@ -147,11 +147,11 @@ def _train(arguments):
     return 0
 
 
-def _checkpoint(arguments, backend, folder):
-    """Where the training keeps its state, or None: kernel backends keep theirs on the device."""
-    if arguments.resume and not (backend.runs_numpy and arguments.checkpoint_every):
-        raise ValueError("--resume: needs --backend numpy and --checkpoint-every of at least 1")
-    if not backend.runs_numpy or arguments.checkpoint_every == 0:
+def _checkpoint(arguments, folder):
+    """Where the training keeps its state, or None."""
+    if arguments.resume and not arguments.checkpoint_every:
+        raise ValueError("--resume: needs --checkpoint-every of at least 1")
+    if arguments.checkpoint_every == 0:
         return None
     return Checkpoint(folder / "checkpoint", arguments.checkpoint_every, arguments.resume)
 

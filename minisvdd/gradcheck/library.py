@@ -172,8 +172,8 @@ def _on_host(loss, backend):
     """The loss as a function of NumPy arrays."""
 
     def on_host(*arrays):
-        value, grad = loss(*map(backend.asarray, arrays))
-        return float(value), backend.to_numpy(grad)
+        value, grad, per_sample = loss(*map(backend.asarray, arrays))
+        return float(value), backend.to_numpy(grad), None if per_sample is None else backend.to_numpy(per_sample)
 
     on_host.__name__ = type(loss).__name__
     return on_host

@@ -6,7 +6,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
 
 from ..nn.layers import BatchNorm
-from ..nn.networks import Sequential, make_decoder, make_encoder
+from ..nn.networks import Sequential, make_decoder, make_encoder, network_for
+from ..nn.training import Plan
 from ..validation import check_fitted, check_number, check_test_samples
 
 # Samples scored at a time: bounds what copies of a large (perhaps memory-mapped) array take. A multiple of the batches
@@ -67,13 +68,8 @@ class Detector(OutlierMixin, BaseEstimator):
 
     def _check_parameters(self):
         """Refuse values that no training could mean; each error names the argument."""
-        check_number(self.epochs, "epochs", 0, integer=True)
-        check_number(self.batch_size, "batch_size", 1, integer=True)
-        check_number(self.learning_rate, "learning_rate", 0, low_open=True)
-        check_number(self.weight_decay, "weight_decay", 0)
+        Plan.of(self)
         check_number(self.nu, "nu", 0, 1, low_open=True)
-        if isinstance(self.milestones, int) or any(m < 0 for m in self.milestones):
-            raise ValueError(f"milestones={self.milestones!r}: expected a sequence of epochs >= 0, such as (150,)")
 
     def _check_batch_norm(self, network):
         if self.batch_size < 2 and any(isinstance(layer, BatchNorm) for layer in network.flat_layers()):
@@ -82,19 +78,24 @@ class Detector(OutlierMixin, BaseEstimator):
             )
 
 
-def encoder_for(network, input_shape, slope) -> Sequential:
-    """The encoder that the argument `network` means: by name (`minisvdd.nn.networks`), or a copy of a Sequential."""
-    if isinstance(network, str):
-        return make_encoder(network, input_shape, slope)
+def encoder_for(network: str | Sequential | None, input_shape: tuple[int, ...], slope: float) -> Sequential:
+    """The encoder that the argument `network` means, not yet built.
+
+    A name (`minisvdd.nn.networks`), None for the network made for this shape, or a Sequential, which is copied.
+    """
     if isinstance(network, Sequential):
         return deepcopy(network)
-    raise ValueError(f"network={network!r}: expected the name of a network or a Sequential")
+    if isinstance(network, str | None):
+        return make_encoder(network or network_for(input_shape), input_shape, slope)
+    raise ValueError(f"network={network!r}: expected the name of a network, None or a Sequential")
 
 
-def decoder_for(network, decoder, input_shape, slope) -> Sequential:
+def decoder_for(
+    network: str | Sequential | None, decoder: Sequential | None, input_shape: tuple[int, ...], slope: float
+) -> Sequential:
     """The decoder for `encoder_for(network, ...)`: by the same name, or a copy of the user's Sequential."""
     if isinstance(decoder, Sequential):
         return deepcopy(decoder)
-    if isinstance(network, str):
-        return make_decoder(network, input_shape, slope)
+    if isinstance(network, str | None):
+        return make_decoder(network or network_for(input_shape), input_shape, slope)
     raise ValueError("a network of your own needs a decoder=Sequential(...) to pre-train, or pretrain_epochs=0")

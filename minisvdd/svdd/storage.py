@@ -35,7 +35,8 @@ FORMAT_VERSION = 1
 _FORMAT = "minisvdd model"
 _CLASSES = {cls.__name__: cls for cls in (DeepSVDD, Autoencoder, AnoGAN, SoftmaxClassifier)}
 # Fitted attributes that are plain JSON values, by class; arrays are stored as arrays.
-_PLAIN_ATTRIBUTES = ("radius_", "offset_", "history_", "n_features_in_", "figures_")
+_PLAIN_ATTRIBUTES = ("radius_", "offset_", "history_", "n_features_in_", "diagnostics_")
+_RENAMED = {"figures_": "diagnostics_"}  # what older files call it
 # What a decompressor or parser may raise on a damaged file, and Python on a description that makes no sense.
 _DAMAGED = (*DAMAGE, TypeError, AttributeError, ArithmeticError)
 
@@ -123,9 +124,10 @@ def _rebuild(description, arrays, backend):
     if isinstance(model, Detector):
         model._check_parameters()
     model.input_shape_ = _shape(description["input_shape"])
-    for name in set(_PLAIN_ATTRIBUTES) & set(description["attributes"]):
-        setattr(model, name, description["attributes"][name])
-    model.preprocessing_ = make_preprocessing(params["preprocessing"], backend)
+    attributes = {_RENAMED.get(name, name): value for name, value in description["attributes"].items()}
+    for name in set(_PLAIN_ATTRIBUTES) & set(attributes):
+        setattr(model, name, attributes[name])
+    model.preprocessing_ = make_preprocessing(params["preprocessing"], backend, model.input_shape_)
     model.preprocessing_.constants = arrays_under("constants/", arrays)
     if "center" in arrays:
         model.center_, model.autoencoder_ = arrays["center"], None

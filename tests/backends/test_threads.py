@@ -28,7 +28,7 @@ def trained(network, x, loss):
     """Everything that three training steps and an evaluation compute."""
     optimizer = Adam(network, 1e-3)
     for _ in range(3):
-        _, grad_output = loss(network.forward(x, training=True))
+        _, grad_output, _ = loss(network.forward(x, training=True))
         network.backward_params(grad_output)
         optimizer.step()
     return [*network.params.values(), *network.grads.values(), *network.buffers.values(), network.forward(x)]

@@ -36,7 +36,7 @@ def minisvdd_side(name, kind, network, weight_decay=make.WEIGHT_DECAY):
 
     def train_pass(x):
         output = network.forward(x, training=True)
-        loss, grad = OneClass(make.center(name))(output) if kind == "encoder" else MeanSquaredError()(output, x)
+        loss, grad, _ = OneClass(make.center(name))(output) if kind == "encoder" else MeanSquaredError()(output, x)
         last["grad_input"] = network.backward(grad)
         return loss, output
 

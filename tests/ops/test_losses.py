@@ -23,7 +23,7 @@ def test_gradient(name, backend):
 def test_one_class_is_the_mean_squared_distance(backend, rng):
     outputs, center = draw(rng, (5, 3)), draw(rng, 3)
     distances = [sum((outputs[i, j] - center[j]) ** 2 for j in range(3)) for i in range(5)]
-    value, _ = losses.OneClass(center, backend)(outputs)
+    value, _, _ = losses.OneClass(center, backend)(outputs)
     assert value == pytest.approx(sum(distances) / 5)
     np.testing.assert_allclose(ops.squared_distances(backend, outputs, center), distances)
 
@@ -31,7 +31,7 @@ def test_one_class_is_the_mean_squared_distance(backend, rng):
 def test_soft_boundary_value_and_kink(backend):
     """Points at distance 1, 2 and 3 from the centre, radius 2: one outside, one exactly on the sphere."""
     outputs, center = np.array([[1.0, 0], [0, 2], [3, 0]]), np.zeros(2)
-    value, grad = losses.SoftBoundary(center, nu=0.5, radius_squared=4.0, backend=backend)(outputs)
+    value, grad, _ = losses.SoftBoundary(center, nu=0.5, radius_squared=4.0, backend=backend)(outputs)
     assert value == pytest.approx(4 + (9 - 4) / (0.5 * 3))
     np.testing.assert_allclose(grad, [[0, 0], [0, 0], [2 * 3 / (0.5 * 3), 0]])
 
@@ -56,8 +56,8 @@ def test_cross_entropies(backend, rng):
 def test_huge_logits_neither_overflow_nor_warn(backend):
     logits = np.array([[1e4, -1e4], [-1e4, 1e4]])
     with np.errstate(over="raise", invalid="raise", divide="raise"):
-        value, grad = losses.SoftmaxCrossEntropy(backend)(logits, np.array([0, 0]))
-        other, _ = losses.BinaryCrossEntropy(backend)(logits, np.array([[1.0, 0], [1, 0]]))
+        value, grad, _ = losses.SoftmaxCrossEntropy(backend)(logits, np.array([0, 0]))
+        other, _, _ = losses.BinaryCrossEntropy(backend)(logits, np.array([[1.0, 0], [1, 0]]))
     assert value == pytest.approx(1e4)
     assert other == pytest.approx(5e3)
     assert np.isfinite(grad).all()
@@ -66,7 +66,7 @@ def test_huge_logits_neither_overflow_nor_warn(backend):
 def test_float32_stays_float32(backend, rng):
     outputs, targets = draw(rng, (4, 3), np.float32), draw(rng, (4, 3), np.float32)
     center = targets[0]
-    for value, grad in (
+    for value, grad, _ in (
         losses.OneClass(center, backend)(outputs),
         losses.SoftBoundary(center, 0.1, 0.5, backend)(outputs),
         losses.MeanSquaredError(backend)(outputs, targets),
@@ -77,6 +77,26 @@ def test_float32_stays_float32(backend, rng):
         assert grad.dtype == np.float32
         assert np.shape(value) == ()
         assert np.asarray(value).dtype == np.float64
+
+
+def test_every_sample_has_its_share(backend, rng):
+    """The loss is the mean of its shares; soft-boundary is made of squared distances, eq. (3)."""
+    outputs, targets, labels = draw(rng, (4, 3)), draw(rng, (4, 3)), np.array([0, 1, 2, 0])
+    center, soft = targets[0], losses.SoftBoundary(targets[0], 0.3, 0.5, backend)
+    for loss, wanted in (
+        (losses.OneClass(center, backend), targets),
+        (losses.MeanSquaredError(backend), targets),
+        (losses.AbsoluteError(backend), targets),
+        (losses.SoftmaxCrossEntropy(backend), labels),
+        (losses.BinaryCrossEntropy(backend), abs(np.tanh(targets))),
+    ):
+        value, _, per_sample = loss(outputs, wanted)
+        if backend.runs_numpy or per_sample is not None:
+            assert per_sample.shape == (4,)
+            assert np.mean(backend.to_numpy(per_sample)) == pytest.approx(float(value))
+    value, _, distances = soft(outputs)
+    excess = np.maximum(0, backend.to_numpy(distances) - 0.5)
+    assert float(value) == pytest.approx(0.5 + excess.sum() / (0.3 * 4))
 
 
 SIZES = [(5, 3), (1, 1), (3, 2, 5, 7), (130, 33)]

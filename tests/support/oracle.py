@@ -32,13 +32,13 @@ class Pass:
 
 
 def numpy_pass(network, x, loss, training=True) -> Pass:
-    """One pass of our network. loss: outputs -> (value, gradient).
+    """One pass of our network. loss: outputs -> (value, gradient, per_sample).
 
     Evaluation mode (training=False) goes through frozen statistics, since backward needs a forward(training=True).
     """
     network.freeze_statistics(not training)
     output = network.forward(x, training=True)
-    value, grad_output = loss(output)
+    value, grad_output, _ = loss(output)
     grad_input = network.backward(grad_output)
     network.freeze_statistics(False)
     pieces = [layer.kink_pattern() for layer in network.flat_layers()]

@@ -112,7 +112,7 @@ def test_a_fitted_autoencoder_can_be_given():
 
 def test_an_autoencoder_of_other_preprocessing_is_refused():
     train = digits().train
-    autoencoder = Autoencoder(network="digits_lenet", epochs=1, verbose=0).fit(train)
+    autoencoder = Autoencoder(network="digits_lenet", preprocessing=None, epochs=1, verbose=0).fit(train)
     with pytest.raises(ValueError, match="preprocessing"):
         small_model(autoencoder=autoencoder).fit(train)
 
@@ -225,7 +225,7 @@ def test_clone_keeps_arguments_and_drops_the_fit():
 def test_features_and_one_feature_column():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(200, 1))
-    model = DeepSVDD(network="mlp", pretrain_epochs=0, epochs=5, learning_rate=1e-3, verbose=0).fit(X)
+    model = DeepSVDD(pretrain_epochs=0, epochs=5, learning_rate=1e-3, preprocessing=None, verbose=0).fit(X)
     assert model.anomaly_score(np.array([[8.0]]))[0] > np.quantile(model.anomaly_score(X), 0.9)
 
 

@@ -92,9 +92,10 @@ class RecordedLoss:
 
     def __call__(self, outputs, inputs):
         difference = _batch(outputs, len(self.center)) - self.center
-        value, grad = float((difference**2).sum(axis=1).mean()), 2 / len(difference) * difference
+        distances, grad = (difference**2).sum(axis=1), 2 / len(difference) * difference
+        value = float(distances.mean())
         self.log.note("loss", x=np.array(inputs), y=np.array(outputs), value=value, grad=grad)
-        return value, grad
+        return value, grad, distances
 
 
 def as_arguments(*targets) -> tuple[list, dict]:
