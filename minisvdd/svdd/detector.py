@@ -1,10 +1,11 @@
 """What every detector of this library shares: scikit-learn's outlier contract on top of `anomaly_score`."""
 
-from copy import deepcopy
+from copy import copy, deepcopy
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
 
+from ..nn.batches import for_evaluation
 from ..nn.layers import BatchNorm
 from ..nn.networks import Sequential, make_decoder, make_encoder, network_for
 from ..nn.training import Plan
@@ -32,8 +33,12 @@ class Detector(OutlierMixin, BaseEstimator):
         check_fitted(self)
         if not isinstance(X, np.ndarray) or len(np.atleast_1d(X)) <= BLOCK:
             return self._checked_scores(X, 0)
+        model = self
+        if hasattr(self, "network_"):  # cast for evaluation once, not for every block
+            model = copy(self)
+            model.network_ = for_evaluation(self.network_, self.input_shape_)
         return np.concatenate(
-            [self._checked_scores(X[first : first + BLOCK], first) for first in range(0, len(X), BLOCK)]
+            [model._checked_scores(X[first : first + BLOCK], first) for first in range(0, len(X), BLOCK)]
         )
 
     def _checked_scores(self, X, first):
