@@ -128,12 +128,17 @@ def run(network, center=None, seed=0, free_center=False):
             center_optimizer.step()
         return value, grad.astype(np.float32), distances
 
-    def columns(training):  # of the history, beside the loss
+    def same_rate(training):
         center_optimizer.learning_rate = training.optimizer.learning_rate
-        norms = [float(np.linalg.norm(w)) for w in network.params.values() if w.ndim > 1]
-        return {"contrast": output_spread(network) / first, "norms": norms}
 
-    history = Training(network, objective, X_train, Plan(**SCHEDULE), rng, columns=columns).run().history
+    columns = {  # of the history, beside the loss
+        "contrast": lambda training: output_spread(network) / first,
+        "norms": lambda training: [float(np.linalg.norm(w)) for w in network.params.values() if w.ndim > 1],
+    }
+    training = Training(
+        network, objective, X_train, Plan(**SCHEDULE), rng, before_epoch=same_rate, columns=columns
+    )  # fmt: skip
+    history = training.run().history
     result.loss, result.norms, result.contrast = history["loss"], history["norms"], [1.0, *history["contrast"]]
     d = distances_to(network, c, X_train)
     result.after = outputs(network, X_test)

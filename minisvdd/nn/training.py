@@ -69,17 +69,19 @@ class Training:
     X: (n, ...) samples.   targets: (n, ...) what outputs are compared with; None: with the samples themselves.
     rng: shuffles the batches.   label, verbose: of the progress lines; 0 is silent.
     before_epoch: callable (training), called first in every epoch; `training.epoch` is its number, from 0.
-    columns: callable (training) -> dict of numbers which the history notes beside those of every training.
+    columns: what the history notes beside the columns of every training: by name, callables (training) -> number.
     checkpoint: written when due; where it resumes, the epochs that it holds are not trained again.
     captured: on a kernel backend, replay steps as graphs (`minisvdd.nn.device_steps`).
 
     Attributes
     ----------
-    epoch: how many are finished.   history: lists by name: epoch (from 1), loss (mean per sample), those of `columns`,
-        learning_rate, seconds.
+    epoch: how many are finished.   history: a list for each column, one entry per epoch: epoch (from 1), loss (mean per
+        sample), those of `columns`, learning_rate, seconds.
     per_sample: what the loss returned so, in the last epoch: a float64 array for each batch, or None.
     last_batch: the last of them; a resumed training has it at once, and `per_sample` after the next epoch.
     """
+
+    _loss_names: tuple[str, ...] = ("loss",)
 
     def __init__(
         self,
@@ -93,15 +95,16 @@ class Training:
         label: str = "training",
         verbose: int = 0,
         before_epoch: Callable[["Training"], None] | None = None,
-        columns: Callable[["Training"], dict[str, float]] | None = None,
+        columns: dict[str, Callable[["Training"], float]] | None = None,
         checkpoint: LoopCheckpoint | None = None,
         captured: bool = True,
     ):
         self.network, self.loss, self.X, self.targets, self.plan, self.rng = network, loss, X, targets, plan, rng
-        self.before_epoch, self.columns, self.checkpoint = before_epoch, columns, checkpoint
+        self.before_epoch, self.columns, self.checkpoint = before_epoch, columns or {}, checkpoint
         self.steps = self._make_steps(captured)
         self.optimizer = self.steps.optimizer
-        self.epoch, self.history = 0, {}
+        names = ("epoch", *self._loss_names, *self.columns, "learning_rate", "seconds")
+        self.epoch, self.history = 0, {name: [] for name in names}
         self.per_sample, self.last_batch = None, None
         self._batches = None
         if checkpoint:
@@ -169,16 +172,17 @@ class Training:
         )
 
     def _means(self, losses, sizes):
-        """The losses of an epoch, by the names of their columns."""
-        return {"loss": _mean(losses, sizes)}
+        """The epoch's values of the columns `_loss_names`."""
+        return [_mean(losses, sizes)]
 
     def _record(self, losses):
         """The only place where anybody learns of a finished epoch: history, progress, checkpoint."""
-        row = {"epoch": self.epoch, **losses, **(self.columns(self) if self.columns else {})}
-        row |= {"learning_rate": self.optimizer.learning_rate, "seconds": time.perf_counter() - self._started}
-        for name, value in row.items():
-            self.history.setdefault(name, []).append(value)
-        self._progress.update(self.epoch, ", ".join(f"{name} {value:.4g}" for name, value in losses.items()))
+        more = [value(self) for value in self.columns.values()]
+        row = [self.epoch, *losses, *more, self.optimizer.learning_rate, time.perf_counter() - self._started]
+        for column, value in zip(self.history.values(), row, strict=True):
+            column.append(value)
+        note = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in zip(self._loss_names, losses))
+        self._progress.update(self.epoch, note)
         if self.checkpoint and self.checkpoint.is_due(self.epoch, self.plan.epochs):
             self.checkpoint.save(*self._get_state())
 

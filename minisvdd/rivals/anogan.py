@@ -181,12 +181,13 @@ class AnoGAN(Detector):
 class AdversarialTraining(Training):
     """A `Training` whose steps are those of a `Game`, so that an epoch has two losses."""
 
+    _loss_names = ("discriminator_loss", "generator_loss")
+
     def _make_steps(self, captured):
         return Game(self.network, self.X, self.plan.learning_rate, self.rng)
 
     def _means(self, losses, sizes):
-        discriminator_loss, generator_loss = np.mean(losses, axis=0).tolist()
-        return {"discriminator_loss": discriminator_loss, "generator_loss": generator_loss}
+        return np.mean(losses, axis=0).tolist()
 
 
 class Game:

@@ -286,7 +286,7 @@ class DeepSVDD(Detector):
             label=f"Deep SVDD ({self.objective})",
             verbose=self.verbose,
             before_epoch=self._move_radius,
-            columns=self._sphere_in_training,
+            columns={"radius": self._radius_seen, "fraction_outside": self._fraction_outside_seen},
             checkpoint=checkpoint and checkpoint.loop("svdd", self, X),
         )
 
@@ -301,12 +301,18 @@ class DeepSVDD(Detector):
         if self.objective == "soft-boundary" and training.epoch % self.radius_every == 0:
             training.loss.radius_squared = self._solve_radius(training.X, training.last_batch)
 
-    def _sphere_in_training(self, training):
-        """Radius and fraction outside for the history, from distances as training saw them, each before its step."""
-        distances = np.concatenate(training.per_sample)
-        fixed = self.objective == "soft-boundary"
-        squared = training.loss.radius_squared if fixed else exact_radius_squared(distances, self.nu)
-        return {"radius": float(np.sqrt(squared)), "fraction_outside": float((distances > squared).mean())}
+    # For the history: radius and fraction outside by the distances that training saw, each before its step
+
+    def _radius_seen(self, training):
+        return float(np.sqrt(self._squared_radius_seen(training)))
+
+    def _fraction_outside_seen(self, training):
+        return float((np.concatenate(training.per_sample) > self._squared_radius_seen(training)).mean())
+
+    def _squared_radius_seen(self, training):
+        if self.objective == "soft-boundary":
+            return training.loss.radius_squared
+        return exact_radius_squared(np.concatenate(training.per_sample), self.nu)
 
     def diagnostics(self) -> dict:
         """Figures that tell a healthy sphere from a collapsed one, and the signs of collapse (an empty list: none).

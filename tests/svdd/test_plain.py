@@ -26,8 +26,8 @@ def network():
 def both(objective, seed=0):
     """The fitted estimator; then network, centre, R^2 and losses of the plain method from the same seed."""
     model = Precise(
-        objective, network=network(), pretrain_epochs=0, milestones=(), preprocessing=None, random_state=seed, verbose=0,
-        **SETTINGS,
+        objective, network=network(), pretrain_epochs=0, milestones=(), preprocessing=None, random_state=seed,
+        verbose=0, **SETTINGS,
     ).fit(X)  # fmt: skip
     rng, own = np.random.default_rng(seed), network()
     own.build(X.shape[1:], rng, np.float64)
