@@ -129,9 +129,14 @@ def _train(model, split):
     def record(stage, fitted):
         auc[stage] = 100 * area_under_roc(fitted, split)
 
-    for epoch, _ in enumerate(model.fit_steps(split.train, record), start=1):
-        if epoch in MARKS:
-            by_epoch[epoch] = 100 * area_under_roc(model, split)
+    epoch = 0
+    for training in model.trainings(split.train, record):
+        while not training.is_done:
+            training.start_epoch()
+            training.finish_epoch()
+            epoch += 1
+            if epoch in MARKS:
+                by_epoch[epoch] = 100 * area_under_roc(model, split)
     return auc, by_epoch
 
 

@@ -19,6 +19,7 @@ import time
 from dataclasses import asdict, replace
 from datetime import date
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 
 import gpu_torch
@@ -35,7 +36,6 @@ from minisvdd.nn.device_steps import DeviceSteps
 from minisvdd.nn.losses import MeanSquaredError, OneClass
 from minisvdd.nn.networks import make_autoencoder, make_encoder
 from minisvdd.nn.optim import Adam
-from minisvdd.nn.training import train_many
 from minisvdd.ops import linear
 from minisvdd.ops.conv2d import launch as conv2d_launch
 
@@ -171,16 +171,15 @@ def _our_epoch(backend, name, kind, X, batch_size, captured):
     """A function that trains one epoch on X, which lies on the device, and waits for it."""
     network = _built(backend, name, kind, X.shape[1:])
     if kind == "encoder":
-        objective = OneClass(backend.asarray(np.full(network.output_shape, 0.1, np.float32)), backend)
-        loss = lambda outputs, inputs: objective(outputs)  # noqa: E731
+        loss = OneClass(backend.asarray(np.full(network.output_shape, 0.1, np.float32)), backend)
     else:
         loss = MeanSquaredError(backend)
-    steps = DeviceSteps(network, loss, Adam(network, 1e-4, 1e-6), X, batch_size, captured)
+    steps = DeviceSteps(network, loss, Adam(network, 1e-4, 1e-6), X, batch_size, captured=captured)
     batches = [np.arange(len(X))[batch] for batch in fixed_batches(len(X), batch_size)]
 
     def epoch():
-        steps.start_epoch(batches)
-        steps.finish_epoch()
+        steps.start(batches)
+        steps.finish()
 
     return epoch
 
@@ -304,7 +303,11 @@ def _grid_round(backend, classes, objective, seed, options):
     options = {**options, "network": network, "preprocessing": "gcn-l1", "random_state": seed, "verbose": 0}
     models = [DeepSVDD(objective, backend=backend, **options) for _ in classes]
     start = time.perf_counter()
-    train_many(model.fit_steps(split.train) for model, split in zip(models, classes))
+    for together in zip_longest(*(model.trainings(split.train) for model, split in zip(models, classes))):
+        while not all(training.is_done for training in together):  # each on a stream of its own
+            for training in together:
+                training.finish_epoch()
+                training.start_epoch()
     seconds = time.perf_counter() - start
     auc = [area_under_roc(model, split) for model, split in zip(models, classes)]
     return {"objective": objective, "seed": seed, "models": len(models), "seconds": round(seconds, 2), "auc": auc}

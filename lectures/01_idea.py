@@ -349,6 +349,7 @@ figure("equivalence")
 network = Sequential([Linear(64), BatchNorm(), LeakyReLU(0.1), Linear(64), BatchNorm(), LeakyReLU(0.1), Linear(2)])
 model = DeepSVDD(
     network=network,
+    preprocessing=None,
     objective="soft-boundary",
     nu=nu,
     learning_rate=3e-3,

@@ -38,7 +38,7 @@ from minisvdd.nn.layers import BatchNorm, Flatten, LeakyReLU, Linear, Sigmoid, T
 from minisvdd.nn.losses import OneClass
 from minisvdd.nn.networks import Sequential
 from minisvdd.nn.optim import Adam
-from minisvdd.nn.training import train
+from minisvdd.nn.training import Plan, Training
 from minisvdd.svdd.center import collect_statistics, mean_output, move_from_zero
 from minisvdd.svdd.collapse import compare, signs_of_collapse, snapshot
 from minisvdd.svdd.preprocessing import make_preprocessing
@@ -114,9 +114,7 @@ def run(network, center=None, seed=0, free_center=False):
     collect_statistics(network, X_train, SCHEDULE["batch_size"])
     c = move_from_zero(mean_output(network, X_train), 0.1) if center is None else np.array(center, float)
     first, start = output_spread(network), snapshot(network, distances_to(network, c, X_train), nu=0.1)
-    result = SimpleNamespace(
-        network=network, center=c, contrast=[1.0], loss=[], norms=[], before=outputs(network, X_test)
-    )
+    result = SimpleNamespace(network=network, center=c, before=outputs(network, X_test))
 
     loss = OneClass(c)
     # c as a second set of parameters: Adam steps anything that has params and grads.
@@ -124,19 +122,24 @@ def run(network, center=None, seed=0, free_center=False):
     center_optimizer = Adam(trained_center, SCHEDULE["learning_rate"])
 
     def objective(phi, x):
-        value, grad, *_ = loss(phi)
+        value, grad, distances = loss(phi)
         if free_center:
             trained_center.grads["center"] = -grad.sum(axis=0)  # dJ/dc = -2/n sum_i (phi_i - c)
             center_optimizer.step()
-        return value, grad.astype(np.float32)
+        return value, grad.astype(np.float32), distances
 
-    def after_epoch(epoch, value, learning_rate, seconds):
-        center_optimizer.learning_rate = learning_rate
-        result.loss.append(value)
-        result.contrast.append(output_spread(network) / first)
-        result.norms.append([float(np.linalg.norm(w)) for w in network.params.values() if w.ndim > 1])
+    def same_rate(training):
+        center_optimizer.learning_rate = training.optimizer.learning_rate
 
-    train(network, objective, X_train, rng=rng, after_epoch=after_epoch, **SCHEDULE)
+    columns = {  # of the history, beside the loss
+        "contrast": lambda training: output_spread(network) / first,
+        "norms": lambda training: [float(np.linalg.norm(w)) for w in network.params.values() if w.ndim > 1],
+    }
+    training = Training(
+        network, objective, X_train, Plan(**SCHEDULE), rng, before_epoch=same_rate, columns=columns
+    )  # fmt: skip
+    history = training.run().history
+    result.loss, result.norms, result.contrast = history["loss"], history["norms"], [1.0, *history["contrast"]]
     d = distances_to(network, c, X_train)
     result.after = outputs(network, X_test)
     result.figures = compare(start, snapshot(network, d, nu=0.1))
@@ -174,8 +177,8 @@ zero = perceptron()
 zero.build(X_train.shape[1:], np.random.default_rng(0))
 for weight in zero.params.values():
     weight[...] = 0
-at_origin, _ = OneClass(np.zeros(2))(outputs(zero, X_train))
-at_c, _ = OneClass(healthy.center)(outputs(zero, X_train))
+at_origin, _, _ = OneClass(np.zeros(2))(outputs(zero, X_train))
+at_c, _, _ = OneClass(healthy.center)(outputs(zero, X_train))
 check("the zero network maps every image to the origin", not outputs(zero, X_test).any())
 check("with c = 0 its loss is exactly 0", at_origin == 0)
 check(
@@ -212,7 +215,7 @@ network = perceptron()
 network.build(X_train.shape[1:], np.random.default_rng(1), dtype=np.float64)
 for center in (np.zeros(2), healthy.center):
     phi = network.forward(X_train.astype(np.float64), training=True)
-    value, grad_output = OneClass(center)(phi)
+    value, grad_output, _ = OneClass(center)(phi)
     network.backward(grad_output)
     expected = 2 * ((phi - center) * phi).sum(axis=1).mean()
     for name, weight in network.params.items():

@@ -22,7 +22,7 @@ from minisvdd.nn.batches import outputs
 from minisvdd.nn.layers import Linear
 from minisvdd.nn.losses import MeanSquaredError
 from minisvdd.nn.networks import Sequential, make_autoencoder, network_for
-from minisvdd.nn.training import train
+from minisvdd.nn.training import Plan, Training
 from minisvdd.ops.losses import mean_squared_error
 from minisvdd.svdd.center import move_from_zero
 from minisvdd.svdd.preprocessing import make_preprocessing
@@ -128,11 +128,8 @@ X = X_train[:1000].reshape(len(X_train[:1000]), -1)
 p, D = 8, X.shape[1]
 linear = Sequential([Linear(p), Linear(D)])
 linear.build((D,), np.random.default_rng(0))
-losses = []
-train(
-    linear, MeanSquaredError(), X, epochs=1500, learning_rate=1e-2, milestones=(800, 1200), weight_decay=0.0,
-    batch_size=len(X), rng=np.random.default_rng(1), after_epoch=lambda epoch, loss, *_: losses.append(loss),
-)  # fmt: skip
+plan = Plan(epochs=1500, learning_rate=1e-2, milestones=(800, 1200), batch_size=len(X))
+losses = Training(linear, MeanSquaredError(), X, plan, np.random.default_rng(1)).run().history["loss"]
 U, s, Vt = np.linalg.svd(X.astype(np.float64), full_matrices=False)
 bound = (s[p:] ** 2).sum() / len(X)
 check(

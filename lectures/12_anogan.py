@@ -47,7 +47,7 @@ rng = np.random.default_rng(12)
 # %%
 logits = np.array([[-6.0], [-2.0], [0.5]])
 belief = 1 / (1 + np.exp(-logits))
-_, gradient = BinaryCrossEntropy()(logits, 1.0)
+_, gradient, _ = BinaryCrossEntropy()(logits, 1.0)
 check("the library's gradient is (belief - truth) / N", np.allclose(gradient, (belief - 1) / 3, rtol=1e-12))
 check(
     "a generator that is not believed still gets a gradient, and would get none by climbing the discriminator's loss",

@@ -13,7 +13,7 @@ from minisvdd.nn.batches import outputs
 from minisvdd.nn.layers import Flatten, LeakyReLU, Linear
 from minisvdd.nn.losses import OneClass
 from minisvdd.nn.networks import Sequential
-from minisvdd.nn.training import train
+from minisvdd.nn.training import Plan, Training
 from minisvdd.ops.losses import one_class_loss, soft_boundary_loss
 from minisvdd.svdd.preprocessing import make_preprocessing
 from minisvdd.svdd.radius import exact_radius_squared, soft_boundary_objective
@@ -107,12 +107,13 @@ def train_with(recompute):
     network.build(X.shape[1:], np.random.default_rng(0))
     loss = OneClass(outputs(network, X).mean(axis=0))
 
-    def after_epoch(*_):
+    plan = Plan(epochs=200, learning_rate=1e-2, weight_decay=0.1, batch_size=32)
+    training = Training(network, loss, X, plan, np.random.default_rng(1))
+    while not training.is_done:
+        training.start_epoch()
+        training.finish_epoch()
         if recompute:
             loss.center = outputs(network, X).mean(axis=0)
-
-    schedule = {"epochs": 200, "milestones": (), "learning_rate": 1e-2, "weight_decay": 0.1, "batch_size": 32}
-    train(network, lambda y, x: loss(y), X, rng=np.random.default_rng(1), after_epoch=after_epoch, **schedule)
     return np.linalg.norm(loss.center), np.linalg.norm(outputs(network, X), axis=1).mean()
 
 

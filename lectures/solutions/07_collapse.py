@@ -16,7 +16,7 @@ from minisvdd.nn.layers import Flatten, LeakyReLU, Linear, ReLU
 from minisvdd.nn.losses import OneClass
 from minisvdd.nn.networks import Sequential
 from minisvdd.nn.optim import Adam
-from minisvdd.nn.training import train
+from minisvdd.nn.training import Plan, Training
 from minisvdd.svdd.preprocessing import make_preprocessing
 
 X = make_preprocessing("gcn-l1").fit_transform(load_dataset("digits").one_class(3).train).astype(np.float64)
@@ -29,7 +29,7 @@ def perceptron(activation=LeakyReLU, output_bias=False, dtype=np.float64):
 
 
 def loss_and_gradients(network, center):
-    value, grad_output = OneClass(center)(network.forward(X, training=True))
+    value, grad_output, _ = OneClass(center)(network.forward(X, training=True))
     network.backward(grad_output)
     return value, network.grads
 
@@ -56,9 +56,9 @@ def loss_and_gradients(network, center):
 # %%
 network = perceptron()
 center = network.forward(X).mean(axis=0)
-SCHEDULE = {"epochs": 300, "milestones": (200,), "learning_rate": 1e-2, "batch_size": len(X)}
+plan = Plan(epochs=300, milestones=(200,), learning_rate=1e-2, batch_size=len(X))
 loss = OneClass(center)
-train(network, lambda phi, x: loss(phi), X, weight_decay=0.0, rng=np.random.default_rng(1), **SCHEDULE)
+Training(network, loss, X, plan, np.random.default_rng(1)).run()
 phi = network.forward(X)
 lengths, projections = (phi**2).sum(axis=1).mean(), (phi @ center).mean()
 check(
@@ -101,7 +101,7 @@ free = SimpleNamespace(params={"center": moving}, grads={}, backend=NUMPY)
 optimizers = [Adam(with_bias, 1e-2, 0.1), Adam(without, 1e-2, 0.1), Adam(free, 1e-2)]
 for _ in range(100):
     loss_and_gradients(with_bias, fixed)
-    _, grad_output = OneClass(moving)(without.forward(X, training=True))
+    _, grad_output, _ = OneClass(moving)(without.forward(X, training=True))
     without.backward(grad_output)
     free.grads["center"] = -grad_output.sum(axis=0)
     for optimizer in optimizers:

@@ -1,15 +1,17 @@
 """A classifier from the same layers: softmax cross-entropy on a network's logits. The Boundary Attack's opponent."""
 
+from collections.abc import Iterator
+from functools import partial
+
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from ..backends import get_backend
-from ..files.checkpoint import Checkpoint, history_of
-from ..files.progress import Progress
+from ..files.checkpoint import Checkpoint
 from ..nn.batches import outputs
 from ..nn.losses import SoftmaxCrossEntropy
 from ..nn.networks import make_classifier
-from ..nn.training import train
+from ..nn.training import Plan, Training
 from ..svdd.preprocessing import make_preprocessing
 from ..svdd.storage import restore_values, save_model, saved_values, storable
 from ..validation import check_fitted, check_generator, check_number, check_test_samples, check_training_samples
@@ -73,57 +75,55 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
         """Train on images X (n, C, H, W) with labels y (n,).
 
         checkpoint: where to write the state of the training, and perhaps to go on from.
-        Raises ValueError for bad input or fewer than two classes, DataError when a checkpoint cannot be written or is
-        of another training.
+        Raises ValueError for bad input or fewer than two classes, FloatingPointError when training diverges, DataError
+        when a checkpoint cannot be written or is of another training.
         """
-        check_number(self.epochs, "epochs", 0, integer=True)
+        for training in self.trainings(X, y, checkpoint):
+            training.run()
+        return self
+
+    def trainings(self, X, y, checkpoint: Checkpoint | None = None) -> Iterator[Training]:
+        """The one training that `fit` runs; what `fit` does after it is done when the next one is asked for."""
         check_number(self.batch_size, "batch_size", 2, integer=True)
+        plan = Plan.of(self)
         X, y = check_training_samples(self, X), np.asarray(y)
-        if y.shape != (len(X),):
-            raise ValueError(f"y has shape {y.shape}: expected one label for each of {len(X)} images")
-        if self.augment and X.ndim != 4:
-            raise ValueError(f"augment=True expects images (n, C, H, W), got samples of shape {X.shape[1:]}")
-        classes, targets = np.unique(y, return_inverse=True)
-        if len(classes) < 2:
-            raise ValueError(f"y holds one class only, {classes[0]!r}: a classifier needs at least two")
+        classes, labels = self._check_labels(X, y)
         rng = check_generator(self.random_state)
         self.preprocessing_ = make_preprocessing(self.preprocessing).fit(X)
         self.network_ = make_classifier(len(classes), self.channels, self.kernel_size, self.hidden)
         self.network_.build(self.input_shape_, rng, backend=get_backend(self.backend))
-        self.history_ = {"epoch": [], "loss": [], "learning_rate": [], "seconds": []}
-        self._train(X, targets, _partners(self.mirrors, classes), rng, checkpoint)
-        self.classes_ = classes
-        return self
-
-    def _train(self, X, labels, partners, rng, checkpoint):
-        state = history_of(self)
-        progress = Progress("classifier, epoch", self.epochs, self.verbose)
-        seen, targets = self.preprocessing_.transform(X).copy(), labels.copy()
-
-        def draw_versions(epoch):
-            mirrored, targets[:] = mirror(X, labels, partners, rng)
-            seen[:] = self.preprocessing_.transform(Augmentation()(mirrored, rng))
-
-        def record(epoch, loss, learning_rate, seconds):
-            for key, value in zip(self.history_, (epoch + 1, loss, learning_rate, seconds)):
-                self.history_[key].append(value)
-            progress.update(epoch + 1, f"loss {loss:.4g}")
-
-        train(
+        draw = partial(self._draw_versions, X, labels, _partners(self.mirrors, classes))
+        training = Training(
             self.network_,
             SoftmaxCrossEntropy(self.network_.backend),
-            seen,
-            targets=targets,
-            epochs=self.epochs,
-            learning_rate=self.learning_rate,
-            milestones=self.milestones,
-            weight_decay=self.weight_decay,
-            batch_size=self.batch_size,
-            rng=rng,
-            before_epoch=draw_versions if self.augment else None,
-            after_epoch=record,
-            checkpoint=checkpoint and checkpoint.loop("classifier", self, X, state, labels),
+            self.preprocessing_.transform(X),
+            plan,
+            rng,
+            targets=labels,
+            label="classifier",
+            verbose=self.verbose,
+            before_epoch=draw if self.augment else None,
+            checkpoint=checkpoint and checkpoint.loop("classifier", self, X, labels),
         )
+        self.history_ = training.history
+        yield training
+        self.classes_ = classes
+
+    def _check_labels(self, X, y):
+        """The classes of y in order, and the index of each label among them."""
+        if y.shape != (len(X),):
+            raise ValueError(f"y has shape {y.shape}: expected one label for each of {len(X)} images")
+        if self.augment and X.ndim != 4:
+            raise ValueError(f"augment=True expects images (n, C, H, W), got samples of shape {X.shape[1:]}")
+        classes, labels = np.unique(y, return_inverse=True)
+        if len(classes) < 2:
+            raise ValueError(f"y holds one class only, {classes[0]!r}: a classifier needs at least two")
+        return classes, labels
+
+    def _draw_versions(self, X, labels, partners, training):
+        """Before every epoch: another random version of every image."""
+        mirrored, targets = mirror(X, labels, partners, training.rng)
+        training.load(self.preprocessing_.transform(Augmentation()(mirrored, training.rng)), targets)
 
     def decision_function(self, X) -> np.ndarray:
         """Logits (n, K) in evaluation mode."""

@@ -26,6 +26,10 @@ class Backend:
         """Bring an array of this backend back to host memory."""
         raise NotImplementedError
 
+    def write(self, array: np.ndarray, values) -> None:
+        """Copy values from host memory into an existing array, whose place in memory stays."""
+        array[...] = values
+
     def synchronize(self) -> None:
         """Wait until everything started so far has finished."""
 

@@ -30,7 +30,7 @@ def add_train(train: argparse.ArgumentParser) -> None:
     options.add_data_dir(train)
     train.add_argument("--out", help="folder for model and pictures (default: runs/DATA-CLASS-OBJECTIVE-seedSEED)")
     train.add_argument(
-        "--checkpoint-every", type=int, default=10, metavar="K", help="epochs between checkpoints (numpy); 0: none"
+        "--checkpoint-every", type=int, default=10, metavar="K", help="epochs between checkpoints; 0: none"
     )
     train.add_argument("--resume", action="store_true", help="go on where a training of the same arguments was stopped")
     options.add_quiet(train)
@@ -44,7 +44,7 @@ def _train(arguments):
     label = "-".join(filter(None, (dataset.name, split.normal_class, arguments.objective, f"seed{arguments.seed}")))
     folder = Path(arguments.out or Path("runs") / label)
     check_writable(folder)
-    checkpoint = _checkpoint(arguments, backend, folder)
+    checkpoint = _checkpoint(arguments, folder)
     model, result = train_and_evaluate(
         split,
         get_protocol(arguments.protocol, dataset.name),
@@ -66,11 +66,11 @@ def _train(arguments):
     return 0
 
 
-def _checkpoint(arguments, backend, folder):
-    """Where the training keeps its state, or None: kernel backends keep theirs on the device."""
-    if arguments.resume and not (backend.runs_numpy and arguments.checkpoint_every):
-        raise ValueError("--resume: needs --backend numpy and --checkpoint-every of at least 1")
-    if not backend.runs_numpy or arguments.checkpoint_every == 0:
+def _checkpoint(arguments, folder):
+    """Where the training keeps its state, or None."""
+    if arguments.resume and not arguments.checkpoint_every:
+        raise ValueError("--resume: needs --checkpoint-every of at least 1")
+    if arguments.checkpoint_every == 0:
         return None
     return Checkpoint(folder / "checkpoint", arguments.checkpoint_every, arguments.resume)
 

@@ -20,12 +20,11 @@ from threadpoolctl import threadpool_limits
 
 from ..backends import get_backend
 from ..backends.threads import use_threads
-from ..backends.workspace import Workspace
 from ..nn.batches import outputs
+from ..nn.host_steps import HostSteps
 from ..nn.losses import MeanSquaredError, OneClass
 from ..nn.networks import make_autoencoder, make_encoder
 from ..nn.optim import Adam
-from ..nn.training import train_step
 from .experiments import versions
 
 _SCORED = 10000
@@ -165,16 +164,13 @@ def make_step(workload: Workload, contender: str, backend: str, threads: int) ->
 def _our_step(workload, network, X):
     if workload.scoring:
         return lambda: outputs(network, X)
-    backend, optimizer, workspace = network.backend, Adam(network, 1e-4, 1e-6), Workspace()
-    X = backend.asarray(X)
+    backend, loss = network.backend, MeanSquaredError(network.backend)
     if workload.kind == "encoder":
-        one_class = OneClass(backend.asarray(np.full(network.output_shape, 0.1, np.float32)), backend)
-        loss = lambda outputs, _: one_class(outputs)  # noqa: E731
-    else:
-        loss = MeanSquaredError(backend)
+        loss = OneClass(backend.asarray(np.full(network.output_shape, 0.1, np.float32)), backend)
+    steps = HostSteps(network, loss, Adam(network, 1e-4, 1e-6), backend.asarray(X))
 
     def step():
-        train_step(network, loss, optimizer, X, workspace)
+        steps.step(slice(None))
         backend.synchronize()
 
     return step

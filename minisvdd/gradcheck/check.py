@@ -106,14 +106,15 @@ def check_loss(
     rng: np.random.Generator | int | None = None,
     raise_on_failure: bool = False,
 ) -> GradcheckReport:
-    """Check a loss  `value, grad, *_ = loss(outputs, *args)`  as `check_gradients` checks a layer.
+    """Check a loss  `value, grad, per_sample = loss(outputs, *args)`  as `check_gradients` checks a layer.
 
     outputs: (N, ...), copied as float64.   args: further arguments such as targets, passed on as they are.
+    per_sample: (N,) values, one of each sample; a loss may do without.
     Kinks are recognised by slopes that differ on both sides however small the step. Errors: as `check_gradients`.
     """
     outputs = _checked_input(outputs)
     before = [np.copy(a) for a in (outputs, *args)]
-    value, grad, *_ = loss(outputs, *args)
+    value, grad, *per_sample = loss(outputs, *args)
     report = GradcheckReport(
         f"{getattr(loss, '__name__', type(loss).__name__)} on outputs {outputs.shape}", step or DEFAULT_STEP, tolerance
     )
@@ -122,6 +123,7 @@ def check_loss(
         ContractCheck("the loss leaves its arguments alone", untouched),
         ContractCheck("the value is one number", np.ndim(value) == 0, f"shape {np.shape(value)}"),
         *gradient_form("outputs", grad, outputs),
+        *_per_sample_form(per_sample, len(outputs)),
     ]
     setting = Setting("start", "training", tolerance, report.step, max_entries, directions, _generator(rng))
     _check_function(report, lambda v: loss(v, *args)[0], np.asarray(grad), outputs, "outputs", setting)
@@ -152,6 +154,12 @@ def check_gradient(
     setting = Setting("start", "-", tolerance, report.step, max_entries, directions, _generator(rng))
     _check_function(report, function, grad, x, "x", setting)
     return _finish(report, raise_on_failure)
+
+
+def _per_sample_form(per_sample, N):
+    """What a loss says of single samples is one number for each."""
+    shapes = [np.shape(values) for values in per_sample if values is not None]
+    return [ContractCheck("there is one value per sample", s == (N,), f"shape {s}, not {(N,)}") for s in shapes]
 
 
 def _check_setting(report, probe, grad_output, setting):

@@ -1,5 +1,6 @@
 """How samples reach a network: in batches for training, and all of them for evaluation."""
 
+from collections.abc import Iterator
 from copy import deepcopy
 
 import numpy as np
@@ -25,22 +26,41 @@ def shuffled_batches(n: int, batch_size: int, rng: np.random.Generator) -> list[
     return [order[batch] for batch in fixed_batches(n, batch_size)]
 
 
-def outputs(network, X: np.ndarray) -> np.ndarray:
-    """network(x) for all rows of X in evaluation mode (running statistics), as a NumPy array (n, ...).
+def for_evaluation(network, input_shape: tuple[int, ...]):
+    """The network as samples of this shape are evaluated: features (D,) in float64 on the NumPy backend, by a copy.
 
-    Features (n, D) are evaluated in float64: it costs little there, and a score then does not depend, by more than
-    1e-15, on which other samples share its batch (matrix products of different sizes round differently).
+    It costs little there, and a score then does not depend, by more than 1e-15, on which other samples share its batch
+    (matrix products of different sizes round differently). Everything else is evaluated by the network as it is.
     """
-    backend, dtype = network.backend, np.float32
-    if X.ndim == 2 and backend.runs_numpy:
-        network, dtype = deepcopy(network).astype(np.float64), np.float64
-    parts = [slice(start, start + _EVALUATION_BATCH) for start in range(0, max(1, len(X)), _EVALUATION_BATCH)]
-    workspace, result = Workspace(), None
-    with one_blas_thread():
-        for part in parts:
-            with workspace:
-                y = backend.to_numpy(network.forward(backend.asarray(X[part], dtype)))
-                if result is None:
-                    result = np.empty((len(X), *y.shape[1:]), y.dtype)
-                result[part] = y  # copied: the next batch overwrites y
+    if len(input_shape) > 1 or not network.backend.runs_numpy or _is_double(network):
+        return network
+    return deepcopy(network).astype(np.float64)
+
+
+def outputs_in_parts(network, X: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """(part, network(X[part])) for all rows of X, part by part, in evaluation mode: for outputs that need not stay.
+
+    The arrays are NumPy's, contiguous, in the precision of `for_evaluation`.
+    """
+    network, backend = for_evaluation(network, X.shape[1:]), network.backend
+    dtype = np.float64 if X.ndim == 2 and backend.runs_numpy else np.float32
+    workspace = Workspace()
+    for start in range(0, max(1, len(X)), _EVALUATION_BATCH):
+        part = slice(start, start + _EVALUATION_BATCH)
+        with one_blas_thread(), workspace:
+            y = np.array(backend.to_numpy(network.forward(backend.asarray(X[part], dtype))), order="C")
+        yield part, y
+
+
+def outputs(network, X: np.ndarray) -> np.ndarray:
+    """network(x) for all rows of X in evaluation mode (running statistics), as a NumPy array (n, ...)."""
+    result = None
+    for part, y in outputs_in_parts(network, X):
+        if result is None:
+            result = np.empty((len(X), *y.shape[1:]), y.dtype)
+        result[part] = y
     return result
+
+
+def _is_double(network):
+    return all(array.dtype == np.float64 for array in (*network.params.values(), *network.buffers.values()))

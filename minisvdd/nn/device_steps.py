@@ -5,54 +5,81 @@ on the captured graph is launched: one call of the driver instead of some fifty,
 Layers and kernels know nothing of this: capture is the business of this file alone.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ..ops.device_log import gather_batch, log_batch
+from .host_steps import train_step
 
 
 class DeviceSteps:
     """The steps of one training on a kernel backend.
 
-    network, optimizer: an `Adam` in its flat form.   loss: callable (outputs, inputs) -> (value, grad_output); what it
-        leaves in an attribute `per_sample`, an array (rows,), is logged.   X: (n, ...) samples, copied to the device.
+    network, optimizer: an `Adam` in its flat form.   loss: as in `train_step`; its `per_sample`, (rows,), is logged.
+    X: (n, ...) samples, targets: None or (n, ...), integers for labels; both are copied to the device.
     batch_size: of all batches but the last of an epoch.   captured: False runs every step plainly, for comparison.
     """
 
-    def __init__(self, network, loss, optimizer, X: np.ndarray, batch_size: int, captured: bool = True):
+    def __init__(
+        self,
+        network,
+        loss: Callable,
+        optimizer,
+        X: np.ndarray,
+        batch_size: int,
+        targets: np.ndarray | None = None,
+        captured: bool = True,
+    ):
         self.network, self.loss, self.optimizer, self.captured = network, loss, optimizer, captured
         self.backend, self.batch_size = network.backend, batch_size
         self.backend.synchronize()  # what was started elsewhere (weights, running statistics) must have arrived
         self.stream = self.backend.stream()
         with self.stream:
             self.X = self.backend.asarray(np.ascontiguousarray(X, np.float32))
+            self.targets = None if targets is None else self.backend.asarray(_four_bytes(targets))
             self.order = self.backend.zeros(len(X), np.int32)
-            self.first_step = self.backend.zeros(1, np.int32)
+            # Steps done when the epoch began, and one more: after its optimiser's step, a step counts as done.
+            self.first_step, self.first_done = (self.backend.zeros(1, np.int32) for _ in range(2))
             self.value_log = self.backend.zeros(len(X), np.float64)  # at most one batch per sample
             self.sample_log = self.backend.zeros(len(X), np.float32)
-        self.steps_done = 0
+        self._has_samples = False
         self._graphs = {}
         self._sizes = []
 
-    def start_epoch(self, batches: list[np.ndarray]) -> None:
+    def load(self, X: np.ndarray, targets: np.ndarray | None = None) -> None:
+        """Take these samples, as many as before, from the next epoch on."""
+        with self.stream:
+            self.backend.write(self.X, X)
+            if targets is not None:
+                self.backend.write(self.targets, _four_bytes(targets))
+
+    def start(self, batches: list[np.ndarray]) -> None:
         """Start one pass over batches of sample indices, in order; does not wait for it."""
         self._sizes = [len(batch) for batch in batches]
         self.backend.synchronize()  # with what was written elsewhere since the last epoch, such as a radius
         with self.stream:
             self.optimizer.device_state.write_learning_rate()
+            done = self.optimizer.step_count
             self.backend.write(self.order, np.concatenate(batches))
-            self.backend.write(self.first_step, self.steps_done)
+            self.backend.write(self.first_step, done)
+            self.backend.write(self.first_done, done + 1)
             for size in self._sizes:
                 self._run(size)
-        self.steps_done += len(batches)
 
-    def finish_epoch(self) -> tuple[list[float], list[np.ndarray] | None]:
-        """Wait for the epoch: the loss of every batch, and what the loss left in `per_sample`, or None."""
+    def finish(self) -> tuple[list[float], list[np.ndarray] | None]:
+        """Wait for the pass: the loss of every batch, and the samples' shares in it, a float64 array each, or None."""
         with self.stream:
-            values = self.backend.to_numpy(self.value_log[: len(self._sizes)]).tolist()
-            if getattr(self.loss, "per_sample", None) is None:
-                return values, None
-            samples = self.backend.to_numpy(self.sample_log[: sum(self._sizes)]).copy()
-        return values, np.split(samples, np.cumsum(self._sizes)[:-1])
+            losses = self.backend.to_numpy(self.value_log[: len(self._sizes)]).tolist()
+            if not self._has_samples:
+                return losses, None
+            samples = self.backend.to_numpy(self.sample_log[: sum(self._sizes)]).astype(np.float64)
+        return losses, np.split(samples, np.cumsum(self._sizes)[:-1])
+
+    def trouble(self, losses: list[float]) -> str | None:
+        """None after a healthy pass with these losses; else what was wrong, in words."""
+        bad = [loss for loss in losses if not np.isfinite(loss)]
+        return f"the loss is {bad[0]}" if bad else None
 
     def _run(self, rows):
         """One step on a batch of that many rows: plainly, captured, or from the graph."""
@@ -66,12 +93,24 @@ class DeviceSteps:
         self._graphs[rows].launch()
 
     def _step(self, rows):
-        state = self.optimizer.device_state
-        place = (state.steps, self.first_step)
-        x = gather_batch(self.backend, self.X, self.order, *place, self.batch_size, rows)
-        value, grad_output, *_ = self.loss(self.network.forward(x, training=True), x)
-        self.network.backward(grad_output, need_input=False)
-        log_batch(self.backend, value, *place, self.value_log, 1)
-        if getattr(self.loss, "per_sample", None) is not None:
-            log_batch(self.backend, self.loss.per_sample, *place, self.sample_log, self.batch_size)
-        self.optimizer.step()  # last: it counts the step
+        steps = self.optimizer.device_state.steps
+        x, targets = (self._gathered(a, steps, rows) for a in (self.X, self.targets))
+        value, per_sample = train_step(self.network, self.loss, self.optimizer, x, targets)
+        log_batch(self.backend, value, steps, self.first_done, self.value_log, 1)
+        self._has_samples = per_sample is not None
+        if self._has_samples:
+            log_batch(self.backend, per_sample, steps, self.first_done, self.sample_log, self.batch_size)
+
+    def _gathered(self, array, steps, rows):
+        """This step's samples of a float32 array, or of int32 labels, whose bits are copied as if they were float32."""
+        if array is None:
+            return None
+        batch = gather_batch(
+            self.backend, array.view(np.float32), self.order, steps, self.first_step, self.batch_size, rows
+        )
+        return batch.view(array.dtype)
+
+
+def _four_bytes(targets):
+    """Targets as the kernels take them: labels as int32, other numbers as float32."""
+    return np.ascontiguousarray(targets, np.int32 if np.asarray(targets).dtype.kind in "iub" else np.float32)

@@ -2,13 +2,19 @@
 
 A loss of NaN says little: within one step it reaches every weight. Normal steps check nothing but the loss, which costs
 nothing; `EpochStart` keeps the state in which an epoch began (a copy of a few hundred kB), and once an epoch ends badly
-its steps are taken again, layer by layer, until one of them produces the first value that is NaN or infinite.
+its steps are taken again with `watched` parts, layer by layer, until one of them produces the first value that is NaN
+or infinite (`minisvdd.nn.host_steps`).
 """
+
+from collections.abc import Callable
 
 import numpy as np
 
-from ..backends.threads import one_blas_thread
 from .networks import Sequential
+
+
+class NotFiniteError(ArithmeticError):
+    """An array of a training step has values that are NaN or infinite; the message says which."""
 
 
 class EpochStart:
@@ -29,44 +35,55 @@ class EpochStart:
                 array[...] = saved[name]
         self.optimizer.step_count = self.steps
 
-    def diagnose(self, loss, X: np.ndarray, batches, targets=None) -> str:
-        """Take the epoch's steps again; says in which batch, layer and array the first non-finite value appears.
 
-        Afterwards the network is in the state right after (or within) that step.
-        """
-        self.restore()
-        with one_blas_thread(), np.errstate(all="ignore"):
-            for number, batch in enumerate(batches, start=1):
-                found = self._step(loss, X[batch], None if targets is None else targets[batch])
-                if found:
-                    return f"batch {number} of {len(batches)}: {found}"
-        return "layer by layer, the same steps stay finite: the values are at the edge of what float32 can hold"
+def watched(network, loss: Callable, optimizer) -> tuple:
+    """The same network, loss and optimiser for a training step, which raises NotFiniteError at the first such array.
 
-    def _step(self, loss, x, wanted):
-        """One training step; the name of the first array that is not finite, or None."""
-        inputs, layers = x, list(_named_layers(self.network))
-        found = _bad(x, "the input of the network")
-        for name, layer in layers:
-            if found is None:
-                x = layer.forward(x, training=True)
-                found = _bad(x, f"the output of {name}")
-        if found:
-            return found
-        value, grad, *_ = loss(x, inputs if wanted is None else wanted)
-        largest = float(np.abs(x).max())
-        found = _bad(np.asarray(value), f"the loss, of outputs up to {largest:.3g},") or _bad(
-            grad, "the gradient of the loss"
-        )
-        for name, layer in reversed(layers):
-            if found is None:
-                grad = layer.backward(grad)
-                found = _first_bad(layer.grads, f"{name}: the gradient of") or _bad(grad, f"the gradient {name} passes")
-        if found:
-            return found
+    The network is then in the state right after (or within) that step.
+    """
+    stand_in = _WatchedNetwork(network)
+    return stand_in, _watched_loss(loss), _WatchedOptimizer(optimizer, stand_in.named)
+
+
+class _WatchedNetwork:
+    """Forward and backward through the layers one by one, with a look at every array."""
+
+    def __init__(self, network):
+        self.backend, self.named = network.backend, list(_named_layers(network))
+
+    def forward(self, x, training):
+        _check(x, "the input of the network")
+        for name, layer in self.named:
+            x = layer.forward(x, training)
+            _check(x, f"the output of {name}")
+        return x
+
+    def backward(self, grad_output, need_input=True, need_params=True):
+        for name, layer in reversed(self.named):
+            grad_output = layer.backward(grad_output)
+            _check_all(layer.grads, f"{name}: the gradient of")
+            _check(grad_output, f"the gradient {name} passes")
+
+
+class _WatchedOptimizer:
+    def __init__(self, optimizer, named):
+        self.optimizer, self.named = optimizer, named
+
+    def step(self):
         self.optimizer.step()
-        for name, layer in layers:
-            found = found or _first_bad(layer.params, f"{name}, after the step:") or _first_bad(layer.buffers, name)
-        return found
+        for name, layer in self.named:
+            _check_all(layer.params, f"{name}, after the step:")
+            _check_all(layer.buffers, name)
+
+
+def _watched_loss(loss):
+    def call(outputs, targets):
+        value, grad_output, per_sample = loss(outputs, targets)
+        _check(np.asarray(value), f"the loss, of outputs up to {float(np.abs(outputs).max()):.3g},")
+        _check(grad_output, "the gradient of the loss")
+        return value, grad_output, per_sample
+
+    return call
 
 
 def all_finite(network) -> bool:
@@ -83,10 +100,12 @@ def _named_layers(network, prefix=""):
             yield f"layer {prefix}{index} ({type(layer).__name__})", layer
 
 
-def _first_bad(arrays, name):
-    return next((found for key, array in arrays.items() if (found := _bad(array, f"{name} {key!r}"))), None)
+def _check_all(arrays, name):
+    for key, array in arrays.items():
+        _check(array, f"{name} {key!r}")
 
 
-def _bad(array, name):
+def _check(array, name):
     count = int(np.count_nonzero(~np.isfinite(array)))
-    return f"{name} has {count} of {array.size} values that are NaN or infinite" if count else None
+    if count:
+        raise NotFiniteError(f"{name} has {count} of {array.size} values that are NaN or infinite")

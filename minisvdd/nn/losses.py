@@ -1,26 +1,30 @@
-"""Losses as callables: `value, grad_output = loss(output, ...)`. The formulas are in `minisvdd.ops.losses`."""
+"""Losses as callables: `value, grad_output, per_sample = loss(outputs, targets)`. Formulas: `minisvdd.ops.losses`.
+
+value: J, one number (on a kernel backend an array () on the device).   grad_output: dJ/doutputs.
+per_sample: (N,) numbers, one for each sample, of which J is the mean (soft-boundary: which J is made of).
+"""
 
 import numpy as np
 
-from ..backends import NUMPY
+from ..backends import NUMPY, Backend
 from ..ops import losses as ops
 
 
 class OneClass:
     """One-Class Deep SVDD, eq. (4) without weight decay: the mean squared distance to the centre."""
 
-    def __init__(self, center: np.ndarray, backend=NUMPY):
+    def __init__(self, center: np.ndarray, backend: Backend = NUMPY):
         self.center, self.backend = center, backend
 
-    def __call__(self, outputs):
-        """outputs: (N, p). Returns (J, dJ/doutputs)."""
+    def __call__(self, outputs, targets=None):
+        """outputs: (N, p). Returns (J, dJ/doutputs, d); d are the squared distances (N,).  targets: not looked at."""
         return ops.one_class_loss.on(self.backend)(outputs, self.center)
 
 
 class SoftBoundary:
     """Soft-boundary Deep SVDD, eq. (3) without weight decay. `radius_squared` is R^2; set it between calls."""
 
-    def __init__(self, center: np.ndarray, nu: float, radius_squared: float = 0.0, backend=NUMPY):
+    def __init__(self, center: np.ndarray, nu: float, radius_squared: float = 0.0, backend: Backend = NUMPY):
         if not 0 < nu <= 1:
             raise ValueError(f"nu={nu!r}: expected a number in (0, 1]")
         if radius_squared < 0:
@@ -35,13 +39,22 @@ class SoftBoundary:
         return self._radius_squared
 
     @radius_squared.setter
-    def radius_squared(self, value):
+    def radius_squared(self, value: float) -> None:
         self._radius_squared = value
         if self._on_device is not None:
             self.backend.write(self._on_device, value)
 
-    def __call__(self, outputs):
-        """outputs: (N, p). Returns (J, dJ/doutputs)."""
+    @property
+    def state(self) -> dict[str, float]:
+        """What changes while training, as plain JSON values: what a checkpoint holds of a loss."""
+        return {"radius_squared": self.radius_squared}
+
+    @state.setter
+    def state(self, values: dict[str, float]) -> None:
+        self.radius_squared = float(values["radius_squared"])
+
+    def __call__(self, outputs, targets=None):
+        """outputs: (N, p). Returns (J, dJ/doutputs, d); d are the squared distances (N,).  targets: not looked at."""
         radius_squared = self._radius_squared if self._on_device is None else self._on_device
         return ops.soft_boundary_loss.on(self.backend)(outputs, self.center, radius_squared, self.nu)
 
@@ -49,7 +62,7 @@ class SoftBoundary:
 class _Stateless:
     """A loss without parameters of its own."""
 
-    def __init__(self, backend=NUMPY):
+    def __init__(self, backend: Backend = NUMPY):
         self.backend = backend
 
 
@@ -57,7 +70,7 @@ class MeanSquaredError(_Stateless):
     """Reconstruction error of the DCAE: summed over pixels, averaged over images."""
 
     def __call__(self, outputs, targets):
-        """outputs, targets: (N, ...) of one shape. Returns (J, dJ/doutputs)."""
+        """outputs, targets: (N, ...) of one shape. Returns (J, dJ/doutputs, ||y_i - t_i||^2)."""
         return ops.mean_squared_error.on(self.backend)(outputs, targets)
 
 
@@ -65,7 +78,7 @@ class AbsoluteError(_Stateless):
     """L1 distance, summed over entries, averaged over samples: AnoGAN's residual and feature-matching losses."""
 
     def __call__(self, outputs, targets):
-        """outputs, targets: (N, ...) of one shape. Returns (J, dJ/doutputs)."""
+        """outputs, targets: (N, ...) of one shape. Returns (J, dJ/doutputs, ||y_i - t_i||_1)."""
         return ops.absolute_error.on(self.backend)(outputs, targets)
 
 
@@ -73,7 +86,7 @@ class SoftmaxCrossEntropy(_Stateless):
     """Classification loss on logits."""
 
     def __call__(self, logits, labels):
-        """logits: (N, K), labels: (N,) integers. Returns (J, dJ/dlogits)."""
+        """logits: (N, K), labels: (N,) integers. Returns (J, dJ/dlogits, the samples' cross-entropies)."""
         return ops.softmax_cross_entropy.on(self.backend)(logits, labels)
 
 
@@ -81,5 +94,5 @@ class BinaryCrossEntropy(_Stateless):
     """Loss of a GAN's discriminator (targets 1 for real, 0 for generated) and, with targets 1, of its generator."""
 
     def __call__(self, logits, targets):
-        """logits, targets: arrays of one shape. Returns (J, dJ/dlogits)."""
+        """logits, targets: arrays of one shape. Returns (J, dJ/dlogits, the entries' cross-entropies)."""
         return ops.binary_cross_entropy.on(self.backend)(logits, targets)

@@ -59,7 +59,7 @@ class Adam(Optimizer):
         if self._flat:
             self.first_moment, self.second_moment = self._flat.moments_by_name()
         else:
-            self.step_count = 0
+            self._steps = 0
             self.first_moment, self.second_moment = (
                 {name: self.backend.asarray(np.zeros(p.shape, p.dtype)) for name, p in network.params.items()}
                 for _ in range(2)
@@ -69,8 +69,20 @@ class Adam(Optimizer):
         if self._flat:
             self._flat.step()
         else:
-            self.step_count += 1
+            self._steps += 1
             super().step()
+
+    @property
+    def step_count(self) -> int:
+        """Steps done so far. The flat form counts on the device: reading waits for it."""
+        return self._flat.step_count if self._flat else self._steps
+
+    @step_count.setter
+    def step_count(self, steps: int) -> None:
+        if self._flat:
+            self.backend.write(self._flat.steps, steps)
+        else:
+            self._steps = steps
 
     @property
     def device_state(self) -> "_FlatAdam | None":
@@ -83,7 +95,7 @@ class Adam(Optimizer):
             grad,
             self.first_moment[name],
             self.second_moment[name],
-            self.step_count,
+            self._steps,
             self.learning_rate,
             self.beta1,
             self.beta2,
@@ -103,6 +115,10 @@ class _FlatAdam:
         self.steps = backend.zeros(1, np.int32)
         self.corrections, self.learning_rate = backend.zeros(2, np.float64), backend.zeros(1, np.float64)
         self._written = None
+
+    @property
+    def step_count(self):
+        return int(self.adam.backend.to_numpy(self.steps)[0])
 
     def moments_by_name(self):
         return self.flat.views(self.first_moments), self.flat.views(self.second_moments)

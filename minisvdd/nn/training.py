@@ -1,142 +1,256 @@
-"""The training loop that Deep SVDD, its autoencoder and every other network of this library share."""
+"""The one trainer: what an epoch is, how long a training lasts, and everything that a checkpoint must hold.
+
+    training = Training(network, loss, X, Plan(epochs=100, learning_rate=1e-3), rng)
+    training.run()
+    training.history["loss"]
+
+`run` starts and finishes one epoch after the other. On a device an epoch that was started goes on by itself, so that
+several trainings, each on a stream of its own, share it; every one gives, bit for bit, what it gives alone:
+
+    while not all(training.is_done for training in trainings):
+        for training in trainings:
+            training.finish_epoch()
+            training.start_epoch()
+"""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 
 import numpy as np
 
-from ..backends import KernelError
-from ..backends.threads import one_blas_thread
-from ..backends.workspace import Workspace
 from ..files.checkpoint import LoopCheckpoint
-from ..ops.layout import arranged
+from ..files.progress import Progress
+from ..validation import check_milestones, check_number
 from .batches import shuffled_batches
 from .device_steps import DeviceSteps
-from .divergence import EpochStart, all_finite
+from .host_steps import HostSteps
 from .optim import Adam, StepSchedule
 
 
-def train_step(network, loss: Callable, optimizer, x, workspace: Workspace, targets=None):
-    """Forward, loss, backward, step on one batch; returns the loss, on a kernel backend an array on the device.
+@dataclass(frozen=True)
+class Plan:
+    """How long, how fast and in what portions to train; the learning rate is divided by 10 at each milestone.
 
-    loss: callable (outputs, x) -> (value, grad_output); with `targets`, (outputs, targets).
-    The arrays of a step lie in `workspace`: the next step overwrites them, activations as well as the loss's inputs.
+    Raises ValueError, naming the argument, for values that no training could mean.
     """
-    with one_blas_thread(), workspace:  # BLAS's own threads would go on spinning between the products
-        if network.backend.runs_numpy and x.ndim == 4:
-            x = arranged(x)  # once, not in every operation that looks at the images
-        value, grad_output, *_ = loss(network.forward(x, training=True), x if targets is None else targets)
-        network.backward(grad_output, need_input=False)
-        optimizer.step()
-    return value
+
+    epochs: int
+    learning_rate: float = 1e-4
+    milestones: tuple[int, ...] = ()
+    weight_decay: float = 0.0
+    batch_size: int = 200
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            _check(field.name, getattr(self, field.name), field.name)
+
+    @classmethod
+    def of(cls, estimator, prefix: str = "") -> "Plan":
+        """The plan that an estimator's arguments make, those with the prefix (`pretrain_epochs`) before the others."""
+        values = {}
+        for field in fields(cls):
+            for name in (prefix + field.name, field.name):
+                if field.name not in values and hasattr(estimator, name):
+                    values[field.name] = getattr(estimator, name)
+                    _check(field.name, values[field.name], name)
+        return cls(**values)
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate in this epoch, counted from 0."""
+        return StepSchedule(self.learning_rate, self.milestones)(epoch)
+
+
+class Training:
+    """Adam on one loss, epoch by epoch.
+
+    network: built, of the backend that is to compute.   loss: callable (outputs, targets) -> (value, grad_output,
+        per_sample), such as those of `minisvdd.nn.losses`; what changes in it while training is its `state`, if any.
+    X: (n, ...) samples.   targets: (n, ...) what outputs are compared with; None: with the samples themselves.
+    rng: shuffles the batches.   label, verbose: of the progress lines; 0 is silent.
+    before_epoch: callable (training), called first in every epoch; `training.epoch` is its number, from 0.
+    columns: what the history notes beside the columns of every training: by name, callables (training) -> number.
+    checkpoint: written when due; where it resumes, the epochs that it holds are not trained again.
+    captured: on a kernel backend, replay steps as graphs (`minisvdd.nn.device_steps`).
+
+    Attributes
+    ----------
+    epoch: how many are finished.   history: a list for each column, one entry per epoch: epoch (from 1), loss (mean per
+        sample), those of `columns`, learning_rate, seconds.
+    per_sample: what the loss returned so, in the last epoch: a float64 array for each batch, or None.
+    last_batch: the last of them; a resumed training has it at once, and `per_sample` after the next epoch.
+    """
+
+    _loss_names: tuple[str, ...] = ("loss",)
+
+    def __init__(
+        self,
+        network,
+        loss: Callable,
+        X: np.ndarray,
+        plan: Plan,
+        rng: np.random.Generator,
+        *,
+        targets: np.ndarray | None = None,
+        label: str = "training",
+        verbose: int = 0,
+        before_epoch: Callable[["Training"], None] | None = None,
+        columns: dict[str, Callable[["Training"], float]] | None = None,
+        checkpoint: LoopCheckpoint | None = None,
+        captured: bool = True,
+    ):
+        self.network, self.loss, self.X, self.targets, self.plan, self.rng = network, loss, X, targets, plan, rng
+        self.before_epoch, self.columns, self.checkpoint = before_epoch, columns or {}, checkpoint
+        self.steps = self._make_steps(captured)
+        self.optimizer = self.steps.optimizer
+        names = ("epoch", *self._loss_names, *self.columns, "learning_rate", "seconds")
+        self.epoch, self.history = 0, {name: [] for name in names}
+        self.per_sample, self.last_batch = None, None
+        self._batches = None
+        if checkpoint:
+            checkpoint.restore(self._put_state)
+        self._progress = Progress(f"{label}, epoch", plan.epochs, verbose)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all epochs are finished."""
+        return self.epoch >= self.plan.epochs
+
+    def run(self) -> "Training":
+        """Train to the end. Errors: `finish_epoch`."""
+        while not self.is_done:
+            self.start_epoch()
+            self.finish_epoch()
+        return self
+
+    def start_epoch(self) -> None:
+        """Start the next epoch, if one is left; on a device, without waiting for it."""
+        if self._batches is not None:
+            raise RuntimeError(f"epoch {self.epoch + 1} has been started already: finish_epoch comes first")
+        if self.is_done:
+            return
+        self._started = time.perf_counter()
+        if self.before_epoch:
+            self.before_epoch(self)
+        self.optimizer.learning_rate = self.plan.rate(self.epoch)
+        self._batches = shuffled_batches(len(self.X), self.plan.batch_size, self.rng)
+        self.steps.start(self._batches)
+
+    def finish_epoch(self) -> None:
+        """Wait for the epoch that was started, if one was; note it, and write a checkpoint where one is due.
+
+        Raises FloatingPointError when the loss or a parameter is no longer finite; it names the epoch and, on the NumPy
+        backend, batch, layer and array where that began (`minisvdd.nn.divergence`). DataError when a checkpoint cannot
+        be written.
+        """
+        if self._batches is None:
+            return
+        losses, self.per_sample = self.steps.finish()
+        trouble = self.steps.trouble(losses)
+        if trouble:
+            raise FloatingPointError(
+                f"training diverged in epoch {self.epoch + 1}, {trouble}; "
+                f"lower learning_rate={self.plan.learning_rate} or scale the data"
+            )
+        self.last_batch = self.per_sample[-1] if self.per_sample else None
+        sizes, self._batches = [len(batch) for batch in self._batches], None
+        self.epoch += 1
+        self._record(self._means(losses, sizes))
+
+    def load(self, X: np.ndarray, targets: np.ndarray | None = None) -> None:
+        """Train on these samples, as many as before, from the next epoch on: for `before_epoch`."""
+        self.X, self.targets = X, targets
+        self.steps.load(X, targets)
+
+    def _make_steps(self, captured):
+        """Who takes the steps: what starts and finishes a pass over batches, and owns the optimiser."""
+        optimizer = Adam(self.network, self.plan.learning_rate, self.plan.weight_decay)
+        if optimizer.device_state is None:
+            return HostSteps(self.network, self.loss, optimizer, self.X, self.targets)
+        return DeviceSteps(
+            self.network, self.loss, optimizer, self.X, self.plan.batch_size, self.targets, captured=captured
+        )
+
+    def _means(self, losses, sizes):
+        """The epoch's values of the columns `_loss_names`."""
+        return [_mean(losses, sizes)]
+
+    def _record(self, losses):
+        """The only place where anybody learns of a finished epoch: history, progress, checkpoint."""
+        more = [value(self) for value in self.columns.values()]
+        row = [self.epoch, *losses, *more, self.optimizer.learning_rate, time.perf_counter() - self._started]
+        for column, value in zip(self.history.values(), row, strict=True):
+            column.append(value)
+        note = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in zip(self._loss_names, losses))
+        self._progress.update(self.epoch, note)
+        if self.checkpoint and self.checkpoint.is_due(self.epoch, self.plan.epochs):
+            self.checkpoint.save(*self._get_state())
+
+    # What a checkpoint holds
+
+    def _arrays(self):
+        """Arrays that a step changes, by their names in the file."""
+        groups = {
+            "network": {**self.network.params, **self.network.buffers},
+            "first_moment": self.optimizer.first_moment,
+            "second_moment": self.optimizer.second_moment,
+        }
+        return {f"{prefix}/{name}": array for prefix, group in groups.items() for name, array in group.items()}
+
+    def _get_state(self):
+        """Everything that changes while training: plain JSON values, and arrays in host memory."""
+        values = {
+            "epoch": self.epoch,
+            "steps": self.optimizer.step_count,
+            "generator": self.rng.bit_generator.state,
+            "history": self.history,
+            "loss": getattr(self.loss, "state", None),
+        }
+        arrays = {name: self.network.backend.to_numpy(array) for name, array in self._arrays().items()}
+        return values, arrays if self.last_batch is None else {**arrays, "last_batch": self.last_batch}
+
+    def _put_state(self, values, arrays):
+        """The way back. Raises KeyError, TypeError or ValueError for what is missing or does not fit."""
+        for name, array in self._arrays().items():
+            saved = arrays[name]
+            if saved.shape != array.shape or saved.dtype != array.dtype:
+                raise ValueError(
+                    f"{name}: found {saved.dtype} {saved.shape}, expected {array.dtype} {tuple(array.shape)}"
+                )
+            self.network.backend.write(array, saved)
+        self.optimizer.step_count = int(values["steps"])
+        self.rng.bit_generator.state = values["generator"]
+        self.epoch, self.last_batch = int(values["epoch"]), arrays.get("last_batch")
+        self.history.update(values["history"])
+        if values["loss"] is not None:
+            self.loss.state = values["loss"]
 
 
 def train_epoch(network, loss: Callable, optimizer, X: np.ndarray, batches: list[np.ndarray]) -> float:
     """One pass over the batches: forward, loss, backward, step. Returns the mean loss per sample.
 
-    loss: callable (outputs, inputs) -> (value, grad_output).
+    loss: callable (outputs, inputs) -> (value, grad_output, per_sample).
     """
-    values, _ = _host_epoch(network, loss, optimizer, X, batches, Workspace())
-    return _mean(values, batches)
+    steps = HostSteps(network, loss, optimizer, X)
+    steps.start(batches)
+    return _mean(steps.finish()[0], [len(batch) for batch in batches])
 
 
-def train(network, loss: Callable, X: np.ndarray, **options) -> None:
-    """Train with Adam and the step schedule. Options and errors: `train_steps`."""
-    for _ in train_steps(network, loss, X, **options):
-        pass
+_LIMITS = {
+    "epochs": {"low": 0, "integer": True},
+    "learning_rate": {"low": 0, "low_open": True},
+    "weight_decay": {"low": 0},
+    "batch_size": {"low": 1, "integer": True},
+}
 
 
-def train_many(trainings: Iterable[Iterator]) -> None:
-    """Drive several trainings side by side: `train_steps` of different networks, or `fit_steps` of different models.
-
-    In turn, each starts an epoch on the stream of its own; the host waits for one while the device works on the others.
-    Every training gives, bit for bit, what it gives alone.
-    """
-    active = [iter(training) for training in trainings]
-    while active:
-        active = [training for training in active if next(training, _DONE) is not _DONE]
+def _check(field, value, name):
+    """ValueError, by the name that the user knows, for a value of this field of a plan that no training could mean."""
+    if field in _LIMITS:
+        check_number(value, name, **_LIMITS[field])
+    else:
+        check_milestones(value, name)
 
 
-_DONE = object()
-
-
-def train_steps(
-    network,
-    loss: Callable,
-    X: np.ndarray,
-    *,
-    epochs: int,
-    learning_rate: float,
-    milestones: tuple[int, ...],
-    weight_decay: float,
-    batch_size: int,
-    rng: np.random.Generator,
-    targets: np.ndarray | None = None,
-    before_epoch: Callable | None = None,
-    after_epoch: Callable | None = None,
-    captured: bool = True,
-    checkpoint: LoopCheckpoint | None = None,
-) -> Iterator[None]:
-    """Train with Adam and the step schedule, in pieces: yields whenever an epoch has been started.
-
-    targets: labels for a loss that compares with them, not with the inputs (NumPy backend only).
-    before_epoch(epoch) runs first in every epoch, and on the NumPy backend may write other samples into X;
-    after_epoch(epoch, loss, learning_rate, seconds) runs last. Before it,
-    what the loss left in its attribute `per_sample` in each batch, if it has one, is handed to loss.end_epoch(arrays).
-    captured: on a kernel backend, replay steps as graphs (`minisvdd.nn.device_steps`).
-    checkpoint: written now and then; where it resumes, the epochs that it holds are not trained again.
-    Raises FloatingPointError when the loss or a parameter is no longer finite; it names the epoch and, on the NumPy
-    backend, batch, layer and array where that began (`minisvdd.nn.divergence`).
-    """
-    if targets is not None and not network.backend.runs_numpy:
-        raise KernelError(f"training with targets runs on the numpy backend, got {network.backend!r}")
-    optimizer = Adam(network, learning_rate, weight_decay)
-    schedule, workspace = StepSchedule(learning_rate, milestones), Workspace()
-    device = DeviceSteps(network, loss, optimizer, X, batch_size, captured) if optimizer.device_state else None
-    first = checkpoint.restore(network, optimizer, rng) if checkpoint else 0
-    for epoch in range(first, epochs):
-        start = time.perf_counter()
-        if before_epoch:
-            before_epoch(epoch)
-        optimizer.learning_rate = schedule(epoch)
-        begin = None if device else EpochStart(network, optimizer)
-        batches = shuffled_batches(len(X), batch_size, rng)
-        if device:
-            device.start_epoch(batches)
-            yield
-            values, samples = device.finish_epoch()
-        else:
-            values, samples = _host_epoch(network, loss, optimizer, X, batches, workspace, targets)
-            yield
-        value = _mean(values, batches)
-        if not (np.isfinite(value) and (device or all_finite(network))):
-            where = begin.diagnose(loss, X, batches, targets) if begin else f"the loss is {value}"
-            raise FloatingPointError(
-                f"training diverged in epoch {epoch + 1}, {where}; "
-                f"lower learning_rate={learning_rate} or scale the data"
-            )
-        if samples is not None:
-            loss.end_epoch(samples)
-        if after_epoch:
-            after_epoch(epoch, value, optimizer.learning_rate, time.perf_counter() - start)
-        if checkpoint and checkpoint.is_due(epoch + 1, epochs):
-            checkpoint.save(epoch + 1, network, optimizer, rng)
-
-
-def _host_epoch(network, loss, optimizer, X, batches, workspace, targets=None):
-    """The loss of every batch, and what the loss left in `per_sample`, or None: batches come from host memory."""
-    values, samples = [], []
-    with one_blas_thread():
-        for batch in batches:
-            x = network.backend.asarray(X[batch])
-            wanted = None if targets is None else targets[batch]
-            values.append(train_step(network, loss, optimizer, x, workspace, wanted))
-            samples.append(getattr(loss, "per_sample", None))
-    if samples[0] is None:
-        return values, None
-    return values, [network.backend.to_numpy(array) for array in samples]
-
-
-def _mean(values, batches):
-    sizes = [len(batch) for batch in batches]
-    return sum(float(value) * size for value, size in zip(values, sizes)) / sum(sizes)
+def _mean(losses, sizes):
+    return sum(loss * size for loss, size in zip(losses, sizes)) / sum(sizes)

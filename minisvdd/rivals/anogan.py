@@ -1,17 +1,17 @@
 """AnoGAN (Schlegl et al., 2017): a generative adversarial network of normal images, and how far an image is from it."""
 
-import time
+from collections.abc import Iterator
 
 import numpy as np
 
 from ..backends import get_backend
 from ..backends.threads import one_blas_thread
-from ..files.checkpoint import Checkpoint, history_of
+from ..files.checkpoint import Checkpoint
 from ..files.progress import Progress
-from ..nn.batches import shuffled_batches
 from ..nn.losses import BinaryCrossEntropy
 from ..nn.networks import Sequential
 from ..nn.optim import Adam
+from ..nn.training import Plan, Training
 from ..svdd.detector import TrainedDetector
 from ..svdd.preprocessing import make_preprocessing
 from ..svdd.radius import BOUNDARY_SLACK, exact_radius_squared
@@ -26,7 +26,6 @@ _BETA1 = 0.5
 _CALIBRATION_IMAGES = 256
 # Images searched for at a time: what fits into the cache.
 _SEARCH_BATCH = 200
-_HISTORY = ("epoch", "discriminator_loss", "generator_loss", "seconds")
 
 
 @storable
@@ -54,8 +53,8 @@ class AnoGAN(TrainedDetector):
     Attributes
     ----------
     network_: Sequential([generator, features, head]); also `generator_` and `features_`.   start_: (latent_dim,).
-    history_: lists per epoch: epoch, discriminator_loss, generator_loss, seconds.   offset_: threshold on
-    `score_samples`.
+    history_: lists per epoch: epoch, discriminator_loss, generator_loss, learning_rate, seconds.   offset_: threshold
+    on `score_samples`.
     """
 
     def __init__(
@@ -89,12 +88,18 @@ class AnoGAN(TrainedDetector):
         self.verbose = verbose
 
     def fit(self, X, y=None, checkpoint: Checkpoint | None = None) -> "AnoGAN":
-        """Train on normal images.  X: (n, C, H, W); y is ignored.
+        """Train on normal images (n, C, H, W); y is ignored.
 
         checkpoint: where to write the state of the training, and perhaps to go on from.
         Raises ValueError for bad input, FloatingPointError when training diverges, DataError when a checkpoint cannot
         be written or is of another training.
         """
+        for training in self.trainings(X, checkpoint):
+            training.run()
+        return self
+
+    def trainings(self, X, checkpoint: Checkpoint | None = None) -> Iterator[Training]:
+        """The one training that `fit` runs; what `fit` does after it is done when the next one is asked for."""
         self._check_parameters()
         X = check_training_samples(self, X)
         rng = check_generator(self.random_state)
@@ -104,10 +109,20 @@ class AnoGAN(TrainedDetector):
         self.network_.build((self.latent_dim,), rng, backend=get_backend(self.backend))
         self._check_batch_norm(self.network_)
         self.start_ = _draw(rng, 1, self.latent_dim)[0]
-        self._train(_to_tanh_range(X), rng, checkpoint)
+        training = AdversarialTraining(
+            self.network_,
+            None,
+            _to_tanh_range(X),
+            Plan.of(self),
+            rng,
+            label="AnoGAN",
+            verbose=self.verbose,
+            checkpoint=checkpoint and checkpoint.loop("anogan", self, _to_tanh_range(X)),
+        )
+        self.history_ = training.history
+        yield training
         calibration = X[:: -(-len(X) // _CALIBRATION_IMAGES)]
         self.offset_ = -exact_radius_squared(self._scores(calibration), self.nu) * (1 + BOUNDARY_SLACK)
-        return self
 
     generator_ = property(lambda self: self.network_.layers[0], doc="z (latent_dim,) -> image in [-1, 1].")
     features_ = property(lambda self: self.network_.layers[1], doc="image -> the discriminator's features f.")
@@ -157,32 +172,10 @@ class AnoGAN(TrainedDetector):
             feature_weight=self.feature_weight,
         )
 
-    def _train(self, X, rng, checkpoint):
-        game = Game(self.network_, self.learning_rate, rng)
-        self.history_ = {key: [] for key in _HISTORY}
-        progress = Progress("AnoGAN, epoch", self.epochs, self.verbose)
-        state = history_of(self)
-        loop = checkpoint and checkpoint.loop("anogan", self, X, state)
-        for epoch in range(loop.restore(self.network_, game, rng) if loop else 0, self.epochs):
-            start = time.perf_counter()
-            with one_blas_thread():
-                losses = [game.play(X[batch]) for batch in shuffled_batches(len(X), self.batch_size, rng)]
-            d_loss, g_loss = np.mean(losses, axis=0).tolist()
-            if not np.isfinite(d_loss + g_loss):
-                raise FloatingPointError(
-                    f"training diverged: the losses are {d_loss} and {g_loss} in epoch {epoch + 1}; "
-                    f"lower learning_rate={self.learning_rate}"
-                )
-            for key, value in zip(_HISTORY, (epoch + 1, d_loss, g_loss, time.perf_counter() - start)):
-                self.history_[key].append(value)
-            progress.update(epoch + 1, f"discriminator {d_loss:.3f}, generator {g_loss:.3f}")
-            if loop and loop.is_due(epoch + 1, self.epochs):
-                loop.save(epoch + 1, self.network_, game, rng)
-
     def _check_parameters(self):
         super()._check_parameters()
-        check_number(self.latent_dim, "latent_dim", 1, integer=True)
-        check_number(self.search_steps, "search_steps", 0, integer=True)
+        for name, low in (("latent_dim", 1), ("search_steps", 0)):
+            check_number(getattr(self, name), name, low, integer=True)
         check_number(self.search_learning_rate, "search_learning_rate", 0, low_open=True)
         check_number(self.feature_weight, "feature_weight", 0, 1)
 
@@ -200,20 +193,49 @@ class AnoGAN(TrainedDetector):
             raise ValueError(f"the generator makes images {made}, expected {self.input_shape_}")
 
 
+class AdversarialTraining(Training):
+    """A `Training` whose steps are those of a `Game`, so that an epoch has two losses."""
+
+    _loss_names = ("discriminator_loss", "generator_loss")
+
+    def _make_steps(self, captured):
+        return Game(self.network, self.X, self.plan.learning_rate, self.rng)
+
+    def _means(self, losses, sizes):
+        return np.mean(losses, axis=0).tolist()
+
+
 class Game:
-    """One step of the discriminator, then one of the generator, on the same noise.
+    """Steps of the discriminator and of the generator in turn, each pair on the same noise.
 
     The discriminator sees real and generated images in batches of their own, so that its batch norm cannot tell them
     apart by the mixture; its gradient is the sum of both.
+
+    network: Sequential([generator, features, head]).   X: (n, C, H, W) real images.   rng: draws the noise.
     """
 
-    def __init__(self, network, learning_rate, rng):
+    def __init__(self, network: Sequential, X: np.ndarray, learning_rate: float, rng: np.random.Generator):
         self.generator, *discriminator = network.layers
         self.discriminator = _chain(discriminator, network.backend)
-        self.loss, self.rng = BinaryCrossEntropy(network.backend), rng
-        self.optimizers = [Adam(part, learning_rate, beta1=_BETA1) for part in (self.discriminator, self.generator)]
+        self.X, self.loss, self.rng = X, BinaryCrossEntropy(network.backend), rng
+        adams = (Adam(part, learning_rate, beta1=_BETA1) for part in (self.discriminator, self.generator))
+        self.optimizer = _Pair(*adams)
 
-    def play(self, batch):
+    def start(self, batches: list[np.ndarray]) -> None:
+        """Play one pass over batches of sample indices."""
+        with one_blas_thread():
+            self._losses = [self.play(self.X[batch]) for batch in batches]
+
+    def finish(self) -> tuple[list[tuple[float, float]], None]:
+        """The losses of discriminator and generator in every batch of the pass."""
+        return self._losses, None
+
+    def trouble(self, losses: list[tuple[float, float]]) -> str | None:
+        """None after a healthy pass with these losses; else what was wrong, in words."""
+        bad = [pair for pair in losses if not np.isfinite(pair).all()]
+        return f"the losses are {bad[0][0]} and {bad[0][1]}" if bad else None
+
+    def play(self, batch: np.ndarray) -> tuple[float, float]:
         """One step of each on a batch (N, C, H, W) of real images; returns both losses."""
         backend = self.generator.backend
         z = backend.asarray(_draw(self.rng, len(batch), self.generator.input_shape[0]))
@@ -225,35 +247,46 @@ class Game:
         self.discriminator.backward(grad_logits, need_input=False)
         for name, grad in self.discriminator.grads.items():
             grad += real_grads[name]
-        self.optimizers[0].step()
+        self.optimizer.discriminator.step()
         generator_loss, grad_logits = self._judge(generated, 1.0)
         self.generator.backward(self.discriminator.backward(grad_logits, need_params=False), need_input=False)
-        self.optimizers[1].step()
+        self.optimizer.generator.step()
         return real_loss + generated_loss, generator_loss
 
-    # Both optimisers as one, for a checkpoint
+    def _judge(self, images, target):
+        """Cross-entropy of the discriminator's verdict with real (target 1) or generated (0), and dL/d(logits)."""
+        value, grad_logits, _ = self.loss(self.discriminator.forward(images, training=True), target)
+        return float(value), grad_logits
+
+
+class _Pair:
+    """The optimisers of both networks as a `Training` sees one: its moments, its steps, its learning rate."""
+
+    def __init__(self, discriminator: Adam, generator: Adam):
+        self.discriminator, self.generator = discriminator, generator
 
     first_moment = property(lambda self: self._moments("first_moment"))
     second_moment = property(lambda self: self._moments("second_moment"))
 
     def _moments(self, kind):
-        pairs = zip(("discriminator", "generator"), self.optimizers)
+        pairs = (("discriminator", self.discriminator), ("generator", self.generator))
         return {f"{part}.{name}": a for part, optimizer in pairs for name, a in getattr(optimizer, kind).items()}
 
     @property
-    def step_count(self) -> int:
-        """Steps that each of them has made."""
-        return self.optimizers[0].step_count
+    def step_count(self):
+        return self.discriminator.step_count  # both make as many
 
     @step_count.setter
     def step_count(self, steps):
-        for optimizer in self.optimizers:
-            optimizer.step_count = steps
+        self.discriminator.step_count = self.generator.step_count = steps
 
-    def _judge(self, images, target):
-        """Cross-entropy of the discriminator's verdict with real (target 1) or generated (0), and dL/d(logits)."""
-        value, grad_logits, *_ = self.loss(self.discriminator.forward(images, training=True), target)
-        return float(value), grad_logits
+    @property
+    def learning_rate(self):
+        return self.discriminator.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, rate):
+        self.discriminator.learning_rate = self.generator.learning_rate = rate
 
 
 def _chain(networks, backend):

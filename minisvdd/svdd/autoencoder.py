@@ -1,27 +1,19 @@
 """The deep convolutional autoencoder (DCAE): pre-training of Deep SVDD, and a baseline (paper, section 4.1)."""
 
+from collections.abc import Iterator
 from copy import deepcopy
-from functools import partial
 
 import numpy as np
 
 from ..backends import get_backend
-from ..files.checkpoint import Checkpoint, history_of
-from ..files.progress import Progress
-from ..nn.batches import outputs
+from ..files.checkpoint import Checkpoint, LoopCheckpoint
+from ..nn.batches import outputs, outputs_in_parts
 from ..nn.losses import MeanSquaredError
 from ..nn.networks import Sequential
-from ..nn.training import train_steps
-from ..validation import (
-    check_fitted,
-    check_generator,
-    check_milestones,
-    check_number,
-    check_test_samples,
-    check_training_samples,
-)
+from ..nn.training import Plan, Training
+from ..validation import check_fitted, check_generator, check_number, check_test_samples, check_training_samples
 from .detector import TrainedDetector, decoder_for, encoder_for
-from .preprocessing import make_preprocessing
+from .preprocessing import Preprocessing, make_preprocessing
 from .radius import BOUNDARY_SLACK, exact_radius_squared
 from .storage import storable
 
@@ -35,12 +27,14 @@ class Autoencoder(TrainedDetector):
 
     Parameters
     ----------
-    network: name of a network of `minisvdd.nn.networks`, or an encoder (Sequential) together with `decoder`.
+    network: name of a network of `minisvdd.nn.networks`, None for the one made for the samples' shape, or an encoder
+        (Sequential) together with `decoder`.
     epochs, learning_rate, milestones, weight_decay, batch_size: training with Adam; the learning rate is divided by 10
         at each milestone. Defaults are the paper's 250 + 100 epochs.
     slope: of the leaky ReLUs of a named network.
     nu: fraction of the training samples that the threshold `offset_` leaves outside.
-    preprocessing: "gcn-l1", "standardize" or None, computed from the training samples and kept with the model.
+    preprocessing: "gcn-l1", "standardize", None, or "auto" for the first on images and the second on features;
+        computed from the training samples and kept with the model.
     random_state: int, None or numpy.random.Generator.   verbose: 0 is silent.
 
     Attributes
@@ -50,7 +44,7 @@ class Autoencoder(TrainedDetector):
 
     def __init__(
         self,
-        network="mnist_lenet",
+        network=None,
         epochs=350,
         learning_rate=1e-4,
         milestones=(250,),
@@ -59,7 +53,7 @@ class Autoencoder(TrainedDetector):
         slope=0.1,
         nu=0.1,
         decoder=None,
-        preprocessing=None,
+        preprocessing="auto",
         backend="numpy",
         random_state=0,
         verbose=1,
@@ -81,35 +75,56 @@ class Autoencoder(TrainedDetector):
     def fit(self, X, y=None, checkpoint: Checkpoint | None = None) -> "Autoencoder":
         """Train on normal samples.  X: (n, C, H, W) or (n, D); y is ignored.
 
-        checkpoint: where to write the state of the training, and perhaps to go on from (numpy backend only).
-        Raises ValueError for bad input, DataError when a checkpoint cannot be written or is of another training.
+        checkpoint: where to write the state of the training, and perhaps to go on from.
+        Raises ValueError for bad input, FloatingPointError when training diverges, DataError when a checkpoint cannot
+        be written or is of another training.
         """
-        self._check_parameters()
-        X = check_training_samples(self, X)
-        rng = check_generator(self.random_state)
-        self.preprocessing_ = make_preprocessing(self.preprocessing, get_backend(self.backend))
-        X = self.preprocessing_.fit_transform(X)
-        encoder = encoder_for(self.network, self.input_shape_, self.slope)
-        encoder.build(self.input_shape_, rng, backend=get_backend(self.backend))
-        for _ in self.fit_encoder_steps(encoder, X, rng, checkpoint and partial(checkpoint.loop, "autoencoder", self)):
-            pass
+        for training in self.trainings(X, checkpoint):
+            training.run()
         return self
 
-    def fit_encoder_steps(self, encoder, X, rng, checkpoint=None):
-        """Put a decoder behind a built encoder, train both on pre-processed X: Deep SVDD's pre-training starts here.
+    def trainings(self, X, checkpoint: Checkpoint | None = None) -> Iterator[Training]:
+        """The one training that `fit` runs; what `fit` does after it is done when the next one is asked for."""
+        self._check_parameters()
+        X = check_training_samples(self, X)
+        rng, backend = check_generator(self.random_state), get_backend(self.backend)
+        self.preprocessing_ = make_preprocessing(self.preprocessing, backend, self.input_shape_)
+        X = self.preprocessing_.fit_transform(X)
+        encoder = encoder_for(self.network, self.input_shape_, self.slope)
+        encoder.build(self.input_shape_, rng, backend=backend)
+        self._surround(encoder, rng)
+        yield from self.trainings_on(X, rng, checkpoint and checkpoint.loop("autoencoder", self, X))
 
-        checkpoint: callable (X, state) that gives the loop's checkpoint, or None.
-        A generator that yields whenever an epoch has been started.
+    @classmethod
+    def for_encoder(
+        cls, encoder: Sequential, fitted: Preprocessing, rng: np.random.Generator, **arguments
+    ) -> "Autoencoder":
+        """An autoencoder around a built encoder, whose arrays it shares: Deep SVDD's pre-training starts here.
+
+        fitted: the pre-processing of the samples that it is going to see.   rng: draws the decoder.
+        arguments: of the constructor.  Raises ValueError for a decoder that does not fit.
         """
-        self.input_shape_ = X.shape[1:]
-        decoder = decoder_for(self.network, self.decoder, self.input_shape_, self.slope)
-        output_shape = decoder.build(encoder.output_shape, rng, backend=encoder.backend)
-        if output_shape != self.input_shape_:
-            raise ValueError(f"decoder turns features into {output_shape}, but samples have shape {self.input_shape_}")
-        self.network_ = join(encoder, decoder)
-        self._check_batch_norm(self.network_)
-        self.history_ = {"epoch": [], "loss": [], "learning_rate": [], "seconds": []}
-        yield from self._train(X, rng, checkpoint)
+        model = cls(**arguments)
+        model.preprocessing_ = fitted
+        model._surround(encoder, rng)
+        return model
+
+    def trainings_on(
+        self, X: np.ndarray, rng: np.random.Generator, checkpoint: LoopCheckpoint | None = None
+    ) -> Iterator[Training]:
+        """`trainings` once the network is built, on pre-processed X."""
+        training = Training(
+            self.network_,
+            MeanSquaredError(self.network_.backend),
+            X,
+            Plan.of(self),
+            rng,
+            label="autoencoder",
+            verbose=self.verbose,
+            checkpoint=checkpoint,
+        )
+        self.history_ = training.history
+        yield training
         self.offset_ = -exact_radius_squared(self._scores(X), self.nu) * (1 + BOUNDARY_SLACK)
 
     def detach_encoder(self) -> None:
@@ -117,33 +132,20 @@ class Autoencoder(TrainedDetector):
         encoder, decoder = self.network_.layers
         self.network_ = join(deepcopy(encoder), decoder)
 
-    def _train(self, X, rng, checkpoint):
-        state = history_of(self)
-        progress = Progress("autoencoder, epoch", self.epochs, self.verbose)
-
-        def record(epoch, loss, learning_rate, seconds):
-            for key, value in zip(self.history_, (epoch + 1, loss, learning_rate, seconds)):
-                self.history_[key].append(value)
-            progress.update(epoch + 1, f"loss {loss:.4g}")
-
-        yield from train_steps(
-            self.network_,
-            MeanSquaredError(self.network_.backend),
-            X,
-            epochs=self.epochs,
-            learning_rate=self.learning_rate,
-            milestones=self.milestones,
-            weight_decay=self.weight_decay,
-            batch_size=self.batch_size,
-            rng=rng,
-            after_epoch=record,
-            checkpoint=checkpoint and checkpoint(X, state),
-        )
+    def _surround(self, encoder, rng):
+        """Put a decoder behind a built encoder."""
+        self.input_shape_ = encoder.input_shape
+        if len(self.input_shape_) == 1:
+            self.n_features_in_ = self.input_shape_[0]
+        decoder = decoder_for(self.network, self.decoder, self.input_shape_, self.slope)
+        output_shape = decoder.build(encoder.output_shape, rng, backend=encoder.backend)
+        if output_shape != self.input_shape_:
+            raise ValueError(f"decoder turns features into {output_shape}, but samples have shape {self.input_shape_}")
+        self.network_ = join(encoder, decoder)
+        self._check_batch_norm(self.network_)
 
     def _check_parameters(self):
         super()._check_parameters()
-        check_number(self.weight_decay, "weight_decay", 0)
-        check_milestones(self.milestones)
         check_number(self.slope, "slope", 0, 1)
 
     def _set_state(self, values, arrays):
@@ -157,8 +159,11 @@ class Autoencoder(TrainedDetector):
         return outputs(self.network_, self.preprocessing_.transform(check_test_samples(self, X)))
 
     def _scores(self, X):
-        difference = (X - outputs(self.network_, X)).reshape(len(X), -1).astype(np.float64)
-        return (difference**2).sum(axis=1)
+        scores = np.empty(len(X))
+        for part, y in outputs_in_parts(self.network_, X):
+            difference = (X[part] - y).reshape(len(y), -1).astype(np.float64)
+            scores[part] = (difference**2).sum(axis=1)
+        return scores
 
 
 def join(encoder: Sequential, decoder: Sequential) -> Sequential:

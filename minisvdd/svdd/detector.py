@@ -1,12 +1,14 @@
 """What every detector of this library shares: scikit-learn's outlier contract on top of `anomaly_score`."""
 
-from copy import deepcopy
+from copy import copy, deepcopy
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
 
+from ..nn.batches import for_evaluation
 from ..nn.layers import BatchNorm
-from ..nn.networks import Sequential, make_decoder, make_encoder
+from ..nn.networks import Sequential, make_decoder, make_encoder, network_for
+from ..nn.training import Plan
 from ..validation import check_fitted, check_number, check_test_samples
 from .storage import restore_values, save_model, saved_values
 
@@ -32,8 +34,12 @@ class Detector(OutlierMixin, BaseEstimator):
         check_fitted(self)
         if not isinstance(X, np.ndarray) or len(np.atleast_1d(X)) <= BLOCK:
             return self._checked_scores(X, 0)
+        model = self
+        if hasattr(self, "network_"):  # cast for evaluation once, not for every block
+            model = copy(self)
+            model.network_ = for_evaluation(self.network_, self.input_shape_)
         return np.concatenate(
-            [self._checked_scores(X[first : first + BLOCK], first) for first in range(0, len(X), BLOCK)]
+            [model._checked_scores(X[first : first + BLOCK], first) for first in range(0, len(X), BLOCK)]
         )
 
     def _checked_scores(self, X, first):
@@ -85,9 +91,7 @@ class TrainedDetector(Detector):
 
     def _check_parameters(self):
         super()._check_parameters()
-        check_number(self.epochs, "epochs", 0, integer=True)
-        check_number(self.batch_size, "batch_size", 1, integer=True)
-        check_number(self.learning_rate, "learning_rate", 0, low_open=True)
+        Plan.of(self)
 
     def _check_batch_norm(self, network):
         if self.batch_size < 2 and any(isinstance(layer, BatchNorm) for layer in network.flat_layers()):
@@ -96,19 +100,24 @@ class TrainedDetector(Detector):
             )
 
 
-def encoder_for(network, input_shape, slope) -> Sequential:
-    """The encoder that the argument `network` means: by name (`minisvdd.nn.networks`), or a copy of a Sequential."""
-    if isinstance(network, str):
-        return make_encoder(network, input_shape, slope)
+def encoder_for(network: str | Sequential | None, input_shape: tuple[int, ...], slope: float) -> Sequential:
+    """The encoder that the argument `network` means, not yet built.
+
+    A name (`minisvdd.nn.networks`), None for the network made for this shape, or a Sequential, which is copied.
+    """
     if isinstance(network, Sequential):
         return deepcopy(network)
-    raise ValueError(f"network={network!r}: expected the name of a network or a Sequential")
+    if isinstance(network, str | None):
+        return make_encoder(network or network_for(input_shape), input_shape, slope)
+    raise ValueError(f"network={network!r}: expected the name of a network, None or a Sequential")
 
 
-def decoder_for(network, decoder, input_shape, slope) -> Sequential:
+def decoder_for(
+    network: str | Sequential | None, decoder: Sequential | None, input_shape: tuple[int, ...], slope: float
+) -> Sequential:
     """The decoder for `encoder_for(network, ...)`: by the same name, or a copy of the user's Sequential."""
     if isinstance(decoder, Sequential):
         return deepcopy(decoder)
-    if isinstance(network, str):
-        return make_decoder(network, input_shape, slope)
+    if isinstance(network, str | None):
+        return make_decoder(network or network_for(input_shape), input_shape, slope)
     raise ValueError("a network of your own needs a decoder=Sequential(...) to pre-train, or pretrain_epochs=0")

@@ -7,7 +7,7 @@ and maximum of test images would tell the detector about the test set. It is sav
 
 import numpy as np
 
-from ..backends import NUMPY
+from ..backends import NUMPY, Backend
 from ..ops.contrast import contrast_normalize
 
 # Samples transformed at a time: bounds the float64 temporaries of a large data set.
@@ -95,13 +95,25 @@ class Standardization(Preprocessing):
 _CLASSES = {cls.name: cls for cls in (Preprocessing, ContrastNormalization, Standardization)}
 
 
-def make_preprocessing(name: str | None, backend=NUMPY) -> Preprocessing:
-    """The pre-processing of that name, not yet fitted. ValueError names the known ones."""
+def make_preprocessing(
+    name: str | None, backend: Backend = NUMPY, input_shape: tuple[int, ...] | None = None
+) -> Preprocessing:
+    """The pre-processing of that name, not yet fitted. ValueError names the known ones.
+
+    input_shape: of one sample, by which "auto" chooses: GCN-L1 for images, standardisation for features.
+    """
+    if name == "auto" and input_shape is not None:
+        name = _made_for(input_shape)
     if not isinstance(name, str | None) or name not in _CLASSES:
-        raise ValueError(f"preprocessing={name!r}: expected one of {list(_CLASSES)}")
+        known = [*_CLASSES, *(["auto"] if input_shape is not None else [])]
+        raise ValueError(f"preprocessing={name!r}: expected one of {known}")
     return _CLASSES[name](backend)
 
 
 def preprocessing_for(X: np.ndarray) -> str:
     """The name of the pre-processing made for such samples: GCN-L1 for images, standardisation for features."""
-    return "standardize" if X.ndim == 2 else "gcn-l1"
+    return _made_for(X.shape[1:])
+
+
+def _made_for(input_shape):
+    return "standardize" if len(input_shape) == 1 else "gcn-l1"

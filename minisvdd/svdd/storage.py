@@ -36,6 +36,7 @@ from .preprocessing import make_preprocessing
 FORMAT_VERSION = 1
 _FORMAT = "minisvdd model"
 _CLASSES: dict[str, type] = {}  # by the names in files
+_RENAMED = {"figures_": "diagnostics_"}  # attributes, by what older files call them
 # What a decompressor or parser may raise on a damaged file, and Python on a description that makes no sense.
 _DAMAGED = (*DAMAGE, TypeError, AttributeError, ArithmeticError)
 
@@ -128,14 +129,14 @@ def _rebuild(description, arrays, backend):
             params[name] = network_from_config(params[name])
     model = _class_named(description["class"])(**{**params, "backend": backend.name})
     model.input_shape_ = _shape(description["input_shape"])
-    model.preprocessing_ = make_preprocessing(params["preprocessing"], backend)
+    model.preprocessing_ = make_preprocessing(params["preprocessing"], backend, model.input_shape_)
     model.preprocessing_.constants = arrays_under("constants/", arrays)
     model.network_ = network_from_config(description["network"])
     network_input_shape = _shape(description.get("network_input_shape", model.input_shape_))
     weights = arrays_under("network/", arrays)
     model.network_.build(network_input_shape, _Zeros(sum(a.size for a in weights.values())), backend=backend)
     model.network_.load_arrays(weights)
-    values = description["attributes"]
+    values = {_RENAMED.get(name, name): value for name, value in description["attributes"].items()}
     if "n_features_in_" in values:
         model.n_features_in_ = values["n_features_in_"]
         if (model.n_features_in_,) != model.input_shape_:

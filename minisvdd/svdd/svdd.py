@@ -1,29 +1,26 @@
 """Deep SVDD (Ruff et al., ICML 2018): the estimator."""
 
 import warnings
-from functools import partial
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from ..backends import get_backend
 from ..errors import CollapseWarning
-from ..files.checkpoint import Checkpoint, LoopState
-from ..files.progress import Progress
-from ..nn.batches import outputs
+from ..files.checkpoint import Checkpoint
+from ..nn.batches import outputs_in_parts
 from ..nn.losses import OneClass, SoftBoundary
-from ..nn.training import train_steps
-from ..ops.losses import squared_distances
-from ..validation import check_fitted, check_generator, check_milestones, check_number, check_training_samples
+from ..nn.training import Plan, Training
+from ..validation import check_fitted, check_generator, check_number, check_training_samples
 from . import center as centers
 from .autoencoder import Autoencoder
 from .collapse import compare, signs_of_collapse, snapshot, structural_risks
-from .detector import BLOCK, TrainedDetector, encoder_for
+from .detector import TrainedDetector, encoder_for
 from .preprocessing import make_preprocessing
 from .radius import BOUNDARY_SLACK, RADIUS_RULES, exact_radius_squared, last_batch_radius_squared
 from .storage import restore_values, saved_values, storable
 
 OBJECTIVES = ("one-class", "soft-boundary")
-_HISTORY = ("epoch", "loss", "radius", "fraction_outside", "learning_rate", "seconds")
 
 
 @storable
@@ -43,7 +40,8 @@ class DeepSVDD(TrainedDetector):
     objective: "one-class" or "soft-boundary".
     nu: in (0, 1]; upper bound on the fraction of training samples outside the sphere (Proposition 4). For the one-class
         objective it only sets the threshold `offset_`.
-    network: name of a network (`minisvdd.nn.networks.NETWORKS`) or a Sequential of your own, which is copied.
+    network: name of a network (`minisvdd.nn.networks.NETWORKS`), None for the one made for the samples' shape, or a
+        Sequential of your own, which is copied.
     pretrain_epochs, pretrain_milestones, pretrain_weight_decay: autoencoder pre-training; 0 epochs for none.
     epochs, learning_rate, milestones, weight_decay, batch_size: training; the rate is divided by 10 at each milestone.
     center: None for the rule of the paper, or an array (p,) that is used as it is.
@@ -53,7 +51,8 @@ class DeepSVDD(TrainedDetector):
     random_state: int, None or numpy.random.Generator.   verbose: 0 is silent.
     center_epsilon: coordinates of c nearer to 0 are moved to +-center_epsilon.
     slope: of the leaky ReLUs of a named network.   decoder: for pre-training a network of your own.
-    preprocessing: "gcn-l1", "standardize" or None; computed from the training samples and kept with the model.
+    preprocessing: "gcn-l1", "standardize", None, or "auto" for the first on images and the second on features;
+        computed from the training samples and kept with the model.
     autoencoder: a fitted Autoencoder of the same network, whose encoder is taken instead of pre-training.
 
     Attributes
@@ -61,14 +60,17 @@ class DeepSVDD(TrainedDetector):
     network_: the trained encoder phi.   center_: (p,) float64.   radius_: R, a length (for one-class: the radius that
         leaves a fraction nu outside).   offset_: threshold on `score_samples`.
     history_: lists per epoch: epoch, loss (without weight decay), radius, fraction_outside, learning_rate, seconds.
-    autoencoder_: the pre-trained Autoencoder, or None.
+    autoencoder_: the pre-trained Autoencoder, or None.   diagnostics_: see `diagnostics`.
     """
+
+    # Of weights and samples in training. float64 in a subclass shows that the method is the one of `svdd.plain`.
+    _dtype: type = np.float32
 
     def __init__(
         self,
         objective="one-class",
         nu=0.1,
-        network="mnist_lenet",
+        network=None,
         pretrain_epochs=350,
         epochs=250,
         learning_rate=1e-4,
@@ -87,7 +89,7 @@ class DeepSVDD(TrainedDetector):
         center_epsilon=0.1,
         slope=0.1,
         decoder=None,
-        preprocessing=None,
+        preprocessing="auto",
         autoencoder=None,
     ):
         self.objective = objective
@@ -113,67 +115,90 @@ class DeepSVDD(TrainedDetector):
         self.preprocessing = preprocessing
         self.autoencoder = autoencoder
 
-    def fit(self, X, y=None, on_stage=None, checkpoint: Checkpoint | None = None) -> "DeepSVDD":
+    def fit(
+        self,
+        X,
+        y=None,
+        on_stage: Callable[[str, "DeepSVDD"], None] | None = None,
+        checkpoint: Checkpoint | None = None,
+    ) -> "DeepSVDD":
         """Train on normal samples.
 
         X: (n, C, H, W) or (n, D); y is ignored.  on_stage(stage, model) is called with stage "random" (weights as
         drawn), "pretrained" and "trained": the model can score at each of them, which shows what training adds.
-        checkpoint: where to write the state of the training, and perhaps to go on from (numpy backend only).
+        checkpoint: where to write the state of the training, and perhaps to go on from.
         Raises ValueError for bad input, FloatingPointError when training diverges, DataError when a checkpoint cannot
         be written or is of another training; warns with CollapseWarning.
         """
-        for _ in self.fit_steps(X, on_stage, checkpoint):
-            pass
+        for training in self.trainings(X, on_stage, checkpoint):
+            training.run()
         return self
 
-    def fit_steps(self, X, on_stage=None, checkpoint=None):
-        """`fit` in pieces: a generator that yields whenever an epoch has been started, for `training.train_many`."""
-        self._check_parameters()
-        X = check_training_samples(self, X)
-        rng = check_generator(self.random_state)
-        notify = on_stage or (lambda stage, model: None)
-        self.preprocessing_ = make_preprocessing(self.preprocessing, get_backend(self.backend))
-        X = self.preprocessing_.fit_transform(X)
+    def trainings(
+        self,
+        X,
+        on_stage: Callable[[str, "DeepSVDD"], None] | None = None,
+        checkpoint: Checkpoint | None = None,
+    ) -> Iterator[Training]:
+        """Pre-training, if any, and training: what `fit` runs. Each is to be run by whoever asks for the next one.
 
-        self.network_ = encoder_for(self.network, self.input_shape_, self.slope)
-        self.network_.build(self.input_shape_, rng, backend=get_backend(self.backend))
-        self._check_batch_norm(self.network_)
+        What `fit` does before, between and after them happens when the next one is asked for. Arguments: as `fit`'s.
+        """
+        notify = on_stage or (lambda stage, model: None)
+        X, rng = self._prepare(X)
         self._place_sphere(X)
-        for risk in structural_risks(self.network_, self.center):
-            warnings.warn(f"this network can collapse: {risk}", CollapseWarning, stacklevel=2)
+        self._warn("this network can collapse", structural_risks(self.network_, self.center))
         notify("random", self)
 
-        if (yield from self._pretrain(X, rng, checkpoint)):
+        yield from self._pretrainings(X, rng, checkpoint)
+        if self.autoencoder_ is not None:
             self._place_sphere(X)
             notify("pretrained", self)
 
-        yield from self._train(X, rng, checkpoint)
-        for sign in signs_of_collapse(self.figures_, self.network_, self.center):
-            warnings.warn(f"hypersphere collapse: {sign}", CollapseWarning, stacklevel=2)
+        before, training = self._snapshot(X), self._training(X, rng, checkpoint)
+        self.history_ = training.history
+        yield training
+        self._set_radius(self._solve_radius(X, training.last_batch))
+        self.diagnostics_ = compare(before, self._snapshot(X))
+        self._warn("hypersphere collapse", signs_of_collapse(self.diagnostics_, self.network_, self.center))
         notify("trained", self)
+
+    def _prepare(self, X):
+        """Check the arguments, pre-process X, draw the network; returns X and the generator of all that is random."""
+        self._check_parameters()
+        X = check_training_samples(self, X)
+        rng, backend = check_generator(self.random_state), get_backend(self.backend)
+        self.preprocessing_ = make_preprocessing(self.preprocessing, backend, self.input_shape_)
+        X = self.preprocessing_.fit_transform(X).astype(self._dtype, copy=False)
+        self.network_ = encoder_for(self.network, self.input_shape_, self.slope)
+        self.network_.build(self.input_shape_, rng, self._dtype, backend)
+        self._check_batch_norm(self.network_)
+        return X, rng
 
     def _check_parameters(self):
         super()._check_parameters()
+        Plan.of(self, "pretrain_")
         for name, allowed in (("objective", OBJECTIVES), ("radius_update", RADIUS_RULES)):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r}: expected one of {list(allowed)}")
-        check_number(self.weight_decay, "weight_decay", 0)
-        check_milestones(self.milestones)
-        check_number(self.pretrain_epochs, "pretrain_epochs", 0, integer=True)
         check_number(self.radius_every, "radius_every", 1, integer=True)
         check_number(self.center_epsilon, "center_epsilon", 0)
         check_number(self.slope, "slope", 0, 1)
 
     def _state(self):
         values, _ = super()._state()
-        return {**values, **saved_values(self, "radius_", "figures_")}, {"center": self.center_}
+        return {**values, **saved_values(self, "radius_", "diagnostics_")}, {"center": self.center_}
 
     def _set_state(self, values, arrays):
         super()._set_state(values, arrays)
-        restore_values(self, values, radius_=float, figures_=dict)
+        restore_values(self, values, radius_=float, diagnostics_=dict)
         self.center_, self.autoencoder_ = arrays["center"], None
         if self.center_.shape != self.network_.output_shape:
             raise ValueError(f"center has shape {self.center_.shape}, expected {self.network_.output_shape}")
+
+    def _warn(self, what, sentences):
+        for sentence in sentences:
+            warnings.warn(f"{what}: {sentence}", CollapseWarning, stacklevel=3)
 
     # The sphere: centre and radius of the network as it is now
 
@@ -197,128 +222,110 @@ class DeepSVDD(TrainedDetector):
         # A soft-boundary score already has R^2 subtracted.
         self.offset_ = float(-slack if self.objective == "soft-boundary" else -radius_squared - slack)
 
-    def _squared_distances(self, X):
-        """d_i of pre-processed samples in evaluation mode, block by block.  Returns (n,) float64."""
-        distances = np.empty(len(X))
-        for first in range(0, len(X), BLOCK):
-            block = slice(first, first + BLOCK)
-            distances[block] = ((outputs(self.network_, X[block]) - self.center_) ** 2).sum(axis=1)
-        return distances
-
-    def _scores(self, X):
-        d = self._squared_distances(X)
-        return d - self.radius_**2 if self.objective == "soft-boundary" else d
-
-    # Pre-training and training
-
-    def _pretrain(self, X, rng, checkpoint):
-        """Steps that train the encoder inside an autoencoder, or take a fitted one's weights; return whether either."""
-        self.autoencoder_ = self.autoencoder
-        if self.autoencoder is not None:
-            self._load_encoder(self.autoencoder)
-        elif self.pretrain_epochs:
-            self.autoencoder_ = Autoencoder(
-                network=self.network,
-                decoder=self.decoder,
-                epochs=self.pretrain_epochs,
-                learning_rate=self.learning_rate,
-                milestones=self.pretrain_milestones,
-                weight_decay=self.pretrain_weight_decay,
-                batch_size=self.batch_size,
-                slope=self.slope,
-                nu=self.nu,
-                preprocessing=self.preprocessing,
-                backend=self.backend,
-                verbose=self.verbose,
-            )
-            self.autoencoder_.preprocessing_ = self.preprocessing_
-            if X.ndim == 2:
-                self.autoencoder_.n_features_in_ = X.shape[1]
-            loop = checkpoint and partial(checkpoint.loop, "autoencoder", self)
-            yield from self.autoencoder_.fit_encoder_steps(self.network_, X, rng, loop)
-            # Deep SVDD goes on to train these very arrays: the autoencoder keeps a copy of what it has learnt.
-            self.autoencoder_.detach_encoder()
-        return self.autoencoder_ is not None
-
-    def _load_encoder(self, autoencoder):
-        check_fitted(autoencoder)
-        if autoencoder.preprocessing != self.preprocessing:
-            raise ValueError(
-                f"autoencoder was trained with preprocessing={autoencoder.preprocessing!r}: "
-                f"expected {self.preprocessing!r}, as here"
-            )
-        encoder = autoencoder.network_.layers[0]
-        try:
-            self.network_.load_arrays({**encoder.params, **encoder.buffers})
-        except (KeyError, ValueError) as error:
-            raise ValueError(f"autoencoder: its encoder is not of this network: {error}") from None
-
-    def _train(self, X, rng, checkpoint):
-        """Steps that minimise (3) or (4) over the weights; for (3) solve for the radius every `radius_every` epochs."""
-        start = snapshot(self.network_, self._squared_distances(X), self.nu)
-        objective = self._objective()
-        seen = _SeenDistances(objective)
-        self.history_ = {key: [] for key in _HISTORY}
-        progress = Progress(f"Deep SVDD ({self.objective}), epoch", self.epochs, self.verbose)
-
-        def before_epoch(epoch):
-            if self.objective == "soft-boundary" and epoch % self.radius_every == 0:
-                objective.radius_squared = self._solve_radius(X, seen.last_batch)
-
-        def after_epoch(epoch, loss, learning_rate, seconds):
-            distances = np.concatenate(seen.batches)
-            fixed = self.objective == "soft-boundary"
-            squared = objective.radius_squared if fixed else exact_radius_squared(distances, self.nu)
-            outside = float((distances > squared).mean())
-            row = (epoch + 1, loss, float(np.sqrt(squared)), outside, learning_rate, seconds)
-            for key, value in zip(_HISTORY, row):
-                self.history_[key].append(value)
-            progress.update(epoch + 1, f"loss {loss:.4g}")
-
-        yield from train_steps(
-            self.network_,
-            seen,
-            X,
-            epochs=self.epochs,
-            learning_rate=self.learning_rate,
-            milestones=self.milestones,
-            weight_decay=self.weight_decay,
-            batch_size=self.batch_size,
-            rng=rng,
-            before_epoch=before_epoch,
-            after_epoch=after_epoch,
-            checkpoint=checkpoint and checkpoint.loop("svdd", self, X, self._loop_state(objective, seen)),
-        )
-        self._set_radius(self._solve_radius(X, seen.last_batch))
-        self.figures_ = compare(start, snapshot(self.network_, self._squared_distances(X), self.nu))
-
-    def _loop_state(self, objective, seen):
-        """What a checkpoint must hold beside network and optimiser: R^2, the last batch's distances, the history."""
-        soft = self.objective == "soft-boundary"
-
-        def get():
-            values = {"history": self.history_, "radius_squared": objective.radius_squared if soft else None}
-            return values, {"last_batch": seen.last_batch}
-
-        def put(values, arrays):
-            self.history_, seen.last_batch = values["history"], arrays["last_batch"]
-            if soft:
-                objective.radius_squared = values["radius_squared"]
-
-        return LoopState(get, put)
-
-    def _objective(self):
-        center = self.network_.backend.asarray(self.center_, np.float32)
-        if self.objective == "one-class":
-            return OneClass(center, self.network_.backend)
-        return SoftBoundary(center, self.nu, self.radius_**2, self.network_.backend)
-
     def _solve_radius(self, X, last_batch):
         """R^2 with W fixed, by the rule `radius_update`; "last-batch" has no batch before epoch 0 and takes all."""
         rule = RADIUS_RULES[self.radius_update if self.objective == "soft-boundary" else "exact"]
         if rule is last_batch_radius_squared and last_batch is not None:
             return rule(last_batch, self.nu)
         return rule(self._squared_distances(X), self.nu)
+
+    def _squared_distances(self, X):
+        """d_i of pre-processed samples in evaluation mode.  Returns (n,) float64."""
+        distances = np.empty(len(X))
+        for part, y in outputs_in_parts(self.network_, X):
+            distances[part] = ((y - self.center_) ** 2).sum(axis=1)
+        return distances
+
+    def _scores(self, X):
+        d = self._squared_distances(X)
+        return d - self.radius_**2 if self.objective == "soft-boundary" else d
+
+    def _snapshot(self, X):
+        return snapshot(self.network_, self._squared_distances(X), self.nu)
+
+    # Pre-training
+
+    def _pretrainings(self, X, rng, checkpoint):
+        """The training of the encoder inside an autoencoder; none where weights are taken from a fitted one."""
+        self.autoencoder_ = self.autoencoder
+        if self.autoencoder is not None:
+            self._load_encoder(self.autoencoder)
+        elif self.pretrain_epochs:
+            self.autoencoder_ = self._autoencoder(rng)
+            yield from self.autoencoder_.trainings_on(X, rng, checkpoint and checkpoint.loop("autoencoder", self, X))
+            # Deep SVDD goes on to train these very arrays: the autoencoder keeps a copy of what it has learnt.
+            self.autoencoder_.detach_encoder()
+
+    def _autoencoder(self, rng):
+        return Autoencoder.for_encoder(
+            self.network_,
+            self.preprocessing_,
+            rng,
+            network=self.network,
+            decoder=self.decoder,
+            epochs=self.pretrain_epochs,
+            learning_rate=self.learning_rate,
+            milestones=self.pretrain_milestones,
+            weight_decay=self.pretrain_weight_decay,
+            batch_size=self.batch_size,
+            slope=self.slope,
+            nu=self.nu,
+            preprocessing=self.preprocessing,
+            backend=self.backend,
+            verbose=self.verbose,
+        )
+
+    def _load_encoder(self, autoencoder):
+        check_fitted(autoencoder)
+        theirs, ours = autoencoder.preprocessing_.name, self.preprocessing_.name
+        if theirs != ours:
+            raise ValueError(f"autoencoder was trained with preprocessing={theirs!r}: expected {ours!r}, as here")
+        encoder = autoencoder.network_.layers[0]
+        try:
+            self.network_.load_arrays({**encoder.params, **encoder.buffers})
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"autoencoder: its encoder is not of this network: {error}") from None
+
+    # Training
+
+    def _training(self, X, rng, checkpoint):
+        """(3) or (4) over the weights; for (3) also, every `radius_every` epochs, over the radius."""
+        return Training(
+            self.network_,
+            self._objective(),
+            X,
+            Plan.of(self),
+            rng,
+            label=f"Deep SVDD ({self.objective})",
+            verbose=self.verbose,
+            before_epoch=self._move_radius,
+            columns={"radius": self._radius_seen, "fraction_outside": self._fraction_outside_seen},
+            checkpoint=checkpoint and checkpoint.loop("svdd", self, X),
+        )
+
+    def _objective(self):
+        center = self.network_.backend.asarray(self.center_, self._dtype)
+        if self.objective == "one-class":
+            return OneClass(center, self.network_.backend)
+        return SoftBoundary(center, self.nu, self.radius_**2, self.network_.backend)
+
+    def _move_radius(self, training):
+        """Every `radius_every` epochs of soft-boundary: R for the weights as they are."""
+        if self.objective == "soft-boundary" and training.epoch % self.radius_every == 0:
+            training.loss.radius_squared = self._solve_radius(training.X, training.last_batch)
+
+    # For the history: radius and fraction outside by the distances that training saw, each before its step
+
+    def _radius_seen(self, training):
+        return float(np.sqrt(self._squared_radius_seen(training)))
+
+    def _fraction_outside_seen(self, training):
+        return float((np.concatenate(training.per_sample) > self._squared_radius_seen(training)).mean())
+
+    def _squared_radius_seen(self, training):
+        if self.objective == "soft-boundary":
+            return training.loss.radius_squared
+        return exact_radius_squared(np.concatenate(training.per_sample), self.nu)
 
     def diagnostics(self) -> dict:
         """Figures that tell a healthy sphere from a collapsed one, and the signs of collapse (an empty list: none).
@@ -327,21 +334,5 @@ class DeepSVDD(TrainedDetector):
         standard deviation over mean of the training scores; distinct_fraction counts different scores.
         """
         check_fitted(self)
-        return {**self.figures_, "signs_of_collapse": signs_of_collapse(self.figures_, self.network_, self.center)}
-
-
-class _SeenDistances:
-    """The objective as `train_steps` calls it; keeps the squared distances of an epoch, as training saw them."""
-
-    def __init__(self, objective):
-        self.objective = objective
-        self.per_sample = self.last_batch = None
-        self.batches = []
-
-    def __call__(self, outputs, inputs):
-        self.per_sample = squared_distances.on(self.objective.backend)(outputs, self.objective.center)
-        return self.objective(outputs)
-
-    def end_epoch(self, batches):
-        self.batches = [batch.astype(np.float64) for batch in batches]
-        self.last_batch = self.batches[-1]
+        signs = signs_of_collapse(self.diagnostics_, self.network_, self.center)
+        return {**self.diagnostics_, "signs_of_collapse": signs}

@@ -6,6 +6,8 @@ import pytest
 from minisvdd import load_dataset, load_model
 from minisvdd.attack.augmentation import Augmentation, mirror, warp
 from minisvdd.attack.classifier import SoftmaxClassifier
+from minisvdd.backends import EmulatorBackend
+from minisvdd.backends.emulator import find_compiler
 from minisvdd.data.readers import to_float
 
 SMALL = {"channels": (8, 16), "kernel_size": 3, "hidden": 32, "epochs": 6, "milestones": (5,), "verbose": 0}
@@ -51,6 +53,20 @@ def test_same_seed_same_network(digits):
     first, second = (SoftmaxClassifier(**{**SMALL, "epochs": 1}).fit(X, y) for _ in range(2))
     for name, array in first.network_.params.items():
         np.testing.assert_array_equal(array, second.network_.params[name])
+
+
+@pytest.mark.skipif(find_compiler() is None, reason="the emulator needs a C++ compiler")
+@pytest.mark.parametrize("augment", [False, True])
+def test_training_on_a_device_follows_numpy(augment, digits):
+    """Labels, and new versions of the images in every epoch, go to the device."""
+    models = []
+    for backend in ("numpy", EmulatorBackend(check=False)):
+        settings = {**SMALL, "channels": (4,), "hidden": 8, "epochs": 3, "batch_size": 8, "backend": backend}
+        models.append(SoftmaxClassifier(**settings, augment=augment).fit(digits[0][:30], digits[1][:30]))
+    on_host, on_device = models
+    np.testing.assert_allclose(on_device.history_["loss"], on_host.history_["loss"], rtol=1e-3)
+    expected = on_host.decision_function(digits[2][:20])
+    np.testing.assert_allclose(on_device.decision_function(digits[2][:20]), expected, rtol=1e-2, atol=1e-2)
 
 
 @pytest.mark.parametrize(

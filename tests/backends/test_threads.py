@@ -27,7 +27,7 @@ def trained(network, x, loss):
     """Everything that three training steps and an evaluation compute."""
     optimizer = Adam(network, 1e-3)
     for _ in range(3):
-        _, grad_output, *_ = loss(network.forward(x, training=True))
+        _, grad_output, _ = loss(network.forward(x, training=True))
         network.backward(grad_output, need_input=False)
         optimizer.step()
     return [*network.params.values(), *network.grads.values(), *network.buffers.values(), network.forward(x)]

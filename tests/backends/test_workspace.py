@@ -10,10 +10,10 @@ from minisvdd import DeepSVDD
 from minisvdd.backends.threads import use_threads
 from minisvdd.backends.workspace import Workspace, empty, scratch
 from minisvdd.nn.batches import outputs
+from minisvdd.nn.host_steps import HostSteps
 from minisvdd.nn.losses import OneClass
 from minisvdd.nn.networks import make_encoder
 from minisvdd.nn.optim import Adam
-from minisvdd.nn.training import train_step
 
 
 def address(array):
@@ -79,9 +79,8 @@ def test_scratch_is_nested_and_given_back():
 
 
 def training(network, x):
-    optimizer, workspace = Adam(network, 1e-3), Workspace()
-    loss = OneClass(np.full(network.output_shape, 0.1, np.float32))
-    return lambda: train_step(network, lambda y, _: loss(y), optimizer, x, workspace)
+    steps = HostSteps(network, OneClass(np.full(network.output_shape, 0.1, np.float32)), Adam(network, 1e-3), x)
+    return lambda: steps.step(slice(None))
 
 
 def test_a_warm_step_allocates_no_activation(rng):
@@ -112,10 +111,10 @@ def test_results_are_those_without_a_workspace(rng):
         networks.append(make_encoder("mnist_lenet", (1, 28, 28)))
         networks[-1].build((1, 28, 28), np.random.default_rng(0))
     step = training(networks[0], x)
-    losses = [step() for _ in range(3)]
+    losses = [step()[0] for _ in range(3)]
     optimizer, loss = Adam(networks[1], 1e-3), OneClass(np.full(32, 0.1, np.float32))
     for expected in losses:
-        value, grad, *_ = loss(networks[1].forward(x, training=True))
+        value, grad, _ = loss(networks[1].forward(x, training=True))
         networks[1].backward(grad, need_input=False)
         optimizer.step()
         assert value == expected

@@ -14,7 +14,7 @@ from trainer_properties import digits, small_model
 
 from minisvdd import AnoGAN, Autoencoder, Checkpoint, DataError, cli, load_dataset, load_model
 from minisvdd.attack.classifier import SoftmaxClassifier
-from minisvdd.backends import KernelError
+from minisvdd.backends import EmulatorBackend
 from minisvdd.backends.emulator import find_compiler
 from minisvdd.data.readers import to_float
 from minisvdd.files.atomic import check_writable
@@ -26,19 +26,21 @@ class Killed(BaseException):
 
 
 def fit_killed_after(model, X, epochs, checkpoint):
-    """Fit until so many epochs have been started, in whichever loop they are; then as if the process were gone."""
-    steps = model.fit_steps(X, checkpoint=checkpoint)
-    for _ in range(epochs):
-        next(steps)
-    with pytest.raises(Killed):
-        steps.throw(Killed)
+    """Fit until so many epochs have been started, in whichever training they are; then as if the process were gone."""
+    for training in model.trainings(X, checkpoint=checkpoint):
+        while not training.is_done:
+            training.start_epoch()
+            epochs -= 1
+            if not epochs:
+                return
+            training.finish_epoch()
 
 
 def everything(model):
     """All that a training leaves behind, except for the seconds it took."""
     history = {name: values for name, values in model.history_.items() if name != "seconds"}
     arrays = {**model.network_.params, **model.network_.buffers}
-    kept = {name: getattr(model, name, None) for name in ("radius_", "offset_", "figures_")}
+    kept = {name: getattr(model, name, None) for name in ("radius_", "offset_", "diagnostics_")}
     return (
         {name: a.tobytes() for name, a in arrays.items()},
         history,
@@ -76,10 +78,18 @@ def test_the_rule_of_the_last_batch_is_resumed_too(tmp_path):
 
 
 def test_epochs_that_a_checkpoint_holds_are_not_trained_again(tmp_path):
+    def epochs_trained(checkpoint):
+        """In pre-training and in training."""
+        counts = []
+        for training in both().trainings(X, checkpoint=checkpoint):
+            counts.append(training.plan.epochs - training.epoch)
+            training.run()
+        return counts
+
     X = digits().train
     fit_killed_after(both(), X, 9, Checkpoint(tmp_path, 2))
-    assert sum(1 for _ in both().fit_steps(X, checkpoint=Checkpoint(tmp_path, 2, resume=True))) == 2
-    assert sum(1 for _ in both().fit_steps(X, checkpoint=Checkpoint(tmp_path, 2))) == 10
+    assert epochs_trained(Checkpoint(tmp_path, 2, resume=True)) == [0, 2]
+    assert epochs_trained(Checkpoint(tmp_path, 2)) == [4, 6]
 
 
 def test_autoencoder_alone(tmp_path):
@@ -138,7 +148,7 @@ def test_classifier_and_anogan_are_resumed_bit_for_bit(make, name, times, tmp_pa
     resumed = make().fit(*data, checkpoint=Checkpoint(tmp_path, 2, resume=True))
     assert everything(resumed) == everything(whole)
     with monkeypatch.context() as patched:
-        patched.setattr("minisvdd.nn.training.train_step", None)  # complete: nothing is left to train
+        patched.setattr("minisvdd.nn.host_steps.train_step", None)  # complete: nothing is left to train
         patched.setattr("minisvdd.rivals.anogan.Game.play", None)
         again = make().fit(*data, checkpoint=Checkpoint(tmp_path, 2, resume=True))
     assert everything(again) == everything(whole)
@@ -148,9 +158,9 @@ def test_classifier_and_anogan_are_resumed_bit_for_bit(make, name, times, tmp_pa
 def test_states_are_saved_after_every_so_many_epochs_and_the_last(make, tmp_path, monkeypatch):
     saved, save = [], LoopCheckpoint.save
 
-    def record(self, epoch, *arguments):
-        saved.append(epoch)
-        save(self, epoch, *arguments)
+    def record(self, values, arrays):
+        saved.append(values["epoch"])
+        save(self, values, arrays)
 
     monkeypatch.setattr(LoopCheckpoint, "save", record)
     data = labelled(32) if make is classifier else (digits().train[:32],)
@@ -181,9 +191,46 @@ def test_checkpoints_of_another_training_are_refused(tmp_path):
 
 
 @pytest.mark.skipif(find_compiler() is None, reason="the emulator needs a C++ compiler")
-def test_checkpoints_need_the_numpy_backend(tmp_path):
-    with pytest.raises(KernelError, match="numpy backend"):
-        both(backend="emulator", pretrain_epochs=0).fit(digits().train[:4], checkpoint=Checkpoint(tmp_path))
+@pytest.mark.parametrize("killed_after", [2, 4, 6])
+@pytest.mark.parametrize("radius_update", ["exact", "last-batch"])
+def test_a_training_on_a_device_is_resumed_bit_for_bit(radius_update, killed_after, tmp_path):
+    """Weights, statistics, moments, step count and radius lie on the device: they go to the file and come back."""
+
+    def model():
+        return both(
+            objective="soft-boundary", radius_update=radius_update, pretrain_epochs=3, epochs=4, batch_size=6,
+            backend=EmulatorBackend(check=False),
+        )  # fmt: skip
+
+    X = digits().train[:14]
+    whole = model().fit(X)
+    fit_killed_after(model(), X, killed_after, Checkpoint(tmp_path, 1))
+    resumed = model().fit(X, checkpoint=Checkpoint(tmp_path, 1, resume=True))
+    assert everything(resumed) == everything(whole)
+    assert everything(resumed.autoencoder_) == everything(whole.autoencoder_)
+    np.testing.assert_array_equal(resumed.anomaly_score(X), whole.anomaly_score(X))
+
+
+@pytest.mark.skipif(find_compiler() is None, reason="the emulator needs a C++ compiler")
+@pytest.mark.parametrize("make", [classifier, gan])
+def test_classifier_and_anogan_are_resumed_on_a_device(make, tmp_path, monkeypatch):
+    def model():
+        return make(backend=EmulatorBackend(check=False), epochs=3, batch_size=8)
+
+    data = labelled(20) if make is classifier else (digits().train[:16],)
+    whole = model().fit(*data)
+    killed_after_saving(lambda: model().fit(*data, checkpoint=Checkpoint(tmp_path, 1)), 2, monkeypatch)
+    resumed = model().fit(*data, checkpoint=Checkpoint(tmp_path, 1, resume=True))
+    assert everything(resumed) == everything(whole)
+
+
+@pytest.mark.skipif(find_compiler() is None, reason="the emulator needs a C++ compiler")
+def test_a_checkpoint_of_another_backend_is_refused(tmp_path):
+    X = digits().train[:8]
+    both(epochs=1, pretrain_epochs=0).fit(X, checkpoint=Checkpoint(tmp_path))
+    elsewhere = both(epochs=1, pretrain_epochs=0, backend="emulator")
+    words = ("svdd.npz", "backend was 'numpy', is 'emulator'")
+    one_line_error(lambda: elsewhere.fit(X, checkpoint=Checkpoint(tmp_path, resume=True)), *words)
 
 
 def test_damaged_checkpoints_are_named(tmp_path, rng):

@@ -1,5 +1,7 @@
 """Captured training steps: bit for bit the plain loop, on fixed memory, alone and side by side."""
 
+from itertools import zip_longest
+
 import numpy as np
 import pytest
 
@@ -22,11 +24,11 @@ from minisvdd.nn.layers import (
 from minisvdd.nn.losses import MeanSquaredError
 from minisvdd.nn.networks import Sequential
 from minisvdd.nn.optim import Adam
-from minisvdd.nn.training import train, train_epoch, train_many, train_steps
+from minisvdd.nn.training import Plan, Training, train_epoch
 
 _PROBLEMS = backend_problems()
 X = load_dataset("digits").train_images[:22].astype(np.float32) / 16
-OPTIONS = {"epochs": 3, "learning_rate": 1e-2, "milestones": (2,), "weight_decay": 1e-3, "batch_size": 8}
+PLAN = Plan(epochs=3, learning_rate=1e-2, milestones=(2,), weight_decay=1e-3, batch_size=8)
 
 
 @pytest.fixture(
@@ -61,18 +63,24 @@ def arrays(trained):
     return {name: trained.backend.to_numpy(a).copy() for name, a in {**trained.params, **trained.buffers}.items()}
 
 
+def training(built, seed=0, samples=X, **options):
+    """Of an autoencoder with that network."""
+    rng = np.random.default_rng(seed)
+    return Training(built, MeanSquaredError(built.backend), samples, PLAN, rng, **options)
+
+
 def trained(backend, captured, seed=0):
-    built, losses = network(backend, seed), []
-    train(
-        built,
-        MeanSquaredError(backend),
-        X,
-        rng=np.random.default_rng(seed),
-        captured=captured,
-        after_epoch=lambda epoch, loss, rate, seconds: losses.append(loss),
-        **OPTIONS,
-    )
-    return arrays(built), losses
+    built = network(backend, seed)
+    history = training(built, seed, captured=captured).run().history
+    return arrays(built), history["loss"]
+
+
+def side_by_side(trainings):
+    """Each on a stream of its own: one epoch of each in turn."""
+    while not all(each.is_done for each in trainings):
+        for each in trainings:
+            each.finish_epoch()
+            each.start_epoch()
 
 
 def assert_same(first, second):
@@ -95,10 +103,10 @@ def test_steps_on_the_device_equal_the_loop_over_host_batches(device):
     To the bit on the emulator; nvcc may fuse multiplication and addition differently in the two kernels of Adam.
     """
     host, rng = network(device), np.random.default_rng(0)
-    optimizer = Adam(host, OPTIONS["learning_rate"], OPTIONS["weight_decay"], flat=False)
+    optimizer = Adam(host, PLAN.learning_rate, PLAN.weight_decay, flat=False)
     losses = []
-    for epoch in range(OPTIONS["epochs"]):
-        optimizer.learning_rate = OPTIONS["learning_rate"] * (0.1 if epoch >= 2 else 1)
+    for epoch in range(PLAN.epochs):
+        optimizer.learning_rate = PLAN.learning_rate * (0.1 if epoch >= 2 else 1)
         losses.append(train_epoch(host, MeanSquaredError(device), optimizer, X, shuffled_batches(len(X), 8, rng)))
     captured, captured_losses = trained(device, captured=True)
     if device.name == "emulator":
@@ -120,29 +128,25 @@ def test_a_captured_step_allocates_nothing_and_starts_no_layer(monkeypatch):
     built, loss, rng = network(device), MeanSquaredError(device), np.random.default_rng(0)
     steps = DeviceSteps(built, loss, Adam(built), X, 8)
     for _ in range(2):  # the batches of 8 and of 6 have then been captured
-        steps.start_epoch(shuffled_batches(len(X), 8, rng))
+        steps.start(shuffled_batches(len(X), 8, rng))
     for place in (built, device):
-        for name in ("forward", "backward_params", "empty", "zeros", "run"):
+        for name in ("forward", "backward", "empty", "zeros", "run"):
             monkeypatch.setattr(
                 place, name, lambda *args, name=name, **options: pytest.fail(f"{name} was called"), raising=False
             )
     before = arrays(built)
-    steps.start_epoch(shuffled_batches(len(X), 8, rng))
-    values, samples = steps.finish_epoch()
-    assert len(values) == 3
-    assert samples is None
+    steps.start(shuffled_batches(len(X), 8, rng))
+    losses, samples = steps.finish()
+    assert len(losses) == 3
+    assert [len(shares) for shares in samples] == [8, 8, 6]
+    np.testing.assert_allclose([shares.mean() for shares in samples], losses, rtol=1e-6)
     assert all(not np.array_equal(before[name], after) for name, after in arrays(built).items() if "weight" in name)
 
 
 def test_side_by_side_equals_one_after_the_other_bit_for_bit(device):
     alone = [trained(device, captured=True, seed=seed)[0] for seed in range(3)]
     networks = [network(device, seed) for seed in range(3)]
-    train_many(
-        train_steps(
-            built, MeanSquaredError(device), X, rng=np.random.default_rng(seed), **{**OPTIONS, "epochs": epochs}
-        )
-        for seed, (built, epochs) in enumerate(zip(networks, (3, 3, 3)))
-    )
+    side_by_side([training(built, seed) for seed, built in enumerate(networks)])
     for built, expected in zip(networks, alone):
         assert_same(arrays(built), expected)
 
@@ -155,11 +159,12 @@ def test_models_fitted_side_by_side_equal_those_fitted_alone(device, objective):
 
     def model():
         options = {"pretrain_epochs": 1, "epochs": 3, "batch_size": 7, "radius_every": 2, "learning_rate": 1e-3}
-        return DeepSVDD(objective, network="digits_lenet", backend=device, verbose=0, **options)
+        return DeepSVDD(objective, network="digits_lenet", preprocessing=None, backend=device, verbose=0, **options)
 
     alone = [model().fit(images) for images in data]
     together = [model() for _ in data]
-    train_many(each.fit_steps(images) for each, images in zip(together, data))
+    for trainings in zip_longest(*(each.trainings(images) for each, images in zip(together, data))):
+        side_by_side(trainings)
     for first, second, images in zip(alone, together, data):
         assert first.history_["loss"] == second.history_["loss"]
         assert first.radius_ == second.radius_
@@ -187,10 +192,4 @@ def test_divergence_is_reported_as_on_the_host(device):
         pytest.raises(FloatingPointError, match=r"training diverged in epoch 1, the loss is "),
         np.errstate(all="ignore"),
     ):
-        train(
-            network(device),
-            MeanSquaredError(device),
-            np.where(X > 0.5, np.nan, X),
-            rng=np.random.default_rng(0),
-            **OPTIONS,
-        )
+        training(network(device), samples=np.where(X > 0.5, np.nan, X)).run()

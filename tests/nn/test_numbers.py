@@ -10,7 +10,7 @@ from minisvdd.backends.threads import use_threads
 from minisvdd.nn.layers import BatchNorm, Flatten, Layer, LeakyReLU, Linear
 from minisvdd.nn.losses import MeanSquaredError
 from minisvdd.nn.networks import Sequential, make_autoencoder
-from minisvdd.nn.training import train
+from minisvdd.nn.training import Plan, Training
 
 
 class Fault(Layer):
@@ -47,9 +47,9 @@ def diverging(where, step=5, epochs=2):
     inner = Sequential([Linear(3), Fault(where, step), BatchNorm()])
     network = Sequential([inner, Linear(4)])
     network.build((4,), rng)
-    options = {"learning_rate": 1e-3, "milestones": (), "weight_decay": 0.0, "batch_size": 4, "rng": rng}
+    training = Training(network, MeanSquaredError(), X, Plan(epochs, 1e-3, batch_size=4), rng)
     with pytest.raises(FloatingPointError) as caught, np.errstate(all="ignore"):
-        train(network, MeanSquaredError(), X, epochs=epochs, **options)
+        training.run()
     return str(caught.value)
 
 
@@ -81,10 +81,10 @@ def test_weights_that_overflow_in_a_step_are_named():
     rng = np.random.default_rng(0)
     network = Sequential([Linear(3), Linear(4)])
     network.build((4,), rng)
-    options = {"learning_rate": 1e39, "milestones": (), "weight_decay": 0.0, "batch_size": 7, "rng": rng}
+    training = Training(network, MeanSquaredError(), rng.random((7, 4), np.float32), Plan(1, 1e39, batch_size=7), rng)
     words = "epoch 1, batch 1 of 1: layer 0 .Linear., after the step: 'weight'"
     with pytest.raises(FloatingPointError, match=words), np.errstate(all="ignore"):
-        train(network, MeanSquaredError(), rng.random((7, 4), np.float32), epochs=1, **options)
+        training.run()
 
 
 def test_a_healthy_training_is_not_changed_by_the_watch():
@@ -98,11 +98,10 @@ def test_a_healthy_training_is_not_changed_by_the_watch():
         rng = np.random.default_rng(1)
         network = Sequential([Linear(3), LeakyReLU(0.1), Linear(4)])
         network.build((4,), rng)
-        options = {"learning_rate": 1e-2, "weight_decay": 0.0}
         if watched:
-            train(network, MeanSquaredError(), X, epochs=3, milestones=(), batch_size=8, rng=rng, **options)
+            Training(network, MeanSquaredError(), X, Plan(3, 1e-2, batch_size=8), rng).run()
         else:
-            optimizer = Adam(network, **options)
+            optimizer = Adam(network, 1e-2)
             for _ in range(3):
                 train_epoch(network, MeanSquaredError(), optimizer, X, shuffled_batches(30, 8, rng))
         results.append(network.params)
@@ -202,11 +201,8 @@ def drift(epochs):
         rng = np.random.default_rng(0)
         network = make_autoencoder("digits_lenet", X.shape[1:])
         network.build(X.shape[1:], rng, dtype=dtype)
-        losses = []
-        train(
-            network, MeanSquaredError(), X.astype(dtype), epochs=epochs, learning_rate=1e-3, milestones=(),
-            weight_decay=1e-6, batch_size=32, rng=rng, after_epoch=lambda epoch, loss, *_, to=losses: to.append(loss),
-        )  # fmt: skip
+        plan = Plan(epochs, learning_rate=1e-3, weight_decay=1e-6, batch_size=32)
+        losses = Training(network, MeanSquaredError(), X.astype(dtype), plan, rng).run().history["loss"]
         ends.append((np.concatenate([p.ravel() for p in network.params.values()]).astype(np.float64), losses[-1]))
     (single, loss), (double, exact) = ends
     return float(np.linalg.norm(single - double) / np.linalg.norm(double)), abs(loss - exact) / exact

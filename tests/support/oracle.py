@@ -3,8 +3,8 @@
 Two kinds of twin, which catch different mistakes:
 
 * `minisvdd.experiments.torch_twin` translates a built network layer by layer: wrong arithmetic shows, a wrong
-  architecture not;
-* `paper_network(name, kind)`, here, writes the paper's networks down once more, in torch: a wrong architecture shows.
+architecture not; * `paper_network(name, kind)`, here, writes the paper's networks down once more, in torch: a wrong
+architecture shows.
 
 Both carry the names of our arrays ("0.3.weight"), because `Sequential` and `torch.nn.Sequential` count alike.
 torch is imported inside the functions, so that this file can be imported where torch is missing.
@@ -32,13 +32,13 @@ class Pass:
 
 
 def numpy_pass(network, x, loss, training=True) -> Pass:
-    """One pass of our network. loss: outputs -> (value, gradient).
+    """One pass of our network. loss: outputs -> (value, gradient, per_sample).
 
     Evaluation mode (training=False) goes through frozen statistics, since backward needs a forward(training=True).
     """
     network.freeze_statistics(not training)
     output = network.forward(x, training=True)
-    value, grad_output, *_ = loss(output)
+    value, grad_output, _ = loss(output)
     grad_input = network.backward(grad_output)
     network.freeze_statistics(False)
     pieces = [layer.kink_pattern() for layer in network.flat_layers()]

@@ -105,6 +105,13 @@ def test_trained_on_one_colour_there_is_no_range_to_scale_by(rng):
     np.testing.assert_allclose(fitted.transform(x), contrast_normalize.on(NUMPY)(x), rtol=1e-6)
 
 
+def test_auto_goes_by_the_shape_of_a_sample():
+    assert make_preprocessing("auto", input_shape=(5,)).name == "standardize"
+    assert make_preprocessing("auto", input_shape=(1, 4, 4)).name == "gcn-l1"
+    with pytest.raises(ValueError, match="preprocessing='auto'"):
+        make_preprocessing("auto")  # there is no shape to go by
+
+
 def test_the_pre_processing_made_for_samples():
     assert preprocessing_for(np.zeros((3, 5))) == "standardize"
     assert preprocessing_for(np.zeros((3, 1, 4, 4))) == "gcn-l1"

@@ -173,6 +173,21 @@ def test_inconsistent_descriptions(change, saved, tmp_path):
     refusal(changed(saved, tmp_path, change))
 
 
+def test_files_with_the_old_name_of_the_diagnostics(saved, tmp_path):
+    old = changed(saved, tmp_path, lambda d: d["attributes"].update(figures_=d["attributes"].pop("diagnostics_")))
+    assert load_model(old).diagnostics() == load_model(saved).diagnostics()
+
+
+def test_a_model_that_chose_by_the_samples_shape_is_read(tmp_path):
+    """Its file says network null and preprocessing "auto", and what they came to is in the layers and the shape."""
+    for X in (digits().train, digits().train.reshape(len(digits().train), -1)):
+        model = small_model(network=None, preprocessing="auto", epochs=1).fit(X)
+        model.save(tmp_path / "m.npz")
+        loaded = load_model(tmp_path / "m.npz")
+        assert (loaded.network, loaded.preprocessing) == (None, "auto")
+        np.testing.assert_array_equal(loaded.anomaly_score(X), model.anomaly_score(X))
+
+
 def test_every_truncation_and_many_flipped_bytes_are_refused_or_harmless(saved, tmp_path):
     content = saved.read_bytes()
     path = tmp_path / "damaged.npz"

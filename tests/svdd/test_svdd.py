@@ -112,7 +112,7 @@ def test_a_fitted_autoencoder_can_be_given():
 
 def test_an_autoencoder_of_other_preprocessing_is_refused():
     train = digits().train
-    autoencoder = Autoencoder(network="digits_lenet", epochs=1, verbose=0).fit(train)
+    autoencoder = Autoencoder(network="digits_lenet", preprocessing=None, epochs=1, verbose=0).fit(train)
     with pytest.raises(ValueError, match="preprocessing"):
         small_model(autoencoder=autoencoder).fit(train)
 
@@ -225,8 +225,54 @@ def test_clone_keeps_arguments_and_drops_the_fit():
 def test_features_and_one_feature_column():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(200, 1))
-    model = DeepSVDD(network="mlp", pretrain_epochs=0, epochs=5, learning_rate=1e-3, verbose=0).fit(X)
+    model = DeepSVDD(pretrain_epochs=0, epochs=5, learning_rate=1e-3, preprocessing=None, verbose=0).fit(X)
     assert model.anomaly_score(np.array([[8.0]]))[0] > np.quantile(model.anomaly_score(X), 0.9)
+
+
+@pytest.mark.parametrize("make", [DeepSVDD, Autoencoder])
+@pytest.mark.parametrize(
+    ("shape", "network", "preprocessing"),
+    [
+        ((1, 8, 8), "digits_lenet", "gcn-l1"),
+        ((1, 28, 28), "mnist_lenet", "gcn-l1"),
+        ((3, 20, 16), "small_lenet", "gcn-l1"),
+        ((5,), "mlp", "standardize"),
+    ],
+)
+def test_network_and_preprocessing_follow_from_the_samples(make, shape, network, preprocessing):
+    X = np.random.default_rng(0).random((12, *shape), np.float32)
+    quick = {"epochs": 1, "batch_size": 6, "verbose": 0} | ({"pretrain_epochs": 1} if make is DeepSVDD else {})
+    chosen = make(**quick).fit(X)
+    named = make(network=network, preprocessing=preprocessing, **quick).fit(X)
+    assert chosen.network is None
+    assert chosen.preprocessing_.name == preprocessing
+    np.testing.assert_array_equal(chosen.anomaly_score(X), named.anomaly_score(X))
+
+
+def test_an_autoencoder_is_judged_by_the_preprocessing_it_used():
+    """Not by the word for it: "auto" is GCN-L1 on images."""
+    X = digits().train[:40]
+    autoencoder = Autoencoder(epochs=1, batch_size=20, verbose=0).fit(X)
+    small_model(epochs=1, autoencoder=autoencoder, preprocessing="gcn-l1").fit(X)
+    with pytest.raises(ValueError, match="trained with preprocessing='gcn-l1': expected None"):
+        small_model(epochs=1, autoencoder=autoencoder, preprocessing=None).fit(X)
+
+
+def test_fit_is_the_trainings_that_the_model_names():
+    """Pre-training, training; what lies between is done when the next is asked for."""
+    X, stages = digits().train[:60], []
+    model = small_model(pretrain_epochs=2, epochs=3)
+    trainings = model.trainings(X, on_stage=lambda stage, _: stages.append(stage))
+    epochs, seen = [], []
+    for training in trainings:
+        epochs.append(training.plan.epochs)
+        seen.append(list(stages))
+        training.run()
+    assert epochs == [2, 3]
+    assert seen == [["random"], ["random", "pretrained"]]
+    assert stages == ["random", "pretrained", "trained"]
+    whole = small_model(pretrain_epochs=2, epochs=3).fit(X)
+    np.testing.assert_array_equal(model.anomaly_score(X), whole.anomaly_score(X))
 
 
 # What permits collapse is said before training; what looks like it, after.

@@ -40,7 +40,7 @@ def train_epoch(network, loss, optimizer, X, batches):
     for batch in batches:
         #: forward in training mode, loss, backward, step: in this order
         x = X[batch]
-        value, grad_output = loss(network.forward(x, training=True), x)
+        value, grad_output, _ = loss(network.forward(x, training=True), x)
         network.backward(grad_output)
         optimizer.step()
         #: the loss is a mean over the batch; batches may differ in size
@@ -73,15 +73,15 @@ def train_deep_svdd(network, optimizer, X, objective, nu, epochs, batch_size, ra
         distances = np.sort(((network.forward(X, training=False) - center) ** 2).sum(axis=1))[::-1]
         return float(distances[min(int(np.floor(nu * len(X) * (1 + 1e-12))), len(X) - 1)])
 
-    #: the loss of a batch and its gradient, eq. (4) or (3)
+    #: the loss of a batch, its gradient, and the distances that it is made of, eq. (4) or (3)
     def loss(outputs, inputs):
         difference, N = outputs - center, len(outputs)
         distances = (difference**2).sum(axis=1)
         if objective == "one-class":
-            return distances.mean(), 2 / N * difference
+            return distances.mean(), 2 / N * difference, distances
         excess = distances - radius_squared
         value = radius_squared + np.maximum(0, excess).sum() / (nu * N)
-        return value, 2 / (nu * N) * (excess > 0)[:, None] * difference
+        return value, 2 / (nu * N) * (excess > 0)[:, None] * difference, distances
 
     #: epochs of training; the radius every radius_every of them
     losses = []
