@@ -77,6 +77,9 @@ class ndarray:  # noqa: N801
     def reshape(self, *shape):
         return ndarray(self.values.reshape(*shape))
 
+    def view(self, dtype):
+        return ndarray(self.values.view(dtype))
+
     def astype(self, dtype):
         return ndarray(self.values.astype(dtype))
 
