@@ -98,7 +98,7 @@ def test_info_lists_backends_and_what_others_lack(capsys, monkeypatch):
     assert main(["info"]) == 0
     out = capsys.readouterr().out
     assert "not emulator: the emulator needs a C++ compiler" in out
-    assert "backends      numpy" in out
+    assert "backends      plain, numpy" in out
 
 
 def test_emulator_without_a_compiler_says_so_at_once(monkeypatch):

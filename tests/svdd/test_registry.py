@@ -57,7 +57,7 @@ def refusal(path):
 @pytest.mark.parametrize(
     ("kind", "arrays", "values"),
     [
-        (DeepSVDD, {"center"}, {"offset_", "history_", "radius_", "figures_"}),
+        (DeepSVDD, {"center"}, {"offset_", "history_", "radius_", "diagnostics_"}),
         (Autoencoder, set(), {"offset_", "history_"}),
         (AnoGAN, {"start"}, {"offset_", "history_"}),
         (SoftmaxClassifier, {"classes"}, {"history_"}),
@@ -107,7 +107,7 @@ def test_classes_and_network_must_agree(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("offset_", None), ("offset_", "0"), ("radius_", float("inf")), ("history_", [1]), ("figures_", 2)],
+    [("offset_", None), ("offset_", "0"), ("radius_", float("inf")), ("history_", [1]), ("diagnostics_", 2)],
 )
 def test_values_of_another_kind_are_refused(name, value, tmp_path):
     small_model(epochs=1).fit(digits().train).save(tmp_path / "m.npz")
