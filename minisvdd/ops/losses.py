@@ -119,10 +119,11 @@ def binary_cross_entropy(logits: np.ndarray, targets: np.ndarray | float) -> Los
     This is -t log s - (1 - t) log(1 - s) = log(1 + exp(z)) - z t,  s = sigmoid(z), with the exponential kept at or
     below 1; and d/dz log(1 + exp(z)) = sigmoid(z).
     The discriminator takes t = 1 for real and 0 for generated images; the generator's (non-saturating) loss is t = 1.
-    targets: like logits, or one number for all.  Returns J, dJ/dz, and the loss of each entry, shaped like logits.
+    targets: like logits, or one number for all.  Returns J, dJ/dz, and each sample's sum over its entries (N,).
     """
     losses = np.maximum(logits, 0) - logits * targets + np.log1p(np.exp(-np.abs(logits)))
-    return losses.mean(dtype=np.float64), (0.5 * (1 + np.tanh(0.5 * logits)) - targets) / logits.size, losses
+    grad = (0.5 * (1 + np.tanh(0.5 * logits)) - targets) / logits.size
+    return losses.mean(dtype=np.float64), grad, losses.reshape(len(logits), -1).sum(axis=1)
 
 
 def accumulator(outputs: np.ndarray) -> type:
@@ -198,7 +199,9 @@ def _(backend, logits, targets):
     _check_targets(logits, targets, ((), logits.shape))
     args = (backend.dense(logits), targets, losses, grad, int(targets.ndim > 0), logits.size)
     backend.launch("binary_cross_entropy", args, threads=logits.size)
-    return scaled_sum(backend, losses, 1 / logits.size), grad, losses
+    zero = backend.zeros(logits.shape[1:], logits.dtype)  # no loss is negative: its distance from 0 is the loss itself
+    each = distances(backend, "absolute_distances", losses, zero)
+    return scaled_sum(backend, losses, 1 / logits.size), grad, each
 
 
 def distances(backend, operation, outputs, targets, rung=None):
