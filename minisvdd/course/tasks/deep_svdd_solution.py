@@ -1,41 +1,29 @@
-"""Model solution of the assignment `deep-svdd`, and the plain reading of `DeepSVDD.fit` that it is generated from.
+"""Deep Support Vector Data Description: a network phi that maps normal samples into a small sphere around c.
 
-`train_deep_svdd` and `anomaly_score` are the estimator without its conveniences (pre-training, batch-norm statistics,
-schedule of the learning rate, progress); a test holds them to `minisvdd.DeepSVDD`, number by number. The docstrings of
-the other functions are those of the library's functions of the same names.
+    one-class      min over W     of  1/n sum_i d_i                                   (4), without weight decay
+    soft-boundary  min over R, W  of  R^2 + 1/(nu n) sum_i max(0, d_i - R^2)          (3), without weight decay
+    score          d(x), for soft-boundary d(x) - R^2                                 (5)
+                   d(x) = ||phi(x; W) - c||^2
+
+c is the mean output before any training. Soft-boundary alternates: some epochs of W with R fixed, then R with W fixed.
+
+What follows is the estimator `minisvdd.DeepSVDD` without its conveniences (pre-training, batch-norm statistics,
+schedule of the learning rate, progress), to which a test holds it. The assignment is cut from these lines.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 
-
-def move_from_zero(center, epsilon):
-    #: the sign of each coordinate; 0 counts as positive
-    sign = np.where(center < 0, -1.0, 1.0)
-    #: move the coordinates that are too close to 0, leave the others
-    return np.where(np.abs(center) < epsilon, sign * epsilon, center)
+from ...nn.batches import shuffled_batches
+from ...svdd.center import mean_output, move_from_zero
 
 
-def mean_output(network, X):
-    #: the outputs of the network in evaluation mode, averaged in float64
-    return network.forward(X, training=False).mean(axis=0, dtype=np.float64)
+def train_epoch(network, loss: Callable, optimizer, X: np.ndarray, batches: list[np.ndarray]) -> float:
+    """One pass over the batches: forward, loss, backward, step. Returns the mean loss per sample.
 
-
-def fixed_batches(n, batch_size):
-    #: where batches start; a single sample that is left over joins the batch before it
-    starts = list(range(0, n, batch_size))
-    if n % batch_size == 1 and len(starts) > 1:
-        starts.pop()
-    #: one slice for each batch, the last one to the end
-    return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], n])]
-
-
-def shuffled_batches(n, batch_size, rng):
-    #: a random order, cut into batches
-    order = rng.permutation(n)
-    return [order[batch] for batch in fixed_batches(n, batch_size)]
-
-
-def train_epoch(network, loss, optimizer, X, batches):
+    loss: callable (outputs, inputs) -> (value, grad_output, one number for each sample); the numbers are not needed.
+    """
     total = 0.0
     for batch in batches:
         #: forward in training mode, loss, backward, step: in this order
@@ -49,12 +37,19 @@ def train_epoch(network, loss, optimizer, X, batches):
     return total / sum(len(batch) for batch in batches)
 
 
-def train_deep_svdd(network, optimizer, X, objective, nu, epochs, batch_size, radius_every, center_epsilon, rng):
-    """Deep SVDD without conveniences: what `minisvdd.DeepSVDD.fit` does once its network is ready.
-
-        one-class      min over W     of  1/n sum_i d_i                                   (4), without weight decay
-        soft-boundary  min over R, W  of  R^2 + 1/(nu n) sum_i max(0, d_i - R^2)          (3), without weight decay
-                       d_i = ||phi(x_i; W) - c||^2
+def train_deep_svdd(
+    network,
+    optimizer,
+    X: np.ndarray,
+    objective: str,
+    nu: float,
+    epochs: int,
+    batch_size: int,
+    radius_every: int,
+    center_epsilon: float,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, float, list[float]]:
+    """Train the network by eq. (4) or (3), without weight decay; returns centre, R^2 and the epochs' mean losses.
 
     c is the mean output over X before training, moved away from zero by `center_epsilon`; it stays fixed. Each epoch
     takes the batches of `shuffled_batches(n, batch_size, rng)` through `train_epoch`. For "soft-boundary", R^2 is
@@ -63,7 +58,7 @@ def train_deep_svdd(network, optimizer, X, objective, nu, epochs, batch_size, ra
 
     network: forward(x, training) -> (N, p), backward(grad_output).   optimizer: step() after each backward pass.
     X: (n, D).   objective: "one-class" or "soft-boundary".
-    Returns center (p,), radius_squared (a number), and the list of the epochs' mean losses.
+    Returns center (p,), radius_squared (a number), and a list of numbers, one for each epoch.
     """
     #: the centre, before any training
     center = move_from_zero(mean_output(network, X), center_epsilon)
@@ -92,7 +87,7 @@ def train_deep_svdd(network, optimizer, X, objective, nu, epochs, batch_size, ra
     return center, solve_radius(), losses
 
 
-def anomaly_score(network, X, center, radius_squared=0.0):
+def anomaly_score(network, X: np.ndarray, center: np.ndarray, radius_squared: float = 0.0) -> np.ndarray:
     """Score of each sample, eq. (5): ||phi(x; W) - c||^2 - R^2, larger = more anomalous.
 
     X: (n, D), center: (p,), radius_squared: R^2 for soft-boundary Deep SVDD, 0 for one-class.  Returns (n,).
