@@ -46,7 +46,5 @@ def move_from_zero(center: np.ndarray, epsilon: float) -> np.ndarray:
     An output unit whose target is 0 is matched by zero weights for every input: a trivial solution. The sign of a
     coordinate is kept; 0 has none, and must be moved all the same.
     """
-    #: where each coordinate would move to: the sign is kept, 0 counts as positive
-    moved = np.where(center < 0, -epsilon, epsilon)
-    #: move the coordinates that are too close to 0, leave the others
-    return np.where(np.abs(center) < epsilon, moved, center)
+    #: coordinates that are too close to 0 move to the epsilon of their sign, 0 itself to the positive one
+    return np.where(np.abs(center) < epsilon, np.where(center < 0, -epsilon, epsilon), center)
