@@ -5,6 +5,7 @@ from sklearn.metrics import roc_auc_score
 
 from ...nn import batches
 from ...svdd import center
+from ...svdd.plain import anomaly_score
 from ...svdd.radius import exact_radius_squared
 from ..assignment import Assignment, Part, Source
 from ..grader.checks import Case, Wrong, compare, difference, values
@@ -437,7 +438,7 @@ ASSIGNMENT = Assignment(
         Source(batches.shuffled_batches),
         Source(plain.train_epoch),
         Source(plain.train_deep_svdd),
-        Source(plain.anomaly_score),
+        Source(anomaly_score),
     ),
     parts=(
         _part("move_from_zero: values", 4, _center_part("values"), False),

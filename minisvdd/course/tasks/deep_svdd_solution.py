@@ -7,8 +7,8 @@
 
 c is the mean output before any training. Soft-boundary alternates: some epochs of W with R fixed, then R with W fixed.
 
-What follows is the estimator `minisvdd.DeepSVDD` without its conveniences (pre-training, batch-norm statistics,
-schedule of the learning rate, progress), to which a test holds it. The assignment is cut from these lines.
+What follows is the method of `minisvdd.svdd.plain`, cut otherwise for the assignment: network and optimiser are given,
+an epoch is a function of its own. A test holds it to the estimator `minisvdd.DeepSVDD`.
 """
 
 from collections.abc import Callable
@@ -85,13 +85,3 @@ def train_deep_svdd(
             radius_squared = solve_radius()
         losses.append(train_epoch(network, loss, optimizer, X, shuffled_batches(len(X), batch_size, rng)))
     return center, solve_radius(), losses
-
-
-def anomaly_score(network, X: np.ndarray, center: np.ndarray, radius_squared: float = 0.0) -> np.ndarray:
-    """Score of each sample, eq. (5): ||phi(x; W) - c||^2 - R^2, larger = more anomalous.
-
-    X: (n, D), center: (p,), radius_squared: R^2 for soft-boundary Deep SVDD, 0 for one-class.  Returns (n,).
-    The network is used in evaluation mode.
-    """
-    #: squared distances to the centre in evaluation mode, less R^2
-    return ((network.forward(X, training=False) - center) ** 2).sum(axis=1) - radius_squared
