@@ -77,6 +77,10 @@ def test_vectorised_rungs_do_not_fall_back(rng):
     checks.vector_traffic(rng)
 
 
+def test_packs_are_for_aligned_arrays(rng):
+    checks.no_packs_of_misaligned_arrays(rng)
+
+
 def test_no_kernel_is_left_out(dtype):
     """Runs after the others: they have launched every kernel of these files."""
     if len(Recorder.launched) < 10:

@@ -4,6 +4,10 @@ _CONVOLUTION = ["ops/test_conv2d.py", "ops/test_winograd.py", "nn/test_golden.py
 
 _TRAINED = ["svdd/test_autoencoder.py", "svdd/test_svdd.py", "attack/test_classifier.py", "files/test_checkpoint.py"]
 
+_GRADIENTS = ["gradcheck/test_gradcheck.py", "mutants/test_layer_mutants.py"]
+
+_COURSE = ["course/test_skeleton.py", "course/test_output.py"]
+
 TESTS: dict[str, list[str]] = {
     "ops/activations.py": ["ops/test_activations.py", "backends/test_workspace.py"],
     "ops/adam.py": ["ops/test_adam.py", "nn/test_optim.py", "nn/test_device_steps.py"],
@@ -65,4 +69,65 @@ TESTS: dict[str, list[str]] = {
     "experiments/figures.py": ["experiments/test_figures.py"],
     "attack/boundary_attack.py": ["attack/test_boundary_attack.py"],
     "attack/adversarial.py": ["attack/test_adversarial.py"],
+    "attack/augmentation.py": ["attack/test_classifier.py"],
+    "attack/classifier.py": ["attack/test_classifier.py", "svdd/test_sklearn.py"],
+    "validation.py": ["svdd/test_svdd.py", "svdd/test_sklearn.py", "rivals/test_baselines.py"],
+    "backends/__init__.py": ["backends/test_cuda.py", "backends/test_training.py", "whole/test_environments.py"],
+    "backends/host.py": ["nn/test_layers.py", "backends/test_workspace.py", "backends/test_training.py"],
+    "backends/device.py": ["backends/test_emulator.py", "nn/test_device_steps.py", "backends/test_training.py"],
+    "backends/kernel.py": ["backends/test_emulator.py", "backends/test_cuda.py", "kernels/test_rungs.py"],
+    "backends/emulator.py": ["backends/test_emulator.py", "kernels/test_rungs.py", "kernels/test_counts.py"],
+    "backends/cuda.py": ["backends/test_cuda.py", "whole/test_benchmarks.py"],
+    "files/progress.py": ["data/test_download.py", "cli/test_cli.py"],
+    "nn/networks.py": ["nn/test_layers.py", "nn/test_golden.py", "svdd/test_storage.py", "svdd/test_autoencoder.py"],
+    "nn/device_steps.py": ["nn/test_device_steps.py", "backends/test_training.py"],
+    "svdd/storage.py": ["svdd/test_storage.py", "svdd/test_autoencoder.py", "rivals/test_anogan.py"],
+    "data/readers.py": ["data/test_readers.py", "data/test_datasets.py", "whole/test_fuzz.py"],
+    "data/datasets.py": ["data/test_datasets.py", "experiments/test_protocols.py"],
+    "data/download.py": ["data/test_download.py", "files/test_interruptions.py"],
+    "gradcheck/__init__.py": ["gradcheck/test_gradcheck.py"],
+    "gradcheck/arrays.py": _GRADIENTS,
+    "gradcheck/check.py": _GRADIENTS,
+    "gradcheck/diagnosis.py": _GRADIENTS,
+    "gradcheck/differences.py": _GRADIENTS,
+    "gradcheck/library.py": [*_GRADIENTS, "nn/test_layers.py", "ops/test_losses.py", "cli/test_cli.py"],
+    "gradcheck/probe.py": _GRADIENTS,
+    "gradcheck/report.py": _GRADIENTS,
+    "experiments/experiments.py": ["experiments/test_experiments.py", "cli/test_cli.py"],
+    "experiments/protocols.py": ["experiments/test_protocols.py", "experiments/test_grid.py"],
+    "cli/main.py": ["cli/test_cli.py", "backends/test_training.py"],
+    "cli/experiment.py": ["experiments/test_grid.py", "cli/test_cli.py", "files/test_interruptions.py"],
+    "cli/attack.py": ["attack/test_adversarial.py", "cli/test_cli.py"],
+    "cli/course.py": ["course/test_output.py", "course/test_teaching.py"],
+    "course/assignment.py": _COURSE,
+    "course/catalog.py": _COURSE,
+    "course/classroom.py": ["course/test_output.py"],
+    "course/cuda_source.py": ["course/test_skeleton.py", "course/test_hostile.py"],
+    "course/forms.py": ["course/test_forms.py", "course/test_mistakes.py"],
+    "course/handout.py": _COURSE,
+    "course/pack.py": ["course/test_output.py"],
+    "course/parts.py": ["course/test_skeleton.py", "course/test_mistakes.py"],
+    "course/skeleton.py": _COURSE,
+    "course/grader/checks.py": ["course/test_checks.py", "course/test_mistakes.py"],
+    "course/grader/confine.py": ["course/test_hostile.py"],
+    "course/grader/grading.py": ["course/test_output.py", "course/test_mistakes.py", "course/test_hostile.py"],
+    "course/grader/output.py": ["course/test_output.py", "course/test_teaching.py"],
+    "course/grader/recording.py": ["course/test_checks.py", "course/test_mistakes.py", "course/test_hostile.py"],
+    "course/grader/runner.py": ["course/test_hostile.py", "course/test_output.py"],
+    "course/grader/sandbox.py": ["course/test_hostile.py", "course/test_output.py"],
+    "course/grader/wire.py": ["course/test_wire.py", "course/test_hostile.py"],
+}
+
+# Files in which no errors are planted, by pattern, and why.
+WITHOUT_MUTANTS: dict[str, str] = {
+    "*__init__.py": "imports alone, where TESTS does not name it",
+    "__main__.py": "one call",
+    "errors.py": "names",
+    "version.py": "a number",
+    "course/solutions/*.py": "what the checks of the course compare with: tests/support/mistakes.py breaks them",
+    "course/tasks/*.py": "texts, points and cases: tests/course/test_mistakes.py plants the mistakes of students",
+    "experiments/paper.py": "the numbers of a printed table",
+    "*/plots.py": "pictures: whether they are good is for people to say",
+    "experiments/bench.py": "what it returns are times",
+    "experiments/torch_twin.py": "needs PyTorch",
 }
