@@ -32,7 +32,7 @@ def same(a, b):
 
 
 @given(VALUES)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_what_is_sent_arrives(value):
     data = pack(value)
     assert message_size(data) == len(data)
@@ -40,14 +40,14 @@ def test_what_is_sent_arrives(value):
 
 
 @given(st.binary(max_size=80))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_garbage_is_refused(data):
     with pytest.raises(WireError):
         unpack(data)
 
 
 @given(st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_a_damaged_message_is_refused_or_is_another_value(data):
     message = bytearray(pack({"value": np.arange(6.0).reshape(2, 3), "tried": ["x"]}))
     message[data.draw(st.integers(0, len(message) - 1))] = data.draw(st.integers(0, 255))

@@ -23,9 +23,7 @@ from minisvdd.nn.layers import (
 from minisvdd.ops import conv2d
 from minisvdd.ops.conv2d import fast, winograd
 
-examples = settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+examples = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 small, side = st.integers(1, 3), st.integers(1, 9)
 pairs = st.tuples(small, small)

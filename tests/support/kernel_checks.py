@@ -246,6 +246,18 @@ def no_packs_of_misaligned_arrays(rng):
         assert backend.last_counts.global_loads == (n if shifted else n / 4), shifted
 
 
+def every_kernel(backend, dtype, rng):
+    """Each check on its smallest cases: between them they launch every kernel of these files."""
+    convolution(backend, CONV_CASES[1], dtype, rng)
+    matrix_product(backend, MATRIX_SIZES[1], dtype, rng)
+    bias(backend, (2, 3, 2, 1), dtype, rng)
+    max_pool(backend, MORE_POOL_CASES[0], dtype, rng, tied=False)
+    batch_norm(backend, BATCHNORM_SHAPES[1], dtype, rng)
+    normalize_pool(backend, FUSED_CASES[0], dtype, rng)
+    pointwise(backend, 9, dtype, rng)
+    up_sampling(backend, (2, 1, 3, 2), (1, 3), dtype, rng)
+
+
 # All checks of one file, in float32, for `kernel_mutants.py`
 
 
