@@ -139,6 +139,14 @@ def test_a_right_gradient_of_a_wrong_forward_pass_costs_half():
         assert caught.value.fraction == 0, given
 
 
+def test_at_a_kink_either_slope_of_the_own_forward_pass_is_right():
+    x, grad = np.array([[0.0, 1.0, -2.0]]), np.array([[1.0, 2.0, 3.0]])
+    case = Case((grad, x), own_forward=lambda student: lambda v: 2 * abs(v), reference=abs, point=x, grad_output=grad)
+    sign = np.where(x >= 0, 1, -1)
+    with pytest.raises(Wrong, match="it is the right gradient of your forward pass"):
+        compare(2 * sign * grad, sign * grad, "grad", case, both, Student(None))
+
+
 def test_a_wrong_gradient_of_a_right_forward_pass_is_compared_with_finite_differences():
     case = gradient_case(np.square)
     grad, x = case.arguments
@@ -182,6 +190,10 @@ def test_dtype_and_inputs(function, words):
 def test_dtype_of_a_right_function():
     run_dtype(twice)
     run_dtype(lambda x: 3 * x)  # values are for another part
+    check = keeps_dtype(twice, lambda rng: [Case((RIGHT, 3.0))])
+    check(Submission(twice), np.random.default_rng(0))
+    with pytest.raises(Wrong, match="one of the arguments, as it came"):
+        check(Submission(lambda x, factor: x), np.random.default_rng(0))
     outputs = {"outputs": ("the sum", "the square")}
     run_dtype(lambda x: (x + 1, x.astype(np.float64)), both, **outputs)
     with pytest.raises(Wrong, match="the square is float64"):

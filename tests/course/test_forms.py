@@ -40,6 +40,7 @@ def test_what_has_no_form_has_no_name(given):
 def test_counts_of_images_are_known(count, name):
     right = np.random.default_rng(1).standard_normal(6)
     assert name in name_of_error(right / count, right, (IMAGES,))
+    assert name in name_of_error(right / count, right, (0.5, np.float64(2), IMAGES)), "the first array counts"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ from minisvdd.course import LEVELS, NAMES, get_assignment, skeleton
 from minisvdd.course.grader.grading import grade_source
 from minisvdd.course.grader.sandbox import Limits
 
+pytestmark = pytest.mark.slow
+
 PLANTED = {**mistakes.MISTAKES, **mistakes_training.MISTAKES}
 CASES = [(name, *mistake) for name in NAMES for mistake in PLANTED[name]]
 PATIENT = Limits(call_seconds=20.0, total_seconds=60.0, start_seconds=60.0)  # a busy machine must not fail a test

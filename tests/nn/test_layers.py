@@ -59,7 +59,8 @@ def build(make, sample, rng, dtype=np.float64, batch=4):
 
 SINGLE = ["Linear", "Conv2D", "ConvTranspose2D", "BatchNorm", "LeakyReLU", "ReLU", "Sigmoid", "Tanh"]
 SINGLE += ["MaxPool2D", "Upsample", "Reshape", "Flatten"]
-NETWORKS = ["Sequential", "mnist_lenet", "cifar10_lenet", "gtsrb_lenet", "digits_lenet", "small_lenet", "mlp"]
+NETWORKS = ["Sequential", "digits_lenet", "small_lenet", "mlp"]
+NETWORKS += [pytest.param(name, marks=pytest.mark.slow) for name in ("mnist_lenet", "cifar10_lenet", "gtsrb_lenet")]
 
 
 @pytest.mark.parametrize("name", SINGLE)
@@ -81,6 +82,7 @@ def test_gradient_of_network(name, backend):
         assert {check.mode for check in report.arrays} == {"training", "evaluation"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GAN_ARCHITECTURES)
 def test_gradient_of_gan(name):
     """Generator and discriminator end to end, and the latent search's gradient for z."""

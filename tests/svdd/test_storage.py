@@ -246,6 +246,7 @@ def test_saving_replaces_only_when_complete(saved, tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["m.npz"]
 
 
+@pytest.mark.slow
 def test_text_is_utf_8_whatever_the_system_prefers(tmp_path):
     """Python can warn where a program leaves the encoding to the system."""
     code = "import sys; from minisvdd.files.atomic import write_json; write_json(sys.argv[1], 'ν')"

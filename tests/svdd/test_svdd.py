@@ -161,6 +161,7 @@ print(hashlib.sha256(b"".join(a.tobytes() for a in model.network_.params.values(
 """
 
 
+@pytest.mark.slow
 def test_one_seed_one_result_in_two_processes():
     def run():
         return subprocess.run(
@@ -200,6 +201,7 @@ def test_fit_leaves_the_data_and_a_given_network_alone():
     assert not network.is_built
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "estimator",
     [

@@ -17,6 +17,8 @@ from minisvdd.nn.losses import MeanSquaredError
 from minisvdd.nn.networks import make_autoencoder
 from minisvdd.ops.operation import Operation
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 
