@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minisvdd.gradcheck import check_gradient, gradcheck
+from minisvdd.gradcheck import check_gradient, check_gradients
 from minisvdd.gradcheck.arrays import Setting, check_array, check_shift, explain_batchnorm
 from minisvdd.gradcheck.diagnosis import diagnose
 from minisvdd.gradcheck.differences import DEFAULT_STEP, Slope, complex_derivative
@@ -79,7 +79,7 @@ def test_the_complex_step_sees_what_differences_cannot(rng):
 
     layer, x = SlightlyOff(), rng.standard_normal((4, 3))
     layer.build((3,), rng)
-    report = gradcheck(layer, x, training=True, train_steps=0)
+    report = check_gradients(layer, x, training=True, train_steps=0)
     check = report.arrays[0]
     assert check.error < 1e-8
     assert 0.3e-9 < check.complex_error < 1.1e-9
@@ -89,7 +89,7 @@ def test_the_complex_step_sees_what_differences_cannot(rng):
 def test_the_complex_step_along_directions(rng):
     layer, x = Tanh(), rng.standard_normal((9, 30))
     layer.build((30,), rng)
-    check = gradcheck(layer, x, max_entries=3, directions=4).arrays[0]
+    check = check_gradients(layer, x, max_entries=3, directions=4).arrays[0]
     assert (check.checked, check.directions) == (3, 4)
     assert check.complex_error < 1e-11
     direction = rng.standard_normal(x.shape)
@@ -116,7 +116,7 @@ class Adds:
 
 
 def test_a_layer_that_adds_starts_from_zero(rng):
-    report = gradcheck(Adds(), rng.standard_normal((3, 2)), train_steps=0)
+    report = check_gradients(Adds(), rng.standard_normal((3, 2)), train_steps=0)
     (failed,) = [check for check in report.contract if check.required and not check.passed]
     assert failed.name == "backward writes the gradient of w"
     assert "added twice" in failed.detail
@@ -226,7 +226,7 @@ def test_batch_norm_is_explained_up_to_2000_numbers(samples, explained, rng):
 def test_columns_begin_where_their_heads_do(rng):
     layer = Linear(2, bias=True)
     layer.build((3,), rng)
-    lines = str(gradcheck(layer, rng.standard_normal((4, 3)))).splitlines()
+    lines = str(check_gradients(layer, rng.standard_normal((4, 3)))).splitlines()
     head = next(i for i, line in enumerate(lines) if line.startswith("array"))
     for name in ("shape", "stage", "mode", "checked", "kinks", "error", "worst at", "analytic", "numeric"):
         start = lines[head].index(name)

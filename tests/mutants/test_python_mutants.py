@@ -97,10 +97,10 @@ def test_sample_is_killed(tmp_path):
 def test_renewal_replaces_what_no_longer_stands(tmp_path):
     """One row of a file is stale, one of another that is not asked for, one of a file that is gone."""
     out, file = tmp_path / "out.json", "ops/contrast.py"
-    rows = [row for row in mutation.load(PUBLISHED) if row["file"] in (file, "ops/losses.py")]
-    old = [row for row in rows if row["file"] == file]
+    outcome = {"outcome": "killed", "by": "by hand", "seconds": 0}
+    old = [{**mutant.describe(), **outcome} for mutant in mutation.drawn(file)[:6]]
     stale = {**old[0], "before": "no line reads so"}
-    other = {**next(row for row in rows if row["file"] != file), "before": "nor so"}
+    other = {**old[0], "file": "ops/losses.py", "before": "nor so"}
     mutation.save(out, [stale, *old[1:], other, {**other, "file": "gone.py"}])
     done = run("--renew", "--files", file, "--out", out)
     assert done.returncode == 0, done.stdout + done.stderr
