@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 from helpers_processes import environment
+from layer_table import classes_in, layer_classes
 from trainer_properties import digits, small_model
 
 from minisvdd import AnoGAN, Autoencoder, DataError, DeepSVDD, load_model
@@ -43,6 +44,10 @@ EVERY_LAYER = [
     Flatten(),
     Linear(5),
 ]
+
+
+def test_the_network_holds_every_layer():
+    assert classes_in(Sequential(EVERY_LAYER)) == layer_classes()
 
 
 def models():
