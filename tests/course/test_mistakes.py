@@ -9,6 +9,8 @@ from minisvdd.course import LEVELS, NAMES, get_assignment, skeleton
 from minisvdd.course.grader.grading import grade_source
 from minisvdd.course.grader.sandbox import Limits
 
+pytestmark = pytest.mark.slow
+
 PLANTED = {**mistakes.MISTAKES, **mistakes_training.MISTAKES}
 CASES = [(name, *mistake) for name in NAMES for mistake in PLANTED[name]]
 PYTHON = [name for name in NAMES if get_assignment(name).language == "python"]

@@ -18,6 +18,8 @@ from minisvdd.course.classroom import find_submissions, grade_class, statistics
 from minisvdd.course.pack import autograder_archive, student_archive
 from minisvdd.errors import DataError
 
+pytestmark = pytest.mark.slow
+
 LOSS = get_assignment("one-class-loss")
 SOLUTION = skeleton(LOSS, solution=True)
 NO_SQUARE = SOLUTION.replace("(difference * difference).sum(axis=1)", "np.sqrt((difference * difference).sum(axis=1))")

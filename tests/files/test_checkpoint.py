@@ -20,6 +20,8 @@ from minisvdd.data.readers import to_float
 from minisvdd.files.atomic import check_writable
 from minisvdd.files.checkpoint import LoopCheckpoint
 
+pytestmark = pytest.mark.slow
+
 
 class Killed(BaseException):
     """Stands for the end of the process: nothing in the library may catch it."""

@@ -13,6 +13,8 @@ from urllib.parse import unquote
 import pytest
 from browser import Browser, find_chromium
 
+pytestmark = pytest.mark.slow
+
 for package in ("jupytext", "nbclient", "ipykernel", "latex2mathml", "mdit_py_plugins", "ziamath", "pygments"):
     pytest.importorskip(package, reason="needs the extra `docs`")
 

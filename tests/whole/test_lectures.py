@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 LECTURES = Path(__file__).parents[2] / "lectures"
 SCRIPTS = sorted(LECTURES.glob("[0-9]*.py")) + sorted(LECTURES.glob("solutions/[0-9]*.py"))
 each_script = pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: str(path.relative_to(LECTURES))[:-3])
