@@ -16,10 +16,7 @@ from scipy.optimize import minimize
 from sklearn.metrics import roc_auc_score
 from sklearn.svm import OneClassSVM
 
-from minisvdd import DeepSVDD
-from minisvdd.nn.layers import BatchNorm, LeakyReLU, Linear
-from minisvdd.nn.networks import Sequential
-from minisvdd.svdd.radius import exact_radius_squared
+from minisvdd import DeepSVDD, nn, svdd
 
 rng = np.random.default_rng(1)
 
@@ -97,7 +94,7 @@ c, radius_squared, primal_value = solve_primal(normal, nu)
 d = np.sum((normal - c) ** 2, axis=1)
 outside = np.mean(d > radius_squared * (1 + 1e-6))
 check("at most a fraction nu lies outside", outside <= nu, f"{outside:.0%} with nu = {nu:.0%}")
-order_statistic = exact_radius_squared(d, nu)
+order_statistic = svdd.exact_radius_squared(d, nu)
 check(
     "R^2 is one of the distances themselves",
     np.isclose(radius_squared, order_statistic, rtol=1e-5),
@@ -242,7 +239,7 @@ def kernel_distance(x):
     return 1 - 2 * gaussian_kernel(x, normal, gamma) @ alpha + alpha @ K @ alpha
 
 
-kernel_radius_squared = exact_radius_squared(kernel_distance(normal), nu)
+kernel_radius_squared = svdd.exact_radius_squared(kernel_distance(normal), nu)
 auc_sphere = roc_auc_score(is_anomaly, np.sum((test - c) ** 2, axis=1))
 auc_kernel = roc_auc_score(is_anomaly, kernel_distance(test))
 check(
@@ -346,7 +343,9 @@ figure("equivalence")
 # the plane to the plane (`DeepSVDD`):
 
 # %%
-network = Sequential([Linear(64), BatchNorm(), LeakyReLU(0.1), Linear(64), BatchNorm(), LeakyReLU(0.1), Linear(2)])
+network = nn.Sequential(
+    [nn.Linear(64), nn.BatchNorm(), nn.LeakyReLU(), nn.Linear(64), nn.BatchNorm(), nn.LeakyReLU(), nn.Linear(2)]
+)
 model = DeepSVDD(
     network=network,
     preprocessing=None,
