@@ -17,8 +17,7 @@ from lecture import check, choose, figure, finish, show
 from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.datasets import load_sample_image
 
-from minisvdd import DeepSVDD, backends, load_dataset, nn, ops
-from minisvdd.gradcheck import gradcheck as check_gradients
+from minisvdd import DeepSVDD, backends, check_gradients, load_dataset, nn, ops
 
 rng = np.random.default_rng(3)
 
@@ -351,8 +350,12 @@ with_wrong = relative_error(trained_scores(wrong), scores)
 check("our convolution trains the same detector", with_mine < 1e-2, f"scores differ by {with_mine:.0e}")
 check("a wrong gradient trains too, but another one", with_wrong > 3 * with_mine, f"scores differ by {with_wrong:.0e}")
 
+layer.build((2, 7, 6), rng, backend=wrong)
+found = check_gradients(layer, rng.normal(size=(2, 2, 7, 6)))
+check("which only the checker notices", not found.passed, f"error {found.error:.1f}")
+
 # %% [markdown]
-# The command does it with a file. In `my_conv2d.py` write functions that have the names of the operations,
+# The command does the same with a file. In `my_conv2d.py` write functions that have the names of operations,
 #
 # ```python
 # def conv2d_forward(x, weight, stride=(1, 1), padding=(0, 0)):
@@ -362,9 +365,12 @@ check("a wrong gradient trains too, but another one", with_wrong > 3 * with_mine
 # and then
 #
 # ```sh
-# minisvdd gradcheck --ops my_conv2d.py     # are the gradients right? A mistake that is known is named
+# minisvdd gradcheck --ops my_conv2d.py     # compares them with the formulas, and checks the gradients
 # minisvdd train --ops my_conv2d.py         # trains Deep SVDD with them
 # ```
+#
+# (The first one draws sizes, strides and margins of all kinds, and wants more than our three functions can do; exercise
+# 1 has the strides.)
 
 # %% [markdown]
 # ## Why there is no bias

@@ -12,8 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from lecture import BLUE, GRAY, RED, check, choose, figure, finish, show
 
-from minisvdd import load_dataset, nn, ops
-from minisvdd.gradcheck import gradcheck as check_gradients
+from minisvdd import check_gradients, load_dataset, nn, ops
 
 rng = np.random.default_rng(4)
 

@@ -303,7 +303,7 @@ check(
 # output of the network *as drawn*, moved away from 0 (lecture 7 shows why both are needed), and it stays.
 #
 # The network here is small and has **two outputs**, $p = 2$. The loop is complete; compare it with (3), (4) and
-# `DeepSVDD`.
+# `DeepSVDD`. (`minisvdd/svdd/plain.py`, which lecture 1 showed, is this loop with Adam and both losses written out.)
 
 
 # %%

@@ -105,9 +105,7 @@ def run(network, center=None, seed=0, free_center=False):
     svdd.collect_statistics(network, X_train, SCHEDULE["batch_size"])
     c = svdd.move_from_zero(svdd.mean_output(network, X_train), 0.1) if center is None else np.array(center, float)
     first, start = output_spread(network), svdd.snapshot(network, distances_to(network, c, X_train), nu=0.1)
-    result = SimpleNamespace(
-        network=network, center=c, contrast=[1.0], loss=[], norms=[], before=nn.outputs(network, X_test)
-    )
+    result = SimpleNamespace(network=network, center=c, before=nn.outputs(network, X_test))
 
     # c as a second set of parameters: Adam steps anything that has params and grads.
     trained_center = SimpleNamespace(params={"center": c}, grads={}, backend=network.backend)
@@ -123,7 +121,14 @@ def run(network, center=None, seed=0, free_center=False):
     def same_rate(training):
         center_optimizer.learning_rate = training.optimizer.learning_rate
 
-    nn.train(network, objective, X_train, rng=rng, after_epoch=after_epoch, **SCHEDULE)
+    columns = {  # of the history, beside the loss
+        "contrast": lambda training: output_spread(network) / first,
+        "norms": lambda training: [float(np.linalg.norm(w)) for w in network.params.values() if w.ndim > 1],
+    }
+    plan = nn.Plan(**SCHEDULE)
+    training = nn.Training(network, objective, X_train, plan, rng, before_epoch=same_rate, columns=columns)
+    history = training.run().history
+    result.loss, result.norms, result.contrast = history["loss"], history["norms"], [1.0, *history["contrast"]]
     d = distances_to(network, c, X_train)
     result.after = nn.outputs(network, X_test)
     result.figures = svdd.compare(start, svdd.snapshot(network, d, nu=0.1))

@@ -119,11 +119,8 @@ X = X_train[:1000].reshape(len(X_train[:1000]), -1)
 p, D = 8, X.shape[1]
 linear = nn.Sequential([nn.Linear(p), nn.Linear(D)])
 linear.build((D,), np.random.default_rng(0))
-losses = []
-nn.train(
-    linear, nn.MeanSquaredError(), X, epochs=1500, learning_rate=1e-2, milestones=(800, 1200), weight_decay=0.0,
-    batch_size=len(X), rng=np.random.default_rng(1), after_epoch=lambda epoch, loss, *_: losses.append(loss),
-)  # fmt: skip
+plan = nn.Plan(epochs=1500, learning_rate=1e-2, milestones=(800, 1200), batch_size=len(X))
+losses = nn.Training(linear, nn.MeanSquaredError(), X, plan, np.random.default_rng(1)).run().history["loss"]
 U, s, Vt = np.linalg.svd(X.astype(np.float64), full_matrices=False)
 bound = (s[p:] ** 2).sum() / len(X)
 check(

@@ -18,8 +18,8 @@ from lecture import BLUE, GRAY, GREEN, ORANGE, QUICK, RED, RESULTS, available, c
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from minisvdd import DeepSVDD, load_dataset
-from minisvdd.attack import adversarial, boundary_attack, classifier, plots
+from minisvdd import DeepSVDD, SoftmaxClassifier, load_dataset
+from minisvdd.attack import adversarial, boundary_attack, plots
 from minisvdd.data.readers import to_float
 from minisvdd.experiments.paper import METHODS, TABLE_2
 
@@ -127,7 +127,7 @@ figure("hyperplane")
 # %%
 digits = load_dataset("digits")
 test = to_float(digits.test_images, digits.white)
-opponent = classifier.SoftmaxClassifier(**adversarial.SETTINGS["digits"][0], random_state=0, verbose=0)
+opponent = SoftmaxClassifier(**adversarial.SETTINGS["digits"][0], random_state=0, verbose=0)
 opponent.fit(to_float(digits.train_images, digits.white), digits.train_labels)
 accuracy = opponent.score(test, digits.test_labels)
 check("the opponent knows the digits", accuracy > 0.93, f"test accuracy {100 * accuracy:.1f} %")

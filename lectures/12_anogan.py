@@ -14,8 +14,7 @@ import numpy as np
 from lecture import BLUE, GRAY, RED, check, choose, figure, finish
 from sklearn.metrics import roc_auc_score
 
-from minisvdd import AnoGAN, load_dataset, ops
-from minisvdd.gradcheck import check_gradient
+from minisvdd import AnoGAN, gradcheck, load_dataset, ops
 from minisvdd.rivals import dcgan, latent
 
 rng = np.random.default_rng(12)
@@ -158,7 +157,7 @@ check("a backward pass after another forward is refused", forgot)
 
 # %%
 weights = rng.standard_normal(3)
-report = check_gradient(
+report = gradcheck.check_gradient(
     lambda z: weights @ latent.search_loss(generator, features, z, x, x_features)[0],
     weights[:, None] * grad_z,
     z,
@@ -166,7 +165,7 @@ report = check_gradient(
 )
 check("dL/dz agrees with finite differences through both networks", report.passed, f"error {report.error:.0e}")
 
-swapped = check_gradient(
+swapped = gradcheck.check_gradient(
     lambda z: weights @ latent.search_loss(generator, features, z, x, x_features)[0], weights[:, None] * grad_z[::-1], z
 )
 check("the gradients of two images, exchanged, would be noticed", not swapped.passed)

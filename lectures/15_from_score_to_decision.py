@@ -18,9 +18,8 @@ from lecture import BLUE, GRAY, GREEN, ORANGE, PURPLE, QUICK, RED, available, ch
 from PIL import Image
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from minisvdd import DeepSVDD, load_dataset, load_model, nn
+from minisvdd import DeepSVDD, IsolationForest, load_dataset, load_model, nn
 from minisvdd.cli import main
-from minisvdd.rivals.baselines import IsolationForest
 
 rng = np.random.default_rng(15)
 DATA = "mnist" if available("mnist") and not QUICK else "digits"

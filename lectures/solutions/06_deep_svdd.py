@@ -99,16 +99,13 @@ def train_with(recompute):
     network.build(X.shape[1:], np.random.default_rng(0))
     loss = nn.OneClass(nn.outputs(network, X).mean(axis=0))
 
-    plan = Plan(epochs=200, learning_rate=1e-2, weight_decay=0.1, batch_size=32)
-    training = Training(network, loss, X, plan, np.random.default_rng(1))
+    plan = nn.Plan(epochs=200, learning_rate=1e-2, weight_decay=0.1, batch_size=32)
+    training = nn.Training(network, loss, X, plan, np.random.default_rng(1))
     while not training.is_done:
         training.start_epoch()
         training.finish_epoch()
         if recompute:
             loss.center = nn.outputs(network, X).mean(axis=0)
-
-    schedule = {"epochs": 200, "milestones": (), "learning_rate": 1e-2, "weight_decay": 0.1, "batch_size": 32}
-    nn.train(network, lambda y, x: loss(y), X, rng=np.random.default_rng(1), after_epoch=after_epoch, **schedule)
     return np.linalg.norm(loss.center), np.linalg.norm(nn.outputs(network, X), axis=1).mean()
 
 

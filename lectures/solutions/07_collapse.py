@@ -48,9 +48,9 @@ def loss_and_gradients(network, center):
 # %%
 network = perceptron()
 center = network.forward(X).mean(axis=0)
-SCHEDULE = {"epochs": 300, "milestones": (200,), "learning_rate": 1e-2, "batch_size": len(X)}
+plan = nn.Plan(epochs=300, milestones=(200,), learning_rate=1e-2, batch_size=len(X))
 loss = nn.OneClass(center)
-nn.train(network, lambda phi, x: loss(phi), X, weight_decay=0.0, rng=np.random.default_rng(1), **SCHEDULE)
+nn.Training(network, loss, X, plan, np.random.default_rng(1)).run()
 phi = network.forward(X)
 lengths, projections = (phi**2).sum(axis=1).mean(), (phi @ center).mean()
 check(

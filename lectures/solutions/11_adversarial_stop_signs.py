@@ -7,8 +7,8 @@
 import numpy as np
 from lecture import check, finish
 
-from minisvdd import load_dataset
-from minisvdd.attack import adversarial, boundary_attack, classifier
+from minisvdd import SoftmaxClassifier, load_dataset
+from minisvdd.attack import adversarial, boundary_attack
 from minisvdd.data.readers import to_float
 
 rng = np.random.default_rng(0)
@@ -63,7 +63,7 @@ check("four times the dimensions, several times the queries", 2 < large / small 
 # %%
 digits = load_dataset("digits")
 images, test = (to_float(part, digits.white) for part in (digits.train_images, digits.test_images))
-opponent = classifier.SoftmaxClassifier(**adversarial.SETTINGS["digits"][0], random_state=0, verbose=0).fit(
+opponent = SoftmaxClassifier(**adversarial.SETTINGS["digits"][0], random_state=0, verbose=0).fit(
     images, digits.train_labels
 )
 threes = test[(digits.test_labels == 3) & (opponent.predict(test) == 3)][:8]

@@ -7,8 +7,7 @@ import numpy as np
 from lecture import BLUE, RED, check, choose, figure, finish
 from sklearn.metrics import roc_auc_score
 
-from minisvdd import AnoGAN, load_dataset, ops
-from minisvdd.gradcheck import check_gradient
+from minisvdd import AnoGAN, gradcheck, load_dataset, ops
 from minisvdd.rivals import dcgan, latent
 
 rng = np.random.default_rng(120)
@@ -58,7 +57,7 @@ network.freeze_statistics()
 generator, features, _ = network.layers
 x, z, weights = rng.uniform(-1, 1, size=(3, 1, 8, 8)), rng.standard_normal((3, 6)), rng.standard_normal(3)
 x_features = features.forward(x)
-report = check_gradient(
+report = gradcheck.check_gradient(
     lambda z: weights @ squared_loss(generator, features, z, x, x_features)[0],
     weights[:, None] * squared_loss(generator, features, z, x, x_features)[1],
     z,
