@@ -4,6 +4,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {"DeepSVDD": ".svdd.svdd", 
 """
 
 import importlib
+import sys
 from collections.abc import Callable
 
 
@@ -18,7 +19,9 @@ def lazy_names(
     def load(name):
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(modules[name], package), name)
+        value = getattr(importlib.import_module(modules[name], package), name)
+        setattr(sys.modules[package], name, value)  # the next time Python finds it by itself
+        return value
 
     def names():
         return sorted({*vars(importlib.import_module(package)), *modules})

@@ -4,8 +4,9 @@ The compiler, the emulator and CuPy are loaded only when a backend of kernels is
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..lazy import lazy_names
 from .host import NUMPY, PLAIN, Backend, HostBackend
 
 if TYPE_CHECKING:
@@ -28,13 +29,15 @@ __all__ = [
     "get_backend",
 ]
 NAMES = ("plain", "numpy", "emulator", "cuda")
-_LATER = {"CudaBackend": "cuda", "EmulatorBackend": "emulator", "KernelBackend": "device", "KernelError": "kernel"}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+__getattr__, __dir__, _LATER = lazy_names(
+    __name__,
+    {
+        "CudaBackend": ".cuda",
+        "EmulatorBackend": ".emulator",
+        "KernelBackend": ".device",
+        "KernelError": ".kernel",
+    },
+)
 
 
 def backend_problems() -> dict[str, str | None]:

@@ -6,8 +6,8 @@ per_sample: (N,) numbers, one for each sample, of which J is the mean (soft-boun
 
 import numpy as np
 
+from .. import ops
 from ..backends import NUMPY, Backend
-from ..ops import losses as ops
 
 
 class OneClass:

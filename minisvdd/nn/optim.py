@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..ops.adam import adam_update, adam_update_flat, sgd_update
+from .. import ops
 from .flat import FlatParameters, can_flatten
 
 
@@ -90,7 +90,7 @@ class Adam(Optimizer):
         return self._flat
 
     def _update(self, name, param, grad, weight_decay):
-        adam_update.on(self.backend)(
+        ops.adam_update.on(self.backend)(
             param,
             grad,
             self.first_moment[name],
@@ -129,7 +129,7 @@ class _FlatAdam:
         a = self.adam
         factors = (a.beta1, a.beta2, a.epsilon, a.weight_decay)
         moments = (self.first_moments, self.second_moments)
-        adam_update_flat(a.backend, self.flat, *moments, self.steps, self.corrections, self.learning_rate, *factors)
+        ops.adam_update_flat(a.backend, self.flat, *moments, self.steps, self.corrections, self.learning_rate, *factors)
 
     def write_learning_rate(self):
         """Bring the optimiser's learning rate to the device, if it has changed."""
@@ -149,7 +149,9 @@ class SGD(Optimizer):
         }
 
     def _update(self, name, param, grad, weight_decay):
-        sgd_update.on(self.backend)(param, grad, self.velocity[name], self.learning_rate, self.momentum, weight_decay)
+        ops.sgd_update.on(self.backend)(
+            param, grad, self.velocity[name], self.learning_rate, self.momentum, weight_decay
+        )
 
 
 class StepSchedule:

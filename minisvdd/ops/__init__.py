@@ -13,15 +13,61 @@ Each file is loaded when one of its operations is first asked for.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .activations import is_positive as is_positive
+    from .activations import leaky_relu_backward as leaky_relu_backward
+    from .activations import leaky_relu_forward as leaky_relu_forward
+    from .activations import sigmoid_backward as sigmoid_backward
+    from .activations import sigmoid_forward as sigmoid_forward
+    from .activations import tanh_backward as tanh_backward
+    from .activations import tanh_forward as tanh_forward
+    from .adam import adam_update as adam_update
+    from .adam import adam_update_flat as adam_update_flat
+    from .adam import sgd_update as sgd_update
+    from .batchnorm import affine_backward as affine_backward
+    from .batchnorm import affine_forward as affine_forward
+    from .batchnorm import batch_statistics as batch_statistics
+    from .batchnorm import batchnorm_backward as batchnorm_backward
+    from .batchnorm import batchnorm_backward_fixed as batchnorm_backward_fixed
+    from .batchnorm import batchnorm_forward as batchnorm_forward
+    from .batchnorm import batchnorm_forward_batch as batchnorm_forward_batch
+    from .batchnorm import inverse_deviation as inverse_deviation
+    from .batchnorm import running_update as running_update
+    from .contrast import contrast_normalize as contrast_normalize
+    from .conv2d import conv2d_backward_input as conv2d_backward_input
+    from .conv2d import conv2d_backward_weight as conv2d_backward_weight
+    from .conv2d import conv2d_forward as conv2d_forward
+    from .linear import bias_backward as bias_backward
+    from .linear import bias_forward as bias_forward
+    from .linear import linear_backward_input as linear_backward_input
+    from .linear import linear_backward_weight as linear_backward_weight
+    from .linear import linear_forward as linear_forward
+    from .losses import absolute_distances as absolute_distances
+    from .losses import absolute_error as absolute_error
+    from .losses import binary_cross_entropy as binary_cross_entropy
+    from .losses import mean_squared_error as mean_squared_error
+    from .losses import one_class_loss as one_class_loss
+    from .losses import soft_boundary_loss as soft_boundary_loss
+    from .losses import softmax_cross_entropy as softmax_cross_entropy
+    from .losses import squared_distances as squared_distances
+    from .norm_act_pool import encoder_module_forward as encoder_module_forward
+    from .norm_act_pool import norm_act_pool_backward as norm_act_pool_backward
+    from .norm_act_pool import norm_act_pool_evaluate as norm_act_pool_evaluate
+    from .norm_act_pool import norm_act_pool_forward as norm_act_pool_forward
+    from .pooling import maxpool_backward as maxpool_backward
+    from .pooling import maxpool_forward as maxpool_forward
+    from .upsample import upsample_backward as upsample_backward
+    from .upsample import upsample_forward as upsample_forward
     from .operation import Operation
 
 _HOMES = {
     "activations": "leaky_relu_forward is_positive leaky_relu_backward "
     "sigmoid_forward sigmoid_backward tanh_forward tanh_backward",
-    "adam": "adam_update sgd_update",
+    "adam": "adam_update adam_update_flat sgd_update",
     "batchnorm": "batch_statistics inverse_deviation batchnorm_forward batchnorm_forward_batch batchnorm_backward "
     "batchnorm_backward_fixed affine_forward affine_backward running_update",
     "contrast": "contrast_normalize",
@@ -33,18 +79,14 @@ _HOMES = {
     "pooling": "maxpool_forward maxpool_backward",
     "upsample": "upsample_forward upsample_backward",
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
-__all__ = ["all_operations", *_HOME_OF]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    operation = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-    globals()[name] = operation  # the next time Python finds it by itself
-    return operation
+_HOME_OF = {name: f".{home}" for home, names in _HOMES.items() for name in names.split()}
+__getattr__, __dir__, _NAMES = lazy_names(__name__, _HOME_OF)
+__all__ = ["all_operations", *_NAMES]
 
 
 def all_operations() -> dict[str, "Operation"]:
     """Every operation of the library by name."""
-    return {name: getattr(import_module(f"{__name__}.{home}"), name) for name, home in _HOME_OF.items()}
+    from .operation import Operation
+
+    found = {name: getattr(import_module(home, __name__), name) for name, home in _HOME_OF.items()}
+    return {name: value for name, value in found.items() if isinstance(value, Operation)}

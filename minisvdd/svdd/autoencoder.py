@@ -1,21 +1,23 @@
 """The deep convolutional autoencoder (DCAE): pre-training of Deep SVDD, and a baseline (paper, section 4.1)."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from copy import deepcopy
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .. import nn
 from ..backends import get_backend
-from ..files.checkpoint import Checkpoint, LoopCheckpoint
-from ..nn.batches import outputs, outputs_in_parts
-from ..nn.losses import MeanSquaredError
-from ..nn.networks import Sequential
-from ..nn.training import Plan, Training
 from ..validation import check_fitted, check_generator, check_number, check_test_samples, check_training_samples
 from .detector import TrainedDetector, decoder_for, encoder_for
 from .preprocessing import Preprocessing, make_preprocessing
 from .radius import BOUNDARY_SLACK, exact_radius_squared
 from .storage import storable
+
+if TYPE_CHECKING:
+    from ..files.checkpoint import Checkpoint, LoopCheckpoint
 
 
 @storable
@@ -72,7 +74,7 @@ class Autoencoder(TrainedDetector):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y=None, checkpoint: Checkpoint | None = None) -> "Autoencoder":
+    def fit(self, X, y=None, checkpoint: Checkpoint | None = None) -> Autoencoder:
         """Train on normal samples.  X: (n, C, H, W) or (n, D); y is ignored.
 
         checkpoint: where to write the state of the training, and perhaps to go on from.
@@ -83,7 +85,7 @@ class Autoencoder(TrainedDetector):
             training.run()
         return self
 
-    def trainings(self, X, checkpoint: Checkpoint | None = None) -> Iterator[Training]:
+    def trainings(self, X, checkpoint: Checkpoint | None = None) -> Iterator[nn.Training]:
         """The one training that `fit` runs; what `fit` does after it is done when the next one is asked for."""
         self._check_parameters()
         X = check_training_samples(self, X)
@@ -97,8 +99,8 @@ class Autoencoder(TrainedDetector):
 
     @classmethod
     def for_encoder(
-        cls, encoder: Sequential, fitted: Preprocessing, rng: np.random.Generator, **arguments
-    ) -> "Autoencoder":
+        cls, encoder: nn.Sequential, fitted: Preprocessing, rng: np.random.Generator, **arguments
+    ) -> Autoencoder:
         """An autoencoder around a built encoder, whose arrays it shares: Deep SVDD's pre-training starts here.
 
         fitted: the pre-processing of the samples that it is going to see.   rng: draws the decoder.
@@ -111,13 +113,13 @@ class Autoencoder(TrainedDetector):
 
     def trainings_on(
         self, X: np.ndarray, rng: np.random.Generator, checkpoint: LoopCheckpoint | None = None
-    ) -> Iterator[Training]:
+    ) -> Iterator[nn.Training]:
         """`trainings` once the network is built, on pre-processed X."""
-        training = Training(
+        training = nn.Training(
             self.network_,
-            MeanSquaredError(self.network_.backend),
+            nn.MeanSquaredError(self.network_.backend),
             X,
-            Plan.of(self),
+            nn.Plan.of(self),
             rng,
             label="autoencoder",
             verbose=self.verbose,
@@ -156,19 +158,19 @@ class Autoencoder(TrainedDetector):
     def reconstruct(self, X) -> np.ndarray:
         """dec(enc(x)) in the pre-processed scale (evaluation mode).  Returns an array shaped like X."""
         check_fitted(self)
-        return outputs(self.network_, self.preprocessing_.transform(check_test_samples(self, X)))
+        return nn.outputs(self.network_, self.preprocessing_.transform(check_test_samples(self, X)))
 
     def _scores(self, X):
         scores = np.empty(len(X))
-        for part, y in outputs_in_parts(self.network_, X):
+        for part, y in nn.outputs_in_parts(self.network_, X):
             difference = (X[part] - y).reshape(len(y), -1).astype(np.float64)
             scores[part] = (difference**2).sum(axis=1)
         return scores
 
 
-def join(encoder: Sequential, decoder: Sequential) -> Sequential:
+def join(encoder: nn.Sequential, decoder: nn.Sequential) -> nn.Sequential:
     """Sequential([encoder, decoder]) of two built networks; both keep sharing their arrays with it."""
-    network = Sequential([encoder, decoder])
+    network = nn.Sequential([encoder, decoder])
     network.backend = encoder.backend
     network.input_shape, network.output_shape = encoder.input_shape, decoder.output_shape
     return network

@@ -9,9 +9,8 @@ holds for the network as it will be evaluated, up to the shift of near-zero coor
 
 import numpy as np
 
+from .. import nn
 from ..backends.workspace import Workspace
-from ..nn.batches import fixed_batches, outputs
-from ..nn.layers import BatchNorm
 
 
 def collect_statistics(network, X: np.ndarray, batch_size: int) -> None:
@@ -19,12 +18,12 @@ def collect_statistics(network, X: np.ndarray, batch_size: int) -> None:
 
     A cumulative average is a running average with momentum 1/t for the t-th batch; what was there before is forgotten.
     """
-    norms = [layer for layer in network.flat_layers() if isinstance(layer, BatchNorm)]
+    norms = [layer for layer in network.flat_layers() if isinstance(layer, nn.BatchNorm)]
     if not norms:
         return
     momenta, workspace = [layer.momentum for layer in norms], Workspace()
     try:
-        for t, batch in enumerate(fixed_batches(len(X), batch_size), start=1):
+        for t, batch in enumerate(nn.fixed_batches(len(X), batch_size), start=1):
             for layer in norms:
                 layer.momentum = 1 / t
             with workspace:
@@ -37,7 +36,7 @@ def collect_statistics(network, X: np.ndarray, batch_size: int) -> None:
 def mean_output(network, X: np.ndarray) -> np.ndarray:
     """Mean of phi(x) over X in evaluation mode, accumulated in float64.  Returns (p,) float64."""
     #: the outputs of the network in evaluation mode, averaged in float64
-    return outputs(network, X).mean(axis=0, dtype=np.float64)
+    return nn.outputs(network, X).mean(axis=0, dtype=np.float64)
 
 
 def move_from_zero(center: np.ndarray, epsilon: float) -> np.ndarray:

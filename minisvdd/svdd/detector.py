@@ -1,14 +1,13 @@
 """What every detector of this library shares: scikit-learn's outlier contract on top of `anomaly_score`."""
 
+from __future__ import annotations
+
 from copy import copy, deepcopy
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
 
-from ..nn.batches import for_evaluation
-from ..nn.layers import BatchNorm
-from ..nn.networks import Sequential, make_decoder, make_encoder, network_for
-from ..nn.training import Plan
+from .. import nn
 from ..validation import check_fitted, check_number, check_test_samples
 from .storage import restore_values, save_model, saved_values
 
@@ -37,7 +36,7 @@ class Detector(OutlierMixin, BaseEstimator):
         model = self
         if hasattr(self, "network_"):  # cast for evaluation once, not for every block
             model = copy(self)
-            model.network_ = for_evaluation(self.network_, self.input_shape_)
+            model.network_ = nn.for_evaluation(self.network_, self.input_shape_)
         return np.concatenate(
             [model._checked_scores(X[first : first + BLOCK], first) for first in range(0, len(X), BLOCK)]
         )
@@ -91,33 +90,33 @@ class TrainedDetector(Detector):
 
     def _check_parameters(self):
         super()._check_parameters()
-        Plan.of(self)
+        nn.Plan.of(self)
 
     def _check_batch_norm(self, network):
-        if self.batch_size < 2 and any(isinstance(layer, BatchNorm) for layer in network.flat_layers()):
+        if self.batch_size < 2 and any(isinstance(layer, nn.BatchNorm) for layer in network.flat_layers()):
             raise ValueError(
                 f"batch_size={self.batch_size}: batch norm has no variance on a batch of one; use 2 or more"
             )
 
 
-def encoder_for(network: str | Sequential | None, input_shape: tuple[int, ...], slope: float) -> Sequential:
+def encoder_for(network: str | nn.Sequential | None, input_shape: tuple[int, ...], slope: float) -> nn.Sequential:
     """The encoder that the argument `network` means, not yet built.
 
     A name (`minisvdd.nn.networks`), None for the network made for this shape, or a Sequential, which is copied.
     """
-    if isinstance(network, Sequential):
+    if isinstance(network, nn.Sequential):
         return deepcopy(network)
     if isinstance(network, str | None):
-        return make_encoder(network or network_for(input_shape), input_shape, slope)
+        return nn.make_encoder(network or nn.network_for(input_shape), input_shape, slope)
     raise ValueError(f"network={network!r}: expected the name of a network, None or a Sequential")
 
 
 def decoder_for(
-    network: str | Sequential | None, decoder: Sequential | None, input_shape: tuple[int, ...], slope: float
-) -> Sequential:
+    network: str | nn.Sequential | None, decoder: nn.Sequential | None, input_shape: tuple[int, ...], slope: float
+) -> nn.Sequential:
     """The decoder for `encoder_for(network, ...)`: by the same name, or a copy of the user's Sequential."""
-    if isinstance(decoder, Sequential):
+    if isinstance(decoder, nn.Sequential):
         return deepcopy(decoder)
     if isinstance(network, str | None):
-        return make_decoder(network or network_for(input_shape), input_shape, slope)
+        return nn.make_decoder(network or nn.network_for(input_shape), input_shape, slope)
     raise ValueError("a network of your own needs a decoder=Sequential(...) to pre-train, or pretrain_epochs=0")

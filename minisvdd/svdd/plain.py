@@ -11,7 +11,7 @@ devices. What is here is the estimator's, number by number: a test holds one to 
 
 import numpy as np
 
-from ..nn.batches import shuffled_batches
+from .. import nn
 from .center import move_from_zero
 from .radius import exact_radius_squared
 
@@ -38,7 +38,7 @@ def deep_svdd(
         losses.append(0.0)
         if epoch % radius_every == 0:  # R for the weights as they are; only soft-boundary has a use for it
             R2 = exact_radius_squared(anomaly_score(network, X, c), nu)
-        for batch in shuffled_batches(n, batch_size, rng):
+        for batch in nn.shuffled_batches(n, batch_size, rng):
             difference = network.forward(X[batch], training=True) - c
             d = (difference**2).sum(axis=1)
             J, dJ_dd = one_class(d) if objective == "one-class" else soft_boundary(d, R2, nu)

@@ -7,8 +7,8 @@ and maximum of test images would tell the detector about the test set. It is sav
 
 import numpy as np
 
+from .. import ops
 from ..backends import NUMPY, Backend
-from ..ops.contrast import contrast_normalize
 
 # Samples transformed at a time: bounds the float64 temporaries of a large data set.
 _CHUNK = 4096
@@ -68,7 +68,7 @@ class ContrastNormalization(Preprocessing):
     def _contrast_chunks(self, X):
         for start in range(0, len(X), _CHUNK):
             chunk = self.backend.asarray(X[start : start + _CHUNK])
-            yield self.backend.to_numpy(contrast_normalize.on(self.backend)(chunk))
+            yield self.backend.to_numpy(ops.contrast_normalize.on(self.backend)(chunk))
 
 
 class Standardization(Preprocessing):

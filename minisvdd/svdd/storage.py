@@ -15,6 +15,8 @@ This module knows no class. A class that can be saved says so, and has a pair of
         def _set_state(self, values, arrays): ...           # takes them back; ValueError for what does not fit
 """
 
+from __future__ import annotations
+
 import importlib
 import json
 import math
@@ -23,12 +25,11 @@ from pathlib import Path
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from .. import nn
 from ..backends import Backend, get_backend
 from ..errors import DataError, one_line
 from ..files.arrays import arrays_under, read_arrays, write_arrays
 from ..files.streams import DAMAGE
-from ..nn import layers
-from ..nn.networks import Sequential
 from ..validation import check_fitted
 from ..version import __version__
 from .preprocessing import make_preprocessing
@@ -203,23 +204,23 @@ def restore_values(model, values: dict, **kinds: type) -> None:
             setattr(model, name, value)
 
 
-def network_from_config(config: dict) -> Sequential:
+def network_from_config(config: dict) -> nn.Sequential:
     """The Sequential, not yet built, that `Sequential.config()` describes. ValueError for an unknown layer."""
-    return Sequential([_layer_from_config(name, arguments) for name, arguments in config["layers"]])
+    return nn.Sequential([_layer_from_config(name, arguments) for name, arguments in config["layers"]])
 
 
 def _layer_from_config(name, arguments):
     if name == "Sequential":
         return network_from_config(arguments)
-    cls = getattr(layers, name, None)
-    if not (isinstance(cls, type) and issubclass(cls, layers.Layer)):
+    cls = getattr(nn, name, None)
+    if not (isinstance(cls, type) and issubclass(cls, nn.Layer)):
         raise ValueError(f"layer {name!r} is not one of minisvdd's")
     return cls(**arguments)
 
 
 def _check_own_layers(network):
     for index, layer in enumerate(network.flat_layers()):
-        if getattr(layers, type(layer).__name__, None) is not type(layer):
+        if getattr(nn, type(layer).__name__, None) is not type(layer):
             raise ValueError(
                 f"layer {index} ({type(layer).__name__}) is not one of minisvdd's: a file without code cannot hold it"
             )
@@ -231,7 +232,7 @@ def _arrays(network):
 
 def _plain(value):
     """A constructor argument as JSON; what only training needed (a generator, an autoencoder) becomes null."""
-    if isinstance(value, Sequential):
+    if isinstance(value, nn.Sequential):
         return value.config()
     if isinstance(value, np.ndarray | np.generic | tuple):
         return np.asarray(value).tolist()

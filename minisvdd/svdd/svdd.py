@@ -1,16 +1,16 @@
 """Deep SVDD (Ruff et al., ICML 2018): the estimator."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .. import nn
 from ..backends import get_backend
 from ..errors import CollapseWarning
-from ..files.checkpoint import Checkpoint
-from ..nn.batches import outputs_in_parts
-from ..nn.losses import OneClass, SoftBoundary
-from ..nn.training import Plan, Training
 from ..validation import check_fitted, check_generator, check_number, check_training_samples
 from . import center as centers
 from .autoencoder import Autoencoder
@@ -19,6 +19,9 @@ from .detector import TrainedDetector, encoder_for
 from .preprocessing import make_preprocessing
 from .radius import BOUNDARY_SLACK, RADIUS_RULES, exact_radius_squared, last_batch_radius_squared
 from .storage import restore_values, saved_values, storable
+
+if TYPE_CHECKING:
+    from ..files.checkpoint import Checkpoint
 
 OBJECTIVES = ("one-class", "soft-boundary")
 
@@ -119,9 +122,9 @@ class DeepSVDD(TrainedDetector):
         self,
         X,
         y=None,
-        on_stage: Callable[[str, "DeepSVDD"], None] | None = None,
+        on_stage: Callable[[str, DeepSVDD], None] | None = None,
         checkpoint: Checkpoint | None = None,
-    ) -> "DeepSVDD":
+    ) -> DeepSVDD:
         """Train on normal samples.
 
         X: (n, C, H, W) or (n, D); y is ignored.  on_stage(stage, model) is called with stage "random" (weights as
@@ -137,9 +140,9 @@ class DeepSVDD(TrainedDetector):
     def trainings(
         self,
         X,
-        on_stage: Callable[[str, "DeepSVDD"], None] | None = None,
+        on_stage: Callable[[str, DeepSVDD], None] | None = None,
         checkpoint: Checkpoint | None = None,
-    ) -> Iterator[Training]:
+    ) -> Iterator[nn.Training]:
         """Pre-training, if any, and training: what `fit` runs. Each is to be run by whoever asks for the next one.
 
         What `fit` does before, between and after them happens when the next one is asked for. Arguments: as `fit`'s.
@@ -177,7 +180,7 @@ class DeepSVDD(TrainedDetector):
 
     def _check_parameters(self):
         super()._check_parameters()
-        Plan.of(self, "pretrain_")
+        nn.Plan.of(self, "pretrain_")
         for name, allowed in (("objective", OBJECTIVES), ("radius_update", RADIUS_RULES)):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r}: expected one of {list(allowed)}")
@@ -232,7 +235,7 @@ class DeepSVDD(TrainedDetector):
     def _squared_distances(self, X):
         """d_i of pre-processed samples in evaluation mode.  Returns (n,) float64."""
         distances = np.empty(len(X))
-        for part, y in outputs_in_parts(self.network_, X):
+        for part, y in nn.outputs_in_parts(self.network_, X):
             distances[part] = ((y - self.center_) ** 2).sum(axis=1)
         return distances
 
@@ -290,11 +293,11 @@ class DeepSVDD(TrainedDetector):
 
     def _training(self, X, rng, checkpoint):
         """(3) or (4) over the weights; for (3) also, every `radius_every` epochs, over the radius."""
-        return Training(
+        return nn.Training(
             self.network_,
             self._objective(),
             X,
-            Plan.of(self),
+            nn.Plan.of(self),
             rng,
             label=f"Deep SVDD ({self.objective})",
             verbose=self.verbose,
@@ -306,8 +309,8 @@ class DeepSVDD(TrainedDetector):
     def _objective(self):
         center = self.network_.backend.asarray(self.center_, self._dtype)
         if self.objective == "one-class":
-            return OneClass(center, self.network_.backend)
-        return SoftBoundary(center, self.nu, self.radius_**2, self.network_.backend)
+            return nn.OneClass(center, self.network_.backend)
+        return nn.SoftBoundary(center, self.nu, self.radius_**2, self.network_.backend)
 
     def _move_radius(self, training):
         """Every `radius_every` epochs of soft-boundary: R for the weights as they are."""

@@ -70,3 +70,18 @@ def test_a_name_that_nobody_asked_for_is_not_loaded(name):
     code = f"import sys, {name}; print(*[m for m in sys.modules if m.startswith('minisvdd') or m == 'numpy'])"
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) == {"minisvdd", "minisvdd.lazy", "minisvdd.version", name}
+
+
+def loaded_by(statement):
+    """The modules of ours that a fresh process has loaded after a statement."""
+    code = f"{statement}\nimport sys\nprint(*(m for m in sys.modules if m.partition('.')[0] == 'minisvdd'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment())
+    return set(done.stdout.split())
+
+
+def test_the_estimator_loads_the_method_and_little_else():
+    """No reader of data sets, no trainer, no layer, no kernel before they are needed."""
+    loaded = loaded_by("from minisvdd.svdd import DeepSVDD")
+    assert len(loaded) <= 25, sorted(loaded)
+    assert not {"minisvdd.data.readers", "minisvdd.backends.kernel", "minisvdd.nn.layers"} & loaded
+    assert loaded_by("import minisvdd.svdd") < loaded

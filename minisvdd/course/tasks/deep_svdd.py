@@ -433,7 +433,7 @@ ASSIGNMENT = Assignment(
     derivation_until="What follows",
     functions=(
         Source(_CENTER_OP),
-        Source(_MEAN_OP, instead=(("outputs(network, X)", "network.forward(X, training=False)"),)),
+        Source(_MEAN_OP, instead=(("nn.outputs(network, X)", "network.forward(X, training=False)"),)),
         Source(batches.fixed_batches),
         Source(batches.shuffled_batches),
         Source(plain.train_epoch),
