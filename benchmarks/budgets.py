@@ -9,22 +9,20 @@ budget attacks the same images from the same starting points: a shorter attack i
 detector is trained once and scores all of them.
 """
 
-import argparse
 import itertools
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from common import make_parser, parse, write_rows
 from sklearn.metrics import roc_auc_score
 
 from minisvdd import load_model
 from minisvdd.attack.adversarial import SETTINGS, attack_class, trained_classifier
 from minisvdd.data.datasets import load_dataset
-from minisvdd.experiments.experiments import versions
 from minisvdd.experiments.grid import cells_of, make_grid, read_grid
 from minisvdd.experiments.methods import METHODS
-from minisvdd.files.atomic import write_json
 
 DETECTORS = ("kde", "isolation-forest", "dcae", "one-class")
 STARTS = ("images", "noise")
@@ -51,8 +49,7 @@ def main():
             for row, auc in zip(rows, _auc_by_attack(split, scores, len(attacks))):
                 row.setdefault(cell.method, []).append(auc)
             print(f"{cell.method} {cell.seed}:", [round(row[cell.method][-1], 4) for row in rows], flush=True)
-            result = {"data": dataset.name, "seeds": arguments.seeds, "versions": versions(), "rows": rows}
-            write_json(arguments.out, result)
+            write_rows(arguments.out, rows, data=dataset.name, seeds=arguments.seeds)
 
 
 def _scores(cell, protocol, split, folder):
@@ -89,18 +86,13 @@ def _detectors(folder, arguments):
 
 
 def _arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__, quick="the digits, two budgets, two epochs", out="benchmarks/results/budgets.json")
     parser.add_argument("--data", default="gtsrb", choices=list(SETTINGS))
     parser.add_argument("--data-dir")
     parser.add_argument("--folder", help="folder of table 2's experiment: its classifier and pre-trained weights")
     parser.add_argument("--queries", type=int, nargs="+", default=[100, 300, 1000, 3000, 10000])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="the digits, two budgets, two epochs")
-    parser.add_argument("--out", default="benchmarks/results/budgets.json")
-    arguments = parser.parse_args()
-    if arguments.quick:
-        arguments.data, arguments.folder, arguments.queries = "digits", None, [30, 100]
-    return arguments
+    return parse(parser, data="digits", folder=None, queries=[30, 100])
 
 
 if __name__ == "__main__":

@@ -3,15 +3,13 @@
 python benchmarks/checkpoints.py --out benchmarks/results/checkpoints.json
 """
 
-import argparse
 import tempfile
 import time
 
 import numpy as np
+from common import make_parser, write_rows
 
 from minisvdd import Checkpoint, DeepSVDD, load_dataset
-from minisvdd.experiments.experiments import versions
-from minisvdd.files.atomic import write_json
 from minisvdd.nn.networks import network_for
 
 EPOCHS = 20
@@ -72,14 +70,11 @@ def measure(name: str) -> dict:
 
 def main() -> None:
     """Measure both data sets, print and perhaps write the rows."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", help="JSON file to write")
-    arguments = parser.parse_args()
+    arguments = make_parser(__doc__).parse_args()
     rows = [measure(name) for name in ("digits", "random 28x28")]
     for row in rows:
         print(row)
-    if arguments.out:
-        write_json(arguments.out, {"versions": versions(), "rows": rows})
+    write_rows(arguments.out, rows)
 
 
 if __name__ == "__main__":

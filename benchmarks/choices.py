@@ -13,18 +13,18 @@ training, and in its course at the epochs MARKS.
 (Where the centre is computed otherwise, it is that of the pre-trained network from the start.)
 """
 
-import argparse
 import json
 from copy import deepcopy
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+from common import add_data, make_parser, parse, write_rows
 from joblib import Parallel, delayed
 
 from minisvdd import DeepSVDD
 from minisvdd.data.datasets import load_dataset
-from minisvdd.experiments.experiments import area_under_roc, autoencoder_of, network_of, versions
+from minisvdd.experiments.experiments import area_under_roc, autoencoder_of, network_of
 from minisvdd.experiments.paper import TABLE_1
 from minisvdd.experiments.protocols import get_protocol
 from minisvdd.files.atomic import write_json
@@ -74,7 +74,7 @@ def main():
     ]
     groups = Parallel(n_jobs=arguments.jobs)(delayed(_kept)(dataset, arguments.quick, *task) for task in tasks)
     rows = [row for group in groups for row in group]
-    write_json(arguments.out, {"data": dataset.name, "versions": versions(), "rows": rows})
+    write_rows(arguments.out, rows, data=dataset.name)
 
 
 def _kept(dataset, quick, path, normal_class, seed, pretraining):
@@ -141,19 +141,12 @@ def _train(model, split):
 
 
 def _arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="digits")
-    parser.add_argument("--data-dir")
-    parser.add_argument("--classes", nargs="+", default=["4", "9"])
+    parser = make_parser(__doc__, quick="two epochs of the digits' fours", out="benchmarks/results/choices.json")
+    add_data(parser, classes=["4", "9"])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--pretrainings", nargs="+", default=list(PRETRAININGS), choices=list(PRETRAININGS))
     parser.add_argument("--jobs", type=int, default=1, help="pre-trainings side by side")
-    parser.add_argument("--quick", action="store_true", help="two epochs of the digits' fours")
-    parser.add_argument("--out", default="benchmarks/results/choices.json")
-    arguments = parser.parse_args()
-    if arguments.quick:
-        arguments.data, arguments.classes, arguments.seeds = "digits", ["4"], 1
-    return arguments
+    return parse(parser, data="digits", classes=["4"], seeds=1)
 
 
 if __name__ == "__main__":

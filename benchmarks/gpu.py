@@ -217,7 +217,7 @@ def measure_ladder(backend, budget, quick):
             _measure_rungs(backend, budget, quick, rows, name, operation, CONVOLUTION_RUNGS, call)
     for name, (rows_of_c, columns, inner) in (QUICK_PRODUCTS if quick else PRODUCTS).items():
         a, b = (backend.asarray(_random(*shape)) for shape in ((rows_of_c, inner), (inner, columns)))
-        call = lambda rung, a=a, b=b: linear._matmul(backend, a, b, rung=rung)  # noqa: E731
+        call = lambda rung, a=a, b=b: linear.matmul(backend, a, b, rung=rung)  # noqa: E731
         _measure_rungs(backend, budget, quick, rows, name, "matmul", PRODUCT_RUNGS, call)
     return rows
 
@@ -239,12 +239,11 @@ def _convolution_calls(backend, sizes):
     """The three operations of a layer, as functions of the rung."""
     N, C, side, K = sizes
     x, weight, y = (backend.asarray(_random(*s)) for s in ((N, C, side, side), (K, C, *KERNEL), (N, K, side, side)))
-    grad_x, grad_weight, out = (backend.zeros(array.shape, np.float32) for array in (x, weight, y))
     options = (1, 1), PADDING
     return {
-        "forward": lambda rung: conv2d_launch.forward(backend, x, weight, out, *options, rung),
-        "backward input": lambda rung: conv2d_launch.backward_input(backend, y, weight, grad_x, *options, rung),
-        "backward weight": lambda rung: conv2d_launch.backward_weight(backend, y, x, grad_weight, *options, rung),
+        "forward": partial(conv2d_launch.forward, backend, x, weight, *options),
+        "backward input": partial(conv2d_launch.backward_input, backend, y, weight, (side, side), *options),
+        "backward weight": partial(conv2d_launch.backward_weight, backend, y, x, KERNEL, *options),
     }
 
 

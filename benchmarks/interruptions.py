@@ -6,7 +6,6 @@ After every kill, whatever file lies under a final name must be whole. In the en
 one that was never killed; a download must have the right content, and a grid the table that it has without any kill.
 """
 
-import argparse
 import functools
 import http.server
 import multiprocessing
@@ -21,12 +20,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+from common import make_parser
 
 from minisvdd import DataError, load_dataset, load_model
 from minisvdd.data.download import download
-from minisvdd.data.readers import read_arrays
 from minisvdd.experiments.experiments import versions
 from minisvdd.experiments.grid import cells_of, make_grid, read_cell, read_scores
+from minisvdd.files.arrays import read_arrays
 from minisvdd.files.atomic import write_json
 
 COMMAND = [sys.executable, "-m", "minisvdd"]
@@ -215,12 +215,11 @@ def grid(folder: Path, rng) -> dict:
 
 def main() -> int:
     """Run all; exit status 1 when anything was damaged or differs."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__)
     parser.add_argument("--trainings", type=int, default=5)
     parser.add_argument("--saves", type=int, default=200, help="kills of a process that saves")
     parser.add_argument("--downloads", type=int, default=20, help="files, each killed until it is there")
     parser.add_argument("--no-grid", action="store_true")
-    parser.add_argument("--out", help="JSON file to write")
     arguments = parser.parse_args()
     rng, processes = np.random.default_rng(0), multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["minisvdd", "minisvdd.data.download"])

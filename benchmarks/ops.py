@@ -6,21 +6,22 @@ The ceilings are measured in the same run, with as many threads: the rate of a l
 multiply) and the rate of copying an array too large for the caches (for those that move numbers). A pointwise
 operation counts each input and output once; it can exceed the copying rate where its arrays fit into a cache. A
 convolution counts the multiplications of its definition; Winograd's makes fewer, and can exceed the product's rate.
+An encoder's module counts those of its convolution: what it takes longer than `conv2d_forward` is batch norm and pool.
 """
 
 import argparse
 import os
 import platform
 import time
+from functools import partial
 
 import numpy as np
 
+from minisvdd import ops
 from minisvdd.backends import NUMPY
 from minisvdd.backends.threads import one_blas_thread, run, thread_count, use_threads
 from minisvdd.backends.workspace import Workspace
 from minisvdd.files.atomic import write_json
-from minisvdd.ops import activations, batchnorm, conv2d, linear, norm_pool, pooling, upsample
-from minisvdd.ops.adam import adam_update
 
 # name: batch, channels in, side, channels out: the convolutions of the encoders, and a decoder's last one
 CONVOLUTIONS = {
@@ -34,6 +35,7 @@ CONVOLUTIONS = {
     "cifar10 2": (200, 32, 16, 64),
     "cifar10 3": (200, 64, 8, 128),
 }
+SLOPE, EPSILON = 0.1, 1e-4
 QUICK = ("mnist 1", "mnist 2", "gtsrb 3")
 
 
@@ -75,52 +77,54 @@ def images(rng, N, C, side):
     return rng.standard_normal((C, side, side, N)).astype(np.float32).transpose(3, 0, 1, 2)
 
 
+def case(operation, args, work):
+    """The operation's name, its fast reading with these arguments, and the work."""
+    return operation.__name__, partial(operation.on(NUMPY), *args), work
+
+
 def convolution_cases(rng, name):
-    """(operation, call, multiplications and additions) for the three products of a layer."""
+    """(operation, call, multiplications and additions) for the three products of a layer, and for its module."""
     N, C, side, K = CONVOLUTIONS[name]
     x, grad = images(rng, N, C, side), images(rng, N, K, side)
     weight = rng.standard_normal((K, C, 5, 5)).astype(np.float32)
-    work, padding = 2 * grad.size * C * 25, {"padding": (2, 2)}
-    size = (side, side)
-    yield "conv2d_forward", lambda: conv2d.conv2d_forward(NUMPY, x, weight, **padding), work
-    yield "conv2d_backward_weight", lambda: conv2d.conv2d_backward_weight(NUMPY, grad, x, (5, 5), **padding), work
-    yield "conv2d_backward_input", lambda: conv2d.conv2d_backward_input(NUMPY, grad, weight, size, **padding), work
+    work, where, size, two = 2 * grad.size * C * 25, ((1, 1), (2, 2)), (side, side), (2, 2)
+    for operation, args in (
+        (ops.conv2d_forward, (x, weight, *where)),
+        (ops.conv2d_backward_weight, (grad, x, (5, 5), *where)),
+        (ops.conv2d_backward_input, (grad, weight, size, *where)),
+        (ops.encoder_module_forward, (x, weight, *where, EPSILON, SLOPE, two)),
+    ):
+        yield case(operation, args, work)
 
 
 def pointwise_cases(rng, name):
     """(operation, call, bytes read and written) for what follows the convolution of that name."""
     N, _, side, K = CONVOLUTIONS[name]
     x, grad, pooled_grad = images(rng, N, K, side), images(rng, N, K, side), images(rng, N, K, side // 2)
-    x_hat, scale, mean, variance = batchnorm.batchnorm_forward_batch(NUMPY, x, 1e-4)
+    x_hat, scale, mean, variance = ops.batchnorm_forward_batch.on(NUMPY)(x, EPSILON)
     positive, two = x > 0, (2, 2)
-    _, winner = pooling.maxpool_forward(NUMPY, x, two, two)
-    once = x.nbytes
-    yield "batchnorm_forward_batch", lambda: batchnorm.batchnorm_forward_batch(NUMPY, x, 1e-4), 2 * once
-    yield "batchnorm_forward", lambda: batchnorm.batchnorm_forward(NUMPY, x, mean, variance, 1e-4), 2 * once
-    yield "batchnorm_backward", lambda: batchnorm.batchnorm_backward(NUMPY, grad, x_hat, scale), 3 * once
-    yield "leaky_relu_forward", lambda: activations.leaky_relu_forward(NUMPY, x, 0.1), 2 * once
-    yield (
-        "leaky_relu_backward",
-        lambda: activations.leaky_relu_backward(NUMPY, grad, positive, 0.1),
-        2 * once + positive.nbytes,
-    )
-    yield "maxpool_forward", lambda: pooling.maxpool_forward(NUMPY, x, two, two), 1.25 * once + winner.nbytes
-    yield (
-        "maxpool_backward",
-        lambda: pooling.maxpool_backward(NUMPY, pooled_grad, winner, x.shape, two, two),
-        1.25 * once + winner.nbytes,
-    )
-    y, pooled, winner, scale, mean, _ = norm_pool.norm_pool_forward_batch(x, 0.1, 1e-4)
-    small = y.nbytes + pooled.nbytes + winner.nbytes
-    yield "norm_pool_forward_batch", lambda: norm_pool.norm_pool_forward_batch(x, 0.1, 1e-4), once + small
-    yield "norm_pool_forward", lambda: norm_pool.norm_pool_forward(x, mean, scale, 0.1, False), once + y.nbytes
-    yield (
-        "norm_pool_backward",
-        lambda: norm_pool.norm_pool_backward(pooled_grad, x, pooled, winner, 0.1, scale, mean),
-        2 * once + small,
-    )
-    yield "upsample_forward", lambda: upsample.upsample_forward(NUMPY, pooled_grad, two), 1.25 * once
-    yield "upsample_backward", lambda: upsample.upsample_backward(NUMPY, grad, two), 1.25 * once
+    _, winner = ops.maxpool_forward.on(NUMPY)(x, two, two)
+    y, module_winner = ops.norm_act_pool_forward.on(NUMPY)(x, mean, scale, SLOPE, two)
+    once, pooled, module = x.nbytes, y.nbytes, (mean, scale, SLOPE, two)
+    for operation, args, moved in (
+        (ops.batchnorm_forward_batch, (x, EPSILON), 2 * once),
+        (ops.batchnorm_forward, (x, mean, variance, EPSILON), 2 * once),
+        (ops.batchnorm_backward, (grad, x_hat, scale), 3 * once),
+        (ops.leaky_relu_forward, (x, SLOPE), 2 * once),
+        (ops.leaky_relu_backward, (grad, positive, SLOPE), 2 * once + positive.nbytes),
+        (ops.maxpool_forward, (x, two, two), once + pooled + winner.nbytes),
+        (ops.maxpool_backward, (pooled_grad, winner, x.shape, two, two), once + pooled + winner.nbytes),
+        (ops.norm_act_pool_forward, (x, *module), once + pooled + module_winner.nbytes),
+        (ops.norm_act_pool_evaluate, (x, *module), once + pooled),
+        (
+            ops.norm_act_pool_backward,
+            (pooled_grad, x, y, module_winner, *module),
+            2 * once + 2 * pooled + module_winner.nbytes,
+        ),
+        (ops.upsample_forward, (pooled_grad, two), once + pooled),
+        (ops.upsample_backward, (grad, two), once + pooled),
+    ):
+        yield case(operation, args, moved)
 
 
 def dense_cases(rng):
@@ -128,9 +132,9 @@ def dense_cases(rng):
     x, weight = rng.standard_normal((2048, 200)).astype(np.float32).T, np.ones((128, 2048), np.float32)
     grad = rng.standard_normal((128, 200)).astype(np.float32).T
     work = 2 * x.size * len(weight)
-    yield "linear_forward", lambda: linear.linear_forward(NUMPY, x, weight), work
-    yield "linear_backward_weight", lambda: linear.linear_backward_weight(NUMPY, grad, x), work
-    yield "linear_backward_input", lambda: linear.linear_backward_input(NUMPY, grad, weight), work
+    yield case(ops.linear_forward, (x, weight), work)
+    yield case(ops.linear_backward_weight, (grad, x), work)
+    yield case(ops.linear_backward_input, (grad, weight), work)
 
 
 def measure(names, repeats):
@@ -157,7 +161,8 @@ def measure(names, repeats):
         ms = milliseconds(call, repeats)
         add("dense", operation, ms, gflop_per_s=work / ms / 1e6)
     param, grad, first, second = np.ones((4, 128, 64 * 25), np.float32)
-    ms = milliseconds(lambda: adam_update(NUMPY, param, grad, first, second, 1, 1e-4, 0.9, 0.999, 1e-8, 1e-6), repeats)
+    adam_step = partial(ops.adam_update.on(NUMPY), param, grad, first, second, 1, 1e-4, 0.9, 0.999, 1e-8, 1e-6)
+    ms = milliseconds(adam_step, repeats)
     add("cifar10 3", "adam_update", ms, gbyte_per_s=7 * param.nbytes / ms / 1e6)
     return {"gemm_gflop_per_s": peak, "copy_gbyte_per_s": bandwidth, "rows": rows}
 

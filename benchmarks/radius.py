@@ -8,24 +8,23 @@ rule the result holds the test AUC, R^2, the fraction of training samples outsid
 which has no radius while it trains. Every run of a class starts from the same weights and sees the same batches.
 """
 
-import argparse
 from dataclasses import asdict, replace
 
 import numpy as np
+from common import add_data, class_by_class, make_parser, parse
 
 from minisvdd import DeepSVDD
 from minisvdd.data.datasets import load_dataset
-from minisvdd.experiments.experiments import area_under_roc, autoencoder_of, network_of, versions
+from minisvdd.experiments.experiments import area_under_roc, autoencoder_of, network_of
 from minisvdd.experiments.paper import TABLE_1
 from minisvdd.experiments.protocols import get_protocol
-from minisvdd.files.atomic import write_json
 from minisvdd.svdd.preprocessing import preprocessing_for
 
 RULES, NUS = ("exact", "authors-theano", "last-batch"), (0.01, 0.1)
 
 
 def main():
-    """Run all classes; the file is written anew after each, so that a stopped run leaves what it has."""
+    """Run all classes."""
     arguments = _arguments()
     protocol = get_protocol("paper" if arguments.data == "mnist" else "quick", arguments.data)
     protocol = replace(
@@ -36,15 +35,15 @@ def main():
         milestones=(int(0.6 * arguments.epochs),),
         learning_rate=arguments.learning_rate,
     )
-    dataset, rows = load_dataset(arguments.data, arguments.data_dir), []
-    for normal_class in arguments.classes:
-        for seed in range(arguments.seeds):
-            rows += _one_class(dataset.one_class(normal_class), dataset.name, protocol, seed)
-            result = {"data": dataset.name, "protocol": asdict(protocol), "versions": versions(), "rows": rows}
-            write_json(arguments.out, result)
+    dataset = load_dataset(arguments.data, arguments.data_dir)
+
+    def rows(split):
+        return [row for seed in range(arguments.seeds) for row in _one_seed(split, dataset.name, protocol, seed)]
+
+    class_by_class(dataset, rows, arguments, protocol=asdict(protocol))
 
 
-def _one_class(split, data, protocol, seed):
+def _one_seed(split, data, protocol, seed):
     settings = {**asdict(protocol), "network": network_of(protocol, split), "random_state": seed, "verbose": 0}
     settings["preprocessing"] = preprocessing_for(split.train)
     autoencoder = autoencoder_of(protocol, split, seed).fit(split.train)
@@ -86,20 +85,13 @@ def _median_squared_distance(model, X):
 
 
 def _arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="digits")
-    parser.add_argument("--data-dir")
-    parser.add_argument("--classes", nargs="+", default=["3", "8"])
+    parser = make_parser(__doc__, quick="two epochs of the digits' threes", out="benchmarks/results/radius.json")
+    add_data(parser, classes=["3", "8"])
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--pretrain-epochs", type=int, default=100)
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
-    parser.add_argument("--quick", action="store_true", help="two epochs of the digits' threes")
-    parser.add_argument("--out", default="benchmarks/results/radius.json")
-    arguments = parser.parse_args()
-    if arguments.quick:
-        arguments.data, arguments.classes, arguments.pretrain_epochs, arguments.epochs = "digits", ["3"], 2, 2
-    return arguments
+    return parse(parser, data="digits", classes=["3"], pretrain_epochs=2, epochs=2)
 
 
 if __name__ == "__main__":

@@ -9,14 +9,18 @@ bytes per thread, 16 for 16 bytes; 32 worst). Then the worst bank conflict (1: n
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from minisvdd import ops
 from minisvdd.backends.emulator import EmulatorBackend
 from minisvdd.files.atomic import atomic_write, write_json
-from minisvdd.ops import activations, batchnorm, fused, linear, pooling
+from minisvdd.ops import linear
+from minisvdd.ops.batchnorm.launch import channel_means, channel_scale
 from minisvdd.ops.conv2d import launch as conv2d_launch
+from minisvdd.ops.norm_act_pool import launch as norm_act_pool_launch
 
 ROOT = Path(__file__).resolve().parents[1]
 MARKERS = "<!-- counts of the rungs: written by benchmarks/rungs.py -->", "<!-- end of counts -->"
@@ -98,23 +102,15 @@ def convolution_cases(backend, rng, name):
     """(operation, rung, number of outputs, call) for a convolution layer."""
     N, C, side, K = CONVOLUTIONS[name]
     x, weight, y = draw(rng, N, C, side, side), draw(rng, K, C, 5, 5), draw(rng, N, K, side, side)
-    grad_x, grad_weight, where = at_a_sector(x), at_a_sector(weight), ((1, 1), (2, 2))
-    for rung in CONV_RUNGS:
-        yield "conv2d_forward", rung, y.size, lambda r=rung: conv2d_launch.forward(backend, x, weight, y, *where, r)
-    for rung in CONV_RUNGS:
-        yield (
-            "conv2d_backward_input",
-            rung,
-            x.size,
-            lambda r=rung: conv2d_launch.backward_input(backend, y, weight, grad_x, *where, r),
-        )
-    for rung in CONV_RUNGS:
-        yield (
-            "conv2d_backward_weight",
-            rung,
-            weight.size,
-            lambda r=rung: conv2d_launch.backward_weight(backend, y, x, grad_weight, *where, r),
-        )
+    size, kernel, where = (side, side), (5, 5), ((1, 1), (2, 2))
+    operations = (
+        ("conv2d_forward", conv2d_launch.forward, (x, weight), y.size),
+        ("conv2d_backward_input", conv2d_launch.backward_input, (y, weight, size), x.size),
+        ("conv2d_backward_weight", conv2d_launch.backward_weight, (y, x, kernel), weight.size),
+    )
+    for operation, launch, args, outputs in operations:
+        for rung in CONV_RUNGS:
+            yield operation, rung, outputs, partial(launch, backend, *args, *where, rung)
 
 
 def product_cases(backend, rng, name):
@@ -122,7 +118,7 @@ def product_cases(backend, rng, name):
     rows, columns, inner = PRODUCTS[name]
     grad, weight = draw(rng, rows, inner), draw(rng, inner, columns)
     for rung in ("naive", "coalesced", "tiled", "register_blocked"):
-        yield "matmul", rung, rows * columns, lambda r=rung: linear._matmul(backend, grad, weight, rung=r)
+        yield "matmul", rung, rows * columns, partial(linear.matmul, backend, grad, weight, rung=rung)
 
 
 def image_cases(backend, rng, name):
@@ -134,13 +130,14 @@ def image_cases(backend, rng, name):
         at_a_sector(np.ones(C, np.float32)),
         (2, 2),
     )
-    y, winner = pooling.maxpool_forward(backend, x, two, two)
+    y, winner = ops.maxpool_forward.on(backend)(x, two, two)
+    statistics = ops.batch_statistics.reading("launch")
     for rung in STATISTICS_RUNGS:
-        yield "channel_statistics", rung, x.size, lambda r=rung: batchnorm._channel_statistics(backend, x, r)
+        yield "channel_statistics", rung, x.size, partial(statistics, backend, x, rung)
     for rung in STATISTICS_RUNGS:
-        yield "channel_means", rung, x.size, lambda r=rung: batchnorm._channel_means(backend, grad, x, r)
+        yield "channel_means", rung, x.size, partial(channel_means, backend, grad, x, rung)
     for rung in POINTWISE_RUNGS:
-        yield "channel_scale", rung, x.size, lambda r=rung: batchnorm._channel_scale(backend, x, scale, scale, r)
+        yield "channel_scale", rung, x.size, partial(channel_scale, backend, x, scale, scale, rung)
     means, result = at_a_sector(np.zeros((2, C), np.float32)), at_a_sector(x)
     sizes = x.size, C, side * side
     pointwise = {
@@ -150,36 +147,19 @@ def image_cases(backend, rng, name):
     }
     for operation, args in pointwise.items():
         for rung in POINTWISE_RUNGS:
-            yield (
-                operation,
-                rung,
-                x.size,
-                lambda o=operation, a=args, r=rung: backend.launch(o, a, threads=x.size, rung=r),
-            )
+            yield operation, rung, x.size, partial(backend.launch, operation, args, threads=x.size, rung=rung)
+    pool, pool_gradient = ops.maxpool_forward.reading("launch"), ops.maxpool_backward.reading("launch")
     for rung in ("naive", "registers", "pairs"):
-        yield "maxpool_forward", rung, y.size, lambda r=rung: pooling._forward_kernel(backend, x, two, two, r)
+        yield "maxpool_forward", rung, y.size, partial(pool, backend, x, two, two, rung)
     for rung in ("naive", "windows", "pairs"):
-        yield (
-            "maxpool_backward",
-            rung,
-            x.size,
-            lambda r=rung: pooling._backward_kernel(backend, y, winner, x.shape, two, two, r),
-        )
+        yield "maxpool_backward", rung, x.size, partial(pool_gradient, backend, y, winner, x.shape, two, two, rung)
+    module, module_gradient = norm_act_pool_launch.forward, norm_act_pool_launch.backward
+    args = backend, x, scale, scale, 0.1, two
     for rung in ("windows", "pairs"):
-        yield (
-            "normalize_pool_forward",
-            rung,
-            y.size,
-            lambda r=rung: fused.normalize_pool_forward(backend, x, scale, scale, 0.1, two, r),
-        )
-    byte_winner = at_a_sector(winner.astype(np.uint8))
+        yield "normalize_pool_forward", rung, y.size, partial(module, *args, rung=rung)
+    args = backend, y, x, y, at_a_sector(winner.astype(np.uint8)), scale, scale, 0.1, two
     for rung in ("windows", "pairs"):
-        yield (
-            "normalize_pool_backward",
-            rung,
-            x.size,
-            lambda r=rung: fused.normalize_pool_backward(backend, y, x, y, byte_winner, scale, scale, 0.1, two, rung=r),
-        )
+        yield "normalize_pool_backward", rung, x.size, partial(module_gradient, *args, rung=rung)
 
 
 def fusion_cases(backend, rng, name):
@@ -187,45 +167,34 @@ def fusion_cases(backend, rng, name):
     N, C, side, K = CONVOLUTIONS[name]
     x, weight, two = draw(rng, N, C, side, side), draw(rng, K, C, 5, 5), (2, 2)
     y, scale = draw(rng, N, K, side, side), at_a_sector(np.ones(K, np.float32))
-    pooled, winner = fused.normalize_pool_forward(backend, y, scale, scale, 0.1, two)
-    _, wide_winner = pooling.maxpool_forward(backend, y, two, two)
+    module, where = (backend, y, scale, scale, 0.1, two), ((1, 1), two)
+    pooled, winner = norm_act_pool_launch.forward(*module)
+    _, wide_winner = ops.maxpool_forward.on(backend)(y, two, two)
     positive = at_a_sector(y > 0)
 
     def statistics():
-        conv2d_launch.forward(backend, x, weight, y, (1, 1), two)
-        batchnorm.batch_statistics(backend, y)
+        ops.batch_statistics.on(backend)(conv2d_launch.forward(backend, x, weight, *where))
 
     def forward():
-        x_hat = batchnorm._channel_scale(backend, y, scale, scale)
-        activations.is_positive(backend, x_hat)
-        pooling.maxpool_forward(backend, activations.leaky_relu_forward(backend, x_hat, 0.1), two, two)
+        x_hat = channel_scale(backend, y, scale, scale)
+        ops.is_positive.on(backend)(x_hat)
+        ops.maxpool_forward.on(backend)(ops.leaky_relu_forward.on(backend)(x_hat, 0.1), two, two)
 
     def backward():
-        grad = pooling.maxpool_backward(backend, pooled, wide_winner, y.shape, two, two)
-        grad = activations.leaky_relu_backward(backend, grad, positive, 0.1)
-        batchnorm.batchnorm_backward(backend, grad, y, scale)
+        grad = ops.maxpool_backward.on(backend)(pooled, wide_winner, y.shape, two, two)
+        grad = ops.leaky_relu_backward.on(backend)(grad, positive, 0.1)
+        ops.batchnorm_backward.on(backend)(grad, y, scale)
 
-    yield "convolution and statistics", "separate", y.size, statistics
-    yield (
-        "convolution and statistics",
-        "fused",
-        y.size,
-        lambda: fused.conv2d_forward_statistics(backend, x, weight, (1, 1), two),
-    )
-    yield "normalise, leaky ReLU, pool", "separate", y.size, forward
-    yield (
-        "normalise, leaky ReLU, pool",
-        "fused",
-        y.size,
-        lambda: fused.normalize_pool_forward(backend, y, scale, scale, 0.1, two),
-    )
-    yield "its backward", "separate", y.size, backward
-    yield (
-        "its backward",
-        "fused",
-        y.size,
-        lambda: fused.normalize_pool_backward(backend, pooled, y, pooled, winner, scale, scale, 0.1, two),
-    )
+    fused = {
+        "convolution and statistics": partial(conv2d_launch.forward_statistics, backend, x, weight, *where),
+        "normalise, leaky ReLU, pool": partial(norm_act_pool_launch.forward, *module),
+        "its backward": partial(
+            norm_act_pool_launch.backward, backend, pooled, y, pooled, winner, scale, scale, 0.1, two
+        ),
+    }
+    for (operation, one), several in zip(fused.items(), (statistics, forward, backward)):
+        yield operation, "separate", y.size, several
+        yield operation, "fused", y.size, one
 
 
 def measure(quick):

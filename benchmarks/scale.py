@@ -6,7 +6,6 @@ Samples are random images of 8 x 8 in a memory-mapped .npy file, up to a million
 and NumPy allocate (tracemalloc); the pages of the file itself are the system's to keep or drop.
 """
 
-import argparse
 import gc
 import tempfile
 import time
@@ -15,6 +14,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from common import make_parser
 
 from minisvdd import DeepSVDD
 from minisvdd.experiments.experiments import versions
@@ -118,10 +118,9 @@ def plot(result: dict, path: str) -> None:
 
 def main() -> None:
     """Measure, print, and write what was asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__)
     parser.add_argument("--largest", type=int, default=1_000_000)
     parser.add_argument("--fits", type=int, default=100)
-    parser.add_argument("--out", help="JSON file to write")
     parser.add_argument("--plot", help="PNG file to write")
     arguments = parser.parse_args()
     counts = [arguments.largest // 2**k for k in range(5, -1, -1)]

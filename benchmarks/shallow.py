@@ -10,19 +10,17 @@ variance; every bandwidth of KDE (with the one that cross-validation of the like
 0.1, and an isolation forest. AUC on a random part of the test images; OC-SVM is trained on every fourth training image.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
+from common import add_data, class_by_class, make_parser, parse
 from scipy.special import logsumexp
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 from sklearn.metrics.pairwise import euclidean_distances
 
 from minisvdd.data.datasets import load_dataset
-from minisvdd.experiments.experiments import versions
 from minisvdd.experiments.paper import TABLES
-from minisvdd.files.atomic import write_json
 from minisvdd.rivals.baselines import BANDWIDTHS, GAMMAS, VARIANCE_KEPT, IsolationForest, KernelDensity, OneClassSVM
 from minisvdd.svdd.preprocessing import make_preprocessing
 
@@ -32,25 +30,21 @@ SETTINGS = [(preprocessing, pca) for preprocessing in (None, "gcn-l1") for pca i
 def main():
     """Measure class by class; the file is written anew after each."""
     arguments = _arguments()
-    dataset, rows = load_dataset(arguments.data, arguments.data_dir), []
+    dataset = load_dataset(arguments.data, arguments.data_dir)
     chosen = np.random.default_rng(0).permutation(len(dataset.test_images))[: arguments.test_images]
-    for normal_class in arguments.classes or dataset.class_names[: 2 if arguments.quick else None]:
-        split = dataset.one_class(normal_class)
+    paper = TABLES.get(Path(dataset.name).stem, {})
+
+    def rows(split):
         test, is_anomaly = split.test[chosen], split.is_anomaly[chosen]
         for preprocessing, pca in SETTINGS:
             Z = components(split.train, test, preprocessing, pca)
-            row = {
-                "normal_class": normal_class,
-                "preprocessing": preprocessing,
-                "pca": pca,
-                "dimensions": Z[0].shape[1],
-            }
-            row |= _measure(*Z, is_anomaly, arguments.gammas)
-            row["paper"] = TABLES.get(Path(dataset.name).stem, {}).get(normal_class)
-            rows.append(row)
-            print({name: value for name, value in row.items() if name != "paper"}, flush=True)
-        result = {"data": dataset.name, "test_images": len(test), "bandwidths": BANDWIDTHS, "gammas": arguments.gammas}
-        write_json(arguments.out, {**result, "versions": versions(), "rows": rows})
+            row = {"normal_class": split.normal_class, "preprocessing": preprocessing, "pca": pca}
+            row |= {"dimensions": Z[0].shape[1], **_measure(*Z, is_anomaly, arguments.gammas)}
+            print(row, flush=True)
+            yield row | {"paper": paper.get(split.normal_class)}
+
+    settings = {"test_images": len(chosen), "bandwidths": BANDWIDTHS, "gammas": arguments.gammas}
+    class_by_class(dataset, rows, arguments, **settings)
 
 
 def components(train, test, preprocessing, pca):
@@ -65,8 +59,8 @@ def components(train, test, preprocessing, pca):
 
 def auc_of(model, train, test, is_anomaly):
     """Fit a baseline on components and score others: AUC in %."""
-    model._fit_components(train)
-    return round(100 * roc_auc_score(is_anomaly, model._score_components(test)), 2)
+    model.fit_components(train)
+    return round(100 * roc_auc_score(is_anomaly, model.score_components(test)), 2)
 
 
 def _measure(train, test, is_anomaly, gammas):
@@ -78,7 +72,7 @@ def _measure(train, test, is_anomaly, gammas):
     distances = euclidean_distances(test, train, squared=True)
     kde = [-logsumexp(distances / (-2 * h * h), axis=1) for h in BANDWIDTHS]  # up to a constant
     validated = KernelDensity()
-    validated._fit_components(train[::4])
+    validated.fit_components(train[::4])
     return {
         "kde": [round(100 * roc_auc_score(is_anomaly, scores), 2) for scores in kde],
         "bandwidth_validated": validated.bandwidth_,
@@ -88,15 +82,11 @@ def _measure(train, test, is_anomaly, gammas):
 
 
 def _arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="digits")
-    parser.add_argument("--data-dir")
-    parser.add_argument("--classes", nargs="+", help="default: all")
+    parser = make_parser(__doc__, quick="two classes of the digits", out="benchmarks/results/shallow.json")
+    add_data(parser)
     parser.add_argument("--test-images", type=int, default=2000)
     parser.add_argument("--gammas", nargs="+", type=float, default=GAMMAS[::3])
-    parser.add_argument("--quick", action="store_true", help="two classes of the digits")
-    parser.add_argument("--out", default="benchmarks/results/shallow.json")
-    return parser.parse_args()
+    return parse(parser, data="digits", classes=["0", "1"])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@
 `minisvdd bench --vs torch` is the same measurement.
 """
 
-import argparse
+from common import make_parser
 
 from minisvdd.experiments.bench import measure
 from minisvdd.files.atomic import write_json
@@ -14,10 +14,8 @@ from minisvdd.files.atomic import write_json
 
 def main():
     """Measure and write the result."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__, quick="one network, two rounds, no PyTorch", out="benchmarks/results/step.json")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--out", default="benchmarks/results/step.json")
     arguments = parser.parse_args()
     names = ["mnist encoder"] if arguments.quick else None
     rounds = 2 if arguments.quick else 15

@@ -11,15 +11,12 @@ nu and gamma, and that of the density estimate with the same gammas. (scikit-lea
 and gives up: hence 0.99.)
 """
 
-import argparse
-
 import numpy as np
+from common import add_data, class_by_class, make_parser, parse
 from shallow import auc_of, components
 
 from minisvdd.data.datasets import load_dataset
-from minisvdd.experiments.experiments import versions
 from minisvdd.experiments.paper import TABLES
-from minisvdd.files.atomic import write_json
 from minisvdd.rivals.baselines import KernelDensity, OneClassSVM
 from minisvdd.svdd.preprocessing import preprocessing_for
 
@@ -27,13 +24,14 @@ from minisvdd.svdd.preprocessing import preprocessing_for
 def main():
     """Measure class by class; the file is written anew after each."""
     arguments = _arguments()
-    dataset, rows = load_dataset(arguments.data, arguments.data_dir), []
-    for normal_class in arguments.classes or dataset.class_names[: 2 if arguments.quick else None]:
-        row = {"normal_class": normal_class, **_measure(dataset.one_class(normal_class), arguments)}
-        rows.append(row | {"paper": TABLES.get(dataset.name, {}).get(normal_class)})
-        print({name: row[name] for name in row if name != "paper"}, flush=True)
-        result = {"data": dataset.name, "nus": arguments.nus, "gammas": arguments.gammas}
-        write_json(arguments.out, {**result, "versions": versions(), "rows": rows})
+    dataset = load_dataset(arguments.data, arguments.data_dir)
+
+    def rows(split):
+        row = {"normal_class": split.normal_class, **_measure(split, arguments)}
+        print(row, flush=True)
+        yield row | {"paper": TABLES.get(dataset.name, {}).get(split.normal_class)}
+
+    class_by_class(dataset, rows, arguments, nus=arguments.nus, gammas=arguments.gammas)
 
 
 def _measure(split, arguments):
@@ -50,15 +48,11 @@ def _measure(split, arguments):
 
 
 def _arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="digits")
-    parser.add_argument("--data-dir")
-    parser.add_argument("--classes", nargs="+", help="default: all")
+    parser = make_parser(__doc__, quick="two classes of the digits", out="benchmarks/results/svm-nu.json")
+    add_data(parser)
     parser.add_argument("--nus", nargs="+", type=float, default=[0.1, 0.5, 0.9, 0.99])
     parser.add_argument("--gammas", nargs="+", type=float, default=[2.0**-10, 2.0**-1])
-    parser.add_argument("--quick", action="store_true", help="two classes of the digits")
-    parser.add_argument("--out", default="benchmarks/results/svm-nu.json")
-    return parser.parse_args()
+    return parse(parser, data="digits", classes=["0", "1"])
 
 
 if __name__ == "__main__":

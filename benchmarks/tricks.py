@@ -4,8 +4,9 @@
     python benchmarks/tricks.py --tricks winograd threads --workloads "cifar10 encoder"      only these; the rest stays
     python benchmarks/tricks.py --quick --out FILE        one small network, two rounds: does it run?
 
-The library has no switches: a trick is taken away here by replacing the rule or the function which applies it. Both
-versions take turns in one process, so that what slows the machine down slows both; medians are reported.
+The library has no switches: a trick is taken away here by replacing the rule or the function which applies it, or the
+fast reading of an operation by its formula. Each version builds a network of its own, and they take turns in one
+process, so that what slows the machine down slows both; medians are reported.
 """
 
 import argparse
@@ -21,15 +22,19 @@ from unittest.mock import patch
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from minisvdd import ops
 from minisvdd.backends import threads
 from minisvdd.backends.threads import use_threads
 from minisvdd.backends.workspace import Workspace
-from minisvdd.experiments.bench import OURS, WORKLOADS, _make_step, machine
+from minisvdd.experiments.bench import OURS, WORKLOADS, machine, make_step
 from minisvdd.files.atomic import atomic_write, write_json
-from minisvdd.nn import host_steps, networks
-from minisvdd.ops import activations, batchnorm, conv2d, linear, losses, norm_pool, pooling, upsample
+from minisvdd.nn import batches, host_steps, networks
+from minisvdd.ops import activations, linear, losses, pooling, upsample
+from minisvdd.ops.batchnorm import fast as batchnorm
+from minisvdd.ops.conv2d import fast as conv2d
 from minisvdd.ops.conv2d import phases, winograd
 from minisvdd.ops.layout import empty_batch_last
+from minisvdd.ops.norm_act_pool import fast as norm_act_pool
 from minisvdd.rivals.dcgan import make_gan
 
 FOLDER = Path(__file__).parent
@@ -47,6 +52,19 @@ def replaced(*changes):
         yield
 
 
+@contextmanager
+def formulas(*operations):
+    """Inside the block, the fast readings of these operations are their formulas."""
+    readings = [(operation, operation.reading("fast")) for operation in operations]
+    try:
+        for operation in operations:
+            operation.fast(operation.plain)
+        yield
+    finally:
+        for operation, reading in readings:
+            operation.fast(reading)
+
+
 def instead(rule, unwanted, substitute):
     """A choosing rule that answers `substitute` where it would have answered `unwanted`."""
 
@@ -57,7 +75,7 @@ def instead(rule, unwanted, substitute):
 
 
 def no_winograd():
-    """Filters on many channels by strips, their gradient one row at a time."""
+    """Filters on many channels by strips, their gradient by im2col."""
     return replaced((conv2d, "winograd_pays", lambda weight_shape: False))
 
 
@@ -67,11 +85,6 @@ def no_strips():
         (conv2d, "forward_way", instead(conv2d.forward_way, "strips", "all taps")),
         (conv2d, "_outputs_at_once", lambda *_: 1),
     )
-
-
-def no_rows():
-    """The gradient of the weight by im2col."""
-    return replaced((conv2d, "weight_way", instead(conv2d.weight_way, "row at a time", "all taps")))
 
 
 def no_phases():
@@ -99,7 +112,7 @@ def im2col_only():
 
 def no_fusion():
     """Layer by layer, in the order of the paper."""
-    return replaced((networks, "steps", list))
+    return replaced((networks, "fused", list))
 
 
 def no_workspace():
@@ -109,7 +122,12 @@ def no_workspace():
 
 def first_gradient():
     """The gradient of the images, too, which nobody uses."""
-    return replaced((networks.Sequential, "backward_params", networks.Sequential.backward))
+    backward = networks.Sequential.backward
+
+    def with_input(self, grad_output, need_input=True, need_params=True):
+        return backward(self, grad_output, True, need_params)
+
+    return replaced((networks.Sequential, "backward", with_input))
 
 
 def batch_first():
@@ -122,9 +140,12 @@ def batch_first():
         return np.ascontiguousarray(np.moveaxis(rows.reshape(*shape[1:], shape[0]), -1, 0))
 
     return replaced(
-        *((module, "from_batch_last", from_batch_last) for module in (conv2d, phases, pooling, norm_pool, upsample)),
+        *(
+            (module, "from_batch_last", from_batch_last)
+            for module in (conv2d, phases, pooling, norm_act_pool, upsample)
+        ),
         *((module, "from_channel_rows", from_channel_rows) for module in (activations, batchnorm)),
-        *((module, "empty_batch_last", np.empty) for module in (activations, losses)),
+        (losses, "empty_batch_last", np.empty),
         (host_steps, "arranged", lambda x: x),
     )
 
@@ -138,29 +159,24 @@ def no_blocks():
     """Every operation in one piece, except strips, which are what they are by being cut."""
     return replaced(
         (conv2d, "_BLOCK_BYTES", 1 << 60),
-        (conv2d, "_column_blocks", lambda out_w, N, bytes_each: [(slice(0, out_w), slice(0, N))]),
         (winograd, "_blocks", lambda out_h, N: [(slice(0, out_h), slice(0, N))]),
-        *((module, "channel_blocks", whole) for module in (batchnorm, norm_pool, pooling, upsample)),
+        (activations, "flat_blocks", lambda size: [slice(0, size)]),
+        *((module, "channel_blocks", whole) for module in (batchnorm, norm_act_pool, pooling, upsample)),
     )
-
-
-def no_deferring():
-    """The gradient of a weight at once, by all threads, before dL/dx."""
-    return replaced((networks, "deferring", nullcontext))
 
 
 def row_by_row():
     """Sums of products along rows, one row after the other."""
 
-    def row_products(a, b, dtype=None):
-        return np.array([np.dot(a_row, b_row) for a_row, b_row in zip(a, b)], dtype)
+    def row_products(a, b):
+        return np.array([np.dot(a_row, b_row) for a_row, b_row in zip(a, b)])
 
-    return replaced(*((module, "row_products", row_products) for module in (batchnorm, norm_pool, losses)))
+    return replaced(*((module, "row_products", row_products) for module in (batchnorm, norm_act_pool)))
 
 
 def blas_threads():
     """BLAS starts its own threads under ours."""
-    return replaced((threads, "one_blas_thread", nullcontext), (linear, "one_blas_thread", nullcontext))
+    return replaced(*((m, "one_blas_thread", nullcontext) for m in (threads, linear, winograd, host_steps, batches)))
 
 
 @contextmanager
@@ -172,17 +188,19 @@ def nothing():
 
 @dataclass(frozen=True)
 class Trick:
-    """`without()` takes it away.  threads: of both versions, 0 for those asked for."""
+    """`without()` takes it away.  threads: of both versions, 0 for those asked for.  backend: without it."""
 
     title: str
     without: Callable
     threads: int = 0
+    backend: str = "numpy"
 
 
+LINEAR = ops.linear_forward, ops.linear_backward_input, ops.linear_backward_weight
+BATCH_NORM = ops.batchnorm_forward, ops.batchnorm_forward_batch, ops.batchnorm_backward
 TRICKS = {
     "winograd": Trick("Winograd along the rows", no_winograd),
     "strips": Trick("strips", no_strips),
-    "rows": Trick("one row at a time", no_rows),
     "phases": Trick("a stride phase by phase", no_phases),
     "fusion": Trick("norm, pool, activation in one", no_fusion),
     "workspace": Trick("workspace", no_workspace),
@@ -190,25 +208,31 @@ TRICKS = {
     "batch last": Trick("batch last in memory", batch_first),
     "blocks": Trick("blocks (one thread)", no_blocks, threads=1),
     "threads": Trick("threads", lambda: use_threads(1)),
-    "deferred": Trick("gradients of weights by idle threads", no_deferring),
     "one call": Trick("one call for all rows", row_by_row),
     "one blas thread": Trick("BLAS kept to one thread", blas_threads),
+    "linear": Trick("fast linear layer", lambda: formulas(*LINEAR)),
+    "batch norm": Trick("fast batch norm", lambda: formulas(*BATCH_NORM)),
+    "leaky relu": Trick("fast leaky ReLU", lambda: formulas(ops.leaky_relu_forward, ops.leaky_relu_backward)),
+    "upsampling": Trick("fast up-sampling", lambda: formulas(ops.upsample_forward, ops.upsample_backward)),
+    "squared error": Trick("fast squared error", lambda: formulas(ops.mean_squared_error)),
+    "adam": Trick("fast Adam", lambda: formulas(ops.adam_update)),
     "all": Trick("**all of them**", nothing),
+    "plain": Trick("**all fast readings**", nullcontext, backend="plain"),
 }
 
 
-def generator_step():
+def generator_step(backend: str):
     """Forward and backward through AnoGAN's generator for MNIST, 64 images, as in a step of its latent search."""
     rng = np.random.default_rng(0)
     generator = make_gan("mnist_dcgan", (1, 28, 28), 256).layers[0]
-    generator.build((256,), rng)
+    generator.build((256,), rng, backend=backend)
     z, workspace = rng.standard_normal((64, 256), dtype=np.float32), Workspace()
     grad = rng.standard_normal((64, 1, 28, 28), dtype=np.float32)
 
     def step():
         with workspace:
             generator.forward(z, training=True)
-            generator.backward_input(grad)
+            generator.backward(grad, need_params=False)
 
     return step
 
@@ -218,17 +242,31 @@ def measure(trick: Trick, workload: str, count: int, rounds: int) -> dict:
     times = {"with": [], "without": []}
     count = trick.threads or count
     with threadpool_limits(count), use_threads(count):
-        step = generator_step() if workload == GENERATOR else _make_step(WORKLOADS[workload], OURS, "numpy", count)
+        steps = {"with": (nullcontext, _step(workload, "numpy", count))}
+        with trick.without():
+            steps["without"] = trick.without, _step(workload, trick.backend, count)
         for _ in range(rounds):
-            for name, context in (("with", nullcontext), ("without", trick.without)):
+            for name, (context, step) in steps.items():
                 with context():
-                    step()  # not counted: caches, and buffers of other sizes
-                    repeats = 1 if times[name] and times[name][-1] > 100 else 3
-                    for _ in range(repeats):
-                        start = time.perf_counter()
-                        step()
-                        times[name].append(1000 * (time.perf_counter() - start))
+                    times[name] += _turn(step)
     return {name: round(statistics.median(values), 3) for name, values in times.items()}
+
+
+def _step(workload, backend, count):
+    """A function that makes one step; its network is built here, and with it what is fused."""
+    return generator_step(backend) if workload == GENERATOR else make_step(WORKLOADS[workload], OURS, backend, count)
+
+
+def _turn(step):
+    """Milliseconds of the steps of one turn. The first step, for caches, counts only where it takes a second."""
+    first = _milliseconds(step)
+    return [first] if first > 1000 else [_milliseconds(step) for _ in range(1 if first > 100 else 3)]
+
+
+def _milliseconds(step):
+    start = time.perf_counter()
+    step()
+    return 1000 * (time.perf_counter() - start)
 
 
 def table(result: dict) -> str:

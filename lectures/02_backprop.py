@@ -12,8 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from lecture import BLUE, GRAY, GREEN, RED, check, choose, figure, finish
 
-from minisvdd import gradcheck
-from minisvdd.backends import NUMPY
+from minisvdd import check_gradients
 from minisvdd.nn.layers import BatchNorm, Linear
 from minisvdd.ops.linear import linear_backward_input, linear_backward_weight, linear_forward
 
@@ -77,9 +76,9 @@ x, weight, G = rng.normal(size=(5, 4)), rng.normal(size=(3, 4)), rng.normal(size
 
 check(
     "our three lines are the library's linear layer",
-    np.allclose(forward(x, weight), linear_forward(NUMPY, x, weight), rtol=1e-12)
-    and np.allclose(backward_weight(G, x), linear_backward_weight(NUMPY, G, x), rtol=1e-12)
-    and np.allclose(backward_input(G, weight), linear_backward_input(NUMPY, G, weight), rtol=1e-12),
+    np.allclose(forward(x, weight), linear_forward(x, weight), rtol=1e-12)
+    and np.allclose(backward_weight(G, x), linear_backward_weight(G, x), rtol=1e-12)
+    and np.allclose(backward_input(G, weight), linear_backward_input(G, weight), rtol=1e-12),
 )
 
 # %% [markdown]
@@ -341,10 +340,10 @@ check("with a random G, both wrong ones fail", min(errors["always zero"][1], err
 #
 # ## The library's checker
 #
-# `gradcheck` does all this for any object with `forward` and `backward`: random `grad_output`, central differences at
-# $h = \varepsilon^{1/3}$ in double precision, the complex step where the layer is analytic, steps that cross a kink
-# recognised, and the same again after some steps of training. When the numbers disagree it tries known mistakes
-# and says which one fits. We give it a linear layer whose weight gradient has the outputs in the wrong order:
+# `check_gradients` does all this for any object with `forward` and `backward`: random `grad_output`, central
+# differences at $h = \varepsilon^{1/3}$ in double precision, the complex step where the layer is analytic, steps that
+# cross a kink recognised, and the same again after some steps of training. When the numbers disagree it tries known
+# mistakes and says which one fits. We give it a linear layer whose weight gradient has the outputs in the wrong order:
 
 
 # %%
@@ -352,7 +351,7 @@ class Reversed(Linear):
     """A linear layer that hands its weight gradient out with the outputs in the wrong order."""
 
     def backward_params(self, grad_output):
-        super().backward_params(grad_output)
+        super().backward(grad_output, need_input=False)
         self.grads["weight"] = self.grads["weight"][::-1]
 
 
@@ -362,11 +361,11 @@ def built(layer, shape):
 
 
 sample = rng.normal(size=(6, 4))
-report = gradcheck(built(Reversed(3), (4,)), sample)
+report = check_gradients(built(Reversed(3), (4,)), sample)
 print(report)
 check("the checker refuses the wrong layer", not report.passed)
-check("and accepts the library's", gradcheck(built(Linear(3), (4,)), sample).passed)
-check("batch norm too, in training and in evaluation", gradcheck(built(BatchNorm(), (4,)), sample).passed)
+check("and accepts the library's", check_gradients(built(Linear(3), (4,)), sample).passed)
+check("batch norm too, in training and in evaluation", check_gradients(built(BatchNorm(), (4,)), sample).passed)
 
 # %% [markdown]
 # ## What to take along

@@ -17,8 +17,7 @@ from lecture import check, choose, figure, finish
 from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.datasets import load_sample_image
 
-from minisvdd import gradcheck, load_dataset
-from minisvdd.backends import NUMPY
+from minisvdd import check_gradients, load_dataset
 from minisvdd.nn.layers import Conv2D, Flatten, LeakyReLU, Linear
 from minisvdd.nn.losses import OneClass
 from minisvdd.nn.networks import Sequential
@@ -239,7 +238,7 @@ def relative_error(analytic, numeric):
     return np.abs(analytic - numeric).max() / np.abs(numeric).max()
 
 
-def check_gradients(p):
+def compare_gradients(p):
     G = rng.normal(size=convolve(x, w, p).shape)
     of_weight = relative_error(backward_weight(G, x, (3, 3), p), numeric_gradient(lambda v: convolve(x, v, p), w, G))
     of_input = relative_error(backward_input(G, w, p), numeric_gradient(lambda v: convolve(v, w, p), x, G))
@@ -247,7 +246,7 @@ def check_gradients(p):
 
 
 for p in (0, 1, 2):
-    check_gradients(p)
+    compare_gradients(p)
 
 # %% [markdown]
 # **By duality.** A convolution is linear in $x$, say $y = A x$ with a huge matrix $A$ that nobody writes down. Its
@@ -276,19 +275,17 @@ x, w = rng.normal(size=(3, 2, 9, 8)), rng.normal(size=(4, 2, 5, 5))
 y = convolve(x, w, 2)
 G = rng.normal(size=y.shape)
 same = {
-    "forward": np.allclose(y, conv2d_forward(NUMPY, x, w, padding=(2, 2)), rtol=1e-11),
+    "forward": np.allclose(y, conv2d_forward(x, w, padding=(2, 2)), rtol=1e-11),
     "weight": np.allclose(
-        backward_weight(G, x, (5, 5), 2), conv2d_backward_weight(NUMPY, G, x, (5, 5), padding=(2, 2)), rtol=1e-11
+        backward_weight(G, x, (5, 5), 2), conv2d_backward_weight(G, x, (5, 5), padding=(2, 2)), rtol=1e-11
     ),
-    "input": np.allclose(
-        backward_input(G, w, 2), conv2d_backward_input(NUMPY, G, w, (9, 8), padding=(2, 2)), rtol=1e-11
-    ),
+    "input": np.allclose(backward_input(G, w, 2), conv2d_backward_input(G, w, (9, 8), padding=(2, 2)), rtol=1e-11),
 }
 check("our lines are the library's convolution", all(same.values()), ", ".join(same))
 
 layer = Conv2D(3, kernel_size=5, padding="same")
 layer.build((2, 7, 6), rng)
-check("and the library's layer passes its own checker", gradcheck(layer, rng.normal(size=(2, 2, 7, 6))).passed)
+check("and the library's layer passes its own checker", check_gradients(layer, rng.normal(size=(2, 2, 7, 6))).passed)
 
 # %% [markdown]
 # ## Why there is no bias

@@ -12,8 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from lecture import BLUE, GRAY, RED, check, choose, figure, finish
 
-from minisvdd import gradcheck, load_dataset
-from minisvdd.backends import NUMPY
+from minisvdd import check_gradients, load_dataset
 from minisvdd.nn.layers import BatchNorm, Conv2D, LeakyReLU, MaxPool2D, Sigmoid, Upsample
 from minisvdd.nn.networks import Sequential
 from minisvdd.ops.activations import (
@@ -77,14 +76,14 @@ error = relative_error(leaky_relu_gradient(G, x), numeric_gradient(leaky_relu, x
 check("leaky ReLU: the gradient is right", error < 1e-8, f"error {error:.0e}")
 check(
     "leaky ReLU: our lines are the library's",
-    np.array_equal(leaky_relu(x), leaky_relu_forward(NUMPY, x, 0.1))
-    and np.allclose(leaky_relu_gradient(G, x), leaky_relu_backward(NUMPY, G, x > 0, 0.1), rtol=1e-14),
+    np.array_equal(leaky_relu(x), leaky_relu_forward(x, 0.1))
+    and np.allclose(leaky_relu_gradient(G, x), leaky_relu_backward(G, x > 0, 0.1), rtol=1e-14),
 )
 
 # %% [markdown]
 # A kink also disturbs the check of a gradient. If $x$ is closer to 0 than the step $h$, the difference takes one value
 # from each of the two lines and measures something between $\alpha$ and 1. That is no mistake in the gradient; the
-# library's `gradcheck` notices it, by asking the layer on which line each entry is, and takes a smaller step.
+# library's `check_gradients` notices it, by asking the layer on which line each entry is, and takes a smaller step.
 
 # %%
 close = np.array([2e-6])
@@ -139,11 +138,11 @@ def maxpool_gradient(G, x, k=2):
 x, G = rng.normal(size=(2, 3, 6, 8)), rng.normal(size=(2, 3, 3, 4))
 error = relative_error(maxpool_gradient(G, x), numeric_gradient(maxpool, x, G))
 check("max-pool: the gradient is right", error < 1e-8, f"error {error:.0e}")
-y, winner = maxpool_forward(NUMPY, x, (2, 2), (2, 2))
+y, winner = maxpool_forward(x, (2, 2), (2, 2))
 check(
     "max-pool: our lines are the library's",
     np.array_equal(maxpool(x), y)
-    and np.array_equal(maxpool_gradient(G, x), maxpool_backward(NUMPY, G, winner, x.shape, (2, 2), (2, 2))),
+    and np.array_equal(maxpool_gradient(G, x), maxpool_backward(G, winner, x.shape, (2, 2), (2, 2))),
 )
 
 flat = np.zeros((1, 1, 4, 4))  # nothing but ties
@@ -231,11 +230,11 @@ grad = batchnorm_gradient(g, x_hat, r)
 error = relative_error(grad, numeric_gradient(lambda v: batchnorm(v)[0], x, g))
 check("batch norm: the gradient is right", error < 1e-8, f"error {error:.0e}")
 
-theirs, scale, mean, variance = batchnorm_forward_batch(NUMPY, x, 1e-4)
+theirs, scale, mean, variance = batchnorm_forward_batch(x, 1e-4)
 check(
     "batch norm: our lines are the library's",
     np.allclose(x_hat, theirs, rtol=1e-10)
-    and np.allclose(grad, batchnorm_backward(NUMPY, g, theirs, scale), rtol=1e-9, atol=1e-12),
+    and np.allclose(grad, batchnorm_backward(g, theirs, scale), rtol=1e-9, atol=1e-12),
 )
 
 # %% [markdown]
@@ -272,7 +271,7 @@ check("shift and scale of the input do not matter", np.allclose(moved, x_hat, at
 #
 # with a momentum $\rho = 0.1$ (and the unbiased variance, by custom), and uses those in evaluation. They are constants
 # then: of the three ways only the direct one is left, and the gradient is $r g$. A layer that confuses the two modes
-# still trains, and is wrong in a way that no training curve shows; `gradcheck` checks both.
+# still trains, and is wrong in a way that no training curve shows; `check_gradients` checks both.
 
 # %%
 layer = BatchNorm()
@@ -285,7 +284,7 @@ check(
     "running mean and variance approach 2 and 9",
     np.allclose(running[0], 2, atol=0.3) and np.allclose(running[1], 9, atol=1.5),
 )
-check("gradcheck agrees in both modes", gradcheck(layer, x).passed)
+check("the checker agrees in both modes", check_gradients(layer, x).passed)
 
 # %% [markdown]
 # ### What affine parameters would do
@@ -314,7 +313,7 @@ path = [(gamma, beta)]
 for _ in range(60):
     y = gamma * channel + beta
     G = 2 * (y - center) / y.size
-    _, grad_gamma, grad_beta = affine_backward(NUMPY, G, channel, np.array([gamma]))
+    _, grad_gamma, grad_beta = affine_backward(G, channel, np.array([gamma]))
     gamma, beta = gamma - 0.05 * grad_gamma[0], beta - 0.05 * grad_beta[0]
     path.append((gamma, beta))
 spread = np.std(gamma * channel + beta)
@@ -359,8 +358,8 @@ check("up-sampling: the gradient is right", error < 1e-8, f"error {error:.0e}")
 check("and dual to the forward", np.isclose(np.sum(upsample(x) * G), np.sum(x * upsample_gradient(G)), rtol=1e-12))
 check(
     "up-sampling: our lines are the library's",
-    np.array_equal(upsample(x), upsample_forward(NUMPY, x, (2, 2)))
-    and np.allclose(upsample_gradient(G), upsample_backward(NUMPY, G, (2, 2)), rtol=1e-13),
+    np.array_equal(upsample(x), upsample_forward(x, (2, 2)))
+    and np.allclose(upsample_gradient(G), upsample_backward(G, (2, 2)), rtol=1e-13),
 )
 
 # %% [markdown]
@@ -389,8 +388,7 @@ error = relative_error(G * y * (1 - y), numeric_gradient(sigmoid, x, G))
 check("sigmoid: the gradient is right", error < 1e-8, f"error {error:.0e}")
 check(
     "sigmoid: our lines are the library's",
-    np.allclose(y, sigmoid_forward(NUMPY, x), rtol=1e-14)
-    and np.allclose(G * y * (1 - y), sigmoid_backward(NUMPY, G, y), rtol=1e-14),
+    np.allclose(y, sigmoid_forward(x), rtol=1e-14) and np.allclose(G * y * (1 - y), sigmoid_backward(G, y), rtol=1e-14),
 )
 with np.errstate(all="raise"):
     ends = sigmoid(np.array([-1000.0, 1000.0]))
@@ -458,8 +456,8 @@ check("and its weight gradient", np.allclose(grad_w, network.grads["0.weight"], 
 
 for layer, shape in ((LeakyReLU(0.1), (3,)), (MaxPool2D(2), (2, 6, 6)), (Upsample(2), (2, 3, 3)), (Sigmoid(), (3,))):
     layer.build(shape, rng)
-    report = gradcheck(layer, rng.normal(size=(4, *shape)))
-    check(f"gradcheck of the library's {type(layer).__name__}", report.passed)
+    report = check_gradients(layer, rng.normal(size=(4, *shape)))
+    check(f"gradients of the library's {type(layer).__name__}", report.passed)
 
 # %% [markdown]
 # ## Exercises

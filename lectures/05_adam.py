@@ -13,7 +13,6 @@ import numpy as np
 from lecture import BLUE, GRAY, GREEN, ORANGE, RED, check, choose, figure, finish
 
 from minisvdd import DeepSVDD, load_dataset
-from minisvdd.backends import NUMPY
 from minisvdd.nn.init import glorot_uniform
 from minisvdd.nn.layers import Conv2D
 from minisvdd.nn.optim import StepSchedule
@@ -70,7 +69,7 @@ theirs, first_moment, second_moment = W.copy(), np.zeros(7), np.zeros(7)
 for t in range(1, 51):
     g = rng.normal(size=7)
     W, m, v = adam_step(W, g, m, v, t, eta=0.01)
-    adam_update(NUMPY, theirs, g, first_moment, second_moment, t, 0.01, 0.9, 0.999, 1e-8, 0.0)
+    adam_update(theirs, g, first_moment, second_moment, t, 0.01, 0.9, 0.999, 1e-8, 0.0)
 difference = np.abs(W - theirs).max()
 check("our lines are the library's Adam, over 50 steps", difference < 1e-14, f"largest difference {difference:.0e}")
 
@@ -168,7 +167,7 @@ check("and throws gradient descent out", np.abs(descend(0.019, 60, scale=1000.0)
 def decay(weight_decay, steps=400, eta=1e-3):
     W, m, v = np.ones(1), np.zeros(1), np.zeros(1)
     for t in range(1, steps + 1):
-        adam_update(NUMPY, W, np.zeros(1), m, v, t, eta, 0.9, 0.999, 1e-8, weight_decay)
+        adam_update(W, np.zeros(1), m, v, t, eta, 0.9, 0.999, 1e-8, weight_decay)
     return W[0]
 
 

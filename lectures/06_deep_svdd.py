@@ -19,7 +19,6 @@ from scipy.optimize import minimize_scalar
 from sklearn.metrics import roc_auc_score
 
 from minisvdd import DeepSVDD
-from minisvdd.backends import NUMPY
 from minisvdd.backends.threads import one_blas_thread
 from minisvdd.data.datasets import load_dataset
 from minisvdd.nn.batches import outputs, shuffled_batches
@@ -86,7 +85,7 @@ def numeric_gradient(function, at, h=1e-6):
 
 phi, c = rng.normal(size=(7, 3)), rng.normal(size=3)
 value, grad = one_class(phi, c)
-reference = one_class_loss(NUMPY, phi, c)
+reference = one_class_loss(phi, c)
 check("our (4) is the library's", np.isclose(value, reference[0]) and np.allclose(grad, reference[1]))
 numeric = numeric_gradient(lambda p: one_class(p, c)[0], phi)
 check(
@@ -127,7 +126,7 @@ def soft_boundary(phi, c, radius_squared, nu):
 nu = 0.3
 radius_squared = float(np.median(((phi - c) ** 2).sum(axis=1))) + 0.1
 value, grad = soft_boundary(phi, c, radius_squared, nu)
-reference = soft_boundary_loss(NUMPY, phi, c, radius_squared, nu)
+reference = soft_boundary_loss(phi, c, radius_squared, nu)
 check("our (3) is the library's", np.isclose(value, reference[0]) and np.allclose(grad, reference[1]))
 numeric = numeric_gradient(lambda p: soft_boundary(p, c, radius_squared, nu)[0], phi)
 check(

@@ -119,10 +119,10 @@ check("and the generator has not collapsed to a single image", spread > 0.3, f"s
 # %%
 def loss_and_gradient(generator, features, z, x, x_features, a=0.1):
     y = generator.forward(z, training=True)
-    residual, s = absolute_distances(generator.backend, y, x)
-    mismatch, t = absolute_distances(generator.backend, features.forward(y, training=True), x_features)
-    grad_y = (1 - a) * s + features.backward_input(a * t)
-    return (1 - a) * residual + a * mismatch, generator.backward_input(grad_y)
+    residual, s = absolute_distances.on(generator.backend)(y, x)
+    mismatch, t = absolute_distances.on(generator.backend)(features.forward(y, training=True), x_features)
+    grad_y = (1 - a) * s + features.backward(a * t, need_params=False)
+    return (1 - a) * residual + a * mismatch, generator.backward(grad_y, need_params=False)
 
 
 # %% [markdown]
@@ -147,7 +147,7 @@ check("our five lines are the library's `search_loss`", (losses == library[0]).a
 features.forward(generator.forward(z), training=True)
 features.forward(x)
 try:
-    features.backward_input(np.ones_like(x_features))
+    features.backward(np.ones_like(x_features), need_params=False)
     forgot = False
 except RuntimeError:
     forgot = True

@@ -17,14 +17,13 @@ from itertools import product
 import matplotlib.pyplot as plt
 import numpy as np
 from lecture import check, choose, figure, finish
+from minisvdd.ops.norm_pool import norm_pool_forward
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
-from minisvdd.backends import NUMPY
 from minisvdd.backends.threads import run, use_threads
 from minisvdd.backends.workspace import Workspace, empty
 from minisvdd.ops.conv2d import conv2d_forward, forward_way
 from minisvdd.ops.conv2d.winograd import cook_toom
-from minisvdd.ops.norm_pool import norm_pool_forward
 
 rng = np.random.default_rng(14)
 
@@ -130,7 +129,7 @@ def im2col(x, w, padding=2):
 
 
 x, w = batch_last[0], rng.standard_normal((8, 5, 5)).astype(np.float32)
-library = conv2d_forward(NUMPY, x.transpose(2, 0, 1)[:, None], w[:, None], padding=(2, 2)).transpose(1, 2, 3, 0)
+library = conv2d_forward(x.transpose(2, 0, 1)[:, None], w[:, None], padding=(2, 2)).transpose(1, 2, 3, 0)
 for function in (strips, im2col):
     difference = np.abs(function(x, w) - library).max()
     check(f"{function.__name__} gives the library's convolution", difference < 1e-4, f"difference {difference:.0e}")

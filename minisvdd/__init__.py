@@ -1,23 +1,42 @@
 """minisvdd: deep one-class classification from first principles."""
 
-from .data.datasets import load_dataset
-from .errors import CollapseWarning, DataError
-from .files.checkpoint import Checkpoint
-from .gradcheck import gradcheck
-from .rivals.anogan import AnoGAN
-from .svdd.autoencoder import Autoencoder
-from .svdd.storage import load_model
-from .svdd.svdd import DeepSVDD
+from typing import TYPE_CHECKING
+
+from .lazy import lazy_names
 from .version import __version__ as __version__
 
-__all__ = [
-    "AnoGAN",
-    "Autoencoder",
-    "Checkpoint",
-    "CollapseWarning",
-    "DataError",
-    "DeepSVDD",
-    "gradcheck",
-    "load_dataset",
-    "load_model",
-]
+if TYPE_CHECKING:  # the same names once more, for editors and type checkers, which do not run the table below
+    from .attack.classifier import SoftmaxClassifier as SoftmaxClassifier
+    from .backends import KernelError as KernelError
+    from .data.datasets import load_dataset as load_dataset
+    from .errors import CollapseWarning as CollapseWarning
+    from .errors import DataError as DataError
+    from .files.checkpoint import Checkpoint as Checkpoint
+    from .gradcheck.check import check_gradients as check_gradients
+    from .rivals.anogan import AnoGAN as AnoGAN
+    from .rivals.baselines import IsolationForest as IsolationForest
+    from .rivals.baselines import KernelDensity as KernelDensity
+    from .rivals.baselines import OneClassSVM as OneClassSVM
+    from .svdd.autoencoder import Autoencoder as Autoencoder
+    from .svdd.storage import load_model as load_model
+    from .svdd.svdd import DeepSVDD as DeepSVDD
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "AnoGAN": ".rivals.anogan",
+        "Autoencoder": ".svdd.autoencoder",
+        "Checkpoint": ".files.checkpoint",
+        "CollapseWarning": ".errors",
+        "DataError": ".errors",
+        "DeepSVDD": ".svdd.svdd",
+        "IsolationForest": ".rivals.baselines",
+        "KernelDensity": ".rivals.baselines",
+        "KernelError": ".backends",
+        "OneClassSVM": ".rivals.baselines",
+        "SoftmaxClassifier": ".attack.classifier",
+        "check_gradients": ".gradcheck.check",
+        "load_dataset": ".data.datasets",
+        "load_model": ".svdd.storage",
+    },
+)

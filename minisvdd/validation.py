@@ -89,6 +89,12 @@ def check_number(value, name: str, low: float, high: float = np.inf, low_open: b
         raise ValueError(f"{name}={value!r}: expected {expected}")
 
 
+def check_milestones(milestones, name: str = "milestones") -> None:
+    """Raise ValueError, naming the argument, unless they are a sequence of epochs >= 0."""
+    if isinstance(milestones, int) or any(m < 0 for m in milestones):
+        raise ValueError(f"{name}={milestones!r}: expected a sequence of epochs >= 0, such as (150,)")
+
+
 def check_fitted(estimator) -> None:
     """Raise scikit-learn's NotFittedError, in words, before `fit`."""
     if not (hasattr(estimator, "offset_") or hasattr(estimator, "classes_")):  # a threshold, or a classifier's labels

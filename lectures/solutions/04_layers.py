@@ -5,7 +5,6 @@
 import numpy as np
 from lecture import check, finish
 
-from minisvdd.backends import NUMPY
 from minisvdd.nn.layers import BatchNorm, Conv2D
 from minisvdd.nn.networks import Sequential
 from minisvdd.ops.activations import leaky_relu_forward
@@ -25,11 +24,11 @@ rng = np.random.default_rng(40)
 
 # %%
 def average_pool(x, s=2):
-    return upsample_backward(NUMPY, x, (s, s)) / s**2
+    return upsample_backward(x, (s, s)) / s**2
 
 
 def average_pool_gradient(G, s=2):
-    return upsample_forward(NUMPY, G, (s, s)) / s**2
+    return upsample_forward(G, (s, s)) / s**2
 
 
 x, G = rng.normal(size=(2, 3, 6, 4)), rng.normal(size=(2, 3, 3, 2))
@@ -67,11 +66,11 @@ check("the bias has no gradient", largest < 1e-12 * beside, f"{largest:.0e}; the
 # %%
 x = rng.normal(size=(2, 3, 6, 4))
 for slope in (0.0, 0.1, 1.0):
-    after = maxpool_forward(NUMPY, leaky_relu_forward(NUMPY, x, slope), (2, 2), (2, 2))[0]
-    before = leaky_relu_forward(NUMPY, maxpool_forward(NUMPY, x, (2, 2), (2, 2))[0], slope)
+    after = maxpool_forward(leaky_relu_forward(x, slope), (2, 2), (2, 2))[0]
+    before = leaky_relu_forward(maxpool_forward(x, (2, 2), (2, 2))[0], slope)
     check(f"pooling and leaky ReLU of slope {slope} may change places", np.array_equal(after, before))
-after = maxpool_forward(NUMPY, np.abs(x), (2, 2), (2, 2))[0]
-before = np.abs(maxpool_forward(NUMPY, x, (2, 2), (2, 2))[0])
+after = maxpool_forward(np.abs(x), (2, 2), (2, 2))[0]
+before = np.abs(maxpool_forward(x, (2, 2), (2, 2))[0])
 check("pooling and the absolute value may not", not np.array_equal(after, before))
 
 # %%

@@ -8,7 +8,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 from lecture import BLUE, RED, check, figure, finish
 
-from minisvdd.backends import NUMPY
 from minisvdd.data.datasets import load_dataset
 from minisvdd.nn.batches import outputs
 from minisvdd.nn.layers import Flatten, LeakyReLU, Linear
@@ -74,8 +73,8 @@ figure("objective-in-R", fig)
 phi, c = rng.normal(size=(50, 4)), np.full(4, 0.5)
 d = ((phi - c) ** 2).sum(axis=1)
 radius_squared = exact_radius_squared(d, 1.0)
-soft, soft_grad = soft_boundary_loss(NUMPY, phi, c, radius_squared, 1.0)
-one, one_grad = one_class_loss(NUMPY, phi, c)
+soft, soft_grad = soft_boundary_loss(phi, c, radius_squared, 1.0)
+one, one_grad = one_class_loss(phi, c)
 same = np.isclose(soft_grad, one_grad).all(axis=1)
 check("same value", np.isclose(soft, one), f"{soft:.6f}")
 check("same gradient for all but the innermost sample", (~same).sum() == 1 and d[~same] == d.min())
@@ -94,8 +93,8 @@ check(
 
 # %%
 phi = rng.normal(size=(40, 3)) + 1
-best = one_class_loss(NUMPY, phi, phi.mean(axis=0))[0]
-others = [one_class_loss(NUMPY, phi, phi.mean(axis=0) + rng.normal(size=3) * 0.1)[0] for _ in range(200)]
+best = one_class_loss(phi, phi.mean(axis=0))[0]
+others = [one_class_loss(phi, phi.mean(axis=0) + rng.normal(size=3) * 0.1)[0] for _ in range(200)]
 check("no centre is better than the mean", best < min(others))
 check("the minimum is the total variance", np.isclose(best, phi.var(axis=0).sum()))
 

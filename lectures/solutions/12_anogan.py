@@ -48,8 +48,8 @@ def squared_loss(generator, features, z, x, x_features, a=0.1):
     y = generator.forward(z, training=True)
     residual, mismatch = y - x, features.forward(y, training=True) - x_features
     losses = (1 - a) * (residual**2).sum(axis=(1, 2, 3)) + a * (mismatch**2).sum(axis=1)
-    grad_y = (1 - a) * 2 * residual + features.backward_input(a * 2 * mismatch)
-    return losses, generator.backward_input(grad_y)
+    grad_y = (1 - a) * 2 * residual + features.backward(a * 2 * mismatch, need_params=False)
+    return losses, generator.backward(grad_y, need_params=False)
 
 
 network = make_gan("small_dcgan", (1, 8, 8), latent_dim=6)
@@ -98,7 +98,7 @@ def scores_with(b, steps):
     first, second = np.zeros_like(z), np.zeros_like(z)
     for step in range(1, steps + 1):
         losses, grad = search_loss(generator, features, z, pixels, pixel_features)
-        adam_update(generator.backend, z, grad + 2 * b * z, first, second, step, 0.02, 0.9, 0.999, 1e-8, 0.0)
+        adam_update.on(generator.backend)(z, grad + 2 * b * z, first, second, step, 0.02, 0.9, 0.999, 1e-8, 0.0)
     return losses
 
 

@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from ..data.datasets import Dataset, class_index, load_dataset
-from ..data.readers import data_errors, read_array, to_float
+from ..data.readers import to_float
 from ..errors import DataError
 from ..experiments.grid import cells_of, read_cell, read_grid, read_scores
-from ..files.atomic import write_arrays
+from ..files.arrays import read_array, write_arrays
+from ..files.streams import data_errors
 from ..svdd.storage import load_model
 from .boundary_attack import boundary_attack
 from .classifier import SoftmaxClassifier

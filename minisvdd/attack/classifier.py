@@ -13,10 +13,12 @@ from ..nn.losses import SoftmaxCrossEntropy
 from ..nn.networks import make_classifier
 from ..nn.training import Plan, Training
 from ..svdd.preprocessing import make_preprocessing
+from ..svdd.storage import restore_values, save_model, saved_values, storable
 from ..validation import check_fitted, check_generator, check_number, check_test_samples, check_training_samples
 from .augmentation import Augmentation, mirror
 
 
+@storable
 class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
     """LeNet with softmax cross-entropy on images (n, C, H, W) in [0, 1]; defaults are made for 32x32 traffic signs.
 
@@ -140,9 +142,16 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
 
     def save(self, path) -> None:
         """Write the fitted classifier to one .npz file (no pickle); `minisvdd.load_model` reads it."""
-        from ..svdd.storage import save_model  # here, because storage must know the classes that it loads
-
         save_model(self, path)
+
+    def _state(self):
+        return saved_values(self, "history_"), {"classes": self.classes_}
+
+    def _set_state(self, values, arrays):
+        restore_values(self, values, history_=dict)
+        self.classes_ = arrays["classes"]
+        if self.classes_.shape != self.network_.output_shape:
+            raise ValueError(f"classes have shape {self.classes_.shape}, expected {self.network_.output_shape}")
 
 
 def _partners(mirrors, classes):

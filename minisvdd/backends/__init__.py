@@ -1,27 +1,47 @@
-"""Where arrays live and how a kernel starts. Knows no operation: those are in `minisvdd.ops`."""
+"""Where arrays live and how a kernel starts. Knows no operation: those are in `minisvdd.ops`.
 
-from . import cuda, emulator
-from .cuda import CudaBackend
-from .device import KernelBackend
-from .emulator import EmulatorBackend
-from .host import NUMPY, NumpyBackend
-from .kernel import KernelError
+The compiler, the emulator and CuPy are loaded only when a backend of kernels is asked for.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .host import NUMPY, PLAIN, Backend, HostBackend
+
+if TYPE_CHECKING:
+    from .cuda import CudaBackend
+    from .device import KernelBackend
+    from .emulator import EmulatorBackend
+    from .kernel import KernelError
 
 __all__ = [
     "NUMPY",
+    "PLAIN",
+    "Backend",
+    "CudaBackend",
     "EmulatorBackend",
+    "HostBackend",
     "KernelBackend",
     "KernelError",
-    "NumpyBackend",
     "available_backends",
     "backend_problems",
     "get_backend",
 ]
+NAMES = ("plain", "numpy", "emulator", "cuda")
+_LATER = {"CudaBackend": "cuda", "EmulatorBackend": "emulator", "KernelBackend": "device", "KernelError": "kernel"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
 
 
 def backend_problems() -> dict[str, str | None]:
     """Every backend by name, with what this machine lacks for it; None for those that can run."""
-    return {"numpy": None, "emulator": emulator.missing(), "cuda": cuda.missing()}
+    from . import cuda, emulator
+
+    return {"plain": None, "numpy": None, "emulator": emulator.missing(), "cuda": cuda.missing()}
 
 
 def available_backends() -> list[str]:
@@ -29,14 +49,16 @@ def available_backends() -> list[str]:
     return [name for name, problem in backend_problems().items() if problem is None]
 
 
-def get_backend(backend) -> NumpyBackend:
+def get_backend(backend: str | Backend) -> Backend:
     """Return the backend of that name; a backend object passes through unchanged.
 
     Raises ValueError for a name that does not exist, KernelError, in one line, when a GPU or compiler is missing.
     """
-    if isinstance(backend, NumpyBackend):
+    if isinstance(backend, Backend):
         return backend
-    backends = {"numpy": lambda: NUMPY, "emulator": EmulatorBackend, "cuda": CudaBackend}
-    if not isinstance(backend, str) or backend not in backends:
-        raise ValueError(f"backend={backend!r} is not available; expected one of {list(backends)}")
-    return backends[backend]()
+    if not isinstance(backend, str) or backend not in NAMES:
+        raise ValueError(f"backend={backend!r} is not available; expected one of {list(NAMES)}")
+    if backend in ("plain", "numpy"):
+        return PLAIN if backend == "plain" else NUMPY
+    module = import_module(f"{__name__}.{backend}")
+    return (module.EmulatorBackend if backend == "emulator" else module.CudaBackend)()

@@ -6,11 +6,11 @@ differ in `_start`, the one line that knows CuPy or ctypes.
 
 import numpy as np
 
-from .host import NumpyBackend
+from .host import Backend
 from .kernel import Kernel, check_geometry, find_kernel
 
 
-class KernelBackend(NumpyBackend):
+class KernelBackend(Backend):
     """Base class of the emulator and of CUDA: operations launch their kernels, arrays are contiguous."""
 
     runs_numpy = False
@@ -58,6 +58,3 @@ class KernelBackend(NumpyBackend):
         back to the host.
         """
         raise NotImplementedError
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"

@@ -92,6 +92,9 @@ class EmulatorBackend(KernelBackend):
         self.last_counts: LaunchCounts | None = None
         self._recording: EmulatorGraph | None = None
 
+    def asarray(self, array, dtype=None) -> np.ndarray:
+        return np.asarray(array, dtype=dtype)
+
     def to_numpy(self, array: np.ndarray) -> np.ndarray:
         self._refuse_in_capture("copying an array to the host")
         return np.asarray(array)

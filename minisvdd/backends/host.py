@@ -1,34 +1,66 @@
-"""The NumPy backend: arrays are `numpy.ndarray`, operations are the NumPy lines of `minisvdd.ops`."""
+"""The backends in host memory: "plain" runs the formulas of `minisvdd.ops` as they stand, "numpy" their fast
+readings."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
 
-class NumpyBackend:
-    """Arrays in host memory. `runs_numpy` is what an operation asks before it takes its NumPy lines."""
+class Backend:
+    """Where arrays live and which reading of an operation runs (`minisvdd.ops.operation`).
 
-    name = "numpy"
+    name: "plain", "numpy", "emulator" or "cuda".   runs_numpy: whether arrays are NumPy's and operations NumPy lines.
+    readings: functions of a reader's own that take the place of the operations of these names; most often none.
+    """
+
+    name: str
     runs_numpy = True
+    readings: Mapping[str, Callable[..., Any]] = {}
 
-    def asarray(self, array: np.ndarray, dtype=None) -> np.ndarray:
-        """Bring a NumPy array to where this backend computes (here: nothing to do but the dtype)."""
-        return np.asarray(array, dtype=dtype)
+    def asarray(self, array: Any, dtype: Any = None) -> Any:
+        """Bring a NumPy array to where this backend computes."""
+        raise NotImplementedError
 
-    def to_numpy(self, array: np.ndarray) -> np.ndarray:
+    def to_numpy(self, array: Any) -> np.ndarray:
         """Bring an array of this backend back to host memory."""
-        return np.asarray(array)
+        raise NotImplementedError
 
     def write(self, array: np.ndarray, values) -> None:
         """Copy values from host memory into an existing array, whose place in memory stays."""
         array[...] = values
 
     def synchronize(self) -> None:
-        """Wait until everything started so far has finished (here: it always has)."""
+        """Wait until everything started so far has finished."""
 
     def __repr__(self) -> str:
-        return "NumpyBackend()"
+        return f"{type(self).__name__}()"
 
-    def __deepcopy__(self, memo) -> "NumpyBackend":
+    def __deepcopy__(self, memo: Any) -> "Backend":
         return self  # a backend is a place, not a value: copies of a layer stay in the same place
 
 
-NUMPY = NumpyBackend()
+class HostBackend(Backend):
+    """NumPy arrays in host memory.
+
+    name: "plain" for the formulas, "numpy" for their fast readings where there are any.   readings: see `Backend`.
+    """
+
+    def __init__(self, name: str = "numpy", readings: Mapping[str, Callable[..., Any]] | None = None) -> None:
+        self.name, self.readings = name, dict(readings or {})
+
+    def asarray(self, array: Any, dtype: Any = None) -> np.ndarray:
+        return np.asarray(array, dtype=dtype)
+
+    def to_numpy(self, array: np.ndarray) -> np.ndarray:
+        return np.asarray(array)
+
+    def write(self, array: np.ndarray, values: Any) -> None:
+        """Copy values into an existing array."""
+        array[...] = values
+
+    def __repr__(self) -> str:
+        return f"HostBackend({self.name!r})"
+
+
+PLAIN, NUMPY = HostBackend("plain"), HostBackend("numpy")

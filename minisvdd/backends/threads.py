@@ -67,54 +67,6 @@ def run(work: Callable[[Iterator], None], blocks: Iterable, most: int | None = N
     _raise_errors(tasks)
 
 
-class Deferred:
-    """Work whose results nobody needs yet: other threads do it while this one goes on. Made by `deferring`."""
-
-    def __init__(self):
-        self._jobs = []
-
-    def run(self, work: Callable[[Iterator], None], blocks: Iterable, then: Callable[[], None]) -> None:
-        """Like `run(work, blocks)`, and `then()` afterwards; but perhaps not before the `with` block ends."""
-        blocks = list(blocks)
-        shared = iter(blocks)
-        tasks = _ask_for_help(work, shared, len(blocks))
-        if tasks:
-            self._jobs.append((work, shared, tasks, then))
-        else:
-            work(shared)
-            then()
-
-    def _finish(self):
-        """What helpers have not begun is done here."""
-        for work, shared, tasks, then in self._jobs:
-            work(shared)
-            _end(tasks)
-            _raise_errors(tasks)
-            then()
-        self._jobs.clear()
-
-    def _abandon(self):
-        """After an error: nobody takes another block."""
-        for _, shared, tasks, _ in self._jobs:
-            list(shared)
-            _end(tasks)
-
-
-@contextmanager
-def deferring() -> Iterator[Deferred]:
-    """`with deferring() as deferred:` waits at its end for all that was given to `deferred.run`.
-
-    A helper takes what was asked for first. While it is at work here, `run` goes on in its own thread alone.
-    """
-    deferred = Deferred()
-    with one_blas_thread():
-        try:
-            yield deferred
-            deferred._finish()
-        finally:
-            deferred._abandon()
-
-
 class _Task:
     """`work(shared)`, for one of the threads that help."""
 

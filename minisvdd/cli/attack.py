@@ -8,36 +8,26 @@ from ..attack.plots import plot_adversaries, plot_distances
 from ..data.datasets import load_dataset
 from ..experiments.plots import save_figure
 from ..files.atomic import write_json
+from . import options
 
 
-def add_attack(commands) -> None:
-    """Add the command to the sub-parsers `commands`."""
-    attack = commands.add_parser(
-        "attack",
-        help="train a classifier on all classes, make adversarial images by the Boundary Attack",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+def add_attack(attack: argparse.ArgumentParser) -> None:
+    """Add the command's options to its parser."""
+    attack.formatter_class = argparse.ArgumentDefaultsHelpFormatter
     attack.add_argument("--data", choices=list(SETTINGS), default="gtsrb")
     attack.add_argument("--target-class", help="class whose test images are attacked (default: stop; 3 for digits)")
     attack.add_argument("--count", type=int, help="how many of them (default: 20)")
     attack.add_argument("--queries", type=int, help="largest number of queries per image (default: that of the data)")
-    attack.add_argument("--seed", type=int, default=0)
-    attack.add_argument("--data-dir", help="folder with the data set (else $MINISVDD_DATA, else the cache folder)")
+    options.add_seed(attack)
+    options.add_data_dir(attack)
     attack.add_argument("--out", help="folder for classifier, images and pictures (default: runs/attack-DATA)")
-    attack.add_argument("--quiet", action="store_true", help="no progress")
+    options.add_quiet(attack)
     attack.set_defaults(run=_attack)
-
-
-def check_counts(arguments: argparse.Namespace, *names: str) -> None:
-    """ValueError, naming the option, for one of these that is given and below 1."""
-    for name in names:
-        if (value := getattr(arguments, name)) is not None and value < 1:
-            raise ValueError(f"--{name} {value}: expected an integer >= 1")
 
 
 def _attack(arguments):
     """Status 1 when an image could not be made adversarial."""
-    check_counts(arguments, "count", "queries")
+    options.check_counts(arguments, "count", "queries")
     folder = Path(arguments.out or f"runs/attack-{arguments.data}")
     _, found, figures = adversaries_of(
         load_dataset(arguments.data, arguments.data_dir),
@@ -46,7 +36,7 @@ def _attack(arguments):
         count=arguments.count,
         queries=arguments.queries,
         seed=arguments.seed,
-        verbose=0 if arguments.quiet else 1,
+        verbose=options.verbosity(arguments),
     )
     write_json(folder / "attack.json", figures)
     save_figure(plot_adversaries(found), folder / "adversaries.png")

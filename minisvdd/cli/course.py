@@ -15,24 +15,16 @@ from ..course.pack import write_archives
 from ..errors import DataError
 from ..files.atomic import atomic_write, write_json
 
-
-def add_course(commands) -> None:
-    """Add both commands to the sub-parsers `commands`."""
-    _add_assignment(commands)
-    _add_grade(commands)
-
-
 # minisvdd assignment
 
+_USAGE = """minisvdd assignment NAME --out DIR [--level LEVEL] [--solution]
+       minisvdd assignment pack NAME [--out DIR] [--level LEVEL] [--seed N] [--wheel FILE | --install SPEC]
+       minisvdd assignment list"""
 
-def _add_assignment(commands):
-    parser = commands.add_parser(
-        "assignment",
-        help="write an assignment's skeleton and handout; list, pack for Gradescope",
-        usage="minisvdd assignment NAME --out DIR [--level LEVEL] [--solution]\n"
-        "       minisvdd assignment pack NAME [--out DIR] [--level LEVEL] [--seed N] [--wheel FILE | --install SPEC]\n"
-        "       minisvdd assignment list",
-    )
+
+def add_assignment(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `minisvdd assignment` to its parser."""
+    parser.usage = _USAGE
     parser.add_argument("words", nargs="+", metavar="NAME", help=f"one of {', '.join(NAMES)}")
     parser.add_argument("--out", help="folder to write into (default: assignments/NAME; for pack: .)")
     parser.add_argument("--level", choices=LEVELS, default="plain", help="how much is given (default: plain)")
@@ -84,10 +76,8 @@ def _pack(assignment, arguments):
 # minisvdd grade
 
 
-def _add_grade(commands):
-    parser = commands.add_parser(
-        "grade", help="grade a submission, or a folder of them", formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def add_grade(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `minisvdd grade` to its parser."""
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("file", nargs="?", metavar="FILE", help="the submission")
     which.add_argument("--class", dest="folder", metavar="DIR", help="a folder of submissions")

@@ -8,9 +8,9 @@ from ..data.datasets import load_dataset
 from ..experiments.figures import save_grid_examples
 from ..experiments.grid import make_grid, run_grid
 from ..experiments.plots import save_figure
-from ..experiments.protocols import PROTOCOLS
-from ..experiments.report import write_report
-from .attack import check_counts
+from ..experiments.report import write_report, write_stages
+from ..svdd.svdd import OBJECTIVES
+from . import options
 
 # Table: (data set, default protocol).
 TABLES = {
@@ -21,15 +21,18 @@ TABLES = {
 }
 
 
-def add_experiment(commands) -> None:
-    """Add the command to the sub-parsers `commands`."""
-    experiment = commands.add_parser("experiment", help="all methods x classes x seeds of a table, resumable")
+def add_experiment(experiment: argparse.ArgumentParser) -> None:
+    """Add the command's tables and actions, each with its options, to its parser."""
     tables = experiment.add_subparsers(required=True, metavar="TABLE")
     for name, (data, protocol) in TABLES.items():
         _add_table(tables, name, data, protocol)
     report = tables.add_parser("report", help="print and write the tables of an experiment's folder")
     report.add_argument("folder", metavar="DIR")
     report.set_defaults(run=_report)
+    stages = tables.add_parser("stages", help="what each stage of training brings to Deep SVDD: a table by class")
+    stages.add_argument("folder", metavar="DIR", help="folder of an experiment")
+    stages.add_argument("--objective", choices=OBJECTIVES, default="one-class")
+    stages.set_defaults(run=_stages)
     figures = tables.add_parser(
         "figures",
         help="figures 2 and 3: each class's most normal and most anomalous test images",
@@ -38,9 +41,9 @@ def add_experiment(commands) -> None:
     figures.add_argument("folder", metavar="DIR", help="folder of an experiment")
     figures.add_argument("--methods", nargs="+", metavar="NAME", help="(default: all of the experiment)")
     figures.add_argument("--classes", nargs="+", metavar="CLASS", help="(default: all of the experiment)")
-    figures.add_argument("--seed", type=int, default=0)
+    options.add_seed(figures)
     figures.add_argument("--columns", type=int, default=8, help="images at each side")
-    figures.add_argument("--data-dir", help="folder with the data set (else $MINISVDD_DATA, else the cache folder)")
+    options.add_data_dir(figures)
     figures.set_defaults(run=_figures)
 
 
@@ -51,10 +54,10 @@ def _add_table(tables, name, data, protocol):
     table.add_argument("--methods", nargs="+", metavar="NAME", help="(default: all)")
     table.add_argument("--classes", nargs="+", metavar="NAME", help="normal classes (default: all)")
     table.add_argument("--seeds", type=int, default=10, help="number of seeds, from 0")
-    table.add_argument("--protocol", choices=list(PROTOCOLS), default=protocol, help="epochs, rates and weight decays")
+    options.add_protocol(table, protocol)
     table.add_argument("--jobs", type=int, default=1, help="cells computed side by side on this machine")
     table.add_argument("--scheduler", metavar="tcp://...", help="Dask cluster; its workers must see --out and the data")
-    table.add_argument("--data-dir", help="folder with the data set (else $MINISVDD_DATA, else the cache folder)")
+    options.add_data_dir(table)
     table.add_argument("--out", default=f"runs/{name}", help="folder for cells and reports")
     table.add_argument(
         "--resume",
@@ -64,7 +67,7 @@ def _add_table(tables, name, data, protocol):
     )
     if data == "gtsrb":
         table.add_argument("--queries", type=int, help="of the Boundary Attack per image, if not as `minisvdd attack`")
-    table.add_argument("--quiet", action="store_true", help="no progress")
+    options.add_quiet(table)
     table.set_defaults(run=_run, data=data)
 
 
@@ -85,21 +88,28 @@ def _run(arguments):
         scheduler=arguments.scheduler,
         data_dir=arguments.data_dir,
         resume=arguments.resume,
-        verbose=0 if arguments.quiet else 1,
+        verbose=options.verbosity(arguments),
     )
     return _print_report(arguments.out)
 
 
 def _stop_signs(arguments):
     """Table 2's test set does not exist until a classifier has been attacked: the file that holds it."""
-    check_counts(arguments, "queries")
-    dataset, verbose = load_dataset("gtsrb", arguments.data_dir), 0 if arguments.quiet else 1
+    options.check_counts(arguments, "queries")
+    dataset, verbose = load_dataset("gtsrb", arguments.data_dir), options.verbosity(arguments)
     _, adversaries, _ = adversaries_of(dataset, arguments.out, queries=arguments.queries, verbose=verbose)
     return str(write_stop_signs(dataset, adversaries, Path(arguments.out) / STOP_SIGNS))
 
 
 def _report(arguments):
     return _print_report(arguments.folder)
+
+
+def _stages(arguments):
+    markdown, name = write_stages(arguments.folder, arguments.objective)
+    print(markdown)
+    print(f"written: {name} in {arguments.folder}")
+    return 0
 
 
 def _figures(arguments):

@@ -1,5 +1,6 @@
 """What an assignment is: functions to write, parts that earn points, and the text that goes with them."""
 
+import inspect
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -75,6 +76,20 @@ class Assignment:
     def handout_name(self) -> str:
         """The name of the handout beside it."""
         return f"{self.name}.md"
+
+    def tag(self, comment: str) -> str:
+        """The first line of its skeleton, from which `grade` knows the assignment."""
+        return f"{comment} minisvdd assignment: {self.name}"
+
+    def formulas(self) -> str:
+        """What the library says about the formulas: a docstring, up to where the assignment stops it."""
+        text = inspect.getdoc(self.derivation)
+        if self.derivation_until is None:
+            return text
+        before, found, _ = text.partition("\n\n" + self.derivation_until)
+        if not found:
+            raise ValueError(f"{self.name}: no paragraph of {self.derivation} begins with {self.derivation_until!r}")
+        return before
 
     @property
     def points(self) -> int:

@@ -46,12 +46,10 @@ def plain_kernel(operation: str) -> Kernel:
 
 def skeleton(assignment: Assignment, level: str, solution: bool) -> str:
     """The .cu file to fill in. "guided" keeps the lines that find out which entry a thread works on."""
-    from .skeleton import derivation, tag
-
-    lines = [tag(assignment, "//"), f"// {assignment.title}: assignment of minisvdd, level {level}.", "//"]
+    lines = [assignment.tag("//"), f"// {assignment.title}: assignment of minisvdd, level {level}.", "//"]
     lines += [f"// Fill in what lies between the markers. Read: {assignment.reading}."]
     if level != "scratch":
-        lines += ["//", *(f"// {line}".rstrip() for line in derivation(assignment).splitlines())]
+        lines += ["//", *(f"// {line}".rstrip() for line in assignment.formulas().splitlines())]
     lines += ["//", "// Arrays are contiguous, (N, C, H, W). " + _SIZES]
     return "\n".join(lines) + "\n\n" + "\n".join(_kernel(name, level, solution) for name in assignment.kernels)
 

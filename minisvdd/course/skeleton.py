@@ -33,13 +33,8 @@ def skeleton(assignment: Assignment, level: str = "plain", solution: bool = Fals
     imports = "import numpy as np\n"
     if any("Callable" in signature(source) for source in assignment.functions):
         imports = "from collections.abc import Callable\n\n" + imports
-    head = "\n".join([tag(assignment, "#"), _module_docstring(assignment, level), imports])
+    head = "\n".join([assignment.tag("#"), _module_docstring(assignment, level), imports])
     return "\n\n".join([head, *functions])
-
-
-def tag(assignment: Assignment, comment: str) -> str:
-    """The first line of a skeleton, from which `grade` knows the assignment."""
-    return f"{comment} minisvdd assignment: {assignment.name}"
 
 
 def signature(source: Source) -> str:
@@ -57,23 +52,11 @@ def docstring(source: Source) -> str:
     return inspect.getdoc(source.op)
 
 
-def derivation(assignment: Assignment) -> str:
-    """What the library says about the formulas: a docstring, up to where the assignment stops it."""
-    text = inspect.getdoc(assignment.derivation)
-    stop = assignment.derivation_until
-    if stop is None:
-        return text
-    before, found, _ = text.partition("\n\n" + stop)
-    if not found:
-        raise ValueError(f"{assignment.name}: no paragraph of {assignment.derivation} begins with {stop!r}")
-    return before
-
-
 def _module_docstring(assignment, level):
     title = f"{assignment.title}: assignment of minisvdd, level {level}."
     lines = [title, "", f"Fill in what lies between the markers. Read: {assignment.reading}."]
     if level != "scratch":
-        lines += ["", derivation(assignment)]
+        lines += ["", assignment.formulas()]
     return '"""' + "\n".join(lines) + '\n"""\n'
 
 

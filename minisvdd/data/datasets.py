@@ -16,19 +16,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from ..errors import DataError
-from .readers import (
-    array_names,
-    as_samples,
-    cut_sign,
-    data_errors,
-    listed,
-    read_array,
-    read_cifar10,
-    read_idx,
-    read_image,
-    read_sign_table,
-    to_float,
-)
+from ..files.arrays import array_names, listed, read_array
+from ..files.streams import data_errors
+from .readers import as_samples, cut_sign, read_cifar10, read_idx, read_image, read_sign_table, to_float
 
 # SHA-256 of the decompressed content: a .gz file's own checksum changes when it is compressed anew.
 MNIST_FILES = {

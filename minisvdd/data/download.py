@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import DataError
+from ..files.streams import CHUNK, data_errors
 from ..version import __version__
 from .datasets import CIFAR10_ARCHIVE, MNIST_FILES, data_bases
-from .readers import CHUNK, data_errors, read_idx
+from .readers import read_idx
 
 Progress = Callable[[int, int | None], None]
 

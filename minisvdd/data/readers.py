@@ -1,101 +1,26 @@
-"""Readers of image files, one function per format: IDX, CIFAR-10 binary, PPM and PNG, .npz and .npy, GTSRB's tables.
+"""Readers of data sets, one function per format: IDX, CIFAR-10 binary, PPM and PNG, samples in .npz, GTSRB's tables.
 
 A reader takes a path (also one inside a zip archive, `zipfile.Path`) or an open, seekable binary stream. Whatever the
 bytes are, it returns arrays or raises `DataError` with one line that names the file and says what was expected and
-what was found. Nothing is allocated on the word of a header: memory grows only with bytes that are really there.
+what was found (`minisvdd.files.streams` has the means).
 """
 
 import csv
 import gzip
 import hashlib
 import io
-import lzma
 import math
 import re
 import struct
-import tarfile
-import tokenize
-import zipfile
-import zlib
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from ..errors import DataError, one_line
-
-CHUNK = 1 << 20
-_HARMLESS, _LARGEST_RATIO = 1 << 28, 200
-
-# What gzip, zlib, zipfile, tarfile, csv, Pillow and NumPy (which tokenizes its headers) raise on damaged bytes.
-DAMAGE = (
-    OSError, EOFError, ValueError, LookupError, OverflowError, SyntaxError, RuntimeError, MemoryError,
-    struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, csv.Error, tokenize.TokenError,
-    Image.DecompressionBombError,
-)  # fmt: skip
-
-
-@contextmanager
-def data_errors(name):
-    """Turn every failure to read the file `name` into a one-line DataError."""
-    try:
-        yield
-    except DataError:
-        raise
-    except FileNotFoundError:
-        raise DataError(f"{name}: no such file") from None
-    except DAMAGE as error:
-        raise DataError(f"{name}: damaged or unreadable: {one_line(error)}") from error
-
-
-@contextmanager
-def _opened(source, name=None):
-    """Yield (stream, name) of a path or of an open binary stream; `name` is what errors call it."""
-    path = Path(source) if isinstance(source, str) else source
-    name = name or (path if hasattr(path, "open") else getattr(source, "name", "<stream>"))
-    with data_errors(name):
-        if hasattr(path, "open"):
-            with path.open("rb") as stream:
-                yield stream, name
-        else:
-            yield source, name
-
-
-def _read_up_to(stream, size):
-    """At most `size` bytes, in chunks: stream.read(size) would reserve `size` bytes at once."""
-    content = bytearray()
-    while len(content) < size and (chunk := stream.read(min(CHUNK, size - len(content)))):
-        content += chunk
-    return content
-
-
-def _read_all(stream, limit, name):
-    """All bytes of a file that cannot sensibly be larger than `limit`: a bomb in an archive is not unpacked further."""
-    content = _read_up_to(stream, limit + 1)
-    if len(content) > limit:
-        raise DataError(f"{name}: expected at most {limit} bytes, found more")
-    return bytes(content)
-
-
-def _refuse_bomb(expanded, compressed, name):
-    """No data compress as well as a bomb of zeros does (1032 to 1); what is small may: it does no harm."""
-    if expanded > _HARMLESS and expanded > _LARGEST_RATIO * compressed:
-        raise DataError(
-            f"{name}: {compressed} compressed bytes promise {expanded}: damaged, or made to fill the memory"
-        )
-
-
-def _read_promised(stream, size, name):
-    """Exactly `size` bytes, and nothing after them."""
-    content = _read_up_to(stream, size)
-    if len(content) < size:
-        raise DataError(f"{name}: truncated: expected {size} bytes after the header, found {len(content)}")
-    if stream.read(1):
-        raise DataError(f"{name}: expected {size} bytes after the header, found more")
-    return content
-
+from ..errors import DataError
+from ..files.arrays import array_names, listed, read_array
+from ..files.streams import CHUNK, opened, read_all, read_promised, read_up_to, refuse_bomb
 
 # --- IDX (MNIST) ------------------------------------------------------------------------------------------------------
 
@@ -109,25 +34,25 @@ def read_idx(source, sha256: str | None = None) -> np.ndarray:
     sha256: expected checksum of the *decompressed* content. Returns an array of the file's type and shape.
     Raises DataError for another format, a size that differs from the header's, a damaged gzip or another checksum.
     """
-    with _opened(source) as (stream, name):
+    with opened(source) as (stream, name):
         compressed = None
         if stream.read(2) == b"\x1f\x8b":
             compressed = stream.seek(0, io.SEEK_END)
         stream.seek(0)
         if compressed is not None:
             stream = gzip.GzipFile(fileobj=stream)
-        head = bytes(_read_up_to(stream, 4))
+        head = bytes(read_up_to(stream, 4))
         if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _IDX_TYPES or head[3] == 0:
             raise DataError(f"{name}: not an IDX file: expected 00 00 <type> <dimensions>, found '{head.hex(' ')}'")
-        sizes = bytes(_read_up_to(stream, 4 * head[3]))
+        sizes = bytes(read_up_to(stream, 4 * head[3]))
         if len(sizes) < 4 * head[3]:
             raise DataError(f"{name}: truncated: expected a header with {head[3]} dimensions, found {len(sizes)} bytes")
         shape = struct.unpack(f">{head[3]}I", sizes)
         dtype = np.dtype(_IDX_TYPES[head[2]])
         size = math.prod(shape) * dtype.itemsize
         if compressed is not None:
-            _refuse_bomb(size, compressed, name)
-        data = _read_promised(stream, size, name)
+            refuse_bomb(size, compressed, name)
+        data = read_promised(stream, size, name)
         if sha256 is not None:
             digest = hashlib.sha256(head + sizes)
             digest.update(data)
@@ -152,8 +77,8 @@ def read_cifar10(source, md5: str | None = None, name: str | None = None) -> tup
     md5: expected checksum of the file; name: what errors call a stream. Returns images (n, 3, 32, 32) and labels (n,),
     both uint8. Raises DataError for a size that is no multiple of 3073 bytes, a label above 9 or another checksum.
     """
-    with _opened(source, name) as (stream, name):
-        content = _read_up_to(stream, math.inf)
+    with opened(source, name) as (stream, name):
+        content = read_up_to(stream, math.inf)
         if not content or len(content) % _CIFAR_RECORD:
             raise DataError(f"{name}: expected CIFAR-10 records of {_CIFAR_RECORD} bytes, found {len(content)} bytes")
         if md5 is not None:
@@ -183,8 +108,8 @@ def read_image(source) -> np.ndarray:
     Raises DataError for another format, a truncated image or more than 8 bits a channel. Of a PPM file that holds
     several images the first one is read, as the format's definition has it.
     """
-    with _opened(source) as (stream, name):
-        content = _read_all(stream, _MAX_IMAGE_BYTES, name)
+    with opened(source) as (stream, name):
+        content = read_all(stream, _MAX_IMAGE_BYTES, name)
         if content.startswith(b"P6"):
             return _parse_ppm(content, name)
         if content.startswith(_PNG_MAGIC):
@@ -207,107 +132,21 @@ def _parse_ppm(content, name):
 
 
 def _parse_png(content, name):
-    with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+    with _image(content) as image:
         if image.mode not in _PNG_MODES or math.prod(image.size) > _MAX_PIXELS:
             size = f"{image.width} x {image.height}"
             raise DataError(f"{name}: expected an 8-bit PNG of ordinary size, found mode {image.mode}, {size}")
         return np.array(image.convert("RGB"))
 
 
-# --- .npz and .npy ----------------------------------------------------------------------------------------------------
+def _image(content):
+    try:
+        return Image.open(io.BytesIO(content), formats=["PNG"])
+    except Image.DecompressionBombError as error:
+        raise ValueError(str(error)) from error
 
 
-def listed(names) -> str:
-    """The first names of a damaged file's arrays in an error message: printable, on one line."""
-    names = [name if name.isprintable() else repr(name) for name in names]
-    return ", ".join([*names[:10], *(["..."] if len(names) > 10 else [])]) or "none"
-
-
-def array_names(source) -> list[str]:
-    """Names of the arrays in an .npz file; an .npy file is treated like one that holds only "X"."""
-    with _opened(source) as (stream, name):
-        if _is_npy(stream, name):
-            return ["X"]
-        with zipfile.ZipFile(stream) as archive:
-            return [member.removesuffix(".npy") for member in archive.namelist()]
-
-
-def read_array(source, key: str = "X") -> np.ndarray:
-    """Read one array of samples from an .npz file, or an .npy file, without ever unpickling anything.
-
-    Raises DataError for a missing key, an object array (it would need pickle) or a damaged file.
-    """
-    with _opened(source) as (stream, name):
-        if _is_npy(stream, name):
-            return _parse_npy(stream, name)
-        with zipfile.ZipFile(stream) as archive:
-            members = {member.removesuffix(".npy"): member for member in archive.namelist()}
-            if key not in members:
-                raise DataError(f"{name}: expected an array {key}, found {listed(members)}")
-            with _opened_member(archive, members[key], f"{name}: {listed([key])}") as inner:
-                return _parse_npy(inner, f"{name}: {listed([key])}")
-
-
-def read_arrays(source) -> dict[str, np.ndarray]:
-    """All arrays of an .npz file that minisvdd wrote, of any shape. Errors as in `read_array`."""
-    with _opened(source) as (stream, name):
-        if _is_npy(stream, name):
-            return {"X": _parse_npy(stream, name, empty=True)}
-        arrays = {}
-        with zipfile.ZipFile(stream) as archive:
-            for member in archive.namelist():
-                key = member.removesuffix(".npy")
-                with _opened_member(archive, member, f"{name}: {listed([key])}") as inner:
-                    arrays[key] = _parse_npy(inner, f"{name}: {listed([key])}", empty=True)
-        return arrays
-
-
-def arrays_under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Those whose names begin with the prefix, under the rest of their names."""
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-
-
-def _opened_member(archive, member, name):
-    """A member in one of the two forms that NumPy writes: bzip2 and LZMA expand without any useful bound."""
-    info = archive.getinfo(member)
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise DataError(f"{name}: expected an array that is stored or deflated, found {info.compress_type}")
-    _refuse_bomb(info.file_size, info.compress_size, name)
-    return archive.open(info)
-
-
-def _is_npy(stream, name):
-    stream.seek(0)
-    magic = stream.read(6)
-    stream.seek(0)
-    if magic != b"\x93NUMPY" and magic[:2] != b"PK":
-        raise DataError(f"{name}: expected an .npz or .npy file, found a file that begins with {magic!r}")
-    return magic[:2] != b"PK"
-
-
-def _parse_npy(stream, name, empty=False):
-    """numpy.load reserves memory for the shape that the header promises; this reads what is there.
-
-    empty: whether the array may be without axes, or without entries.
-    """
-    shape, fortran_order, dtype = _npy_header(stream, name)
-    if dtype.kind not in "buifU":
-        raise DataError(f"{name}: expected numbers, found dtype {dtype} (object arrays are refused: they need pickle)")
-    if min(shape, default=0) <= 0 and not empty:
-        raise DataError(f"{name}: expected an array of samples, found shape {shape}")
-    data = _read_promised(stream, math.prod(shape) * dtype.itemsize, name)
-    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C")
-
-
-def _npy_header(stream, name):
-    """(shape, fortran_order, dtype). NumPy's own reader reserves memory for as long a header as the file promises."""
-    version = np.lib.format.read_magic(stream)
-    if version not in ((1, 0), (2, 0)):
-        raise DataError(f"{name}: expected version 1.0 or 2.0 of the .npy format, found {version}")
-    parse = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    size = bytes(_read_up_to(stream, 2 if version == (1, 0) else 4))
-    length = min(int.from_bytes(size, "little"), CHUNK)  # NumPy refuses headers of more than 10000 characters
-    return parse(io.BytesIO(size + _read_up_to(stream, length)))
+# --- Samples ----------------------------------------------------------------------------------------------------------
 
 
 def as_samples(array: np.ndarray, name) -> np.ndarray:
@@ -396,8 +235,8 @@ def read_sign_table(source) -> list[Sign]:
     Columns are found by name; semicolons or commas separate them. Raises DataError, naming the line, for a missing
     column, a non-number, a region outside the image or a file name that leads out of the table's folder.
     """
-    with _opened(source) as (stream, name):
-        lines = _read_all(stream, _MAX_TABLE_BYTES, name).decode("utf-8-sig").splitlines()
+    with opened(source) as (stream, name):
+        lines = read_all(stream, _MAX_TABLE_BYTES, name).decode("utf-8-sig").splitlines()
         table = csv.DictReader(lines, delimiter=";" if lines and ";" in lines[0] else ",")
         file_column = "Path" if "Path" in (table.fieldnames or ()) else "Filename"
         columns = (file_column, "Width", "Height", "Roi.X1", "Roi.Y1", "Roi.X2", "Roi.Y2")

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -121,7 +122,7 @@ def _versions(versus_torch):
 
 def _measure_one(workload, contenders, backend, threads, rounds):
     with threadpool_limits(threads), use_threads(threads):
-        steps = {c: _make_step(workload, c, backend, threads) for c in contenders}
+        steps = {c: make_step(workload, c, backend, threads) for c in contenders}
         repeats = {c: _repeats(step) for c, step in steps.items()}
         times = {c: [] for c in contenders}
         for _ in range(rounds):
@@ -146,7 +147,11 @@ def _repeats(step):
     return max(2, min(20, int(0.1 / (time.perf_counter() - start))))
 
 
-def _make_step(workload, contender, backend, threads):
+def make_step(workload: Workload, contender: str, backend: str, threads: int) -> Callable[[], Any]:
+    """A function without arguments that does one step of a workload; the network is built here.
+
+    contender: `OURS` or one of `TORCH`.   threads: of PyTorch; for our own open `use_threads` around the steps.
+    """
     X = np.random.default_rng(0).random((workload.samples, *workload.input_shape), dtype=np.float32)
     make = make_encoder if workload.kind == "encoder" else make_autoencoder
     network = make(workload.network, workload.input_shape)
@@ -213,7 +218,7 @@ def _peak_memory(name, contender, backend, threads):
 def run_alone(name: str, contender: str, backend: str, threads: int) -> None:
     """Ten steps of one contender, then print the peak resident memory of this process in MB."""
     with threadpool_limits(threads), use_threads(threads):
-        step = _make_step(WORKLOADS[name], contender, backend, threads)
+        step = make_step(WORKLOADS[name], contender, backend, threads)
         for _ in range(10):
             step()
     print(round(_peak_kilobytes() / 1024, 1))

@@ -27,8 +27,8 @@ from joblib import Parallel, delayed, parallel_config
 from threadpoolctl import threadpool_limits
 
 from ..data.datasets import Dataset, class_index, load_dataset
-from ..data.readers import read_array
 from ..errors import CollapseWarning, DataError, one_line
+from ..files.arrays import read_array
 from ..files.atomic import atomic_write, write_json
 from ..files.progress import Progress
 from .experiments import versions

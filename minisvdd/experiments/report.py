@@ -31,6 +31,13 @@ _EXTRA = (
     ("one-class", "random", "one-class, random weights"),
     ("one-class", "pretrained", "one-class, pre-trained weights"),
 )
+# Entries of a Deep SVDD cell's "auc" in the order of training, with headings; the last one's is the objective.
+_STAGES = {
+    "random": "random weights",
+    "pretrained": "pre-trained weights",
+    "autoencoder": "autoencoder (DCAE)",
+    "trained": None,
+}
 
 
 @dataclass(frozen=True)
@@ -58,9 +65,18 @@ def collect(out) -> tuple[Grid, dict, int, int]:
     Raises DataError, naming the file, for a damaged cell.
     """
     grid = read_grid(out)
-    cells = cells_of(grid)
-    found = [(cell, value) for cell in cells if (value := read_cell(cell, out)) is not None]
+    found = _finished(grid, out)
     columns = [(name, "trained", name) for name in grid.methods] + [c for c in _EXTRA if c[0] in grid.methods]
+    return grid, _entries(grid, found, columns), len(found), len(cells_of(grid))
+
+
+def _finished(grid, out):
+    """[(cell, its result), ...] of all finished cells."""
+    return [(cell, value) for cell in cells_of(grid) if (value := read_cell(cell, out)) is not None]
+
+
+def _entries(grid, found, columns):
+    """{(class, heading): Entry} for columns (method, entry of its cells' "auc", heading)."""
     entries = {}
     for normal_class in grid.classes:
         for method, stage, heading in columns:
@@ -73,7 +89,7 @@ def collect(out) -> tuple[Grid, dict, int, int]:
                 auc = 100 * np.array(values[nu])
                 paper = _printed(grid).get(normal_class, {}).get(heading)
                 entries[normal_class, heading] = Entry(float(auc.mean()), float(auc.std()), len(auc), nu, paper)
-    return grid, entries, len(found), len(cells)
+    return entries
 
 
 def average_ranks(table) -> np.ndarray:
@@ -97,6 +113,31 @@ def write_report(out) -> tuple[str, list[str]]:
         _write_csv(file, entries)
     save_figure(plot_table(grid, entries), Path(out) / "report.png")
     return markdown, [*texts, "report.csv", "report.png"]
+
+
+def write_stages(out, objective: str) -> tuple[str, str]:
+    """What each stage of training brings to Deep SVDD: a table of AUC by class, stages beside each other.
+
+    Columns: random and pre-trained weights, the autoencoder's reconstruction error, the trained detector, then the
+    paper's autoencoder and detector where it has this data. All are in the cells of the objective's own.
+
+    Writes stages-OBJECTIVE.md into the folder of a grid; returns the Markdown and the file's name.
+    Raises ValueError for an objective that the grid has not, DataError, naming the file, for a damaged cell.
+    """
+    grid = read_grid(out)
+    if objective not in grid.methods:
+        raise ValueError(f"objective={objective!r}: the experiment in {out} has {', '.join(grid.methods)}")
+    columns = [(objective, stage, heading or f"{objective}, trained") for stage, heading in _STAGES.items()]
+    entries = _entries(grid, _finished(grid, out), columns)
+    headings = [heading for _, _, heading in columns]
+    if _printed(grid):
+        for name, heading in (("dcae", "paper: DCAE"), (objective, f"paper: {objective}")):
+            entries |= {(c, heading): Entry(*_printed(grid)[c][name], n=10, nu=None) for c in grid.classes}
+            headings.append(heading)
+    markdown, name = "\n".join(_table(grid, entries, headings)) + "\n", f"stages-{objective}.md"
+    with atomic_write(Path(out) / name) as file:
+        file.write(markdown)
+    return markdown, name
 
 
 def plot_table(grid: Grid, entries: dict) -> Figure:
@@ -270,12 +311,21 @@ def _write_csv(file, entries):
 
 
 def _json(grid, out):
-    """The grid, and every finished cell on a line of its own, without what the grid says for all."""
-    cells = [value for cell in cells_of(grid) if (value := read_cell(cell, out)) is not None]
+    """The grid, and all finished cells without what the grid says for them; every line is one JSON value."""
+    cells = [value for _, value in _finished(grid, out)]
     versions = [dict(pairs) for pairs in dict.fromkeys(tuple(cell.pop("versions").items()) for cell in cells)]
     own = ("method", "normal_class", "nu", "seed")
-    lines = [json.dumps({**cell, "config": {name: cell["config"][name] for name in own}}) for cell in cells]
-    settings = {**asdict(grid), "data": Path(grid.data).name}
-    head = json.dumps({"grid": settings, "versions": versions}, indent=2)
-    seconds = round(sum(cell["seconds"] for cell in cells), 1)
-    return head[:-2] + f',\n  "cell_seconds": {seconds},\n  "cells": [\n    ' + ",\n    ".join(lines) + "\n  ]\n}\n"
+    document = {
+        "grid": {**asdict(grid), "data": Path(grid.data).name},
+        "versions": versions,
+        "cell_seconds": round(sum(cell["seconds"] for cell in cells), 1),
+        "cells": [{**cell, "config": {name: cell["config"][name] for name in own}} for cell in cells],
+    }
+    return "{\n" + ",\n".join(f"{json.dumps(name)}: {_lines(value)}" for name, value in document.items()) + "\n}\n"
+
+
+def _lines(value):
+    """JSON of a value on one line; of a list one line for each entry."""
+    if isinstance(value, list) and value:
+        return "[\n" + ",\n".join(map(json.dumps, value)) + "\n]"
+    return json.dumps(value)

@@ -4,7 +4,6 @@ A file grows in the same folder as `.<name>.<random>.minisvdd-tmp`. A process th
 does no harm: nothing reads such names. The next file written into that folder removes those that are an hour old.
 """
 
-import io
 import json
 import os
 import tempfile
@@ -12,8 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
-
-import numpy as np
 
 from ..errors import DataError
 
@@ -47,17 +44,6 @@ def atomic_write(path, mode: str = "w") -> Iterator[IO]:
     finally:
         if temporary and os.path.exists(temporary):
             os.unlink(temporary)
-
-
-def write_arrays(path, arrays: dict[str, np.ndarray], compressed: bool = False) -> None:
-    """Write an .npz file, atomically. Raises DataError, naming the path, when it cannot be written.
-
-    It is put together in memory: a zip file that was begun on a full disk complains once more when it is forgotten.
-    """
-    buffer = io.BytesIO()
-    (np.savez_compressed if compressed else np.savez)(buffer, **arrays)
-    with atomic_write(path, "wb") as file:
-        file.write(buffer.getbuffer())
 
 
 def check_writable(folder) -> None:

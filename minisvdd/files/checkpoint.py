@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.readers import DAMAGE, read_arrays
 from ..errors import DataError, one_line
 from ..validation import check_number
 from ..version import __version__
-from .atomic import write_arrays
+from .arrays import read_arrays, write_arrays
+from .streams import DAMAGE
 
 _FORMAT = "minisvdd checkpoint 2"
 

@@ -1,6 +1,6 @@
 """The public gradient checker: central differences for anybody's layer, with a diagnosis when they disagree.
 
-    report = gradcheck(Conv2D(3, kernel_size=3), x)     # built layer, input batch
+    report = check_gradients(Conv2D(3, kernel_size=3), x)     # built layer, input batch
     print(report)
     report.raise_if_failed()
 
@@ -8,19 +8,34 @@
 its arrays, `diagnosis` the known mistakes, `report` the results, `library` the cases for everything in minisvdd.
 """
 
-from .check import check_gradient, check_loss, gradcheck
-from .library import Case, check_library, library_cases
-from .report import ArrayCheck, ContractCheck, GradcheckError, GradcheckReport
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "ArrayCheck",
-    "Case",
-    "ContractCheck",
-    "GradcheckError",
-    "GradcheckReport",
-    "check_gradient",
-    "check_library",
-    "check_loss",
-    "gradcheck",
-    "library_cases",
-]
+from ..lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .check import check_gradient as check_gradient
+    from .check import check_gradients as check_gradients
+    from .check import check_loss as check_loss
+    from .library import Case as Case
+    from .library import check_library as check_library
+    from .library import library_cases as library_cases
+    from .report import ArrayCheck as ArrayCheck
+    from .report import ContractCheck as ContractCheck
+    from .report import GradcheckError as GradcheckError
+    from .report import GradcheckReport as GradcheckReport
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "ArrayCheck": ".report",
+        "Case": ".library",
+        "ContractCheck": ".report",
+        "GradcheckError": ".report",
+        "GradcheckReport": ".report",
+        "check_gradient": ".check",
+        "check_gradients": ".check",
+        "check_library": ".library",
+        "check_loss": ".check",
+        "library_cases": ".library",
+    },
+)

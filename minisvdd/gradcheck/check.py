@@ -1,4 +1,4 @@
-"""The public gradient checker: `gradcheck` for layers, `check_loss` for losses, `check_gradient` for functions."""
+"""The public checker: `check_gradients` of a layer, `check_loss` of a loss, `check_gradient` of a function."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ NETWORK_TOLERANCE = 1e-5
 _SEED_SALT = 0x5DD
 
 
-def gradcheck(
+def check_gradients(
     layer,
     x: np.ndarray,
     *,
@@ -106,11 +106,11 @@ def check_loss(
     rng: np.random.Generator | int | None = None,
     raise_on_failure: bool = False,
 ) -> GradcheckReport:
-    """Check a loss  `value, grad, per_sample = loss(outputs, *args)`  as `gradcheck` checks a layer.
+    """Check a loss  `value, grad, per_sample = loss(outputs, *args)`  as `check_gradients` checks a layer.
 
     outputs: (N, ...), copied as float64.   args: further arguments such as targets, passed on as they are.
     per_sample: (N,) values, one of each sample; a loss may do without.
-    Kinks are recognised by slopes that differ on both sides however small the step. Errors: as `gradcheck`.
+    Kinks are recognised by slopes that differ on both sides however small the step. Errors: as `check_gradients`.
     """
     outputs = _checked_input(outputs)
     before = [np.copy(a) for a in (outputs, *args)]
@@ -144,7 +144,7 @@ def check_gradient(
 ) -> GradcheckReport:
     """Check the gradient of a plain function: function(x) -> number, gradient(x) (or the array itself) like x.
 
-    x: array of any shape, copied as float64.   Errors: as `gradcheck`.
+    x: array of any shape, copied as float64.   Errors: as `check_gradients`.
     """
     x = _checked_input(x)
     grad = np.asarray(gradient(x.copy()) if callable(gradient) else gradient)

@@ -27,7 +27,7 @@ from ..nn.layers import (
 from ..nn.networks import ARCHITECTURES, NETWORKS, Sequential, make_autoencoder, make_encoder
 from ..rivals.dcgan import GAN_ARCHITECTURES, make_gan
 from ..rivals.latent import search_loss
-from .check import check_gradient, check_loss, gradcheck
+from .check import check_gradient, check_gradients, check_loss
 from .report import GradcheckReport
 
 
@@ -151,7 +151,7 @@ def _layer_case(description, make, sample_shape, batch):
         rng = np.random.default_rng(0)
         layer = make()
         layer.build(sample_shape, rng, dtype=np.float64, backend=backend)
-        return gradcheck(layer, rng.standard_normal((batch, *sample_shape)), **options)
+        return check_gradients(layer, rng.standard_normal((batch, *sample_shape)), **options)
 
     return Case(description or "default", check)
 
@@ -191,7 +191,7 @@ def _network_cases(name):
             network.build(sample_shape, rng, dtype=np.float64, backend=backend)
             options = {"max_entries": 4, "directions": 2, **options}
             x = rng.uniform(size=(batch, *sample_shape))
-            report = gradcheck(network, x, **options)
+            report = check_gradients(network, x, **options)
             report.title = f"{name} {kind} on x {x.shape}"
             return report
 
@@ -215,7 +215,7 @@ def _gan_cases(name):
     def check_network(backend=NUMPY, **options):
         network, rng = build(backend)
         options = {"max_entries": 3, "directions": 1, **options}
-        report = gradcheck(network, rng.standard_normal((3, 5)), **options)
+        report = check_gradients(network, rng.standard_normal((3, 5)), **options)
         report.title = f"{name} generator and discriminator on z (3, 5)"
         return report
 

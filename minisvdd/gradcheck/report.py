@@ -14,7 +14,7 @@ class ArrayCheck:
     """The gradient of one array in one setting.
 
     name: the parameter's name, or "input".   stage: "start" or "after N steps".   mode: "training" or "evaluation".
-    error: largest |analytic - numeric| over the array's largest entry (see `gradcheck`).
+    error: largest |analytic - numeric| over the array's largest entry (see `check_gradients`).
     complex_error: the same against the complex-step derivative, None where that does not apply.
     worst: the entry with the largest error.   step_table: rows (h, numeric, error) at the worst entry, on failure.
     diagnosis: which known form the error has, on failure.

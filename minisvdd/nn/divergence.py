@@ -58,7 +58,7 @@ class _WatchedNetwork:
             _check(x, f"the output of {name}")
         return x
 
-    def backward_params(self, grad_output):
+    def backward(self, grad_output, need_input=True, need_params=True):
         for name, layer in reversed(self.named):
             grad_output = layer.backward(grad_output)
             _check_all(layer.grads, f"{name}: the gradient of")

@@ -1,137 +1,93 @@
-"""Runs of layers that `Sequential` computes as one step: the same function, with less work.
+"""Modules of an encoder that `Sequential.build` computes as one step: the same function, with less work.
 
-A network is written down as the paper writes it; what is fused here follows from the types of neighbouring layers and
+A network is written down as the paper writes it; what is fused follows, once, from the types of neighbouring layers and
 from the backend. The layers keep their parameters, gradients and statistics: only the way through them is another one.
+A layer of somebody's own, a subclass too, is never replaced; nor is anything on the backend "plain" or where a reader's
+own functions take the place of operations.
 """
 
-from itertools import pairwise
+from typing import Any
 
-from ..ops import conv2d, fused
-from ..ops.batchnorm import inverse_deviation
-from ..ops.norm_pool import norm_pool_backward, norm_pool_forward, norm_pool_forward_batch
-from .layers import BatchNorm, Conv2D, Layer, LeakyReLU, MaxPool2D, ReLU
+from .. import ops
+from .layer import Array, Layer
+from .layers import BatchNorm, Conv2D, LeakyReLU, MaxPool2D, ReLU
 
 _MOST_ENTRIES = 256  # in a pooling window of a kernel: the winner's index is one byte
 
 
-def steps(layers: list[Layer]) -> list[Layer]:
+def fused(layers: list[Layer]) -> list[Layer]:
     """The layers in the order in which they are computed, some of them fused."""
-    ordered, i = list(layers), 0
-    while i < len(ordered):
-        if len(ordered) - i >= 4 and _is_module(*ordered[i : i + 4]):
-            ordered[i : i + 4] = [FusedModule(*ordered[i : i + 4])]
-        elif len(ordered) - i >= 3 and _is_norm_pool(*ordered[i : i + 3]):
-            ordered[i : i + 3] = [NormPool(*ordered[i : i + 3])]
-        i += 1
-    return _pooling_first(ordered)
-
-
-def _is_module(conv, norm, activation, pool):
-    return (
-        type(conv) is Conv2D
-        and not conv.backend.runs_numpy
-        and not conv.bias
-        and _is_plain(norm, activation, pool)
-        and pool.kernel_size[0] * pool.kernel_size[1] <= _MOST_ENTRIES
-    )
-
-
-def _is_norm_pool(norm, activation, pool):
-    return _is_plain(norm, activation, pool) and norm.backend.runs_numpy and pool.kernel_size == (2, 2)
-
-
-def _is_plain(norm, activation, pool):
-    types = type(norm) is BatchNorm and type(activation) in (LeakyReLU, ReLU) and type(pool) is MaxPool2D
-    return types and not norm.affine and pool.stride == pool.kernel_size
-
-
-def _pooling_first(layers):
-    """A max-pool before the leaky ReLU that it follows, not after: it never decreases, so max f(x_i) = f(max x_i)."""
-    ordered = list(layers)
-    for i, (first, second) in enumerate(pairwise(layers)):
-        if type(first) in (LeakyReLU, ReLU) and type(second) is MaxPool2D:
-            ordered[i : i + 2] = second, first
-    return ordered
-
-
-class NormPool(Layer):
-    """BatchNorm, leaky ReLU and 2x2 max-pool of an encoder module, computed in the order norm, pool, activation.
-
-    `minisvdd.ops.norm_pool` derives it. The three layers keep their statistics and their kink patterns; the pattern of
-    the activation has the pooled size, because it sees only the winners.
-    """
-
-    def __init__(self, norm: BatchNorm, activation: LeakyReLU, pool: MaxPool2D):
-        super().__init__()
-        self.norm, self.activation, self.pool = norm, activation, pool
-
-    def forward(self, x, training=False):
-        slope, use_batch = self.activation.slope, self.norm.uses_batch(training)
-        if use_batch:
-            self.norm.check_batch(x)
-            y, pooled, winner, scale, mean, variance = norm_pool_forward_batch(x, slope, self.norm.epsilon)
-            self.norm.move_running(mean, variance, x.shape)
+    steps: list[Layer] = []
+    rest = list(layers)
+    while rest:
+        if len(rest) >= 4 and _is_module(*rest[:4]):
+            steps.append(FusedModule(*rest[:4]))
+            del rest[:4]
         else:
-            mean, variance = self.norm.buffers.values()
-            scale = inverse_deviation(self.norm.backend, variance, self.norm.epsilon)
-            y, pooled, winner = norm_pool_forward(x, mean, scale, slope, training)
-        self._keep((x, pooled, winner, scale, mean if use_batch else None), training)
-        self.activation._pattern, self.pool._pattern = pooled > 0 if training else None, winner
-        return y
+            steps.append(rest.pop(0))
+    return steps
 
-    def backward(self, grad_output):
-        x, pooled, winner, scale, mean = self._take()
-        return norm_pool_backward(grad_output, x, pooled, winner, self.activation.slope, scale, mean)
+
+def _is_module(conv: Layer, norm: Layer, activation: Layer, pool: Layer) -> bool:
+    """Whether these are a module of the paper's encoders, in a form that the backend's fused operation computes."""
+    if type(conv) is not Conv2D or type(norm) is not BatchNorm or type(pool) is not MaxPool2D:
+        return False
+    if type(activation) not in (LeakyReLU, ReLU) or conv.bias or norm.affine or pool.stride != pool.kernel_size:
+        return False
+    if conv.backend.name == "plain" or conv.backend.readings:
+        return False
+    rows, columns = pool.kernel_size
+    return (rows, columns) == (2, 2) if conv.backend.runs_numpy else rows * columns <= _MOST_ENTRIES
 
 
 class FusedModule(Layer):
-    """Convolution, batch norm, leaky ReLU and max-pool as few kernels (`minisvdd.ops.fused`).
+    """Convolution, batch norm, leaky ReLU and max-pool (`minisvdd.ops.norm_act_pool` derives it).
 
-    On a backend of kernels every layer reads its input from the GPU's memory and writes its output there; between two
-    convolutions that traffic is most of the time.
+    Between two convolutions the traffic of every layer with the memory is most of the time. The pattern of the
+    activation has the pooled size, because it sees only the winners.
     """
 
-    def __init__(self, conv: Conv2D, norm: BatchNorm, activation: LeakyReLU, pool: MaxPool2D):
+    def __init__(self, conv: Conv2D, norm: BatchNorm, activation: LeakyReLU, pool: MaxPool2D) -> None:
         super().__init__()
         self.backend = conv.backend
-        self.conv, self.norm, self.slope, self.window = conv, norm, activation.slope, pool.kernel_size
-        self._pattern = None
+        self.conv, self.norm, self.activation, self.window = conv, norm, activation, pool.kernel_size
 
-    def forward(self, x, training=False):
-        conv, norm, backend = self.conv, self.norm, self.backend
-        where = conv.params["weight"], conv.stride, conv.padding
-        use_batch = norm.uses_batch(training)
+    def forward(self, x: Array, training: bool = False) -> Array:
+        if not training:
+            return self._evaluate(x)
+        conv, norm, use_batch = self.conv, self.norm, self.norm.uses_batch(training)
         if use_batch:
-            norm.check_batch(x)
-            y, mean, variance = fused.conv2d_forward_statistics(backend, x, *where)
-            norm.move_running(mean, variance, y.shape)
+            module = ops.encoder_module_forward.on(self.backend)
+            where = conv.stride, conv.padding, norm.epsilon, self.activation.slope, self.window
+            h, y, winner, mean, variance, scale = module(x, conv.params["weight"], *where)
+            norm.check_batch(h)
+            norm.move_running(mean, variance, h.shape)
         else:
-            y, (mean, variance) = conv2d.conv2d_forward(backend, x, *where), norm.buffers.values()
-        scale = inverse_deviation(backend, variance, norm.epsilon)
-        pooled, winner = fused.normalize_pool_forward(backend, y, mean, scale, self.slope, self.window)
-        self._keep((x, (y, pooled, winner, mean, scale), not use_batch), training)
-        self._pattern = (winner, pooled) if training else None
-        return pooled
+            h, mean, scale = self._convolved(x)
+            y, winner = ops.norm_act_pool_forward.on(self.backend)(h, mean, scale, self.activation.slope, self.window)
+        self._keep((x, h, y, winner, mean, scale, not use_batch), training)
+        self._pattern = (winner, y)
+        return y
 
-    def backward(self, grad_output):
-        x, grad_y = self._backward_to_conv(grad_output)
-        self.conv.write_grads(grad_y, x)
-        return self.conv.grad_input(grad_y, x.shape[2:])
+    def _evaluate(self, x: Array) -> Array:
+        self._saved = self._pattern = None
+        h, mean, scale = self._convolved(x)
+        return ops.norm_act_pool_evaluate.on(self.backend)(h, mean, scale, self.activation.slope, self.window)
 
-    def backward_input(self, grad_output):
-        x, grad_y = self._backward_to_conv(grad_output)
-        return self.conv.grad_input(grad_y, x.shape[2:])
+    def _convolved(self, x: Array) -> tuple[Array, Array, Array]:
+        """The convolution, and mean and scale from the running statistics."""
+        conv, (mean, variance) = self.conv, self.norm.buffers.values()
+        h = ops.conv2d_forward.on(self.backend)(x, conv.params["weight"], conv.stride, conv.padding)
+        return h, mean, ops.inverse_deviation.on(self.backend)(variance, self.norm.epsilon)
 
-    def backward_params(self, grad_output):
-        x, grad_y = self._backward_to_conv(grad_output)
-        self.conv.write_grads(grad_y, x)
+    def backward(self, grad_output: Array, need_input: bool = True, need_params: bool = True) -> Array:
+        x, *kept, fixed = self._take()
+        module_gradient = ops.norm_act_pool_backward.on(self.backend)
+        grad_h = module_gradient(grad_output, *kept, self.activation.slope, self.window, fixed)
+        return self.conv.gradients(grad_h, x, need_input, need_params)
 
-    def _backward_to_conv(self, grad_output):
-        x, kept, fixed = self._take()
-        return x, fused.normalize_pool_backward(self.backend, grad_output, *kept, self.slope, self.window, fixed)
-
-    def kink_pattern(self):
+    def kink_pattern(self) -> Any:
         if self._pattern is None:
             return None
-        winner, pooled = self._pattern
-        return winner, pooled > 0
+        winner, y = self._pattern
+        return winner, y > 0

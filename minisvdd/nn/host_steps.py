@@ -18,7 +18,7 @@ def train_step(network, loss: Callable, optimizer, x, targets=None):
     """
     outputs = network.forward(x, training=True)
     value, grad_output, per_sample = loss(outputs, x if targets is None else targets)
-    network.backward_params(grad_output)
+    network.backward(grad_output, need_input=False)
     optimizer.step()
     return value, per_sample
 

@@ -6,27 +6,25 @@ per_sample: (N,) numbers, one for each sample, of which J is the mean (soft-boun
 
 import numpy as np
 
-from ..backends import NUMPY
-from ..backends.host import NumpyBackend
+from ..backends import NUMPY, Backend
 from ..ops import losses as ops
 
 
 class OneClass:
     """One-Class Deep SVDD, eq. (4) without weight decay: the mean squared distance to the centre."""
 
-    def __init__(self, center: np.ndarray, backend: NumpyBackend = NUMPY):
+    def __init__(self, center: np.ndarray, backend: Backend = NUMPY):
         self.center, self.backend = center, backend
 
     def __call__(self, outputs, targets=None):
         """outputs: (N, p). Returns (J, dJ/doutputs, d); d are the squared distances (N,).  targets: not looked at."""
-        value, grad_output = ops.one_class_loss(self.backend, outputs, self.center)
-        return value, grad_output, ops.squared_distances(self.backend, outputs, self.center)
+        return ops.one_class_loss.on(self.backend)(outputs, self.center)
 
 
 class SoftBoundary:
     """Soft-boundary Deep SVDD, eq. (3) without weight decay. `radius_squared` is R^2; set it between calls."""
 
-    def __init__(self, center: np.ndarray, nu: float, radius_squared: float = 0.0, backend: NumpyBackend = NUMPY):
+    def __init__(self, center: np.ndarray, nu: float, radius_squared: float = 0.0, backend: Backend = NUMPY):
         if not 0 < nu <= 1:
             raise ValueError(f"nu={nu!r}: expected a number in (0, 1]")
         if radius_squared < 0:
@@ -58,14 +56,13 @@ class SoftBoundary:
     def __call__(self, outputs, targets=None):
         """outputs: (N, p). Returns (J, dJ/doutputs, d); d are the squared distances (N,).  targets: not looked at."""
         radius_squared = self._radius_squared if self._on_device is None else self._on_device
-        value, grad_output = ops.soft_boundary_loss(self.backend, outputs, self.center, radius_squared, self.nu)
-        return value, grad_output, ops.squared_distances(self.backend, outputs, self.center)
+        return ops.soft_boundary_loss.on(self.backend)(outputs, self.center, radius_squared, self.nu)
 
 
 class _Stateless:
     """A loss without parameters of its own."""
 
-    def __init__(self, backend: NumpyBackend = NUMPY):
+    def __init__(self, backend: Backend = NUMPY):
         self.backend = backend
 
 
@@ -74,10 +71,7 @@ class MeanSquaredError(_Stateless):
 
     def __call__(self, outputs, targets):
         """outputs, targets: (N, ...) of one shape. Returns (J, dJ/doutputs, ||y_i - t_i||^2)."""
-        value, grad_output = ops.mean_squared_error(self.backend, outputs, targets)
-        if not self.backend.runs_numpy:
-            return value, grad_output, ops.squared_distances(self.backend, outputs, targets)
-        return value, grad_output, ((outputs - targets) ** 2).reshape(len(outputs), -1).sum(axis=1)
+        return ops.mean_squared_error.on(self.backend)(outputs, targets)
 
 
 class AbsoluteError(_Stateless):
@@ -85,8 +79,7 @@ class AbsoluteError(_Stateless):
 
     def __call__(self, outputs, targets):
         """outputs, targets: (N, ...) of one shape. Returns (J, dJ/doutputs, ||y_i - t_i||_1)."""
-        value, grad_output = ops.absolute_error(self.backend, outputs, targets)
-        return value, grad_output, ops.absolute_distances(self.backend, outputs, targets)[0]
+        return ops.absolute_error.on(self.backend)(outputs, targets)
 
 
 class SoftmaxCrossEntropy(_Stateless):
@@ -94,21 +87,12 @@ class SoftmaxCrossEntropy(_Stateless):
 
     def __call__(self, logits, labels):
         """logits: (N, K), labels: (N,) integers. Returns (J, dJ/dlogits, the samples' cross-entropies)."""
-        value, grad_output = ops.softmax_cross_entropy(self.backend, logits, labels)
-        if not self.backend.runs_numpy:
-            return value, grad_output, None
-        shifted = logits - logits.max(axis=1, keepdims=True)
-        chosen = shifted[np.arange(len(logits)), labels]
-        return value, grad_output, np.log(np.exp(shifted).sum(axis=1)) - chosen
+        return ops.softmax_cross_entropy.on(self.backend)(logits, labels)
 
 
 class BinaryCrossEntropy(_Stateless):
     """Loss of a GAN's discriminator (targets 1 for real, 0 for generated) and, with targets 1, of its generator."""
 
     def __call__(self, logits, targets):
-        """logits, targets: arrays of one shape. Returns (J, dJ/dlogits, the samples' cross-entropies)."""
-        value, grad_output = ops.binary_cross_entropy(self.backend, logits, targets)
-        if not self.backend.runs_numpy:
-            return value, grad_output, None
-        losses = np.maximum(logits, 0) - logits * targets + np.log1p(np.exp(-np.abs(logits)))
-        return value, grad_output, losses.reshape(len(logits), -1).mean(axis=1)
+        """logits, targets: arrays of one shape. Returns (J, dJ/dlogits, the entries' cross-entropies)."""
+        return ops.binary_cross_entropy.on(self.backend)(logits, targets)

@@ -6,14 +6,16 @@ and a sigmoid at the end.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from ..backends import NUMPY, get_backend
-from ..backends.threads import deferring
-from .fusion import steps
-from .layers import BatchNorm, Conv2D, Flatten, Layer, LeakyReLU, Linear, MaxPool2D, ReLU, Reshape, Sigmoid, Upsample
+from ..backends import NUMPY, Backend, get_backend
+from .fusion import fused
+from .layer import Array, Layer
+from .layers import BatchNorm, Conv2D, Flatten, LeakyReLU, Linear, MaxPool2D, ReLU, Reshape, Sigmoid, Upsample
 
 _LARGEST_SAMPLE = 1 << 28
 
@@ -25,55 +27,40 @@ class Sequential(Layer):
     `params`, `grads` and `buffers` gather those of the layers under names such as "0.weight".
     """
 
-    def __init__(self, layers):
-        self.layers = list(layers)
-        self.backend = NUMPY
-        self._steps = self.layers  # as the last forward pass computed them: some fused (`minisvdd.nn.fusion`)
+    def __init__(self, layers: Iterable[Layer]) -> None:
+        self.layers = tuple(layers)
+        self.backend: Backend = NUMPY
+        self._steps: list[Layer] = list(self.layers)  # as they are computed: `build` fuses some (`minisvdd.nn.fusion`)
 
-    def build(self, input_shape, rng=None, dtype=np.float32, backend=NUMPY):
+    def build(
+        self,
+        input_shape: tuple[int, ...],
+        rng: np.random.Generator | None = None,
+        dtype: Any = np.float32,
+        backend: str | Backend = NUMPY,
+    ) -> tuple[int, ...]:
         """Build every layer on the output shape of the one before it; returns the shape of one output sample."""
         self.backend = get_backend(backend)
         self.input_shape = shape = tuple(input_shape)
         _check_size(shape)
         for index, layer in enumerate(self.layers):
             try:
-                shape = layer.build(shape, rng, dtype, backend)
+                shape = layer.build(shape, rng, dtype, self.backend)
                 _check_size(shape)
             except ValueError as error:
                 raise ValueError(f"layer {index}: {error}") from None
         self.output_shape = shape
+        self._steps = fused(self.layers)
         return shape
 
-    def forward(self, x, training=False):
-        self._steps = steps(self.layers)
+    def forward(self, x: Array, training: bool = False) -> Array:
         for step in self._steps:
             x = step.forward(x, training)
         return x
 
-    def backward(self, grad_output):
-        with deferring() as deferred:
-            return self._backward(grad_output, deferred)
-
-    def backward_input(self, grad_output):
-        """dL/dx without the gradients of parameters."""
-        for step in reversed(self._steps):
-            grad_output = step.backward_input(grad_output)
-        return grad_output
-
-    def backward_params(self, grad_output):
-        """Backward without dL/dx of the very first layer, which training does not need."""
-        with deferring() as deferred:
-            self._backward(grad_output, deferred, is_first=True)
-
-    def backward_deferred(self, grad_output, deferred, is_first=False):
-        if type(self) is not Sequential:  # as in Conv2D
-            return super().backward_deferred(grad_output, deferred, is_first)
-        return self._backward(grad_output, deferred, is_first)
-
-    def _backward(self, grad_output, deferred, is_first=False):
-        """The gradient of a weight can wait: threads that are idle compute it while dL/dx goes on to the next layer."""
-        for step in reversed(self._steps):
-            grad_output = step.backward_deferred(grad_output, deferred, is_first and step is self._steps[0])
+    def backward(self, grad_output: Array, need_input: bool = True, need_params: bool = True) -> Array:
+        for index, step in reversed(list(enumerate(self._steps))):
+            grad_output = step.backward(grad_output, need_input=need_input or index > 0, need_params=need_params)
         return grad_output
 
     def _gather(self, kind):

@@ -90,8 +90,7 @@ class Adam(Optimizer):
         return self._flat
 
     def _update(self, name, param, grad, weight_decay):
-        adam_update(
-            self.backend,
+        adam_update.on(self.backend)(
             param,
             grad,
             self.first_moment[name],
@@ -150,7 +149,7 @@ class SGD(Optimizer):
         }
 
     def _update(self, name, param, grad, weight_decay):
-        sgd_update(self.backend, param, grad, self.velocity[name], self.learning_rate, self.momentum, weight_decay)
+        sgd_update.on(self.backend)(param, grad, self.velocity[name], self.learning_rate, self.momentum, weight_decay)
 
 
 class StepSchedule:

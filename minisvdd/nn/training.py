@@ -21,7 +21,7 @@ import numpy as np
 
 from ..files.checkpoint import LoopCheckpoint
 from ..files.progress import Progress
-from ..validation import check_number
+from ..validation import check_milestones, check_number
 from .batches import shuffled_batches
 from .device_steps import DeviceSteps
 from .host_steps import HostSteps
@@ -248,8 +248,8 @@ def _check(field, value, name):
     """ValueError, by the name that the user knows, for a value of this field of a plan that no training could mean."""
     if field in _LIMITS:
         check_number(value, name, **_LIMITS[field])
-    elif isinstance(value, int) or any(m < 0 for m in value):
-        raise ValueError(f"{name}={value!r}: expected a sequence of epochs >= 0, such as (150,)")
+    else:
+        check_milestones(value, name)
 
 
 def _mean(losses, sizes):

@@ -8,15 +8,59 @@ import numpy as np
 
 from ..backends.threads import run
 from ..backends.workspace import empty
-from .layout import channel_rows, empty_batch_last, flat_blocks, from_channel_rows, pack_threads
+from .layout import channel_rows, flat_blocks, from_channel_rows, pack_threads
+from .operation import Operation
 
 
-def leaky_relu_forward(backend, x, slope):
+@Operation
+def leaky_relu_forward(x: np.ndarray, slope: float) -> np.ndarray:
     """y = x if x > 0 else slope x,  which is max(x, slope x) for 0 <= slope <= 1."""
-    if not backend.runs_numpy:
-        y = backend.empty(x.shape, x.dtype)
-        backend.launch("leaky_relu_forward", (backend.dense(x), y, slope, x.size), threads=pack_threads(x.size))
-        return y
+    #: choose x or slope x, entry by entry
+    return np.where(x > 0, x, slope * x)
+
+
+@Operation
+def is_positive(x: np.ndarray) -> np.ndarray:
+    """The boolean array x > 0, which `leaky_relu_backward` wants."""
+    return x > 0
+
+
+@Operation
+def leaky_relu_backward(grad_output: np.ndarray, positive: np.ndarray, slope: float) -> np.ndarray:
+    """dL/dx = G (1 if x > 0 else slope).  positive: the boolean array x > 0; at x = 0 we take `slope`."""
+    #: pass the gradient on where x was positive, slope times it elsewhere
+    return np.where(positive, grad_output, slope * grad_output)
+
+
+@Operation
+def sigmoid_forward(x: np.ndarray) -> np.ndarray:
+    """y = 1 / (1 + exp(-x)), written as (1 + tanh(x/2)) / 2: the same function, and no exponential overflows."""
+    return 0.5 * (1 + np.tanh(0.5 * x))
+
+
+@Operation
+def sigmoid_backward(grad_output: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """dL/dx = G y (1 - y), from y' = exp(-x) / (1 + exp(-x))^2."""
+    return (1 - y) * y * grad_output
+
+
+@Operation
+def tanh_forward(x: np.ndarray) -> np.ndarray:
+    """y = tanh(x)."""
+    return np.tanh(x)
+
+
+@Operation
+def tanh_backward(grad_output: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """dL/dx = G (1 - y^2)."""
+    return grad_output * (1 - y * y)
+
+
+# Fast readings: blocks that threads share
+
+
+@leaky_relu_forward.fast
+def _(x, slope):
     rows = channel_rows(x)
     flat, y = rows.reshape(-1), empty(rows.shape, rows.dtype)
     out = y.reshape(-1)
@@ -30,22 +74,8 @@ def leaky_relu_forward(backend, x, slope):
     return from_channel_rows(y, x.shape)
 
 
-def is_positive(backend, x):
-    """The boolean array x > 0, which `leaky_relu_backward` wants."""
-    if not backend.runs_numpy:
-        positive = backend.empty(x.shape, np.bool_)
-        backend.launch("is_positive", (backend.dense(x), positive, x.size), threads=x.size)
-        return positive
-    return x > 0
-
-
-def leaky_relu_backward(backend, grad_output, positive, slope):
-    """dL/dx = G (1 if x > 0 else slope).  positive: the boolean array x > 0; at x = 0 we take `slope`."""
-    if not backend.runs_numpy:
-        grad_input = backend.empty(grad_output.shape, grad_output.dtype)
-        args = (backend.dense(grad_output), backend.dense(positive), grad_input, slope, grad_output.size)
-        backend.launch("leaky_relu_backward", args, threads=pack_threads(grad_output.size))
-        return grad_input
+@leaky_relu_backward.fast
+def _(grad_output, positive, slope):
     grad = channel_rows(grad_output)
     mask, g, result = channel_rows(positive).reshape(-1), grad.reshape(-1), empty(grad.shape, grad.dtype)
     out = result.reshape(-1)
@@ -62,46 +92,50 @@ def leaky_relu_backward(backend, grad_output, positive, slope):
     return from_channel_rows(result, grad_output.shape)
 
 
-def sigmoid_forward(backend, x):
-    """y = 1 / (1 + exp(-x)), written as (1 + tanh(x/2)) / 2: the same function, and no exponential overflows."""
-    if not backend.runs_numpy:
-        y = backend.empty(x.shape, x.dtype)
-        backend.launch("sigmoid_forward", (backend.dense(x), y, x.size), threads=pack_threads(x.size))
-        return y
-    y = np.multiply(x, 0.5, out=empty_batch_last(x.shape, x.dtype))
-    np.tanh(y, out=y)
-    y += 1
-    y *= 0.5
-    return y
+# Launches
 
 
-def sigmoid_backward(backend, grad_output, y):
-    """dL/dx = G y (1 - y), from y' = exp(-x) / (1 + exp(-x))^2."""
-    if not backend.runs_numpy:
-        grad_input = backend.empty(grad_output.shape, grad_output.dtype)
-        args = (backend.dense(grad_output), backend.dense(y), grad_input, grad_output.size)
-        backend.launch("sigmoid_backward", args, threads=pack_threads(grad_output.size))
-        return grad_input
-    grad_input = np.subtract(1, y, out=empty_batch_last(y.shape, np.result_type(grad_output, y)))
-    grad_input *= y
-    grad_input *= grad_output
-    return grad_input
+@leaky_relu_forward.launch
+def _(backend, x, slope):
+    return _elementwise(backend, "leaky_relu_forward", (x,), (slope,))
 
 
-def tanh_forward(backend, x):
-    """y = tanh(x)."""
-    if not backend.runs_numpy:
-        y = backend.empty(x.shape, x.dtype)
-        backend.launch("tanh_forward", (backend.dense(x), y, x.size), threads=pack_threads(x.size))
-        return y
-    return np.tanh(x)
+@is_positive.launch
+def _(backend, x):
+    positive = backend.empty(x.shape, np.bool_)
+    backend.launch("is_positive", (backend.dense(x), positive, x.size), threads=x.size)
+    return positive
 
 
-def tanh_backward(backend, grad_output, y):
-    """dL/dx = G (1 - y^2)."""
-    if not backend.runs_numpy:
-        grad_input = backend.empty(grad_output.shape, grad_output.dtype)
-        args = (backend.dense(grad_output), backend.dense(y), grad_input, grad_output.size)
-        backend.launch("tanh_backward", args, threads=pack_threads(grad_output.size))
-        return grad_input
-    return grad_output * (1 - y * y)
+@leaky_relu_backward.launch
+def _(backend, grad_output, positive, slope):
+    return _elementwise(backend, "leaky_relu_backward", (grad_output, positive), (slope,))
+
+
+@sigmoid_forward.launch
+def _(backend, x):
+    return _elementwise(backend, "sigmoid_forward", (x,))
+
+
+@sigmoid_backward.launch
+def _(backend, grad_output, y):
+    return _elementwise(backend, "sigmoid_backward", (grad_output, y))
+
+
+@tanh_forward.launch
+def _(backend, x):
+    return _elementwise(backend, "tanh_forward", (x,))
+
+
+@tanh_backward.launch
+def _(backend, grad_output, y):
+    return _elementwise(backend, "tanh_backward", (grad_output, y))
+
+
+def _elementwise(backend, operation, arrays, numbers=()):
+    """A result like the first array, whose threads load 16 bytes at a time."""
+    first = arrays[0]
+    result = backend.empty(first.shape, first.dtype)
+    args = (*map(backend.dense, arrays), result, *numbers, first.size)
+    backend.launch(operation, args, threads=pack_threads(first.size))
+    return result

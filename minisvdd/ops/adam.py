@@ -7,11 +7,22 @@ gradient *before* the update rule sees it: L2 regularisation, not the decoupled 
 import numpy as np
 
 from ..backends.workspace import scratch
+from .operation import Operation
 
 
+@Operation
 def adam_update(
-    backend, param, grad, first_moment, second_moment, step, learning_rate, beta1, beta2, epsilon, weight_decay
-):
+    param: np.ndarray,
+    grad: np.ndarray,
+    first_moment: np.ndarray,
+    second_moment: np.ndarray,
+    step: int,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    weight_decay: float,
+) -> None:
     """One step of Adam (Kingma & Ba 2015, algorithm 1); changes param and both moments in place.
 
         g <- grad + lambda W
@@ -22,13 +33,40 @@ def adam_update(
     m and v start at 0 and are too small at first, by the factor 1 - beta^t for a constant gradient: hence the hats.
     step: t = 1, 2, ...
     """
-    if not backend.runs_numpy:
-        factors = (learning_rate, beta1, beta2, epsilon, weight_decay, 1 - beta1**step, 1 - beta2**step)
-        args = (param, backend.dense(grad), first_moment, second_moment, *factors, param.size)
-        backend.launch("adam_update", args, threads=param.size)
-        return
-    with scratch() as empty:
-        g, share = (empty(param.shape, param.dtype) for _ in range(2))
+    #: the gradient of the objective with its weight decay (grad itself stays as it is)
+    g = grad + weight_decay * param
+    #: move both moments, in place
+    first_moment[...] = beta1 * first_moment + (1 - beta1) * g
+    second_moment[...] = beta2 * second_moment + (1 - beta2) * g * g
+    #: correct their bias towards 0
+    m_hat = first_moment / (1 - beta1**step)
+    v_hat = second_moment / (1 - beta2**step)
+    #: change the parameters, in place
+    param -= learning_rate * m_hat / (np.sqrt(v_hat) + epsilon)
+
+
+@Operation
+def sgd_update(
+    param: np.ndarray,
+    grad: np.ndarray,
+    velocity: np.ndarray,
+    learning_rate: float,
+    momentum: float,
+    weight_decay: float,
+) -> None:
+    """One step of gradient descent with momentum; changes param and velocity in place.
+
+    u <- momentum u + (grad + lambda W),    W <- W - learning_rate u
+    """
+    velocity[...] = momentum * velocity + (grad + weight_decay * param)
+    param -= learning_rate * velocity
+
+
+@adam_update.fast
+def _(param, grad, first_moment, second_moment, step, learning_rate, beta1, beta2, epsilon, weight_decay):
+    """The formula's lines in the same order, into two arrays that are used again and again."""
+    with scratch() as take:
+        g, share = (take(param.shape, param.dtype) for _ in range(2))
         np.multiply(param, weight_decay, out=g)
         g += grad
         first_moment *= beta1
@@ -44,9 +82,25 @@ def adam_update(
         param -= change
 
 
+# Launches
+
+
+@adam_update.launch
+def _(backend, param, grad, first_moment, second_moment, step, learning_rate, beta1, beta2, epsilon, weight_decay):
+    factors = (learning_rate, beta1, beta2, epsilon, weight_decay, 1 - beta1**step, 1 - beta2**step)
+    args = (param, backend.dense(grad), first_moment, second_moment, *factors, param.size)
+    backend.launch("adam_update", args, threads=param.size)
+
+
+@sgd_update.launch
+def _(backend, param, grad, velocity, learning_rate, momentum, weight_decay):
+    args = (param, backend.dense(grad), velocity, learning_rate, momentum, weight_decay, param.size)
+    backend.launch("sgd_update", args, threads=param.size)
+
+
 def adam_update_flat(
     backend, flat, first_moments, second_moments, steps, corrections, learning_rate, beta1, beta2, epsilon, weight_decay
-):
+) -> None:
     """`adam_update` for all parameters of a network at once: kernel backends only, one launch after a tiny one.
 
     flat: `minisvdd.nn.flat.FlatParameters`.   first_moments, second_moments: like flat.params.
@@ -57,17 +111,3 @@ def adam_update_flat(
     factors = (beta1, beta2, epsilon, weight_decay, flat.decayed, flat.params.size)
     args = (flat.params, flat.grads, first_moments, second_moments, learning_rate, corrections, *factors)
     backend.launch("adam_update_flat", args, threads=flat.params.size)
-
-
-def sgd_update(backend, param, grad, velocity, learning_rate, momentum, weight_decay):
-    """One step of gradient descent with momentum; changes param and velocity in place.
-
-    u <- momentum u + (grad + lambda W),    W <- W - learning_rate u
-    """
-    if not backend.runs_numpy:
-        args = (param, backend.dense(grad), velocity, learning_rate, momentum, weight_decay, param.size)
-        backend.launch("sgd_update", args, threads=param.size)
-        return
-    velocity *= momentum
-    velocity += grad + weight_decay * param
-    param -= learning_rate * velocity

@@ -10,26 +10,28 @@ is 0, the limit of "no contrast".
 
 import numpy as np
 
+from .operation import Operation
 
-def contrast_normalize(backend, x):
+
+@Operation
+def contrast_normalize(x: np.ndarray) -> np.ndarray:
     """z for every sample of x.  x: (N, C, H, W) or (N, D), any real dtype; returns float32 of the same shape.
 
     Means are accumulated in float64: an error in s_i would scale a whole image.
     """
-    epsilon = np.finfo(np.float32).eps
-    if not backend.runs_numpy:
-        return _launch(backend, x, epsilon)
     flat = x.reshape(len(x), -1)
     centered = (flat - flat.mean(axis=1, keepdims=True, dtype=np.float64)).astype(np.float32)
     deviation = np.abs(centered).mean(axis=1, keepdims=True, dtype=np.float64)
     # In exact arithmetic a one-coloured image has deviation 0; rounding of its mean must not be blown up to contrast.
-    rounding = epsilon * np.abs(flat).max(axis=1, keepdims=True)
+    rounding = np.finfo(np.float32).eps * np.abs(flat).max(axis=1, keepdims=True)
     scale = np.divide(1, deviation, out=np.zeros_like(deviation), where=deviation > rounding)
     return (centered * scale).astype(np.float32).reshape(x.shape)
 
 
-def _launch(backend, x, epsilon, rung=None):
+@contrast_normalize.launch
+def _(backend, x, rung=None):
     x = backend.dense(x if x.dtype in (np.float32, np.float64) else backend.asarray(x, np.float32))
     z = backend.empty(x.shape, np.float32)
-    backend.launch("contrast_normalize", (x, z, epsilon, x.size // len(x)), grid=(len(x),), block=(128,), rung=rung)
+    args = (x, z, np.finfo(np.float32).eps, x.size // len(x))
+    backend.launch("contrast_normalize", args, grid=(len(x),), block=(128,), rung=rung)
     return z

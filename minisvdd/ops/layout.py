@@ -85,21 +85,6 @@ def arranged(x: np.ndarray) -> np.ndarray:
     return copy
 
 
-def as_pair(value: int | tuple[int, int], name: str, minimum: int) -> tuple[int, int]:
-    """3 -> (3, 3) and (3, 5) -> (3, 5); ValueError names the argument when it is neither or below `minimum`."""
-    pair = (value, value) if isinstance(value, int | np.integer) else tuple(value)
-    if len(pair) != 2 or not all(isinstance(v, int | np.integer) and v >= minimum for v in pair):
-        raise ValueError(f"{name}={value!r}: expected an integer >= {minimum} or a pair of them")
-    return int(pair[0]), int(pair[1])
-
-
-def as_count(value: int, name: str) -> int:
-    """A plain int >= 1, also from a NumPy integer; ValueError names the argument otherwise."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name}={value!r}: expected an integer >= 1")
-    return int(value)
-
-
 def pack_threads(size: int) -> int:
     """Threads for an elementwise kernel on `size` numbers whose threads load 16 bytes at a time: 4 float32."""
     return -(-size // 4)

@@ -1,64 +1,111 @@
 """Linear map and the bias that may follow a linear map or a convolution.
 
-    y = x W^T,  y[n,k] = sum_d W[k,d] x[n,d]        with G = dL/dy:
-    dL/dx[n,d] = sum_k G[n,k] W[k,d]                 each y[n,k] depends on x[n,d] through W[k,d]
-    dL/dW[k,d] = sum_n G[n,k] x[n,d]                 the same W[k,d] serves every sample
-
-The NumPy lines compute the transposed products, (W x^T)^T, so that the batch lies last in memory (see `minisvdd.ops`).
-They keep to one BLAS thread: after a product, BLAS's own threads wait for the next one at full speed and would take
-the cores from the convolutions around these small products; and the results would depend on their number.
+y = x W^T,  y[n,k] = sum_d W[k,d] x[n,d]        with G = dL/dy:
+dL/dx[n,d] = sum_k G[n,k] W[k,d]                 each y[n,k] depends on x[n,d] through W[k,d]
+dL/dW[k,d] = sum_n G[n,k] x[n,d]                 the same W[k,d] serves every sample
 """
 
+import numpy as np
+
 from ..backends.threads import one_blas_thread
+from .operation import Operation
 
 
-def linear_forward(backend, x, weight):
+@Operation
+def linear_forward(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """y = x W^T.  x: (N, D), weight: (K, D), returns (N, K)."""
-    if not backend.runs_numpy:
-        return _matmul(backend, x, weight, transpose_b=True)
+    #: multiply every sample with every row of the weight matrix
+    return x @ weight.T
+
+
+@Operation
+def linear_backward_input(grad_output: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """dL/dx = G W.  Returns (N, D)."""
+    #: x[n,d] reaches every y[n,k] through W[k,d]: sum over k
+    return grad_output @ weight
+
+
+@Operation
+def linear_backward_weight(grad_output: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """dL/dW = G^T x.  Returns (K, D)."""
+    #: W[k,d] serves every sample: sum over n
+    return grad_output.T @ x
+
+
+@Operation
+def bias_forward(y: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """y + b, one b per feature (N, K) or per channel (N, K, H, W).  bias: (K,)."""
+    #: shape the bias so that it is added along axis 1, for (N, K) and (N, K, H, W)
+    return y + bias.reshape(-1, *[1] * (y.ndim - 2))
+
+
+@Operation
+def bias_backward(grad_output: np.ndarray) -> np.ndarray:
+    """dL/db[k] = sum of G over all that b[k] was added to.  Returns (K,)."""
+    #: sum over every axis but the one of the bias
+    return grad_output.sum(axis=tuple(axis for axis in range(grad_output.ndim) if axis != 1))
+
+
+# Fast readings: the transposed products, (W x^T)^T, so that the batch lies last in memory (see `minisvdd.ops`).
+# They keep to one BLAS thread: after a product, BLAS's own threads wait for the next one at full speed and would take
+# the cores from the convolutions around these small products; and the results would depend on their number.
+
+
+@linear_forward.fast
+def _(x, weight):
     with one_blas_thread():
         return (weight @ x.T).T
 
 
-def linear_backward_input(backend, grad_output, weight):
-    """dL/dx = G W.  Returns (N, D)."""
-    if not backend.runs_numpy:
-        return _matmul(backend, grad_output, weight)
+@linear_backward_input.fast
+def _(grad_output, weight):
     with one_blas_thread():
         return (weight.T @ grad_output.T).T
 
 
-def linear_backward_weight(backend, grad_output, x, out=None):
-    """dL/dW = G^T x.  Returns (K, D).  out: where a kernel writes it; None for a new array."""
-    if not backend.runs_numpy:
-        return _matmul(backend, grad_output, x, transpose_a=True, out=out)
+@linear_backward_weight.fast
+def _(grad_output, x):
     with one_blas_thread():
         return grad_output.T @ x
 
 
-def bias_forward(backend, y, bias):
-    """y + b, one b per feature (N, K) or per channel (N, K, H, W).  bias: (K,)."""
-    if not backend.runs_numpy:
-        shifted = backend.empty(y.shape, y.dtype)
-        positions = y.size // (y.shape[0] * y.shape[1])
-        args = (backend.dense(y), backend.dense(bias), shifted, y.size, y.shape[1], positions)
-        backend.launch("bias_forward", args, threads=y.size)
-        return shifted
-    return y + bias.reshape(-1, *[1] * (y.ndim - 2))
+# Launches. out: where a kernel writes a gradient; None for a new array.
 
 
-def bias_backward(backend, grad_output, out=None):
-    """dL/db[k] = sum of G over all that b[k] was added to.  Returns (K,).  out: where a kernel writes it."""
-    if not backend.runs_numpy:
-        N, K = grad_output.shape[:2]
-        grad_bias = backend.empty(K, grad_output.dtype) if out is None else out
-        args = (backend.dense(grad_output), grad_bias, N, K, grad_output.size // (N * K))
-        backend.launch("bias_backward", args, grid=(K,))
-        return grad_bias
-    return grad_output.sum(axis=tuple(axis for axis in range(grad_output.ndim) if axis != 1))
+@linear_forward.launch
+def _(backend, x, weight):
+    return matmul(backend, x, weight, transpose_b=True)
 
 
-def _matmul(backend, a, b, transpose_a=False, transpose_b=False, rung=None, out=None):
+@linear_backward_input.launch
+def _(backend, grad_output, weight):
+    return matmul(backend, grad_output, weight)
+
+
+@linear_backward_weight.launch
+def _(backend, grad_output, x, out=None):
+    return matmul(backend, grad_output, x, transpose_a=True, out=out)
+
+
+@bias_forward.launch
+def _(backend, y, bias):
+    shifted = backend.empty(y.shape, y.dtype)
+    positions = y.size // (y.shape[0] * y.shape[1])
+    args = (backend.dense(y), backend.dense(bias), shifted, y.size, y.shape[1], positions)
+    backend.launch("bias_forward", args, threads=y.size)
+    return shifted
+
+
+@bias_backward.launch
+def _(backend, grad_output, out=None):
+    N, K = grad_output.shape[:2]
+    grad_bias = backend.empty(K, grad_output.dtype) if out is None else out
+    args = (backend.dense(grad_output), grad_bias, N, K, grad_output.size // (N * K))
+    backend.launch("bias_backward", args, grid=(K,))
+    return grad_bias
+
+
+def matmul(backend, a, b, transpose_a=False, transpose_b=False, rung=None, out=None):
     """The kernel's a b, of transposed matrices on request: those only exchange the strides it reads with.
 
     Without `rung`: register-blocked, unless the result has too few pieces of 64 x 64 to occupy a GPU.

@@ -1,4 +1,4 @@
-"""Loss functions: each returns its value (one float64 number) and its gradient for the network's output.
+"""Loss functions: the value (one float64 number), its gradient for the network's output, and the value of each sample.
 
 Sums over the batch are accumulated in float64, so that the value does not drift with the size of the batch. On a kernel
 backend the value is an array () on the device: `float(value)` waits for it.
@@ -6,94 +6,91 @@ backend the value is an array () on the device: `float(value)` waits for it.
 
 import numpy as np
 
-from .batchnorm import row_products
 from .layout import empty_batch_last
+from .operation import Operation
+
+Loss = tuple[float, np.ndarray, np.ndarray]
 
 
-def squared_distances(backend, outputs, center):
+@Operation
+def squared_distances(outputs: np.ndarray, center: np.ndarray) -> np.ndarray:
     """d_i = ||phi(x_i) - c||^2, eq. (5).  outputs: (N, p), center: (p,), returns (N,)."""
-    if not backend.runs_numpy:
-        return _distances(backend, "squared_distances", outputs, center)
+    #: square the differences and sum over the coordinates
     difference = outputs - center
     return (difference * difference).sum(axis=1)
 
 
-def one_class_loss(backend, outputs, center):
+@Operation
+def one_class_loss(outputs: np.ndarray, center: np.ndarray) -> Loss:
     """One-Class Deep SVDD without weight decay, eq. (4).
 
     J = 1/N sum_i d_i,    dJ/dphi_i = 2/N (phi_i - c)
+
+    outputs: (N, p), center: (p,).  Returns J, dJ/dphi (N, p) and the squared distances d (N,).
     """
-    N = len(outputs)
-    if not backend.runs_numpy:
-        distances = _distances(backend, "squared_distances", outputs, center)
-        grad = _gradient(backend, "distance_gradient", outputs, center, 2 / N)
-        return _scaled_sum(backend, distances, 1 / N), grad
-    value = squared_distances(backend, outputs, center).mean(dtype=_accumulator(outputs))
-    return value, (2 / N) * (outputs - center)
+    #: the mean of the squared distances
+    distances = squared_distances(outputs, center)
+    value = distances.mean(dtype=accumulator(outputs))
+    #: its gradient for every output
+    return value, (2 / len(outputs)) * (outputs - center), distances
 
 
-def soft_boundary_loss(backend, outputs, center, radius_squared, nu):
+@Operation
+def soft_boundary_loss(outputs: np.ndarray, center: np.ndarray, radius_squared: float, nu: float) -> Loss:
     """Soft-boundary Deep SVDD without weight decay, eq. (3), with the radius fixed while the weights move.
 
     J = R^2 + 1/(nu N) sum_i max(0, d_i - R^2)
     dJ/dd_i = 1/(nu N) if d_i > R^2 else 0,     dJ/dphi_i = dJ/dd_i 2 (phi_i - c)
 
-    On the kink d_i = R^2 the gradient is 0.
-    radius_squared: a number; on a kernel backend also an array () of float64.
+    On the kink d_i = R^2 the gradient is 0.  radius_squared: a number; on a kernel backend also an array () of float64.
+    Returns J, dJ/dphi (N, p) and the squared distances d (N,).
     """
     N = len(outputs)
-    if not backend.runs_numpy:
-        return _soft_boundary(backend, outputs, center, radius_squared, 1 / (nu * N))
-    excess = squared_distances(backend, outputs, center) - radius_squared
+    #: squared distances, and who lies outside
+    distances = squared_distances(outputs, center)
+    excess = distances - radius_squared
     outside = excess > 0
-    value = radius_squared + np.where(outside, excess, 0).sum(dtype=_accumulator(outputs)) / (nu * N)
-    return value, (2 / (nu * N)) * (outside[:, None] * (outputs - center))
+    #: the objective (3) without weight decay
+    value = radius_squared + np.where(outside, excess, 0).sum(dtype=accumulator(outputs)) / (nu * N)
+    #: samples outside are pulled in, the others feel nothing
+    return value, (2 / (nu * N)) * (outside[:, None] * (outputs - center)), distances
 
 
-def mean_squared_error(backend, outputs, targets):
+@Operation
+def mean_squared_error(outputs: np.ndarray, targets: np.ndarray) -> Loss:
     """Reconstruction error: squares summed over the pixels of an image, averaged over images.
 
     J = 1/N sum_i ||y_i - t_i||^2,    dJ/dy = 2/N (y - t)
+
+    outputs, targets: (N, ...) of one shape.  Returns J, dJ/dy, and ||y_i - t_i||^2 (N,).
     """
-    N = len(outputs)
-    if not backend.runs_numpy:
-        distances = _distances(backend, "squared_distances", outputs, targets)
-        grad = _gradient(backend, "distance_gradient", outputs, targets, 2 / N)
-        return _scaled_sum(backend, distances, 1 / N), grad
-    difference = empty_batch_last(outputs.shape, np.result_type(outputs, targets))
-    np.subtract(outputs, targets, out=difference)
-    in_memory = np.moveaxis(difference, 0, -1).reshape(1, -1)
-    value = row_products(in_memory, in_memory, _accumulator(outputs))[0] / N
-    difference *= 2 / N
-    return value, difference
+    difference = outputs - targets
+    errors = (difference * difference).reshape(len(outputs), -1).sum(axis=1)
+    return errors.mean(dtype=accumulator(outputs)), (2 / len(outputs)) * difference, errors
 
 
-def absolute_distances(backend, outputs, targets):
+@Operation
+def absolute_distances(outputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """l_i = ||y_i - t_i||_1,  dl_i/dy_i = sign(y_i - t_i)  (0 where y = t).  Returns ((N,) float64, like outputs).
 
     |u| has slope 1 right of 0 and -1 left of it; at the kink y = t we take 0, which lies between them.
     """
-    if not backend.runs_numpy:
-        distances = _distances(backend, "absolute_distances", outputs, targets)
-        return distances, _gradient(backend, "sign_gradient", outputs, targets, 1)
     difference = outputs - targets
     return np.abs(difference).reshape(len(outputs), -1).sum(axis=1, dtype=np.float64), np.sign(difference)
 
 
-def absolute_error(backend, outputs, targets):
+@Operation
+def absolute_error(outputs: np.ndarray, targets: np.ndarray) -> Loss:
     """AnoGAN's residual and feature loss: absolute differences, summed over entries and averaged over samples.
 
-    J = 1/N sum_i ||y_i - t_i||_1,  dJ/dy = sign(y - t) / N.
+    J = 1/N sum_i ||y_i - t_i||_1,  dJ/dy = sign(y - t) / N.  Returns J, dJ/dy, and ||y_i - t_i||_1 (N,).
     """
-    N = len(outputs)
-    if not backend.runs_numpy:
-        distances = _distances(backend, "absolute_distances", outputs, targets)
-        return _scaled_sum(backend, distances, 1 / N), _gradient(backend, "sign_gradient", outputs, targets, 1 / N)
-    distances, signs = absolute_distances(backend, outputs, targets)
-    return distances.sum() / N, signs / N
+    distances, signs = absolute_distances(outputs, targets)
+    return distances.mean(), signs / len(outputs), distances
 
 
-def softmax_cross_entropy(backend, logits, labels):
+@Operation
+def softmax_cross_entropy(logits: np.ndarray, labels: np.ndarray) -> Loss:
     """Cross-entropy of softmax(z) against class labels, averaged over the batch.
 
     J = 1/N sum_i (log sum_k exp(z_ik) - z_i,label),    dJ/dz_ik = (softmax(z_i)_k - [k = label_i]) / N
@@ -101,26 +98,20 @@ def softmax_cross_entropy(backend, logits, labels):
     since d/dz_k log sum_j exp(z_j) = exp(z_k) / sum_j exp(z_j). The largest logit is subtracted first: softmax does not
     change and no exponential overflows.
     logits: (N, K), labels: (N,) integers in 0..K-1 (IndexError for others; on a kernel backend J is NaN).
+    Returns J, dJ/dz, and the loss of each sample (N,).
     """
     N = len(logits)
-    if not backend.runs_numpy:
-        losses, grad = backend.empty(N, logits.dtype), backend.empty(logits.shape, logits.dtype)
-        labels = backend.dense(backend.asarray(labels, np.int32))
-        _check_targets(logits, labels, ((N,),))
-        args = (backend.dense(logits), labels, losses, grad, *logits.shape)
-        backend.launch("softmax_cross_entropy", args, threads=N)
-        return _scaled_sum(backend, losses, 1 / N), grad
     shifted = logits - logits.max(axis=1, keepdims=True)
     exponentials = np.exp(shifted)
     total = exponentials.sum(axis=1, keepdims=True)
-    chosen = shifted[np.arange(N), labels]
-    value = (np.log(total[:, 0]) - chosen).mean(dtype=np.float64)
+    losses = np.log(total[:, 0]) - shifted[np.arange(N), labels]
     grad = exponentials / total
     grad[np.arange(N), labels] -= 1
-    return value, grad / N
+    return losses.mean(dtype=np.float64), grad / N, losses
 
 
-def binary_cross_entropy(backend, logits, targets):
+@Operation
+def binary_cross_entropy(logits: np.ndarray, targets: np.ndarray | float) -> Loss:
     """Cross-entropy of sigmoid(z) against targets in [0, 1], averaged over all entries: the two sides of a GAN.
 
     J = mean( max(z, 0) - z t + log(1 + exp(-|z|)) ),    dJ/dz = (sigmoid(z) - t) / count
@@ -128,25 +119,111 @@ def binary_cross_entropy(backend, logits, targets):
     This is -t log s - (1 - t) log(1 - s) = log(1 + exp(z)) - z t,  s = sigmoid(z), with the exponential kept at or
     below 1; and d/dz log(1 + exp(z)) = sigmoid(z).
     The discriminator takes t = 1 for real and 0 for generated images; the generator's (non-saturating) loss is t = 1.
-    targets: like logits, or one number for all.
+    targets: like logits, or one number for all.  Returns J, dJ/dz, and each sample's sum over its entries (N,).
     """
-    if not backend.runs_numpy:
-        losses, grad = (backend.empty(logits.shape, logits.dtype) for _ in range(2))
-        targets = backend.dense(backend.asarray(targets, logits.dtype))
-        _check_targets(logits, targets, ((), logits.shape))
-        args = (backend.dense(logits), targets, losses, grad, int(targets.ndim > 0), logits.size)
-        backend.launch("binary_cross_entropy", args, threads=logits.size)
-        return _scaled_sum(backend, losses, 1 / logits.size), grad
-    value = (np.maximum(logits, 0) - logits * targets + np.log1p(np.exp(-np.abs(logits)))).mean(dtype=np.float64)
-    return value, (0.5 * (1 + np.tanh(0.5 * logits)) - targets) / logits.size
+    losses = np.maximum(logits, 0) - logits * targets + np.log1p(np.exp(-np.abs(logits)))
+    grad = (0.5 * (1 + np.tanh(0.5 * logits)) - targets) / logits.size
+    return losses.mean(dtype=np.float64), grad, losses.reshape(len(logits), -1).sum(axis=1)
 
 
-def _accumulator(outputs):
+def accumulator(outputs: np.ndarray) -> type:
     """float64 for real numbers; complex input (the complex-step check) stays complex."""
     return np.complex128 if np.iscomplexobj(outputs) else np.float64
 
 
-# The launches
+@mean_squared_error.fast
+def _(outputs, targets):
+    """The difference lies with the batch last, in the workspace, and becomes the gradient in place."""
+    difference = empty_batch_last(outputs.shape, np.result_type(outputs, targets))
+    np.subtract(outputs, targets, out=difference)
+    pixels = np.moveaxis(difference, 0, -1).reshape(-1, len(outputs))
+    errors = np.einsum("pn,pn->n", pixels, pixels)
+    difference *= 2 / len(outputs)
+    return errors.mean(dtype=accumulator(outputs)), difference, errors
+
+
+# Launches
+
+
+@squared_distances.launch
+def _(backend, outputs, center):
+    return distances(backend, "squared_distances", outputs, center)
+
+
+@one_class_loss.launch
+@mean_squared_error.launch
+def _(backend, outputs, targets):
+    N, each = len(outputs), distances(backend, "squared_distances", outputs, targets)
+    return scaled_sum(backend, each, 1 / N), _gradient(backend, "distance_gradient", outputs, targets, 2 / N), each
+
+
+@soft_boundary_loss.launch
+def soft_boundary(backend, outputs, center, radius_squared, nu, rung=None):
+    N, grad, value = len(outputs), backend.empty(outputs.shape, outputs.dtype), backend.empty((), np.float64)
+    outputs, center, share = backend.dense(outputs), backend.dense(center), 1 / (nu * N)
+    radius_squared = backend.asarray(radius_squared, np.float64)
+    each = distances(backend, "squared_distances", outputs, center)
+    args = (outputs, center, each, radius_squared, grad, 2 * share, *_sizes(outputs, center))
+    backend.launch("soft_boundary_gradient", args, threads=outputs.size)
+    backend.launch("soft_boundary_value", (each, radius_squared, value, share, N), grid=(1,), rung=rung)
+    return value, grad, each
+
+
+@absolute_distances.launch
+def _(backend, outputs, targets):
+    each = distances(backend, "absolute_distances", outputs, targets)
+    return each, _gradient(backend, "sign_gradient", outputs, targets, 1)
+
+
+@absolute_error.launch
+def _(backend, outputs, targets):
+    N, each = len(outputs), distances(backend, "absolute_distances", outputs, targets)
+    return scaled_sum(backend, each, 1 / N), _gradient(backend, "sign_gradient", outputs, targets, 1 / N), each
+
+
+@softmax_cross_entropy.launch
+def _(backend, logits, labels):
+    N = len(logits)
+    losses, grad = backend.empty(N, logits.dtype), backend.empty(logits.shape, logits.dtype)
+    labels = backend.dense(backend.asarray(labels, np.int32))
+    _check_targets(logits, labels, ((N,),))
+    args = (backend.dense(logits), labels, losses, grad, *logits.shape)
+    backend.launch("softmax_cross_entropy", args, threads=N)
+    return scaled_sum(backend, losses, 1 / N), grad, losses
+
+
+@binary_cross_entropy.launch
+def _(backend, logits, targets):
+    losses, grad = (backend.empty(logits.shape, logits.dtype) for _ in range(2))
+    targets = backend.dense(backend.asarray(targets, logits.dtype))
+    _check_targets(logits, targets, ((), logits.shape))
+    args = (backend.dense(logits), targets, losses, grad, int(targets.ndim > 0), logits.size)
+    backend.launch("binary_cross_entropy", args, threads=logits.size)
+    zero = backend.zeros(logits.shape[1:], logits.dtype)  # no loss is negative: its distance from 0 is the loss itself
+    each = distances(backend, "absolute_distances", losses, zero)
+    return scaled_sum(backend, losses, 1 / logits.size), grad, each
+
+
+def distances(backend, operation, outputs, targets, rung=None):
+    """One number per row, (N,): "squared_distances" or "absolute_distances". A warp per row, four rows per block."""
+    N, each = len(outputs), backend.empty(len(outputs), outputs.dtype)
+    args = (backend.dense(outputs), backend.dense(targets), each, *_sizes(outputs, targets))
+    backend.launch(operation, args, threads=32 * N, block=(128,), rung=rung)
+    return each
+
+
+def scaled_sum(backend, numbers, factor, rung=None):
+    """factor * sum of the numbers, accumulated in float64: an array () on the device."""
+    value = backend.empty((), np.float64)
+    backend.launch("scaled_sum", (numbers, value, factor, numbers.size), grid=(1,), rung=rung)
+    return value
+
+
+def _gradient(backend, operation, outputs, targets, factor):
+    grad = backend.empty(outputs.shape, outputs.dtype)
+    args = (backend.dense(outputs), backend.dense(targets), grad, factor, *_sizes(outputs, targets))
+    backend.launch(operation, args, threads=outputs.size)
+    return grad
 
 
 def _sizes(outputs, targets):
@@ -161,36 +238,3 @@ def _check_targets(outputs, targets, allowed):
     if targets.shape not in allowed:
         expected = " or ".join(map(str, allowed))
         raise ValueError(f"targets have shape {targets.shape}: expected {expected} for outputs {outputs.shape}")
-
-
-def _distances(backend, operation, outputs, targets, rung=None):
-    """One number per row, (N,): "squared_distances" or "absolute_distances". A warp per row, four rows per block."""
-    N, distances = len(outputs), backend.empty(len(outputs), outputs.dtype)
-    args = (backend.dense(outputs), backend.dense(targets), distances, *_sizes(outputs, targets))
-    backend.launch(operation, args, threads=32 * N, block=(128,), rung=rung)
-    return distances
-
-
-def _gradient(backend, operation, outputs, targets, factor):
-    grad = backend.empty(outputs.shape, outputs.dtype)
-    args = (backend.dense(outputs), backend.dense(targets), grad, factor, *_sizes(outputs, targets))
-    backend.launch(operation, args, threads=outputs.size)
-    return grad
-
-
-def _scaled_sum(backend, numbers, factor, rung=None):
-    """factor * sum of the numbers, accumulated in float64: an array () on the device."""
-    value = backend.empty((), np.float64)
-    backend.launch("scaled_sum", (numbers, value, factor, numbers.size), grid=(1,), rung=rung)
-    return value
-
-
-def _soft_boundary(backend, outputs, center, radius_squared, share, rung=None):
-    N, grad, value = len(outputs), backend.empty(outputs.shape, outputs.dtype), backend.empty((), np.float64)
-    outputs, center = backend.dense(outputs), backend.dense(center)
-    radius_squared = backend.asarray(radius_squared, np.float64)
-    distances = _distances(backend, "squared_distances", outputs, center)
-    args = (outputs, center, distances, radius_squared, grad, 2 * share, *_sizes(outputs, center))
-    backend.launch("soft_boundary_gradient", args, threads=outputs.size)
-    backend.launch("soft_boundary_value", (distances, radius_squared, value, share, N), grid=(1,), rung=rung)
-    return value, grad

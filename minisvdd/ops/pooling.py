@@ -8,20 +8,52 @@ window is then never counted twice, and any choice among the tied entries is a s
 """
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from ..backends.threads import run
 from ..backends.workspace import empty, scratch
 from .layout import channel_blocks, from_batch_last, to_batch_last
+from .operation import Operation
 
 
-def maxpool_forward(backend, x, kernel_size, stride):
-    """x: (N, C, H, W).  Returns y (N, C, H_out, W_out) and `winner`, the index a * kw + b of each window's maximum.
+@Operation
+def maxpool_forward(
+    x: np.ndarray, kernel_size: tuple[int, int], stride: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """x: (N, C, H, W).  Returns y (N, C, H_out, W_out) and `winner`, the index a * kw + b of each window's maximum."""
+    #: every stride-th window, its entries in reading order
+    windows = sliding_window_view(x, kernel_size, axis=(2, 3))[:, :, :: stride[0], :: stride[1]]
+    windows = windows.reshape(*windows.shape[:4], -1)
+    #: the largest entry of each, and the index of the first that attains it
+    return windows.max(axis=-1), windows.argmax(axis=-1)
 
-    A later entry takes over only where it is strictly larger. Indices grow, so `winner` is the largest that took over:
-    comparisons and maxima of whole arrays, without a branch.
+
+@Operation
+def maxpool_backward(
+    grad_output: np.ndarray,
+    winner: np.ndarray,
+    input_shape: tuple[int, ...],
+    kernel_size: tuple[int, int],
+    stride: tuple[int, int],
+) -> np.ndarray:
+    """Send each entry of G to the entry of x that won its window.  Returns an array of `input_shape` (N, C, H, W)."""
+    grad_input = np.zeros(input_shape, grad_output.dtype)
+    #: the winner of window (i, j) lies at row s i + a, column s j + b
+    n, c, i, j = np.indices(grad_output.shape, sparse=True)
+    a, b = np.divmod(winner, kernel_size[1])
+    #: each window sends its gradient to its winner: add, for windows may overlap
+    np.add.at(grad_input, (n, c, stride[0] * i + a, stride[1] * j + b), grad_output)
+    return grad_input
+
+
+# Fast readings
+
+
+@maxpool_forward.fast
+def _(x, kernel_size, stride):
+    """A later entry takes over only where it is strictly larger. Indices grow, so `winner` is the largest that took
+    over: comparisons and maxima of whole arrays, without a branch.
     """
-    if not backend.runs_numpy:
-        return _forward_kernel(backend, x, kernel_size, stride)
     images = to_batch_last(x)
     C, out_h, out_w, N = len(images), *_output_size(images, kernel_size, stride), len(x)
     y = empty((C, out_h, out_w, N), x.dtype)
@@ -31,8 +63,8 @@ def maxpool_forward(backend, x, kernel_size, stride):
     def work(blocks):
         for block in blocks:
             best, index_of_best = y[block], winner[block]
-            with scratch() as empty:
-                larger = empty(best.shape, bool)
+            with scratch() as take:
+                larger = take(best.shape, bool)
                 for index, candidate in enumerate(_windows(images[block], kernel_size, stride)):
                     if index == 0:
                         best[...] = candidate
@@ -45,28 +77,8 @@ def maxpool_forward(backend, x, kernel_size, stride):
     return from_batch_last(y), from_batch_last(winner)
 
 
-def maxpool_evaluate(backend, x, kernel_size, stride):
-    """y alone, for evaluation, which asks for no gradient."""
-    if not backend.runs_numpy:
-        return maxpool_forward(backend, x, kernel_size, stride)[0]
-    images = to_batch_last(x)
-    y = empty((len(images), *_output_size(images, kernel_size, stride), len(x)), x.dtype)
-
-    def work(blocks):
-        for block in blocks:
-            first, *others = _windows(images[block], kernel_size, stride)
-            y[block] = first
-            for candidate in others:
-                np.maximum(candidate, y[block], out=y[block])
-
-    run(work, *channel_blocks(images.reshape(len(images), -1)))
-    return from_batch_last(y)
-
-
-def maxpool_backward(backend, grad_output, winner, input_shape, kernel_size, stride):
-    """Send each entry of G to the entry of x that won its window.  Returns an array of `input_shape` (N, C, H, W)."""
-    if not backend.runs_numpy:
-        return _backward_kernel(backend, grad_output, winner, input_shape, kernel_size, stride)
+@maxpool_backward.fast
+def _(grad_output, winner, input_shape, kernel_size, stride):
     N, C, H, W = input_shape
     grad, winner = to_batch_last(grad_output), to_batch_last(winner)
     grad_input = empty((C, H, W, N), grad.dtype)
@@ -75,8 +87,8 @@ def maxpool_backward(backend, grad_output, winner, input_shape, kernel_size, str
 
     def work(blocks):
         for block in blocks:
-            with scratch() as empty:
-                won, share = empty(grad[block].shape, bool), empty(grad[block].shape, grad.dtype)
+            with scratch() as take:
+                won, share = take(grad[block].shape, bool), take(grad[block].shape, grad.dtype)
                 for index, target in enumerate(_windows(grad_input[block], kernel_size, stride)):
                     np.equal(winner[block], index, out=won)
                     np.copyto(share, won)  # as 1 and 0
@@ -101,25 +113,30 @@ def _windows(images, kernel_size, stride):
             yield images[:, a : a + (out_h - 1) * sh + 1 : sh, b : b + (out_w - 1) * sw + 1 : sw]
 
 
-def _backward_kernel(backend, grad_output, winner, input_shape, kernel_size, stride, rung=None):
-    """`maxpool_backward` by a kernel; without `rung`, one thread per window where windows do not overlap."""
-    N, C, H, W = input_shape
-    grad_input = backend.empty(input_shape, grad_output.dtype)
-    sizes = (N * C, H, W, *grad_output.shape[2:], *kernel_size, *stride)
-    rung = rung or ("pairs" if all(s >= k for s, k in zip(stride, kernel_size)) else "naive")
-    threads = N * C * -(-H // stride[0]) * -(-W // stride[1]) if rung != "naive" else grad_input.size
-    args = (backend.dense(grad_output), backend.dense(winner), grad_input, *sizes)
-    backend.launch("maxpool_backward", args, threads=threads, rung=rung)
-    return grad_input
+# Launches
 
 
-def _forward_kernel(backend, x, kernel_size, stride, rung=None):
-    """`maxpool_forward` by a kernel."""
+@maxpool_forward.launch
+def _(backend, x, kernel_size, stride, rung="pairs"):
+    """Rung "pairs": two results per thread."""
     N, C, H, W = x.shape
     (kh, kw), (sh, sw) = kernel_size, stride
     P, Q = (H - kh) // sh + 1, (W - kw) // sw + 1
     y, winner = backend.empty((N, C, P, Q), x.dtype), backend.empty((N, C, P, Q), np.int32)
     args = (backend.dense(x), y, winner, N * C, H, W, P, Q, kh, kw, sh, sw)
-    rung = rung or "pairs"  # two results per thread
     backend.launch("maxpool_forward", args, threads=-(-y.size // 2) if rung == "pairs" else y.size, rung=rung)
     return y, winner
+
+
+@maxpool_backward.launch
+def _(backend, grad_output, winner, input_shape, kernel_size, stride, rung=None):
+    """Without `rung`, one thread per window where windows do not overlap."""
+    N, C, H, W = input_shape
+    grad_input = backend.empty(input_shape, grad_output.dtype)
+    sizes = (N * C, H, W, *grad_output.shape[2:], *kernel_size, *stride)
+    rung = rung or ("pairs" if all(s >= k for s, k in zip(stride, kernel_size)) else "naive")
+    threads = N * C * -(-H // stride[0]) * -(-W // stride[1]) if rung != "naive" else grad_input.size
+    winner = backend.dense(backend.asarray(winner, np.int32))
+    args = (backend.dense(grad_output), winner, grad_input, *sizes)
+    backend.launch("maxpool_backward", args, threads=threads, rung=rung)
+    return grad_input

@@ -9,15 +9,27 @@ import numpy as np
 from ..backends.threads import run
 from ..backends.workspace import empty
 from .layout import channel_blocks, from_batch_last, to_batch_last
+from .operation import Operation
 
 
-def upsample_forward(backend, x, scale):
+@Operation
+def upsample_forward(x: np.ndarray, scale: tuple[int, int]) -> np.ndarray:
     """x: (N, C, H, W) -> (N, C, s H, s W)."""
-    if not backend.runs_numpy:
-        N, C, H, W = x.shape
-        y = backend.empty((N, C, H * scale[0], W * scale[1]), x.dtype)
-        backend.launch("upsample_forward", (backend.dense(x), y, N * C, H, W, *scale), threads=y.size)
-        return y
+    return x.repeat(scale[0], axis=2).repeat(scale[1], axis=3)
+
+
+@Operation
+def upsample_backward(grad_output: np.ndarray, scale: tuple[int, int]) -> np.ndarray:
+    """(N, C, s H, s W) -> (N, C, H, W)."""
+    N, C, H, W = grad_output.shape
+    return grad_output.reshape(N, C, H // scale[0], scale[0], W // scale[1], scale[1]).sum(axis=(3, 5))
+
+
+# Fast readings: channels that threads share
+
+
+@upsample_forward.fast
+def _(x, scale):
     images = to_batch_last(x)
     C, H, W, N = images.shape
     y = empty((C, H, scale[0], W, scale[1], N), x.dtype)
@@ -30,15 +42,8 @@ def upsample_forward(backend, x, scale):
     return from_batch_last(y.reshape(C, H * scale[0], W * scale[1], N))
 
 
-def upsample_backward(backend, grad_output, scale):
-    """(N, C, s H, s W) -> (N, C, H, W)."""
-    if not backend.runs_numpy:
-        N, C, P, Q = grad_output.shape
-        H, W = P // scale[0], Q // scale[1]
-        grad_input = backend.empty((N, C, H, W), grad_output.dtype)
-        args = (backend.dense(grad_output), grad_input, N * C, H, W, *scale)
-        backend.launch("upsample_backward", args, threads=grad_input.size)
-        return grad_input
+@upsample_backward.fast
+def _(grad_output, scale):
     grad = to_batch_last(grad_output)
     C, H, W, N = grad.shape
     blocks = grad.reshape(C, H // scale[0], scale[0], W // scale[1], scale[1], N)
@@ -50,3 +55,24 @@ def upsample_backward(backend, grad_output, scale):
 
     run(work, *channel_blocks(grad.reshape(C, -1)))
     return from_batch_last(grad_input)
+
+
+# Launches
+
+
+@upsample_forward.launch
+def _(backend, x, scale):
+    N, C, H, W = x.shape
+    y = backend.empty((N, C, H * scale[0], W * scale[1]), x.dtype)
+    backend.launch("upsample_forward", (backend.dense(x), y, N * C, H, W, *scale), threads=y.size)
+    return y
+
+
+@upsample_backward.launch
+def _(backend, grad_output, scale):
+    N, C, P, Q = grad_output.shape
+    H, W = P // scale[0], Q // scale[1]
+    grad_input = backend.empty((N, C, H, W), grad_output.dtype)
+    args = (backend.dense(grad_output), grad_input, N * C, H, W, *scale)
+    backend.launch("upsample_backward", args, threads=grad_input.size)
+    return grad_input

@@ -12,9 +12,10 @@ from ..nn.losses import BinaryCrossEntropy
 from ..nn.networks import Sequential
 from ..nn.optim import Adam
 from ..nn.training import Plan, Training
-from ..svdd.detector import Detector
+from ..svdd.detector import TrainedDetector
 from ..svdd.preprocessing import make_preprocessing
 from ..svdd.radius import BOUNDARY_SLACK, exact_radius_squared
+from ..svdd.storage import storable
 from ..validation import check_fitted, check_generator, check_number, check_test_samples, check_training_samples
 from .dcgan import gan_for, make_gan
 from .latent import LatentSearch, search
@@ -27,7 +28,8 @@ _CALIBRATION_IMAGES = 256
 _SEARCH_BATCH = 200
 
 
-class AnoGAN(Detector):
+@storable
+class AnoGAN(TrainedDetector):
     """A DCGAN of normal images; the score of x is its distance from the generated image most like it.
 
         discriminator D   min  -log sigmoid(D(x)) - log(1 - sigmoid(D(g(z))))       x a training image, z ~ N(0, 1)
@@ -177,6 +179,19 @@ class AnoGAN(Detector):
         check_number(self.search_learning_rate, "search_learning_rate", 0, low_open=True)
         check_number(self.feature_weight, "feature_weight", 0, 1)
 
+    def _state(self):
+        values, _ = super()._state()
+        return values, {"start": self.start_}
+
+    def _set_state(self, values, arrays):
+        super()._set_state(values, arrays)
+        self.start_ = arrays["start"]
+        if self.start_.shape != self.network_.input_shape:
+            raise ValueError(f"start has shape {self.start_.shape}, expected {self.network_.input_shape}")
+        made = self.generator_.output_shape
+        if made != self.input_shape_:
+            raise ValueError(f"the generator makes images {made}, expected {self.input_shape_}")
+
 
 class AdversarialTraining(Training):
     """A `Training` whose steps are those of a `Game`, so that an epoch has two losses."""
@@ -232,15 +247,15 @@ class Game:
         z = backend.asarray(_draw(self.rng, len(batch), self.generator.input_shape[0]))
         generated = self.generator.forward(z, training=True)
         real_loss, grad_logits = self._judge(backend.asarray(batch), 1.0)
-        self.discriminator.backward_params(grad_logits)
+        self.discriminator.backward(grad_logits, need_input=False)
         real_grads = {name: grad.copy() for name, grad in self.discriminator.grads.items()}
         generated_loss, grad_logits = self._judge(generated, 0.0)
-        self.discriminator.backward_params(grad_logits)
+        self.discriminator.backward(grad_logits, need_input=False)
         for name, grad in self.discriminator.grads.items():
             grad += real_grads[name]
         self.optimizer.discriminator.step()
         generator_loss, grad_logits = self._judge(generated, 1.0)
-        self.generator.backward_params(self.discriminator.backward_input(grad_logits))
+        self.generator.backward(self.discriminator.backward(grad_logits, need_params=False), need_input=False)
         self.optimizer.generator.step()
         return real_loss + generated_loss, generator_loss
 

@@ -29,9 +29,10 @@ _CHUNK = 1000
 
 
 class Baseline(Detector):
-    """PCA before a shallow detector. Subclasses define `_fit_components(Z)` and `_score_components(Z)`.
+    """PCA before a shallow detector. Subclasses define `fit_components(Z)` and `score_components(Z)`.
 
     Z: (n, k) float64 principal components.   nu: the fraction of training samples that `offset_` leaves outside.
+    These detectors cannot be saved: they keep training samples or trees, which scikit-learn only pickles.
     """
 
     def fit(self, X, y=None) -> "Baseline":
@@ -44,32 +45,33 @@ class Baseline(Detector):
         with np.errstate(invalid="ignore"):
             self.pca_ = PCA(VARIANCE_KEPT, svd_solver="covariance_eigh").fit(features)
         Z = self.pca_.transform(features)
-        self._fit_components(Z)
+        self.fit_components(Z)
         self.offset_ = self._threshold(Z)
         return self
+
+    def fit_components(self, Z: np.ndarray) -> None:
+        """Fit the method alone, without pre-processing, PCA and threshold.  Z: (n, k) float64 components."""
+        raise NotImplementedError
+
+    def score_components(self, Z: np.ndarray) -> np.ndarray:
+        """Anomaly scores of components Z, (n, k) float64, after `fit_components`.  Returns (n,)."""
+        raise NotImplementedError
 
     def components(self, X) -> np.ndarray:
         """Principal components of samples, what the method itself works on.  Returns (n, k) float64."""
         check_fitted(self)
         return self._components(self.preprocessing_.transform(check_test_samples(self, X)))
 
-    def save(self, path) -> None:
-        """Not offered: these methods keep their training samples or trees, which scikit-learn only pickles."""
-        raise NotImplementedError(f"{type(self).__name__} cannot be saved: refit it, or save a DeepSVDD")
-
     def _components(self, X):
         return self.pca_.transform(_flat(X))
 
     def _scores(self, X):
-        return self._score_components(self._components(X))
+        return self.score_components(self._components(X))
 
     def _threshold(self, Z):
         """A sample on the threshold is inside, also when its score, summed in another order, differs by rounding."""
-        scores = self._score_components(Z)
+        scores = self.score_components(Z)
         return -exact_radius_squared(scores, self.nu) - 1e-9 * np.abs(scores).max()
-
-    def _check_parameters(self):
-        check_number(self.nu, "nu", 0, 1, low_open=True)
 
 
 class OneClassSVM(Baseline):
@@ -112,11 +114,11 @@ class OneClassSVM(Baseline):
         self.__dict__.update({name: value for name, value in vars(best).items() if name.endswith("_")})
         return self
 
-    def _fit_components(self, Z):
+    def fit_components(self, Z):
         self.gamma_ = median_gamma(Z) if self.gamma is None else self.gamma
         self.svm_ = SklearnSVM(kernel="rbf", gamma=self.gamma_, nu=self.nu, cache_size=1000).fit(Z)
 
-    def _score_components(self, Z):
+    def score_components(self, Z):
         # The sum over support vectors as matrix products: many times faster than the solver's own loop over them.
         weights = self.svm_.dual_coef_[0]
         parts = [rbf_kernel(z, self.svm_.support_vectors_, gamma=self.gamma_) @ weights for z in _chunks(Z)]
@@ -150,7 +152,7 @@ class KernelDensity(Baseline):
         self.bandwidths = bandwidths
         self.preprocessing = preprocessing
 
-    def _fit_components(self, Z):
+    def fit_components(self, Z):
         self.samples_ = Z
         self.bandwidth_, self.log_likelihoods_ = self.bandwidth, None
         if self.bandwidth is None:
@@ -168,7 +170,7 @@ class KernelDensity(Baseline):
                 total += [_log_density(squared, h, Z.shape[1]).sum() for h in self.bandwidths]
         return total
 
-    def _score_components(self, Z):
+    def score_components(self, Z):
         squared = (euclidean_distances(z, self.samples_, squared=True) for z in _chunks(Z))
         return -np.concatenate([_log_density(d, self.bandwidth_, Z.shape[1]) for d in squared])
 
@@ -194,12 +196,12 @@ class IsolationForest(Baseline):
         self.preprocessing = preprocessing
         self.random_state = random_state
 
-    def _fit_components(self, Z):
+    def fit_components(self, Z):
         seed = int(check_generator(self.random_state).integers(2**31))
         size = min(self.subsample, len(Z))
         self.forest_ = SklearnForest(n_estimators=self.n_trees, max_samples=size, random_state=seed).fit(Z)
 
-    def _score_components(self, Z):
+    def score_components(self, Z):
         return -self.forest_.score_samples(Z)
 
     def _check_parameters(self):

@@ -50,10 +50,10 @@ def search_loss(generator, features, z, x, x_features, feature_weight: float = 0
     """
     backend = generator.backend
     y = generator.forward(z, training=True)
-    residual, grad_y = absolute_distances(backend, y, x)
-    mismatch, grad_features = absolute_distances(backend, features.forward(y, training=True), x_features)
-    grad_y = (1 - feature_weight) * grad_y + features.backward_input(feature_weight * grad_features)
-    return (1 - feature_weight) * residual + feature_weight * mismatch, generator.backward_input(grad_y)
+    residual, grad_y = absolute_distances.on(backend)(y, x)
+    mismatch, grad_features = absolute_distances.on(backend)(features.forward(y, training=True), x_features)
+    grad_y = (1 - feature_weight) * grad_y + features.backward(feature_weight * grad_features, need_params=False)
+    return (1 - feature_weight) * residual + feature_weight * mismatch, generator.backward(grad_y, need_params=False)
 
 
 def search(generator, features, x, z, *, steps: int, learning_rate: float, feature_weight: float = 0.1) -> LatentSearch:

@@ -12,12 +12,14 @@ from ..nn.losses import MeanSquaredError
 from ..nn.networks import Sequential
 from ..nn.training import Plan, Training
 from ..validation import check_fitted, check_generator, check_number, check_test_samples, check_training_samples
-from .detector import Detector, decoder_for, encoder_for
+from .detector import TrainedDetector, decoder_for, encoder_for
 from .preprocessing import Preprocessing, make_preprocessing
 from .radius import BOUNDARY_SLACK, exact_radius_squared
+from .storage import storable
 
 
-class Autoencoder(Detector):
+@storable
+class Autoencoder(TrainedDetector):
     """Encoder and mirrored decoder, trained to reproduce normal samples; the score is the reconstruction error.
 
         min over weights of  1/n sum_i ||x_i - dec(enc(x_i))||^2 + lambda/2 sum ||W||^2
@@ -145,6 +147,11 @@ class Autoencoder(Detector):
     def _check_parameters(self):
         super()._check_parameters()
         check_number(self.slope, "slope", 0, 1)
+
+    def _set_state(self, values, arrays):
+        super()._set_state(values, arrays)
+        if self.network_.output_shape != self.input_shape_:
+            raise ValueError(f"the network makes samples {self.network_.output_shape}, expected {self.input_shape_}")
 
     def reconstruct(self, X) -> np.ndarray:
         """dec(enc(x)) in the pre-processed scale (evaluation mode).  Returns an array shaped like X."""

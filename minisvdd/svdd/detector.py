@@ -10,6 +10,7 @@ from ..nn.layers import BatchNorm
 from ..nn.networks import Sequential, make_decoder, make_encoder, network_for
 from ..nn.training import Plan
 from ..validation import check_fitted, check_number, check_test_samples
+from .storage import restore_values, save_model, saved_values
 
 # Samples scored at a time: bounds what copies of a large (perhaps memory-mapped) array take. A multiple of the batches
 # of evaluation, so that the same samples share a batch with and without it.
@@ -17,7 +18,7 @@ BLOCK = 4000
 
 
 class Detector(OutlierMixin, BaseEstimator):
-    """A fitted network with a score. Subclasses define `fit` and `_scores(X)`; `offset_` is their threshold.
+    """Anything with a score. Subclasses define `fit` and `_scores(X)`; `offset_` is their threshold.
 
     Signs: `anomaly_score` is large for anomalies, as in the paper; `score_samples` is its negative, as in scikit-learn;
     `decision_function = score_samples - offset_` is negative outside; `predict` is +1 for inliers, -1 for outliers.
@@ -65,16 +66,32 @@ class Detector(OutlierMixin, BaseEstimator):
         """+1 for inliers (on or inside the threshold), -1 for outliers."""
         return np.where(self.decision_function(X) < 0, -1, 1)
 
-    def save(self, path) -> None:
-        """Write the fitted model to one .npz file (no pickle), replacing it only once it is complete."""
-        from .storage import save_model  # here, because storage must know the classes that it loads
-
-        save_model(self, path)
-
     def _check_parameters(self):
         """Refuse values that no training could mean; each error names the argument."""
-        Plan.of(self)
         check_number(self.nu, "nu", 0, 1, low_open=True)
+
+
+class TrainedDetector(Detector):
+    """A detector with a network that is trained by gradients: it has epochs and batches, and can be saved.
+
+    Fitted, it has `network_`, `history_` and `offset_`; a subclass with more of them extends both methods of its state.
+    """
+
+    def save(self, path) -> None:
+        """Write the fitted model to one .npz file (no pickle), replacing it only once it is complete."""
+        save_model(self, path)
+
+    def _state(self):
+        """What a file holds beside network, pre-processing and arguments: see `minisvdd.svdd.storage`."""
+        return saved_values(self, "offset_", "history_"), {}
+
+    def _set_state(self, values, arrays):
+        self._check_parameters()
+        restore_values(self, values, offset_=float, history_=dict)
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        Plan.of(self)
 
     def _check_batch_norm(self, network):
         if self.batch_size < 2 and any(isinstance(layer, BatchNorm) for layer in network.flat_layers()):

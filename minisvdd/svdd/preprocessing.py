@@ -7,8 +7,7 @@ and maximum of test images would tell the detector about the test set. It is sav
 
 import numpy as np
 
-from ..backends import NUMPY
-from ..backends.host import NumpyBackend
+from ..backends import NUMPY, Backend
 from ..ops.contrast import contrast_normalize
 
 # Samples transformed at a time: bounds the float64 temporaries of a large data set.
@@ -69,7 +68,7 @@ class ContrastNormalization(Preprocessing):
     def _contrast_chunks(self, X):
         for start in range(0, len(X), _CHUNK):
             chunk = self.backend.asarray(X[start : start + _CHUNK])
-            yield self.backend.to_numpy(contrast_normalize(self.backend, chunk))
+            yield self.backend.to_numpy(contrast_normalize.on(self.backend)(chunk))
 
 
 class Standardization(Preprocessing):
@@ -97,7 +96,7 @@ _CLASSES = {cls.name: cls for cls in (Preprocessing, ContrastNormalization, Stan
 
 
 def make_preprocessing(
-    name: str | None, backend: NumpyBackend = NUMPY, input_shape: tuple[int, ...] | None = None
+    name: str | None, backend: Backend = NUMPY, input_shape: tuple[int, ...] | None = None
 ) -> Preprocessing:
     """The pre-processing of that name, not yet fitted. ValueError names the known ones.
 

@@ -2,78 +2,85 @@
 
     minisvdd      the JSON text as UTF-8 bytes: format, version, class, constructor arguments, layers, history
     network/...   parameters and running statistics under the network's own names, such as network/0.weight
-    center        c (DeepSVDD)
-    start         where the latent search starts (AnoGAN)
-    classes       labels (SoftmaxClassifier)
     constants/... of the pre-processing
+    center, ...   arrays that a class keeps beside them, by its `_state`
 
 W, R and c are the whole model (paper, section 3.1): neither training samples nor a pre-training autoencoder is kept.
+
+This module knows no class. A class that can be saved says so, and has a pair of methods:
+
+    @storable
+    class Mine(BaseEstimator):              # a network_, a preprocessing_ and an input_shape_ once fitted
+        def _state(self): ...               # -> (values, arrays): plain JSON by attribute, arrays by name in the file
+        def _set_state(self, values, arrays): ...           # takes them back; ValueError for what does not fit
 """
 
+import importlib
 import json
 import math
 from pathlib import Path
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
-from ..attack.classifier import SoftmaxClassifier
-from ..backends import NumpyBackend, get_backend
-from ..data.readers import DAMAGE, arrays_under, read_arrays
+from ..backends import Backend, get_backend
 from ..errors import DataError, one_line
-from ..files.atomic import write_arrays
+from ..files.arrays import arrays_under, read_arrays, write_arrays
+from ..files.streams import DAMAGE
 from ..nn import layers
 from ..nn.networks import Sequential
-from ..rivals.anogan import AnoGAN
 from ..validation import check_fitted
 from ..version import __version__
-from .autoencoder import Autoencoder
-from .detector import Detector
 from .preprocessing import make_preprocessing
-from .svdd import DeepSVDD
 
 FORMAT_VERSION = 1
 _FORMAT = "minisvdd model"
-_CLASSES = {cls.__name__: cls for cls in (DeepSVDD, Autoencoder, AnoGAN, SoftmaxClassifier)}
-# Fitted attributes that are plain JSON values, by class; arrays are stored as arrays.
-_PLAIN_ATTRIBUTES = ("radius_", "offset_", "history_", "n_features_in_", "diagnostics_")
-_RENAMED = {"figures_": "diagnostics_"}  # what older files call it
+_CLASSES: dict[str, type] = {}  # by the names in files
+_RENAMED = {"figures_": "diagnostics_"}  # attributes, by what older files call them
 # What a decompressor or parser may raise on a damaged file, and Python on a description that makes no sense.
 _DAMAGED = (*DAMAGE, TypeError, AttributeError, ArithmeticError)
 
 
-def save_model(model: Detector, path) -> None:
+def storable(cls: type) -> type:
+    """Class decorator: `save_model` takes models of this class, and `load_model` finds the class by its name."""
+    _CLASSES[cls.__name__] = cls
+    return cls
+
+
+def save_model(model: BaseEstimator, path) -> None:
     """Write a fitted model to `path`, replacing an older file only once the new one is complete.
 
-    Raises NotFittedError before `fit`, ValueError for a network with layers that are not minisvdd's own.
+    Raises NotFittedError before `fit`, ValueError for a class that is not `storable` and for a network with layers
+    that are not minisvdd's own.
     """
+    name = type(model).__name__
+    if _CLASSES.get(name) is not type(model):
+        raise ValueError(f"{name} cannot be saved: expected a class that is marked as storable")
     check_fitted(model)
     _check_own_layers(model.network_)
+    values, arrays = model._state()
+    if hasattr(model, "n_features_in_"):  # what scikit-learn notes of features, whatever the class
+        values = {**values, "n_features_in_": model.n_features_in_}
     description = {
         "format": _FORMAT,
         "format_version": FORMAT_VERSION,
         "library_version": __version__,
-        "class": type(model).__name__,
+        "class": name,
         "params": {name: _plain(value) for name, value in model.get_params(deep=False).items()},
         "network": model.network_.config(),
         "input_shape": list(model.input_shape_),
-        "attributes": {name: getattr(model, name) for name in _PLAIN_ATTRIBUTES if hasattr(model, name)},
+        "attributes": values,
     }
     if model.network_.input_shape != model.input_shape_:  # AnoGAN: its network turns z into an image, then a logit
         description["network_input_shape"] = list(model.network_.input_shape)
     backend = model.network_.backend
-    arrays = {f"network/{name}": backend.to_numpy(a) for name, a in _arrays(model.network_).items()}
-    arrays |= {f"constants/{name}": value for name, value in model.preprocessing_.constants.items()}
-    if hasattr(model, "center_"):
-        arrays["center"] = model.center_
-    if hasattr(model, "classes_"):
-        arrays["classes"] = model.classes_
-    if hasattr(model, "start_"):
-        arrays["start"] = model.start_
-    arrays["minisvdd"] = np.frombuffer(json.dumps(description).encode(), np.uint8)
-    write_arrays(path, arrays)
+    weights = {f"network/{name}": backend.to_numpy(a) for name, a in _arrays(model.network_).items()}
+    constants = {f"constants/{name}": value for name, value in model.preprocessing_.constants.items()}
+    text = np.frombuffer(json.dumps(description).encode(), np.uint8)
+    write_arrays(path, {**weights, **constants, **arrays, "minisvdd": text})
 
 
-def load_model(path, backend="numpy") -> Detector:
+def load_model(path, backend="numpy") -> BaseEstimator:
     """The model that `save_model` wrote; it scores bit for bit like the one that was saved (on the same backend).
 
     Raises DataError, in one line that names the file, when it is missing, damaged, no model, or of a newer format.
@@ -120,37 +127,34 @@ def _rebuild(description, arrays, backend):
     for name in ("network", "decoder"):
         if isinstance(params.get(name), dict):
             params[name] = network_from_config(params[name])
-    model = _CLASSES[description["class"]](**{**params, "backend": backend.name})
-    if isinstance(model, Detector):
-        model._check_parameters()
+    model = _class_named(description["class"])(**{**params, "backend": backend.name})
     model.input_shape_ = _shape(description["input_shape"])
-    attributes = {_RENAMED.get(name, name): value for name, value in description["attributes"].items()}
-    for name in set(_PLAIN_ATTRIBUTES) & set(attributes):
-        setattr(model, name, attributes[name])
     model.preprocessing_ = make_preprocessing(params["preprocessing"], backend, model.input_shape_)
     model.preprocessing_.constants = arrays_under("constants/", arrays)
-    if "center" in arrays:
-        model.center_, model.autoencoder_ = arrays["center"], None
-    if "classes" in arrays:
-        model.classes_ = arrays["classes"]
-    if "start" in arrays:
-        model.start_ = arrays["start"]
     model.network_ = network_from_config(description["network"])
     network_input_shape = _shape(description.get("network_input_shape", model.input_shape_))
     weights = arrays_under("network/", arrays)
     model.network_.build(network_input_shape, _Zeros(sum(a.size for a in weights.values())), backend=backend)
     model.network_.load_arrays(weights)
-    if "center" in arrays and model.center_.shape != model.network_.output_shape:
-        raise ValueError(f"center has shape {model.center_.shape}, expected {model.network_.output_shape}")
-    if "start" in arrays and model.start_.shape != network_input_shape:
-        raise ValueError(f"start has shape {model.start_.shape}, expected {network_input_shape}")
-    if isinstance(model, Autoencoder) and model.network_.output_shape != model.input_shape_:
-        raise ValueError(f"the network makes samples {model.network_.output_shape}, expected {model.input_shape_}")
-    if isinstance(model, AnoGAN) and model.generator_.output_shape != model.input_shape_:
-        raise ValueError(f"the generator makes images {model.generator_.output_shape}, expected {model.input_shape_}")
-    _check_attributes(model)
+    values = {_RENAMED.get(name, name): value for name, value in description["attributes"].items()}
+    if "n_features_in_" in values:
+        model.n_features_in_ = values["n_features_in_"]
+        if (model.n_features_in_,) != model.input_shape_:
+            raise ValueError(f"n_features_in_ is {model.n_features_in_!r}, expected samples {model.input_shape_}")
+    model._set_state(values, arrays)
+    check_fitted(model)
     model.preprocessing_.transform(np.zeros((1, *model.input_shape_), np.float32))  # its constants are there and fit
     return model
+
+
+def _class_named(name):
+    """The class that files call so. One that the library offers is registered as soon as its module is loaded."""
+    package = importlib.import_module(__package__.partition(".")[0])
+    if name in package.__all__:
+        getattr(package, name)
+    if not isinstance(name, str) or name not in _CLASSES:
+        raise ValueError(f"class {name!r} is not one of minisvdd's")
+    return _CLASSES[name]
 
 
 class _Zeros(np.random.Generator):
@@ -176,16 +180,27 @@ def _shape(value):
     return tuple(value)
 
 
-def _check_attributes(model):
-    check_fitted(model)
-    for name in ("radius_", "offset_"):
-        value = getattr(model, name, 0.0)
-        if not isinstance(value, int | float) or not math.isfinite(value):
+# What the classes' own methods are made of
+
+
+def saved_values(model, *names: str) -> dict:
+    """Those attributes that a model has, by name: saved on the way, by `on_stage`, it lacks a history."""
+    return {name: getattr(model, name) for name in names if hasattr(model, name)}
+
+
+def restore_values(model, values: dict, **kinds: type) -> None:
+    """Set attributes from a file: for a `float` a finite number, which must be there; a `dict` only if there is one.
+
+    Raises ValueError, naming the attribute, for anything else.
+    """
+    for name, kind in kinds.items():
+        value = values.get(name)
+        if kind is float and not (isinstance(value, int | float) and math.isfinite(value)):
             raise ValueError(f"{name} is {value!r}, expected a finite number")
-    if not isinstance(getattr(model, "history_", {}), dict):
-        raise ValueError("history_: expected lists by name")
-    if hasattr(model, "n_features_in_") and (model.n_features_in_,) != model.input_shape_:
-        raise ValueError(f"n_features_in_ is {model.n_features_in_!r}, expected that of samples {model.input_shape_}")
+        if kind is dict and not isinstance(value, dict | None):
+            raise ValueError(f"{name}: expected lists by name")
+        if value is not None:
+            setattr(model, name, value)
 
 
 def network_from_config(config: dict) -> Sequential:
@@ -220,8 +235,8 @@ def _plain(value):
         return value.config()
     if isinstance(value, np.ndarray | np.generic | tuple):
         return np.asarray(value).tolist()
-    if isinstance(value, np.random.Generator | Detector):
+    if isinstance(value, np.random.Generator | BaseEstimator):
         return None
-    if isinstance(value, NumpyBackend):
+    if isinstance(value, Backend):
         return value.name
     return value if isinstance(value, str | int | float | list | None) else str(value)

@@ -15,14 +15,16 @@ from ..validation import check_fitted, check_generator, check_number, check_trai
 from . import center as centers
 from .autoencoder import Autoencoder
 from .collapse import compare, signs_of_collapse, snapshot, structural_risks
-from .detector import Detector, encoder_for
+from .detector import TrainedDetector, encoder_for
 from .preprocessing import make_preprocessing
 from .radius import BOUNDARY_SLACK, RADIUS_RULES, exact_radius_squared, last_batch_radius_squared
+from .storage import restore_values, saved_values, storable
 
 OBJECTIVES = ("one-class", "soft-boundary")
 
 
-class DeepSVDD(Detector):
+@storable
+class DeepSVDD(TrainedDetector):
     """Deep Support Vector Data Description: a network that maps normal samples into a small sphere around c.
 
         one-class      min over W     of  1/n sum_i d_i + lambda/2 sum ||W||^2                                  (4)
@@ -182,6 +184,17 @@ class DeepSVDD(Detector):
         check_number(self.radius_every, "radius_every", 1, integer=True)
         check_number(self.center_epsilon, "center_epsilon", 0)
         check_number(self.slope, "slope", 0, 1)
+
+    def _state(self):
+        values, _ = super()._state()
+        return {**values, **saved_values(self, "radius_", "diagnostics_")}, {"center": self.center_}
+
+    def _set_state(self, values, arrays):
+        super()._set_state(values, arrays)
+        restore_values(self, values, radius_=float, diagnostics_=dict)
+        self.center_, self.autoencoder_ = arrays["center"], None
+        if self.center_.shape != self.network_.output_shape:
+            raise ValueError(f"center has shape {self.center_.shape}, expected {self.network_.output_shape}")
 
     def _warn(self, what, sentences):
         for sentence in sentences:

@@ -13,7 +13,7 @@ from minisvdd import DeepSVDD, load_dataset
 from minisvdd.backends import KernelError, backend_problems, cuda, get_backend
 from minisvdd.backends.kernel import kernel_folder
 from minisvdd.gradcheck import check_library
-from minisvdd.ops import linear
+from minisvdd.ops import linear_forward
 
 _PROBLEM = backend_problems()["emulator"]
 needs_emulator = pytest.mark.skipif(bool(_PROBLEM), reason=str(_PROBLEM))
@@ -78,7 +78,7 @@ def test_arrays_of_the_host_are_refused(backend):
 def test_host_arrays_go_to_the_device_and_back(backend, rng):
     """What the tests of operations run with where there is a GPU."""
     x, weight = rng.standard_normal((4, 5)), rng.standard_normal((3, 5))
-    np.testing.assert_allclose(linear.linear_forward(HostArrays(), x, weight), x @ weight.T)
+    np.testing.assert_allclose(linear_forward.on(HostArrays())(x, weight), x @ weight.T)
 
 
 def test_without_cupy_and_without_gpu(monkeypatch):

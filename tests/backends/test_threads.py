@@ -4,14 +4,13 @@ import multiprocessing
 import os
 import threading
 import time
-from contextlib import suppress
 
 import joblib
 import numpy as np
 import pytest
 
 from minisvdd.backends import NUMPY, threads
-from minisvdd.backends.threads import deferring, one_blas_thread, run, thread_count, use_threads
+from minisvdd.backends.threads import one_blas_thread, run, thread_count, use_threads
 from minisvdd.nn.losses import MeanSquaredError, OneClass
 from minisvdd.nn.networks import make_autoencoder, make_encoder
 from minisvdd.nn.optim import Adam
@@ -29,7 +28,7 @@ def trained(network, x, loss):
     optimizer = Adam(network, 1e-3)
     for _ in range(3):
         _, grad_output, _ = loss(network.forward(x, training=True))
-        network.backward_params(grad_output)
+        network.backward(grad_output, need_input=False)
         optimizer.step()
     return [*network.params.values(), *network.grads.values(), *network.buffers.values(), network.forward(x)]
 
@@ -120,79 +119,6 @@ def test_error_in_a_thread_arrives_and_nothing_is_left_behind():
     assert threads._blas.users == 0
 
 
-@pytest.mark.parametrize("count", [1, 2, 4])
-def test_deferred_work_is_done_when_the_block_ends(count):
-    done, order, meanwhile = {job: [] for job in range(5)}, [], []
-    with use_threads(count):
-        with deferring() as deferred:
-            for job, blocks in done.items():
-                deferred.run(blocks.extend, range(20), lambda job=job: order.append((job, sorted(done[job]))))
-                run(meanwhile.extend, range(3))
-        assert order == [(job, list(range(20))) for job in range(5)]
-    assert len(meanwhile) == 15
-    assert threads._blas.users == 0
-
-
-def in_helper():
-    return threading.current_thread().name.startswith("minisvdd")
-
-
-@pytest.mark.parametrize("place", ["helper", "here"])
-@pytest.mark.parametrize("bad_job", [0, 1, 2])
-def test_error_in_deferred_work_arrives_and_later_work_runs(bad_job, place):
-    """Wherever the block is taken that fails, and whatever was done before and has yet to be done."""
-
-    def run_later(bad_job):
-        begun = threading.Event()
-
-        def work(blocks, job):
-            for _ in blocks:
-                if job == bad_job and in_helper():
-                    begun.set()
-                if job == bad_job and in_helper() == (place == "helper"):
-                    raise RuntimeError("a block")
-
-        with deferring() as deferred:
-            for job in range(3):
-                deferred.run(lambda blocks, job=job: work(blocks, job), range(1000), lambda: None)
-                if job == bad_job and place == "helper":
-                    begun.wait(timeout=30)
-
-    with use_threads(2):
-        for _ in range(3):
-            if place == "helper":
-                with pytest.raises(RuntimeError, match="a block"):
-                    run_later(bad_job)
-            else:
-                with suppress(RuntimeError):  # the helper may have been quicker and have taken all blocks
-                    run_later(bad_job)
-            run_later(bad_job=None)
-    assert threads._blas.users == 0
-
-
-def test_error_in_the_block_stops_deferred_work():
-    begun, go_on, finished = threading.Event(), threading.Event(), []
-
-    def work(blocks):
-        for block in blocks:
-            begun.set()
-            go_on.wait(timeout=30)
-            time.sleep(0.01)
-            finished.append(block)
-
-    def fail():
-        with deferring() as deferred:
-            deferred.run(work, range(1000), lambda: finished.append("all"))
-            begun.wait(timeout=30)
-            go_on.set()
-            raise KeyError
-
-    with use_threads(2), pytest.raises(KeyError):
-        fail()
-    assert len(finished) < 1000
-    assert "all" not in finished
-
-
 def test_setting_is_restored():
     before = thread_count()
     with use_threads(3):
@@ -209,9 +135,9 @@ def test_setting_is_restored():
 def test_forked_child_has_threads_of_its_own():
     x, weight = np.ones((20, 2, 16, 16)), np.ones((3, 2, 5, 5))
     with use_threads(2):
-        expected = conv2d.conv2d_forward(NUMPY, x, weight)  # the pool is running when the fork comes
+        expected = conv2d.conv2d_forward.on(NUMPY)(x, weight)  # the pool is running when the fork comes
         with multiprocessing.get_context("fork").Pool(1) as pool:
-            got = pool.apply_async(conv2d.conv2d_forward, (NUMPY, x, weight)).get(timeout=60)
+            got = pool.apply_async(conv2d.conv2d_forward.on(NUMPY), (x, weight)).get(timeout=60)
     np.testing.assert_array_equal(got, expected)
 
 
@@ -233,7 +159,7 @@ def test_environment(monkeypatch):
 def test_bad_variable_is_named(text, monkeypatch):
     monkeypatch.setenv("MINISVDD_NUM_THREADS", text)
     with pytest.raises(ValueError, match="MINISVDD_NUM_THREADS") as error:
-        conv2d.conv2d_forward(NUMPY, np.zeros((1, 1, 3, 3)), np.zeros((1, 1, 3, 3)))
+        conv2d.conv2d_forward.on(NUMPY)(np.zeros((1, 1, 3, 3)), np.zeros((1, 1, 3, 3)))
     assert "\n" not in str(error.value)
 
 

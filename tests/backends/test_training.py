@@ -66,10 +66,11 @@ def test_anogan_follows_numpy(device):
 @needs_emulator
 def test_train_command(tmp_path, capsys, monkeypatch):
     """As a new user calls it, but on few epochs; the result file says where it was computed."""
-    from minisvdd import cli
     from minisvdd.experiments.protocols import Protocol
 
-    monkeypatch.setattr(cli, "get_protocol", lambda *_: Protocol(pretrain_epochs=1, epochs=2, batch_size=32))
+    monkeypatch.setattr(
+        "minisvdd.cli.train.get_protocol", lambda *_: Protocol(pretrain_epochs=1, epochs=2, batch_size=32)
+    )
     assert main(["train", "--backend", "emulator", "--out", str(tmp_path), "--quiet"]) == 0
     assert "test AUC" in capsys.readouterr().out
     assert json.loads((tmp_path / "result.json").read_text())["backend"] == "emulator"
@@ -97,7 +98,7 @@ def test_info_lists_backends_and_what_others_lack(capsys, monkeypatch):
     assert main(["info"]) == 0
     out = capsys.readouterr().out
     assert "not emulator: the emulator needs a C++ compiler" in out
-    assert "backends      numpy" in out
+    assert "backends      plain, numpy" in out
 
 
 def test_emulator_without_a_compiler_says_so_at_once(monkeypatch):

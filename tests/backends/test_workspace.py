@@ -115,7 +115,7 @@ def test_results_are_those_without_a_workspace(rng):
     optimizer, loss = Adam(networks[1], 1e-3), OneClass(np.full(32, 0.1, np.float32))
     for expected in losses:
         value, grad, _ = loss(networks[1].forward(x, training=True))
-        networks[1].backward_params(grad)
+        networks[1].backward(grad, need_input=False)
         optimizer.step()
         assert value == expected
     for one, other in zip(networks[0].params.values(), networks[1].params.values()):

@@ -7,6 +7,7 @@ import pytest
 from helpers_cuda import HostArrays
 
 from minisvdd.backends import backend_problems
+from minisvdd.ops import conv2d_backward_weight
 
 _PROBLEM = backend_problems()["cuda"]
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(bool(_PROBLEM), reason=str(_PROBLEM))]
@@ -29,8 +30,7 @@ def test_up_sampling(shape, scale, dtype, rng):
 
 def test_same_sums_in_every_run(rng):
     """No kernel adds by atomics: two runs of a large batch agree to the bit."""
-    from minisvdd.ops import conv2d
-
+    backward_weight = conv2d_backward_weight.on(HostArrays())
     x, grad = (rng.standard_normal((200, C, 28, 28)).astype(np.float32) for C in (3, 8))
-    first, second = (conv2d.conv2d_backward_weight(HostArrays(), grad, x, (5, 5), padding=(2, 2)) for _ in range(2))
+    first, second = (backward_weight(grad, x, (5, 5), padding=(2, 2)) for _ in range(2))
     np.testing.assert_array_equal(first, second)

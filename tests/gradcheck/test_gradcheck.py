@@ -6,9 +6,9 @@ import pytest
 from minisvdd.gradcheck import (
     GradcheckError,
     check_gradient,
+    check_gradients,
     check_library,
     check_loss,
-    gradcheck,
     library_cases,
 )
 from minisvdd.nn.layers import BatchNorm, Conv2D, Flatten, LeakyReLU, Linear, MaxPool2D, Tanh
@@ -52,13 +52,13 @@ def built(layer, sample, rng, dtype=np.float32):
 
 def test_foreign_layers_pass(rng):
     for layer, x in ((ForeignDense(rng), rng.standard_normal((5, 4))), (ForeignCube(), rng.standard_normal((5, 4)))):
-        report = gradcheck(layer, x)
+        report = check_gradients(layer, x)
         assert report.passed, str(report)
         assert any("training mode only" in note for note in report.notes)
 
 
 def test_foreign_layer_with_an_error_fails_and_is_recognised(rng):
-    report = gradcheck(ForeignDense(rng, factor=-2.0), rng.standard_normal((5, 4)))
+    report = check_gradients(ForeignDense(rng, factor=-2.0), rng.standard_normal((5, 4)))
     (failed, *_) = report.failures
     assert failed.name == "W"
     assert "negated and times 2" in failed.diagnosis
@@ -67,7 +67,7 @@ def test_foreign_layer_with_an_error_fails_and_is_recognised(rng):
 
 def test_foreign_layer_has_no_evaluation_mode():
     with pytest.raises(ValueError, match="freeze_statistics"):
-        gradcheck(ForeignCube(), np.ones((2, 2)), training=False)
+        check_gradients(ForeignCube(), np.ones((2, 2)), training=False)
 
 
 def test_layer_and_input_stay_untouched(rng):
@@ -75,7 +75,7 @@ def test_layer_and_input_stay_untouched(rng):
     x = rng.standard_normal((6, 3)).astype(np.float32)
     arrays = layer.params | layer.buffers
     before, x_before = {name: array.copy() for name, array in arrays.items()}, x.copy()
-    gradcheck(layer, x, raise_on_failure=True)
+    check_gradients(layer, x, raise_on_failure=True)
     assert not layer.grads
     np.testing.assert_array_equal(x, x_before)
     for name, array in (layer.params | layer.buffers).items():
@@ -85,25 +85,25 @@ def test_layer_and_input_stay_untouched(rng):
 
 def test_both_modes_and_both_stages_are_checked(rng):
     layer = built(BatchNorm(affine=True), (3,), rng)
-    report = gradcheck(layer, rng.standard_normal((8, 3)))
+    report = check_gradients(layer, rng.standard_normal((8, 3)))
     settings = {(check.name, check.stage, check.mode) for check in report.arrays}
     names, stages, modes = ("input", "weight", "bias"), ("start", "after 20 steps"), ("training", "evaluation")
     assert settings == {(n, s, m) for n in names for s in stages for m in modes}
-    assert len(gradcheck(layer, rng.standard_normal((8, 3)), training=True, train_steps=0).arrays) == 3
+    assert len(check_gradients(layer, rng.standard_normal((8, 3)), training=True, train_steps=0).arrays) == 3
 
 
 def test_analytic_layers_are_checked_by_the_complex_step_too(rng):
     x = rng.standard_normal((6, 3))
-    analytic = gradcheck(built(Sequential([Linear(4), BatchNorm(), Tanh()]), (3,), rng), x)
+    analytic = check_gradients(built(Sequential([Linear(4), BatchNorm(), Tanh()]), (3,), rng), x)
     assert all(check.complex_error < 1e-11 for check in analytic.arrays)
-    piecewise = gradcheck(built(Sequential([Linear(4), LeakyReLU()]), (3,), rng), x)
+    piecewise = check_gradients(built(Sequential([Linear(4), LeakyReLU()]), (3,), rng), x)
     assert all(check.complex_error is None for check in piecewise.arrays)
 
 
 def test_gradient_that_is_zero_passes(rng):
     """A bias before batch norm has gradient 0: rounding beside rounding is no error."""
     network = built(Sequential([Linear(4, bias=True), BatchNorm(), Linear(2)]), (3,), rng)
-    report = gradcheck(network, rng.standard_normal((6, 3)))
+    report = check_gradients(network, rng.standard_normal((6, 3)))
     assert report.passed, str(report)
 
 
@@ -115,7 +115,7 @@ def test_small_error_in_one_entry_of_a_large_array_is_found(rng):
             return grad_input
 
     layer = built(OneWrong(40), (30,), rng)
-    report = gradcheck(layer, rng.standard_normal((5, 30)), max_entries=10)
+    report = check_gradients(layer, rng.standard_normal((5, 30)), max_entries=10)
     weight = next(check for check in report.arrays if check.name == "weight")
     assert (weight.checked, weight.directions, weight.size) == (10, 4, 1200)
     assert not weight.passed
@@ -126,17 +126,17 @@ class TestKinks:
         """Kinks are counted, the rest is checked as ever, and one-sided slopes bound the gradient."""
         x = rng.standard_normal((3, 2, 4, 4))
         x[:, :, 0, 0] = x[:, :, 0, 1] = 3.0
-        report = gradcheck(built(MaxPool2D(2), (2, 4, 4), rng), x)
+        report = check_gradients(built(MaxPool2D(2), (2, 4, 4), rng), x)
         assert report.passed, str(report)
         assert report.arrays[0].kinks == 12
         x = rng.standard_normal((4, 5))
         x[0] = 0
-        report = gradcheck(built(LeakyReLU(), (5,), rng), x)
+        report = check_gradients(built(LeakyReLU(), (5,), rng), x)
         assert report.passed
         assert report.arrays[0].kinks == 5
 
     def test_nothing_but_kinks_does_not_pass(self, rng):
-        report = gradcheck(built(LeakyReLU(), (5,), rng), np.zeros((4, 5)))
+        report = check_gradients(built(LeakyReLU(), (5,), rng), np.zeros((4, 5)))
         assert not report.passed
         assert "choose another input" in str(report)
 
@@ -151,14 +151,14 @@ class TestKinks:
 
         x = rng.standard_normal((4, 5))
         x[0, 0] = 0
-        report = gradcheck(built(TooSteepAtZero(), (5,), rng), x)
+        report = check_gradients(built(TooSteepAtZero(), (5,), rng), x)
         assert not report.passed
         assert report.arrays[0].worst.index == (0, 0)
 
     def test_kink_close_by_is_avoided_with_a_smaller_step(self, rng):
         x = rng.standard_normal((4, 5))
         x[1, 2] = 1e-6
-        report = gradcheck(built(LeakyReLU(), (5,), rng), x)
+        report = check_gradients(built(LeakyReLU(), (5,), rng), x)
         assert report.passed
         assert (report.arrays[0].retried, report.arrays[0].kinks) == (1, 0)
 
@@ -171,7 +171,7 @@ class TestKinks:
             def backward(self, grad_output):
                 return np.sign(self.x) * grad_output
 
-        report = gradcheck(ForeignAbs(), np.array([[0.0, 1.0, -2.0, 1e-6]]))
+        report = check_gradients(ForeignAbs(), np.array([[0.0, 1.0, -2.0, 1e-6]]))
         assert report.passed, str(report)
         assert (report.arrays[0].kinks, report.arrays[0].retried) == (1, 1)
 
@@ -220,8 +220,8 @@ def test_missing_gradient_and_wrong_shape_are_reported(rng):
             return grad_input
 
     x = rng.standard_normal((5, 4))
-    assert "every parameter has a gradient: none for weight" in str(gradcheck(built(Forgetful(3), (4,), rng), x))
-    assert "(4, 3), not (3, 4)" in str(gradcheck(built(Misshapen(3), (4,), rng), x))
+    assert "every parameter has a gradient: none for weight" in str(check_gradients(built(Forgetful(3), (4,), rng), x))
+    assert "(4, 3), not (3, 4)" in str(check_gradients(built(Misshapen(3), (4,), rng), x))
 
 
 def test_not_a_number_fails(rng):
@@ -229,7 +229,7 @@ def test_not_a_number_fails(rng):
         def backward(self, grad_output):
             return super().backward(grad_output) * np.nan
 
-    report = gradcheck(built(Broken(3), (4,), rng), rng.standard_normal((5, 4)))
+    report = check_gradients(built(Broken(3), (4,), rng), rng.standard_normal((5, 4)))
     assert not report.passed
     assert "not finite" in str(report)
 
@@ -240,12 +240,12 @@ def test_random_layer_is_called_random(rng):
             return super().forward(x, training) * noise.integers(2, size=x.shape)
 
     noise = np.random.default_rng(0)
-    assert "is it random?" in str(gradcheck(built(Dropout(), (4,), rng), rng.standard_normal((5, 4))))
+    assert "is it random?" in str(check_gradients(built(Dropout(), (4,), rng), rng.standard_normal((5, 4))))
 
 
 def test_report_reads_as_a_table(rng):
     layer = built(Conv2D(2, 3), (1, 5, 5), rng)
-    text = str(gradcheck(layer, rng.standard_normal((2, 1, 5, 5))))
+    text = str(check_gradients(layer, rng.standard_normal((2, 1, 5, 5))))
     assert "h = 6.1e-06 max(1, |v|), tolerance 1e-07" in text
     assert "weight  2x1x3x3" in text
     assert text.splitlines()[-1].startswith("passed: 4 of 4 gradients")
@@ -257,28 +257,28 @@ def test_failure_shows_both_numbers_and_error_against_h(rng):
             return 1.001 * super().backward(grad_output)
 
     layer, x = built(Off(3), (4,), rng), rng.standard_normal((5, 4))
-    report = gradcheck(layer, x)
+    report = check_gradients(layer, x)
     worst = report.arrays[0].worst
     assert worst.analytic == pytest.approx(1.001 * worst.numeric, rel=1e-6)
     assert f"worst at [{worst.index[0]}, {worst.index[1]}]: analytic {worst.analytic:.12g}" in str(report)
     assert len(report.arrays[0].step_table) == 8
     with pytest.raises(GradcheckError, match=r"1\.001 times the right gradient"):
-        gradcheck(layer, x, raise_on_failure=True)
+        check_gradients(layer, x, raise_on_failure=True)
 
 
 def test_errors(rng):
     layer = built(Linear(3), (4,), rng)
     for x in (np.zeros((0, 4)), np.full((2, 4), np.nan), np.array([["a"]])):
         with pytest.raises(ValueError, match="x "):
-            gradcheck(layer, x)
+            check_gradients(layer, x)
     with pytest.raises(TypeError, match="forward"):
-        gradcheck(object(), np.ones((2, 4)))
+        check_gradients(object(), np.ones((2, 4)))
 
 
 def test_same_seed_same_report(rng):
     layer, x = built(Sequential([Linear(9), Flatten()]), (30,), rng), rng.standard_normal((5, 30))
-    assert str(gradcheck(layer, x, rng=3)) == str(gradcheck(layer, x, rng=3))
-    assert str(gradcheck(layer, x, rng=3)) != str(gradcheck(layer, x, rng=4))
+    assert str(check_gradients(layer, x, rng=3)) == str(check_gradients(layer, x, rng=3))
+    assert str(check_gradients(layer, x, rng=3)) != str(check_gradients(layer, x, rng=4))
 
 
 def test_library_covers_layers_losses_and_networks():

@@ -1,6 +1,5 @@
 """The ladders' promise, counted: down a ladder the loads from global memory fall, and a fusion moves fewer bytes."""
 
-import importlib.util
 import itertools
 import json
 import subprocess
@@ -8,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers_benchmarks import load_benchmark
 from helpers_processes import environment
 
 from minisvdd.backends.emulator import find_compiler
@@ -16,17 +16,9 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="the emulator needs a C++ compiler")
 
 
-def load_benchmark():
-    """benchmarks/rungs.py as a module: the folder is no package."""
-    spec = importlib.util.spec_from_file_location("rungs", ROOT / "benchmarks" / "rungs.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def rungs():
-    return load_benchmark()
+    return load_benchmark("rungs")
 
 
 @pytest.fixture(scope="module")

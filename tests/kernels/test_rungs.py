@@ -1,4 +1,4 @@
-"""Every rung of every ladder equals NumPy, in both precisions, on odd sizes; none is left out, none depends on luck."""
+"""Every rung of every ladder equals the formula, in both precisions, on odd sizes; none is left out or needs luck."""
 
 import kernel_checks as checks
 import numpy as np
@@ -9,7 +9,8 @@ from minisvdd.backends.emulator import EmulatorBackend, find_compiler
 from minisvdd.backends.kernel import kernel_folder, read_kernels
 from minisvdd.nn.layers import BatchNorm, Conv2D, LeakyReLU, MaxPool2D, ReLU
 from minisvdd.nn.networks import Sequential
-from minisvdd.ops import batchnorm, fused
+from minisvdd.ops.batchnorm import batch_statistics
+from minisvdd.ops.batchnorm.launch import channel_means
 from minisvdd.ops.conv2d import launch as conv2d_launch
 
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="the emulator needs a C++ compiler")
@@ -90,11 +91,10 @@ def test_order_of_threads_and_blocks_does_not_change_a_bit(rng):
     results = []
     for seed in (0, 1, 2):
         backend = EmulatorBackend(seed=seed)
-        weights = [backend.empty((9, 3, 5, 5), np.float32) for _ in checks.CONV_RUNGS]
-        for rung, weight in zip(checks.CONV_RUNGS, weights):
-            conv2d_launch.backward_weight(backend, grad, x, weight, (1, 1), (2, 2), rung)
-        statistics = batchnorm.batch_statistics(backend, grad)
-        results.append([*weights, *statistics, batchnorm._channel_means(backend, grad, grad)])
+        where = (5, 5), (1, 1), (2, 2)
+        weights = [conv2d_launch.backward_weight(backend, grad, x, *where, rung) for rung in checks.CONV_RUNGS]
+        statistics = batch_statistics.on(backend)(grad)
+        results.append([*weights, *statistics, channel_means(backend, grad, grad)])
     for other in results[1:]:
         for a, b in zip(results[0], other):
             np.testing.assert_array_equal(a, b)
@@ -105,20 +105,20 @@ def test_statistics_survive_a_large_mean(emulator, rng):
     x = (1000 + draw(rng, (8, 2, 16, 16))).astype(np.float32)
     exact = x.astype(np.float64).var(axis=(0, 2, 3))
     for rung in ("shuffles", "split"):
-        np.testing.assert_allclose(batchnorm._channel_statistics(emulator, x, rung)[1], exact, rtol=1e-4)
+        _, variance = batch_statistics.reading("launch")(emulator, x, rung)
+        np.testing.assert_allclose(variance, exact, rtol=1e-4)
     weight = np.ones((2, 2, 1, 1), np.float32) * np.eye(2, dtype=np.float32)[:, :, None, None]
-    variance = fused.conv2d_forward_statistics(emulator, x, weight, (1, 1), (0, 0))[2]
+    variance = conv2d_launch.forward_statistics(emulator, x, weight)[2]
     np.testing.assert_allclose(variance, exact, rtol=1e-4)
 
 
 def test_piece_too_large_for_shared_memory(emulator, rng):
     """Stride 40: the default takes another rung, and the halo rung asked for by name says why not."""
     x, weight = draw(rng, (1, 1, 330, 330)), draw(rng, (1, 1, 1, 1))
-    y = emulator.empty((1, 1, 9, 9), np.float64)
-    conv2d_launch.forward(emulator, x, weight, y, (40, 40), (0, 0))
+    y = conv2d_launch.forward(emulator, x, weight, (40, 40))
     np.testing.assert_allclose(y, x[:, :, ::40, ::40] * weight)
     with pytest.raises(ValueError, match="conv2d_forward: rung 'halo' needs more shared memory"):
-        conv2d_launch.forward(emulator, x, weight, y, (40, 40), (0, 0), "halo")
+        conv2d_launch.forward(emulator, x, weight, (40, 40), rung="halo")
 
 
 @pytest.mark.parametrize("activation", [LeakyReLU(0.1), ReLU()], ids=repr)

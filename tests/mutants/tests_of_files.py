@@ -61,7 +61,7 @@ TESTS: dict[str, list[str]] = {
     "rivals/anogan.py": ["rivals/test_anogan.py", "files/test_checkpoint.py"],
     "experiments/methods.py": ["experiments/test_grid.py", "rivals/test_baselines.py", "rivals/test_anogan.py"],
     "experiments/grid.py": ["experiments/test_grid.py"],
-    "experiments/report.py": ["experiments/test_grid.py"],
+    "experiments/report.py": ["experiments/test_grid.py", "experiments/test_report.py"],
     "experiments/figures.py": ["experiments/test_figures.py"],
     "attack/boundary_attack.py": ["attack/test_boundary_attack.py"],
     "attack/adversarial.py": ["attack/test_adversarial.py"],

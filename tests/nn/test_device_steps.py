@@ -37,7 +37,7 @@ PLAN = Plan(epochs=3, learning_rate=1e-2, milestones=(2,), weight_decay=1e-3, ba
             name, marks=[pytest.mark.gpu] * (name == "cuda") + [pytest.mark.skipif(bool(why), reason=str(why))]
         )
         for name, why in _PROBLEMS.items()
-        if name != "numpy"
+        if name not in ("plain", "numpy")
     ]
 )
 def device(request):
@@ -130,7 +130,7 @@ def test_a_captured_step_allocates_nothing_and_starts_no_layer(monkeypatch):
     for _ in range(2):  # the batches of 8 and of 6 have then been captured
         steps.start(shuffled_batches(len(X), 8, rng))
     for place in (built, device):
-        for name in ("forward", "backward_params", "empty", "zeros", "run"):
+        for name in ("forward", "backward", "empty", "zeros", "run"):
             monkeypatch.setattr(
                 place, name, lambda *args, name=name, **options: pytest.fail(f"{name} was called"), raising=False
             )

@@ -33,7 +33,7 @@ def test_adam_equals_one_number_at_a_time(backend, dtype, rng):
     expected = w.ravel().astype(np.float64).tolist()
     for step in range(1, 5):
         g = draw(rng, (3, 5), dtype)
-        adam.adam_update(backend, w, g, *moments, step, 0.1, 0.9, 0.999, 1e-8, 0.2)
+        adam.adam_update.on(backend)(w, g, *moments, step, 0.1, 0.9, 0.999, 1e-8, 0.2)
         expected = plain.step(expected, g.ravel())
     np.testing.assert_allclose(w.ravel(), expected, rtol=1e-4 if dtype == np.float32 else 1e-12)
 
@@ -43,7 +43,7 @@ def test_momentum_equals_one_number_at_a_time(backend, dtype, rng):
     expected, u = w.astype(np.float64), 0
     for _ in range(4):
         g = draw(rng, (3, 5), dtype)
-        adam.sgd_update(backend, w, g, velocity, 0.1, 0.9, 0.2)
+        adam.sgd_update.on(backend)(w, g, velocity, 0.1, 0.9, 0.2)
         u = 0.9 * u + g + 0.2 * expected
         expected = expected - 0.1 * u
     np.testing.assert_allclose(w, expected, rtol=1e-4 if dtype == np.float32 else 1e-12)

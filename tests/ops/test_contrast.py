@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 from references import draw, scattered
 
-from minisvdd.backends import NUMPY
 from minisvdd.ops import contrast
 
 
 @pytest.mark.parametrize("shape", [(3, 1, 5, 7), (2, 3, 16, 11), (1, 2), (4, 1, 1, 1)], ids=str)
 def test_equals_the_plain_sums(shape, backend, dtype, rng):
     x = 3 + draw(rng, shape, dtype)
-    z = contrast.contrast_normalize(backend, scattered(x))
+    z = contrast.contrast_normalize.on(backend)(scattered(x))
     assert z.dtype == np.float32
     assert z.shape == shape
     for image, normal in zip(x.astype(np.float64), z):
@@ -22,7 +21,7 @@ def test_equals_the_plain_sums(shape, backend, dtype, rng):
 
 def test_brightness_and_contrast_do_not_matter(backend, rng):
     x = draw(rng, (4, 2, 6, 5))
-    z, other = (contrast.contrast_normalize(backend, images) for images in (x, 0.3 * x + 7))
+    z, other = (contrast.contrast_normalize.on(backend)(images) for images in (x, 0.3 * x + 7))
     np.testing.assert_allclose(z, other, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(z.reshape(4, -1).mean(axis=1), 0, atol=1e-6)
     np.testing.assert_allclose(np.abs(z.reshape(4, -1)).mean(axis=1), 1, rtol=1e-5)
@@ -30,7 +29,7 @@ def test_brightness_and_contrast_do_not_matter(backend, rng):
 
 @pytest.mark.parametrize("colour", [0, 0.1, 1 / 3, -7, 1e4])
 def test_images_of_one_colour_become_0(colour, backend, dtype):
-    np.testing.assert_array_equal(contrast.contrast_normalize(backend, np.full((2, 1, 7, 9), colour, dtype)), 0)
+    np.testing.assert_array_equal(contrast.contrast_normalize.on(backend)(np.full((2, 1, 7, 9), colour, dtype)), 0)
 
 
 def test_contrast_below_rounding_is_no_contrast(backend):
@@ -38,15 +37,15 @@ def test_contrast_below_rounding_is_no_contrast(backend):
     x = np.full((2, 1, 6, 6), 1e4, np.float32)
     x[0, 0, 2, 3] = np.nextafter(np.float32(1e4), np.float32(2e4))
     x[1, 0, 2, 3] *= 1.01
-    z = contrast.contrast_normalize(backend, x)
+    z = contrast.contrast_normalize.on(backend)(x)
     np.testing.assert_array_equal(z[0], 0)
     assert np.abs(z[1]).mean() == pytest.approx(1, rel=1e-3)
 
 
 def test_integers(backend, rng):
     x = rng.integers(0, 256, (3, 1, 8, 8), dtype=np.uint8)
-    expected = contrast.contrast_normalize(NUMPY, x)
-    np.testing.assert_allclose(contrast.contrast_normalize(backend, x), expected, rtol=1e-5, atol=1e-6)
+    expected = contrast.contrast_normalize(x)
+    np.testing.assert_allclose(contrast.contrast_normalize.on(backend)(x), expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("rung", ["naive", "block"])
@@ -54,5 +53,5 @@ def test_rungs(rung, backend, dtype, rng):
     if backend.runs_numpy:
         pytest.skip("rungs are those of kernels")
     x = draw(rng, (3, 2, 9, 11), dtype)
-    got = contrast._launch(backend, x, np.finfo(np.float32).eps, rung)
-    np.testing.assert_allclose(got, contrast.contrast_normalize(NUMPY, x), rtol=1e-5, atol=1e-6)
+    got = contrast.contrast_normalize.on(backend)(x, rung=rung)
+    np.testing.assert_allclose(got, contrast.contrast_normalize(x), rtol=1e-5, atol=1e-6)

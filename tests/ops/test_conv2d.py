@@ -11,7 +11,7 @@ from references import CONV_CASES, draw, scattered, tolerance
 
 from minisvdd.backends import NUMPY, EmulatorBackend
 from minisvdd.ops import conv2d
-from minisvdd.ops.conv2d import strips, winograd
+from minisvdd.ops.conv2d import fast, strips, winograd
 
 
 @pytest.mark.parametrize("case", CONV_CASES, ids=str)
@@ -22,9 +22,9 @@ def test_equals_the_plain_loops(case, backend, dtype, rng):
     grad_output = draw(rng, expected.shape, dtype)
     expected_x, expected_weight = ref.conv2d_backward(grad_output, x, weight, stride, padding)
 
-    y = conv2d.conv2d_forward(backend, x, weight, stride, padding)
-    grad_x = conv2d.conv2d_backward_input(backend, grad_output, weight, shape[2:], stride, padding)
-    grad_weight = conv2d.conv2d_backward_weight(backend, grad_output, x, kernel, stride, padding)
+    y = conv2d.conv2d_forward.on(backend)(x, weight, stride, padding)
+    grad_x = conv2d.conv2d_backward_input.on(backend)(grad_output, weight, shape[2:], stride, padding)
+    grad_weight = conv2d.conv2d_backward_weight.on(backend)(grad_output, x, kernel, stride, padding)
     for got, wanted in ((y, expected), (grad_x, expected_x), (grad_weight, expected_weight)):
         assert got.dtype == dtype
         assert got.shape == wanted.shape
@@ -38,7 +38,7 @@ STRIDE_1 = [
     ((70, 1, 4, 5), 2, (3, 3), (1, 1), (1, 3)),
     ((1, 2, 1, 4), 5, (1, 3), (1, 1), (2, 0)),
 ]
-WAYS = [("winograd", "winograd"), ("strips", "row at a time"), ("all taps", "all taps")]
+WAYS = [("winograd", "winograd"), ("strips", "all taps"), ("all taps", "all taps")]
 
 
 @pytest.mark.parametrize("ways", WAYS, ids=str)
@@ -47,18 +47,17 @@ def test_every_way_equals_the_plain_loops(case, ways, dtype, rng, monkeypatch):
     """Whatever the number of channels, by which the operation chooses."""
     if "winograd" in ways and case[2][1] not in winograd.SIZES:
         pytest.skip("no Winograd for filters of this width")
-    monkeypatch.setattr(conv2d, "forward_way", lambda *_: ways[0])
-    monkeypatch.setattr(conv2d, "weight_way", lambda *_: ways[1])
+    monkeypatch.setattr(fast, "forward_way", lambda *_: ways[0])
+    monkeypatch.setattr(fast, "weight_way", lambda *_: ways[1])
     test_equals_the_plain_loops(case, NUMPY, dtype, rng)
 
 
 def test_the_ways_are_chosen_by_channels_and_stride():
-    assert conv2d.forward_way((64, 32, 5, 5), (1, 1)) == conv2d.weight_way((64, 32, 5, 5), (1, 1)) == "winograd"
-    assert conv2d.forward_way((64, 32, 4, 4), (1, 1)) == "strips"  # there is no Winograd of width 4
-    assert conv2d.forward_way((8, 1, 5, 5), (1, 1)) == "strips"
-    assert conv2d.weight_way((8, 1, 5, 5), (1, 1)) == "all taps"
-    assert conv2d.weight_way((4, 8, 5, 5), (1, 1)) == "row at a time"
-    assert conv2d.forward_way((64, 32, 5, 5), (2, 2)) == conv2d.weight_way((64, 32, 5, 5), (1, 2)) == "all taps"
+    assert fast.forward_way((64, 32, 5, 5), (1, 1)) == fast.weight_way((64, 32, 5, 5), (1, 1)) == "winograd"
+    assert fast.forward_way((64, 32, 4, 4), (1, 1)) == "strips"  # there is no Winograd of width 4
+    assert fast.forward_way((8, 1, 5, 5), (1, 1)) == "strips"
+    assert fast.weight_way((8, 1, 5, 5), (1, 1)) == "all taps"
+    assert fast.forward_way((64, 32, 5, 5), (2, 2)) == fast.weight_way((64, 32, 5, 5), (1, 2)) == "all taps"
 
 
 @pytest.mark.parametrize("channels", [(1, 8), (8, 1), (16, 32), (32, 3), (64, 128)], ids=str)
@@ -72,9 +71,9 @@ def test_float32_is_accurate_to_1e_5(channels, backend, rng):
 
     def all_three(dtype):
         a, b, g = (array.astype(dtype) for array in (x, weight, grad))
-        yield conv2d.conv2d_forward(backend, a, b, padding=(2, 2))
-        yield conv2d.conv2d_backward_weight(backend, g, a, (5, 5), padding=(2, 2))
-        yield conv2d.conv2d_backward_input(backend, g, b, (side, side), padding=(2, 2))
+        yield conv2d.conv2d_forward.on(backend)(a, b, padding=(2, 2))
+        yield conv2d.conv2d_backward_weight.on(backend)(g, a, (5, 5), padding=(2, 2))
+        yield conv2d.conv2d_backward_input.on(backend)(g, b, (side, side), padding=(2, 2))
 
     for got, exact in zip(all_three(np.float32), all_three(np.float64)):
         assert np.linalg.norm(got - exact) <= 1e-5 * np.linalg.norm(exact)
@@ -84,7 +83,7 @@ def test_weight_gradient_of_few_filters_on_many_channels(backend, rng):
     """Here the patches are taken from G, and the result is flipped back."""
     x, grad_output = draw(rng, (2, 11, 6, 5)), draw(rng, (2, 2, 5, 4))
     _, expected = ref.conv2d_backward(grad_output, x, np.zeros((2, 11, 4, 4)), (1, 1), (1, 1))
-    got = conv2d.conv2d_backward_weight(backend, grad_output, x, (4, 4), padding=(1, 1))
+    got = conv2d.conv2d_backward_weight.on(backend)(grad_output, x, (4, 4), padding=(1, 1))
     np.testing.assert_allclose(got, expected, rtol=1e-11, atol=1e-12)
 
 
@@ -93,16 +92,18 @@ def test_memory_order_does_not_matter(backend, rng):
     messy_x, messy_weight, messy_grad = scattered(x), scattered(weight), scattered(grad_output)
     kernel = (3, 3)
     np.testing.assert_allclose(
-        conv2d.conv2d_forward(backend, messy_x, messy_weight), conv2d.conv2d_forward(backend, x, weight), rtol=1e-12
-    )
-    np.testing.assert_allclose(
-        conv2d.conv2d_backward_weight(backend, messy_grad, messy_x, kernel),
-        conv2d.conv2d_backward_weight(backend, grad_output, x, kernel),
+        conv2d.conv2d_forward.on(backend)(messy_x, messy_weight),
+        conv2d.conv2d_forward.on(backend)(x, weight),
         rtol=1e-12,
     )
     np.testing.assert_allclose(
-        conv2d.conv2d_backward_input(backend, messy_grad, messy_weight, (5, 6)),
-        conv2d.conv2d_backward_input(backend, grad_output, weight, (5, 6)),
+        conv2d.conv2d_backward_weight.on(backend)(messy_grad, messy_x, kernel),
+        conv2d.conv2d_backward_weight.on(backend)(grad_output, x, kernel),
+        rtol=1e-12,
+    )
+    np.testing.assert_allclose(
+        conv2d.conv2d_backward_input.on(backend)(messy_grad, messy_weight, (5, 6)),
+        conv2d.conv2d_backward_input.on(backend)(grad_output, weight, (5, 6)),
         rtol=1e-12,
     )
 
@@ -110,20 +111,21 @@ def test_memory_order_does_not_matter(backend, rng):
 def test_blocks_of_rows_give_the_same_sums(backend, rng, monkeypatch):
     """However few rows fit into the cache, and also when the last block is a short one."""
     x, weight, grad_output = draw(rng, (2, 3, 9, 6)), draw(rng, (4, 3, 3, 3)), draw(rng, (2, 4, 7, 4))
-    whole = conv2d.conv2d_forward(backend, x, weight), conv2d.conv2d_backward_weight(backend, grad_output, x, (3, 3))
+    whole = (
+        conv2d.conv2d_forward.on(backend)(x, weight),
+        conv2d.conv2d_backward_weight.on(backend)(grad_output, x, (3, 3)),
+    )
     row_bytes = 3 * 9 * 4 * 2 * 8
     for rows, ways in itertools.product((1, 2, 3), WAYS):
-        monkeypatch.setattr(conv2d, "_BLOCK_BYTES", rows * row_bytes)
-        monkeypatch.setattr(conv2d, "_BATCH", rows)
-        monkeypatch.setattr(conv2d, "_COLUMN_BLOCK_BYTES", rows * (3 * 3 + 4 * 3) * 9 * 8)
+        monkeypatch.setattr(fast, "_BLOCK_BYTES", rows * row_bytes)
         monkeypatch.setattr(winograd, "_BATCH", rows)
         monkeypatch.setattr(strips, "_BATCH", rows)
         monkeypatch.setattr(strips, "_BLOCK_BYTES", rows)
-        monkeypatch.setattr(conv2d, "forward_way", lambda *_, way=ways[0]: way)
-        monkeypatch.setattr(conv2d, "weight_way", lambda *_, way=ways[1]: way)
-        np.testing.assert_allclose(conv2d.conv2d_forward(backend, x, weight), whole[0], rtol=1e-10, atol=1e-12)
+        monkeypatch.setattr(fast, "forward_way", lambda *_, way=ways[0]: way)
+        monkeypatch.setattr(fast, "weight_way", lambda *_, way=ways[1]: way)
+        np.testing.assert_allclose(conv2d.conv2d_forward.on(backend)(x, weight), whole[0], rtol=1e-10, atol=1e-12)
         np.testing.assert_allclose(
-            conv2d.conv2d_backward_weight(backend, grad_output, x, (3, 3)), whole[1], rtol=1e-10, atol=1e-12
+            conv2d.conv2d_backward_weight.on(backend)(grad_output, x, (3, 3)), whole[1], rtol=1e-10, atol=1e-12
         )
 
 
@@ -140,11 +142,11 @@ def test_both_gradients_are_adjoints(shape, filters, kernel, stride, padding):
     assume(all(n + 2 * p >= k for n, k, p in zip(shape[2:], kernel, padding)))
     rng = np.random.default_rng(0)
     x, weight = draw(rng, shape), draw(rng, (filters, shape[1], *kernel))
-    Ax = conv2d.conv2d_forward(NUMPY, x, weight, stride, padding)
+    Ax = conv2d.conv2d_forward.on(NUMPY)(x, weight, stride, padding)
     y = draw(rng, Ax.shape)
     left = (Ax * y).sum()
-    grad_x = conv2d.conv2d_backward_input(NUMPY, y, weight, shape[2:], stride, padding)
-    grad_weight = conv2d.conv2d_backward_weight(NUMPY, y, x, kernel, stride, padding)
+    grad_x = conv2d.conv2d_backward_input.on(NUMPY)(y, weight, shape[2:], stride, padding)
+    grad_weight = conv2d.conv2d_backward_weight.on(NUMPY)(y, x, kernel, stride, padding)
     scale = np.linalg.norm(Ax) * np.linalg.norm(y)
     assert abs(left - (x * grad_x).sum()) <= 1e-13 * scale
     assert abs(left - (weight * grad_weight).sum()) <= 1e-13 * scale
@@ -152,15 +154,15 @@ def test_both_gradients_are_adjoints(shape, filters, kernel, stride, padding):
 
 def test_shifted_image_gives_shifted_output(backend, rng):
     x, weight = draw(rng, (1, 2, 8, 8)), draw(rng, (3, 2, 3, 3))
-    y = conv2d.conv2d_forward(backend, x, weight)
-    shifted = conv2d.conv2d_forward(backend, np.roll(x, (1, 2), axis=(2, 3)), weight)
+    y = conv2d.conv2d_forward.on(backend)(x, weight)
+    shifted = conv2d.conv2d_forward.on(backend)(np.roll(x, (1, 2), axis=(2, 3)), weight)
     np.testing.assert_allclose(shifted[:, :, 1:, 2:], y[:, :, :-1, :-2], rtol=1e-12)
 
 
 def test_permuted_batch_gives_permuted_output(backend, rng):
     x, weight, order = draw(rng, (4, 2, 5, 5)), draw(rng, (3, 2, 3, 3)), [2, 0, 3, 1]
-    y = conv2d.conv2d_forward(backend, x, weight)
-    np.testing.assert_allclose(conv2d.conv2d_forward(backend, x[order], weight), y[order], rtol=1e-12, atol=1e-13)
+    y = conv2d.conv2d_forward.on(backend)(x, weight)
+    np.testing.assert_allclose(conv2d.conv2d_forward.on(backend)(x[order], weight), y[order], rtol=1e-12, atol=1e-13)
 
 
 def test_kernel_larger_than_the_padded_input_is_refused(backend, rng):
@@ -169,7 +171,7 @@ def test_kernel_larger_than_the_padded_input_is_refused(backend, rng):
     ):
         conv2d.conv2d_output_size((2, 4), (5, 3), (1, 1), (1, 0))
     with pytest.raises(ValueError, match="larger than the input"):
-        conv2d.conv2d_forward(backend, draw(rng, (1, 1, 2, 2)), draw(rng, (1, 1, 3, 3)))
+        conv2d.conv2d_forward.on(backend)(draw(rng, (1, 1, 2, 2)), draw(rng, (1, 1, 3, 3)))
 
 
 SIZES = pytest.mark.parametrize("count", [1, 7, 28])
@@ -182,7 +184,7 @@ BYTES = pytest.mark.parametrize("bytes_each", [4, 1000, 10**5, 10**7])
 @BYTES
 def test_blocks_of_patches_bound_the_memory(count, N, bytes_each):
     """4 MB and the part of a row that makes blocks equal; the rows of all blocks are the image's, in order."""
-    blocks = conv2d._row_blocks((16, count, 28, N), bytes_each)
+    blocks = fast._row_blocks((16, count, 28, N), bytes_each)
     assert [row for block in blocks for row in range(block.start, block.stop)] == list(range(count))
     _check_lengths([block.stop - block.start for block in blocks], 28 * N * bytes_each, 4 << 20)
 
@@ -190,11 +192,10 @@ def test_blocks_of_patches_bound_the_memory(count, N, bytes_each):
 @SIZES
 @BATCHES
 @BYTES
-@pytest.mark.parametrize("cut", [conv2d._column_blocks, strips._blocks], ids=["columns", "strips"])
-def test_blocks_of_columns_and_images_bound_the_memory(cut, count, N, bytes_each):
-    """8 MB and the part of a column that makes blocks equal; each column of each image is in one block."""
+def test_blocks_of_strips_and_images_bound_the_memory(count, N, bytes_each):
+    """8 MB and the part of a strip that makes blocks equal; each strip of each image is in one block."""
     seen = np.zeros((count, N), int)
-    for columns, images in (blocks := cut(count, N, bytes_each)):
+    for columns, images in (blocks := strips._blocks(count, N, bytes_each)):
         seen[columns, images] += 1
         assert images.stop - images.start <= 256
     assert (seen == 1).all()

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from minisvdd.nn.layer import as_count, as_pair
 from minisvdd.ops import layout
-from minisvdd.ops.layout import arranged, as_count, as_pair, from_batch_last, overlap, to_batch_last
+from minisvdd.ops.layout import arranged, from_batch_last, overlap, to_batch_last
 
 
 def test_there_and_back(rng):

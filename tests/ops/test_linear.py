@@ -17,9 +17,9 @@ def test_equals_the_plain_sums(N, D, K, backend, dtype, rng):
         grad_weight[k, d] += grad_output[n, k] * x[n, d]
     for inputs in (x, scattered(x)):
         pairs = [
-            (linear.linear_forward(backend, inputs, weight), y),
-            (linear.linear_backward_input(backend, grad_output, weight), grad_x),
-            (linear.linear_backward_weight(backend, grad_output, inputs), grad_weight),
+            (linear.linear_forward.on(backend)(inputs, weight), y),
+            (linear.linear_backward_input.on(backend)(grad_output, weight), grad_x),
+            (linear.linear_backward_weight.on(backend)(grad_output, inputs), grad_weight),
         ]
         for got, wanted in pairs:
             assert got.dtype == dtype
@@ -28,15 +28,15 @@ def test_equals_the_plain_sums(N, D, K, backend, dtype, rng):
 
 def test_adjoints(backend, rng):
     x, weight, y = draw(rng, (4, 5)), draw(rng, (3, 5)), draw(rng, (4, 3))
-    left = (linear.linear_forward(backend, x, weight) * y).sum()
-    np.testing.assert_allclose(left, (x * linear.linear_backward_input(backend, y, weight)).sum(), rtol=1e-12)
-    np.testing.assert_allclose(left, (weight * linear.linear_backward_weight(backend, y, x)).sum(), rtol=1e-12)
+    left = (linear.linear_forward.on(backend)(x, weight) * y).sum()
+    np.testing.assert_allclose(left, (x * linear.linear_backward_input.on(backend)(y, weight)).sum(), rtol=1e-12)
+    np.testing.assert_allclose(left, (weight * linear.linear_backward_weight.on(backend)(y, x)).sum(), rtol=1e-12)
 
 
 @pytest.mark.parametrize("shape", [(4, 3), (2, 3, 5, 4)], ids=str)
 def test_bias(shape, backend, dtype, rng):
     y, bias, grad_output = draw(rng, shape, dtype), draw(rng, 3, dtype), draw(rng, shape, dtype)
-    shifted, grad_bias = linear.bias_forward(backend, y, bias), linear.bias_backward(backend, grad_output)
+    shifted, grad_bias = linear.bias_forward.on(backend)(y, bias), linear.bias_backward.on(backend)(grad_output)
     assert shifted.dtype == grad_bias.dtype == dtype
     for k in range(3):
         np.testing.assert_allclose(shifted[:, k], y[:, k] + bias[k], **tolerance(dtype))

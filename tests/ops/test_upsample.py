@@ -16,8 +16,8 @@ def test_equals_the_plain_loops(shape, scale, backend, dtype, rng):
     grad_output = draw(rng, (*shape[:2], shape[2] * scale[0], shape[3] * scale[1]), dtype)
     expected_y, expected_x = ref.upsample(x, grad_output, scale)
     y, grad_x = (
-        upsample.upsample_forward(backend, scattered(x), scale),
-        upsample.upsample_backward(backend, scattered(grad_output), scale),
+        upsample.upsample_forward.on(backend)(scattered(x), scale),
+        upsample.upsample_backward.on(backend)(scattered(grad_output), scale),
     )
     assert y.dtype == grad_x.dtype == dtype
     np.testing.assert_array_equal(y, expected_y)

@@ -39,9 +39,10 @@ from helpers_data import (
 )
 
 from minisvdd import AnoGAN, Autoencoder, DeepSVDD, load_dataset, load_model
-from minisvdd.data.readers import read_array, read_cifar10, read_idx, read_image, read_samples, read_sign_table
+from minisvdd.data.readers import read_cifar10, read_idx, read_image, read_samples, read_sign_table
 from minisvdd.errors import DataError
 from minisvdd.experiments.grid import cells_of, make_grid, read_cell, read_grid, read_scores, run_grid
+from minisvdd.files.arrays import read_array
 
 SECONDS_LIMIT = 2.0  # of the processor, for one file, under tracemalloc
 MEMORY_LIMIT = 64 << 20  # every valid file here is below 200 kB

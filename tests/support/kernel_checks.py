@@ -1,18 +1,21 @@
-"""Every rung of the kernels of convolution, matrix product, pooling, batch norm and activations against NumPy.
+"""Every rung of the kernels of convolution, matrix product, pooling, batch norm and activations against the formula.
 
-A check raises AssertionError (other numbers than NumPy) or KernelError (the emulator saw an error). `test_rungs.py`
-runs them on the kernels as they are, `kernel_mutants.py` on kernels with a planted error.
+A check raises AssertionError (other numbers than the formula's) or KernelError (the emulator saw an error).
+`test_rungs.py` runs them on the kernels as they are, `kernel_mutants.py` on kernels with a planted error.
 """
 
-from contextlib import contextmanager
+from unittest.mock import patch
 
 import numpy as np
 from references import CONV_CASES, POOL_CASES, draw, tolerance
 
-from minisvdd.backends import NUMPY
+from minisvdd import ops
 from minisvdd.backends.emulator import EmulatorBackend
-from minisvdd.ops import activations, batchnorm, conv2d, fused, linear, pooling, upsample
+from minisvdd.ops import linear
+from minisvdd.ops.batchnorm import all_but_channel
+from minisvdd.ops.batchnorm import launch as batchnorm_launch
 from minisvdd.ops.conv2d import launch as conv2d_launch
+from minisvdd.ops.norm_act_pool import launch as norm_act_pool_launch
 
 CONV_RUNGS = ("naive", "coalesced", "tiled", "register_blocked", "halo")
 # besides the odd ones: several tiles and groups of filters; pieces of many images, with a rest; pieces of one image's
@@ -44,42 +47,34 @@ def close(got, wanted, terms=1, **where):
     np.testing.assert_allclose(got, wanted, limits["rtol"], limits["atol"] * max(1, terms) ** 0.5, err_msg=str(where))
 
 
-@contextmanager
 def few_blocks():
-    """Small arrays in few blocks, as large ones on a GPU that has no more."""
-    wanted = conv2d_launch._WANTED_BLOCKS
-    conv2d_launch._WANTED_BLOCKS = 1
-    try:
-        yield
-    finally:
-        conv2d_launch._WANTED_BLOCKS = wanted
+    """Inside the block, small arrays in few blocks, as large ones on a GPU that has no more."""
+    return patch.object(conv2d_launch, "WANTED_BLOCKS", 1)
 
 
 def convolution(backend, case, dtype, rng):
     """Forward and both gradients, all rungs, and the forward with statistics."""
     shape, K, kernel, stride, padding = case
     x, weight = draw(rng, shape, dtype), draw(rng, (K, shape[1], *kernel), dtype)
-    y = conv2d.conv2d_forward(NUMPY, x, weight, stride, padding)
+    y = ops.conv2d_forward(x, weight, stride, padding)
     grad = draw(rng, y.shape, dtype)
-    grad_x = conv2d.conv2d_backward_input(NUMPY, grad, weight, shape[2:], stride, padding)
-    grad_weight = conv2d.conv2d_backward_weight(NUMPY, grad, x, kernel, stride, padding)
+    grad_x = ops.conv2d_backward_input(grad, weight, shape[2:], stride, padding)
+    grad_weight = ops.conv2d_backward_weight(grad, x, kernel, stride, padding)
     for rung in CONV_RUNGS:
         for launch, inputs, wanted in (
             (conv2d_launch.forward, (x, weight), y),
-            (conv2d_launch.backward_input, (grad, weight), grad_x),
-            (conv2d_launch.backward_weight, (grad, x), grad_weight),
+            (conv2d_launch.backward_input, (grad, weight, shape[2:]), grad_x),
+            (conv2d_launch.backward_weight, (grad, x, kernel), grad_weight),
         ):
-            got = backend.empty(wanted.shape, dtype)
-            launch(backend, *inputs, got, stride, padding, rung)
+            got = launch(backend, *inputs, stride, padding, rung)
             close(got, wanted, grad.size // K, rung=rung, launch=launch.__name__, case=case)
     with few_blocks():  # each block then works on many pieces
-        got = backend.empty(grad_weight.shape, dtype)
-        conv2d_launch.backward_weight(backend, grad, x, got, stride, padding, "halo")
+        got = conv2d_launch.backward_weight(backend, grad, x, kernel, stride, padding, "halo")
         close(got, grad_weight, grad.size // K, case=case)
     if y.size > y.shape[1]:
-        got = fused.conv2d_forward_statistics(backend, x, weight, stride, padding)
-        for ours, numpys in zip(got, (y, *batchnorm.batch_statistics(NUMPY, y))):
-            close(ours, numpys, 100, case=case)
+        got = conv2d_launch.forward_statistics(backend, x, weight, stride, padding)
+        for ours, formulas in zip(got, (y, *ops.batch_statistics(y))):
+            close(ours, formulas, 100, case=case)
 
 
 def matrix_product(backend, sizes, dtype, rng):
@@ -87,20 +82,20 @@ def matrix_product(backend, sizes, dtype, rng):
     rows, inner, columns = sizes
     a, b = draw(rng, (rows, inner), dtype), draw(rng, (inner, columns), dtype)
     for rung in ("naive", "coalesced", "tiled", "register_blocked"):
-        close(linear._matmul(backend, a, b, rung=rung), a @ b, rung=rung)
-        swapped = linear._matmul(backend, a.T.copy(), b.T.copy(), transpose_a=True, transpose_b=True, rung=rung)
+        close(linear.matmul(backend, a, b, rung=rung), a @ b, rung=rung)
+        swapped = linear.matmul(backend, a.T.copy(), b.T.copy(), transpose_a=True, transpose_b=True, rung=rung)
         close(swapped, a @ b, rung=rung)
 
 
 def bias(backend, shape, dtype, rng):
     """Forward and backward, all rungs."""
     x, b = draw(rng, shape, dtype), draw(rng, shape[1], dtype)
-    close(linear.bias_forward(backend, x, b), linear.bias_forward(NUMPY, x, b))
+    close(ops.bias_forward.on(backend)(x, b), ops.bias_forward(x, b))
     sizes = shape[0], shape[1], x.size // (shape[0] * shape[1])
     for rung in ("naive", "shuffles"):
         total = backend.empty(shape[1], dtype)
         backend.launch("bias_backward", (x, total, *sizes), grid=(shape[1],), rung=rung)
-        close(total, linear.bias_backward(NUMPY, x), x.size, rung=rung)
+        close(total, ops.bias_backward(x), x.size, rung=rung)
 
 
 def max_pool(backend, case, dtype, rng, tied):
@@ -108,60 +103,61 @@ def max_pool(backend, case, dtype, rng, tied):
     shape, kernel, stride = case
     x = draw(rng, shape, dtype)
     x = np.sign(x) if tied else x
-    y, winner = pooling.maxpool_forward(NUMPY, x, kernel, stride)
+    y, winner = ops.maxpool_forward(x, kernel, stride)
     grad = draw(rng, y.shape, dtype)
-    wanted = pooling.maxpool_backward(NUMPY, grad, winner, shape, kernel, stride)
+    wanted = ops.maxpool_backward(grad, winner, shape, kernel, stride)
     disjoint = all(s >= k for s, k in zip(stride, kernel))
+    forward, backward = ops.maxpool_forward.reading("launch"), ops.maxpool_backward.reading("launch")
     for rung in ("naive", "registers", "pairs"):
-        got, got_winner = pooling._forward_kernel(backend, x, kernel, stride, rung)
+        got, got_winner = forward(backend, x, kernel, stride, rung)
         np.testing.assert_array_equal(got, y, err_msg=rung)
         np.testing.assert_array_equal(got_winner, winner, err_msg=rung)
     for rung in ("naive", "windows", "pairs") if disjoint else ("naive",):
-        close(pooling._backward_kernel(backend, grad, got_winner, shape, kernel, stride, rung), wanted, rung=rung)
+        close(backward(backend, grad, got_winner, shape, kernel, stride, rung), wanted, rung=rung)
 
 
 def batch_norm(backend, shape, dtype, rng):
     """Statistics, means, normalise, backward, running statistics: all rungs."""
     x, grad, C = 20 + 3 * draw(rng, shape, dtype), 1 + draw(rng, shape, dtype), shape[1]
-    mean, variance = batchnorm.batch_statistics(NUMPY, x)
-    x_hat, scale = batchnorm.batchnorm_forward(NUMPY, x, mean, variance, 1e-4)
-    axes = tuple(axis for axis in range(x.ndim) if axis != 1)
-    x_hat = np.ascontiguousarray(x_hat)
+    mean, variance = ops.batch_statistics(x)
+    x_hat, scale = ops.batchnorm_forward(x, mean, variance, 1e-4)
+    axes, statistics = all_but_channel(x), ops.batch_statistics.reading("launch")
     wanted_means = np.stack([grad.mean(axis=axes), (grad * x_hat).mean(axis=axes)])
     for rung in ("naive", "shuffles", "split"):
-        for got, wanted in zip(batchnorm._channel_statistics(backend, x, rung), (mean, variance)):
+        for got, wanted in zip(statistics(backend, x, rung), (mean, variance)):
             close(got, wanted, 10, rung=rung)
-        close(batchnorm._channel_means(backend, grad, x_hat, rung), wanted_means, 10, rung=rung)
-    wanted = batchnorm.batchnorm_backward(NUMPY, grad, x_hat, scale)
+        close(batchnorm_launch.channel_means(backend, grad, x_hat, rung), wanted_means, 10, rung=rung)
+    wanted = ops.batchnorm_backward(grad, x_hat, scale)
     result, sizes = backend.empty(shape, dtype), (x.size, C, x.size // (len(x) * C))
     for rung in ("naive", "vectorised"):
-        close(batchnorm._channel_scale(backend, x, mean, scale, rung), x_hat, 10, rung=rung)
+        close(batchnorm_launch.channel_scale(backend, x, mean, scale, rung), x_hat, 10, rung=rung)
         args = (grad, x_hat, scale, wanted_means, result, *sizes)
         backend.launch("batchnorm_backward", args, threads=x.size, rung=rung)
         close(result, wanted, 10, rung=rung)
-    close(batchnorm.inverse_deviation(backend, variance, 1e-4), scale)
-    running = draw(rng, C, dtype)
-    moved = batchnorm.running_update(NUMPY, running, mean, 0.1, 1.5)
-    close(batchnorm.running_update(backend, running.copy(), mean, 0.1, 1.5), moved.astype(dtype))
+    close(ops.inverse_deviation.on(backend)(variance, 1e-4), scale)
+    wanted, got = np.repeat(draw(rng, (1, C), dtype), 2, axis=0)
+    ops.running_update(wanted, mean, 0.1, 1.5)
+    ops.running_update.on(backend)(got, mean, 0.1, 1.5)
+    close(got, wanted)
 
 
 def normalize_pool(backend, case, dtype, rng):
     """The fusion and its backward, all rungs."""
     shape, kernel, slope = case
     x = 1 + 2 * draw(rng, shape, dtype)
-    mean, variance = batchnorm.batch_statistics(NUMPY, x)
-    scale = batchnorm.inverse_deviation(NUMPY, variance, 1e-4).astype(dtype)
-    y, winner = fused.normalize_pool_forward(NUMPY, x, mean, scale, slope, kernel)
+    mean, variance = ops.batch_statistics(x)
+    scale = ops.inverse_deviation(variance, 1e-4)
+    y, winner = ops.norm_act_pool_forward(x, mean, scale, slope, kernel)
     grad = draw(rng, y.shape, dtype)
     for rung in ("windows", "pairs"):
-        got, got_winner = fused.normalize_pool_forward(backend, x, mean, scale, slope, kernel, rung)
+        got, got_winner = norm_act_pool_launch.forward(backend, x, mean, scale, slope, kernel, rung)
         np.testing.assert_array_equal(got_winner, winner, err_msg=rung)
         close(got, y, rung=rung)
         for fixed in (False, True):
-            args = (grad, x, y, winner, mean, scale, slope, kernel, fixed)
-            wanted = fused.normalize_pool_backward(NUMPY, *args)
-            args = (grad, x, y, got_winner, mean, scale, slope, kernel, fixed)
-            close(fused.normalize_pool_backward(backend, *args, rung=rung), wanted, 10, rung=rung)
+            args = (mean, scale, slope, kernel, fixed)
+            wanted = ops.norm_act_pool_backward(grad, x, y, winner, *args)
+            got = norm_act_pool_launch.backward(backend, grad, x, y, got_winner, *args, rung=rung)
+            close(got, wanted, 10, rung=rung)
 
 
 def pointwise(backend, size, dtype, rng, offset=0):
@@ -169,34 +165,30 @@ def pointwise(backend, size, dtype, rng, offset=0):
     x, grad = (draw(rng, size + offset, dtype)[offset:] for _ in range(2))
     positive = np.zeros(size + offset, bool)[offset:]
     positive[...] = x > 0
-    sigmoid, tanh = activations.sigmoid_forward(NUMPY, x), np.tanh(x)
+    sigmoid, tanh = ops.sigmoid_forward(x), ops.tanh_forward(x)
     cases = {
-        "leaky_relu_forward": ((x,), (0.1,), activations.leaky_relu_forward(NUMPY, x[None], 0.1)[0]),
-        "leaky_relu_backward": (
-            (grad, positive),
-            (0.1,),
-            activations.leaky_relu_backward(NUMPY, grad[None], positive[None], 0.1)[0],
-        ),
-        "sigmoid_forward": ((x,), (), sigmoid),
-        "sigmoid_backward": ((grad, sigmoid), (), activations.sigmoid_backward(NUMPY, grad, sigmoid)),
-        "tanh_forward": ((x,), (), tanh),
-        "tanh_backward": ((grad, tanh), (), activations.tanh_backward(NUMPY, grad, tanh)),
+        ops.leaky_relu_forward: ((x,), (0.1,)),
+        ops.leaky_relu_backward: ((grad, positive), (0.1,)),
+        ops.sigmoid_forward: ((x,), ()),
+        ops.sigmoid_backward: ((grad, sigmoid), ()),
+        ops.tanh_forward: ((x,), ()),
+        ops.tanh_backward: ((grad, tanh), ()),
     }
-    for operation, (arrays, factors, wanted) in cases.items():
+    for operation, (arrays, factors) in cases.items():
         for rung in ("naive", "vectorised"):
             result = backend.empty(size + offset, dtype)[offset:]
-            backend.launch(operation, (*arrays, result, *factors, size), threads=size, rung=rung)
-            close(result, wanted, operation=operation, rung=rung)
-    np.testing.assert_array_equal(activations.is_positive(backend, x), positive)
+            backend.launch(operation.__name__, (*arrays, result, *factors, size), threads=size, rung=rung)
+            close(result, operation(*arrays, *factors), operation=operation, rung=rung)
+    np.testing.assert_array_equal(ops.is_positive.on(backend)(x), positive)
 
 
 def up_sampling(backend, shape, scale, dtype, rng):
     """Forward and backward."""
     x = draw(rng, shape, dtype)
-    y = upsample.upsample_forward(NUMPY, x, scale)
+    y = ops.upsample_forward(x, scale)
     grad = draw(rng, y.shape, dtype)
-    close(upsample.upsample_forward(backend, x, scale), np.ascontiguousarray(y))
-    close(upsample.upsample_backward(backend, grad, scale), upsample.upsample_backward(NUMPY, grad, scale))
+    close(ops.upsample_forward.on(backend)(x, scale), y)
+    close(ops.upsample_backward.on(backend)(grad, scale), ops.upsample_backward(grad, scale))
 
 
 def vector_traffic(rng):
@@ -213,22 +205,22 @@ def vector_traffic(rng):
         assert (backend.last_counts.global_loads, backend.last_counts.global_stores) == (loads, stores)
 
     n, pooled = x.size, grad.size
-    _, winner = pooling._forward_kernel(backend, x, two, two, "pairs")
+    _, winner = ops.maxpool_forward.reading("launch")(backend, x, two, two, "pairs")
     expect(pooled, 2 * pooled)  # two packs for two results
-    pooling._backward_kernel(backend, grad, winner, x.shape, two, two, "pairs")
+    ops.maxpool_backward.reading("launch")(backend, grad, winner, x.shape, two, two, "pairs")
     expect(2 * pooled, n / 2)
-    y, winner = fused.normalize_pool_forward(backend, x, ones, ones, 0.1, two, "pairs")
+    y, winner = norm_act_pool_launch.forward(backend, x, ones, ones, 0.1, two, "pairs")
     expect(2 * pooled, 2 * pooled)  # mean and scale besides
-    fused.normalize_pool_backward(backend, grad, x, y, winner, ones, ones, 0.1, two, rung="pairs")
+    norm_act_pool_launch.backward(backend, grad, x, y, winner, ones, ones, 0.1, two, rung="pairs")
     expect(n / 2 + 7 * pooled, n / 2)
-    batchnorm._channel_scale(backend, x, ones, ones, "vectorised")
+    batchnorm_launch.channel_scale(backend, x, ones, ones, "vectorised")
     expect(3 * n / 4, n / 4)
     args = (x, x, ones, np.ones((2, 2), np.float32), backend.empty(x.shape, np.float32), n, 2, 64)
     backend.launch("batchnorm_backward", args, threads=n, rung="vectorised")
     expect(5 * n / 4, n / 4)
-    activations.leaky_relu_forward(backend, x, 0.1)
+    ops.leaky_relu_forward.on(backend)(x, 0.1)
     expect(n / 4, n / 4)
-    activations.leaky_relu_backward(backend, x, x > 0, 0.1)
+    ops.leaky_relu_backward.on(backend)(x, x > 0, 0.1)
     expect(n / 2, n / 4)
 
 

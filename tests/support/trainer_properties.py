@@ -95,7 +95,7 @@ def _scaled_network(scale):
         def forward(self, x, training=False):
             return scale * x
 
-        def backward(self, grad_output):
+        def backward(self, grad_output, need_input=True, need_params=True):
             return scale * grad_output
 
     return Sequential([Flatten(), Linear(8), Scale()])
@@ -111,7 +111,7 @@ def weight_decay_counts_once():
     x = np.random.default_rng(1).random((4, 1, 8, 8))
     y = network.forward(x, training=True)
     before = {name: value.copy() for name, value in network.params.items()}
-    network.backward_params(MeanSquaredError()(y, y)[1])
+    network.backward(MeanSquaredError()(y, y)[1], need_input=False)
     optimizer = Adam(network, learning_rate=1e-3, weight_decay=0.25)
     optimizer.step()
     for name, weight in before.items():

@@ -223,7 +223,7 @@ def test_a_network_with_foreign_layers_cannot_be_saved(tmp_path):
         def forward(self, x, training=False):
             return x
 
-        def backward(self, grad_output):
+        def backward(self, grad_output, need_input=True, need_params=True):
             return grad_output
 
     model = small_model(network=Sequential([Flatten(), Linear(3), Mine()]), epochs=1).fit(digits().train)

@@ -1,6 +1,5 @@
 """Benchmarks run, in their quick size, and write what they promise."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -8,9 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers_benchmarks import load_benchmark
 from helpers_processes import environment
 
-from minisvdd.backends import backend_problems
+from minisvdd import load_dataset
+from minisvdd.backends import NUMPY, backend_problems
+from minisvdd.backends.workspace import Workspace
+from minisvdd.nn.losses import MeanSquaredError
+from minisvdd.nn.networks import make_autoencoder
+from minisvdd.ops.operation import Operation
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,26 +28,41 @@ def run(script, *arguments):
     return done.stdout
 
 
-def test_classes_writes_a_table_and_goes_on_where_it_stopped(tmp_path):
-    table = run("classes.py", "--quick", "--out", tmp_path)
-    name = "digits-quick-one-class-nu0.1-seed0"
-    assert (tmp_path / f"{name}.md").read_text() in table
-    results = json.loads((tmp_path / f"{name}.json").read_text())
-    assert [result["normal_class"] for result in results] == ["0", "1"]
-    assert all({"random", "pretrained", "autoencoder", "trained"} == set(result["auc"]) for result in results)
+SCRIPTS = sorted(path.name for path in (ROOT / "benchmarks").glob("*.py") if path.stem not in ("common", "gpu_torch"))
 
-    kept = tmp_path / name / "1.json"
-    kept.write_text(json.dumps({**results[1], "seconds": -1}))
-    (tmp_path / name / "0.json").unlink()
-    run("classes.py", "--quick", "--out", tmp_path)
-    again = json.loads((tmp_path / f"{name}.json").read_text())
-    assert again[1]["seconds"] == -1
-    assert again[0]["auc"] == results[0]["auc"]
 
-    assert "pre-trained" not in run("classes.py", "--quick", "--pretrain-epochs", 0, "--out", tmp_path)
-    drawn = json.loads((tmp_path / "digits-quick-pretrain0-one-class-nu0.1-seed0.json").read_text())
-    assert drawn[0]["auc"].keys() == {"random", "trained"}
-    assert drawn[0]["auc"]["random"] == results[0]["auc"]["random"]
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_says_what_is_measured_and_where_it_goes(script, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", [script, "--help"])
+    with pytest.raises(SystemExit) as caught:
+        load_benchmark(Path(script).stem).main()
+    assert not caught.value.code
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: {script}")
+    assert "--out" in text
+
+
+def test_a_run_that_was_stopped_leaves_the_rows_that_it_has(tmp_path, monkeypatch):
+    common = load_benchmark("common")
+
+    def measure(split):
+        if split.normal_class == "5":
+            raise KeyboardInterrupt
+        yield {"normal_class": split.normal_class, "n": len(split.train)}
+
+    parser = common.make_parser("What it does.", quick="less", out="never.json")
+    common.add_data(parser, classes=["7"])
+    out = tmp_path / "rows.json"
+    monkeypatch.setattr("sys.argv", ["script", "--classes", "3", "4", "5", "--out", str(out)])
+    arguments = common.parse(parser, classes=["9"])
+    with pytest.raises(KeyboardInterrupt):
+        common.class_by_class(load_dataset("digits"), measure, arguments, seeds=1)
+    result = json.loads(out.read_text())
+    assert list(result) == ["data", "seeds", "versions", "rows"]
+    assert [row["normal_class"] for row in result["rows"]] == ["3", "4"]
+
+    monkeypatch.setattr("sys.argv", ["script", "--quick", "--classes", "3"])
+    assert common.parse(parser, classes=["9"]).classes == ["9"]
 
 
 def test_step_quick_writes_times(tmp_path):
@@ -65,7 +85,8 @@ def test_budgets_quick_follows_the_attack_nearer(tmp_path):
 def test_ops_quick_measures_every_kind_of_operation(tmp_path):
     run("ops.py", "--quick", "--out", tmp_path / "ops.json")
     text = (tmp_path / "ops.json").read_text()
-    assert all(name in text for name in ("conv2d_forward", "batchnorm", "maxpool_backward", "adam_update"))
+    names = ("conv2d_forward", "encoder_module_forward", "batchnorm", "norm_act_pool_backward", "adam_update")
+    assert all(name in text for name in names)
 
 
 @pytest.mark.skipif(bool(backend_problems()["emulator"]), reason=str(backend_problems()["emulator"]))
@@ -90,9 +111,7 @@ def test_gpu_script_runs_its_cuda_lines_on_a_stand_in(tmp_path, monkeypatch):
     """Graphs, events, flushes, ceilings: times mean nothing here, but every line has been run once."""
     import fake_cupy
 
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    import gpu
-
+    gpu = load_benchmark("gpu")
     fake_cupy.install(monkeypatch)
     monkeypatch.setattr(gpu.gpu_torch, "version", lambda: None)
     monkeypatch.setattr("sys.argv", ["gpu.py", "--quick", "--out", str(tmp_path / "gpu")])
@@ -159,21 +178,92 @@ def test_choices_share_a_start_and_are_computed_once(tmp_path):
 def test_tricks_quick_measures_every_trick_with_and_without(tmp_path):
     run("tricks.py", "--quick", "--threads", 1, "--out", tmp_path / "tricks.json")
     result = json.loads((tmp_path / "tricks.json").read_text())
-    assert {"winograd", "strips", "fusion", "workspace", "threads"} < result["tricks"].keys()
+    assert {"winograd", "strips", "fusion", "workspace", "threads", "all", "plain"} < result["tricks"].keys()
     for trick in result["tricks"].values():
         assert set(trick["mnist encoder"]) == {"with", "without"}
         assert min(trick["mnist encoder"].values()) > 0
 
 
-def test_the_table_of_tricks_is_that_of_the_results(tmp_path):
+def test_the_table_of_tricks_is_that_of_the_results():
+    tricks = load_benchmark("tricks")
     text = (ROOT / "benchmarks" / "README.md").read_text()
-    spec = importlib.util.spec_from_file_location("tricks", ROOT / "benchmarks" / "tricks.py")
-    tricks = importlib.util.module_from_spec(spec)
-    sys.modules["tricks"] = tricks  # dataclasses look their module up
-    spec.loader.exec_module(tricks)
     result = json.loads((ROOT / "benchmarks" / "results" / "tricks.json").read_text())
     assert tricks.with_table(text, result) == text
     assert tricks.table(result).count("|") > 50
+
+
+def gradients(backend, network, X):
+    """Outputs and all gradients of a step in float64, from seed 0."""
+    network.build(X.shape[1:], np.random.default_rng(0), np.float64, backend)
+    workspace, loss = Workspace(), MeanSquaredError(network.backend)
+    for _ in range(2):  # the second time in buffers that are used again
+        with workspace:
+            y = network.forward(X, training=True)
+            network.backward(loss(y, X)[1], need_input=False)
+            found = {"y": y.copy(), **{name: array.copy() for name, array in network.grads.items()}}
+    return found
+
+
+def test_a_step_without_a_trick_gives_the_same_numbers():
+    """What is measured is the same function, computed another way; and every name that is replaced is there."""
+    tricks, X = load_benchmark("tricks"), np.random.default_rng(1).random((6, 3, 32, 32))
+    wanted = gradients("numpy", make_autoencoder("gtsrb_lenet", X.shape[1:]), X)
+    for key, trick in tricks.TRICKS.items():
+        with trick.without():
+            found = gradients(trick.backend, make_autoencoder("gtsrb_lenet", X.shape[1:]), X)
+        assert found.keys() == wanted.keys()
+        for name, array in found.items():
+            np.testing.assert_allclose(array, wanted[name], rtol=1e-8, atol=1e-9, err_msg=f"{key}: {name}")
+
+
+def test_formulas_take_the_place_of_fast_readings_for_a_while():
+    tricks, operation = load_benchmark("tricks"), Operation(lambda x: x)
+    fast = operation.fast(lambda x: x + 1)
+    with tricks.formulas(operation):
+        assert operation.on(NUMPY)(1) == 1
+    assert operation.on(NUMPY) is fast
+
+
+def checkout(folder, bench, ms, peak_mb):
+    """A folder whose bench module, in the file of that name, reports these figures."""
+    file = folder / "minisvdd" / bench
+    file.parent.mkdir(parents=True)
+    for package in {file.parent, folder / "minisvdd"}:
+        (package / "__init__.py").touch()
+    row = {"ms": {"minisvdd": ms}, "peak_mb": {"minisvdd": peak_mb}}
+    file.write_text(f"def measure(names, **options): return {{'rows': [{row}]}}\n")
+    return folder
+
+
+def test_compare_takes_each_bench_from_its_own_checkout(tmp_path):
+    """Two layouts, the older one without a folder for experiments."""
+    old = checkout(tmp_path / "old", "bench.py", 20, 100)
+    new = checkout(tmp_path / "new", "experiments/bench.py", 15, 110)
+    run("compare.py", old, new, "--turns", 3, "--workloads", "mnist scoring", "--out", tmp_path / "compared.json")
+    (row,) = json.loads((tmp_path / "compared.json").read_text())["rows"]
+    assert row["workload"] == "mnist scoring"
+    assert row["ms"] == {"old": 20, "new": 15, "ratio": 0.75}
+    assert row["peak_mb"] == {"old": 100, "new": 110, "ratio": 1.1}
+    assert row["ms_of_turns"] == {"old": [20] * 3, "new": [15] * 3}
+
+
+def test_compare_quick_measures_this_checkout_twice(tmp_path):
+    text = run("compare.py", ROOT, ROOT, "--quick", "--threads", 1, "--out", tmp_path / "compared.json")
+    (row,) = json.loads((tmp_path / "compared.json").read_text())["rows"]
+    assert row["workload"] in text
+    for unit in ("ms", "peak_mb"):
+        assert row[unit]["ratio"] == pytest.approx(row[unit]["new"] / row[unit]["old"], rel=0.01)
+        assert 0 < min(row[f"{unit}_of_turns"]["old"]) <= row[unit]["old"]
+
+
+@pytest.mark.parametrize("folder", ["", "missing"])
+def test_compare_says_which_folder_is_no_checkout(folder, tmp_path):
+    command = [sys.executable, ROOT / "benchmarks" / "compare.py", tmp_path / folder, ROOT, "--quick"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment())
+    assert done.returncode == 2
+    message = done.stderr.splitlines()[-1]
+    assert message.startswith("compare.py: error: ")
+    assert str(tmp_path / folder) in message
 
 
 def test_scale_writes_figures_and_a_plot(tmp_path):

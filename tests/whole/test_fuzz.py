@@ -11,7 +11,8 @@ from fuzz import all_targets, fuzz, inside_zip, mutate
 from helpers_data import gtsrb_test_files, gtsrb_training_files, idx_bytes, npy_promising, one_line_error, write_files
 
 from minisvdd import load_dataset, load_model
-from minisvdd.data.readers import read_array, read_idx, read_image, read_sign_table
+from minisvdd.data.readers import read_idx, read_image, read_sign_table
+from minisvdd.files.arrays import read_array
 from minisvdd.nn.layers import Flatten, Reshape, Upsample
 from minisvdd.nn.networks import Sequential
 

@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
@@ -28,3 +29,8 @@ def test_there_are_two_commands():
     assert commands[0].endswith("minisvdd train")
     assert 'pytest -m "not gpu"' in commands[1]
     assert README.split("<!-- the test command -->\n", 1)[1].startswith("```sh\n" + commands[1])
+
+
+def test_tables_of_the_first_result_are_published_ones():
+    for name in ("table1-digits-stages-one-class", "mnist-authors-code-one-class-nu0.1-seed0"):
+        assert (ROOT / "benchmarks" / "results" / f"{name}.md").read_text(encoding="utf-8") in README

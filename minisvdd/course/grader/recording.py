@@ -40,7 +40,7 @@ class Log:
 class RecordedNetwork:
     """A small encoder without biases, in float64."""
 
-    methods = ("forward", "backward", "backward_params")
+    methods = ("forward", "backward")
 
     def __init__(self, log: Log, features: int, rng, sizes=(16, 4)):
         self.log = log
@@ -54,12 +54,10 @@ class RecordedNetwork:
         self.log.note("forward" if training else "evaluate", x=x, y=y)
         return y
 
-    def backward(self, grad_output):
+    def backward(self, grad_output, need_input=True, need_params=True):
         """The gradients of a batch's loss, for the parameters."""
         self.log.note("backward", grad_output=np.array(grad_output))
-        self.network.backward_params(_batch(grad_output, self.network.output_shape[0]))
-
-    backward_params = backward
+        self.network.backward(_batch(grad_output, self.network.output_shape[0]), need_input=False)
 
     def outputs(self, X):
         """phi(X) for the grader itself, which is not noted."""

@@ -81,10 +81,7 @@ def _cuda_loader(configuration):
 
     Here minisvdd is importable, for a kernel cannot import anything (`cuda_source` refuses a file that reaches out).
     """
-    package = types.ModuleType("minisvdd")  # the backends alone: importing the whole library would take a second
-    package.__path__ = [configuration["library"]]
-    sys.modules["minisvdd"] = package
-    sys.path.insert(0, configuration["packages"])
+    sys.path[:0] = [os.path.dirname(configuration["library"]), configuration["packages"]]
     from pathlib import Path
 
     from minisvdd.backends import emulator

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from ...backends import NUMPY
 from ...gradcheck.diagnosis import diagnose_batchnorm
 from ...ops import batchnorm as ops
 from ..assignment import Assignment, Part, Source
@@ -49,7 +48,7 @@ def _backward(*shapes):
     def cases(rng):
         for shape in shapes:
             x, g = _x(rng, shape), rng.standard_normal(shape)
-            x_hat, scale, _, _ = ops.batchnorm_forward_batch(NUMPY, x, _EPSILON)
+            x_hat, scale, _, _ = ops.batchnorm_forward_batch(x, _EPSILON)
             yield Case((g, np.ascontiguousarray(x_hat), scale), _own_forward, _reference, x, g)
 
     return cases
@@ -64,7 +63,7 @@ def _own_forward(student):
 
 
 def _reference(v):
-    return ops.batchnorm_forward_batch(NUMPY, v, _EPSILON)[0]
+    return ops.batchnorm_forward_batch(v, _EPSILON)[0]
 
 
 def _fixed(*shapes):
@@ -210,7 +209,7 @@ def _fit(student, rng):
     given = as_numbers(student.call(_NAME, *case.arguments))
     if given is None or given.shape != case.point.shape:
         return None
-    right = ops.batchnorm_backward(NUMPY, *case.arguments)
+    right = ops.batchnorm_backward(*case.arguments)
     return diagnose_batchnorm(given.astype(np.float64), right, case.point, case.grad_output)
 
 

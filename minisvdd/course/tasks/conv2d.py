@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from ...backends import NUMPY
 from ...ops import conv2d as ops
 from ..assignment import Assignment, Part, Source
 from ..grader.checks import Case, Wrong
@@ -50,7 +49,7 @@ def _gradient(sizes, of_weight):
             yield Case(
                 (g, x, kernel, *how) if of_weight else (g, w, x.shape[2:], *how),
                 own_forward=lambda s, pair=variable, how=how: lambda v: s.call("conv2d_forward", *pair(v), *how),
-                reference=lambda v, pair=variable, how=how: ops.conv2d_forward(NUMPY, *pair(v), *how),
+                reference=lambda v, pair=variable, how=how: ops.conv2d_forward(*pair(v), *how),
                 point=w if of_weight else x,
                 grad_output=g,
             )
@@ -77,75 +76,75 @@ def _refuses(student, rng):
 
 
 def _no_padding(x, w, stride=(1, 1), padding=(0, 0)):
-    return ops.conv2d_forward(NUMPY, x, w, stride)
+    return ops.conv2d_forward(x, w, stride)
 
 
 def _unshifted(x, w, stride=(1, 1), padding=(0, 0)):
     """An output of the right size, but its windows begin at the corner of the image, not of the padding."""
     padded = np.pad(x, [(0, 0), (0, 0), *((0, 2 * p) for p in padding)])
-    return ops.conv2d_forward(NUMPY, padded, w, stride)
+    return ops.conv2d_forward(padded, w, stride)
 
 
 def _first_sample(op):
     """Every sample gets the result of the first."""
 
     def mistaken(*arguments):
-        right = op(NUMPY, *arguments)
+        right = op(*arguments)
         return np.broadcast_to(right[:1], right.shape)
 
     return mistaken
 
 
 def _pad_swapped(x, w, stride=(1, 1), padding=(0, 0)):
-    return ops.conv2d_forward(NUMPY, x, w, stride, padding[::-1])
+    return ops.conv2d_forward(x, w, stride, padding[::-1])
 
 
 def _stride_swapped(x, w, stride=(1, 1), padding=(0, 0)):
-    return ops.conv2d_forward(NUMPY, x, w, stride[::-1], padding)
+    return ops.conv2d_forward(x, w, stride[::-1], padding)
 
 
 def _true_convolution(x, w, stride=(1, 1), padding=(0, 0)):
-    return ops.conv2d_forward(NUMPY, x, w[:, :, ::-1, ::-1], stride, padding)
+    return ops.conv2d_forward(x, w[:, :, ::-1, ::-1], stride, padding)
 
 
 def _no_stride(x, w, stride=(1, 1), padding=(0, 0)):
-    return ops.conv2d_forward(NUMPY, x, w, (1, 1), padding)
+    return ops.conv2d_forward(x, w, (1, 1), padding)
 
 
 def _neighbours(x, w, stride=(1, 1), padding=(0, 0)):
     """As many outputs as with the stride, but windows that stand side by side."""
     P, Q = ops.conv2d_output_size(x.shape[2:], w.shape[2:], stride, padding)
-    return ops.conv2d_forward(NUMPY, x, w, (1, 1), padding)[:, :, :P, :Q]
+    return ops.conv2d_forward(x, w, (1, 1), padding)[:, :, :P, :Q]
 
 
 def _last_channel(x, w, stride=(1, 1), padding=(0, 0)):
-    return ops.conv2d_forward(NUMPY, x[:, -1:], w[:, -1:], stride, padding)
+    return ops.conv2d_forward(x[:, -1:], w[:, -1:], stride, padding)
 
 
 def _weight_no_padding(g, x, kernel, stride=(1, 1), padding=(0, 0)):
     """The taps that fall outside the array are left out."""
     short = ops.conv2d_output_size(x.shape[2:], kernel, stride, (0, 0))
-    return ops.conv2d_backward_weight(NUMPY, g[:, :, : short[0], : short[1]], x, kernel, stride)
+    return ops.conv2d_backward_weight(g[:, :, : short[0], : short[1]], x, kernel, stride)
 
 
 def _weight_mean(g, x, kernel, stride=(1, 1), padding=(0, 0)):
-    return ops.conv2d_backward_weight(NUMPY, g, x, kernel, stride, padding) / len(x)
+    return ops.conv2d_backward_weight(g, x, kernel, stride, padding) / len(x)
 
 
 def _weight_neighbours(g, x, kernel, stride=(1, 1), padding=(0, 0)):
     padded = np.pad(x, [(0, 0), (0, 0), *((p, p) for p in padding)])
     reach = [n + k - 1 for n, k in zip(g.shape[2:], kernel)]
-    return ops.conv2d_backward_weight(NUMPY, g, padded[:, :, : reach[0], : reach[1]], kernel)
+    return ops.conv2d_backward_weight(g, padded[:, :, : reach[0], : reach[1]], kernel)
 
 
 def _input_unflipped(g, w, size, stride=(1, 1), padding=(0, 0)):
-    return ops.conv2d_backward_input(NUMPY, g, w[:, :, ::-1, ::-1], size, stride, padding)
+    return ops.conv2d_backward_input(g, w[:, :, ::-1, ::-1], size, stride, padding)
 
 
 def _input_uncut(g, w, size, stride=(1, 1), padding=(0, 0)):
     """The gradient of the padded input, cut at the wrong place or not at all."""
     whole = tuple(n + 2 * p for n, p in zip(size, padding))
-    return ops.conv2d_backward_input(NUMPY, g, w, whole, stride)
+    return ops.conv2d_backward_input(g, w, whole, stride)
 
 
 def _input_corner(g, w, size, stride=(1, 1), padding=(0, 0)):
@@ -155,7 +154,7 @@ def _input_corner(g, w, size, stride=(1, 1), padding=(0, 0)):
 def _input_neighbours(g, w, size, stride=(1, 1), padding=(0, 0)):
     padded = np.zeros((len(g), w.shape[1], *(n + 2 * p for n, p in zip(size, padding))))
     reach = [n + k - 1 for n, k in zip(g.shape[2:], w.shape[2:])]
-    padded[:, :, : reach[0], : reach[1]] = ops.conv2d_backward_input(NUMPY, g, w, reach)
+    padded[:, :, : reach[0], : reach[1]] = ops.conv2d_backward_input(g, w, reach)
     return padded[:, :, padding[0] : padding[0] + size[0], padding[1] : padding[1] + size[1]]
 
 

@@ -1,6 +1,5 @@
 """The assignment `linear`: the fully connected layer and its gradients."""
 
-from ...backends import NUMPY
 from ...nn.layers import Linear
 from ...ops import linear as ops
 from ..assignment import Assignment, Source
@@ -31,7 +30,7 @@ def _gradient(of_weight, *sizes):
             yield Case(
                 (g, x) if of_weight else (g, w),
                 own_forward=lambda student, pair=pair: lambda v: student.call("linear_forward", *pair(v)),
-                reference=lambda v, pair=pair: ops.linear_forward(NUMPY, *pair(v)),
+                reference=lambda v, pair=pair: ops.linear_forward(*pair(v)),
                 point=w if of_weight else x,
                 grad_output=g,
             )

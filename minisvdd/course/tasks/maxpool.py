@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from ...backends import NUMPY
 from ...ops import pooling as ops
 from ..assignment import Assignment, Part, Source
 from ..grader.checks import Case, compare
@@ -35,12 +34,12 @@ def _backward(sizes):
     def cases(rng):
         for shape, *window in sizes:
             x = _draw(rng, shape)
-            y, winner = ops.maxpool_forward(NUMPY, x, *window)
+            y, winner = ops.maxpool_forward(x, *window)
             grad_output = rng.standard_normal(y.shape)
             yield Case(
                 (grad_output, winner.astype(np.int64), shape, *window),
                 own_forward=lambda s, window=window: lambda v: s.call("maxpool_forward", v, *window)[0],
-                reference=lambda v, window=window: ops.maxpool_forward(NUMPY, v, *window)[0],
+                reference=lambda v, window=window: ops.maxpool_forward(v, *window)[0],
                 point=x,
                 grad_output=grad_output,
             )
@@ -52,13 +51,13 @@ def _tied_gradient(student, rng):
     """Forward and backward of the submission, one after the other, on inputs full of ties."""
     for shape, *window in _TIED:
         x = _draw(rng, shape, tied=True)
-        y, winner = ops.maxpool_forward(NUMPY, x, *window)
+        y, winner = ops.maxpool_forward(x, *window)
         grad_output = rng.standard_normal(y.shape)
         given = student.call("maxpool_forward", x, *window)
         own = given[1] if isinstance(given, tuple | list) and len(given) == 2 else None
         usable = isinstance(own, np.ndarray) and own.shape == winner.shape and own.dtype.kind in "iu"
         arguments = (grad_output, own if usable else winner.astype(np.int64), shape, *window)
-        right = ops.maxpool_backward(NUMPY, grad_output, winner, shape, *window)
+        right = ops.maxpool_backward(grad_output, winner, shape, *window)
         forms = [
             ("the gradient goes to all entries that tie", lambda *_, x=x, y=y, w=window: _to_all_ties(x, y, _[0], *w)),
             ("the last of the tied entries takes the gradient", lambda *_, x=x, w=window: _to_last_tie(x, _[0], *w)),
@@ -80,13 +79,13 @@ def _to_all_ties(x, y, grad_output, kernel, stride):
 
 def _to_last_tie(x, grad_output, kernel, stride):
     winner = _last_winner(x, kernel, stride)[1]
-    return ops.maxpool_backward(NUMPY, grad_output, winner, x.shape, kernel, stride)
+    return ops.maxpool_backward(grad_output, winner, x.shape, kernel, stride)
 
 
 def _last_winner(x, kernel, stride):
     """Winners of the array read backwards."""
     (kh, kw), (sh, sw) = kernel, stride
-    size = ops.maxpool_forward(NUMPY, x, kernel, stride)[0].shape
+    size = ops.maxpool_forward(x, kernel, stride)[0].shape
     y, winner = np.empty(size), np.empty(size, np.int64)
     for i, j in np.ndindex(*size[2:]):
         window = x[:, :, sh * i : sh * i + kh, sw * j : sw * j + kw].reshape(*size[:2], -1)
@@ -96,22 +95,22 @@ def _last_winner(x, kernel, stride):
 
 
 def _column_first(x, kernel, stride):
-    turned = ops.maxpool_forward(NUMPY, x.swapaxes(2, 3), kernel[::-1], stride[::-1])
+    turned = ops.maxpool_forward(x.swapaxes(2, 3), kernel[::-1], stride[::-1])
     return tuple(array.swapaxes(2, 3) for array in turned)
 
 
 def _stride_of_kernel(x, kernel, stride):
-    return ops.maxpool_forward(NUMPY, x, kernel, kernel)
+    return ops.maxpool_forward(x, kernel, kernel)
 
 
 def _mean(x, kernel, stride):
-    _, winner = ops.maxpool_forward(NUMPY, x, kernel, stride)
+    _, winner = ops.maxpool_forward(x, kernel, stride)
     windows = np.lib.stride_tricks.sliding_window_view(x, kernel, axis=(2, 3))[:, :, :: stride[0], :: stride[1]]
     return windows.mean(axis=(4, 5)), winner
 
 
 def _relu_first(x, kernel, stride):
-    y, winner = ops.maxpool_forward(NUMPY, x, kernel, stride)
+    y, winner = ops.maxpool_forward(x, kernel, stride)
     return np.maximum(y, 0), winner
 
 
@@ -127,7 +126,7 @@ def _all_of_window(grad_output, winner, shape, kernel, stride):
     grad_input = np.zeros(shape)
     for a, b in np.ndindex(*kernel):
         same = np.full(winner.shape, a * kernel[1] + b)
-        grad_input += ops.maxpool_backward(NUMPY, grad_output, same, shape, kernel, stride)
+        grad_input += ops.maxpool_backward(grad_output, same, shape, kernel, stride)
     return grad_input
 
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from ...backends import NUMPY
 from ...ops import losses as ops
 from ...svdd import radius
 from ..assignment import Assignment, Part, Source
@@ -57,7 +56,7 @@ def _losses(*sizes, gradient=False):
                 own_forward=(lambda s, a=(center, R2, nu): lambda v: s.call(_LOSS.__name__, v, *a)[0])
                 if gradient
                 else None,
-                reference=lambda v, a=(center, R2, nu): ops.soft_boundary_loss(NUMPY, v, *a)[0],
+                reference=lambda v, a=(center, R2, nu): ops.soft_boundary_loss(v, *a)[0],
                 point=outputs,
                 grad_output=np.ones(()),
             )

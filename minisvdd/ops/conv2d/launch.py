@@ -7,26 +7,41 @@ import math
 
 import numpy as np
 
+from ..batchnorm import batch_statistics
+from ..batchnorm.launch import merge_moments
+from ..reductions import sum_partials
+from . import conv2d_backward_input, conv2d_backward_weight, conv2d_forward, conv2d_output_size
+
 # What kernels/conv2d.h fixes: threads that share a piece's positions, results per thread.
 _HALO_THREADS, _HALO_POSITIONS, _HALO_FILTERS = 64, 4, 8
 _MOST_SHARED = 48 * 1024  # bytes of shared memory that a block may have
 _SHARED = 24 * 1024  # bytes that a block should have: several blocks then share a multiprocessor
-_WANTED_BLOCKS = 512  # enough for every multiprocessor of a large GPU
+WANTED_BLOCKS = 512  # enough for every multiprocessor of a large GPU
 
 
-def forward(backend, x, weight, y, stride, padding, rung=None) -> None:
-    """Write the convolution into y."""
+@conv2d_forward.launch
+def forward(backend, x, weight, stride=(1, 1), padding=(0, 0), rung=None):
+    y = _empty_output(backend, x, weight, stride, padding)
     sizes = _sizes(x, y, weight.shape[2:], stride, padding)
     piece = _piece(len(x), y.shape[2:], x.shape[1], len(weight), weight.shape[2:], stride, x.itemsize)
     _convolve(backend, "conv2d_forward", (x, weight, y), sizes, y, y.shape[1], piece, rung)
+    return y
 
 
-def backward_input(backend, grad_output, weight, grad_input, stride, padding, rung=None) -> None:
-    """Write dL/dx into grad_input: a convolution of stride 1 from K to C channels, of G spread by the stride."""
+@conv2d_backward_input.launch
+def backward_input(backend, grad_output, weight, input_size, stride=(1, 1), padding=(0, 0), rung=None):
+    """A convolution of stride 1 from K to C channels, of G spread by the stride."""
+    N, C, *size = len(grad_output), weight.shape[1], *input_size
+    grad_input = backend.empty((N, C, *size), grad_output.dtype)
     sizes = _sizes(grad_input, grad_output, weight.shape[2:], stride, padding)
-    N, C, *size = grad_input.shape
     piece = _piece(N, size, len(weight), C, weight.shape[2:], (1, 1), grad_input.itemsize)
     _convolve(backend, "conv2d_backward_input", (grad_output, weight, grad_input), sizes, grad_input, C, piece, rung)
+    return grad_input
+
+
+def _empty_output(backend, x, weight, stride, padding):
+    size = conv2d_output_size(x.shape[2:], weight.shape[2:], stride, padding)
+    return backend.empty((len(x), len(weight), *size), x.dtype)
 
 
 def _convolve(backend, operation, arrays, sizes, result, filters, piece, rung):
@@ -45,27 +60,28 @@ def _convolve(backend, operation, arrays, sizes, result, filters, piece, rung):
         backend.launch(operation, args, threads=result.size, rung=rung)
 
 
-def forward_moments(backend, x, weight, y, stride, padding):
-    """`forward`, fused with the first half of batch norm's statistics.
-
-    Returns (means, squares, counts) of every piece, for `batchnorm.merge_moments`; None where it does not fit.
-    """
+def forward_statistics(backend, x, weight, stride=(1, 1), padding=(0, 0)):
+    """The convolution y and its mean and (biased) variance per channel, taken before y leaves the multiprocessors."""
     K = len(weight)
+    y = _empty_output(backend, x, weight, stride, padding)
     piece = _piece(len(x), y.shape[2:], x.shape[1], K, weight.shape[2:], stride, x.itemsize)
     if piece is None:
-        return None
+        y = forward(backend, x, weight, stride, padding)
+        return y, *batch_statistics.on(backend)(y)
     grid, block, shared = _halo_geometry(piece, K)
     means, squares = (backend.empty((grid[0], K), x.dtype) for _ in range(2))
     counts = backend.empty(grid[0], np.int32)
     arrays = (backend.dense(x), backend.dense(weight), y, means, squares, counts)
     args = (*arrays, *_sizes(x, y, weight.shape[2:], stride, padding), *piece["args"])
     backend.launch("conv2d_moments", args, grid=grid, block=block, shared=shared)
-    return means, squares, counts
+    return y, *merge_moments(backend, means, squares, counts)
 
 
-def backward_weight(backend, grad_output, x, grad_weight, stride, padding, rung=None) -> None:
-    """Write dL/dw into grad_weight."""
-    K, C, *kernel_size = grad_weight.shape
+@conv2d_backward_weight.launch
+def backward_weight(backend, grad_output, x, kernel_size, stride=(1, 1), padding=(0, 0), rung=None, out=None):
+    """out: where the kernel writes; None for a new array."""
+    K, C = grad_output.shape[1], x.shape[1]
+    grad_weight = backend.empty((K, C, *kernel_size), x.dtype) if out is None else out
     sizes = _sizes(x, grad_output, kernel_size, stride, padding)
     taps, positions = grad_weight[0].size, grad_output.size // K
     inputs = (backend.dense(grad_output), backend.dense(x))
@@ -74,7 +90,7 @@ def backward_weight(backend, grad_output, x, grad_weight, stride, padding, rung=
     if rung in ("naive", "coalesced"):
         threads = grad_weight.size * (32 if rung == "coalesced" else 1)
         backend.launch("conv2d_backward_weight", (*inputs, grad_weight, *sizes), threads=threads, rung=rung)
-        return
+        return grad_weight
     if rung == "halo":
         _check_piece("conv2d_backward_weight", piece)
         grid, block, shared, extra = piece["grid"], piece["block"], piece["shared"], piece["args"]
@@ -82,18 +98,13 @@ def backward_weight(backend, grad_output, x, grad_weight, stride, padding, rung=
     else:
         tile = 16 if rung == "tiled" else 64
         tiles = -(-taps // tile), -(-K // tile)
-        count = max(1, min(_WANTED_BLOCKS // math.prod(tiles), positions // 256))
+        count = max(1, min(WANTED_BLOCKS // math.prod(tiles), positions // 256))
         grid, block, shared, extra = (*tiles, count), (256,), 0, ()
     partials = backend.empty((count, *grad_weight.shape), x.dtype)
     args = (*inputs, partials, *sizes, *extra)
     backend.launch("conv2d_backward_weight", args, grid=grid, block=block, shared=shared, rung=rung)
     sum_partials(backend, partials, grad_weight, 1.0)
-
-
-def sum_partials(backend, partials, result, factor: float) -> None:
-    """result = factor * the sum of partials over its first axis."""
-    args = (partials, result, len(partials), result.size, factor)
-    backend.launch("sum_partials", args, grid=(-(-result.size // 32),))
+    return grad_weight
 
 
 def _sizes(x, y, kernel_size, stride, padding):
@@ -151,7 +162,7 @@ def _weight_piece(grad_output, C, kernel_size, stride):
     chunk = _even(C, max(1, min(128 // taps, (_SHARED - fixed) // (itemsize * patch))))
     shares = max(1, min(128 // (chunk * taps), positions))
     columns, filters, pieces = -(-C // chunk), -(-K // _HALO_FILTERS), _pieces(N, size, tile)
-    splits = max(1, min(_WANTED_BLOCKS // (columns * filters * shares), pieces))
+    splits = max(1, min(WANTED_BLOCKS // (columns * filters * shares), pieces))
     return {
         "args": (*tile, chunk, pieces, shares),
         "grid": (splits, columns, filters),

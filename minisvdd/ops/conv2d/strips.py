@@ -35,11 +35,11 @@ def strips_forward(x, weight, padding, y):
     def work(blocks):
         for some, images in blocks:
             g, n = some.stop - some.start, images.stop - images.start
-            with scratch() as empty:
-                strips = empty((g, height, C, width, n), y.dtype)
+            with scratch() as take:
+                strips = take((g, height, C, width, n), y.dtype)
                 strips[:, :ph] = strips[:, height - ph :] = 0
                 _cut(x[..., images], outputs * some.start - pw, outputs, strips[:, ph : height - ph])
-                result = empty((g, out_h, K * outputs, n), y.dtype)
+                result = take((g, out_h, K * outputs, n), y.dtype)
                 np.matmul(filters, _overlapping_rows(strips, kh), out=result)
                 result = result.reshape(g, out_h, K, outputs, n).transpose(2, 1, 0, 3, 4)
                 _write(result, y[:, :, some.start * outputs : some.stop * outputs, images])

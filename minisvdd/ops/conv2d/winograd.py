@@ -121,9 +121,9 @@ def winograd_forward(x, weight, padding, y):
 
     def work(blocks):
         for rows, images in blocks:
-            with scratch() as empty:
-                V = _transformed(x, rows, images, (kh, kw), padding, out_w, y.dtype, empty)
-                M = empty((K, len(V), n, V.shape[-1]), y.dtype)
+            with scratch() as take:
+                V = _transformed(x, rows, images, (kh, kw), padding, out_w, y.dtype, take)
+                M = take((K, len(V), n, V.shape[-1]), y.dtype)
                 np.matmul(filters, V, out=M.transpose(1, 2, 0, 3))
                 np.matmul(back, M.reshape(K, len(V), n * tiles, -1), out=y[:, rows, :, images])
 
@@ -131,11 +131,7 @@ def winograd_forward(x, weight, padding, y):
 
 
 def winograd_backward_weight(grad, x, kernel_size, padding):
-    """dL/dw from grad (K, H_out, W_out, N) and x (C, H, W, N), stride 1.
-
-    Returns (work, blocks): what `minisvdd.backends.threads.run` takes, and add_up(), which gives (K, C, kh, kw)
-    afterwards.
-    """
+    """dL/dw (K, C, kh, kw) from grad (K, H_out, W_out, N) and x (C, H, W, N), stride 1."""
     (K, out_h, out_w, N), C, (kh, kw) = grad.shape, len(x), kernel_size
     dtype = np.result_type(grad, x)
     back, g, _, tiles = _row_transforms(x.shape[2], out_w, kw, padding[1], dtype)
@@ -145,24 +141,22 @@ def winograd_backward_weight(grad, x, kernel_size, padding):
     def work(some_blocks):
         for index in some_blocks:
             rows, images = blocks[index]
-            with scratch() as empty:
-                V = _transformed(x, rows, images, kernel_size, padding, out_w, dtype, empty)
+            with scratch() as take:
+                V = _transformed(x, rows, images, kernel_size, padding, out_w, dtype, take)
                 part = grad[:, rows, :, images]
-                M = np.matmul(spread, part, out=empty((K, len(V), n * tiles, part.shape[-1]), dtype))
+                M = np.matmul(spread, part, out=take((K, len(V), n * tiles, part.shape[-1]), dtype))
                 M = M.reshape(K, len(V), n, -1).transpose(1, 2, 3, 0)
-                sums[index], share = np.zeros((n, kh * C, K), dtype), empty((n, kh * C, K), dtype)
+                sums[index], share = np.zeros((n, kh * C, K), dtype), take((n, kh * C, K), dtype)
                 for V_row, M_row in zip(V, M):
                     sums[index] += np.matmul(V_row, M_row, out=share)
 
-    def add_up():
-        total = sum(sums[index] for index in range(len(blocks)))
-        with one_blas_thread():
-            return (g.T @ total.reshape(n, -1)).reshape(kw, kh, C, K).transpose(3, 2, 1, 0)
-
-    return work, range(len(blocks)), add_up
+    run(work, range(len(blocks)))
+    total = sum(sums[index] for index in range(len(blocks)))
+    with one_blas_thread():
+        return (g.T @ total.reshape(n, -1)).reshape(kw, kh, C, K).transpose(3, 2, 1, 0)
 
 
-def _transformed(x, rows, images, kernel_size, padding, out_w, dtype, empty):
+def _transformed(x, rows, images, kernel_size, padding, out_w, dtype, take):
     """V for these rows of the output: (rows, n, kh C, tiles images), a view in which the rows overlap."""
     (C, H, W, _), (kh, kw), ph = x.shape, kernel_size, padding[0]
     _, _, into, tiles = _row_transforms(W, out_w, kw, padding[1], dtype)
@@ -170,7 +164,7 @@ def _transformed(x, rows, images, kernel_size, padding, out_w, dtype, empty):
     total, batch = count + kh - 1, images.stop - images.start
     first, stop = (min(max(edge - top, 0), total) for edge in (0, H))  # the rows of V that lie in the image
     part = x[:, top + first : top + stop, :, images].transpose(1, 0, 2, 3)
-    V = empty((total, C, n, tiles * batch), dtype)
+    V = take((total, C, n, tiles * batch), dtype)
     V[:first] = 0
     V[stop:] = 0
     np.matmul(into, part, out=V[first:stop].reshape(stop - first, C, len(into), batch))

@@ -1,0 +1,88 @@
+"""Options that several commands have, each with its one name, default and help text, and what follows from them."""
+
+import argparse
+import sys
+
+from .. import backends
+from ..experiments.protocols import PROTOCOLS
+
+
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    """--backend."""
+    parser.add_argument(
+        "--backend",
+        default="numpy",
+        help="how operations run: plain (the formulas), numpy (quicker), cuda (our kernels on an NVIDIA GPU), "
+        "emulator (the same on the CPU)",
+    )
+
+
+def add_check_kernels(parser: argparse.ArgumentParser) -> None:
+    """--check-kernels, for commands with --backend."""
+    parser.add_argument(
+        "--check-kernels",
+        action="store_true",
+        help="let the emulator watch every load and store: several times slower",
+    )
+
+
+def add_ops(parser: argparse.ArgumentParser) -> None:
+    """--ops, for commands with --backend."""
+    parser.add_argument(
+        "--ops",
+        metavar="FILE.py",
+        help="a Python file whose functions take the place of the operations of their names, such as conv2d_forward "
+        "(it is run; --backend plain or numpy)",
+    )
+
+
+def start_backend(name: str, check_kernels: bool = False, ops: str | None = None) -> "backends.Backend":
+    """The backend of that name, its kernels built; says so on stderr when that takes a while.
+
+    check_kernels: --check-kernels.   ops: --ops.   Raises ValueError for either with a backend that has no use for it,
+    and for an unknown name; DataError for a file without operations; KernelError when a GPU or compiler is missing.
+    """
+    if ops is not None:
+        if name not in ("plain", "numpy"):
+            raise ValueError(f"--ops: needs --backend plain or numpy, not {name}")
+        from ..ops.own import load_operations
+
+        return backends.HostBackend(name, load_operations(ops))
+    if check_kernels and name != "emulator":
+        raise ValueError(f"--check-kernels: needs --backend emulator, not {name}")
+    backend = backends.EmulatorBackend(check_kernels) if name == "emulator" else backends.get_backend(name)
+    if isinstance(backend, backends.KernelBackend):
+        backend.prepare(lambda message: print(message, file=sys.stderr))
+    return backend
+
+
+def add_data_dir(parser: argparse.ArgumentParser) -> None:
+    """--data-dir, for commands that read a data set."""
+    parser.add_argument("--data-dir", help="folder with the data set (else $MINISVDD_DATA, else the cache folder)")
+
+
+def add_protocol(parser: argparse.ArgumentParser, default: str) -> None:
+    """--protocol."""
+    parser.add_argument("--protocol", choices=list(PROTOCOLS), default=default, help="epochs, rates and weight decays")
+
+
+def add_seed(parser: argparse.ArgumentParser) -> None:
+    """--seed, of everything that a command draws."""
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def add_quiet(parser: argparse.ArgumentParser) -> None:
+    """--quiet."""
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def verbosity(arguments: argparse.Namespace) -> int:
+    """What --quiet means to the library: its argument `verbose`."""
+    return 0 if arguments.quiet else 1
+
+
+def check_counts(arguments: argparse.Namespace, *names: str) -> None:
+    """ValueError, naming the option, for one of these that is given and below 1."""
+    for name in names:
+        if (value := getattr(arguments, name)) is not None and value < 1:
+            raise ValueError(f"--{name} {value}: expected an integer >= 1")

@@ -1,0 +1,96 @@
+"""The command `minisvdd train`: Deep SVDD on one normal class, its test AUC, model and pictures."""
+
+import argparse
+from pathlib import Path
+
+from ..data.datasets import DATASETS, load_dataset
+from ..experiments.experiments import train_and_evaluate
+from ..experiments.plots import save_training_pictures
+from ..experiments.protocols import get_protocol
+from ..files.atomic import check_writable, write_json
+from ..files.checkpoint import Checkpoint
+from ..nn.networks import NETWORKS
+from ..svdd.svdd import OBJECTIVES
+from . import options
+
+
+def add_train(train: argparse.ArgumentParser) -> None:
+    """Add the command's options to its parser."""
+    train.formatter_class = argparse.ArgumentDefaultsHelpFormatter
+    train.add_argument("--data", default="digits", help=f"{', '.join(DATASETS)}, or a .npz file of your own")
+    train.add_argument("--normal-class", help="class taken as normal: index or name (default: 3; stop for gtsrb)")
+    train.add_argument("--objective", choices=OBJECTIVES, default="one-class")
+    train.add_argument("--nu", type=float, default=0.1, help="fraction of training samples that may lie outside")
+    train.add_argument("--network", choices=NETWORKS, help="(default: the one made for the data)")
+    options.add_backend(train)
+    options.add_check_kernels(train)
+    options.add_ops(train)
+    options.add_protocol(train, "quick")
+    options.add_seed(train)
+    options.add_data_dir(train)
+    train.add_argument("--out", help="folder for model and pictures (default: runs/DATA-CLASS-OBJECTIVE-seedSEED)")
+    train.add_argument(
+        "--checkpoint-every", type=int, default=10, metavar="K", help="epochs between checkpoints; 0: none"
+    )
+    train.add_argument("--resume", action="store_true", help="go on where a training of the same arguments was stopped")
+    options.add_quiet(train)
+    train.set_defaults(run=_train)
+
+
+def _train(arguments):
+    backend = options.start_backend(arguments.backend, arguments.check_kernels, arguments.ops)
+    dataset = load_dataset(arguments.data, arguments.data_dir)
+    split = dataset.one_class(_normal_class(arguments.normal_class, dataset))
+    label = "-".join(filter(None, (dataset.name, split.normal_class, arguments.objective, f"seed{arguments.seed}")))
+    folder = Path(arguments.out or Path("runs") / label)
+    check_writable(folder)
+    checkpoint = _checkpoint(arguments, folder)
+    model, result = train_and_evaluate(
+        split,
+        get_protocol(arguments.protocol, dataset.name),
+        objective=arguments.objective,
+        nu=arguments.nu,
+        network=arguments.network,
+        backend=backend,
+        seed=arguments.seed,
+        verbose=options.verbosity(arguments),
+        checkpoint=checkpoint,
+    )
+    result = {"data": dataset.name, "protocol": arguments.protocol, **result}
+    model.save(folder / "model.npz")
+    write_json(folder / "result.json", result)
+    if checkpoint:
+        checkpoint.remove()
+    pictures = save_training_pictures(model, split, folder, result["auc"].get("trained"))
+    _print_result(result, folder, pictures)
+    return 0
+
+
+def _checkpoint(arguments, folder):
+    """Where the training keeps its state, or None."""
+    if arguments.resume and not arguments.checkpoint_every:
+        raise ValueError("--resume: needs --checkpoint-every of at least 1")
+    if arguments.checkpoint_every == 0:
+        return None
+    return Checkpoint(folder / "checkpoint", arguments.checkpoint_every, arguments.resume)
+
+
+def _normal_class(given, dataset):
+    if given is not None or dataset.train_labels is None:
+        return given
+    return {"gtsrb": "stop"}.get(dataset.name, "3" if "3" in dataset.class_names else dataset.class_names[0])
+
+
+def _print_result(result, folder, pictures):
+    normal = "" if result["normal_class"] is None else f", normal class {result['normal_class']}"
+    print(f"{result['data']}{normal}: {result['n_train']} training and {result['n_test']} test samples")
+    auc = result["auc"]
+    if auc:
+        before = [f"{100 * auc[stage]:.2f} % {stage}" for stage in ("random", "pretrained") if stage in auc]
+        if "autoencoder" in auc:
+            before.append(f"{100 * auc['autoencoder']:.2f} % by the autoencoder's reconstruction error")
+        print(f"test AUC {100 * auc['trained']:.2f} %   (before training: {', '.join(before)})")
+    else:
+        print("no test AUC: the data has no labelled test samples of both kinds")
+    print(f"model     {folder / 'model.npz'}\nresult    {folder / 'result.json'}")
+    print(f"pictures  {', '.join(str(path) for path in pictures)}")

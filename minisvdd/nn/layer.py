@@ -1,0 +1,137 @@
+"""What a layer is: two methods that compute, and three dictionaries of arrays.
+
+The contract of every layer:
+
+* `build(input_shape, rng)` infers shapes and draws the parameters; `input_shape` is one sample's: (C, H, W) or (D,);
+* `forward(x, training=False)` returns y and leaves x alone; it keeps what backward needs only when `training`;
+* `backward(grad_output)` takes dL/dy of the last forward(training=True), writes `grads` (never adds), returns dL/dx;
+  `need_input=False` or `need_params=False` say which of the two nobody asks for;
+* `params`, `grads`, `buffers` are dicts of arrays under the same names that PyTorch uses.
+"""
+
+import inspect
+from typing import Any
+
+import numpy as np
+
+from ..backends import NUMPY, Backend, get_backend
+
+Array = Any  # a NumPy array; on "cuda" a CuPy one
+
+
+class Layer:
+    """Base class. A layer of your own overrides `_build`, `forward` and `backward`.
+
+    Attributes
+    ----------
+    params, grads, buffers: dicts of arrays: trained, dL/d(params), and saved but not trained.
+    has_bias_like: the layer can put a trainable constant into its output (paper, Proposition 2).
+    is_bounded: its output has a finite, non-zero supremum or infimum (Proposition 3).
+    is_analytic: it extends to complex numbers, so that the complex-step derivative applies.
+    """
+
+    has_bias_like = False
+    is_bounded = False
+    is_analytic = True
+
+    def __init__(self) -> None:
+        self.params: dict[str, Array] = {}
+        self.grads: dict[str, Array] = {}
+        self.grad_slots: dict[str, Array] = {}  # where kernels write gradients; none: into new arrays
+        self.buffers: dict[str, Array] = {}
+        self.backend: Backend = NUMPY
+        self.is_built = False
+        self._saved: tuple[Any] | None = None
+        self._pattern: Any = None
+
+    def build(
+        self,
+        input_shape: tuple[int, ...],
+        rng: np.random.Generator | None = None,
+        dtype: Any = np.float32,
+        backend: str | Backend = NUMPY,
+    ) -> tuple[int, ...]:
+        """Draw the parameters for samples of `input_shape`; returns the shape of one output sample.
+
+        Raises ValueError when the layer cannot work on this shape.
+        """
+        self.backend = get_backend(backend)
+        output_shape = self._build(tuple(input_shape), rng, dtype)
+        for arrays in (self.params, self.buffers):
+            arrays.update({name: self.backend.asarray(array) for name, array in arrays.items()})
+        self.is_built = True
+        return output_shape
+
+    def _build(self, input_shape: tuple[int, ...], rng: np.random.Generator | None, dtype: Any) -> tuple[int, ...]:
+        return input_shape
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Return y = f(x); with `training`, keep what `backward` needs."""
+        raise NotImplementedError(f"{type(self).__name__} does not define forward")
+
+    def backward(self, grad_output: Array, need_input: bool = True, need_params: bool = True) -> Array:
+        """Write dL/d(params) into `grads` if `need_params`; return dL/dx, or None unless `need_input`.
+
+        RuntimeError without a fresh forward(training=True).
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define backward")
+
+    def astype(self, dtype: Any) -> "Layer":
+        """Cast parameters and buffers (float64 for gradient checks); returns the layer itself."""
+        for arrays in (self.params, self.buffers):
+            for name, array in arrays.items():
+                arrays[name] = array.astype(dtype)
+        self.grads.clear()
+        self.grad_slots.clear()
+        return self
+
+    def freeze_statistics(self, frozen: bool = True) -> None:
+        """Use running statistics as constants, in forward(training=True) too (batch norm); no effect elsewhere."""
+
+    def kink_pattern(self) -> Any:
+        """Which linear piece every entry took in the last forward(training=True), or None for smooth layers."""
+        return self._pattern
+
+    def config(self) -> dict[str, Any]:
+        """Constructor arguments, as plain JSON values: what a saved model needs to build the layer again."""
+        names = inspect.signature(type(self).__init__).parameters
+        return {name: getattr(self, name) for name in names if name != "self"}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.config().items())})"
+
+    def _out(self, name: str) -> dict[str, Array]:
+        """The argument `out` of a launch that computes this gradient, where the gradient has a fixed place."""
+        return {"out": self.grad_slots[name]} if name in self.grad_slots else {}
+
+    def _keep(self, value: Any, training: bool) -> None:
+        self._saved = (value,) if training else None
+
+    def _take(self) -> Any:
+        """What forward kept; handed out once, so that backward never works on a stale pass."""
+        if self._saved is None:
+            raise RuntimeError(f"{type(self).__name__}: backward before forward(training=True)")
+        (value,), self._saved = self._saved, None
+        return value
+
+
+def as_pair(value: int | tuple[int, int], name: str, minimum: int) -> tuple[int, int]:
+    """3 -> (3, 3) and (3, 5) -> (3, 5); ValueError names the argument when it is neither or below `minimum`."""
+    pair = (value, value) if isinstance(value, int | np.integer) else tuple(value)
+    if len(pair) != 2 or not all(isinstance(v, int | np.integer) and v >= minimum for v in pair):
+        raise ValueError(f"{name}={value!r}: expected an integer >= {minimum} or a pair of them")
+    return int(pair[0]), int(pair[1])
+
+
+def as_count(value: int, name: str) -> int:
+    """A plain int >= 1, also from a NumPy integer; ValueError names the argument otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{name}={value!r}: expected an integer >= 1")
+    return int(value)
+
+
+def image_shape(input_shape: tuple[int, ...], name: str) -> tuple[int, ...]:
+    """The shape (C, H, W) of a sample; ValueError names the layer that cannot work on another."""
+    if len(input_shape) != 3:
+        raise ValueError(f"{name} expects images (C, H, W), got samples of shape {input_shape}")
+    return input_shape

@@ -1,0 +1,133 @@
+"""Batch norm by the kernels of `kernels/batchnorm.cu`."""
+
+import numpy as np
+
+from ..layout import pack_threads
+from ..linear import bias_forward
+from ..reductions import sum_partials
+from . import (
+    affine_backward,
+    affine_forward,
+    batch_statistics,
+    batchnorm_backward,
+    batchnorm_backward_fixed,
+    batchnorm_forward,
+    batchnorm_forward_batch,
+    inverse_deviation,
+    running_update,
+)
+
+
+@batch_statistics.launch
+def _(backend, x, rung="split"):
+    N, C, positions = _sizes(x)
+    if rung == "split":
+        shares = shares_of_channel(N, C, positions)
+        means, squares = (backend.empty((shares, C), x.dtype) for _ in range(2))
+        counts = backend.empty(shares, np.int32)
+        args = (backend.dense(x), means, squares, counts, N, C, positions)
+        backend.launch("channel_statistics", args, grid=(C, shares), rung=rung)
+        return merge_moments(backend, means, squares, counts)
+    mean, variance = (backend.empty(C, x.dtype) for _ in range(2))
+    args = (backend.dense(x), mean, variance, N, C, positions)
+    backend.launch("channel_statistics", args, grid=(C,), rung=rung)
+    return mean, variance
+
+
+@inverse_deviation.launch
+def _(backend, variance, epsilon):
+    scale = backend.empty(variance.shape, variance.dtype)
+    backend.launch("inverse_deviation", (variance, scale, epsilon, scale.size), threads=scale.size)
+    return scale
+
+
+@batchnorm_forward.launch
+def _(backend, x, mean, variance, epsilon):
+    scale = inverse_deviation.on(backend)(variance, epsilon)
+    return channel_scale(backend, x, mean, scale), scale
+
+
+@batchnorm_forward_batch.launch
+def _(backend, x, epsilon):
+    mean, variance = batch_statistics.on(backend)(x)
+    return *batchnorm_forward.on(backend)(x, mean, variance, epsilon), mean, variance
+
+
+@batchnorm_backward.launch
+def _(backend, grad_output, x_hat, scale):
+    grad_input = backend.empty(x_hat.shape, x_hat.dtype)
+    means = channel_means(backend, grad_output, x_hat)
+    arrays = (*map(backend.dense, (grad_output, x_hat, scale)), means, grad_input)
+    sizes = x_hat.size, *_sizes(x_hat)[1:]
+    backend.launch("batchnorm_backward", (*arrays, *sizes), threads=pack_threads(x_hat.size))
+    return grad_input
+
+
+@batchnorm_backward_fixed.launch
+def _(backend, grad_output, scale):
+    return channel_scale(backend, grad_output, _no_shift(backend, scale), scale)
+
+
+@affine_forward.launch
+def _(backend, x_hat, weight, bias):
+    scaled = channel_scale(backend, x_hat, _no_shift(backend, weight), weight)
+    return bias_forward.on(backend)(scaled, bias)
+
+
+@affine_backward.launch
+def _(backend, grad_output, x_hat, weight):
+    sum_g, sum_gx = channel_means(backend, grad_output, x_hat, factor=1.0)
+    return channel_scale(backend, grad_output, _no_shift(backend, weight), weight), sum_gx, sum_g
+
+
+@running_update.launch
+def _(backend, running, batch, momentum, factor=1.0):
+    backend.launch("running_update", (running, batch, momentum, factor, running.size), threads=running.size)
+
+
+def shares_of_channel(N, C, positions):
+    """Blocks that share a channel: enough for a large GPU, but each with several numbers per thread."""
+    return max(1, min(512 // C, N * positions // 2048))
+
+
+def merge_moments(backend, means, squares, counts):
+    """Mean and variance per channel from the moments of shares: means, squares (shares, C), counts (shares,)."""
+    shares, C = means.shape
+    mean, variance = (backend.empty(C, means.dtype) for _ in range(2))
+    args = (means, squares, counts, mean, variance, shares, C)
+    backend.launch("merge_moments", args, grid=(C,), block=(128,))
+    return mean, variance
+
+
+def channel_means(backend, a, b, rung="split", factor=None):
+    """mean(a) and mean(a b) per channel, from one pass over both arrays.  Returns (2, C).
+
+    factor: what the sums are multiplied with, where that is not 1 / their number ("split" only).
+    """
+    N, C, positions = _sizes(a)
+    means = backend.empty((2, C), a.dtype)
+    shares = shares_of_channel(N, C, positions) if rung == "split" else 1
+    result = backend.empty((shares, 2, C), a.dtype) if rung == "split" else means
+    args = (backend.dense(a), backend.dense(b), result, N, C, positions)
+    backend.launch("channel_means", args, grid=(C, shares), rung=rung)
+    if rung == "split":
+        sum_partials(backend, result, means, 1 / (N * positions) if factor is None else factor)
+    return means
+
+
+def channel_scale(backend, x, shift, scale, rung=None):
+    """(x - shift) scale, per channel."""
+    y = backend.empty(x.shape, x.dtype)
+    arrays = (*map(backend.dense, (x, shift, scale)), y)
+    threads = x.size if rung == "naive" else pack_threads(x.size)
+    backend.launch("channel_scale", (*arrays, x.size, *_sizes(x)[1:]), threads=threads, rung=rung)
+    return y
+
+
+def _sizes(x):
+    """(N, C, positions), which is how the kernels see features and images alike."""
+    return x.shape[0], x.shape[1], x.size // (x.shape[0] * x.shape[1])
+
+
+def _no_shift(backend, scale):
+    return backend.zeros(scale.shape, scale.dtype)

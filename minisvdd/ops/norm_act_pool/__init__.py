@@ -1,0 +1,84 @@
+"""What follows every convolution of the paper's encoders: batch norm, leaky ReLU, max-pool; and the whole module.
+
+    x_hat = (x - mu) r,     y = max over each window of f(x_hat),     f(h) = h if h > 0 else slope h
+
+The plain lines are the three operations in a row. The other readings use that f and x -> (x - mu) r, r > 0, never
+decrease, in floating point too, so that the largest entry of a window stays the largest:
+
+    max_i f((x_i - mu) r)  =  f((max_i x_i - mu) r)        to the last bit
+
+Only the statistics need all of x; the rest is done on the winners, and x_hat is never written. Backward, with the m
+values of a channel, G = dL/dy, and f' = 1 where y > 0, slope elsewhere (y and its x_hat have one sign):
+
+    g = dL/dx_hat = G f' at the winner of each window, 0 elsewhere
+    dL/dx = r (g - mean(g) - x_hat mean(g x_hat))                              (`minisvdd.ops.batchnorm`)
+    sum g x_hat = sum over windows of G f' x_hat = sum over windows of G y     because y = f' x_hat on either side of 0
+
+so both means are sums over the pooled arrays, divided by m. Since x_hat = (x - mu) r,
+
+    dL/dx = a x + b  everywhere,  and + r g at the winners,      a = -r^2 mean(g x_hat),  b = -r mean(g) - a mu
+
+Windows lie side by side; where entries of one tie, the first in reading order wins, as in `minisvdd.ops.pooling`.
+"""
+
+import numpy as np
+
+from ..activations import leaky_relu_backward, leaky_relu_forward
+from ..batchnorm import batch_statistics, batchnorm_backward, batchnorm_backward_fixed, inverse_deviation, per_channel
+from ..conv2d import Pair, conv2d_forward
+from ..operation import Operation
+from ..pooling import maxpool_backward, maxpool_forward
+
+
+@Operation
+def norm_act_pool_forward(
+    x: np.ndarray, mean: np.ndarray, scale: np.ndarray, slope: float, window: Pair
+) -> tuple[np.ndarray, np.ndarray]:
+    """With given statistics.  x: (N, C, H, W); mean mu, scale r: (C,).
+
+    Returns y and `winner`, the index a * kw + b in each window, both (N, C, H // kh, W // kw).
+    """
+    x_hat = (x - per_channel(mean, x)) * per_channel(scale, x)
+    return maxpool_forward(leaky_relu_forward(x_hat, slope), window, window)
+
+
+@Operation
+def norm_act_pool_evaluate(
+    x: np.ndarray, mean: np.ndarray, scale: np.ndarray, slope: float, window: Pair
+) -> np.ndarray:
+    """y alone, for evaluation, which asks for no gradient."""
+    return norm_act_pool_forward(x, mean, scale, slope, window)[0]
+
+
+@Operation
+def norm_act_pool_backward(
+    grad_output: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    winner: np.ndarray,
+    mean: np.ndarray,
+    scale: np.ndarray,
+    slope: float,
+    window: Pair,
+    fixed: bool = False,
+) -> np.ndarray:
+    """dL/dx.  fixed: mean and scale were constants (running statistics), not those of x."""
+    x_hat = (x - per_channel(mean, x)) * per_channel(scale, x)
+    grad = maxpool_backward(grad_output, winner, x.shape, window, window)
+    grad = leaky_relu_backward(grad, x_hat > 0, slope)
+    return batchnorm_backward_fixed(grad, scale) if fixed else batchnorm_backward(grad, x_hat, scale)
+
+
+@Operation
+def encoder_module_forward(
+    x: np.ndarray, weight: np.ndarray, stride: Pair, padding: Pair, epsilon: float, slope: float, window: Pair
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """A module of the paper's encoders in training: convolution, then the above with the statistics of the batch.
+
+    Returns h = x * weight (N, K, H, W), y and winner (N, K, H // kh, W // kw), and mean, variance, scale of h, each
+    (K,).
+    """
+    h = conv2d_forward(x, weight, stride, padding)
+    mean, variance = batch_statistics(h)
+    scale = inverse_deviation(variance, epsilon)
+    return h, *norm_act_pool_forward(h, mean, scale, slope, window), mean, variance, scale

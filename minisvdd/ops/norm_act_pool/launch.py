@@ -1,0 +1,65 @@
+"""Batch norm, leaky ReLU and max-pool by the kernels of `kernels/fused.cu`.
+
+Kernels read x once and write only y and the winner; x_hat, the activation and its mask never exist in memory. The
+convolution of a module takes the statistics on its way.
+"""
+
+import numpy as np
+
+from ..batchnorm import inverse_deviation
+from ..batchnorm.launch import shares_of_channel
+from ..conv2d.launch import forward_statistics
+from ..reductions import sum_partials
+from . import encoder_module_forward, norm_act_pool_backward, norm_act_pool_evaluate, norm_act_pool_forward
+
+
+@norm_act_pool_forward.launch
+def forward(backend, x, mean, scale, slope, window, rung=None):
+    """The winners come as uint8."""
+    N, C, H, W = x.shape
+    kh, kw = window
+    P, Q = H // kh, W // kw
+    y, winner = backend.empty((N, C, P, Q), x.dtype), backend.empty((N, C, P, Q), np.uint8)
+    args = (*map(backend.dense, (x, mean, scale)), y, winner, slope, N * C, C, H, W, P, Q, kh, kw)
+    threads = -(-y.size // 2) if rung != "windows" else y.size
+    backend.launch("normalize_pool_forward", args, threads=threads, rung=rung)
+    return y, winner
+
+
+@norm_act_pool_evaluate.launch
+def _(backend, x, mean, scale, slope, window):
+    return forward(backend, x, mean, scale, slope, window)[0]
+
+
+@encoder_module_forward.launch
+def _(backend, x, weight, stride, padding, epsilon, slope, window):
+    h, mean, variance = forward_statistics(backend, x, weight, stride, padding)
+    scale = inverse_deviation.on(backend)(variance, epsilon)
+    return h, *forward(backend, h, mean, scale, slope, window), mean, variance, scale
+
+
+@norm_act_pool_backward.launch
+def backward(backend, grad_output, x, y, winner, mean, scale, slope, window, fixed=False, rung=None):
+    (N, C, H, W), (kh, kw), (P, Q) = x.shape, window, y.shape[2:]
+    grad_output, winner = backend.dense(grad_output), backend.asarray(winner, np.uint8)
+    if fixed:
+        means = backend.zeros((2, C), x.dtype)
+    else:
+        means = _pooled_means(backend, grad_output, y, slope, 1 / (N * H * W))
+    grad_input = backend.empty(x.shape, x.dtype)
+    arrays = (grad_output, *map(backend.dense, (x, y, winner, mean, scale)), means, grad_input)
+    threads = N * C * -(-H // kh) * -(-W // kw)
+    sizes = (N * C, C, H, W, P, Q, kh, kw)
+    backend.launch("normalize_pool_backward", (*arrays, slope, *sizes), threads=threads, rung=rung)
+    return grad_input
+
+
+def _pooled_means(backend, grad_output, y, slope, factor):
+    """factor * sum of g and factor * sum of g x_hat per channel.  Returns (2, C)."""
+    N, C, P, Q = y.shape
+    shares = shares_of_channel(N, C, P * Q)
+    partials, means = backend.empty((shares, 2, C), y.dtype), backend.empty((2, C), y.dtype)
+    args = (grad_output, backend.dense(y), partials, slope, N, C, P * Q)
+    backend.launch("pooled_means", args, grid=(C, shares))
+    sum_partials(backend, partials, means, factor)
+    return means

@@ -1,0 +1,73 @@
+"""An operation is its formula; fast NumPy lines and a kernel's launch are other readings of it."""
+
+import sys
+from collections.abc import Callable
+from functools import partial, update_wrapper
+from importlib import import_module
+from typing import Any, Generic, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Operation(Generic[P, R]):
+    """A function given by its formula in plain NumPy. Its readings must give the same numbers.
+
+        @Operation
+        def leaky_relu_forward(x, slope):             the formula: what lectures, homework and debuggers call
+            return np.where(x > 0, x, slope * x)
+
+        @leaky_relu_forward.fast                      the same numbers, quicker
+        def _(x, slope): ...
+
+        @leaky_relu_forward.launch                    the same numbers by a kernel of `kernels/`
+        def _(backend, x, slope): ...
+
+    `operation(...)` is the formula; `operation.on(backend)(...)` the reading that the backend asks for. Where the
+    formula has a folder, the other readings are its files `fast.py` and `launch.py`, loaded when they are first needed.
+    """
+
+    def __init__(self, formula: Callable[P, R]) -> None:
+        self.plain = formula
+        self._readings: dict[str, Callable[..., R]] = {}
+        update_wrapper(self, formula)
+
+    def __call__(self, *args: P.args, **options: P.kwargs) -> R:
+        return self.plain(*args, **options)
+
+    def fast(self, function: Function) -> Function:
+        """Register the reading of the backend "numpy": the arguments of the formula."""
+        self._readings["fast"] = function
+        return function
+
+    def launch(self, function: Function) -> Function:
+        """Register the reading of kernel backends: `backend`, then the arguments of the formula."""
+        self._readings["launch"] = function
+        return function
+
+    def on(self, backend: Any) -> Callable[..., R]:
+        """The reading for a backend, called with the formula's arguments.
+
+        A function of a reader's own (`HostBackend.readings`) comes first. "plain" takes the formula; "numpy" the fast
+        reading where there is one; a backend of kernels its launch. NotImplementedError when it has none.
+        """
+        if self.__name__ in backend.readings:
+            return backend.readings[self.__name__]
+        if backend.name == "plain":
+            return self.plain
+        if backend.runs_numpy:
+            return self.reading("fast") or self.plain
+        launch = self.reading("launch")
+        if launch is None:
+            raise NotImplementedError(f"{self.__name__} has no kernel: backend {backend.name!r} cannot run it")
+        return partial(launch, backend)
+
+    def reading(self, kind: str) -> Callable[..., R] | None:
+        """The reading "fast" or "launch" itself, or None."""
+        if kind not in self._readings and hasattr(sys.modules[self.__module__], "__path__"):
+            import_module(f"{self.__module__}.{kind}")
+        return self._readings.get(kind)
+
+    def __repr__(self) -> str:
+        return f"<operation {self.__name__}>"

@@ -1,0 +1,16 @@
+"""`minisvdd data fetch`: progress on stderr, the folder on standard output."""
+
+from helpers_cli import run
+
+
+def test_fetch_reports_progress_and_prints_the_folder(monkeypatch, capsys, tmp_path):
+    def fetch(name, data_dir, on_progress):
+        on_progress(1 << 20, 2 << 20)
+        on_progress(2 << 20, 2 << 20)
+        return tmp_path / name
+
+    monkeypatch.setattr("minisvdd.cli.data.fetch", fetch)
+    assert run("data", "fetch", "mnist", "--data-dir", tmp_path) == 0
+    captured = capsys.readouterr()
+    assert captured.out.strip() == str(tmp_path / "mnist")
+    assert "2/2" in captured.err

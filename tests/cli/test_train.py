@@ -1,0 +1,114 @@
+"""`minisvdd train`: what it prints, what it writes, with data of the library and of your own."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from helpers_cli import TRAINED_FILES, run
+
+from minisvdd import load_dataset, load_model
+
+
+def test_train_writes_model_result_and_pictures(trained):
+    assert sorted(path.name for path in trained.iterdir()) == TRAINED_FILES
+    result = json.loads((trained / "result.json").read_text())
+    assert result["normal_class"] == "6"
+    assert result["data"] == "digits"
+    assert result["auc"]["trained"] > 0.97
+    assert result["auc"]["trained"] > result["auc"]["random"]
+    assert {"random", "pretrained", "autoencoder", "trained"} == set(result["auc"])
+    assert result["signs_of_collapse"] == []
+
+
+def test_main_job_as_a_process_in_an_empty_folder(tmp_path):
+    """No arguments, no network, no display, no home: progress on stderr, the AUC on stdout, files under runs/."""
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    done = subprocess.run(
+        [sys.executable, "-m", "minisvdd", "train"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "test AUC 9" in done.stdout
+    assert "epoch 100/100" in done.stderr
+    assert "\r" not in done.stderr
+    folder = tmp_path / "runs" / "digits-3-one-class-seed0"
+    assert sorted(path.name for path in folder.iterdir()) == TRAINED_FILES
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # old releases of a dependency emit some under pytest
+def test_quiet_means_nothing_on_stderr(tmp_path, capsys):
+    arguments = ("train", "--objective", "soft-boundary", "--nu", "0.2", "--seed", "3", "--normal-class", "1")
+    assert run(*arguments, "--quiet", "--out", tmp_path) == 0
+    assert capsys.readouterr().err == ""
+    model = load_model(tmp_path / "model.npz")
+    assert (model.objective, model.nu, model.random_state) == ("soft-boundary", 0.2, 3)
+
+
+def test_features_of_your_own(tmp_path, capsys):
+    """An .npz with x_train and labelled test samples trains the perceptron and prints an AUC."""
+    rng = np.random.default_rng(0)
+    inside, outside = rng.normal(size=(300, 5)), rng.normal(4, 1, size=(100, 5))
+    np.savez(
+        tmp_path / "mine.npz",
+        x_train=inside[:200],
+        y_train=np.zeros(200, int),
+        x_test=np.concatenate([inside[200:], outside]),
+        y_test=np.repeat([0, 1], 100),
+    )
+    assert run("train", "--data", tmp_path / "mine.npz", "--quiet", "--out", tmp_path / "out") == 0
+    assert "test AUC" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out/result.json").read_text())["auc"]["trained"] > 0.95
+
+
+def test_unlabelled_samples_of_your_own(tmp_path, capsys):
+    np.save(tmp_path / "mine.npy", np.random.default_rng(0).normal(size=(100, 3)))
+    assert run("train", "--data", tmp_path / "mine.npy", "--quiet", "--out", tmp_path / "out") == 0
+    assert "no test AUC" in capsys.readouterr().out
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["model.npz", "result.json", "training.png"]
+
+
+OWN = """
+import numpy as np
+
+CALLS = []
+
+
+def conv2d_forward(x, weight, stride=(1, 1), padding=(0, 0)):
+    CALLS.append(x.shape)
+    print("mine", end=" ")
+    (ph, pw), (kh, kw), N = padding, weight.shape[2:], len(x)
+    padded = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (kh, kw), axis=(2, 3))[:, :, :: stride[0], :: stride[1]]
+    return np.einsum("ncpqab,kcab->nkpq", windows, weight, optimize=True)
+"""
+
+
+@pytest.mark.parametrize("backend", ["plain", "numpy"])
+def test_train_with_a_convolution_of_one_s_own(backend, tmp_path, capsys):
+    """It is used, and the detector is as good as with the library's: the same numbers but for rounding."""
+    split = load_dataset("digits").one_class("3")
+    arrays = {"x_train": split.train[:60], "x_test": split.test[:200], "y_test": split.is_anomaly[:200].astype(int)}
+    np.savez(tmp_path / "threes.npz", **arrays, y_train=np.zeros(60, int))
+    file = tmp_path / "my_conv2d.py"
+    file.write_text(OWN)
+    results = []
+    for name, options in (("own", ["--ops", file]), ("ours", [])):
+        assert (
+            run(
+                "train",
+                "--data",
+                tmp_path / "threes.npz",
+                "--backend",
+                backend,
+                "--out",
+                tmp_path / name,
+                "--quiet",
+                *options,
+            )
+            == 0
+        )
+        assert ("mine" in capsys.readouterr().out) == (name == "own")
+        results.append(json.loads((tmp_path / name / "result.json").read_text()))
+    assert results[0]["auc"]["trained"] == pytest.approx(results[1]["auc"]["trained"], abs=0.02)

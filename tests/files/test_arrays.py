@@ -1,0 +1,38 @@
+"""Arrays in files: whatever the bytes are, an array or one line; what was written comes back."""
+
+import numpy as np
+import pytest
+from helpers_data import npy_bytes, npy_promising, npz_bytes, one_line_error, zip_bytes
+
+from minisvdd.files.arrays import array_names, arrays_under, read_array, read_arrays, write_arrays
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_what_was_written_comes_back(compressed, tmp_path):
+    arrays = {"a/scalar": np.float64(2), "a/empty": np.zeros((0, 3)), "words": np.array(["ν", "c"])}
+    write_arrays(tmp_path / "new folder" / "x.npz", arrays, compressed)
+    found = read_arrays(tmp_path / "new folder" / "x.npz")
+    assert list(found) == array_names(tmp_path / "new folder" / "x.npz") == list(arrays)
+    for name, array in arrays.items():
+        assert found[name].dtype == array.dtype
+        np.testing.assert_array_equal(found[name], array)
+    assert list(arrays_under("a/", found)) == ["scalar", "empty"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (npy_bytes(np.zeros((5, 4)))[:-1], ["truncated", "160 bytes", "159"]),
+        (npy_bytes(np.zeros((5, 4))) + b"x", ["found more"]),
+        (npy_promising("(1000000, 1000000)", data=bytes(80)), ["truncated", "found 80"]),
+        (zip_bytes({"X.npy": npy_promising("(1000000, 1000000)", data=bytes(80))}), ["truncated", "found 80"]),
+        (npy_bytes(np.zeros((2, 2), complex)), ["complex128"]),
+        (npz_bytes(Y=np.zeros((2, 2))), ["expected an array X", "found Y"]),
+        (b"hello world", [".npz or .npy", "hello"]),
+        (npz_bytes(X=np.zeros((2, 2)))[:-30], []),
+    ],
+)
+def test_refusals(content, words, tmp_path):
+    path = tmp_path / "file.bin"
+    path.write_bytes(content)
+    one_line_error(lambda: read_array(path), path, *words)
