@@ -32,10 +32,10 @@ from minisvdd.experiments.experiments import area_under_roc, versions
 from minisvdd.experiments.protocols import get_protocol
 from minisvdd.files.atomic import atomic_write, write_json
 from minisvdd.nn.batches import fixed_batches
-from minisvdd.nn.device_steps import DeviceSteps
 from minisvdd.nn.losses import MeanSquaredError, OneClass
 from minisvdd.nn.networks import make_autoencoder, make_encoder
 from minisvdd.nn.optim import Adam
+from minisvdd.nn.steps import DeviceSteps
 from minisvdd.ops import linear
 from minisvdd.ops.conv2d import launch as conv2d_launch
 

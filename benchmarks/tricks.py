@@ -28,7 +28,7 @@ from minisvdd.backends.threads import use_threads
 from minisvdd.backends.workspace import Workspace
 from minisvdd.experiments.bench import OURS, WORKLOADS, machine, make_step
 from minisvdd.files.atomic import atomic_write, write_json
-from minisvdd.nn import batches, host_steps, networks
+from minisvdd.nn import batches, networks, steps
 from minisvdd.ops import activations, linear, losses, pooling, upsample
 from minisvdd.ops.batchnorm import fast as batchnorm
 from minisvdd.ops.conv2d import fast as conv2d
@@ -146,7 +146,7 @@ def batch_first():
         ),
         *((module, "from_channel_rows", from_channel_rows) for module in (activations, batchnorm)),
         (losses, "empty_batch_last", np.empty),
-        (host_steps, "arranged", lambda x: x),
+        (steps, "arranged", lambda x: x),
     )
 
 
@@ -176,7 +176,7 @@ def row_by_row():
 
 def blas_threads():
     """BLAS starts its own threads under ours."""
-    return replaced(*((m, "one_blas_thread", nullcontext) for m in (threads, linear, winograd, host_steps, batches)))
+    return replaced(*((m, "one_blas_thread", nullcontext) for m in (threads, linear, winograd, steps, batches)))
 
 
 @contextmanager

@@ -11,15 +11,13 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
-from lecture import BLUE, GRAY, GREEN, RED, check, choose, figure, finish
+from lecture import BLUE, GRAY, GREEN, RED, check, choose, figure, finish, show
 from scipy.optimize import minimize
 from sklearn.metrics import roc_auc_score
 from sklearn.svm import OneClassSVM
 
-from minisvdd import DeepSVDD
-from minisvdd.nn.layers import BatchNorm, LeakyReLU, Linear
-from minisvdd.nn.networks import Sequential
-from minisvdd.svdd.radius import exact_radius_squared
+from minisvdd import DeepSVDD, nn, svdd
+from minisvdd.svdd import plain
 
 rng = np.random.default_rng(1)
 
@@ -97,7 +95,7 @@ c, radius_squared, primal_value = solve_primal(normal, nu)
 d = np.sum((normal - c) ** 2, axis=1)
 outside = np.mean(d > radius_squared * (1 + 1e-6))
 check("at most a fraction nu lies outside", outside <= nu, f"{outside:.0%} with nu = {nu:.0%}")
-order_statistic = exact_radius_squared(d, nu)
+order_statistic = svdd.exact_radius_squared(d, nu)
 check(
     "R^2 is one of the distances themselves",
     np.isclose(radius_squared, order_statistic, rtol=1e-5),
@@ -242,7 +240,7 @@ def kernel_distance(x):
     return 1 - 2 * gaussian_kernel(x, normal, gamma) @ alpha + alpha @ K @ alpha
 
 
-kernel_radius_squared = exact_radius_squared(kernel_distance(normal), nu)
+kernel_radius_squared = svdd.exact_radius_squared(kernel_distance(normal), nu)
 auc_sphere = roc_auc_score(is_anomaly, np.sum((test - c) ** 2, axis=1))
 auc_kernel = roc_auc_score(is_anomaly, kernel_distance(test))
 check(
@@ -346,7 +344,9 @@ figure("equivalence")
 # the plane to the plane (`DeepSVDD`):
 
 # %%
-network = Sequential([Linear(64), BatchNorm(), LeakyReLU(0.1), Linear(64), BatchNorm(), LeakyReLU(0.1), Linear(2)])
+network = nn.Sequential(
+    [nn.Linear(64), nn.BatchNorm(), nn.LeakyReLU(), nn.Linear(64), nn.BatchNorm(), nn.LeakyReLU(), nn.Linear(2)]
+)
 model = DeepSVDD(
     network=network,
     preprocessing=None,
@@ -399,8 +399,45 @@ check(
 # %% [markdown]
 # With its straight pieces the network draws a coarser border than the kernel, and in the plane the kernel stays ahead:
 # here the distance between two points is all there is to know. Where distance means little, as between the pixels of
-# two photographs, it is the other way round. How such a network is built, layer by layer, and trained without a line of
-# automatic differentiation, is the matter of the next four lectures.
+# two photographs, it is the other way round.
+#
+# ## The whole method on one screen
+#
+# What has `fit` done? Less than one might fear. The library has the method a second time, in `minisvdd/svdd/plain.py`,
+# without anything that makes an estimator convenient: a centre, a radius, batches, a gradient, a step. A network is
+# whatever has `forward` and `backward`, `params` and `grads`. Read it now for the plan, and again after lecture 6,
+# which derives its lines:
+
+# %%
+show(plain)
+
+# %% [markdown]
+# A test of the library holds this screen and the estimator together. So do we, with a small network and from the same
+# random start; both draw the weights first and the batches then:
+
+# %%
+X, X_test = normal.astype(np.float32), test.astype(np.float32)
+settings = {"epochs": 50, "learning_rate": 1e-3, "batch_size": 50}
+
+
+def small_network():
+    return nn.Sequential([nn.Linear(64), nn.LeakyReLU(), nn.Linear(64), nn.LeakyReLU(), nn.Linear(2)])
+
+
+rng, network = np.random.default_rng(0), small_network()
+network.build(X.shape[1:], rng)
+c, radius_squared, losses = plain.deep_svdd(network, X, rng, **settings)
+scores = plain.anomaly_score(network, X_test, c)
+
+model = DeepSVDD(network=small_network(), preprocessing=None, pretrain_epochs=0, milestones=(), verbose=0, **settings)
+difference = np.abs(scores - model.fit(X).anomaly_score(X_test)).max() / scores.max()
+check("the screen and the estimator agree", difference < 1e-4, f"scores to {difference:.0e} of the largest")
+auc = roc_auc_score(is_anomaly, scores)
+print(f"loss {losses[0]:.3f} at first, {losses[-1]:.4f} last; R = {np.sqrt(radius_squared):.3f}; AUC {auc:.3f}")
+
+# %% [markdown]
+# How such a network is built, layer by layer, and trained without a line of automatic differentiation, is the matter of
+# the next four lectures.
 #
 # ## Exercises
 #

@@ -10,11 +10,9 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
-from lecture import BLUE, GRAY, GREEN, RED, check, choose, figure, finish
+from lecture import BLUE, GRAY, GREEN, RED, check, choose, figure, finish, show
 
-from minisvdd import check_gradients
-from minisvdd.nn.layers import BatchNorm, Linear
-from minisvdd.ops.linear import linear_backward_input, linear_backward_weight, linear_forward
+from minisvdd import check_gradients, nn, ops
 
 rng = np.random.default_rng(2)
 
@@ -69,16 +67,18 @@ def backward_input(grad_output, weight):
 
 
 # %% [markdown]
-# The library's functions are `linear_forward`, `linear_backward_weight` and `linear_backward_input`:
+# The library's functions are `linear_forward`, `linear_backward_weight` and `linear_backward_input`. Their lines stand
+# in `minisvdd/ops/linear.py`, each under its formula:
 
 # %%
-x, weight, G = rng.normal(size=(5, 4)), rng.normal(size=(3, 4)), rng.normal(size=(5, 3))
+show(ops.linear_forward, ops.linear_backward_weight, ops.linear_backward_input)
 
+x, weight, G = rng.normal(size=(5, 4)), rng.normal(size=(3, 4)), rng.normal(size=(5, 3))
 check(
-    "our three lines are the library's linear layer",
-    np.allclose(forward(x, weight), linear_forward(x, weight), rtol=1e-12)
-    and np.allclose(backward_weight(G, x), linear_backward_weight(G, x), rtol=1e-12)
-    and np.allclose(backward_input(G, weight), linear_backward_input(G, weight), rtol=1e-12),
+    "our three lines are the library's linear layer, to the last bit",
+    np.array_equal(forward(x, weight), ops.linear_forward(x, weight))
+    and np.array_equal(backward_weight(G, x), ops.linear_backward_weight(G, x))
+    and np.array_equal(backward_input(G, weight), ops.linear_backward_input(G, weight)),
 )
 
 # %% [markdown]
@@ -347,12 +347,14 @@ check("with a random G, both wrong ones fail", min(errors["always zero"][1], err
 
 
 # %%
-class Reversed(Linear):
+class Reversed(nn.Linear):
     """A linear layer that hands its weight gradient out with the outputs in the wrong order."""
 
-    def backward_params(self, grad_output):
-        super().backward(grad_output, need_input=False)
-        self.grads["weight"] = self.grads["weight"][::-1]
+    def backward(self, grad_output, need_input=True, need_params=True):
+        grad_input = super().backward(grad_output, need_input, need_params)
+        if need_params:
+            self.grads["weight"] = self.grads["weight"][::-1]
+        return grad_input
 
 
 def built(layer, shape):
@@ -364,8 +366,8 @@ sample = rng.normal(size=(6, 4))
 report = check_gradients(built(Reversed(3), (4,)), sample)
 print(report)
 check("the checker refuses the wrong layer", not report.passed)
-check("and accepts the library's", check_gradients(built(Linear(3), (4,)), sample).passed)
-check("batch norm too, in training and in evaluation", check_gradients(built(BatchNorm(), (4,)), sample).passed)
+check("and accepts the library's", check_gradients(built(nn.Linear(3), (4,)), sample).passed)
+check("batch norm too, in training and in evaluation", check_gradients(built(nn.BatchNorm(), (4,)), sample).passed)
 
 # %% [markdown]
 # ## What to take along

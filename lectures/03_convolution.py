@@ -13,15 +13,11 @@ import time
 
 import matplotlib.pyplot as plt
 import numpy as np
-from lecture import check, choose, figure, finish
+from lecture import check, choose, figure, finish, show
 from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.datasets import load_sample_image
 
-from minisvdd import check_gradients, load_dataset
-from minisvdd.nn.layers import Conv2D, Flatten, LeakyReLU, Linear
-from minisvdd.nn.losses import OneClass
-from minisvdd.nn.networks import Sequential
-from minisvdd.ops.conv2d import conv2d_backward_input, conv2d_backward_weight, conv2d_forward
+from minisvdd import DeepSVDD, backends, check_gradients, load_dataset, nn, ops
 
 rng = np.random.default_rng(3)
 
@@ -238,7 +234,7 @@ def relative_error(analytic, numeric):
     return np.abs(analytic - numeric).max() / np.abs(numeric).max()
 
 
-def compare_gradients(p):
+def check_both(p):
     G = rng.normal(size=convolve(x, w, p).shape)
     of_weight = relative_error(backward_weight(G, x, (3, 3), p), numeric_gradient(lambda v: convolve(x, v, p), w, G))
     of_input = relative_error(backward_input(G, w, p), numeric_gradient(lambda v: convolve(v, w, p), x, G))
@@ -246,7 +242,7 @@ def compare_gradients(p):
 
 
 for p in (0, 1, 2):
-    compare_gradients(p)
+    check_both(p)
 
 # %% [markdown]
 # **By duality.** A convolution is linear in $x$, say $y = A x$ with a huge matrix $A$ that nobody writes down. Its
@@ -268,24 +264,113 @@ by_weight = np.sum(w * backward_weight(G, x, (5, 5), 2))
 check("and so for the weights, in which y is linear too", abs(here - by_weight) < 1e-12 * size, f"{by_weight:.6f}")
 
 # %% [markdown]
-# **Against the library**, whose fast versions are built from the same formulas:
+# **Against the library.** Its formula for the forward goes a third way, without a copy of any patch: for each of the
+# few places $(a, b)$ in the window it takes the pixels that this tap meets in all windows, and adds them, times the
+# weights at $(a, b)$, to all outputs at once (`conv2d_forward`):
 
 # %%
+show(ops.conv2d_forward)
+
 x, w = rng.normal(size=(3, 2, 9, 8)), rng.normal(size=(4, 2, 5, 5))
 y = convolve(x, w, 2)
 G = rng.normal(size=y.shape)
 same = {
-    "forward": np.allclose(y, conv2d_forward(x, w, padding=(2, 2)), rtol=1e-11),
+    "forward": np.allclose(y, ops.conv2d_forward(x, w, padding=(2, 2)), rtol=1e-11),
     "weight": np.allclose(
-        backward_weight(G, x, (5, 5), 2), conv2d_backward_weight(G, x, (5, 5), padding=(2, 2)), rtol=1e-11
+        backward_weight(G, x, (5, 5), 2), ops.conv2d_backward_weight(G, x, (5, 5), padding=(2, 2)), rtol=1e-11
     ),
-    "input": np.allclose(backward_input(G, w, 2), conv2d_backward_input(G, w, (9, 8), padding=(2, 2)), rtol=1e-11),
+    "input": np.allclose(backward_input(G, w, 2), ops.conv2d_backward_input(G, w, (9, 8), padding=(2, 2)), rtol=1e-11),
 }
 check("our lines are the library's convolution", all(same.values()), ", ".join(same))
 
-layer = Conv2D(3, kernel_size=5, padding="same")
+layer = nn.Conv2D(3, kernel_size=5, padding="same")
 layer.build((2, 7, 6), rng)
 check("and the library's layer passes its own checker", check_gradients(layer, rng.normal(size=(2, 2, 7, 6))).passed)
+
+# %% [markdown]
+# ## One formula, three readings
+#
+# Every operation of the library is such a formula, and `ops.conv2d_forward(x, w)` computes it as it stands. Some have
+# two more *readings*, registered under the formula and held to it by one test: quick lines of NumPy (lecture 14), and a
+# launch of the kernels for a GPU (lecture 13). The backend of a layer or of a model says which of them runs: "plain"
+# the formulas, "numpy", the default, the quick lines where there are any, "cuda" the kernels.
+
+# %%
+photos, outputs = rng.random((16, 2, 28, 28), dtype=np.float32), {}
+for backend in ("plain", "numpy"):
+    layer.build((2, 28, 28), np.random.default_rng(0), backend=backend)
+    outputs[backend] = layer.forward(photos)
+error = relative_error(outputs["plain"], outputs["numpy"])
+check("both readings give the same, but for rounding", error < 1e-5, f"relative error {error:.0e} in float32")
+
+# %% [markdown]
+# ### Train with your own convolution
+#
+# A fourth reading can be yours. Give your functions the arguments of the operations whose place they take, and hand
+# them to a backend under the names of these: every convolution of a model then goes through them. Here the functions of
+# this lecture train Deep SVDD (lecture 6) on the threes of scikit-learn's digits, and the library's formulas do so from
+# the same start. So does a backward that forgot to flip its filters:
+
+
+# %%
+def my_forward(x, weight, stride=(1, 1), padding=(0, 0)):
+    return convolve(x, weight, padding[0])
+
+
+def my_backward_weight(grad_output, x, kernel_size, stride=(1, 1), padding=(0, 0)):
+    return backward_weight(grad_output, x, kernel_size, padding[0])
+
+
+def my_backward_input(grad_output, weight, input_size, stride=(1, 1), padding=(0, 0)):
+    return backward_input(grad_output, weight, padding[0])
+
+
+def forgot_the_flip(grad_output, weight, input_size, stride=(1, 1), padding=(0, 0)):
+    return backward_input(grad_output, weight[:, :, ::-1, ::-1], padding[0])
+
+
+mine = {
+    "conv2d_forward": my_forward,
+    "conv2d_backward_weight": my_backward_weight,
+    "conv2d_backward_input": my_backward_input,
+}
+digits = load_dataset("digits").one_class(3)
+
+
+def trained_scores(backend):
+    settings = {"pretrain_epochs": 0, "epochs": choose(3, 20), "learning_rate": 1e-3, "batch_size": 32, "verbose": 0}
+    model = DeepSVDD(network="digits_lenet", preprocessing="gcn-l1", backend=backend, **settings)
+    return model.fit(digits.train).anomaly_score(digits.test)
+
+
+scores = trained_scores("plain")
+with_mine = relative_error(trained_scores(backends.HostBackend(readings=mine)), scores)
+wrong = backends.HostBackend(readings={**mine, "conv2d_backward_input": forgot_the_flip})
+with_wrong = relative_error(trained_scores(wrong), scores)
+check("our convolution trains the same detector", with_mine < 1e-2, f"scores differ by {with_mine:.0e}")
+check("a wrong gradient trains too, but another one", with_wrong > 3 * with_mine, f"scores differ by {with_wrong:.0e}")
+
+layer.build((2, 7, 6), rng, backend=wrong)
+found = check_gradients(layer, rng.normal(size=(2, 2, 7, 6)))
+check("which only the checker notices", not found.passed, f"error {found.error:.1f}")
+
+# %% [markdown]
+# The command does the same with a file. In `my_conv2d.py` write functions that have the names of operations,
+#
+# ```python
+# def conv2d_forward(x, weight, stride=(1, 1), padding=(0, 0)):
+#     ...
+# ```
+#
+# and then
+#
+# ```sh
+# minisvdd gradcheck --ops my_conv2d.py     # compares them with the formulas, and checks the gradients
+# minisvdd train --ops my_conv2d.py         # trains Deep SVDD with them
+# ```
+#
+# (The first one draws sizes, strides and margins of all kinds, and wants more than our three functions can do; exercise
+# 1 has the strides.)
 
 # %% [markdown]
 # ## Why there is no bias
@@ -302,17 +387,19 @@ check("and the library's layer passes its own checker", check_gradients(layer, r
 
 # %%
 def encoder(bias):
-    network = Sequential([Conv2D(4, 3, padding="same", bias=bias), LeakyReLU(), Flatten(), Linear(2, bias=bias)])
+    network = nn.Sequential(
+        [nn.Conv2D(4, 3, padding="same", bias=bias), nn.LeakyReLU(), nn.Flatten(), nn.Linear(2, bias=bias)]
+    )
     network.build((1, 8, 8), np.random.default_rng(1))
     return network.astype(np.float64)
 
 
-images = load_dataset("digits").one_class(3).test
+images = digits.test
 center = np.array([0.7, -0.4])
 constant = encoder(bias=True)
 constant.params["3.weight"][...] = 0
 constant.params["3.bias"][...] = center
-loss, _, _ = OneClass(center)(constant.forward(images))
+loss, _, _ = ops.one_class_loss(constant.forward(images), center)
 spread = np.ptp(constant.forward(images), axis=0).max()
 check("with a bias, the constant map has loss 0", loss == 0, f"over {len(images)} images of all ten digits")
 check("and maps every image to one point", spread == 0)

@@ -30,22 +30,11 @@ import numpy as np
 from lecture import BLUE, GRAY, ORANGE, QUICK, RED, available, check, choose, data_dir, figure, finish
 from sklearn.metrics import roc_auc_score
 
-from minisvdd import CollapseWarning, DeepSVDD
-from minisvdd.backends import NUMPY
-from minisvdd.data.datasets import load_dataset
-from minisvdd.nn.batches import outputs
-from minisvdd.nn.layers import BatchNorm, Flatten, LeakyReLU, Linear, Sigmoid, Tanh
-from minisvdd.nn.losses import OneClass
-from minisvdd.nn.networks import Sequential
-from minisvdd.nn.optim import Adam
-from minisvdd.nn.training import Plan, Training
-from minisvdd.svdd.center import collect_statistics, mean_output, move_from_zero
-from minisvdd.svdd.collapse import compare, signs_of_collapse, snapshot
-from minisvdd.svdd.preprocessing import make_preprocessing
+from minisvdd import CollapseWarning, DeepSVDD, load_dataset, nn, ops, svdd
 
 DATA = "mnist" if available("mnist") and not QUICK else "digits"
 split = load_dataset(DATA, data_dir()).one_class(3)
-preprocessing = make_preprocessing("gcn-l1")
+preprocessing = svdd.make_preprocessing("gcn-l1")
 X_train = preprocessing.fit_transform(split.train)
 X_test = preprocessing.transform(split.test)
 print(f"{DATA}: {len(X_train)} threes to train on, {len(X_test)} test images of all classes")
@@ -65,9 +54,11 @@ print(f"{DATA}: {len(X_train)} threes to train on, {len(X_test)} test images of 
 
 
 # %%
-def perceptron(activation=LeakyReLU, hidden_bias=False, norm=None):
+def perceptron(activation=nn.LeakyReLU, hidden_bias=False, norm=None):
     """Flatten -> Linear(32) -> [batch norm] -> activation -> Linear(2): nothing but the hidden layer is varied."""
-    return Sequential([Flatten(), Linear(32, bias=hidden_bias), *([norm] if norm else []), activation(), Linear(2)])
+    return nn.Sequential(
+        [nn.Flatten(), nn.Linear(32, bias=hidden_bias), *([norm] if norm else []), activation(), nn.Linear(2)]
+    )
 
 
 EPOCHS = choose(400, 400 if DATA == "digits" else 60)
@@ -94,13 +85,13 @@ SCHEDULE = {
 # %%
 def output_spread(network):
     """S(W): root mean square distance of the test images' outputs from their mean."""
-    phi = outputs(network, X_test)
+    phi = nn.outputs(network, X_test)
     return float(np.sqrt(((phi - phi.mean(axis=0)) ** 2).sum(axis=1).mean()))
 
 
 def distances_to(network, center, X):
     """Squared distances d_i = ||phi(x_i) - c||^2 in evaluation mode."""
-    return ((outputs(network, X) - center) ** 2).sum(axis=1)
+    return ((nn.outputs(network, X) - center) ** 2).sum(axis=1)
 
 
 def run(network, center=None, seed=0, free_center=False):
@@ -111,18 +102,17 @@ def run(network, center=None, seed=0, free_center=False):
     """
     rng = np.random.default_rng(seed)
     network.build(X_train.shape[1:], rng)
-    collect_statistics(network, X_train, SCHEDULE["batch_size"])
-    c = move_from_zero(mean_output(network, X_train), 0.1) if center is None else np.array(center, float)
-    first, start = output_spread(network), snapshot(network, distances_to(network, c, X_train), nu=0.1)
-    result = SimpleNamespace(network=network, center=c, before=outputs(network, X_test))
+    svdd.collect_statistics(network, X_train, SCHEDULE["batch_size"])
+    c = svdd.move_from_zero(svdd.mean_output(network, X_train), 0.1) if center is None else np.array(center, float)
+    first, start = output_spread(network), svdd.snapshot(network, distances_to(network, c, X_train), nu=0.1)
+    result = SimpleNamespace(network=network, center=c, before=nn.outputs(network, X_test))
 
-    loss = OneClass(c)
     # c as a second set of parameters: Adam steps anything that has params and grads.
-    trained_center = SimpleNamespace(params={"center": c}, grads={}, backend=NUMPY)
-    center_optimizer = Adam(trained_center, SCHEDULE["learning_rate"])
+    trained_center = SimpleNamespace(params={"center": c}, grads={}, backend=network.backend)
+    center_optimizer = nn.Adam(trained_center, SCHEDULE["learning_rate"])
 
     def objective(phi, x):
-        value, grad, distances = loss(phi)
+        value, grad, distances = ops.one_class_loss(phi, c)
         if free_center:
             trained_center.grads["center"] = -grad.sum(axis=0)  # dJ/dc = -2/n sum_i (phi_i - c)
             center_optimizer.step()
@@ -135,15 +125,14 @@ def run(network, center=None, seed=0, free_center=False):
         "contrast": lambda training: output_spread(network) / first,
         "norms": lambda training: [float(np.linalg.norm(w)) for w in network.params.values() if w.ndim > 1],
     }
-    training = Training(
-        network, objective, X_train, Plan(**SCHEDULE), rng, before_epoch=same_rate, columns=columns
-    )  # fmt: skip
+    plan = nn.Plan(**SCHEDULE)
+    training = nn.Training(network, objective, X_train, plan, rng, before_epoch=same_rate, columns=columns)
     history = training.run().history
     result.loss, result.norms, result.contrast = history["loss"], history["norms"], [1.0, *history["contrast"]]
     d = distances_to(network, c, X_train)
-    result.after = outputs(network, X_test)
-    result.figures = compare(start, snapshot(network, d, nu=0.1))
-    result.signs = signs_of_collapse(result.figures, network)
+    result.after = nn.outputs(network, X_test)
+    result.figures = svdd.compare(start, svdd.snapshot(network, d, nu=0.1))
+    result.signs = svdd.signs_of_collapse(result.figures, network)
     result.scores = distances_to(network, c, X_test)
     result.auc = roc_auc_score(split.is_anomaly, result.scores)
     return result
@@ -177,9 +166,9 @@ zero = perceptron()
 zero.build(X_train.shape[1:], np.random.default_rng(0))
 for weight in zero.params.values():
     weight[...] = 0
-at_origin, _, _ = OneClass(np.zeros(2))(outputs(zero, X_train))
-at_c, _, _ = OneClass(healthy.center)(outputs(zero, X_train))
-check("the zero network maps every image to the origin", not outputs(zero, X_test).any())
+at_origin, _, _ = ops.one_class_loss(nn.outputs(zero, X_train), np.zeros(2))
+at_c, _, _ = ops.one_class_loss(nn.outputs(zero, X_train), healthy.center)
+check("the zero network maps every image to the origin", not nn.outputs(zero, X_test).any())
 check("with c = 0 its loss is exactly 0", at_origin == 0)
 check(
     "with the fixed c its loss is ||c||^2, worse than the healthy network's",
@@ -215,7 +204,7 @@ network = perceptron()
 network.build(X_train.shape[1:], np.random.default_rng(1), dtype=np.float64)
 for center in (np.zeros(2), healthy.center):
     phi = network.forward(X_train.astype(np.float64), training=True)
-    value, grad_output, _ = OneClass(center)(phi)
+    value, grad_output, _ = ops.one_class_loss(phi, center)
     network.backward(grad_output)
     expected = 2 * ((phi - center) * phi).sum(axis=1).mean()
     for name, weight in network.params.items():
@@ -282,7 +271,7 @@ figure("proposition-1", fig)
 # %%
 check(
     "the epsilon rule keeps signs and moves 0, too",
-    np.array_equal(move_from_zero(np.array([-0.02, 0.0, 0.7]), 0.1), [-0.1, 0.1, 0.7]),
+    np.array_equal(svdd.move_from_zero(np.array([-0.02, 0.0, 0.7]), 0.1), [-0.1, 0.1, 0.7]),
 )
 
 # %% [markdown]
@@ -357,13 +346,13 @@ check("the library names Proposition 2", "Proposition 2" in " ".join(biased.sign
 # %%
 rng = np.random.default_rng(2)
 z, shift = rng.normal(size=(50, 32)), rng.normal(size=32)
-norm = BatchNorm()
+norm = nn.BatchNorm()
 norm.build((32,))
 difference = np.abs(norm.forward(z + shift, training=True) - norm.forward(z, training=True)).max()
 check("a bias in front of batch norm changes nothing", difference < 1e-12, f"{difference:.1e}")
 
-normed = run(perceptron(norm=BatchNorm(affine=False)))
-affine = run(perceptron(norm=BatchNorm(affine=True)))
+normed = run(perceptron(norm=nn.BatchNorm(affine=False)))
+affine = run(perceptron(norm=nn.BatchNorm(affine=True)))
 check(
     "batch norm without affine parameters stays healthy",
     normed.signs == [] and normed.contrast[-1] > 0.03,
@@ -381,8 +370,8 @@ check(
 # network without $\beta$ cannot afford this, for $\hat z = 0$ gives the output 0, not $c$.
 
 # %%
-body = Sequential(affine.network.layers[:3])  # up to gamma z_hat + beta
-hidden, beta = outputs(body, X_test), affine.network.params["2.bias"]
+body = nn.Sequential(affine.network.layers[:3])  # up to gamma z_hat + beta
+hidden, beta = nn.outputs(body, X_test), affine.network.params["2.bias"]
 variation = np.linalg.norm(hidden.std(axis=0))
 check(
     "the hidden layer sends on its beta, whatever the image",
@@ -429,7 +418,7 @@ def unit_output(layer, z):
     return layer.forward(z[:, None])[:, 0]
 
 
-activations = {"sigmoid": Sigmoid(), "tanh": Tanh(), "leaky ReLU": LeakyReLU()}
+activations = {"sigmoid": nn.Sigmoid(), "tanh": nn.Tanh(), "leaky ReLU": nn.LeakyReLU()}
 unit_spread = {
     name: np.array([(y := unit_output(layer, t * feature)).std() / y.mean() for t in factors])
     for name, layer in activations.items()
@@ -473,8 +462,8 @@ figure("proposition-3", fig)
 # other way.
 
 # %%
-sigmoid = run(perceptron(activation=Sigmoid))
-tanh = run(perceptron(activation=Tanh))
+sigmoid = run(perceptron(activation=nn.Sigmoid))
+tanh = run(perceptron(activation=nn.Tanh))
 check(
     "sigmoid collapses",
     sigmoid.contrast[-1] < 0.1 * healthy.contrast[-1],
@@ -636,10 +625,10 @@ variants = {
     "c = 0": lambda s: run(perceptron(), center=np.zeros(2), seed=s),
     "c trained": lambda s: run(perceptron(), free_center=True, seed=s),
     "hidden bias": lambda s: run(perceptron(hidden_bias=True), seed=s),
-    "batch norm": lambda s: run(perceptron(norm=BatchNorm()), seed=s),
-    "batch norm + beta": lambda s: run(perceptron(norm=BatchNorm(affine=True)), seed=s),
-    "sigmoid": lambda s: run(perceptron(activation=Sigmoid), seed=s),
-    "tanh": lambda s: run(perceptron(activation=Tanh), seed=s),
+    "batch norm": lambda s: run(perceptron(norm=nn.BatchNorm()), seed=s),
+    "batch norm + beta": lambda s: run(perceptron(norm=nn.BatchNorm(affine=True)), seed=s),
+    "sigmoid": lambda s: run(perceptron(activation=nn.Sigmoid), seed=s),
+    "tanh": lambda s: run(perceptron(activation=nn.Tanh), seed=s),
 }
 seeds = range(1, choose(3, 6))
 contrast = {name: [runs[name].contrast[-1], *(make(s).contrast[-1] for s in seeds)] for name, make in variants.items()}

@@ -18,11 +18,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from lecture import BLUE, GRAY, GREEN, ORANGE, PURPLE, QUICK, RED, available, check, choose, data_dir, figure, finish
 
-from minisvdd import Autoencoder, DeepSVDD
-from minisvdd.data.datasets import load_dataset
-from minisvdd.nn.batches import outputs
-from minisvdd.nn.networks import network_for
-from minisvdd.svdd.radius import BOUNDARY_SLACK, RADIUS_RULES, exact_radius_squared, soft_boundary_objective
+from minisvdd import Autoencoder, DeepSVDD, load_dataset, nn, svdd
 
 rng = np.random.default_rng(8)
 
@@ -72,9 +68,9 @@ def left_derivative(u, d, nu):
 
 
 d, nu, t = rng.gamma(3, size=40), 0.23, 1e-7
-for u in (d[3], np.median(d), exact_radius_squared(d, nu)):
-    right = (soft_boundary_objective(u + t, d, nu) - soft_boundary_objective(u, d, nu)) / t
-    left = (soft_boundary_objective(u, d, nu) - soft_boundary_objective(u - t, d, nu)) / t
+for u in (d[3], np.median(d), svdd.exact_radius_squared(d, nu)):
+    right = (svdd.soft_boundary_objective(u + t, d, nu) - svdd.soft_boundary_objective(u, d, nu)) / t
+    left = (svdd.soft_boundary_objective(u, d, nu) - svdd.soft_boundary_objective(u - t, d, nu)) / t
     check(
         f"one-sided derivatives at u = {u:.2f}",
         np.allclose([right, left], [right_derivative(u, d, nu), left_derivative(u, d, nu)], atol=1e-5),
@@ -88,7 +84,7 @@ for u in (d[3], np.median(d), exact_radius_squared(d, nu)):
 
 # %%
 grid = np.sort(d)
-best = exact_radius_squared(d, nu)
+best = svdd.exact_radius_squared(d, nu)
 
 # %%
 fig, ax = plt.subplots(figsize=(7.2, 3.6))
@@ -127,7 +123,7 @@ for trial in range(2000):
     if trial % 2:
         d = np.round(d * rng.choice([0.3, 1, 3]))
     nu = float(rng.choice([rng.uniform(1e-3, 1), rng.integers(1, n + 1) / n]))
-    u = exact_radius_squared(d, nu)
+    u = svdd.exact_radius_squared(d, nu)
     violations += not (d > u).sum() <= nu * n * (1 + 1e-12) or not (d >= u).sum() >= nu * n * (1 - 1e-12)
     ties += (d == u).sum() > 1
 check(
@@ -145,7 +141,7 @@ DATA = "mnist" if available("mnist") and not QUICK else "digits"
 split = load_dataset(DATA, data_dir()).one_class(3)
 n = len(split.train)
 SETTINGS = {
-    "network": network_for(split.train.shape[1:]),
+    "network": nn.network_for(split.train.shape[1:]),
     "preprocessing": "gcn-l1",
     "learning_rate": 1e-3,
     "batch_size": 32 if DATA == "digits" else 200,
@@ -164,13 +160,13 @@ def trained(nu, **changes):
 
 def squared_distances_of(model, images):
     """d_i of images under a fitted model, exactly as the model has them."""
-    return ((outputs(model.network_, model.preprocessing_.transform(images)) - model.center_) ** 2).sum(axis=1)
+    return ((nn.outputs(model.network_, model.preprocessing_.transform(images)) - model.center_) ** 2).sum(axis=1)
 
 
 def shares(model, images):
     """Share of the images outside the sphere, and share outside or on it."""
     d = squared_distances_of(model, images)
-    squared = exact_radius_squared(squared_distances_of(model, split.train), model.nu)
+    squared = svdd.exact_radius_squared(squared_distances_of(model, split.train), model.nu)
     return (d > squared).mean(), (d >= squared).mean()
 
 
@@ -191,7 +187,7 @@ check(
 )
 check("for all 20 values, at least ν are outside or on the sphere", (outside_or_on >= NUS - 1e-12).all())
 check("the two differ by one image", np.allclose((outside_or_on - outside) * n, 1), f"1/n = {1 / n:.4f}")
-radii = [exact_radius_squared(squared_distances_of(model, split.train), model.nu) ** 0.5 for model in models]
+radii = [svdd.exact_radius_squared(squared_distances_of(model, split.train), model.nu) ** 0.5 for model in models]
 check(
     "the radius is the one that the models report", np.allclose(radii, [model.radius_ for model in models], rtol=1e-6)
 )
@@ -243,13 +239,13 @@ check(
 
 # %%
 share, broken, shell, differing = {}, {}, 0, 0
-for rule in RADIUS_RULES:
+for rule in svdd.RADIUS_RULES:
     fitted = models if rule == "exact" else [trained(nu, radius_update=rule) for nu in NUS]
     counts = []
     for model in fitted:
         d, squared = squared_distances_of(model, split.train), model.radius_**2
         counts.append((d > squared * (1 + 1e-12)).sum())  # 1e-12: the square of a square root
-        in_shell = ((d > squared * (1 + 1e-12)) & (d <= squared * (1 + BOUNDARY_SLACK))).sum()
+        in_shell = ((d > squared * (1 + 1e-12)) & (d <= squared * (1 + svdd.BOUNDARY_SLACK))).sum()
         shell += in_shell
         differing += counts[-1] - (model.predict(split.train) == -1).sum() != in_shell
     share[rule] = np.array(counts) / n
@@ -258,7 +254,7 @@ check("exact: at most ν are outside, and with the one on the sphere at least ν
 check(
     "`predict` finds the same, but for images in the shell",
     differing == 0,
-    f"{shell} of {len(RADIUS_RULES) * len(NUS) * n} decisions",
+    f"{shell} of {len(svdd.RADIUS_RULES) * len(NUS) * n} decisions",
 )
 for rule in ("last-batch", "authors-theano"):
     check(f"{rule}: the property is lost", broken[rule] > len(NUS) // 2, f"for {broken[rule]} of {len(NUS)} values")
@@ -315,7 +311,7 @@ figure("between-updates", fig)
 # %%
 one_class = trained(0.1, objective="one-class")
 d = squared_distances_of(one_class, split.train)
-bounds = [((d > exact_radius_squared(d, nu)).mean(), (d >= exact_radius_squared(d, nu)).mean()) for nu in NUS]
+bounds = [((d > svdd.exact_radius_squared(d, nu)).mean(), (d >= svdd.exact_radius_squared(d, nu)).mean()) for nu in NUS]
 check(
     "one trained network, 20 radii: all bounds hold",
     all(low <= nu + 1e-12 and high >= nu - 1e-12 for nu, (low, high) in zip(NUS, bounds)),

@@ -15,17 +15,8 @@ import numpy as np
 from lecture import BLUE, GRAY, GREEN, ORANGE, PURPLE, QUICK, RED, available, check, choose, data_dir, figure, finish
 from sklearn.metrics import roc_auc_score
 
-from minisvdd import Autoencoder, DeepSVDD
-from minisvdd.data.datasets import load_dataset
+from minisvdd import Autoencoder, DeepSVDD, load_dataset, nn, ops, svdd
 from minisvdd.experiments.experiments import area_under_roc
-from minisvdd.nn.batches import outputs
-from minisvdd.nn.layers import Linear
-from minisvdd.nn.losses import MeanSquaredError
-from minisvdd.nn.networks import Sequential, make_autoencoder, network_for
-from minisvdd.nn.training import Plan, Training
-from minisvdd.ops.losses import mean_squared_error
-from minisvdd.svdd.center import move_from_zero
-from minisvdd.svdd.preprocessing import make_preprocessing
 
 rng = np.random.default_rng(9)
 
@@ -54,7 +45,7 @@ def reconstruction_loss(y, x):
 
 y, x = rng.normal(size=(6, 1, 4, 4)), rng.normal(size=(6, 1, 4, 4))
 value, grad = reconstruction_loss(y, x)
-reference = mean_squared_error(y, x)
+reference = ops.mean_squared_error(y, x)
 check("our loss is the library's", np.isclose(value, reference[0]) and np.allclose(grad, reference[1]))
 direction, h = rng.normal(size=y.shape), 1e-6
 numeric = (reconstruction_loss(y + h * direction, x)[0] - reconstruction_loss(y - h * direction, x)[0]) / (2 * h)
@@ -78,7 +69,7 @@ check(
 # returns $G^z$, and it must be the numeric derivative of the loss with respect to the code.
 
 # %%
-network = make_autoencoder("digits_lenet", (1, 8, 8))
+network = nn.make_autoencoder("digits_lenet", (1, 8, 8))
 network.build((1, 8, 8), np.random.default_rng(0), dtype=np.float64)
 encoder, decoder = network.layers
 images = rng.uniform(size=(5, 1, 8, 8))
@@ -121,15 +112,15 @@ check(
 DATA = "mnist" if available("mnist") and not QUICK else "digits"
 dataset = load_dataset(DATA, data_dir())
 split = dataset.one_class(3)
-preprocessing = make_preprocessing("gcn-l1")
+preprocessing = svdd.make_preprocessing("gcn-l1")
 X_train, X_test = preprocessing.fit_transform(split.train), preprocessing.transform(split.test)
 
 X = X_train[:1000].reshape(len(X_train[:1000]), -1)
 p, D = 8, X.shape[1]
-linear = Sequential([Linear(p), Linear(D)])
+linear = nn.Sequential([nn.Linear(p), nn.Linear(D)])
 linear.build((D,), np.random.default_rng(0))
-plan = Plan(epochs=1500, learning_rate=1e-2, milestones=(800, 1200), batch_size=len(X))
-losses = Training(linear, MeanSquaredError(), X, plan, np.random.default_rng(1)).run().history["loss"]
+plan = nn.Plan(epochs=1500, learning_rate=1e-2, milestones=(800, 1200), batch_size=len(X))
+losses = nn.Training(linear, nn.MeanSquaredError(), X, plan, np.random.default_rng(1)).run().history["loss"]
 U, s, Vt = np.linalg.svd(X.astype(np.float64), full_matrices=False)
 bound = (s[p:] ** 2).sum() / len(X)
 check(
@@ -164,8 +155,8 @@ figure("linear-autoencoder", fig)
 # where the pre-processed images are. Here with the shapes, as `make_autoencoder` builds it:
 
 # %%
-name = network_for(split.train.shape[1:])
-network = make_autoencoder(name, split.train.shape[1:])
+name = nn.network_for(split.train.shape[1:])
+network = nn.make_autoencoder(name, split.train.shape[1:])
 network.build(split.train.shape[1:], np.random.default_rng(0))
 shape = split.train.shape[1:]
 for part, title in zip(network.layers, ("encoder", "decoder")):
@@ -256,9 +247,10 @@ check(
     "all arrays of the encoder arrive",
     all(np.array_equal(given.params[key], taken.params[key]) for key in given.params),
 )
-mean_code = outputs(taken, X_train).mean(axis=0)
+mean_code = nn.outputs(taken, X_train).mean(axis=0)
 check(
-    "c is the mean code, up to the epsilon rule", np.allclose(start.center_, move_from_zero(mean_code, 0.1), atol=1e-5)
+    "c is the mean code, up to the epsilon rule",
+    np.allclose(start.center_, svdd.move_from_zero(mean_code, 0.1), atol=1e-5),
 )
 
 # %% [markdown]
@@ -433,7 +425,7 @@ def likeness(a, b):
     return float(((u * v).sum(axis=1) / np.linalg.norm(u, axis=1) / np.linalg.norm(v, axis=1)).mean())
 
 
-strangers = make_autoencoder(name, split.train.shape[1:])
+strangers = nn.make_autoencoder(name, split.train.shape[1:])
 strangers.build(split.train.shape[1:], np.random.default_rng(99))
 kept, by_chance = likeness(given, models[3][1].network_), likeness(given, strangers.layers[0])
 check(

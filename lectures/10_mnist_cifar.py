@@ -21,11 +21,8 @@ from scipy.stats import rankdata, spearmanr
 from sklearn.metrics import roc_auc_score
 
 from minisvdd import load_dataset
-from minisvdd.experiments.figures import plot_grid_examples
-from minisvdd.experiments.grid import cells_of, make_grid, read_cell, read_scores, run_grid
+from minisvdd.experiments import figures, grid, protocols, report
 from minisvdd.experiments.paper import METHODS, TABLE_1
-from minisvdd.experiments.protocols import get_protocol
-from minisvdd.experiments.report import average_ranks, collect
 
 # %% [markdown]
 # ## The protocol
@@ -68,11 +65,11 @@ check("any increasing map of the scores leaves it alone", auc(truth, scores) == 
 
 # %%
 data = choose("digits", "mnist" if available("mnist") else "digits")
-protocol = get_protocol("quick", data)
+protocol = protocols.get_protocol("quick", data)
 if data == "digits":
     protocol = replace(protocol, pretrain_epochs=choose(30, 100), epochs=choose(30, 100), milestones=(25,))
 folder = TemporaryDirectory()
-grid = make_grid(
+small_grid = grid.make_grid(
     data,
     methods=["kde", "isolation-forest", "dcae", "one-class"],
     classes=["3", "8"],
@@ -80,11 +77,11 @@ grid = make_grid(
     data_dir=data_dir(),
     settings=protocol,
 )
-run_grid(grid, folder.name, verbose=0, data_dir=data_dir())
-_, entries, finished, total = collect(folder.name)
+grid.run_grid(small_grid, folder.name, verbose=0, data_dir=data_dir())
+_, entries, finished, total = report.collect(folder.name)
 check("all cells are finished", finished == total, f"{total}")
-for normal_class in grid.classes:
-    row = [f"{m} {entries[normal_class, m].mean:.1f} ± {entries[normal_class, m].std:.1f}" for m in grid.methods]
+for normal_class in small_grid.classes:
+    row = [f"{m} {entries[normal_class, m].mean:.1f} ± {entries[normal_class, m].std:.1f}" for m in small_grid.methods]
     print(f"{data} {normal_class}:", ", ".join(row))
 
 # %% [markdown]
@@ -92,9 +89,9 @@ for normal_class in grid.classes:
 
 # %%
 split = load_dataset(data, data_dir()).one_class("3")
-for cell in (cell for cell in cells_of(grid) if cell.normal_class == "3" and cell.seed in (0, None)):
-    again = roc_auc_score(split.is_anomaly, read_scores(cell, folder.name))
-    printed = read_cell(cell, folder.name)["auc"]["trained"]
+for cell in (cell for cell in grid.cells_of(small_grid) if cell.normal_class == "3" and cell.seed in (0, None)):
+    again = roc_auc_score(split.is_anomaly, grid.read_scores(cell, folder.name))
+    printed = grid.read_cell(cell, folder.name)["auc"]["trained"]
     check(f"{cell.method}: the AUC follows from the kept scores", again == printed, f"{again:.4f}")
 
 # %% [markdown]
@@ -106,7 +103,7 @@ for cell in (cell for cell in cells_of(grid) if cell.normal_class == "3" and cel
 
 # %%
 stages = ("one-class, random weights", "one-class, pre-trained weights", "one-class")
-for normal_class in grid.classes:
+for normal_class in small_grid.classes:
     means = [entries[normal_class, stage].mean for stage in stages]
     detail = ", ".join(f"{stage.split(', ')[-1]} {value:.1f}" for stage, value in zip(stages, means))
     check(f"class {normal_class}: training beats both starts", means[2] > max(means[:2]), detail)
@@ -119,8 +116,8 @@ for normal_class in grid.classes:
 # and for KDE (figure 3). On the command line: `minisvdd experiment figures FOLDER`.
 
 # %%
-figure("figure2_one_class", plot_grid_examples(folder.name, "one-class", columns=10, data_dir=data_dir()))
-figure("figure3_kde", plot_grid_examples(folder.name, "kde", columns=10, data_dir=data_dir()))
+figure("figure2_one_class", figures.plot_grid_examples(folder.name, "one-class", columns=10, data_dir=data_dir()))
+figure("figure3_kde", figures.plot_grid_examples(folder.name, "kde", columns=10, data_dir=data_dir()))
 
 # %% [markdown]
 # Do they agree on what is odd? The rank correlation of two methods over the images of the normal class says it in one
@@ -128,7 +125,11 @@ figure("figure3_kde", plot_grid_examples(folder.name, "kde", columns=10, data_di
 
 # %%
 own = ~split.is_anomaly
-kept = {c.method: read_scores(c, folder.name)[own] for c in cells_of(grid) if (c.normal_class, c.seed or 0) == ("3", 0)}
+kept = {
+    c.method: grid.read_scores(c, folder.name)[own]
+    for c in grid.cells_of(small_grid)
+    if (c.normal_class, c.seed or 0) == ("3", 0)
+}
 correlation = {m: spearmanr(kept["one-class"], kept[m]).statistic for m in kept if m != "one-class"}
 print(", ".join(f"{method} {value:.2f}" for method, value in correlation.items()))
 check("no other method orders the threes as one-class does", max(correlation.values()) < 0.95)
@@ -153,7 +154,7 @@ classes = list(dict.fromkeys(row["normal_class"] for row in rows))
 value = {(row["normal_class"], row["method"]): (float(row["auc_mean"]), float(row["auc_std"])) for row in rows}
 table = np.array([[value[c, m][0] for m in columns] for c in classes])
 spread = np.array([[value[c, m][1] for m in columns] for c in classes])
-ranks = average_ranks(table)
+ranks = report.average_ranks(table)
 print(f"{'':18}mean  rank  std over seeds")
 for i, name in enumerate(columns):
     print(f"{name:18}{table[:, i].mean():4.1f}  {ranks[i]:4.1f}  {spread[:, i].mean():4.1f}")
@@ -172,12 +173,14 @@ check("average ranks: rank the columns within each class, then average", np.allc
 fig, axes = plt.subplots(1, 2, figsize=(7.2, 2.8), sharey=True)
 for axis, name in zip(axes, ("mnist", "cifar10")):
     printed = np.array([[TABLE_1[name][c][m][0] for m in METHODS] for c in TABLE_1[name]])
-    axis.barh(METHODS, average_ranks(printed), color=[ORANGE if "one" in m or "soft" in m else GRAY for m in METHODS])
+    axis.barh(
+        METHODS, report.average_ranks(printed), color=[ORANGE if "one" in m or "soft" in m else GRAY for m in METHODS]
+    )
     axis.set(title=f"paper, {name}", xlabel="average rank (1 is best)", xlim=(1, 7))
     axis.invert_yaxis()
 figure("ranks")
 paper = {
-    name: dict(zip(METHODS, average_ranks([[TABLE_1[name][c][m][0] for m in METHODS] for c in TABLE_1[name]])))
+    name: dict(zip(METHODS, report.average_ranks([[TABLE_1[name][c][m][0] for m in METHODS] for c in TABLE_1[name]])))
     for name in TABLE_1
 }
 check("on MNIST One-Class Deep SVDD has the best rank", min(paper["mnist"], key=paper["mnist"].get) == "one-class")

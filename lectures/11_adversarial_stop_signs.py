@@ -18,12 +18,8 @@ from lecture import BLUE, GRAY, GREEN, ORANGE, QUICK, RED, RESULTS, available, c
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from minisvdd import DeepSVDD
-from minisvdd.attack.adversarial import SETTINGS, adversaries_of, attack_class
-from minisvdd.attack.boundary_attack import SPHERE_ACCEPTANCE, STEP_ACCEPTANCE, boundary_attack, orthogonal_step
-from minisvdd.attack.classifier import SoftmaxClassifier
-from minisvdd.attack.plots import plot_adversaries, plot_distances
-from minisvdd.data.datasets import load_dataset
+from minisvdd import DeepSVDD, SoftmaxClassifier, load_dataset
+from minisvdd.attack import adversarial, boundary_attack, plots
 from minisvdd.data.readers import to_float
 from minisvdd.experiments.paper import METHODS, TABLE_2
 
@@ -49,7 +45,7 @@ rng = np.random.default_rng(11)
 # %%
 x, y = rng.uniform(0, 1, (2, 4, 1, 8, 8))
 delta = np.array([0.01, 0.1, 0.5, 1.0])
-s = orthogonal_step(x, y, delta, [rng] * 4)
+s = boundary_attack.orthogonal_step(x, y, delta, [rng] * 4)
 
 
 def lengths(images):
@@ -84,8 +80,10 @@ gain = k**2 / 2 * norm.sf(k)
 best = k[gain.argmax()]
 check("the best k is 1.19", abs(best - 1.19) < 0.005, f"{best:.3f}")
 check("an orthogonal step alone should then succeed as often as the library aims at",
-      abs(norm.sf(best / 2) - SPHERE_ACCEPTANCE) < 0.01, f"{norm.sf(best / 2):.3f}")  # fmt: skip
-check("and both steps together, too", abs(norm.sf(best) - STEP_ACCEPTANCE) < 0.01, f"{norm.sf(best):.3f}")
+      abs(norm.sf(best / 2) - boundary_attack.SPHERE_ACCEPTANCE) < 0.01, f"{norm.sf(best / 2):.3f}")  # fmt: skip
+check(
+    "and both steps together, too", abs(norm.sf(best) - boundary_attack.STEP_ACCEPTANCE) < 0.01, f"{norm.sf(best):.3f}"
+)
 
 fig, ax = plt.subplots(figsize=(5, 3))
 ax.plot(norm.sf(k), gain, color=BLUE)
@@ -106,7 +104,7 @@ v /= np.linalg.norm(v)
 x = rng.uniform(0.45, 0.55, (5, n))
 threshold = 0.5 * v.sum() + 0.4
 true_distance = threshold - x @ v
-result = boundary_attack(
+result = boundary_attack.boundary_attack(
     lambda z: (z @ v > threshold).astype(int), x, np.zeros(5, int), queries=choose(2000, 10000), rng=rng
 )
 ratio = result.distances / true_distance
@@ -129,18 +127,20 @@ figure("hyperplane")
 # %%
 digits = load_dataset("digits")
 test = to_float(digits.test_images, digits.white)
-opponent = SoftmaxClassifier(**SETTINGS["digits"][0], random_state=0, verbose=0)
+opponent = SoftmaxClassifier(**adversarial.SETTINGS["digits"][0], random_state=0, verbose=0)
 opponent.fit(to_float(digits.train_images, digits.white), digits.train_labels)
 accuracy = opponent.score(test, digits.test_labels)
 check("the opponent knows the digits", accuracy > 0.93, f"test accuracy {100 * accuracy:.1f} %")
-found = attack_class(digits, opponent, "3", count=choose(8, 20), queries=choose(600, 3000), seed=0, verbose=0)
+found = adversarial.attack_class(
+    digits, opponent, "3", count=choose(8, 20), queries=choose(600, 3000), seed=0, verbose=0
+)
 check(
     "every attacked image is misclassified", (opponent.predict(found.adversarials) != 3).all() and found.success.all()
 )
 shrunk = np.median(found.start_distances) / np.median(found.distances)
 check("far closer to the original than at the start", shrunk > 2, f"{shrunk:.1f} times in the median")
-figure("digits", plot_adversaries(found, amplification=2))
-figure("digits_distances", plot_distances(found))
+figure("digits", plots.plot_adversaries(found, amplification=2))
+figure("digits_distances", plots.plot_distances(found))
 
 # %% [markdown]
 # On images of 8x8 pixels the change can be seen.
@@ -184,12 +184,12 @@ figure("scores")
 # %%
 if not QUICK and available("gtsrb"):
     signs = load_dataset("gtsrb", data_dir())
-    _, stop_signs, figures = adversaries_of(signs, "runs/attack-gtsrb")
+    _, stop_signs, figures = adversarial.adversaries_of(signs, "runs/attack-gtsrb")
     print({name: figures[name] for name in ("test_accuracy", "median_l2_start", "median_l2", "ratio", "queries")})
     check("all 20 stop signs are misclassified", stop_signs.success.all())
     check("ten times closer than at the start", figures["ratio"] >= 10, f"{figures['ratio']:.1f} times")
-    figure("stop_signs", plot_adversaries(stop_signs))
-    figure("stop_signs_distances", plot_distances(stop_signs))
+    figure("stop_signs", plots.plot_adversaries(stop_signs))
+    figure("stop_signs_distances", plots.plot_distances(stop_signs))
 else:
     print("the stop signs need the full run and GTSRB: minisvdd data fetch gtsrb")
 

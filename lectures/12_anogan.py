@@ -14,12 +14,8 @@ import numpy as np
 from lecture import BLUE, GRAY, RED, check, choose, figure, finish
 from sklearn.metrics import roc_auc_score
 
-from minisvdd import AnoGAN, load_dataset
-from minisvdd.gradcheck import check_gradient
-from minisvdd.nn.losses import BinaryCrossEntropy
-from minisvdd.ops.losses import absolute_distances
-from minisvdd.rivals.dcgan import make_gan
-from minisvdd.rivals.latent import search, search_loss
+from minisvdd import AnoGAN, gradcheck, load_dataset, ops
+from minisvdd.rivals import dcgan, latent
 
 rng = np.random.default_rng(12)
 
@@ -47,7 +43,7 @@ rng = np.random.default_rng(12)
 # %%
 logits = np.array([[-6.0], [-2.0], [0.5]])
 belief = 1 / (1 + np.exp(-logits))
-_, gradient, _ = BinaryCrossEntropy()(logits, 1.0)
+_, gradient, _ = ops.binary_cross_entropy(logits, 1.0)
 check("the library's gradient is (belief - truth) / N", np.allclose(gradient, (belief - 1) / 3, rtol=1e-12))
 check(
     "a generator that is not believed still gets a gradient, and would get none by climbing the discriminator's loss",
@@ -58,8 +54,9 @@ check(
 # %% [markdown]
 # One step of $D$, one of $g$, and so on; `AnoGAN` does this with Adam at $\beta_1 = 0.5$, since an average over the
 # last ten gradients says little about an opponent that has moved since. For $g$ the chain rule passes *through* $D$:
-# `backward_input` of the discriminator turns $\partial L_g / \partial d$ into $\partial L_g / \partial y$ for the
-# images $y = g(z)$, and the generator's `backward` does the rest. $D$'s own weights are left alone.
+# the discriminator's `backward(G, need_params=False)` turns $\partial L_g / \partial d$ into
+# $\partial L_g / \partial y$ for the images $y = g(z)$, and the generator's `backward` does the rest. $D$'s own weights
+# are left alone.
 
 # %%
 dataset = load_dataset("digits")
@@ -119,8 +116,8 @@ check("and the generator has not collapsed to a single image", spread > 0.3, f"s
 # %%
 def loss_and_gradient(generator, features, z, x, x_features, a=0.1):
     y = generator.forward(z, training=True)
-    residual, s = absolute_distances.on(generator.backend)(y, x)
-    mismatch, t = absolute_distances.on(generator.backend)(features.forward(y, training=True), x_features)
+    residual, s = ops.absolute_distances(y, x)
+    mismatch, t = ops.absolute_distances(features.forward(y, training=True), x_features)
     grad_y = (1 - a) * s + features.backward(a * t, need_params=False)
     return (1 - a) * residual + a * mismatch, generator.backward(grad_y, need_params=False)
 
@@ -131,7 +128,7 @@ def loss_and_gradient(generator, features, z, x, x_features, a=0.1):
 # $f(y)$ would make it forget. The layers notice and refuse.
 
 # %%
-network = make_gan("small_dcgan", (1, 8, 8), latent_dim=6)
+network = dcgan.make_gan("small_dcgan", (1, 8, 8), latent_dim=6)
 network.build((6,), rng, dtype=np.float64)
 for _ in range(20):
     network.forward(rng.standard_normal((8, 6)), training=True)  # running statistics
@@ -141,7 +138,7 @@ x, z = rng.uniform(-1, 1, size=(3, 1, 8, 8)), rng.standard_normal((3, 6))
 x_features = features.forward(x)
 
 losses, grad_z = loss_and_gradient(generator, features, z, x, x_features)
-library = search_loss(generator, features, z, x, x_features)
+library = latent.search_loss(generator, features, z, x, x_features)
 check("our five lines are the library's `search_loss`", (losses == library[0]).all() and (grad_z == library[1]).all())
 
 features.forward(generator.forward(z), training=True)
@@ -160,16 +157,16 @@ check("a backward pass after another forward is refused", forgot)
 
 # %%
 weights = rng.standard_normal(3)
-report = check_gradient(
-    lambda z: weights @ search_loss(generator, features, z, x, x_features)[0],
+report = gradcheck.check_gradient(
+    lambda z: weights @ latent.search_loss(generator, features, z, x, x_features)[0],
     weights[:, None] * grad_z,
     z,
     tolerance=1e-6,
 )
 check("dL/dz agrees with finite differences through both networks", report.passed, f"error {report.error:.0e}")
 
-swapped = check_gradient(
-    lambda z: weights @ search_loss(generator, features, z, x, x_features)[0], weights[:, None] * grad_z[::-1], z
+swapped = gradcheck.check_gradient(
+    lambda z: weights @ latent.search_loss(generator, features, z, x, x_features)[0], weights[:, None] * grad_z[::-1], z
 )
 check("the gradients of two images, exchanged, would be noticed", not swapped.passed)
 
@@ -191,10 +188,10 @@ pixels = 2 * model.preprocessing_.transform(some) - 1  # the range of tanh
 start = np.tile(model.start_, (len(some), 1))
 curves, aucs, counts = [], [], [0, 5, 10, 20, 40, *choose((), (80, 160, 320))]
 for steps in counts:
-    found = search(generator, features, pixels, start, steps=steps, learning_rate=0.02)
+    found = latent.search(generator, features, pixels, start, steps=steps, learning_rate=0.02)
     curves.append(found.losses)
     aucs.append(roc_auc_score(is_anomaly, found.losses))
-alone = search(generator, features, pixels[7:8], start[:1], steps=20, learning_rate=0.02).losses[0]
+alone = latent.search(generator, features, pixels[7:8], start[:1], steps=20, learning_rate=0.02).losses[0]
 model.network_.freeze_statistics(False)
 curves = np.array(curves)
 

@@ -16,16 +16,12 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from lecture import BLUE, GRAY, GREEN, ORANGE, RED, check, choose, figure, finish
+from lecture import BLUE, GRAY, GREEN, ORANGE, RED, check, choose, figure, finish, show
 
-from minisvdd.backends import KernelError
-from minisvdd.backends.emulator import EmulatorBackend
+from minisvdd import ops
+from minisvdd.backends import EmulatorBackend, KernelError
 from minisvdd.backends.kernel import kernel_folder, read_kernels
-from minisvdd.ops import fused, pooling
-from minisvdd.ops.activations import leaky_relu_forward
-from minisvdd.ops.batchnorm import batchnorm_forward
-from minisvdd.ops.conv2d import conv2d_forward
-from minisvdd.ops.conv2d import launch as conv2d_launch
+from minisvdd.ops.reductions import sum_partials
 
 rng = np.random.default_rng(13)
 scratch = Path(tempfile.mkdtemp())
@@ -149,22 +145,29 @@ def count(call):
 # it up to 25 times. This rung gives a block a *piece of the image*: it copies the pixels under its outputs, with a
 # margin of 2 on each side (the halo), once into shared memory, and takes all patches from there. A thread computes 4
 # positions of 8 filters.
+#
+# In the library the launch of these kernels is a *reading* of the operation, beside its formula (lecture 3):
+# `ops.conv2d_forward.on(backend)` picks it for a backend of kernels, and with it the rung. We take the reading itself,
+# and name the rung.
 
 # %%
 RUNGS = {"naive": GRAY, "coalesced": RED, "tiled": ORANGE, "register_blocked": BLUE, "halo": GREEN}
 N, C, side, K = choose((1, 8, 16, 32), (2, 32, 16, 64))
 x = rng.normal(size=(N, C, side, side)).astype(np.float32)
 weight = rng.normal(size=(K, C, 5, 5)).astype(np.float32)
-wanted = conv2d_forward(x, weight, padding=(2, 2))
+wanted = ops.conv2d_forward(x, weight, padding=(2, 2))
+launch = ops.conv2d_forward.reading("launch")
+show(launch)
 terms = 25 * C
 counts, clocks = {}, {}
 for rung in RUNGS:
-    y = np.empty(wanted.shape, np.float32)
-    counts[rung] = count(lambda out=y, r=rung: conv2d_launch.forward(counter, x, weight, out, (1, 1), (2, 2), r))
+    counter.total = {}
+    y = launch(counter, x, weight, padding=(2, 2), rung=rung)
+    counts[rung] = counter.total
     clocks[rung] = limits(counts[rung], y.size, terms)
     loads = counts[rung]["global_loads"] / y.size
     error = np.abs(y - wanted).max() / np.abs(wanted).max()
-    check(f"{rung} equals NumPy", error < 1e-5, f"relative error {error:.0e}, {loads:.1f} loads per output")
+    check(f"{rung} equals the formula", error < 1e-5, f"relative error {error:.0e}, {loads:.1f} loads per output")
 
 # %% [markdown]
 # Every rung computes the same. The loads per output fall as the formulas say; with the padding as a discount for the
@@ -219,10 +222,10 @@ check(
 # ## Fusion: the fastest load is none
 #
 # After the convolution come batch norm, leaky ReLU and max-pooling: hardly any arithmetic, but each as a kernel of its
-# own reads an array and writes one. `fused.normalize_pool_forward` normalises, bends and pools while the numbers are in
-# registers: it reads the convolution's output once and writes a quarter as many numbers. The backward finds its two
-# means in the pooled arrays alone, by a small miracle that `minisvdd/ops/fused.py` explains: if $y = f\,\hat x$ with
-# the slope $f$, and $g = f\,G$, then $g\,\hat x = f\,G\,\hat x = G\,y$.
+# own reads an array and writes one. The launch of `norm_act_pool_forward` normalises, bends and pools while the numbers
+# are in registers: it reads the convolution's output once and writes a quarter as many numbers. The backward finds its
+# two means in the pooled arrays alone, by a small miracle that `minisvdd/ops/norm_act_pool` explains: if
+# $y = f\,\hat x$ with the slope $f$, and $g = f\,G$, then $g\,\hat x = f\,G\,\hat x = G\,y$.
 
 # %%
 images = rng.normal(size=(4, 8, 14, 16)).astype(np.float32)
@@ -231,12 +234,13 @@ scale = (1 / np.sqrt(variance + 1e-4)).astype(np.float32)
 
 
 def three_kernels():
-    x_hat, _ = batchnorm_forward(counter, images, mean, variance, 1e-4)
-    return pooling.maxpool_forward(counter, leaky_relu_forward(counter, x_hat, 0.1), (2, 2), (2, 2))[0]
+    x_hat, _ = ops.batchnorm_forward.on(counter)(images, mean, variance, 1e-4)
+    activated = ops.leaky_relu_forward.on(counter)(x_hat, 0.1)
+    return ops.maxpool_forward.on(counter)(activated, (2, 2), (2, 2))[0]
 
 
 def one_kernel():
-    return fused.normalize_pool_forward(counter, images, mean, scale, 0.1, (2, 2))[0]
+    return ops.norm_act_pool_forward.on(counter)(images, mean, scale, 0.1, (2, 2))[0]
 
 
 check("the fused kernel gives the same", np.allclose(three_kernels(), one_kernel(), atol=1e-5))
@@ -333,7 +337,7 @@ for seed in range(5):  # the seed shuffles threads and blocks
     backend.run(sums, (numbers, total), (16,), (256,))
     atomic.add(float(total[0]))
     result = np.empty(1, np.float32)
-    conv2d_launch.sum_partials(backend, numbers.reshape(-1, 1), result, 1.0)
+    sum_partials(backend, numbers.reshape(-1, 1), result, 1.0)
     fixed.add(float(result[0]))
 check("atomic sums depend on the order of threads", len(atomic) > 1, f"{len(atomic)} results in 5 runs")
 check("sums in two steps do not", len(fixed) == 1)

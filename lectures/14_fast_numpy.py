@@ -5,7 +5,7 @@
 # convolution is done by the same kind of matrix product in both. What makes the difference is everything around it:
 # numbers copied without need, memory walked through in the wrong order, arrays that the system has to hand out anew. In
 # this lecture we take a training step apart and remove these costs one by one. Each trick is a few lines, each leaves
-# the result as it is, and the library uses every one of them.
+# the result as it is, and the library uses every one of them: not in its formulas, but in a second reading of each.
 #
 # *Needs: no data. Minutes: 0.1 quick, 0.3 full.*
 
@@ -16,30 +16,89 @@ from itertools import product
 
 import matplotlib.pyplot as plt
 import numpy as np
-from lecture import check, choose, figure, finish
-from minisvdd.ops.norm_pool import norm_pool_forward
+from lecture import check, choose, figure, finish, show
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
+from minisvdd import nn, ops
 from minisvdd.backends.threads import run, use_threads
 from minisvdd.backends.workspace import Workspace, empty
-from minisvdd.ops.conv2d import conv2d_forward, forward_way
-from minisvdd.ops.conv2d.winograd import cook_toom
+from minisvdd.ops.conv2d import fast as fast_convolution
+from minisvdd.ops.conv2d import winograd
 
 rng = np.random.default_rng(14)
 
 
-def milliseconds(function):
+def milliseconds(function, *arguments):
     """Median time of a call, after one to warm up."""
-    function()
+    function(*arguments)
     times = []
     for _ in range(choose(3, 15)):
         start = time.perf_counter()
-        function()
+        function(*arguments)
         times.append(1000 * (time.perf_counter() - start))
     return np.median(times)
 
 
 # %% [markdown]
+# ## Two readings of one formula
+#
+# The operations that a training step of Deep SVDD consists of are formulas (lecture 3): `ops.conv2d_forward.plain`, or
+# `ops.conv2d_forward` itself. Where that is too slow there is a quick reading as well,
+# `ops.conv2d_forward.reading("fast")`, which the backend "numpy" takes: the same arguments, the same numbers but for
+# rounding. Here are the operations of the first module of the MNIST encoder, both ways, on one thread:
+
+# %%
+N = choose(50, 200)
+images = rng.standard_normal((N, 1, 28, 28)).astype(np.float32)
+filters = rng.standard_normal((8, 1, 5, 5)).astype(np.float32)
+h = ops.conv2d_forward(images, filters, padding=(2, 2))
+x_hat, scale, mean, variance = ops.batchnorm_forward_batch(h, 1e-4)
+pooled, winner = ops.maxpool_forward(x_hat, (2, 2), (2, 2))
+calls = {
+    ops.conv2d_forward: (images, filters, (1, 1), (2, 2)),
+    ops.batchnorm_forward_batch: (h, 1e-4),
+    ops.leaky_relu_forward: (x_hat, 0.1),
+    ops.maxpool_forward: (x_hat, (2, 2), (2, 2)),
+    ops.maxpool_backward: (pooled, winner, x_hat.shape, (2, 2), (2, 2)),
+    ops.leaky_relu_backward: (h, x_hat > 0, 0.1),
+    ops.batchnorm_backward: (h, x_hat, scale),
+    ops.conv2d_backward_weight: (h, images, (5, 5), (1, 1), (2, 2)),
+}
+
+
+def batch_in_memory(array, axis):
+    """An array (N, C, H, W) with the batch first or last in memory, whose shape stays; anything else as it is."""
+    if getattr(array, "ndim", 0) < 4:
+        return array
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, 0, axis)), axis, 0)
+
+
+def results(returned):
+    return returned if isinstance(returned, tuple) else (returned,)
+
+
+quick = [name for name, operation in ops.all_operations().items() if operation.reading("fast")]
+print(f"{len(quick)} of {len(ops.all_operations())} operations have a quick reading")
+with use_threads(1):
+    for operation, arguments in calls.items():
+        first, last = ([batch_in_memory(array, axis) for array in arguments] for axis in (0, -1))
+        fast = operation.reading("fast")
+        times = f"{milliseconds(operation.plain, *first):6.2f} ms plain, {milliseconds(fast, *last):5.2f} ms fast"
+        pairs = zip(results(operation.plain(*first)), results(fast(*last)))
+        error = max(np.abs(a - b.astype(a.dtype)).max() / max(1, np.abs(a).max()) for a, b in pairs)
+        check(f"{operation.__name__}: both readings agree", error < 1e-4, f"{times}, difference {error:.0e}")
+
+# %% [markdown]
+# (Each reading gets its arrays in the order in memory that it likes; more on that soon.) Where does the time go? We
+# shall see, but look at the price first. This is the whole formula of the leaky ReLU, and this its quick reading:
+
+# %%
+show(ops.leaky_relu_forward, ops.leaky_relu_forward.reading("fast"))
+
+# %% [markdown]
+# Nobody should have to read the second one in order to learn what a leaky ReLU is. Hence two readings, and a test that
+# goes over all operations and asks both for the same numbers.
+#
 # ## What the machine can do
 #
 # Two numbers bound every operation. One is the rate of multiplications and additions in a large matrix product, the
@@ -129,10 +188,10 @@ def im2col(x, w, padding=2):
 
 
 x, w = batch_last[0], rng.standard_normal((8, 5, 5)).astype(np.float32)
-library = conv2d_forward(x.transpose(2, 0, 1)[:, None], w[:, None], padding=(2, 2)).transpose(1, 2, 3, 0)
+formula = ops.conv2d_forward(x.transpose(2, 0, 1)[:, None], w[:, None], padding=(2, 2)).transpose(1, 2, 3, 0)
 for function in (strips, im2col):
-    difference = np.abs(function(x, w) - library).max()
-    check(f"{function.__name__} gives the library's convolution", difference < 1e-4, f"difference {difference:.0e}")
+    difference = np.abs(function(x, w) - formula).max()
+    check(f"{function.__name__} gives what the formula gives", difference < 1e-4, f"difference {difference:.0e}")
 with use_threads(1):
     times = {f.__name__: milliseconds(lambda f=f: f(x, w)) for f in (im2col, strips)}
 print(", ".join(f"{name} {ms:.2f} ms" for name, ms in times.items()))
@@ -173,21 +232,23 @@ print(", ".join(f"{name} {ms:.2f} ms" for name, ms in times.items()))
 # products above. `cook_toom` computes the matrices in exact fractions:
 
 # %%
-A, G, B = cook_toom(2, 3)
+A, G, B = winograd.cook_toom(2, 3)
 for name, matrix in (("A^T", A), ("G", G), ("B^T", B)):
     print(name, [[str(entry) for entry in row] for row in matrix])
 
 
 def is_exact(m, r):
     """Does y_q = sum_s g_s d_(q+s) hold for all g and d? Both sides are bilinear: compare coefficients of g_s d_u."""
-    A, G, B = cook_toom(m, r)
+    A, G, B = winograd.cook_toom(m, r)
     n = m + r - 1
     triples = product(range(m), range(r), range(n))
     return all(sum(A[q][i] * G[i][s] * B[i][u] for i in range(n)) == Fraction(u == q + s) for q, s, u in triples)
 
 
 check("the identity is exact for 2 outputs of 3 taps", is_exact(2, 3))
-check("and for 4 outputs of 5 taps: 8 multiplications, not 20", is_exact(4, 5) and len(cook_toom(4, 5)[1]) == 8)
+check(
+    "and for 4 outputs of 5 taps: 8 multiplications, not 20", is_exact(4, 5) and len(winograd.cook_toom(4, 5)[1]) == 8
+)
 
 # %% [markdown]
 # $B^\top d$ and $A^\top m$ are matrix products with small constant matrices, and $G g$ is done once for a batch.
@@ -197,9 +258,9 @@ check("and for 4 outputs of 5 taps: 8 multiplications, not 20", is_exact(4, 5) a
 
 # %%
 for shape in ((8, 1, 5, 5), (16, 3, 5, 5), (32, 16, 5, 5), (128, 64, 5, 5)):
-    print(f"{shape[1]:3} -> {shape[0]:3} channels: {forward_way(shape, (1, 1))}")
-check("few channels go by strips", forward_way((8, 1, 5, 5), (1, 1)) == "strips")
-check("many channels by Winograd", forward_way((128, 64, 5, 5), (1, 1)) == "winograd")
+    print(f"{shape[1]:3} -> {shape[0]:3} channels: {fast_convolution.forward_way(shape, (1, 1))}")
+check("few channels go by strips", fast_convolution.forward_way((8, 1, 5, 5), (1, 1)) == "strips")
+check("many channels by Winograd", fast_convolution.forward_way((128, 64, 5, 5), (1, 1)) == "winograd")
 
 # %% [markdown]
 # Why not save more, with larger tiles? In exact arithmetic nothing speaks against it. But the powers of eleven points
@@ -247,21 +308,24 @@ check("larger tiles lose more", errors[7] > 2 * errors[3], f"8 outputs: {errors[
 # $$ \max_i f(x_i) = f(\max_i x_i) , $$
 #
 # and rounding never decreases either: the two sides are equal to the last bit. Pool first, and three quarters of the
-# numbers are gone before anything is done with them.
+# numbers are gone before anything is done with them. `norm_act_pool_forward` is this part of a module: its formula
+# takes the three steps in the order of the network, its quick reading pools first.
 
 # %%
 images = batch_last.transpose(3, 0, 1, 2)
 mean, scale = rng.standard_normal(8).astype(np.float32), rng.uniform(0.5, 2, 8).astype(np.float32)
-x_hat = (images - mean[:, None, None]) * scale[:, None, None]
-activated = np.maximum(x_hat, np.float32(0.1) * x_hat)
-paper = activated.reshape(200, 8, 14, 2, 14, 2).max(axis=(3, 5))
-ours, _, _ = norm_pool_forward(images, mean, scale, 0.1, training=False)
-check("pooling first changes not a single bit", np.array_equal(ours, paper), f"{paper.size} numbers")
+show(ops.norm_act_pool_forward)
+arguments = images, mean, scale, 0.1, (2, 2)
+in_order, winners = ops.norm_act_pool_forward(*arguments)
+pooled_first, winners_first = ops.norm_act_pool_forward.reading("fast")(*arguments)
+check("pooling first changes not a single bit", np.array_equal(in_order, pooled_first), f"{in_order.size} numbers")
+check("and the same entries win", np.array_equal(winners, winners_first))
 
 # %% [markdown]
 # In training, the statistics still need all of $x$; but the backward pass gains too. Only the winners of the windows
 # have a gradient, and $\hat x$ at a winner is the pooled $\hat x$: both means in the gradient of batch norm are sums
-# over the small arrays (`minisvdd/ops/norm_pool.py`).
+# over the small arrays (`minisvdd/ops/norm_act_pool`). `Sequential.build` finds the four layers that can go this way
+# and computes them as one step, unless the backend is "plain".
 #
 # ## Ask for memory once
 #
@@ -325,8 +389,30 @@ check("1, 2 and 3 threads agree bit for bit", len(set(found.values())) == 1, f"{
 print(f"one sum over everything rounds differently: {np.dot(numbers, numbers):.3f}")
 
 # %% [markdown]
-# What all of it brings together, trick by trick, is measured in `benchmarks/tricks.py`: each is taken away in turn, and
-# the table stands in `benchmarks/README.md`.
+# ## All of it together
+#
+# A training step of the MNIST encoder, forward and backward, by the formulas and by the quick readings with all threads
+# that the machine has:
+
+
+# %%
+def step(network, images, workspace):
+    with workspace:
+        _, grad_output, _ = ops.one_class_loss(network.forward(images, training=True), np.ones(32, np.float32))
+        network.backward(grad_output, need_input=False)
+
+
+images, step_ms = rng.random((choose(50, 200), 1, 28, 28), dtype=np.float32), {}
+for backend in ("plain", "numpy"):
+    network = nn.make_encoder("mnist_lenet", (1, 28, 28))
+    network.build((1, 28, 28), np.random.default_rng(0), backend=backend)
+    step_ms[backend] = milliseconds(step, network, images, Workspace())
+print(f"a step on {len(images)} images: {step_ms['plain']:.0f} ms plain, {step_ms['numpy']:.1f} ms numpy")
+check("the quick readings earn their keep", step_ms["numpy"] < step_ms["plain"] / 2)
+
+# %% [markdown]
+# What each trick brings is measured in `benchmarks/tricks.py`: each is taken away in turn, and the table stands in
+# `benchmarks/README.md`.
 #
 # ## Exercises
 #

@@ -18,17 +18,15 @@ from lecture import BLUE, GRAY, GREEN, ORANGE, PURPLE, QUICK, RED, available, ch
 from PIL import Image
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from minisvdd import DeepSVDD, load_dataset, load_model
+from minisvdd import DeepSVDD, IsolationForest, load_dataset, load_model, nn
 from minisvdd.cli import main
-from minisvdd.nn.networks import network_for
-from minisvdd.rivals.baselines import IsolationForest
 
 rng = np.random.default_rng(15)
 DATA = "mnist" if available("mnist") and not QUICK else "digits"
 dataset = load_dataset(DATA, data_dir())
 split = dataset.one_class(8)
 SETTINGS = {
-    "network": network_for(split.train.shape[1:]),
+    "network": nn.network_for(split.train.shape[1:]),
     "preprocessing": "gcn-l1",
     "learning_rate": 1e-3,
     "batch_size": 32 if DATA == "digits" else 200,

@@ -1,10 +1,11 @@
 """What every lecture shares: options, checks that a reader watches pass, pictures, the tally at the end.
 
-    from lecture import QUICK, check, choose, figure, finish
+    from lecture import QUICK, check, choose, figure, finish, show
 
     epochs = choose(quick=5, full=100)
     check("the two formulas agree", np.allclose(a, b), f"largest difference {abs(a - b).max():.1e}")
     figure("curve")  # the current matplotlib figure, or the one given
+    show(ops.linear_forward)  # the lines that the library has for it
     finish()  # the last line of every lecture
 
 A lecture is run as `python lectures/02_backprop.py [--quick] [--out DIR] [--data-dir DIR]`, opened as a notebook, or
@@ -13,13 +14,17 @@ built into the book. It has succeeded when `finish` ran and no check had failed:
 """
 
 import argparse
+import ast
 import atexit
 import importlib.util
+import inspect
 import os
 import re
 import sys
 from io import BytesIO
+from itertools import groupby
 from pathlib import Path
+from textwrap import dedent, indent
 
 import matplotlib
 
@@ -135,6 +140,22 @@ def animation(name: str, moving, fps: int = 10) -> None:
     plt.close(moving._fig)
 
 
+def show(*things) -> None:
+    """Print the library's own lines: an operation's formula, another reading of it, a function, a class or a module.
+
+    Without the docstring, but for a module's: the lecture has said that already. In a notebook the lines are
+    highlighted, in the book a link to their file stands above them.
+    """
+    for file, group in groupby(things, _file_of):
+        code = "\n\n\n".join(map(_code_of, group))
+        if _shell() is None:
+            print(f"{file}:\n", indent(code, "    "), "", sep="\n", flush=True)
+        else:
+            from IPython.display import display
+
+            display({"text/markdown": f"`{file}`\n\n```python\n{code}\n```", "text/plain": code}, raw=True)
+
+
 def data_dir() -> Path | None:
     """The folder given by --data-dir, for `load_dataset(name, data_dir())`, which looks in $MINISVDD_DATA by itself."""
     return _args.data_dir
@@ -158,6 +179,24 @@ def finish() -> None:
         if _script():
             sys.exit(1)
         raise LectureFailed("; ".join(failed) or "the lecture made no check")
+
+
+def _file_of(thing):
+    """The file that defines it, from the package on: `minisvdd/ops/linear.py`."""
+    parts = Path(inspect.getsourcefile(inspect.unwrap(thing))).parts
+    return "/".join(parts[len(parts) - parts[::-1].index("minisvdd") - 1 :])
+
+
+def _code_of(thing):
+    """Its source; of a function or a class without the docstring, and without `@Operation`."""
+    source = inspect.getsource(thing)
+    if inspect.ismodule(thing):
+        return source.rstrip()
+    lines = dedent(source).rstrip().split("\n")
+    (node,) = ast.parse("\n".join(lines)).body
+    if ast.get_docstring(node):
+        del lines[node.body[0].lineno - 1 : node.body[0].end_lineno]
+    return "\n".join(line for line in lines if line != "@Operation")
 
 
 def _save(filename, content):

@@ -1,11 +1,36 @@
-"""Fixtures for all tests."""
+"""Fixtures for all tests, the mark `quick`, and how Hypothesis draws."""
+
+import os
 
 import numpy as np
 import pytest
 from helpers_cuda import HostArrays
+from hypothesis import settings
 from threadpoolctl import threadpool_limits
 
 from minisvdd.backends import backend_problems, get_backend
+
+# Property tests: "ci" draws the same cases every time, "nightly" new ones, and prints how to draw a failing one again.
+# Chosen by $MINISVDD_HYPOTHESIS or --hypothesis-profile.
+PROFILES = {"ci": {"derandomize": True}, "nightly": {"derandomize": False, "print_blob": True}}
+
+
+def pytest_configure():
+    """Which cases the property tests get; before Hypothesis' own option, which overrides it."""
+    for name, options in PROFILES.items():
+        settings.register_profile(name, deadline=None, **options)
+    chosen = os.environ.get("MINISVDD_HYPOTHESIS", "ci")
+    if chosen not in PROFILES:
+        raise pytest.UsageError(f"MINISVDD_HYPOTHESIS={chosen!r}: expected one of {', '.join(PROFILES)}")
+    settings.load_profile(chosen)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Whatever is not marked `slow` is `quick`: `pytest -m quick` ends within two minutes."""
+    for item in items:
+        if not item.get_closest_marker("slow"):
+            item.add_marker("quick")
 
 
 @pytest.fixture(autouse=True, scope="session")

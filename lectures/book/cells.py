@@ -14,6 +14,9 @@ from .text import Page, TextRenderer
 
 _VERDICT = re.compile(r"^(PASS|FAIL)  (.*?)(?:  \((.*)\))?$")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_NAME = re.compile(  # in highlighted code, with all that stands before it: `ops.conv2d_forward`
+    r'(?:<span class="n">\w+</span><span class="o">\.</span>)*<span class="(n|nf|nc|nn)">[\w.]+</span>'
+)
 
 
 class CellRenderer:
@@ -49,15 +52,16 @@ class CellRenderer:
     def _code(self, source, page, is_mention):
         source = re.sub(r"\n{3,}", "\n\n", source)
         html = highlight(source, PythonLexer(), HtmlFormatter(nowrap=True))
-        link = re.compile(r'<span class="(n|nf|nc|nn)">([\w.]+)</span>')
-        html = link.sub(lambda m: self._code_name(m, page, is_mention), html)
+        html = _NAME.sub(lambda m: self._code_name(m, page, is_mention), html)
         return f"<pre class='code'>{html}</pre>"
 
     def _code_name(self, match, page, is_mention):
-        """In code only imported names and modules are sure to be the library's."""
-        name = match[2]
-        known = name in page.imported or (match[1] == "nn" and name.startswith("minisvdd."))
-        return self.text.name(name, match[0], page, is_mention) if known else match[0]
+        """In code only imported names, members of imported modules, and modules are sure to be the library's."""
+        name = re.sub("<[^>]*>", "", match[0])
+        known = name in page.imported and ("." in name or page.imported[name].anchor)
+        if not known and not (match[1] == "nn" and name.startswith("minisvdd.")):
+            return match[0]
+        return self.text.name(name, match[0], page, is_mention)
 
     def _output(self, output, page, name, pictures):
         """(HTML, number of pictures so far) of one output."""
@@ -74,6 +78,8 @@ class CellRenderer:
                 alt = escape(str(about.get("alt", "figure")), quote=True)
                 size = _size_in_page(self.folder / file, about.get("width"))
                 return f"<figure><img src='{page.prefix}{file}' alt='{alt}' {size} loading='lazy'></figure>", pictures
+        if "text/markdown" in data:  # what `show` gives
+            return f"<div class='shown'>{self.text.render(data['text/markdown'], page)}</div>", pictures
         if "text/html" in data:
             return f"<div class='wide'>{data['text/html']}</div>", pictures
         # The value of a cell's last line: mostly the True of a `check`, which has printed its line already.

@@ -48,8 +48,41 @@ class Mentions:
         return self.by_place.get((path, anchor), {})
 
 
+@dataclass(frozen=True)
+class Definition:
+    """Something that a file defines: the anchor and the line of its page, and the names by which texts call it."""
+
+    anchor: str
+    line: int
+    names: tuple[str, ...]
+
+
+def definitions(code: str) -> list[Definition]:
+    """Functions, classes and methods of a file, in order; and readings of operations, under names of their own:
+
+    @conv2d_forward.fast
+    def _(x, weight): ...            is `conv2d_forward.fast`
+    """
+    found = []
+    for node in ast.parse(code).body:
+        if not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            continue
+        readings = [ast.unparse(d) for d in node.decorator_list if isinstance(d, ast.Attribute)]
+        names = (*readings, *([] if node.name == "_" else [node.name]))
+        found.append(Definition(names[0] if names else "_", _first_line(node), names))
+        for member in node.body if isinstance(node, ast.ClassDef) else ():
+            if isinstance(member, ast.FunctionDef):
+                name = f"{node.name}.{member.name}"
+                found.append(Definition(name, _first_line(member), (name,)))
+    return found
+
+
+def _first_line(node):
+    return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+
+
 class SourceIndex:
-    """Names that can be linked: functions, classes, methods, modules, files of minisvdd/, and kernel files."""
+    """Names that can be linked: functions, classes, methods, readings, modules, files of minisvdd/, kernel files."""
 
     def __init__(self, root: Path = ROOT):
         self.root = root
@@ -63,28 +96,33 @@ class SourceIndex:
     def _add_module(self, path):
         name = path.relative_to(self.root).as_posix()
         dotted = name[:-3].replace("/", ".").removesuffix(".__init__")
-        for key in (name, dotted):
+        for key in {name, name.removesuffix("/__init__.py"), dotted}:
             self.places[key].append(Place(name, "", 1))
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name.startswith("_"):
-                continue
-            place = Place(name, node.name, node.lineno)
-            self.places[node.name].append(place)
-            self.places[f"{dotted}.{node.name}"].append(place)
-            for member in node.body if isinstance(node, ast.ClassDef) else ():
-                if isinstance(member, ast.FunctionDef):
-                    key = f"{node.name}.{member.name}"
-                    self.places[key].append(Place(name, key, member.lineno))
+        for definition in definitions(path.read_text(encoding="utf-8")):
+            for key in definition.names:
+                if not key.startswith("_"):
+                    place = Place(name, definition.anchor, definition.line)
+                    self.places[key].append(place)
+                    self.places[f"{dotted}.{key}"].append(place)
 
     def imported(self, code: str) -> dict[str, Place]:
-        """What the code imports by `from minisvdd... import name`: places by the names that it uses for them."""
-        names = {}
-        for node in ast.walk(ast.parse(code)):
+        """What the code has by `from minisvdd... import name`: places by the names that it uses for them.
+
+        After `from minisvdd import nn`, what it takes from there is among them as "nn.Conv2D".
+        """
+        names, tree = {}, ast.parse(code)
+        for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "minisvdd":
                 for alias in node.names:
-                    full = self.places.get(f"{node.module}.{alias.name}") or self.places.get(alias.name, [])
-                    if len(full) == 1:
-                        names[alias.asname or alias.name] = full[0]
+                    place = self._inside(node.module, alias.name) or self._only(alias.name)
+                    if place:
+                        names[alias.asname or alias.name] = place
+        modules = {name: _dotted(place.path) for name, place in names.items() if not place.anchor}
+        for node in ast.walk(tree):
+            root, _, rest = ast.unparse(node).partition(".") if isinstance(node, ast.Attribute) else ("", "", "")
+            place = root in modules and self._member(modules[root], rest)
+            if place:
+                names[f"{root}.{rest}"] = place
         return names
 
     def find(self, text: str, imported: dict[str, Place]) -> Place | None:
@@ -92,19 +130,46 @@ class SourceIndex:
 
         A plain lower-case word is linked only if it is imported: `train` may mean anything.
         """
-        name = re.sub(r"\(.*\)$", "", text.strip()).removeprefix("ops.")
+        name = re.sub(r"\.reading\([\"'](\w+)[\"']\)", r".\1", text.strip())
+        name = re.sub(r"\(.*\)$", "", name)
+        taken = {place for key, place in imported.items() if key.endswith(f".{name}")}
+        if len(taken) == 1:
+            return taken.pop()
         if name in imported:
             return imported[name]
+        root, _, rest = name.partition(".")
+        if rest and f"minisvdd.{root}" in self.places:
+            return self._member(f"minisvdd.{root}", rest)
+        return self._only(name) if re.search(r"[_./A-Z]", name) else None
+
+    def _only(self, name):
+        """The only place of that name; where several have it, the one among the operations."""
         places = self.places.get(name) or self.places.get(f"minisvdd/{name}") or self.places.get(f"minisvdd.{name}", [])
         in_ops = [place for place in places if place.path.startswith("minisvdd/ops/")]
         chosen = in_ops if len(in_ops) == 1 else places
-        is_telling = re.search(r"[_./A-Z]", name)
-        return chosen[0] if is_telling and len(chosen) == 1 else None
+        return chosen[0] if len(chosen) == 1 else None
+
+    def _member(self, module, name):
+        """What `name`, that may have dots in it, means after the module: `conv2d_forward.on`, `layers.Conv2D`."""
+        parts = name.split(".")
+        tries = (name, ".".join(parts[:-1]), parts[-1])
+        return next((place for part in tries if part and (place := self._inside(module, part))), None)
+
+    def _inside(self, module, name):
+        """The only place of that name in a module, or in a package with all that it holds."""
+        places = self.places.get(f"{module}.{name}") or [
+            place for place in self.places.get(name, []) if f"{_dotted(place.path)}.".startswith(f"{module}.")
+        ]
+        return places[0] if len(places) == 1 else None
 
 
 def source_page(path: str) -> str:
-    """`source/minisvdd.ops.linear.html` for `minisvdd/ops/linear.py`."""
-    return f"source/{path.removesuffix('.py').replace('/', '.')}.html"
+    """`source/minisvdd.ops.linear.html` for `minisvdd/ops/linear.py`; a package has the name of its folder."""
+    return f"source/{_dotted(path)}.html"
+
+
+def _dotted(path):
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 class SourcePage:
@@ -119,14 +184,8 @@ class SourcePage:
         """Line -> anchor of the definitions in a Python file."""
         if not self.path.endswith(".py"):
             return {}
-        anchors = {}
-        for node in ast.parse(self.text).body:
-            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-                anchors[node.lineno] = node.name
-                for member in node.body if isinstance(node, ast.ClassDef) else ():
-                    if isinstance(member, ast.FunctionDef):
-                        anchors[member.lineno] = f"{node.name}.{member.name}"
-        return anchors
+        lines = {definition.anchor: definition.line for definition in definitions(self.text)}  # each anchor once
+        return {line: anchor for anchor, line in lines.items()}
 
     def html(self, prefix: str) -> str:
         """The body: links for the file as a whole, then its lines. prefix: the way up to the book's first page."""

@@ -6,7 +6,7 @@ import numpy as np
 from lecture import check, finish
 from numpy.lib.stride_tricks import sliding_window_view
 
-from minisvdd.ops.conv2d import conv2d_backward_input, conv2d_backward_weight, conv2d_forward
+from minisvdd import ops
 
 rng = np.random.default_rng(30)
 
@@ -43,10 +43,10 @@ def backward_input_strided(G, weight, input_size, stride, padding):
 
 for size in ((9, 8), (8, 11)):
     x, w = rng.normal(size=(2, 3, *size)), rng.normal(size=(4, 3, 3, 3))
-    y = conv2d_forward(x, w, stride=(2, 2), padding=(1, 1))
+    y = ops.conv2d_forward(x, w, stride=(2, 2), padding=(1, 1))
     G = rng.normal(size=y.shape)
     ours = backward_input_strided(G, w, size, 2, 1)
-    library = conv2d_backward_input(G, w, size, stride=(2, 2), padding=(1, 1))
+    library = ops.conv2d_backward_input(G, w, size, stride=(2, 2), padding=(1, 1))
     error = np.abs(ours - library).max()
     check(f"stride 2 on images {size[0]} x {size[1]}", error < 1e-12, f"largest difference {error:.0e}")
     check("and it is dual to the forward", np.isclose(np.sum(y * G), np.sum(x * ours), rtol=1e-10))
@@ -66,9 +66,9 @@ grad_weight = np.einsum("nkij,ncij->kc", G, x)
 grad_input = np.einsum("nkij,kc->ncij", G, w)
 
 filters = w[:, :, None, None]
-check("forward", np.allclose(y, conv2d_forward(x, filters)))
-check("weight gradient", np.allclose(grad_weight, conv2d_backward_weight(G, x, (1, 1))[:, :, 0, 0]))
-check("input gradient", np.allclose(grad_input, conv2d_backward_input(G, filters, (5, 4))))
+check("forward", np.allclose(y, ops.conv2d_forward(x, filters)))
+check("weight gradient", np.allclose(grad_weight, ops.conv2d_backward_weight(G, x, (1, 1))[:, :, 0, 0]))
+check("input gradient", np.allclose(grad_input, ops.conv2d_backward_input(G, filters, (5, 4))))
 
 # %% [markdown]
 # ## Exercise 3

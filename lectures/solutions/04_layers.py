@@ -5,11 +5,7 @@
 import numpy as np
 from lecture import check, finish
 
-from minisvdd.nn.layers import BatchNorm, Conv2D
-from minisvdd.nn.networks import Sequential
-from minisvdd.ops.activations import leaky_relu_forward
-from minisvdd.ops.pooling import maxpool_forward
-from minisvdd.ops.upsample import upsample_backward, upsample_forward
+from minisvdd import nn, ops
 
 rng = np.random.default_rng(40)
 
@@ -24,11 +20,11 @@ rng = np.random.default_rng(40)
 
 # %%
 def average_pool(x, s=2):
-    return upsample_backward(x, (s, s)) / s**2
+    return ops.upsample_backward(x, (s, s)) / s**2
 
 
 def average_pool_gradient(G, s=2):
-    return upsample_forward(G, (s, s)) / s**2
+    return ops.upsample_forward(G, (s, s)) / s**2
 
 
 x, G = rng.normal(size=(2, 3, 6, 4)), rng.normal(size=(2, 3, 3, 2))
@@ -46,7 +42,7 @@ check("its backward is dual to it", np.isclose(*dual), f"{dual[0]:.6f} and {dual
 # again together with the mean.
 
 # %%
-network = Sequential([Conv2D(3, 3, padding="same", bias=True), BatchNorm()])
+network = nn.Sequential([nn.Conv2D(3, 3, padding="same", bias=True), nn.BatchNorm()])
 network.build((2, 6, 6), rng)
 network.astype(np.float64)
 network.forward(rng.normal(size=(4, 2, 6, 6)), training=True)
@@ -61,16 +57,16 @@ check("the bias has no gradient", largest < 1e-12 * beside, f"{largest:.0e}; the
 # The leaky ReLU never decreases. Such a function preserves the order of numbers, so it does not matter whether the
 # largest is sought before or after it is applied: $\max_i f(x_i) = f(\max_i x_i)$, to the last bit. After pooling there
 # are four times fewer numbers to apply it to. It would be wrong for a function that falls somewhere, such as $|x|$ or a
-# leaky ReLU of negative slope. (In training each layer keeps what its own backward needs, and the order stays.)
+# leaky ReLU of negative slope. (Backward, a window's gradient goes to the same winner either way.)
 
 # %%
 x = rng.normal(size=(2, 3, 6, 4))
 for slope in (0.0, 0.1, 1.0):
-    after = maxpool_forward(leaky_relu_forward(x, slope), (2, 2), (2, 2))[0]
-    before = leaky_relu_forward(maxpool_forward(x, (2, 2), (2, 2))[0], slope)
+    after = ops.maxpool_forward(ops.leaky_relu_forward(x, slope), (2, 2), (2, 2))[0]
+    before = ops.leaky_relu_forward(ops.maxpool_forward(x, (2, 2), (2, 2))[0], slope)
     check(f"pooling and leaky ReLU of slope {slope} may change places", np.array_equal(after, before))
-after = maxpool_forward(np.abs(x), (2, 2), (2, 2))[0]
-before = np.abs(maxpool_forward(x, (2, 2), (2, 2))[0])
+after = ops.maxpool_forward(np.abs(x), (2, 2), (2, 2))[0]
+before = np.abs(ops.maxpool_forward(x, (2, 2), (2, 2))[0])
 check("pooling and the absolute value may not", not np.array_equal(after, before))
 
 # %%

@@ -5,7 +5,7 @@
 import numpy as np
 from lecture import check, choose, finish
 
-from minisvdd.ops.adam import adam_update, sgd_update
+from minisvdd import ops
 
 rng = np.random.default_rng(55)
 
@@ -22,7 +22,7 @@ rng = np.random.default_rng(55)
 # %%
 def first_step(g):
     W = np.zeros(1)
-    adam_update(W, np.array([g]), np.zeros(1), np.zeros(1), 1, 0.01, 0.9, 0.999, 1e-8, 0.0)
+    ops.adam_update(W, np.array([g]), np.zeros(1), np.zeros(1), 1, 0.01, 0.9, 0.999, 1e-8, 0.0)
     return W[0]
 
 
@@ -57,7 +57,7 @@ check("the mean square is kept over 12 layers of leaky ReLU", 0.5 < ratio < 2, f
 # %%
 w, velocity = np.ones(choose(20000, 100000)), np.zeros(choose(20000, 100000))
 for _ in range(200):
-    sgd_update(w, w + rng.normal(size=w.size), velocity, 0.1, momentum=0.0, weight_decay=0.0)
+    ops.sgd_update(w, w + rng.normal(size=w.size), velocity, 0.1, momentum=0.0, weight_decay=0.0)
 measured = np.mean(w**2)
 check("the mean square distance is 0.0526", np.isclose(measured, 0.1 / 1.9, rtol=0.05), f"{measured:.4f}")
 

@@ -8,15 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from lecture import BLUE, RED, check, figure, finish
 
-from minisvdd.data.datasets import load_dataset
-from minisvdd.nn.batches import outputs
-from minisvdd.nn.layers import Flatten, LeakyReLU, Linear
-from minisvdd.nn.losses import OneClass
-from minisvdd.nn.networks import Sequential
-from minisvdd.nn.training import Plan, Training
-from minisvdd.ops.losses import one_class_loss, soft_boundary_loss
-from minisvdd.svdd.preprocessing import make_preprocessing
-from minisvdd.svdd.radius import exact_radius_squared, soft_boundary_objective
+from minisvdd import load_dataset, nn, ops, svdd
 
 rng = np.random.default_rng(6)
 
@@ -35,13 +27,13 @@ rng = np.random.default_rng(6)
 # %%
 d, nu = np.array([6.0, 5.1, 4.2, 3.4, 2.3, 1.6, 1.0, 0.5]), 0.3
 R = np.linspace(0, 2.7, 271)
-values = np.array([soft_boundary_objective(r * r, d, nu) for r in R])
+values = np.array([svdd.soft_boundary_objective(r * r, d, nu) for r in R])
 bend = np.diff(values, 2)
 check("J bends downwards in R near 0", (bend[R[1:-1] ** 2 < 0.4] < 0).all())
 u = np.linspace(0, 7, 271)
-in_square = np.array([soft_boundary_objective(v, d, nu) for v in u])
+in_square = np.array([svdd.soft_boundary_objective(v, d, nu) for v in u])
 check("and nowhere in R^2", (np.diff(in_square, 2) > -1e-9).all())
-best = exact_radius_squared(d, nu)
+best = svdd.exact_radius_squared(d, nu)
 check(
     "the minimiser is the same",
     abs(R[values.argmin()] - best**0.5) < 0.01,
@@ -72,9 +64,9 @@ figure("objective-in-R", fig)
 # %%
 phi, c = rng.normal(size=(50, 4)), np.full(4, 0.5)
 d = ((phi - c) ** 2).sum(axis=1)
-radius_squared = exact_radius_squared(d, 1.0)
-soft, soft_grad = soft_boundary_loss(phi, c, radius_squared, 1.0)
-one, one_grad = one_class_loss(phi, c)
+radius_squared = svdd.exact_radius_squared(d, 1.0)
+soft, soft_grad, _ = ops.soft_boundary_loss(phi, c, radius_squared, 1.0)
+one, one_grad, _ = ops.one_class_loss(phi, c)
 same = np.isclose(soft_grad, one_grad).all(axis=1)
 check("same value", np.isclose(soft, one), f"{soft:.6f}")
 check("same gradient for all but the innermost sample", (~same).sum() == 1 and d[~same] == d.min())
@@ -93,28 +85,28 @@ check(
 
 # %%
 phi = rng.normal(size=(40, 3)) + 1
-best = one_class_loss(phi, phi.mean(axis=0))[0]
-others = [one_class_loss(phi, phi.mean(axis=0) + rng.normal(size=3) * 0.1)[0] for _ in range(200)]
+best = ops.one_class_loss(phi, phi.mean(axis=0))[0]
+others = [ops.one_class_loss(phi, phi.mean(axis=0) + rng.normal(size=3) * 0.1)[0] for _ in range(200)]
 check("no centre is better than the mean", best < min(others))
 check("the minimum is the total variance", np.isclose(best, phi.var(axis=0).sum()))
 
-X = make_preprocessing("gcn-l1").fit_transform(load_dataset("digits").one_class(3).train)
+X = svdd.make_preprocessing("gcn-l1").fit_transform(load_dataset("digits").one_class(3).train)
 
 
 def train_with(recompute):
     """200 epochs of (4) with weight decay, c from the first pass; returns the lengths of c and of a mean output."""
-    network = Sequential([Flatten(), Linear(32), LeakyReLU(), Linear(2)])
+    network = nn.Sequential([nn.Flatten(), nn.Linear(32), nn.LeakyReLU(), nn.Linear(2)])
     network.build(X.shape[1:], np.random.default_rng(0))
-    loss = OneClass(outputs(network, X).mean(axis=0))
+    loss = nn.OneClass(nn.outputs(network, X).mean(axis=0))
 
-    plan = Plan(epochs=200, learning_rate=1e-2, weight_decay=0.1, batch_size=32)
-    training = Training(network, loss, X, plan, np.random.default_rng(1))
+    plan = nn.Plan(epochs=200, learning_rate=1e-2, weight_decay=0.1, batch_size=32)
+    training = nn.Training(network, loss, X, plan, np.random.default_rng(1))
     while not training.is_done:
         training.start_epoch()
         training.finish_epoch()
         if recompute:
-            loss.center = outputs(network, X).mean(axis=0)
-    return np.linalg.norm(loss.center), np.linalg.norm(outputs(network, X), axis=1).mean()
+            loss.center = nn.outputs(network, X).mean(axis=0)
+    return np.linalg.norm(loss.center), np.linalg.norm(nn.outputs(network, X), axis=1).mean()
 
 
 fixed, moving = train_with(False), train_with(True)

@@ -9,27 +9,19 @@ from types import SimpleNamespace
 import numpy as np
 from lecture import check, finish
 
-from minisvdd.backends import NUMPY
-from minisvdd.data.datasets import load_dataset
-from minisvdd.nn.batches import outputs
-from minisvdd.nn.layers import Flatten, LeakyReLU, Linear, ReLU
-from minisvdd.nn.losses import OneClass
-from minisvdd.nn.networks import Sequential
-from minisvdd.nn.optim import Adam
-from minisvdd.nn.training import Plan, Training
-from minisvdd.svdd.preprocessing import make_preprocessing
+from minisvdd import load_dataset, nn, ops, svdd
 
-X = make_preprocessing("gcn-l1").fit_transform(load_dataset("digits").one_class(3).train).astype(np.float64)
+X = svdd.make_preprocessing("gcn-l1").fit_transform(load_dataset("digits").one_class(3).train).astype(np.float64)
 
 
-def perceptron(activation=LeakyReLU, output_bias=False, dtype=np.float64):
-    network = Sequential([Flatten(), Linear(32), activation(), Linear(2, bias=output_bias)])
+def perceptron(activation=nn.LeakyReLU, output_bias=False, dtype=np.float64):
+    network = nn.Sequential([nn.Flatten(), nn.Linear(32), activation(), nn.Linear(2, bias=output_bias)])
     network.build(X.shape[1:], np.random.default_rng(0), dtype=dtype)
     return network
 
 
 def loss_and_gradients(network, center):
-    value, grad_output, _ = OneClass(center)(network.forward(X, training=True))
+    value, grad_output, _ = ops.one_class_loss(network.forward(X, training=True), center)
     network.backward(grad_output)
     return value, network.grads
 
@@ -56,9 +48,9 @@ def loss_and_gradients(network, center):
 # %%
 network = perceptron()
 center = network.forward(X).mean(axis=0)
-plan = Plan(epochs=300, milestones=(200,), learning_rate=1e-2, batch_size=len(X))
-loss = OneClass(center)
-Training(network, loss, X, plan, np.random.default_rng(1)).run()
+plan = nn.Plan(epochs=300, milestones=(200,), learning_rate=1e-2, batch_size=len(X))
+loss = nn.OneClass(center)
+nn.Training(network, loss, X, plan, np.random.default_rng(1)).run()
 phi = network.forward(X)
 lengths, projections = (phi**2).sum(axis=1).mean(), (phi @ center).mean()
 check(
@@ -97,11 +89,11 @@ check(
 # %%
 with_bias, without = perceptron(output_bias=True), perceptron()
 fixed, moving = center.copy(), center.copy()
-free = SimpleNamespace(params={"center": moving}, grads={}, backend=NUMPY)
-optimizers = [Adam(with_bias, 1e-2, 0.1), Adam(without, 1e-2, 0.1), Adam(free, 1e-2)]
+free = SimpleNamespace(params={"center": moving}, grads={}, backend=without.backend)
+optimizers = [nn.Adam(with_bias, 1e-2, 0.1), nn.Adam(without, 1e-2, 0.1), nn.Adam(free, 1e-2)]
 for _ in range(100):
     loss_and_gradients(with_bias, fixed)
-    _, grad_output, _ = OneClass(moving)(without.forward(X, training=True))
+    _, grad_output, _ = ops.one_class_loss(without.forward(X, training=True), moving)
     without.backward(grad_output)
     free.grads["center"] = -grad_output.sum(axis=0)
     for optimizer in optimizers:
@@ -124,12 +116,13 @@ check(
 # its slope.
 
 # %%
-dead, leaky = perceptron(ReLU), perceptron()
+dead, leaky = perceptron(nn.ReLU), perceptron()
 for network in (dead, leaky):
     network.params["1.weight"][...] = -np.abs(network.params["1.weight"])  # images in [0, 1]: all pre-activations <= 0
 value, grads = loss_and_gradients(dead, center)
 check(
-    "dead ReLUs: the output is 0, the loss ||c||^2", not outputs(dead, X).any() and np.isclose(value, center @ center)
+    "dead ReLUs: the output is 0, the loss ||c||^2",
+    not nn.outputs(dead, X).any() and np.isclose(value, center @ center),
 )
 check("and every gradient is 0", all(not grad.any() for grad in grads.values()))
 _, grads = loss_and_gradients(leaky, center)

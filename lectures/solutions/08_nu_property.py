@@ -8,7 +8,7 @@ import numpy as np
 from lecture import check, finish
 from scipy.optimize import minimize_scalar
 
-from minisvdd.svdd.radius import exact_radius_squared, soft_boundary_objective
+from minisvdd import svdd
 
 rng = np.random.default_rng(8)
 
@@ -32,7 +32,7 @@ for nu in (0.15, 0.5, 0.95):
     C = 1 / (nu * len(d))
     check(
         f"C = {C:.3f} is ν = {nu}",
-        np.isclose(best_on_grid(C), exact_radius_squared(d, nu)),
+        np.isclose(best_on_grid(C), svdd.exact_radius_squared(d, nu)),
         f"u = {best_on_grid(C):.2f}",
     )
 check("C < 1/n: the best radius is 0", best_on_grid(0.9 / len(d)) == 0)
@@ -63,7 +63,7 @@ for unit in (0.1, 1.0, 10.0, 100.0):
     if search.x > 1e-6:
         check(f"unit {unit:g}: the mean excess is ν/2", np.isclose(excess, nu / 2, rtol=1e-3), f"{excess:.5f}")
     shares.append(float((scaled > search.x).mean()))
-    hinge.append(float((scaled > exact_radius_squared(scaled, nu)).mean()))
+    hinge.append(float((scaled > svdd.exact_radius_squared(scaled, nu)).mean()))
 check("squared hinge: the share outside follows the unit", shares[0] > 5 * shares[-1], f"{shares}")
 check("hinge: it does not", np.ptp(hinge) == 0, f"{hinge}")
 
@@ -84,7 +84,9 @@ check("hinge: it does not", np.ptp(hinge) == 0, f"{hinge}")
 n, nu, draws = 20, 0.2, 40000
 d = rng.gamma(3, size=(draws, n + 1))
 radii = np.sort(d[:, :n], axis=1)[:, ::-1][:, round(nu * n)]
-check("radii are the exact ones", all(exact_radius_squared(row[:n], nu) == u for row, u in zip(d[:200], radii[:200])))
+check(
+    "radii are the exact ones", all(svdd.exact_radius_squared(row[:n], nu) == u for row, u in zip(d[:200], radii[:200]))
+)
 share, expected = (d[:, n] > radii).mean(), (nu * n + 1) / (n + 1)
 sigma = np.sqrt(expected * (1 - expected) / draws)
 check(
@@ -93,10 +95,10 @@ check(
     f"{share:.4f}, expected {expected:.4f} ± {sigma:.4f}",
 )
 check("and tells it from ν", abs(share - nu) > 4 * sigma)
-best = exact_radius_squared(d[0], nu)
+best = svdd.exact_radius_squared(d[0], nu)
 check(
     "J is smallest there",
-    soft_boundary_objective(best, d[0], nu) <= min(soft_boundary_objective(u, d[0], nu) for u in d[0]),
+    svdd.soft_boundary_objective(best, d[0], nu) <= min(svdd.soft_boundary_objective(u, d[0], nu) for u in d[0]),
 )
 
 # %%

@@ -8,9 +8,7 @@ import numpy as np
 from lecture import check, choose, finish
 from sklearn.metrics import roc_auc_score
 
-from minisvdd import Autoencoder
-from minisvdd.data.datasets import load_dataset
-from minisvdd.nn.batches import outputs
+from minisvdd import Autoencoder, load_dataset, nn
 
 rng = np.random.default_rng(9)
 
@@ -88,7 +86,7 @@ t = 10
 def loss_and_spread():
     """Reconstruction error, with the statistics of one batch of all images, and the spread of the codes."""
     copies = decoder.forward(encoder.forward(X_train, training=True), training=True)
-    codes = outputs(encoder, X_train)
+    codes = nn.outputs(encoder, X_train)
     return ((copies - X_train) ** 2).sum() / len(X_train), ((codes - codes.mean(axis=0)) ** 2).sum(axis=1).mean()
 
 

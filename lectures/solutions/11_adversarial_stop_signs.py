@@ -7,10 +7,8 @@
 import numpy as np
 from lecture import check, finish
 
-from minisvdd.attack.adversarial import SETTINGS
-from minisvdd.attack.boundary_attack import boundary_attack
-from minisvdd.attack.classifier import SoftmaxClassifier
-from minisvdd.data.datasets import load_dataset
+from minisvdd import SoftmaxClassifier, load_dataset
+from minisvdd.attack import adversarial, boundary_attack
 from minisvdd.data.readers import to_float
 
 rng = np.random.default_rng(0)
@@ -45,7 +43,7 @@ def queries_needed(n, ratio=1.05, seed=3):
     v /= np.linalg.norm(v)
     x = np.full((8, n), 0.5)
     threshold = 0.5 * v.sum() + 0.4
-    result = boundary_attack(
+    result = boundary_attack.boundary_attack(
         lambda z: (z @ v > threshold).astype(int), x, np.zeros(8, int), queries=40 * n + 400, rng=rng
     )
     reached = (result.curve_distances / 0.4 < ratio).argmax(axis=0)
@@ -65,13 +63,15 @@ check("four times the dimensions, several times the queries", 2 < large / small 
 # %%
 digits = load_dataset("digits")
 images, test = (to_float(part, digits.white) for part in (digits.train_images, digits.test_images))
-opponent = SoftmaxClassifier(**SETTINGS["digits"][0], random_state=0, verbose=0).fit(images, digits.train_labels)
+opponent = SoftmaxClassifier(**adversarial.SETTINGS["digits"][0], random_state=0, verbose=0).fit(
+    images, digits.train_labels
+)
 threes = test[(digits.test_labels == 3) & (opponent.predict(test) == 3)][:8]
 labels = np.full(len(threes), 3)
-anything = boundary_attack(
+anything = boundary_attack.boundary_attack(
     opponent.predict, threes, labels, starts=test[digits.test_labels != 3], queries=600, rng=np.random.default_rng(1)
 )
-eights = boundary_attack(
+eights = boundary_attack.boundary_attack(
     opponent.predict,
     threes,
     labels,

@@ -7,11 +7,8 @@ import numpy as np
 from lecture import BLUE, RED, check, choose, figure, finish
 from sklearn.metrics import roc_auc_score
 
-from minisvdd import AnoGAN, load_dataset
-from minisvdd.gradcheck import check_gradient
-from minisvdd.ops.adam import adam_update
-from minisvdd.rivals.dcgan import make_gan
-from minisvdd.rivals.latent import search_loss
+from minisvdd import AnoGAN, gradcheck, load_dataset, ops
+from minisvdd.rivals import dcgan, latent
 
 rng = np.random.default_rng(120)
 
@@ -52,7 +49,7 @@ def squared_loss(generator, features, z, x, x_features, a=0.1):
     return losses, generator.backward(grad_y, need_params=False)
 
 
-network = make_gan("small_dcgan", (1, 8, 8), latent_dim=6)
+network = dcgan.make_gan("small_dcgan", (1, 8, 8), latent_dim=6)
 network.build((6,), rng, dtype=np.float64)
 for _ in range(20):
     network.forward(rng.standard_normal((8, 6)), training=True)
@@ -60,7 +57,7 @@ network.freeze_statistics()
 generator, features, _ = network.layers
 x, z, weights = rng.uniform(-1, 1, size=(3, 1, 8, 8)), rng.standard_normal((3, 6)), rng.standard_normal(3)
 x_features = features.forward(x)
-report = check_gradient(
+report = gradcheck.check_gradient(
     lambda z: weights @ squared_loss(generator, features, z, x, x_features)[0],
     weights[:, None] * squared_loss(generator, features, z, x, x_features)[1],
     z,
@@ -97,8 +94,8 @@ def scores_with(b, steps):
     z = np.tile(model.start_, (len(some), 1))
     first, second = np.zeros_like(z), np.zeros_like(z)
     for step in range(1, steps + 1):
-        losses, grad = search_loss(generator, features, z, pixels, pixel_features)
-        adam_update.on(generator.backend)(z, grad + 2 * b * z, first, second, step, 0.02, 0.9, 0.999, 1e-8, 0.0)
+        losses, grad = latent.search_loss(generator, features, z, pixels, pixel_features)
+        ops.adam_update(z, grad + 2 * b * z, first, second, step, 0.02, 0.9, 0.999, 1e-8, 0.0)
     return losses
 
 

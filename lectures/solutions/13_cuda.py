@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from lecture import ROOT, check, finish
 
-from minisvdd.backends.emulator import EmulatorBackend
+from minisvdd.backends import EmulatorBackend
 from minisvdd.backends.kernel import read_kernels
 
 # %% [markdown]

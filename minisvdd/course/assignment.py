@@ -7,22 +7,30 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .reading import Reading
+
 PUBLIC_SEED = 0
 
 
 @dataclass(frozen=True)
 class Source:
-    """One function to write: its signature and docstring are those of a function of the library.
+    """One function to write: its head and docstring are those of a plain reading of the library, as is its solution.
 
-    op: the library's function; a leading `backend` is left out.
+    op: the library's operation or function.   instead: what its lines say otherwise for a student (`Reading`).
     """
 
     op: Callable
+    instead: tuple[tuple[str, str], ...] = ()
 
     @property
     def name(self) -> str:
         """The name that the student's function must have."""
         return self.op.__name__
+
+    @property
+    def reading(self) -> Reading:
+        """The text that skeletons are cut from."""
+        return Reading(self.op, self.instead)
 
 
 @dataclass(frozen=True)
@@ -52,8 +60,8 @@ class Part:
 class Assignment:
     """An assignment: what to write, how it is graded, and where the paper or the library explains it.
 
-    derivation: the object whose docstring opens the skeleton, and how its last paragraph begins (None: all of it).
-    imports: lines that the skeleton begins with.   handout: a few paragraphs for the student.
+    derivation: the object whose docstring opens the skeleton, and how the paragraph that ends it begins (None: all).
+    helpers: functions of the library that are given, above those to write.   handout: a few paragraphs for the student.
     """
 
     name: str
@@ -62,6 +70,7 @@ class Assignment:
     handout: str
     functions: tuple[Source, ...]
     parts: tuple[Part, ...]
+    helpers: tuple[Callable, ...] = ()
     derivation: object = None
     derivation_until: str | None = None
     language: str = "python"

@@ -8,7 +8,7 @@ from ..backends.kernel import Kernel, find_kernel
 from .assignment import Assignment
 
 BEGIN, END = "// BEGIN SOLUTION", "// END SOLUTION"
-_SOLUTION = Path(__file__).parent / "solutions" / "conv2d_cuda.cu"
+_SOLUTION = Path(__file__).parent / "tasks" / "conv2d_cuda.cu"
 _DIRECTIVES = {"define", "undef", "if", "ifdef", "ifndef", "else", "elif", "endif", "pragma"}
 # From left to right, as a compiler reads: a comment may hold quotes, a string may hold what looks like a comment.
 _COMMENT_OR_STRING = re.compile(r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", re.DOTALL)

@@ -36,9 +36,9 @@ def _made(mistaken, arguments, output, given):
     try:
         with np.errstate(all="ignore"):
             result = mistaken(*(a.copy() if isinstance(a, np.ndarray) else a for a in arguments))
+        result = np.asarray(result[output] if output is not None and isinstance(result, tuple) else result)
     except (ValueError, IndexError, TypeError, ZeroDivisionError):
-        return False  # the mistake cannot be made with these arguments
-    result = np.asarray(result[output] if output is not None and isinstance(result, tuple) else result)
+        return False  # the mistake cannot be made with these arguments, or not in this output
     return given.shape == result.shape and _near(given, result)
 
 

@@ -1,7 +1,6 @@
 """The handout that goes with a skeleton: what to write, what earns points, how to grade oneself. Markdown."""
 
 from .assignment import Assignment
-from .skeleton import signature
 
 _LEVELS = {
     "guided": "The steps of a solution stand in the file as comments.",
@@ -16,7 +15,7 @@ def handout(assignment: Assignment, level: str = "plain") -> str:
     lines = [f"# {assignment.title}", "", assignment.handout.strip(), ""]
     lines += [f"Read first: {assignment.reading}.", "", f"## What to write, in `{file}`", "", _LEVELS[level], ""]
     if assignment.functions:
-        lines += [f"- `{signature(source)}`" for source in assignment.functions]
+        lines += [f"- `{source.reading.call}`" for source in assignment.functions]
     else:
         lines += [f"- the kernel `{name}`" for name in assignment.kernels]
     lines += ["", "Keep the names and the order of the arguments. " + _allowed(assignment), ""]

@@ -14,6 +14,7 @@ def parts_of(
     outputs: tuple[str, ...] = ("the result",),
     floats: tuple[int, ...] = (0,),
     forms=(),
+    optional: int = 0,
 ) -> tuple[Part, ...]:
     """One part for each entry of `points`, whose inputs `cases` draws under the same name.
 
@@ -22,9 +23,9 @@ def parts_of(
     parts = []
     for name, worth in points.items():
         if name == DTYPE:
-            check = keeps_dtype(op, cases["values"], outputs, floats)
+            check = keeps_dtype(op, cases["values"], outputs, floats, optional)
         else:
-            check = values(op, cases[name], outputs, forms=forms)
+            check = values(op, cases[name], outputs, forms=forms, optional=optional)
         parts.append(Part(f"{op.__name__}: {name}", worth, check, hidden=name != "values"))
     return tuple(parts)
 

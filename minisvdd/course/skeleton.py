@@ -1,22 +1,16 @@
-"""Skeletons, generated from the library's own sources: signatures and docstrings cannot drift from what is graded.
+"""Skeletons, cut from the library's plain readings: what is handed out cannot drift from what is graded.
 
-A function of the library, less its `backend` argument, becomes a function to write. The model solution (`solutions/`)
-gives the body, between the markers that nbgrader and Otter know; the student's file has an exception there instead.
+Head and docstring of a plain reading become a function to write. Its lines are the model solution, between the markers
+that nbgrader and Otter know; the student's file has an exception there instead. Comments that begin with `#:` are the
+steps that the guided level keeps.
 """
 
-import ast
-import importlib
-import inspect
-import textwrap
-from functools import cache
-from pathlib import Path
-
 from . import cuda_source
-from .assignment import Assignment, Source
+from .assignment import Assignment
+from .reading import Reading, imports_first
 
 LEVELS = ("guided", "plain", "scratch")
 BEGIN, END = "# BEGIN SOLUTION", "# END SOLUTION"
-_STEP = "#:"
 
 
 def skeleton(assignment: Assignment, level: str = "plain", solution: bool = False) -> str:
@@ -29,27 +23,13 @@ def skeleton(assignment: Assignment, level: str = "plain", solution: bool = Fals
         raise ValueError(f"level={level!r}: expected one of {list(LEVELS)}")
     if assignment.language == "cuda":
         return cuda_source.skeleton(assignment, level, solution)
-    functions = [_function(assignment, source, level, solution) for source in assignment.functions]
-    imports = "import numpy as np\n"
-    if any("Callable" in signature(source) for source in assignment.functions):
-        imports = "from collections.abc import Callable\n\n" + imports
-    head = "\n".join([assignment.tag("#"), _module_docstring(assignment, level), imports])
-    return "\n\n".join([head, *functions])
-
-
-def signature(source: Source) -> str:
-    """The signature as the library's source spells it, without `backend`."""
-    node = _definition(source.op)
-    arguments = node.args
-    if arguments.args and arguments.args[0].arg == "backend":
-        del arguments.args[0]
-    returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-    return f"{node.name}({ast.unparse(arguments)}){returns}"
-
-
-def docstring(source: Source) -> str:
-    """The library's docstring of the function."""
-    return inspect.getdoc(source.op)
+    readings = [source.reading for source in assignment.functions]
+    helpers = [Reading(helper) for helper in assignment.helpers]
+    given = {reading.name for reading in (*readings, *helpers)}
+    top = [assignment.tag("#"), _module_docstring(assignment, level), *_imports(readings, helpers, given)]
+    functions = [_given(helper) for helper in helpers]
+    functions += [_to_write(reading, level, solution, given) for reading in readings]
+    return "\n\n\n".join("\n".join(lines) for lines in (top, *functions)) + "\n"
 
 
 def _module_docstring(assignment, level):
@@ -60,44 +40,40 @@ def _module_docstring(assignment, level):
     return '"""' + "\n".join(lines) + '\n"""\n'
 
 
-def _function(assignment, source, level, solution):
-    doc = docstring(source)
-    if level == "scratch":
-        doc = doc.partition("\n")[0]
-    body = _body(assignment, source.name)
-    steps = [line for line in body.splitlines() if line.strip().startswith(_STEP)]
-    inner = [BEGIN, *(body.splitlines() if solution else [])]
-    if not solution:
-        inner += [f"# {line.strip()[len(_STEP) :].strip()}" for line in steps] if level == "guided" else []
-        inner.append(f'raise NotImplementedError("{source.name}")')
-    quoted = f'"""{doc}"""' if "\n" not in doc else f'"""{doc}\n"""'
-    lines = [f"def {signature(source)}:", *_indent(quoted), *_indent("\n".join([*inner, END]))]
-    return "\n".join(lines).replace(f"    {_STEP}", "    #") + "\n"
+def _imports(readings, helpers, given):
+    """What the file needs before anything is filled in: NumPy, and what heads and helpers name."""
+    lines = ["import numpy as np"]
+    for reading in (*readings, *helpers):
+        lines += _needed(reading, reading.names_in_head - given)
+    for helper in helpers:
+        lines += _needed(helper, helper.names_in_body - given)
+    return imports_first(lines)
 
 
-def _indent(text):
-    return textwrap.indent(text, "    ").splitlines()
+def _given(helper):
+    return [*helper.head, *helper.docstring, *helper.solution]
 
 
-@cache
-def _solution_text(name):
-    module = importlib.import_module(f".solutions.{name}", __package__)
-    return Path(module.__file__).read_text(encoding="utf-8")
+def _to_write(reading, level, solution, given):
+    imports = [f"    {line}" for line in _own_imports(reading, given)]
+    if solution:
+        inner = [*imports, *([""] if imports else []), *reading.solution]
+    else:
+        steps = reading.steps if level == "guided" else []
+        inner = [*steps, f'    raise NotImplementedError("{reading.name}")']
+    docstring = reading.first_line if level == "scratch" else reading.docstring
+    return [*reading.head, *docstring, f"    {BEGIN}", *inner, f"    {END}"]
 
 
-def _body(assignment, name):
-    """The lines of the model solution's function, comments included."""
-    text = _solution_text(assignment.name.replace("-", "_"))
-    lines = text.splitlines()
-    tree = ast.parse(text)
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and node.name == name:
-            first = node.body[0].lineno - 1
-            while lines[first - 1].strip().startswith("#"):
-                first -= 1
-            return textwrap.dedent("\n".join(lines[first : node.end_lineno]))
-    raise ValueError(f"{assignment.name}: no model solution of {name}")
+def _own_imports(reading, given):
+    """Imports that only the model solution needs: they would tell a student how it is done."""
+    return sorted(_needed(reading, reading.names_in_body - reading.names_in_head - given - {"np"}))
 
 
-def _definition(op):
-    return ast.parse(textwrap.dedent(inspect.getsource(op))).body[0]
+def _needed(reading, names):
+    """The lines that these names come from. Raises ValueError for what a student's file cannot have."""
+    lines = [reading.module.import_of(name) or reading.module.short_name(name) for name in sorted(names)]
+    for name, line in zip(sorted(names), lines):
+        if line is None:
+            raise ValueError(f"{reading.name} uses {name} of the library: ask for it, give it, or write it otherwise")
+    return lines

@@ -21,10 +21,10 @@ from threadpoolctl import threadpool_limits
 from ..backends import get_backend
 from ..backends.threads import use_threads
 from ..nn.batches import outputs
-from ..nn.host_steps import HostSteps
 from ..nn.losses import MeanSquaredError, OneClass
 from ..nn.networks import make_autoencoder, make_encoder
 from ..nn.optim import Adam
+from ..nn.steps import HostSteps
 from .experiments import versions
 
 _SCORED = 10000

@@ -30,7 +30,7 @@ class ArrayCheck:
     complex_error: float | None
     worst: Entry | None
     passed: bool
-    wrong: int = 0
+    wrong: int
     step_table: list[tuple[float, float, float]] = field(default_factory=list)
     diagnosis: str = ""
 

@@ -1,1 +1,87 @@
-"""Networks: layers with hand-written backward passes, losses, optimisers, and the loop that trains them."""
+"""Networks: layers with hand-written backward passes, losses, optimisers, and the one trainer."""
+
+from typing import TYPE_CHECKING
+
+from ..lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .batches import fixed_batches as fixed_batches
+    from .batches import for_evaluation as for_evaluation
+    from .batches import outputs as outputs
+    from .batches import outputs_in_parts as outputs_in_parts
+    from .batches import shuffled_batches as shuffled_batches
+    from .init import glorot_uniform as glorot_uniform
+    from .layer import Layer as Layer
+    from .layers import BatchNorm as BatchNorm
+    from .layers import Conv2D as Conv2D
+    from .layers import ConvTranspose2D as ConvTranspose2D
+    from .layers import Flatten as Flatten
+    from .layers import LeakyReLU as LeakyReLU
+    from .layers import Linear as Linear
+    from .layers import MaxPool2D as MaxPool2D
+    from .layers import ReLU as ReLU
+    from .layers import Reshape as Reshape
+    from .layers import Sigmoid as Sigmoid
+    from .layers import Tanh as Tanh
+    from .layers import Upsample as Upsample
+    from .losses import AbsoluteError as AbsoluteError
+    from .losses import BinaryCrossEntropy as BinaryCrossEntropy
+    from .losses import MeanSquaredError as MeanSquaredError
+    from .losses import OneClass as OneClass
+    from .losses import SoftBoundary as SoftBoundary
+    from .losses import SoftmaxCrossEntropy as SoftmaxCrossEntropy
+    from .networks import Sequential as Sequential
+    from .networks import make_autoencoder as make_autoencoder
+    from .networks import make_classifier as make_classifier
+    from .networks import make_decoder as make_decoder
+    from .networks import make_encoder as make_encoder
+    from .networks import network_for as network_for
+    from .optim import SGD as SGD
+    from .optim import Adam as Adam
+    from .optim import StepSchedule as StepSchedule
+    from .training import Plan as Plan
+    from .training import Training as Training
+    from .training import train_epoch as train_epoch
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "AbsoluteError": ".losses",
+        "Adam": ".optim",
+        "BatchNorm": ".layers",
+        "BinaryCrossEntropy": ".losses",
+        "Conv2D": ".layers",
+        "ConvTranspose2D": ".layers",
+        "Flatten": ".layers",
+        "Layer": ".layer",
+        "LeakyReLU": ".layers",
+        "Linear": ".layers",
+        "MaxPool2D": ".layers",
+        "MeanSquaredError": ".losses",
+        "OneClass": ".losses",
+        "Plan": ".training",
+        "ReLU": ".layers",
+        "Reshape": ".layers",
+        "SGD": ".optim",
+        "Sequential": ".networks",
+        "Sigmoid": ".layers",
+        "SoftBoundary": ".losses",
+        "SoftmaxCrossEntropy": ".losses",
+        "StepSchedule": ".optim",
+        "Tanh": ".layers",
+        "Training": ".training",
+        "Upsample": ".layers",
+        "fixed_batches": ".batches",
+        "for_evaluation": ".batches",
+        "glorot_uniform": ".init",
+        "make_autoencoder": ".networks",
+        "make_classifier": ".networks",
+        "make_decoder": ".networks",
+        "make_encoder": ".networks",
+        "network_for": ".networks",
+        "outputs": ".batches",
+        "outputs_in_parts": ".batches",
+        "shuffled_batches": ".batches",
+        "train_epoch": ".training",
+    },
+)

@@ -14,14 +14,17 @@ _EVALUATION_BATCH = 500
 
 def fixed_batches(n: int, batch_size: int) -> list[slice]:
     """Slices over 0..n-1 in order; a last batch of a single sample joins the one before it (batch norm needs two)."""
+    #: where batches start; a single sample that is left over joins the batch before it
     starts = list(range(0, n, batch_size))
     if n % batch_size == 1 and len(starts) > 1:
         starts.pop()
+    #: one slice for each batch, the last one to the end
     return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], n])]
 
 
 def shuffled_batches(n: int, batch_size: int, rng: np.random.Generator) -> list[np.ndarray]:
     """A random partition of 0..n-1 into batches; the incomplete last one is used like any other (`fixed_batches`)."""
+    #: a random order, cut into batches
     order = rng.permutation(n)
     return [order[batch] for batch in fixed_batches(n, batch_size)]
 

@@ -3,7 +3,7 @@
 A loss of NaN says little: within one step it reaches every weight. Normal steps check nothing but the loss, which costs
 nothing; `EpochStart` keeps the state in which an epoch began (a copy of a few hundred kB), and once an epoch ends badly
 its steps are taken again with `watched` parts, layer by layer, until one of them produces the first value that is NaN
-or infinite (`minisvdd.nn.host_steps`).
+or infinite (`minisvdd.nn.steps`).
 """
 
 from collections.abc import Callable

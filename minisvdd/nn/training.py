@@ -23,9 +23,8 @@ from ..files.checkpoint import LoopCheckpoint
 from ..files.progress import Progress
 from ..validation import check_milestones, check_number
 from .batches import shuffled_batches
-from .device_steps import DeviceSteps
-from .host_steps import HostSteps
 from .optim import Adam, StepSchedule
+from .steps import DeviceSteps, HostSteps
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class Training:
     before_epoch: callable (training), called first in every epoch; `training.epoch` is its number, from 0.
     columns: what the history notes beside the columns of every training: by name, callables (training) -> number.
     checkpoint: written when due; where it resumes, the epochs that it holds are not trained again.
-    captured: on a kernel backend, replay steps as graphs (`minisvdd.nn.device_steps`).
+    captured: on a kernel backend, replay steps as graphs (`minisvdd.nn.steps`).
 
     Attributes
     ----------

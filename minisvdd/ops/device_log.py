@@ -1,6 +1,6 @@
 """What a training step needs besides its arithmetic, on the device: its batch and its log.
 
-A step that was captured once is launched again and again with the same arguments (`minisvdd.nn.device_steps`). What
+A step that was captured once is launched again and again with the same arguments (`minisvdd.nn.steps`). What
 differs from step to step therefore lies in device memory: `steps`, those done so far (Adam counts them), and
 `first_step`, their number when the epoch began, both (1,) int32. In an epoch with the permutation `order`, its step
 number b = steps - first_step takes the samples order[b * batch_size], order[b * batch_size + 1], ...

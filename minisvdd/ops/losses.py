@@ -42,7 +42,7 @@ def soft_boundary_loss(outputs: np.ndarray, center: np.ndarray, radius_squared: 
     J = R^2 + 1/(nu N) sum_i max(0, d_i - R^2)
     dJ/dd_i = 1/(nu N) if d_i > R^2 else 0,     dJ/dphi_i = dJ/dd_i 2 (phi_i - c)
 
-    On the kink d_i = R^2 the gradient is 0.  radius_squared: a number; on a kernel backend also an array () of float64.
+    On the kink d_i = R^2 the gradient is 0.  outputs: (N, p), center: (p,), radius_squared: the number R^2.
     Returns J, dJ/dphi (N, p) and the squared distances d (N,).
     """
     N = len(outputs)

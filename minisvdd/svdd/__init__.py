@@ -1,1 +1,48 @@
-"""Deep SVDD: the estimator, the sphere (centre and radius), its autoencoder, and saved models."""
+"""Deep SVDD: the estimator, the sphere (centre and radius), its autoencoder, and saved models.
+
+`plain` has the whole method on one screen.
+"""
+
+from typing import TYPE_CHECKING
+
+from ..lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .autoencoder import Autoencoder as Autoencoder
+    from .center import collect_statistics as collect_statistics
+    from .center import mean_output as mean_output
+    from .center import move_from_zero as move_from_zero
+    from .detector import Detector as Detector
+    from .detector import TrainedDetector as TrainedDetector
+    from .plain import anomaly_score as anomaly_score
+    from .plain import deep_svdd as deep_svdd
+    from .preprocessing import make_preprocessing as make_preprocessing
+    from .radius import authors_radius_squared as authors_radius_squared
+    from .radius import exact_radius_squared as exact_radius_squared
+    from .radius import last_batch_radius_squared as last_batch_radius_squared
+    from .radius import soft_boundary_objective as soft_boundary_objective
+    from .storage import load_model as load_model
+    from .storage import save_model as save_model
+    from .svdd import DeepSVDD as DeepSVDD
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "Autoencoder": ".autoencoder",
+        "DeepSVDD": ".svdd",
+        "Detector": ".detector",
+        "TrainedDetector": ".detector",
+        "anomaly_score": ".plain",
+        "authors_radius_squared": ".radius",
+        "collect_statistics": ".center",
+        "deep_svdd": ".plain",
+        "exact_radius_squared": ".radius",
+        "last_batch_radius_squared": ".radius",
+        "load_model": ".storage",
+        "make_preprocessing": ".preprocessing",
+        "mean_output": ".center",
+        "move_from_zero": ".center",
+        "save_model": ".storage",
+        "soft_boundary_objective": ".radius",
+    },
+)

@@ -36,6 +36,7 @@ def collect_statistics(network, X: np.ndarray, batch_size: int) -> None:
 
 def mean_output(network, X: np.ndarray) -> np.ndarray:
     """Mean of phi(x) over X in evaluation mode, accumulated in float64.  Returns (p,) float64."""
+    #: the outputs of the network in evaluation mode, averaged in float64
     return outputs(network, X).mean(axis=0, dtype=np.float64)
 
 
@@ -45,4 +46,5 @@ def move_from_zero(center: np.ndarray, epsilon: float) -> np.ndarray:
     An output unit whose target is 0 is matched by zero weights for every input: a trivial solution. The sign of a
     coordinate is kept; 0 has none, and must be moved all the same.
     """
+    #: coordinates that are too close to 0 move to the epsilon of their sign, 0 itself to the positive one
     return np.where(np.abs(center) < epsilon, np.where(center < 0, -epsilon, epsilon), center)

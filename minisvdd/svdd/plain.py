@@ -55,5 +55,9 @@ def deep_svdd(
 
 
 def anomaly_score(network, X, c, R2=0.0):
-    """Score of every sample, (n,), larger for anomalies.  R2: R^2 for soft-boundary Deep SVDD, 0 for one-class."""
+    """Score of every sample, eq. (5), by the network in evaluation mode: (n,), larger for anomalies.
+
+    c: (p,).   R2: R^2 for soft-boundary Deep SVDD, 0 for one-class.
+    """
+    #: squared distances to the centre in evaluation mode, less R^2
     return ((network.forward(X) - c) ** 2).sum(axis=1) - R2

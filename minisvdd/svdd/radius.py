@@ -18,21 +18,29 @@ BOUNDARY_SLACK = 1e-5
 
 
 def soft_boundary_objective(radius_squared: float, squared_distances: np.ndarray, nu: float) -> float:
-    """J(u) above, at u = radius_squared."""
+    """J(u) = u + 1/(nu n) sum_i max(0, d_i - u)  at u = radius_squared: eq. (3) for fixed weights.
+
+    squared_distances: (n,) values d_i.
+    """
+    #: how far each sample lies outside
     excess = np.maximum(0, squared_distances - radius_squared)
+    #: mean over all samples, weighed by 1/nu
     return float(radius_squared + excess.mean() / nu)
 
 
 def exact_radius_squared(squared_distances: np.ndarray, nu: float) -> float:
     """R*^2 = d_(floor(nu n) + 1), the minimiser of J.
 
-    squared_distances: (n,) values d_i; nu in (0, 1]. Where nu n is an integer J is flat between two order statistics;
-    the smaller one is returned. For nu = 1 every u up to the smallest d_i is a minimiser; the smallest d_i is returned.
+    squared_distances: (n,) values d_i. Where nu n is an integer J is flat between two order statistics; the smaller one
+    is returned. For nu = 1 every u up to the smallest d_i is a minimiser; the smallest d_i is returned.
+    Raises ValueError for nu outside (0, 1].
     """
+    #: refuse what has no radius
     d = _checked(squared_distances, nu)
-    # nu n is meant as a real number: 0.29 * 100 must count as 29 although it is 28.999999999999996 in floating point.
+    #: how many samples lie outside: floor(nu n), where 0.29 * 100 = 28.999999999999996 counts as 29, and never all
     outside = min(int(np.floor(nu * len(d) * (1 + 1e-12))), len(d) - 1)
-    return float(np.partition(d, len(d) - 1 - outside)[len(d) - 1 - outside])
+    #: the largest distance that is not among them
+    return float(np.sort(d)[::-1][outside])
 
 
 def last_batch_radius_squared(squared_distances: np.ndarray, nu: float) -> float:

@@ -16,6 +16,8 @@ from minisvdd.experiments.paper import TABLE_2, TABLES
 from minisvdd.experiments.protocols import get_protocol
 from minisvdd.experiments.report import collect
 
+pytestmark = pytest.mark.slow
+
 TINY = {"channels": (8,), "kernel_size": 3, "hidden": 16, "epochs": 3, "milestones": (), "augment": False}
 
 

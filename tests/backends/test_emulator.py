@@ -136,6 +136,7 @@ def test_compile_error_shows_file_and_line():
         run("misspelt", (floats(64),), file="uncompilable.cu")
 
 
+@pytest.mark.slow
 def test_library_is_built_once(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     first = emulator._build(KERNELS / "correct.cu")

@@ -141,6 +141,7 @@ def test_forked_child_has_threads_of_its_own():
     np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.slow
 def test_joblib_workers_share_the_cores():
     counts = joblib.Parallel(n_jobs=2)(joblib.delayed(thread_count)() for _ in range(2))
     assert counts == [max(1, joblib.cpu_count() // 2)] * 2

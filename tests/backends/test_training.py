@@ -9,6 +9,8 @@ from minisvdd import AnoGAN, DeepSVDD, load_dataset, load_model
 from minisvdd.backends import EmulatorBackend, KernelError, backend_problems, emulator, get_backend
 from minisvdd.cli import main
 
+pytestmark = pytest.mark.slow
+
 _PROBLEMS = backend_problems()
 needs_emulator = pytest.mark.skipif(bool(_PROBLEMS["emulator"]), reason=str(_PROBLEMS["emulator"]))
 

@@ -10,10 +10,10 @@ from minisvdd import DeepSVDD
 from minisvdd.backends.threads import use_threads
 from minisvdd.backends.workspace import Workspace, empty, scratch
 from minisvdd.nn.batches import outputs
-from minisvdd.nn.host_steps import HostSteps
 from minisvdd.nn.losses import OneClass
 from minisvdd.nn.networks import make_encoder
 from minisvdd.nn.optim import Adam
+from minisvdd.nn.steps import HostSteps
 
 
 def address(array):

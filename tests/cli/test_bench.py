@@ -2,7 +2,10 @@
 
 import json
 
+import pytest
 from helpers_cli import run
+
+pytestmark = pytest.mark.slow
 
 
 def test_bench_times_one_workload(capsys, tmp_path):

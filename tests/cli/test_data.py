@@ -1,6 +1,9 @@
 """`minisvdd data fetch`: progress on stderr, the folder on standard output."""
 
+import pytest
 from helpers_cli import run
+
+pytestmark = pytest.mark.slow
 
 
 def test_fetch_reports_progress_and_prints_the_folder(monkeypatch, capsys, tmp_path):

@@ -1,6 +1,9 @@
 """`minisvdd gradcheck`: reports, and the exit status they lead to."""
 
+import pytest
 from helpers_cli import run
+
+pytestmark = pytest.mark.slow
 
 
 def test_gradcheck_of_one_layer(capsys):

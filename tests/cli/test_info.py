@@ -1,6 +1,9 @@
 """`minisvdd info`: what is installed and found."""
 
+import pytest
 from helpers_cli import run
+
+pytestmark = pytest.mark.slow
 
 
 def test_info(capsys, tmp_path):

@@ -9,6 +9,8 @@ from helpers_processes import python
 
 from minisvdd.cli.main import COMMANDS
 
+pytestmark = pytest.mark.slow
+
 _HELP = """
 import sys
 from minisvdd.cli import main

@@ -7,6 +7,8 @@ from helpers_cli import run
 
 from minisvdd.cli.main import COMMANDS, make_parser
 
+pytestmark = pytest.mark.slow
+
 # Commands in which an option of this name is another one: where a download goes, what a grader draws.
 OTHERS = {
     "--data-dir": {"minisvdd data fetch", "minisvdd info"},

@@ -3,10 +3,13 @@
 import csv
 
 import numpy as np
+import pytest
 from helpers_cli import run
 from trainer_properties import digits
 
 from minisvdd import load_model
+
+pytestmark = pytest.mark.slow
 
 
 def test_score_writes_what_the_model_says(trained, tmp_path, capsys):

@@ -11,6 +11,8 @@ from helpers_cli import TRAINED_FILES, run
 
 from minisvdd import load_dataset, load_model
 
+pytestmark = pytest.mark.slow
+
 
 def test_train_writes_model_result_and_pictures(trained):
     assert sorted(path.name for path in trained.iterdir()) == TRAINED_FILES

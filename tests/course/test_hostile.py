@@ -17,6 +17,8 @@ from minisvdd.course.grader.grading import grade_source
 from minisvdd.course.grader.output import gradescope
 from minisvdd.course.grader.sandbox import Limits
 
+pytestmark = pytest.mark.slow
+
 LINEAR = get_assignment("linear")
 SOLUTION = skeleton(LINEAR, solution=True)
 BODY = "    return x @ weight.T\n"

@@ -18,10 +18,12 @@ from minisvdd.course.classroom import find_submissions, grade_class, statistics
 from minisvdd.course.pack import autograder_archive, student_archive
 from minisvdd.errors import DataError
 
+pytestmark = pytest.mark.slow
+
 LOSS = get_assignment("one-class-loss")
 SOLUTION = skeleton(LOSS, solution=True)
-NO_SQUARE = SOLUTION.replace("((outputs - center) ** 2).sum(axis=1)", "np.sqrt(((outputs - center) ** 2).sum(axis=1))")
-NO_MEAN = SOLUTION.replace("center).mean()", "center).sum()")
+NO_SQUARE = SOLUTION.replace("(difference * difference).sum(axis=1)", "np.sqrt((difference * difference).sum(axis=1))")
+NO_MEAN = SOLUTION.replace("distances.mean(", "distances.sum(")
 NOISY = SOLUTION.replace("import numpy as np", "import numpy as np\nprint('\\x1b[31m\\x00 red <&>')")
 
 

@@ -1,50 +1,130 @@
-"""Skeletons come from the library's sources, hold no solution, and the plain training loop is the estimator's."""
+"""Skeletons are cut from plain readings and hold nothing else of the library; the plain loop is the estimator's."""
 
 import ast
 import inspect
 import re
+import sys
 
 import numpy as np
 import pytest
 
 from minisvdd import DeepSVDD
 from minisvdd.course import LEVELS, NAMES, get_assignment, skeleton
+from minisvdd.course.assignment import Assignment, Source
 from minisvdd.course.handout import handout
-from minisvdd.course.solutions import deep_svdd as plain
+from minisvdd.course.reading import Reading
+from minisvdd.course.tasks import deep_svdd_solution as plain
 from minisvdd.nn.layers import LeakyReLU, Linear
 from minisvdd.nn.networks import Sequential
 from minisvdd.nn.optim import Adam
+from minisvdd.ops import batchnorm, losses
+from minisvdd.svdd.plain import anomaly_score
 
 PYTHON = [name for name in NAMES if name != "conv2d-cuda"]
+MACHINERY = re.compile(
+    r"\b(?:backends?|deferred|deferring|workspaces?|NUMPY|accumulator|Operation)\b|\bscratch\(|\bout\s*[=:]"
+)
+MODULES = re.compile(r"\bminisvdd\.\w+|\b(scipy|sklearn|matplotlib|cupy|torch|threadpoolctl)\b")
 
 
 def functions(source):
     return {node.name: node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
 
 
+def written(assignment, source):
+    """The functions to write, less those that are given."""
+    given = {helper.__name__ for helper in assignment.helpers}
+    return {name: node for name, node in functions(source).items() if name not in given}
+
+
 @pytest.mark.parametrize("name", PYTHON)
 def test_signatures_and_docstrings_are_the_library_s(name):
     assignment = get_assignment(name)
-    written = functions(skeleton(assignment))
-    assert list(written) == [source.name for source in assignment.functions]
+    nodes = written(assignment, skeleton(assignment))
+    assert list(nodes) == [source.name for source in assignment.functions]
     for source in assignment.functions:
-        node = written[source.name]
-        parameters = [name for name in inspect.signature(source.op).parameters if name != "backend"]
-        assert [argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)] == parameters
-        assert ast.get_docstring(node) == inspect.getdoc(source.op)
+        arguments = nodes[source.name].args
+        assert [argument.arg for argument in arguments.args] == list(inspect.signature(source.op).parameters)
+        assert ast.get_docstring(nodes[source.name]) == inspect.getdoc(source.op)
+
+
+@pytest.mark.parametrize("solution", [False, True], ids=["student", "teacher"])
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_of_the_library_s_machinery_is_handed_out(name, level, solution):
+    """No backends, no arrays to write into, no module that a student may not import, but for what he tries at home."""
+    assignment = get_assignment(name)
+    at_home = re.compile(r"^    if __name__ == .__main__.:\n(        .*\n)+", re.MULTILINE)
+    for text in (skeleton(assignment, level, solution), at_home.sub("", handout(assignment, level))):
+        assert MACHINERY.findall(text) == []
+        assert MODULES.findall(text) == []
+
+
+@pytest.mark.parametrize("text", ["out=None", "out: a row", "a workspace", "kernel backend", "empty = scratch()"])
+def test_words_of_the_machinery_are_found(text):
+    assert MACHINERY.search(text)
+    assert not MACHINERY.search("from scratch, without an order, out of bounds")
+
+
+@pytest.mark.parametrize("name", PYTHON)
+def test_a_student_s_file_loads_with_numpy_and_the_standard_library(name):
+    for solution in (False, True):
+        source = skeleton(get_assignment(name), solution=solution)
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                module = node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
+                assert module.partition(".")[0] in {"numpy", *sys.stdlib_module_names}
+        exec(compile(source, name, "exec"), {})
 
 
 @pytest.mark.parametrize("name", PYTHON)
 @pytest.mark.parametrize("level", LEVELS)
 def test_every_body_is_an_exception_between_markers(name, level):
-    source = skeleton(get_assignment(name), level)
-    for function in functions(source).values():
+    assignment = get_assignment(name)
+    source = skeleton(assignment, level)
+    nodes = written(assignment, source)
+    for function in nodes.values():
         (statement,) = function.body[1:]
         assert isinstance(statement, ast.Raise)
         assert statement.exc.func.id == "NotImplementedError"
-    assert source.count("# BEGIN SOLUTION") == source.count("# END SOLUTION") == len(functions(source))
-    steps = re.findall(r"^    # (?!BEGIN|END)", source, re.MULTILINE)
-    assert bool(steps) == (level == "guided")
+    assert source.count("# BEGIN SOLUTION") == source.count("# END SOLUTION") == len(nodes)
+    bodies = re.findall(r"# BEGIN SOLUTION\n(.*?) *# END SOLUTION", source, re.DOTALL)
+    for body in bodies:
+        assert bool(re.search(r"^    # ", body, re.MULTILINE)) == (level == "guided")
+
+
+def test_helpers_that_are_not_asked_for_are_given():
+    for level in LEVELS:
+        source = skeleton(get_assignment("batchnorm"), level)
+        head = source.partition("def batch_statistics")[0]
+        assert "return values.reshape(" in head
+        assert "NotImplementedError" not in head
+
+
+def test_imports_that_would_tell_the_solution_stand_between_the_markers():
+    student, teacher = (skeleton(get_assignment("maxpool"), solution=solution) for solution in (False, True))
+    assert "sliding_window_view" not in student
+    assert re.search(r"# BEGIN SOLUTION\n    from numpy.lib.stride_tricks import sliding_window_view\n", teacher)
+
+
+def of(*sources):
+    """An assignment that asks for these functions."""
+    return Assignment("mine", "Mine", "the paper", "", sources, (), derivation=losses)
+
+
+def test_what_a_student_s_file_would_lack_is_refused():
+    with pytest.raises(ValueError, match=r"batchnorm_forward_batch uses batch_statistics of the library: ask for it"):
+        skeleton(of(Source(batchnorm.batchnorm_forward_batch)))
+    with pytest.raises(ValueError, match="one_class_loss uses accumulator of the library"):
+        skeleton(of(Source(losses.squared_distances), Source(losses.one_class_loss)), solution=True)
+    with pytest.raises(ValueError, match=r"one_class_loss has no 'np\.quantile'"):
+        skeleton(of(Source(losses.one_class_loss, instead=(("np.quantile", "np.max"),))))
+    with pytest.raises(ValueError, match="undocumented has no docstring"):
+        Reading(undocumented)
+
+
+def undocumented():
+    return 1
 
 
 @pytest.mark.parametrize("name", PYTHON)
@@ -128,5 +208,5 @@ def test_the_plain_training_loop_is_the_estimator(objective):
     np.testing.assert_allclose(losses, model.history_["loss"], rtol=1e-12)
     np.testing.assert_allclose(radius_squared, model.radius_**2, rtol=1e-12)
     scored = radius_squared if objective == "soft-boundary" else 0.0
-    found = plain.anomaly_score(own, data, center, scored)
+    found = anomaly_score(own, data, center, scored)
     np.testing.assert_allclose(found, model.anomaly_score(X), rtol=1e-12, atol=1e-12)

@@ -314,6 +314,7 @@ def test_gtsrb_has_43_class_names():
     assert GTSRB_CLASSES[14] == "stop"
 
 
+@pytest.mark.slow
 def test_mutated_archives(tmp_path, rng):
     test, classes = gtsrb_test_files(rng, labels=(14,))
     signs = zip_bytes(gtsrb_training_files(rng, labels=(14,), per_class=1) | test | classes)

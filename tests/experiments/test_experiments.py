@@ -8,6 +8,8 @@ from minisvdd.data.datasets import Split, load_dataset
 from minisvdd.experiments.experiments import area_under_roc, train_and_evaluate
 from minisvdd.experiments.protocols import Protocol, get_protocol
 
+pytestmark = pytest.mark.slow
+
 
 def test_all_ten_digits():
     """Mean test AUC of at least 97 %, half of the images for training, and training is what brings it there."""

@@ -12,6 +12,8 @@ from minisvdd.experiments.grid import cells_of, run_grid
 from minisvdd.experiments.plots import mosaic
 from minisvdd.files.atomic import atomic_write
 
+pytestmark = pytest.mark.slow
+
 METHODS = ["isolation-forest", "oc-svm", "anogan"]
 
 

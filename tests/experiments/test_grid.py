@@ -23,6 +23,8 @@ from minisvdd.experiments.grid import cells_of, make_grid, read_cell, read_grid,
 from minisvdd.experiments.report import Entry, average_ranks, collect, plot_table, write_report
 from minisvdd.rivals.baselines import OneClassSVM
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):

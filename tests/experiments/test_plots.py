@@ -8,6 +8,8 @@ from trainer_properties import digits, small_model
 from minisvdd.data.datasets import Split
 from minisvdd.experiments.plots import plot_examples, plot_scores, plot_training, save_training_pictures
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def model():

@@ -20,6 +20,8 @@ from minisvdd.data.readers import to_float
 from minisvdd.files.atomic import check_writable
 from minisvdd.files.checkpoint import LoopCheckpoint
 
+pytestmark = pytest.mark.slow
+
 
 class Killed(BaseException):
     """Stands for the end of the process: nothing in the library may catch it."""
@@ -148,7 +150,7 @@ def test_classifier_and_anogan_are_resumed_bit_for_bit(make, name, times, tmp_pa
     resumed = make().fit(*data, checkpoint=Checkpoint(tmp_path, 2, resume=True))
     assert everything(resumed) == everything(whole)
     with monkeypatch.context() as patched:
-        patched.setattr("minisvdd.nn.host_steps.train_step", None)  # complete: nothing is left to train
+        patched.setattr("minisvdd.nn.steps.train_step", None)  # complete: nothing is left to train
         patched.setattr("minisvdd.rivals.anogan.Game.play", None)
         again = make().fit(*data, checkpoint=Checkpoint(tmp_path, 2, resume=True))
     assert everything(again) == everything(whole)

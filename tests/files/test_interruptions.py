@@ -18,7 +18,10 @@ from minisvdd import load_model
 from minisvdd.experiments.grid import cells_of, read_cell, read_grid, read_scores
 from minisvdd.files import atomic as files
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes as POSIX does")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes as POSIX does"),
+]
 
 
 # --- A save ---

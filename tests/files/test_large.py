@@ -11,6 +11,8 @@ from minisvdd import Autoencoder, DeepSVDD
 from minisvdd.backends.threads import use_threads
 from minisvdd.svdd import detector as detectors
 
+pytestmark = pytest.mark.slow
+
 N, SHAPE = 40_000, (1, 8, 8)
 
 

@@ -1,6 +1,7 @@
 """Break the kernels in every small way that programmers break them, and see whether the tests notice.
 
     python tests/kernels/kernel_mutants.py --out tests/kernels/kernel_mutants.json [--count 100] [--jobs 2]
+    python tests/kernels/kernel_mutants.py --renew --out ...    after a change: anew what survived or no longer stands
 
 A mutant is one edit of one place: a comparison, an operator, a number, a height for a width, a barrier or guard
 removed. The places are drawn from all there are, with a fixed seed, as many for each kind of edit. Every mutant is
@@ -9,6 +10,7 @@ reports an error. Survivors are listed with the reason why no test can tell them
 """
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -20,6 +22,10 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1] / "support"))
+
+import recorded_mutants as recorded
 
 ROOT = Path(__file__).resolve().parents[2]
 # the files, each one's share of the mutants, and the headers that are edited together with it (each one once)
@@ -143,6 +149,42 @@ def draw(folder: Path, count: int, seed: int = 0) -> list[Mutant]:
     return chosen
 
 
+def find(folder: Path, rows: list[dict]) -> list[Mutant]:
+    """The mutants of these rows; what is stale among them is left out."""
+    found, wanted = {}, {recorded.key(row) for row in rows}
+    for file in dict.fromkeys(row["file"].removesuffix(".cu") for row in rows):
+        source = with_headers(folder, file)
+        for mutant in places(folder, file):
+            which = recorded.key(described(source, mutant))
+            if which in wanted:
+                found.setdefault(which, mutant)
+    return list(found.values())
+
+
+def renewal(folder: Path, rows: list[dict]) -> list[Mutant]:
+    """The survivors, and as many new mutants of each file as rows of it no longer stand."""
+    chosen = find(folder, [row for row in rows if row["outcome"] == "survived"])
+    known = {recorded.key(row) for row in rows}
+    lost = [row["file"].removesuffix(".cu") for row in recorded.stale(rows, lambda file: text_of(folder, file))]
+    everything = draw(folder, 100_000) if lost else []
+    for file in dict.fromkeys(lost):
+        source = with_headers(folder, file)
+        fresh = (m for m in everything if m.file == file and recorded.key(described(source, m)) not in known)
+        chosen += itertools.islice(fresh, lost.count(file))
+    return chosen
+
+
+def text_of(folder: Path, file: str) -> str:
+    """The source of "conv2d.cu" with its headers; "" for one that is gone."""
+    return with_headers(folder, file.removesuffix(".cu")) if (folder / file).exists() else ""
+
+
+def described(source: str, mutant: Mutant) -> dict:
+    """What is recorded of it."""
+    before, after = line_of(source, mutant)
+    return {"file": f"{mutant.file}.cu", "kind": mutant.kind, "before": before, "after": after}
+
+
 def line_of(source: str, mutant: Mutant) -> tuple[str, str]:
     """The source line before and after the edit."""
     first, last = source.rfind("\n", 0, mutant.start) + 1, source.find("\n", mutant.start)
@@ -161,22 +203,15 @@ def run(mutant: Mutant, folder: Path, cache: Path) -> dict:
         edited = source[: mutant.start] + mutant.new + source[mutant.start + len(mutant.text) :]
         (copy / f"{mutant.file}.cu").write_text(edited)
         outcome, why = check_in_process(copy, mutant.file, cache)
-    before, after = line_of(source, mutant)
+    result = described(source, mutant)
     if outcome == "survived":
-        why = EQUIVALENT.get((mutant.file, after), "")
-    return {
-        "file": f"{mutant.file}.cu",
-        "kind": mutant.kind,
-        "before": before,
-        "after": after,
-        "outcome": outcome,
-        "why": why,
-    }
+        why = EQUIVALENT.get((mutant.file, result["after"]), "")
+    return {**result, "outcome": outcome, "why": why}
 
 
 def check_in_process(folder: Path, file: str, cache: Path) -> tuple[str, str]:
     """("survived", "") or ("killed" or "invalid", by what)."""
-    paths = [ROOT, ROOT / "tests", Path(__file__).parent, *filter(None, sys.path)]
+    paths = [ROOT, Path(__file__).parent, *filter(None, sys.path)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "XDG_CACHE_HOME": str(cache)}
     command = [sys.executable, __file__, "--check", str(folder), file]
     try:
@@ -226,25 +261,37 @@ def main():
     parser = argparse.ArgumentParser(description="Mutation test of the kernels on the emulator.")
     parser.add_argument("--count", type=int, default=100, help="mutants (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: %(default)s)")
-    parser.add_argument("--out", help="write the outcomes as JSON to this file")
+    parser.add_argument("--renew", action="store_true", help="keep those in --out that were killed and still stand")
+    parser.add_argument("--out", type=Path, help="write the outcomes as JSON to this file")
     parser.add_argument("--check", nargs=2, metavar=("FOLDER", "FILE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.check:
         return check(Path(options.check[0]), options.check[1])
-    folder = ROOT / "kernels"
-    with tempfile.TemporaryDirectory() as cache:
+    folder, kept = ROOT / "kernels", []
+    if options.renew:
+        rows = json.loads(options.out.read_text())["results"]
+        mutants = renewal(folder, rows)
+        again = {recorded.key(described(with_headers(folder, m.file), m)) for m in mutants}
+        gone = recorded.stale(rows, lambda file: text_of(folder, file))
+        kept = [row for row in rows if row not in gone and recorded.key(row) not in again]
+    else:
         mutants = draw(folder, options.count)
-        results = run_all(mutants, folder, options.jobs, Path(cache), lambda line: print(line, flush=True))
+    with tempfile.TemporaryDirectory() as cache:
+        results = kept + run_all(mutants, folder, options.jobs, Path(cache), lambda line: print(line, flush=True))
+    results.sort(key=lambda row: list(_SHARES).index(row["file"].removesuffix(".cu")))
+    return publish(results, options.out)
+
+
+def publish(results: list[dict], out: Path | None) -> None:
+    """Print what came out, and write it."""
     valid = [r for r in results if r["outcome"] != "invalid"]
     killed = sum(r["outcome"] == "killed" for r in valid)
     explained = sum(r["outcome"] == "survived" and bool(r["why"]) for r in valid)
     print(
         f"{killed} of {len(valid) - explained} killed; {explained} change nothing; {len(results) - len(valid)} invalid"
     )
-    if options.out:
-        Path(options.out).write_text(
-            json.dumps({"killed": killed, "equivalent": explained, "results": results}, indent=1)
-        )
+    if out:
+        out.write_text(json.dumps({"killed": killed, "equivalent": explained, "results": results}, indent=1))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from minisvdd.backends.cuda import COMPILE_OPTIONS
 from minisvdd.backends.kernel import find_kernel, kernel_folder
 from minisvdd.files.atomic import write_json
 
+pytestmark = pytest.mark.slow
+
 FILES = sorted(kernel_folder().glob("*.cu"))
 _JOBS = 2
 

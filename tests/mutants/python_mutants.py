@@ -1,14 +1,19 @@
 """Break the Python code in every small way that programmers break it, and see whether the tests notice.
 
-    python tests/mutants/python_mutants.py --out tests/mutants/python_mutants.json [--count 560] [--jobs 1]
-    python tests/mutants/python_mutants.py --again --out ...     only the survivors in that file, as after a new test
-    python tests/mutants/python_mutants.py --files ops/conv2d.py --count 40            a look at one file
+    python tests/mutants/python_mutants.py --out tests/mutants/python_mutants.json [--count 560]
+    python tests/mutants/python_mutants.py --renew --out ...      after the code has changed: anew what no longer stands
+    python tests/mutants/python_mutants.py --again --out ...      only the survivors in that file, as after a new test
+    python tests/mutants/python_mutants.py --sample 10 --out ...  some of the killed ones again: are they still killed?
+    python tests/mutants/python_mutants.py --files ops/losses.py --count 40            a look at one file
 
 A mutant is one edit of one place (`edits.py`): an operator, a number, a bound, a dropped term or statement, exchanged
 arguments ... The places are drawn from all there are, with a fixed seed, in turn from each kind of edit. A mutant is
 written into a copy of the package in a temporary folder, never into this one; the tests that belong to its file run
 against the copy until one fails, those of the NumPy backend first. Survivors are listed with the reason why no test can
 tell them from the original, in `equivalent.py`.
+
+An outcome is kept as long as the line that it edits stands in its file. `--renew` drops the others and draws as many
+new mutants of these files, and a few of each file that has none yet.
 """
 
 import os
@@ -27,12 +32,16 @@ import signal
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "support"))
+
+import recorded_mutants as recorded
 from edits import Edit, by_kind, edits
 from equivalent import EQUIVALENT
 from tests_of_files import TESTS
@@ -41,7 +50,10 @@ ROOT = Path(__file__).resolve().parents[2]
 # Loaded once and inherited by every test run; nothing of minisvdd, of which each run has its own copy.
 _PRELOADED = ("numpy", "scipy.optimize", "sklearn.datasets", "sklearn.svm", "hypothesis", "threadpoolctl", "matplotlib")
 _FEWEST = 6  # mutants of a file
-_KERNEL_TESTS = ("backends/", "kernels/", "test_recorded", "test_fusion")
+_KERNEL_TESTS = (
+    "backends/test_cuda", "backends/test_emulator", "backends/test_training", "kernels/", "launch", "test_device_steps",
+    "test_fusion",
+)  # fmt: skip
 _MEMORY = 6 << 30  # bytes of address space of a run
 
 
@@ -64,49 +76,86 @@ def source_of(file: str) -> bytes:
     return (ROOT / "minisvdd" / file).read_bytes()
 
 
+def text_of(file: str) -> str:
+    """The same as text; "" for a file that is gone."""
+    return source_of(file).decode() if (ROOT / "minisvdd" / file).exists() else ""
+
+
 @cache
 def kernel_lines(file: str) -> frozenset[int]:
     """The lines of a file that run on a kernel backend only."""
+    return frozenset(lines_for_kernels(source_of(file)))
+
+
+def lines_for_kernels(source: bytes) -> set[int]:
+    """Of readings that launch kernels (`@operation.launch`), of functions and branches for kernel backends."""
     lines = set()
-    for node in ast.walk(ast.parse(source_of(file))):
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "not backend.runs_numpy":
-            lines.update(range(node.body[0].lineno, node.end_lineno + 1))
-        elif isinstance(node, ast.FunctionDef):
-            text = ast.unparse(node)
-            if "backend.launch(" in text and "runs_numpy" not in text:
-                lines.update(range(node.lineno, node.end_lineno + 1))
-    return frozenset(lines)
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.If) and ast.unparse(node.test) in (
+            "not backend.runs_numpy",
+            "not self.backend.runs_numpy",
+        ):
+            lines.update(range(node.body[0].lineno, node.body[-1].end_lineno + 1))
+        elif isinstance(node, ast.FunctionDef) and _is_launch(node):
+            lines.update(range(node.lineno, node.end_lineno + 1))
+    return lines
 
 
-def draw(count: int, files=tuple(TESTS)) -> list[Mutant]:
-    """About `count` mutants of all files, those of `files`: more from longer ones, and from the kinds of edit in turn.
+def _is_launch(function):
+    text = ast.unparse(function)
+    registered = any(isinstance(d, ast.Attribute) and d.attr == "launch" for d in function.decorator_list)
+    return registered or ("backend.launch(" in text and "runs_numpy" not in text)
+
+
+@cache
+def drawn(file: str) -> tuple[Mutant, ...]:
+    """All mutants of a file in the order in which they are drawn: from each kind of edit in turn.
 
     Each file is drawn from with a seed of its own, so that an edit of one file leaves the mutants of the others.
     """
+    rng, groups, chosen = random.Random(file), list(by_kind(edits(source_of(file)))), []
+    for group in groups:
+        rng.shuffle(group)
+    rng.shuffle(groups)
+    while any(groups):
+        chosen += [Mutant(file, group.pop()) for group in groups if group]
+    return tuple(chosen)
+
+
+def draw(count: int, files=tuple(TESTS)) -> list[Mutant]:
+    """About `count` mutants of all files, those of `files`: more from longer ones."""
     weights = {file: len(source_of(file)) ** 0.5 for file in TESTS}
-    chosen = []
+    wanted = {file: max(_FEWEST, round(count * weights[file] / sum(weights.values()))) for file in files}
+    return [mutant for file in files for mutant in drawn(file)[: wanted[file]]]
+
+
+def renewal(rows: list[dict], files=tuple(TESTS)) -> list[Mutant]:
+    """As many new mutants of each file as rows of it no longer stand, and for `_FEWEST` of each in all."""
+    gone, chosen = recorded.stale(rows, text_of), []
     for file in files:
-        rng, groups = random.Random(file), list(by_kind(edits(source_of(file))))
-        for group in groups:
-            rng.shuffle(group)
-        rng.shuffle(groups)
-        wanted = max(_FEWEST, round(count * weights[file] / sum(weights.values())))
-        while wanted > 0 and any(groups):
-            for group in groups:
-                if group and wanted > 0:
-                    chosen.append(Mutant(file, group.pop()))
-                    wanted -= 1
+        before = [row for row in rows if row["file"] == file]
+        standing = {recorded.key(row) for row in before if row not in gone}
+        fresh = [mutant for mutant in drawn(file) if recorded.key(mutant.describe()) not in standing]
+        chosen += fresh[: max(_FEWEST, len(before)) - len(standing)]
     return chosen
+
+
+def find(rows: list[dict]) -> list[Mutant]:
+    """The mutants of these rows; what is stale among them is left out."""
+    wanted = {recorded.key(row) for row in rows}
+    files = dict.fromkeys(row["file"] for row in rows if text_of(row["file"]))
+    mutants = {recorded.key(mutant.describe()): mutant for file in files for mutant in drawn(file)}
+    return [mutant for which, mutant in mutants.items() if which in wanted]
 
 
 # One run of tests, in a process of its own
 
 
 class _Watcher:
-    """A pytest plugin: orders the tests, writes down the first failure."""
+    """A pytest plugin: orders the tests, or keeps those that are `chosen`, if any; writes down the first failure."""
 
-    def __init__(self, report: Path, in_kernels: bool):
-        self.report, self.in_kernels = report, in_kernels
+    def __init__(self, report: Path, in_kernels: bool, chosen: frozenset[str]):
+        self.report, self.in_kernels, self.chosen = report, in_kernels, chosen
 
     def pytest_collection_modifyitems(self, items):
         """What may see the edit: kernels, or everything with the few tests of kernels last that are quick enough."""
@@ -114,7 +163,9 @@ class _Watcher:
         def runs_kernels(item):
             return "emulator" in item.name or any(word in item.nodeid for word in _KERNEL_TESTS)
 
-        if self.in_kernels:
+        if found := [item for item in items if item.nodeid in self.chosen]:
+            items[:] = found
+        elif self.in_kernels:
             items[:] = filter(runs_kernels, items)
         else:
             items[:] = [item for item in items if not (runs_kernels(item) and "test_layer" in item.nodeid)]
@@ -127,7 +178,7 @@ class _Watcher:
     pytest_runtest_logreport = pytest_collectreport = _write
 
 
-def run_tests(package: Path, tests: list[str], report: Path, seconds: int, in_kernels: bool) -> None:
+def run_tests(package: Path, tests: list[str], report: Path, seconds: int, watcher: _Watcher) -> None:
     """Child process: exit with pytest's status. `package`: folder that holds the minisvdd to test."""
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
@@ -140,7 +191,7 @@ def run_tests(package: Path, tests: list[str], report: Path, seconds: int, in_ke
     sys.dont_write_bytecode = True
     os.chdir(ROOT)
     options = ["-x", "-q", "--hypothesis-seed=0", "-p", "no:cacheprovider", f"--basetemp={report.with_suffix('.tmp')}"]
-    status = pytest.main([*options, *(f"tests/{name}" for name in tests)], plugins=[_Watcher(report, in_kernels)])
+    status = pytest.main([*options, *(f"tests/{name}" for name in tests)], plugins=[watcher])
     sys.stdout.flush()
     os._exit(int(status))
 
@@ -148,13 +199,14 @@ def run_tests(package: Path, tests: list[str], report: Path, seconds: int, in_ke
 class Run:
     """A run of tests in a child process; `outcome()` once it has ended."""
 
-    def __init__(self, package: Path, tests: list[str], limit: int, in_kernels: bool = False):
+    def __init__(self, package: Path, tests: list[str], limit: int, in_kernels: bool = False, chosen=frozenset()):
         self.report, self.limit = package / "failed", limit
+        watcher = _Watcher(self.report, in_kernels, frozenset(chosen))
         shutil.rmtree(package / "hypothesis", ignore_errors=True)
         self.report.unlink(missing_ok=True)
         self.started, self.cpu_before = time.monotonic(), _children_cpu()
         self.process = multiprocessing.get_context("fork").Process(
-            target=run_tests, args=(package, tests, self.report, limit, in_kernels)
+            target=run_tests, args=(package, tests, self.report, limit, watcher)
         )
         self.process.start()
 
@@ -170,11 +222,13 @@ class Run:
                     os.kill(process, signal.SIGKILL)
             self.process.join()
         self.seconds, status = _children_cpu() - self.cpu_before, self.process.exitcode
-        if status == 0:
+        if status in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             return "survived", ""
         if self.report.exists():
             return "killed", self.report.read_text()
-        return "killed", "runs for ever" if status in (-signal.SIGKILL, -signal.SIGXCPU) else "cannot be imported"
+        if status in (-signal.SIGKILL, -signal.SIGXCPU):
+            return "killed", "runs for ever"
+        return "killed", f"ends the process: {signal.Signals(-status).name if status < 0 else f'status {status}'}"
 
 
 def _descendants(process):
@@ -222,14 +276,62 @@ def run_file(package: Path, mutants: list[Mutant], report) -> list[dict]:
         raise RuntimeError(f"the tests of {file} fail without any edit: {outcome[1]}")
     report(f"{file}: its tests take {whole.seconds:.1f} s of CPU time")
     for mutant in mutants:
-        write(package, file, mutant.edit.apply(source_of(file)))
-        run = Run(package, TESTS[file], 15 + 3 * int(whole.seconds), mutant.describe()["line"] in kernel_lines(file))
-        outcome, by = run.wait()
-        result = {**mutant.describe(), "outcome": outcome, "by": by, "seconds": round(run.seconds, 1)}
-        results.append(explained(result))
-        report("{outcome:10} {seconds:5.1f}s {file}:{line} {kind:10} {after:.100}  {by:.80}".format(**results[-1]))
-    write(package, file, source_of(file))
+        with planted(package, mutant):
+            in_kernels = mutant.describe()["line"] in kernel_lines(file)
+            run = Run(package, TESTS[file], 15 + 3 * int(whole.seconds), in_kernels)
+            outcome, by = run.wait()
+        results.append(explained({**mutant.describe(), "outcome": outcome, "by": by, "seconds": round(run.seconds, 1)}))
+        report(as_line(results[-1]))
     return results
+
+
+@contextmanager
+def planted(package: Path, mutant: Mutant):
+    """With the edit in the copy of the package, and without it afterwards."""
+    write(package, mutant.file, mutant.edit.apply(source_of(mutant.file)))
+    try:
+        yield
+    finally:
+        write(package, mutant.file, source_of(mutant.file))
+
+
+def as_line(result: dict) -> str:
+    """One outcome for people."""
+    return "{outcome:10} {seconds:5.1f}s {file}:{line} {kind:10} {after:.100}  {by:.80}".format(**result)
+
+
+def run_recorded(package: Path, rows: list[dict], report) -> list[dict]:
+    """The rows with today's outcomes: first by the test that killed each one, then by all tests of its file.
+
+    RuntimeError if one of those tests fails without any edit.
+    """
+    killers = {row["by"] for row in rows if (ROOT / row["by"].split("::")[0]).is_file()}
+    if killers:
+        outcome, by = Run(package, sorted({_file_of(killer) for killer in killers}), 600, chosen=killers).wait()
+        if outcome == "killed":
+            raise RuntimeError(f"fails without any edit: {by}")
+    results, by_key = [], {recorded.key(row): row for row in rows}
+    for mutant in find(rows):
+        row = by_key[recorded.key(mutant.describe())]
+        with planted(package, mutant):
+            results.append({**row, **mutant.describe(), **_killed_again(package, row)})
+        report(as_line(results[-1]))
+    return results
+
+
+def _killed_again(package, row):
+    nearest = [[_file_of(row["by"])]] if (ROOT / row["by"].split("::")[0]).is_file() else []
+    for tests in [*nearest, TESTS.get(row["file"], [])]:
+        run = Run(package, tests, 600, chosen={row["by"]})
+        outcome, by = run.wait()
+        if outcome == "killed":
+            break
+    return {"outcome": outcome, "by": by, "seconds": round(run.seconds, 1)}
+
+
+def _file_of(test):
+    """The file of a test, in tests/."""
+    return test.split("::")[0].removeprefix("tests/")
 
 
 def explained(result: dict) -> dict:
@@ -240,20 +342,17 @@ def explained(result: dict) -> dict:
     return result
 
 
-def survivors(path: Path, everywhere: list[Mutant]) -> list[Mutant]:
-    """Those of the mutants that survived in a file of results."""
-    alive = {_key(r) for r in json.loads(path.read_text())["results"] if r["outcome"] == "survived"}
-    return [mutant for mutant in everywhere if _key(mutant.describe()) in alive]
+def survivors(path: Path, files: list[str]) -> list[Mutant]:
+    """Those of the mutants of these files that survived in a file of results."""
+    return find([row for row in load(path) if row["outcome"] == "survived" and row["file"] in files])
 
 
-def _key(result):
-    return result["file"], result["kind"], result["before"], result["after"]
-
-
-def merge(old: list[dict], new: list[dict]) -> list[dict]:
-    """New outcomes in place of old ones of the same mutants; those of other files are kept."""
-    merged = {_key(result): result for result in old} | {_key(result): result for result in new}
-    return sorted(map(explained, merged.values()), key=lambda r: (r["file"], r["line"], r["kind"], r["after"]))
+def merge(old: list[dict], new: list[dict], files: list[str]) -> list[dict]:
+    """New outcomes in place of old ones of the same mutants; of `files` and of unknown files, what is stale goes."""
+    gone = recorded.stale([row for row in old if row["file"] in files or row["file"] not in TESTS], text_of)
+    merged = {recorded.key(row): row for row in [*(row for row in old if row not in gone), *new]}
+    rows = [explained({**row, "line": recorded.line_of(row, text_of(row["file"]))}) for row in merged.values()]
+    return sorted(rows, key=lambda r: (r["file"], r["line"], r["kind"], r["after"]))
 
 
 def summary(results: list[dict]) -> dict:
@@ -268,39 +367,80 @@ def cpu_seconds(results: list[dict]) -> int:
     return round(sum(r["seconds"] for r in results))
 
 
-def save(path: Path, results: list[dict], fresh: bool) -> None:
-    """Write results with their summary; unless `fresh`, into those that the file holds already."""
-    old = [] if fresh or not path.exists() else json.loads(path.read_text())["results"]
-    results = merge(old, results)
+def load(path: Path) -> list[dict]:
+    """The results in a file, none in one that is not there."""
+    return json.loads(path.read_text())["results"] if path.exists() else []
+
+
+def save(path: Path, results: list[dict]) -> None:
+    """Write results with their summary."""
     path.write_text(json.dumps({**summary(results), "results": results}, indent=1) + "\n")
 
 
-def main() -> int:
-    """Command line; exit status 1 when less than 95 % were killed."""
+def parse() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description="Mutation test of the Python code.")
     parser.add_argument("--count", type=int, default=560, help="mutants (default: %(default)s)")
     parser.add_argument("--files", nargs="+", choices=list(TESTS), default=list(TESTS), help="only of these files")
     parser.add_argument("--kinds", nargs="+", help="only these kinds of edit")
-    parser.add_argument("--again", action="store_true", help="only the survivors in the file --out")
-    parser.add_argument("--out", type=Path, help="JSON file to write; with --files or --again: to update")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--again", action="store_true", help="only the survivors in the file --out")
+    which.add_argument("--renew", action="store_true", help="new ones for those in --out whose line is gone")
+    which.add_argument("--sample", type=int, metavar="N", help="check N of the killed ones in --out; write nothing")
+    parser.add_argument("--seed", default=recorded.seed_of_today(), help="of the sample (default: %(default)s)")
+    parser.add_argument(
+        "--slowest", type=float, default=10, help="seconds of CPU time once taken (default: %(default)s)"
+    )
+    parser.add_argument("--out", type=Path, help="JSON file to write; with --files, --again, --renew: to update")
     options = parser.parse_args()
-    mutants = draw(options.count, options.files)
-    if options.kinds:
-        mutants = [mutant for mutant in mutants if mutant.edit.kind in options.kinds]
+    if (options.again or options.renew or options.sample) and not options.out:
+        parser.error("--again, --renew and --sample need --out")
+    return options
+
+
+def chosen(options: argparse.Namespace) -> list[Mutant]:
+    """The mutants that the options ask for."""
     if options.again:
-        mutants = survivors(options.out, mutants)
+        mutants = survivors(options.out, options.files)
+    elif options.renew:
+        mutants = renewal(load(options.out), options.files)
+    else:
+        mutants = draw(options.count, options.files)
+    return [mutant for mutant in mutants if not options.kinds or mutant.edit.kind in options.kinds]
+
+
+def check_sample(options: argparse.Namespace) -> int:
+    """Run some of the killed ones again; exit status 1 if one survives."""
+    rows = [row for row in load(options.out) if row["file"] in options.files]
+    rows = recorded.sample(rows, options.sample, options.seed, options.slowest)
+    with tempfile.TemporaryDirectory() as folder:
+        results = run_recorded(copy_package(Path(folder)), rows, lambda line: print(line, flush=True))
+    alive = sum(result["outcome"] != "killed" for result in results)
+    print(f"{len(results) - alive} of {len(rows)} killed: {recorded.how_to_repeat(options.seed)}")
+    return int(alive > 0 or len(results) < len(rows))
+
+
+def main() -> int:
+    """Command line; exit status 1 when less than 95 % were killed."""
+    options = parse()
     for module in _PRELOADED:
         __import__(module)
-    results, fresh = [], not options.again and set(options.files) == set(TESTS)
+    if options.sample:
+        return check_sample(options)
+    mutants, results = chosen(options), []
+    everything = not (options.again or options.renew) and set(options.files) == set(TESTS)
+    old = [] if everything or not options.out else load(options.out)
     with tempfile.TemporaryDirectory() as folder:
         package = copy_package(Path(folder))
         for file in dict.fromkeys(mutant.file for mutant in mutants):
             of_file = [mutant for mutant in mutants if mutant.file == file]
             results += run_file(package, of_file, lambda line: print(line, flush=True))
             if options.out:
-                save(options.out, results, fresh)
+                save(options.out, merge(old, results, list({result["file"] for result in results})))
+    if options.renew:
+        save(options.out, merge(old, results, options.files))
     print(json.dumps(summary(results)))
-    return 0 if summary(results)["share_killed"] >= 0.95 else 1
+    return 0 if not results or summary(results)["share_killed"] >= 0.95 else 1
 
 
 if __name__ == "__main__":

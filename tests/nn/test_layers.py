@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import references as ref
+from layer_table import FEATURES, IMAGE, LAYERS, LINEAR_LAYERS, layer_classes
 from references import draw, tolerance
 
 from minisvdd.backends import EmulatorBackend
@@ -27,24 +28,6 @@ from minisvdd.nn.layers import (
 from minisvdd.nn.networks import Sequential
 from minisvdd.rivals.dcgan import GAN_ARCHITECTURES
 
-IMAGE, FEATURES = (2, 6, 5), (5,)
-LAYERS = [
-    (lambda: Linear(3, bias=True), FEATURES),
-    (lambda: Conv2D(3, 3, padding=1, bias=True), IMAGE),
-    (lambda: ConvTranspose2D(3, 3, stride=2, bias=True), IMAGE),
-    (lambda: BatchNorm(affine=True), IMAGE),
-    (lambda: BatchNorm(), FEATURES),
-    (lambda: LeakyReLU(), IMAGE),
-    (lambda: ReLU(), FEATURES),
-    (lambda: Sigmoid(), FEATURES),
-    (lambda: Tanh(), IMAGE),
-    (lambda: MaxPool2D(2), IMAGE),
-    (lambda: Upsample(2), IMAGE),
-    (lambda: Upsample((2, 3)), IMAGE),
-    (lambda: Reshape((5, -1)), IMAGE),
-    (lambda: Flatten(), IMAGE),
-    (lambda: Sequential([Conv2D(3, 3), BatchNorm(), LeakyReLU(), MaxPool2D(2), Flatten(), Linear(2)]), IMAGE),
-]
 every_layer = pytest.mark.parametrize(
     ("make", "sample"), LAYERS, ids=[type(make()).__name__ + "-" + "x".join(map(str, s)) for make, s in LAYERS]
 )
@@ -57,9 +40,14 @@ def build(make, sample, rng, dtype=np.float64, batch=4):
     return layer, draw(rng, (batch, *sample), dtype), (batch, *shape)
 
 
-SINGLE = ["Linear", "Conv2D", "ConvTranspose2D", "BatchNorm", "LeakyReLU", "ReLU", "Sigmoid", "Tanh"]
-SINGLE += ["MaxPool2D", "Upsample", "Reshape", "Flatten"]
-NETWORKS = ["Sequential", "mnist_lenet", "cifar10_lenet", "gtsrb_lenet", "digits_lenet", "small_lenet", "mlp"]
+SINGLE = sorted(layer.__name__ for layer in layer_classes() - {Sequential})
+NETWORKS = ["Sequential", "digits_lenet", "small_lenet", "mlp"]
+NETWORKS += [pytest.param(name, marks=pytest.mark.slow) for name in ("mnist_lenet", "cifar10_lenet", "gtsrb_lenet")]
+
+
+def test_the_table_holds_every_layer():
+    assert {type(make()) for make, _ in LAYERS} == layer_classes()
+    assert {type(make()) for make, _ in LINEAR_LAYERS} < layer_classes()
 
 
 @pytest.mark.parametrize("name", SINGLE)
@@ -81,6 +69,7 @@ def test_gradient_of_network(name, backend):
         assert {check.mode for check in report.arrays} == {"training", "evaluation"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GAN_ARCHITECTURES)
 def test_gradient_of_gan(name):
     """Generator and discriminator end to end, and the latent search's gradient for z."""
@@ -256,13 +245,6 @@ def test_config_builds_the_layer_again(make, sample, rng):
     again = type(layer)(**json.loads(json.dumps(layer.config())))
     assert again.build(sample, rng) == layer.build(sample, rng)
     assert repr(again) == repr(layer)
-
-
-LINEAR_LAYERS = [LAYERS[i] for i in (10, 11, 12)] + [
-    (lambda: Linear(3), FEATURES),
-    (lambda: Conv2D(3, (3, 2), stride=2, padding=1), IMAGE),
-    (lambda: ConvTranspose2D(3, (3, 2), stride=2, padding=1, output_padding=1), IMAGE),
-]
 
 
 @pytest.mark.parametrize(("make", "sample"), LINEAR_LAYERS, ids=[type(make()).__name__ for make, _ in LINEAR_LAYERS])

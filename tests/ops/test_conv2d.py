@@ -132,7 +132,7 @@ def test_blocks_of_rows_give_the_same_sums(backend, rng, monkeypatch):
 sizes, small = st.integers(1, 7), st.integers(1, 3)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(
     st.tuples(small, small, sizes, sizes), small, st.tuples(small, small), st.tuples(small, small),
     st.tuples(st.integers(0, 4), st.integers(0, 4)),

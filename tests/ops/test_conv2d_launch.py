@@ -23,7 +23,7 @@ def test_the_input_under_a_piece():
     assert launch._patch((1, 1, 1), (4, 6), (9, 9)) == 4 * 6
 
 
-@settings(deadline=None, max_examples=200, derandomize=True)
+@settings(max_examples=200)
 @given(N=st.integers(1, 300), size=sizes, positions=st.sampled_from([256, 64]))
 def test_tiles_are_whole_small_images_or_rows_of_one(N, size, positions):
     tile_n, *tile = launch._tile(N, size, positions)
@@ -36,7 +36,7 @@ def test_tiles_are_whole_small_images_or_rows_of_one(N, size, positions):
     assert launch._pieces(N, size, (tile_n, *tile)) == math.prod(map(parts, (N, *size), (tile_n, *tile)))
 
 
-@settings(deadline=None, max_examples=300, derandomize=True)
+@settings(max_examples=300)
 @given(
     N=st.integers(1, 300), size=sizes, channels=st.integers(1, 130), filters=st.integers(1, 130),
     kernel=pairs, stride=st.tuples(st.integers(1, 3), st.integers(1, 3)), itemsize=st.sampled_from([4, 8]),
@@ -66,7 +66,7 @@ class Gradient:
         self.shape, self.itemsize = shape, itemsize
 
 
-@settings(deadline=None, max_examples=300, derandomize=True)
+@settings(max_examples=300)
 @given(
     N=st.integers(1, 300), K=st.integers(1, 130), size=sizes, C=st.integers(1, 130),
     kernel=pairs, stride=st.tuples(st.integers(1, 3), st.integers(1, 3)), itemsize=st.sampled_from([4, 8]),

@@ -14,6 +14,8 @@ from minisvdd.rivals.dcgan import GAN_ARCHITECTURES, gan_for, make_gan
 from minisvdd.rivals.latent import TOLERANCE, WINDOW, search, search_loss
 from minisvdd.svdd.preprocessing import ContrastNormalization
 
+pytestmark = pytest.mark.slow
+
 QUICK = {
     "latent_dim": 32,
     "epochs": 60,

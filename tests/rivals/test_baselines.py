@@ -13,6 +13,8 @@ from minisvdd import load_dataset
 from minisvdd.rivals.baselines import GAMMAS, IsolationForest, KernelDensity, OneClassSVM
 from minisvdd.svdd.storage import save_model
 
+pytestmark = pytest.mark.slow
+
 ALL = (OneClassSVM, KernelDensity, IsolationForest)
 
 

@@ -224,6 +224,40 @@ def vector_traffic(rng):
     expect(n / 2, n / 4)
 
 
+def no_packs_of_misaligned_arrays(rng):
+    """One array that begins beside a multiple of 16 bytes is enough: a GPU refuses to load a pack from there.
+
+    The CPU beneath the emulator may let it pass, with the right numbers: what tells is the count of loads.
+    """
+    backend, n = EmulatorBackend(count=True), 64
+    whole = {
+        "grad": draw(rng, n + 1, np.float32),
+        "positive": draw(rng, n + 1) > 0,
+        "result": np.empty(n + 1, np.float32),
+    }
+    for shifted in (None, *whole):
+        arrays = [array[1:] if name == shifted else array[:n] for name, array in whole.items()]
+        backend.launch("leaky_relu_backward", (*arrays, 0.1, n), threads=n, rung="vectorised")
+        loads = 2 * n if shifted else 2 * n / 4
+        assert backend.last_counts.global_loads == loads, shifted
+    for shifted in (None, "grad", "result"):
+        x, y = (whole[name][1:] if name == shifted else whole[name][:n] for name in ("grad", "result"))
+        backend.launch("tanh_forward", (x, y, n), threads=n, rung="vectorised")
+        assert backend.last_counts.global_loads == (n if shifted else n / 4), shifted
+
+
+def every_kernel(backend, dtype, rng):
+    """Each check on its smallest cases: between them they launch every kernel of these files."""
+    convolution(backend, CONV_CASES[1], dtype, rng)
+    matrix_product(backend, MATRIX_SIZES[1], dtype, rng)
+    bias(backend, (2, 3, 2, 1), dtype, rng)
+    max_pool(backend, MORE_POOL_CASES[0], dtype, rng, tied=False)
+    batch_norm(backend, BATCHNORM_SHAPES[1], dtype, rng)
+    normalize_pool(backend, FUSED_CASES[0], dtype, rng)
+    pointwise(backend, 9, dtype, rng)
+    up_sampling(backend, (2, 1, 3, 2), (1, 3), dtype, rng)
+
+
 # All checks of one file, in float32, for `kernel_mutants.py`
 
 
@@ -258,6 +292,7 @@ def check_fused(backend, rng):
 def check_activations(backend, rng):
     """All that activations.cu holds."""
     vector_traffic(rng)
+    no_packs_of_misaligned_arrays(rng)
     for size, offset in [(67, 0), (256, 0), (67, 1), (3, 0)]:
         pointwise(backend, size, np.float32, rng, offset)
 

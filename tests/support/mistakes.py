@@ -1,11 +1,18 @@
-"""Planted mistakes: what a student gets wrong, as a change of the model solution, and what it must cost.
+"""Planted mistakes: what a student gets wrong, as a change of right lines of his own, and what it must cost.
 
 Each entry: (name, [(old text, new text), ...], parts that lose points, words of the diagnosis). Parts are given without
 the function's name where it is the same for all ("function: a, b").
 """
 
+from pathlib import Path
+
 LINEAR_F, LINEAR_I, LINEAR_W = "linear_forward", "linear_backward_input", "linear_backward_weight"
 USUAL, DTYPE = ("values", "other shapes"), "dtype, inputs untouched"
+
+
+def right_submission(filename):
+    """What a student handed in who got everything right: in his own words, from `tests/support/students`."""
+    return (Path(__file__).with_name("students") / filename).read_text(encoding="utf-8")
 
 
 def parts(function, *names):
@@ -65,7 +72,7 @@ MISTAKES = {
         ),
         (
             "promotes to float64",
-            [("return x @ weight.T", "return x @ weight.T.astype(np.float64)")],
+            [("return x @ weight.T", "return x @ weight.T.astype(float)")],
             parts(LINEAR_F, DTYPE),
             "float64 for float32 input",
         ),

@@ -119,7 +119,27 @@ MISTAKES = {
                 "batch of one, sample at the centre",
                 DTYPE,
             ),
-            "expected the tuple (value, grad)",
+            "expected the tuple (value, grad, distances)",
+        ),
+        (
+            "four results",
+            [("return value, grad", "return value, grad, squared_distances(outputs, center), center")],
+            parts(
+                L,
+                "value",
+                "gradient",
+                "other shapes, value",
+                "other shapes, gradient",
+                "batch of one, sample at the centre",
+                DTYPE,
+            ),
+            "returned tuple of 4",
+        ),
+        (
+            "other distances",
+            [("return value, grad", "return value, grad, np.sqrt(squared_distances(outputs, center))")],
+            parts(L, "value", "other shapes, value", "batch of one, sample at the centre"),
+            "the distance is not squared",
         ),
     ],
     "soft-boundary-radius": [
@@ -194,6 +214,12 @@ MISTAKES = {
             [("outside = excess > 0", "outside = excess > -np.inf")],
             parts(B, "value", "gradient", "other sizes", "on the kink"),
             "samples inside the sphere count too",
+        ),
+        (
+            "excess for distances",
+            [("return value, grad.astype(outputs.dtype)", "return value, grad.astype(outputs.dtype), excess")],
+            parts(B, "value", "other sizes"),
+            "distances[0]: expected",
         ),
     ],
     "deep-svdd": [

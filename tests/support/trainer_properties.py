@@ -80,13 +80,13 @@ def radius_in_training_is_squared_once():
     With R in place of R^2 the fraction is far off wherever R is far from 1.
     """
     for scale in (0.05, 20.0):
-        model = small_model(objective="soft-boundary", nu=0.2, network=_scaled_network(scale), epochs=1).fit(
+        model = small_model(objective="soft-boundary", nu=0.2, network=scaled_network(scale), epochs=1).fit(
             digits().train
         )
         assert abs(model.history_["fraction_outside"][0] - 0.2) < 0.15, (scale, model.history_["fraction_outside"])
 
 
-def _scaled_network(scale):
+def scaled_network(scale):
     """A digits network whose outputs, and hence R, are `scale` times as large as usual."""
     from minisvdd.nn.layers import Flatten, Layer, Linear
     from minisvdd.nn.networks import Sequential

@@ -7,7 +7,7 @@ import pytest
 from trainer_properties import digits
 
 from minisvdd.nn.batches import fixed_batches, outputs, shuffled_batches
-from minisvdd.nn.layers import BatchNorm
+from minisvdd.nn.layers import BatchNorm, Linear
 from minisvdd.nn.networks import Sequential, make_encoder
 from minisvdd.svdd.center import collect_statistics, mean_output, move_from_zero
 
@@ -35,10 +35,22 @@ def test_statistics_average_over_batches_and_forget_the_past():
     assert first.momentum == 0.1
 
 
-def test_mean_of_outputs_equals_the_centre_before_the_epsilon_rule():
+def test_mean_output_is_that_of_one_sample_after_another():
+    """Evaluation mode: each sample counts once and sees no other, in whatever blocks they come."""
     X, network = digits().train, built()
     collect_statistics(network, X, 30)
-    np.testing.assert_allclose(mean_output(network, X), outputs(network, X).astype(np.float64).mean(axis=0), rtol=1e-12)
+    network.astype(np.float64)
+    total = sum(network.forward(x[None].astype(np.float64))[0] for x in X)
+    np.testing.assert_allclose(mean_output(network, X), total / len(X), rtol=1e-4, atol=1e-6)
+
+
+def test_mean_output_of_a_linear_network_is_the_output_of_the_mean(rng):
+    """phi(x) = W x, hence c = W mean(x), to the rounding of float64."""
+    network = Sequential([Linear(4)])
+    network.build((6,), rng)
+    X = rng.standard_normal((1201, 6)) + np.arange(6)  # several blocks
+    expected = network.params["0.weight"].astype(np.float64) @ X.mean(axis=0)
+    np.testing.assert_allclose(mean_output(network, X), expected, rtol=1e-12)
 
 
 def test_coordinates_near_zero_move_to_epsilon_and_keep_their_sign():

@@ -17,7 +17,7 @@ DISTANCES = st.lists(st.floats(0, 1e6, allow_nan=False), min_size=1, max_size=60
 NU = st.floats(0.001, 1.0)
 
 
-@settings(deadline=None, max_examples=200, derandomize=True)
+@settings(max_examples=200)
 @given(DISTANCES, NU)
 def test_proposition_4_holds_exactly(distances, nu):
     """#{d > R^2} / n <= nu <= #{d >= R^2} / n on any data, ties included."""
@@ -27,7 +27,7 @@ def test_proposition_4_holds_exactly(distances, nu):
     assert np.sum(d >= R2) >= nu * len(d) * (1 - 1e-9)
 
 
-@settings(deadline=None, max_examples=200, derandomize=True)
+@settings(max_examples=200)
 @given(DISTANCES, NU)
 def test_no_other_radius_has_a_smaller_objective(distances, nu):
     """J is convex and piecewise linear: its minimum is at one of its kinks or at 0."""

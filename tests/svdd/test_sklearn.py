@@ -13,6 +13,8 @@ from minisvdd.attack.classifier import SoftmaxClassifier
 from minisvdd.data.datasets import load_dataset
 from minisvdd.rivals.baselines import IsolationForest, KernelDensity, OneClassSVM
 
+pytestmark = pytest.mark.slow
+
 DETECTORS = {
     "DeepSVDD": DeepSVDD(network="mlp", pretrain_epochs=2, epochs=4, milestones=(), batch_size=64, verbose=0),
     "soft-boundary": DeepSVDD("soft-boundary", network="mlp", pretrain_epochs=0, epochs=4, batch_size=64, verbose=0),

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 from helpers_processes import environment
+from layer_table import classes_in, layer_classes
 from trainer_properties import digits, small_model
 
 from minisvdd import AnoGAN, Autoencoder, DataError, DeepSVDD, load_model
@@ -43,6 +44,10 @@ EVERY_LAYER = [
     Flatten(),
     Linear(5),
 ]
+
+
+def test_the_network_holds_every_layer():
+    assert classes_in(Sequential(EVERY_LAYER)) == layer_classes()
 
 
 def models():
@@ -246,6 +251,7 @@ def test_saving_replaces_only_when_complete(saved, tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["m.npz"]
 
 
+@pytest.mark.slow
 def test_text_is_utf_8_whatever_the_system_prefers(tmp_path):
     """Python can warn where a program leaves the encoding to the system."""
     code = "import sys; from minisvdd.files.atomic import write_json; write_json(sys.argv[1], 'ν')"

@@ -13,6 +13,8 @@ from urllib.parse import unquote
 import pytest
 from browser import Browser, find_chromium
 
+pytestmark = pytest.mark.slow
+
 for package in ("jupytext", "nbclient", "ipykernel", "latex2mathml", "mdit_py_plugins", "ziamath", "pygments"):
     pytest.importorskip(package, reason="needs the extra `docs`")
 
@@ -74,6 +76,51 @@ def test_functions_and_lectures_link_to_each_other(book):
         assert f"source/minisvdd.ops.linear.html#{name}" in lecture
         line = next(line for line in source.splitlines() if f"id='{name}'" in line)
         assert "02_backprop.html#the-linear-layer" in line
+
+
+def test_what_names_mean(monkeypatch):
+    monkeypatch.syspath_prepend(LECTURES)
+    from book.sources import SourceIndex, source_page
+
+    index = SourceIndex()
+    code = "from minisvdd import DeepSVDD, nn, ops\nnn.Sequential([nn.Linear(2)])\nops.bias_forward.on(backend)(y, b)"
+    imported = index.imported(code)
+    conv2d, convolution = "minisvdd/ops/conv2d/__init__.py", "minisvdd/ops/conv2d/fast.py"
+    for name, path, anchor in (
+        ("DeepSVDD", "minisvdd/svdd/svdd.py", "DeepSVDD"),
+        ("DeepSVDD.fit", "minisvdd/svdd/svdd.py", "DeepSVDD.fit"),
+        ("nn.Linear", "minisvdd/nn/layers.py", "Linear"),
+        ("Sequential", "minisvdd/nn/networks.py", "Sequential"),  # the code has it as nn.Sequential
+        ("ops.bias_forward.on", "minisvdd/ops/linear.py", "bias_forward"),
+        ("conv2d_forward", conv2d, "conv2d_forward"),
+        ("ops.conv2d_forward(x, w)", conv2d, "conv2d_forward"),
+        ("ops.conv2d_forward.plain", conv2d, "conv2d_forward"),
+        ('ops.conv2d_forward.reading("fast")', convolution, "conv2d_forward.fast"),
+        ("conv2d_backward_input.fast", convolution, "conv2d_backward_input.fast"),
+        ("mean_squared_error.launch", "minisvdd/ops/losses.py", "one_class_loss.launch"),  # one function reads both
+        ("minisvdd/ops/conv2d", conv2d, ""),
+        ("minisvdd.ops.conv2d", conv2d, ""),
+        ("minisvdd/ops/conv2d/fast.py", convolution, ""),
+    ):
+        place = index.find(name, imported)
+        assert (place.path, place.anchor) == (path, anchor), name
+    for name in ("numbers", "nn.no_such_layer", "ops", "train"):
+        assert index.find(name, {}) is None, name
+    assert source_page(conv2d) == "source/minisvdd.ops.conv2d.html"
+    assert {"nn", "ops", "DeepSVDD", "nn.Linear"} <= set(imported)
+    assert "Linear" not in imported  # in code, a name without its module may be the lecture's own
+
+
+def test_every_definition_has_an_anchor_of_its_own(monkeypatch):
+    monkeypatch.syspath_prepend(LECTURES)
+    from book.sources import ROOT, Mentions, SourcePage, definitions
+
+    path = "minisvdd/ops/activations.py"
+    html = SourcePage(path, Mentions()).html("")
+    anchors = [definition.anchor for definition in definitions((ROOT / path).read_text())]
+    assert {"leaky_relu_forward", "leaky_relu_forward.fast", "leaky_relu_forward.launch"} <= set(anchors)
+    for anchor in anchors:
+        assert html.count(f"id='{anchor}'") == 1
 
 
 # What a reader would see of a formula that was not set: dollars and commands, outside of code.

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from helpers_processes import MAIN, environment
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

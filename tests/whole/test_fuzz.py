@@ -16,6 +16,8 @@ from minisvdd.files.arrays import read_array
 from minisvdd.nn.layers import Flatten, Reshape, Upsample
 from minisvdd.nn.networks import Sequential
 
+pytestmark = pytest.mark.slow
+
 MUTANTS = 120
 FORMATS = (
     "IDX", "IDX, gzip", "CIFAR-10 binary", "PPM", "PNG", "GTSRB table", "npy", "npz", "npz, deflated", "GTSRB zip",

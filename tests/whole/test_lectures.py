@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 LECTURES = Path(__file__).parents[2] / "lectures"
 SCRIPTS = sorted(LECTURES.glob("[0-9]*.py")) + sorted(LECTURES.glob("solutions/[0-9]*.py"))
 each_script = pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: str(path.relative_to(LECTURES))[:-3])
@@ -76,6 +78,36 @@ def test_options_and_pictures(tmp_path):
     assert run(script, "--fast").returncode == 2
 
 
+def test_show_prints_the_lines_alone(tmp_path):
+    script = tmp_path / "99_show.py"
+    script.write_text(
+        "from lecture import check, finish, show\nfrom minisvdd import ops\nfrom minisvdd.ops import layout\n"
+        "show(ops.linear_forward, ops.linear_forward.reading('fast'), ops.tanh_backward)\n"
+        "show(layout, type(ops.linear_forward))\n"
+        "check('shown', True)\nfinish()\n"
+    )
+    done = run(script)
+    assert done.returncode == 0, done.stderr
+    operations, _, rest = done.stdout.partition("minisvdd/ops/layout.py:\n")
+    files = [line for line in done.stdout.splitlines() if line.endswith(".py:")]
+    assert files == [f"minisvdd/ops/{name}.py:" for name in ("linear", "activations", "layout", "operation")]
+    places = [
+        operations.index(line)
+        for line in (
+            "    def linear_forward(x: np.ndarray",
+            "        return x @ weight.T\n",
+            "    @linear_forward.fast\n    def _(x, weight):\n",
+            "        with one_blas_thread():\n",
+            "    def tanh_backward(",
+        )
+    ]
+    assert places == sorted(places)
+    assert "@Operation" not in operations
+    assert '"""' not in operations  # the lecture has said what a docstring says
+    assert '"""Views between the public shape' in rest  # but of a module everything is shown
+    assert "class Operation(" in rest
+
+
 def cells(script):
     """(is text, lines) of each cell; the text without its comment signs."""
     first, *parts = re.split(r"^# %%", script.read_text(encoding="utf-8"), flags=re.MULTILINE)
@@ -116,6 +148,21 @@ def assert_maths_is_balanced(text):
             assert formula.count(r"\left") - formula.count(r"\leftarrow") == formula.count(r"\right") - formula.count(
                 r"\rightarrow"
             ), formula
+
+
+ABOUT_BACKENDS = ("13_cuda", "14_fast_numpy")
+MOST_IMPORTS = {"10_mnist_cifar": 3, "11_adversarial_stop_signs": 4, **dict.fromkeys(ABOUT_BACKENDS, 5)}
+
+
+@each_script
+def test_imports_are_few_and_backends_out_of_sight(script):
+    text = script.read_text(encoding="utf-8")
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    ours = [node for node in nodes if (getattr(node, "module", None) or node.names[0].name).startswith("minisvdd")]
+    assert len(ours) <= MOST_IMPORTS.get(script.stem, 2), "take packages: from minisvdd import nn, ops"
+    if script.stem not in ABOUT_BACKENDS:
+        for word in ("NUMPY", "one_blas_thread", "use_threads", "Workspace", ".on("):
+            assert word not in text, f"{word}: a lecture calls the formula"
 
 
 def test_every_lecture_has_exercises_and_their_solutions():

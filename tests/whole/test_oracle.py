@@ -40,7 +40,7 @@ from minisvdd.rivals.dcgan import GAN_ARCHITECTURES, make_gan
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)
 
-pytestmark = pytest.mark.oracle
+pytestmark = [pytest.mark.oracle, pytest.mark.slow]
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
 SHAPES = {

@@ -1,6 +1,8 @@
 """The wheel: what it contains, and that it runs from another folder without the source tree."""
 
+import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +10,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+import minisvdd
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,8 +41,42 @@ def test_contents(wheel):
     assert {f"minisvdd/kernels/{path.name}" for path in (ROOT / "kernels").iterdir() if path.is_file()} <= names
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "lectures/"))]
     required = [line for line in metadata.splitlines() if line.startswith("Requires-Dist") and "extra ==" not in line]
-    assert sorted(line.split()[1].split(">")[0] for line in required) == ["matplotlib", "numpy", "scikit-learn"]
+    expected = ["joblib", "matplotlib", "numpy", "pillow", "scikit-learn", "scipy", "threadpoolctl"]
+    assert sorted(line.split()[1].split(">")[0] for line in required) == expected
     assert "License-Expression: MIT" in metadata
+
+
+# Packages by the name under which they are imported, where that is another; and what one of our extras brings.
+DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow"}
+EXTRAS = {"cupy": "cuda12", "torch": "oracle", "distributed": "distributed"}
+
+
+def imported_packages():
+    """The names of all packages that the library imports, wherever the statement stands."""
+    for path in (ROOT / "minisvdd").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                yield from (alias.name.split(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                yield node.module.split(".")[0]
+
+
+def test_every_import_is_declared():
+    """As a dependency of the library, or of the extra that it needs; and nothing is declared that is not imported."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    declared = set(re.findall(r'"([\w-]+)>=', re.search(r"\ndependencies = \[(.*?)\n\]", text, re.DOTALL)[1]))
+    # the runner of the course starts as a script beside these two
+    ours = {"minisvdd", "confine", "wire"}
+    packages = set(imported_packages()) - sys.stdlib_module_names - ours
+    assert {DISTRIBUTIONS.get(name, name) for name in packages - EXTRAS.keys()} == declared
+    for extra in EXTRAS.values():
+        assert re.search(rf"^{extra} = \[", text, re.MULTILINE), extra
+
+
+def test_the_citation_is_of_this_version():
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.search(r"^version: (.*)$", text, re.MULTILINE)[1] == minisvdd.__version__
+    assert f'version = "{minisvdd.__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
 def test_runs_from_another_folder(wheel, tmp_path):

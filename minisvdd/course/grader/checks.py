@@ -56,23 +56,32 @@ def expected(op: Callable, arguments: tuple):
     return op(*arguments)
 
 
-def values(op: Callable, cases: Callable, outputs: tuple[str, ...] = ("the result",), pick=None, forms=()) -> Callable:
+def values(
+    op: Callable,
+    cases: Callable,
+    outputs: tuple[str, ...] = ("the result",),
+    pick: int | tuple[int, ...] | None = None,
+    forms=(),
+    optional: int = 0,
+) -> Callable:
     """The check that `op.__name__` returns what the library's `op` does.
 
-    cases: rng -> list of Case.   outputs: names of what is returned; `pick` is the index of the only one that counts.
+    cases: rng -> list of Case.   outputs: names of what is returned; `pick`: indices of those that count (None: all).
     forms: known mistakes, (name, function of the arguments that makes it).
+    optional: how many outputs, the last ones, may be missing; what is there is compared.
     """
+    chosen = range(len(outputs)) if pick is None else [pick] if isinstance(pick, int) else pick
 
     def check(student, rng):
         for case in cases(rng):
             right = expected(op, case.arguments)
             given = student.call(op.__name__, *case.arguments)
-            if len(outputs) > 1:
-                given, right = _tuple(given, right, outputs), tuple(right)
-            chosen = range(len(outputs)) if pick is None else [pick]
-            for i in chosen:
-                one_given, one_right = (given[i], right[i]) if len(outputs) > 1 else (given, right)
-                compare(one_given, one_right, outputs[i], case, op, student, forms, i if len(outputs) > 1 else None)
+            if len(outputs) == 1:
+                compare(given, right, outputs[0], case, op, student, forms)
+                continue
+            given = _tuple(given, outputs, optional)
+            for i in (i for i in chosen if i < len(given)):
+                compare(given[i], right[i], outputs[i], case, op, student, forms, i)
 
     return check
 
@@ -88,10 +97,11 @@ def compare(given, right, label, case, op, student=None, forms=(), output=None) 
     if given is None:
         raise Wrong("\n".join(lines))
     diagnosis = name_of_error(given, right, case.arguments, forms, output)
-    follows = _follow_up(given, right, case, student) if case.own_forward and student else None
+    is_gradient = case.own_forward and student and right.shape == case.point.shape
+    follows = _follow_up(given, right, case, student) if is_gradient else None
     if follows:
         raise Wrong("\n".join([*lines, *([diagnosis] if diagnosis else []), follows]), _FOLLOW_UP)
-    if case.own_forward and student:
+    if is_gradient:
         lines += _own_difference(given, right, case, student)
     raise Wrong("\n".join([*lines, diagnosis or "no known form of error fits"]))
 
@@ -136,10 +146,12 @@ def close(given: np.ndarray, right: np.ndarray) -> np.ndarray:
     return near | (given == right)
 
 
-def keeps_dtype(op: Callable, cases: Callable, outputs: tuple[str, ...] = ("the result",), floats=(0,)) -> Callable:
+def keeps_dtype(
+    op: Callable, cases: Callable, outputs: tuple[str, ...] = ("the result",), floats=(0,), optional: int = 0
+) -> Callable:
     """The check that float32 in gives float32 out, shapes as they should be, and that no argument was changed.
 
-    floats: indices of the outputs that must be float32 arrays.
+    floats: indices of the outputs that must be float32 arrays.   optional: as in `values`.
     """
 
     def check(student, rng):
@@ -147,10 +159,7 @@ def keeps_dtype(op: Callable, cases: Callable, outputs: tuple[str, ...] = ("the 
             arguments = tuple(_single(a) for a in case.arguments)
             given, after = student.sandbox.call(op.__name__, *arguments)
             right = expected(op, arguments)
-            if len(outputs) > 1:
-                given, right = _tuple(given, right, outputs), tuple(right)
-            else:
-                given, right = (given,), (right,)
+            given, right = (_tuple(given, outputs, optional), right) if len(outputs) > 1 else ((given,), (right,))
             for i in floats:
                 _check_dtype(given[i], np.asarray(right[i]), outputs[i])
                 _check_computed(given[i], np.asarray(right[i]), outputs[i], arguments)
@@ -168,7 +177,7 @@ def check_untouched(op: Callable, before: tuple, after: list, but_for: tuple[str
 
 def argument_names(op: Callable) -> list[str]:
     """The names of a student's function's arguments."""
-    return [name for name in inspect.signature(op).parameters if name != "backend"]
+    return list(inspect.signature(op).parameters)
 
 
 def describe(op: Callable, arguments: tuple) -> str:
@@ -179,8 +188,8 @@ def describe(op: Callable, arguments: tuple) -> str:
     return ", ".join(words)
 
 
-def _tuple(given, right, outputs):
-    if not isinstance(given, tuple | list) or len(given) != len(right):
+def _tuple(given, outputs, optional):
+    if not isinstance(given, tuple | list) or not len(outputs) - optional <= len(given) <= len(outputs):
         count = f" of {len(given)}" if isinstance(given, tuple | list) else ""
         raise Wrong(f"returned {type_of(given)}{count}: expected the tuple ({', '.join(outputs)})")
     return given

@@ -81,19 +81,19 @@ class RecordedOptimizer:
 
 
 class RecordedLoss:
-    """One-class loss to a fixed centre, for `train_epoch`."""
+    """One-class loss to a fixed centre, for `train_epoch`.  results: 3, or 2 for no distances."""
 
     methods = ("__call__",)
 
-    def __init__(self, log: Log, center: np.ndarray):
-        self.log, self.center = log, center
+    def __init__(self, log: Log, center: np.ndarray, results: int = 3):
+        self.log, self.center, self.results = log, center, results
 
     def __call__(self, outputs, inputs):
         difference = _batch(outputs, len(self.center)) - self.center
         distances, grad = (difference**2).sum(axis=1), 2 / len(difference) * difference
         value = float(distances.mean())
         self.log.note("loss", x=np.array(inputs), y=np.array(outputs), value=value, grad=grad)
-        return value, grad, distances
+        return (value, grad, distances)[: self.results]
 
 
 def as_arguments(*targets) -> tuple[list, dict]:

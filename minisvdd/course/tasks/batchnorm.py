@@ -231,6 +231,7 @@ ASSIGNMENT = Assignment(
     title="Batch normalisation and its gradient",
     reading="section 4.1 of the paper; Proposition 2 for why its affine part is a bias",
     handout=_HANDOUT,
+    helpers=(ops.all_but_channel, ops.per_channel),
     derivation=ops,
     functions=tuple(
         Source(op)

@@ -200,7 +200,6 @@ ASSIGNMENT = Assignment(
     reading="section 4.1 of the paper for the networks that it is used in",
     handout=_HANDOUT,
     derivation=ops,
-    derivation_until="All three run as matrix products",
     functions=tuple(
         Source(op)
         for op in (

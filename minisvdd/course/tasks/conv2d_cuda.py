@@ -105,7 +105,6 @@ ASSIGNMENT = Assignment(
     reading="the assignment conv2d for the formulas, kernels/README.md for the emulator",
     handout=_HANDOUT,
     derivation=ops,
-    derivation_until="All three run as matrix products",
     functions=(),
     kernels=(_FORWARD, _WEIGHT, _INPUT),
     language="cuda",

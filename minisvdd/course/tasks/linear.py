@@ -1,6 +1,5 @@
 """The assignment `linear`: the fully connected layer and its gradients."""
 
-from ...nn.layers import Linear
 from ...ops import linear as ops
 from ..assignment import Assignment, Source
 from ..grader.checks import Case
@@ -57,8 +56,7 @@ ASSIGNMENT = Assignment(
     title="The linear layer and its gradients",
     reading="section 3.1 of the paper for what phi(x; W) is; Proposition 2 for the bias",
     handout=_HANDOUT,
-    derivation=Linear,
-    derivation_until="Bias-free by default",
+    derivation=ops,
     functions=tuple(
         Source(op)
         for op in (

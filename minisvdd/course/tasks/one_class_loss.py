@@ -60,7 +60,8 @@ def _right_grad(d, N):
     return 2 / N * d
 
 
-_OUTPUTS = ("value", "grad")
+_OUTPUTS = ("value", "grad", "distances")  # older handouts asked for the first two alone
+_VALUE, _GRAD = (0, 2), 1
 _FORMS = [
     ("the 1/N is missing: a sum where the mean belongs", _loss(lambda d, N: (d * d).sum(), lambda d, N: 2 * d)),
     (
@@ -90,13 +91,18 @@ _DISTANCES = [
 ]
 _OP = ops.one_class_loss
 
+
+def _values(cases, pick):
+    return values(_OP, cases, _OUTPUTS, pick, [*_FORMS, *_DISTANCES], optional=1)
+
+
 ASSIGNMENT = Assignment(
     name="one-class-loss",
     title="The one-class objective",
     reading="section 3.1 of the paper, eq. (4) and (5)",
     handout=_HANDOUT,
     derivation=OneClass,
-    functions=(Source(ops.squared_distances), Source(_OP)),
+    functions=(Source(ops.squared_distances), Source(_OP, instead=(("accumulator(outputs)", "np.float64"),))),
     parts=(
         *parts_of(
             ops.squared_distances,
@@ -104,22 +110,18 @@ ASSIGNMENT = Assignment(
             {"values": _cases((4, 3)), "other shapes": _cases((7, 1), (3, 8)), "batch of one": _cases((1, 5))},
             forms=_DISTANCES,
         ),
-        Part("one_class_loss: value", 15, values(_OP, _cases((4, 3)), _OUTPUTS, 0, _FORMS)),
-        Part("one_class_loss: gradient", 20, values(_OP, _gradients((4, 3)), _OUTPUTS, 1, _FORMS)),
-        Part("one_class_loss: other shapes, value", 10, values(_OP, _cases((7, 1), (3, 8)), _OUTPUTS, 0, _FORMS), True),
-        Part(
-            "one_class_loss: other shapes, gradient",
-            10,
-            values(_OP, _gradients((7, 1), (3, 8)), _OUTPUTS, 1, _FORMS),
-            True,
-        ),
+        Part("one_class_loss: value", 15, _values(_cases((4, 3)), _VALUE)),
+        Part("one_class_loss: gradient", 20, _values(_gradients((4, 3)), _GRAD)),
+        Part("one_class_loss: other shapes, value", 10, _values(_cases((7, 1), (3, 8)), _VALUE), True),
+        Part("one_class_loss: other shapes, gradient", 10, _values(_gradients((7, 1), (3, 8)), _GRAD), True),
         *parts_of(
             _OP,
             {"batch of one, sample at the centre": 5, DTYPE: 10},
             {"values": _cases((5, 3)), "batch of one, sample at the centre": _edges},
             outputs=_OUTPUTS,
-            floats=(1,),
-            forms=_FORMS,
+            floats=(_GRAD,),
+            forms=[*_FORMS, *_DISTANCES],
+            optional=1,
         ),
     ),
 )

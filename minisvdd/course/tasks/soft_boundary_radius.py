@@ -15,7 +15,8 @@ distances: no search, no quantile that interpolates. Draw the function for five 
 Keep R and R^2 apart by name: `radius_squared` is always R^2. The authors' own code once mixed them up.
 """
 
-_OUTPUTS = ("value", "grad")
+_OUTPUTS = ("value", "grad", "distances")  # older handouts asked for the first two alone
+_VALUE, _GRAD = (0, 2), 1
 _RADIUS, _LOSS, _OBJECTIVE = radius.exact_radius_squared, ops.soft_boundary_loss, radius.soft_boundary_objective
 
 
@@ -157,13 +158,28 @@ def _on_kink(outputs, center, R2, nu):
     return 2 / (nu * len(outputs)) * ((difference**2).sum(axis=1) >= R2)[:, None] * difference
 
 
+def _values(cases, pick=None, *forms):
+    return values(_LOSS, cases, _OUTPUTS, pick, [*forms, *_LOSS_FORMS], optional=1)
+
+
+# What the library's lines leave to functions that this assignment does not ask for.
+_REFUSAL = """if not 0 < nu <= 1:
+        raise ValueError(f"nu={nu!r}: expected a number in (0, 1]")
+    d = squared_distances"""
+_DISTANCES = "((outputs - center) ** 2).sum(axis=1)"
+_FUNCTIONS = (
+    Source(_OBJECTIVE),
+    Source(_RADIUS, instead=(("d = _checked(squared_distances, nu)", _REFUSAL),)),
+    Source(_LOSS, instead=(("squared_distances(outputs, center)", _DISTANCES), ("accumulator(outputs)", "np.float64"))),
+)
+
 ASSIGNMENT = Assignment(
     name="soft-boundary-radius",
     title="The soft boundary and its exact radius",
     reading="section 3.1 of the paper, eq. (3); section 3.2 for the alternation; Proposition 4",
     handout=_HANDOUT,
     derivation=radius,
-    functions=(Source(_OBJECTIVE), Source(_RADIUS), Source(_LOSS)),
+    functions=_FUNCTIONS,
     parts=(
         *parts_of(
             _OBJECTIVE,
@@ -185,19 +201,10 @@ ASSIGNMENT = Assignment(
         ),
         Part("exact_radius_squared: refuses nu outside (0, 1]", 5, _refuses, True),
         Part("exact_radius_squared: one of the distances, which stay as they are", 5, _untouched, True),
-        Part("soft_boundary_loss: value", 8, values(_LOSS, _losses((6, 3, 0.4)), _OUTPUTS, 0, _LOSS_FORMS)),
-        Part(
-            "soft_boundary_loss: gradient",
-            8,
-            values(_LOSS, _losses((6, 3, 0.4), gradient=True), _OUTPUTS, 1, _LOSS_FORMS),
-        ),
-        Part(
-            "soft_boundary_loss: other sizes",
-            6,
-            values(_LOSS, _losses((9, 1, 0.1), (1, 4, 1.0), gradient=True), _OUTPUTS, forms=_LOSS_FORMS),
-            True,
-        ),
-        Part("soft_boundary_loss: on the kink", 4, values(_LOSS, _kink, _OUTPUTS, 1, [_ON_KINK, *_LOSS_FORMS]), True),
-        *parts_of(_LOSS, {DTYPE: 4}, {"values": _losses((6, 3, 0.4))}, outputs=_OUTPUTS, floats=(1,)),
+        Part("soft_boundary_loss: value", 8, _values(_losses((6, 3, 0.4)), _VALUE)),
+        Part("soft_boundary_loss: gradient", 8, _values(_losses((6, 3, 0.4), gradient=True), _GRAD)),
+        Part("soft_boundary_loss: other sizes", 6, _values(_losses((9, 1, 0.1), (1, 4, 1.0), gradient=True)), True),
+        Part("soft_boundary_loss: on the kink", 4, _values(_kink, _GRAD, _ON_KINK), True),
+        *parts_of(_LOSS, {DTYPE: 4}, {"values": _losses((6, 3, 0.4))}, outputs=_OUTPUTS, floats=(_GRAD,), optional=1),
     ),
 )

@@ -8,7 +8,6 @@ import pytest
 from minisvdd import DeepSVDD, load_dataset
 from minisvdd.backends import EmulatorBackend, KernelError, backend_problems, get_backend
 from minisvdd.nn.batches import shuffled_batches
-from minisvdd.nn.device_steps import DeviceSteps
 from minisvdd.nn.layers import (
     BatchNorm,
     Conv2D,
@@ -24,6 +23,7 @@ from minisvdd.nn.layers import (
 from minisvdd.nn.losses import MeanSquaredError
 from minisvdd.nn.networks import Sequential
 from minisvdd.nn.optim import Adam
+from minisvdd.nn.steps import DeviceSteps
 from minisvdd.nn.training import Plan, Training, train_epoch
 
 _PROBLEMS = backend_problems()

@@ -1,0 +1,171 @@
+"""Checks of what users hand over: what passes, and one line that names the argument where something does not."""
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+
+from minisvdd.validation import (
+    check_fitted,
+    check_generator,
+    check_number,
+    check_test_samples,
+    check_training_samples,
+)
+
+
+class Estimator(BaseEstimator):
+    """Any estimator."""
+
+
+@pytest.fixture
+def of_images():
+    """An estimator that was trained on images."""
+    estimator = Estimator()
+    check_training_samples(estimator, np.zeros((3, 1, 4, 5)))
+    return estimator
+
+
+@pytest.fixture
+def of_features():
+    estimator = Estimator()
+    check_training_samples(estimator, np.zeros((3, 4)))
+    return estimator
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (3, 1, 4, 5), (2, 3, 1, 1)])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint8, bool])
+def test_training_samples_become_float32_and_leave_their_shape(shape, dtype):
+    estimator, X = Estimator(), np.ones(shape, dtype)
+    checked = check_training_samples(estimator, X)
+    assert (checked.dtype, checked.shape, estimator.input_shape_) == (np.float32, shape, shape[1:])
+    assert (checked == 1).all()
+
+
+def test_float32_images_are_not_copied(of_images):
+    X = np.zeros((3, 1, 4, 5), np.float32)
+    assert check_training_samples(Estimator(), X) is X
+    assert check_test_samples(of_images, X) is X
+
+
+@pytest.mark.parametrize(
+    ("X", "error", "words"),
+    [
+        (np.zeros((2, 3, 4)), ValueError, r"X has shape \(2, 3, 4\): expected images"),
+        (np.zeros((2, 1, 3, 4, 1)), ValueError, r"expected images \(n, C, H, W\) or features \(n, D\)"),
+        (np.zeros((2, 0, 3, 4)), ValueError, r"X has shape \(2, 0, 3, 4\)"),
+        (np.zeros((0, 1, 3, 4)), ValueError, r"X has shape \(0, 1, 3, 4\)"),
+        (np.zeros((1, 1, 3, 4)), ValueError, "1 sample: one-class learning needs at least 2"),
+        (np.zeros((1, 3)), ValueError, "1 sample"),
+        (np.zeros((2, 1, 3, 4), complex), TypeError, "X has dtype complex128: expected real numbers"),
+        (np.full((2, 1, 3, 4), "a"), TypeError, "X has dtype <U1: expected real numbers"),
+    ],
+    ids=str,
+)
+def test_wrong_training_samples(X, error, words):
+    with pytest.raises(error, match=words):
+        check_training_samples(Estimator(), X)
+
+
+def test_the_first_bad_value_is_named_wherever_its_block():
+    for bad in (np.nan, np.inf, -np.inf):
+        X = np.zeros((9000, 1, 2, 3), np.float32)
+        X[4097, 0, 1, 2] = X[8999, 0, 0, 0] = bad
+        with pytest.raises(ValueError, match=r"X contains 2 values .* the first at index \(4097, 0, 1, 2\)$"):
+            check_training_samples(Estimator(), X)
+    with pytest.raises(ValueError, match=r"X contains 1 values .* the first at index \(1, 0\)$"):
+        check_training_samples(Estimator(), np.array([[0.0], [np.nan], [1.0]]))
+    with pytest.raises(ValueError, match="too large for float32"), np.errstate(over="ignore"):
+        check_training_samples(Estimator(), np.full((2, 1, 1, 1), 1e300))
+
+
+def test_bad_values_are_counted_from_the_beginning_of_the_larger_array(of_images):
+    X = np.zeros((2, 1, 4, 5))
+    X[1, 0, 3, 4] = np.nan
+    with pytest.raises(ValueError, match=r"index \(501, 0, 3, 4\)$"):
+        check_test_samples(of_images, X, first=500)
+    with pytest.raises(ValueError, match=r"index \(1, 0, 3, 4\)$"):
+        check_test_samples(of_images, X)
+
+
+def test_test_samples_have_the_shape_of_the_training_samples(of_images, of_features):
+    assert check_test_samples(of_images, np.ones((1, 1, 4, 5), int)).dtype == np.float32
+    assert check_test_samples(of_features, np.ones((1, 4), int)).dtype == np.float32
+    for X in (np.zeros((2, 1, 5, 4)), np.zeros((2, 20)), np.zeros((2, 4))):
+        with pytest.raises(
+            ValueError, match=r"X has shape \(2, .*\): the model was trained on samples of shape \(1, 4"
+        ):
+            check_test_samples(of_images, X)
+    with pytest.raises(
+        ValueError, match=r"X has shape \(2, 1, 2, 2\): the model was trained on samples of shape \(4,\)"
+    ):
+        check_test_samples(of_features, np.zeros((2, 1, 2, 2)))
+    with pytest.raises(ValueError, match=r"3 features.* 4 features"):
+        check_test_samples(of_features, np.zeros((2, 3)))
+
+
+def test_generators_and_seeds():
+    first, second = check_generator(3), check_generator(np.int64(3))
+    assert first.random() == second.random() != check_generator(4).random()
+    assert check_generator(0).random() == np.random.default_rng(0).random()
+    assert check_generator(first) is first
+    assert check_generator(None).random() != check_generator(None).random()
+    for wrong in (-1, "0", 1.5, np.random.RandomState(0)):
+        with pytest.raises(ValueError, match="random_state="):
+            check_generator(wrong)
+
+
+@pytest.mark.parametrize(
+    ("value", "options", "fits"),
+    [
+        (0, {"low": 0}, True),
+        (0, {"low": 0, "low_open": True}, False),
+        (1e-9, {"low": 0, "low_open": True}, True),
+        (-1e-9, {"low": 0}, False),
+        (1, {"low": 0, "high": 1}, True),
+        (np.float32(0.5), {"low": 0, "high": 1}, True),
+        (1.001, {"low": 0, "high": 1}, False),
+        (float("nan"), {"low": 0}, False),
+        (float("inf"), {"low": 0}, True),
+        (2, {"low": 1, "integer": True}, True),
+        (np.int64(2), {"low": 1, "integer": True}, True),
+        (2.0, {"low": 1, "integer": True}, False),
+        (True, {"low": 0}, False),
+        (True, {"low": 0, "integer": True}, False),
+        ("1", {"low": 0}, False),
+        (None, {"low": 0}, False),
+    ],
+)
+def test_numbers_in_their_range(value, options, fits):
+    if fits:
+        check_number(value, "nu", **options)
+    else:
+        with pytest.raises(ValueError, match=r"^nu=.*: expected a"):
+            check_number(value, "nu", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"low": 0}, "a number >= 0"),
+        ({"low": 0, "low_open": True}, "a number > 0"),
+        ({"low": 0, "high": 1}, "a number in [0, 1]"),
+        ({"low": 0, "high": 1, "low_open": True}, "a number in (0, 1]"),
+        ({"low": 1, "integer": True}, "an integer >= 1"),
+        ({"low": 1, "high": 5, "integer": True}, "an integer in [1, 5]"),
+    ],
+)
+def test_the_range_in_words(options, words):
+    with pytest.raises(ValueError) as caught:
+        check_number(-2, "k", **options)
+    assert str(caught.value) == f"k=-2: expected {words}"
+
+
+def test_fitted_estimators_have_a_threshold_or_classes():
+    estimator = Estimator()
+    with pytest.raises(NotFittedError, match="this Estimator is not fitted yet"):
+        check_fitted(estimator)
+    for name in ("offset_", "classes_"):
+        estimator = Estimator()
+        setattr(estimator, name, 0)
+        check_fitted(estimator)
