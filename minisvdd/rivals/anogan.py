@@ -199,7 +199,9 @@ class AdversarialTraining(Training):
     _loss_names = ("discriminator_loss", "generator_loss")
 
     def _make_steps(self, captured):
-        return Game(self.network, self.X, self.plan.learning_rate, self.rng)
+        game = Game(self.network, self.plan.learning_rate, self.rng)
+        game.load(self.X)
+        return game
 
     def _means(self, losses, sizes):
         return np.mean(losses, axis=0).tolist()
@@ -211,15 +213,19 @@ class Game:
     The discriminator sees real and generated images in batches of their own, so that its batch norm cannot tell them
     apart by the mixture; its gradient is the sum of both.
 
-    network: Sequential([generator, features, head]).   X: (n, C, H, W) real images.   rng: draws the noise.
+    network: Sequential([generator, features, head]).   rng: draws the noise.
     """
 
-    def __init__(self, network: Sequential, X: np.ndarray, learning_rate: float, rng: np.random.Generator):
+    def __init__(self, network: Sequential, learning_rate: float, rng: np.random.Generator):
         self.generator, *discriminator = network.layers
         self.discriminator = _chain(discriminator, network.backend)
-        self.X, self.loss, self.rng = X, BinaryCrossEntropy(network.backend), rng
+        self.loss, self.rng = BinaryCrossEntropy(network.backend), rng
         adams = (Adam(part, learning_rate, beta1=_BETA1) for part in (self.discriminator, self.generator))
         self.optimizer = _Pair(*adams)
+
+    def load(self, X: np.ndarray, targets: None = None) -> None:
+        """Take these real images (n, C, H, W) from the next epoch on."""
+        self.X = X
 
     def start(self, batches: list[np.ndarray]) -> None:
         """Play one pass over batches of sample indices."""

@@ -1,9 +1,12 @@
 """Planted errors in the trainer: each must violate the property that is meant to catch it."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import trainer_properties as properties
 
+from minisvdd.backends import NUMPY
 from minisvdd.nn.networks import Sequential
 from minisvdd.ops import adam
 from minisvdd.svdd import center, preprocessing, radius, svdd
@@ -38,12 +41,12 @@ def radius_of_the_last_batch(monkeypatch):
 
 
 def decay_twice(monkeypatch):
-    correct = adam.adam_update
+    correct = adam.adam_update.on(NUMPY)
 
-    def update(backend, param, grad, *rest):
-        correct(backend, param, grad + rest[-1] * param, *rest)
+    def update(param, grad, *rest):
+        correct(param, grad + rest[-1] * param, *rest)
 
-    monkeypatch.setattr("minisvdd.nn.optim.adam_update", update)
+    monkeypatch.setattr("minisvdd.nn.optim.adam_update", SimpleNamespace(on=lambda backend: update))
 
 
 def constants_of_the_test_set(monkeypatch):

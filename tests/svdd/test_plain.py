@@ -23,20 +23,21 @@ def network():
     return Sequential([Linear(8), LeakyReLU(0.1), Linear(3)])
 
 
-def both(objective, seed=0):
+def both(objective, backend, seed=0):
     """The fitted estimator; then network, centre, R^2 and losses of the plain method from the same seed."""
     model = Precise(
         objective, network=network(), pretrain_epochs=0, milestones=(), preprocessing=None, random_state=seed,
-        verbose=0, **SETTINGS,
+        backend=backend, verbose=0, **SETTINGS,
     ).fit(X)  # fmt: skip
     rng, own = np.random.default_rng(seed), network()
     own.build(X.shape[1:], rng, np.float64)
     return model, own, *deep_svdd(own, X.astype(np.float64), rng, objective, **SETTINGS)
 
 
+@pytest.mark.parametrize("backend", ["plain", "numpy"])
 @pytest.mark.parametrize("objective", ["one-class", "soft-boundary"])
-def test_the_plain_method_is_the_estimator(objective):
-    model, own, c, R2, losses = both(objective)
+def test_the_plain_method_is_the_estimator(objective, backend):
+    model, own, c, R2, losses = both(objective, backend)
     near = {"rtol": 1e-12, "atol": 1e-12}
     np.testing.assert_allclose(model.center_, c, **near)
     np.testing.assert_allclose(model.radius_**2, R2, **near)
