@@ -17,6 +17,7 @@ from minisvdd.attack.classifier import SoftmaxClassifier
 from minisvdd.backends import EmulatorBackend
 from minisvdd.backends.emulator import find_compiler
 from minisvdd.data.readers import to_float
+from minisvdd.experiments.protocols import Protocol
 from minisvdd.files.atomic import check_writable
 from minisvdd.files.checkpoint import LoopCheckpoint
 
@@ -223,6 +224,23 @@ def test_classifier_and_anogan_are_resumed_on_a_device(make, tmp_path, monkeypat
     whole = model().fit(*data)
     killed_after_saving(lambda: model().fit(*data, checkpoint=Checkpoint(tmp_path, 1)), 2, monkeypatch)
     resumed = model().fit(*data, checkpoint=Checkpoint(tmp_path, 1, resume=True))
+    assert everything(resumed) == everything(whole)
+
+
+@pytest.mark.skipif(find_compiler() is None, reason="the emulator needs a C++ compiler")
+def test_the_command_resumes_on_the_emulator(tmp_path, monkeypatch):
+    protocol = Protocol(pretrain_epochs=1, epochs=2, batch_size=32)
+    monkeypatch.setattr("minisvdd.cli.train.get_protocol", lambda *_: protocol)
+
+    def train(folder, *options):
+        every = ["--backend", "emulator", "--quiet", "--checkpoint-every", "1"]
+        assert cli.main(["train", *every, "--out", str(tmp_path / folder), *options]) == 0
+
+    train("whole")
+    killed_after_saving(lambda: train("stopped"), 2, monkeypatch)
+    assert sorted(path.name for path in (tmp_path / "stopped/checkpoint").iterdir()) == ["autoencoder.npz", "svdd.npz"]
+    train("stopped", "--resume")
+    whole, resumed = (load_model(tmp_path / folder / "model.npz") for folder in ("whole", "stopped"))
     assert everything(resumed) == everything(whole)
 
 
