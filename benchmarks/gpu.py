@@ -10,7 +10,7 @@
 
 Each part has a share of the budget and says what it skipped. PyTorch is optional. GPU times are taken from captured
 graphs with the second-level cache flushed before every launch, so that neither Python nor a warm cache is measured.
-`--backend emulator --quick` runs all of it on small sizes without a GPU, to test this script. No GPU has run it yet.
+`--backend emulator --quick` runs all of it on small sizes without a GPU, to test this script.
 """
 
 import argparse

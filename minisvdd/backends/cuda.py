@@ -1,4 +1,4 @@
-"""The CUDA backend: the same kernels on an NVIDIA GPU, through CuPy. Untested so far: no GPU has run it yet."""
+"""The CUDA backend: the same kernels on an NVIDIA GPU, through CuPy."""
 
 import hashlib
 import importlib.util

@@ -58,11 +58,11 @@ if TYPE_CHECKING:
     from .norm_act_pool import norm_act_pool_backward as norm_act_pool_backward
     from .norm_act_pool import norm_act_pool_evaluate as norm_act_pool_evaluate
     from .norm_act_pool import norm_act_pool_forward as norm_act_pool_forward
+    from .operation import Operation
     from .pooling import maxpool_backward as maxpool_backward
     from .pooling import maxpool_forward as maxpool_forward
     from .upsample import upsample_backward as upsample_backward
     from .upsample import upsample_forward as upsample_forward
-    from .operation import Operation
 
 _HOMES = {
     "activations": "leaky_relu_forward is_positive leaky_relu_backward "
