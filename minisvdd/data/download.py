@@ -23,7 +23,7 @@ from ..version import __version__
 from .datasets import CIFAR10_ARCHIVE, MNIST_FILES, data_bases
 from .readers import read_idx
 
-Progress = Callable[[int, int | None], None]
+Report = Callable[[int, int | None], None]
 
 
 class Source(NamedTuple):
@@ -76,7 +76,7 @@ def fetch(
     data_dir=None,
     *,
     urls: str | Iterable[str] | None = None,
-    on_progress: Progress | None = None,
+    on_progress: Report | None = None,
     timeout: float = 30.0,
     attempts: int = 5,
     pause: float = 1.0,
@@ -104,7 +104,7 @@ def download(
     urls: Iterable[str],
     target: Path,
     check: Callable[[Path], object],
-    on_progress: Progress | None = None,
+    on_progress: Report | None = None,
     timeout: float = 30.0,
     attempts: int = 5,
     pause: float = 1.0,

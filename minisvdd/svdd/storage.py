@@ -67,7 +67,7 @@ def save_model(model: BaseEstimator, path) -> None:
         "format_version": FORMAT_VERSION,
         "library_version": __version__,
         "class": name,
-        "params": {name: _plain(value) for name, value in model.get_params(deep=False).items()},
+        "params": {name: _as_json(value) for name, value in model.get_params(deep=False).items()},
         "network": model.network_.config(),
         "input_shape": list(model.input_shape_),
         "attributes": values,
@@ -230,7 +230,7 @@ def _arrays(network):
     return {**network.params, **network.buffers}
 
 
-def _plain(value):
+def _as_json(value):
     """A constructor argument as JSON; what only training needed (a generator, an autoencoder) becomes null."""
     if isinstance(value, nn.Sequential):
         return value.config()

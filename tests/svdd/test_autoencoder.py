@@ -88,7 +88,7 @@ def test_every_autoencoder_returns_the_shape_of_its_input(name):
     [("mnist_lenet", [8, 4], 32), ("cifar10_lenet", [32, 64, 128], 128), ("gtsrb_lenet", [16, 32, 64], 32)],
 )
 def test_encoders_are_those_of_the_paper(name, channels, features):
-    """Section 5 of the fact sheet: 5x5 filters, no biases anywhere, batch norm without affine parameters."""
+    """The paper's section 4 and supplement: 5x5 filters, no biases anywhere, batch norm without affine parameters."""
     network = make_encoder(name, SHAPES[name])
     assert network.build(SHAPES[name], np.random.default_rng(0)) == (features,)
     weights = [weight for weight in network.params.values() if weight.ndim == 4]
