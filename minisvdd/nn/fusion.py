@@ -16,13 +16,18 @@ _MOST_ENTRIES = 256  # in a pooling window of a kernel: the winner's index is on
 
 
 def fused(layers: list[Layer]) -> list[Layer]:
-    """The layers in the order in which they are computed, some of them fused."""
+    """The layers in the order in which they are computed, some of them fused.
+
+    A max-pool comes before the leaky ReLU that it follows: that never decreases, so max f(x_i) = f(max x_i).
+    """
     steps: list[Layer] = []
     rest = list(layers)
     while rest:
         if len(rest) >= 4 and _is_module(*rest[:4]):
             steps.append(FusedModule(*rest[:4]))
             del rest[:4]
+        elif len(rest) >= 2 and _is_pooled(*rest[:2]):
+            steps += [rest.pop(1), rest.pop(0)]
         else:
             steps.append(rest.pop(0))
     return steps
@@ -34,10 +39,19 @@ def _is_module(conv: Layer, norm: Layer, activation: Layer, pool: Layer) -> bool
         return False
     if type(activation) not in (LeakyReLU, ReLU) or conv.bias or norm.affine or pool.stride != pool.kernel_size:
         return False
-    if conv.backend.name == "plain" or conv.backend.readings:
+    if not _may_change(conv):
         return False
     rows, columns = pool.kernel_size
     return (rows, columns) == (2, 2) if conv.backend.runs_numpy else rows * columns <= _MOST_ENTRIES
+
+
+def _is_pooled(activation: Layer, pool: Layer) -> bool:
+    return type(activation) in (LeakyReLU, ReLU) and type(pool) is MaxPool2D and _may_change(pool)
+
+
+def _may_change(layer: Layer) -> bool:
+    """Not where formulas run, or functions of a reader's own."""
+    return layer.backend.name != "plain" and not layer.backend.readings
 
 
 class FusedModule(Layer):

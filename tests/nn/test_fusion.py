@@ -46,8 +46,18 @@ def test_the_encoder_modules_are_fused_except_on_the_plain_backend(name):
         [Conv2D(2, 3, bias=True), BatchNorm(), ReLU(), MaxPool2D(2)],
     ],
 )
-def test_what_has_another_form_is_left_as_it_is(layers):
-    assert kinds(layers) == [type(layer) for layer in layers]
+def test_what_has_another_form_is_only_reordered(layers):
+    """The pool before the activation, on fewer numbers; as written where formulas run."""
+    conv, norm, activation, pool = map(type, layers)
+    assert kinds(layers) == [conv, norm, pool, activation]
+    assert kinds(layers, "plain") == [conv, norm, activation, pool]
+
+
+def test_an_activation_of_somebody_s_own_stays_in_its_place():
+    class Own(LeakyReLU):
+        """Perhaps one that is not monotone."""
+
+    assert kinds([Conv2D(2, 3), Own(), MaxPool2D(2)]) == [Conv2D, Own, MaxPool2D]
 
 
 def test_functions_of_a_reader_s_own_are_not_passed_by():
