@@ -76,6 +76,8 @@ def test_functions_and_lectures_link_to_each_other(book):
         assert f"source/minisvdd.ops.linear.html#{name}" in lecture
         line = next(line for line in source.splitlines() if f"id='{name}'" in line)
         assert "02_backprop.html#the-linear-layer" in line
+    shown = "<div class='shown'><p><a class='name' href='source/minisvdd.ops.linear.html'>"  # the library's lines
+    assert shown in lecture
 
 
 def test_what_names_mean(monkeypatch):
