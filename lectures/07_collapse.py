@@ -31,6 +31,7 @@ from lecture import BLUE, GRAY, ORANGE, QUICK, RED, available, check, choose, da
 from sklearn.metrics import roc_auc_score
 
 from minisvdd import CollapseWarning, DeepSVDD, load_dataset, nn, ops, svdd
+from minisvdd.svdd import collapse
 
 DATA = "mnist" if available("mnist") and not QUICK else "digits"
 split = load_dataset(DATA, data_dir()).one_class(3)
@@ -104,7 +105,7 @@ def run(network, center=None, seed=0, free_center=False):
     network.build(X_train.shape[1:], rng)
     svdd.collect_statistics(network, X_train, SCHEDULE["batch_size"])
     c = svdd.move_from_zero(svdd.mean_output(network, X_train), 0.1) if center is None else np.array(center, float)
-    first, start = output_spread(network), svdd.snapshot(network, distances_to(network, c, X_train), nu=0.1)
+    first, start = output_spread(network), collapse.snapshot(network, distances_to(network, c, X_train), nu=0.1)
     result = SimpleNamespace(network=network, center=c, before=nn.outputs(network, X_test))
 
     # c as a second set of parameters: Adam steps anything that has params and grads.
@@ -131,8 +132,8 @@ def run(network, center=None, seed=0, free_center=False):
     result.loss, result.norms, result.contrast = history["loss"], history["norms"], [1.0, *history["contrast"]]
     d = distances_to(network, c, X_train)
     result.after = nn.outputs(network, X_test)
-    result.figures = svdd.compare(start, svdd.snapshot(network, d, nu=0.1))
-    result.signs = svdd.signs_of_collapse(result.figures, network)
+    result.figures = collapse.compare(start, collapse.snapshot(network, d, nu=0.1))
+    result.signs = collapse.signs_of_collapse(result.figures, network)
     result.scores = distances_to(network, c, X_test)
     result.auc = roc_auc_score(split.is_anomaly, result.scores)
     return result

@@ -19,6 +19,7 @@ import numpy as np
 from lecture import BLUE, GRAY, GREEN, ORANGE, PURPLE, QUICK, RED, available, check, choose, data_dir, figure, finish
 
 from minisvdd import Autoencoder, DeepSVDD, load_dataset, nn, svdd
+from minisvdd.svdd import radius
 
 rng = np.random.default_rng(8)
 
@@ -239,13 +240,13 @@ check(
 
 # %%
 share, broken, shell, differing = {}, {}, 0, 0
-for rule in svdd.RADIUS_RULES:
+for rule in radius.RADIUS_RULES:
     fitted = models if rule == "exact" else [trained(nu, radius_update=rule) for nu in NUS]
     counts = []
     for model in fitted:
         d, squared = squared_distances_of(model, split.train), model.radius_**2
         counts.append((d > squared * (1 + 1e-12)).sum())  # 1e-12: the square of a square root
-        in_shell = ((d > squared * (1 + 1e-12)) & (d <= squared * (1 + svdd.BOUNDARY_SLACK))).sum()
+        in_shell = ((d > squared * (1 + 1e-12)) & (d <= squared * (1 + radius.BOUNDARY_SLACK))).sum()
         shell += in_shell
         differing += counts[-1] - (model.predict(split.train) == -1).sum() != in_shell
     share[rule] = np.array(counts) / n
@@ -254,7 +255,7 @@ check("exact: at most ν are outside, and with the one on the sphere at least ν
 check(
     "`predict` finds the same, but for images in the shell",
     differing == 0,
-    f"{shell} of {len(svdd.RADIUS_RULES) * len(NUS) * n} decisions",
+    f"{shell} of {len(radius.RADIUS_RULES) * len(NUS) * n} decisions",
 )
 for rule in ("last-batch", "authors-theano"):
     check(f"{rule}: the property is lost", broken[rule] > len(NUS) // 2, f"for {broken[rule]} of {len(NUS)} values")
