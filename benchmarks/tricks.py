@@ -83,7 +83,7 @@ def no_strips():
     """Few channels by im2col, also for the gradient of the weight."""
     return replaced(
         (conv2d, "forward_way", instead(conv2d.forward_way, "strips", "all taps")),
-        (conv2d, "_outputs_at_once", lambda *_: 1),
+        (conv2d, "_outputs_of_patch", lambda *_: 1),
     )
 
 
@@ -106,7 +106,7 @@ def im2col_only():
     return replaced(
         (conv2d, "forward_way", lambda *_: "all taps"),
         (conv2d, "weight_way", lambda *_: "all taps"),
-        (conv2d, "_outputs_at_once", lambda *_: 1),
+        (conv2d, "_outputs_of_patch", lambda *_: 1),
     )
 
 
