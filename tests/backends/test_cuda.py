@@ -30,6 +30,7 @@ def backend(monkeypatch):
     cuda._module.cache_clear()
 
 
+@pytest.mark.slow
 @needs_emulator
 @pytest.mark.parametrize(
     "name", ["BatchNorm", "LeakyReLU", "MaxPool2D", "Sequential", "SoftBoundary", "SoftmaxCrossEntropy"]
@@ -39,6 +40,7 @@ def test_gradients(name, backend):
         assert report.passed
 
 
+@pytest.mark.slow
 @needs_emulator
 @pytest.mark.parametrize("objective", ["one-class", "soft-boundary"])
 def test_captured_training_follows_numpy(objective, backend):
@@ -134,6 +136,7 @@ class Program:
         return text.value.decode()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(NVRTC is None, reason="needs NVRTC: pip install nvidia-cuda-nvrtc-cu12")
 @pytest.mark.parametrize("architecture", ["sm_75", "sm_80", "sm_90"])
 @pytest.mark.parametrize("path", sorted(kernel_folder().glob("*.cu")), ids=lambda path: path.stem)
