@@ -70,6 +70,15 @@ def test_an_exception_in_a_function_of_one_s_own_is_a_failure_with_its_line(tmp_
     assert "Traceback" not in out
 
 
+def test_a_result_of_another_shape_is_a_failure(tmp_path, capsys):
+    file = write(tmp_path, "def conv2d_forward(x, weight, stride, padding):\n    return x\n")
+    assert run("gradcheck", "--ops", file) == 1
+    out = capsys.readouterr().out
+    assert "conv2d_forward: FAILED: the result has shape" in out
+    assert "gradcheck: Conv2D\nFAILED: ValueError" in out
+    assert out.splitlines()[-1].startswith("0 of ")
+
+
 def test_files_without_operations_are_refused(tmp_path, capsys):
     for text, message in (
         ("x = 1\n", "defines none of the operations"),
