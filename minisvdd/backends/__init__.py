@@ -64,4 +64,5 @@ def get_backend(backend: str | Backend) -> Backend:
     if backend in ("plain", "numpy"):
         return PLAIN if backend == "plain" else NUMPY
     module = import_module(f"{__name__}.{backend}")
-    return (module.EmulatorBackend if backend == "emulator" else module.CudaBackend)()
+    kind: type[Backend] = module.EmulatorBackend if backend == "emulator" else module.CudaBackend
+    return kind()

@@ -2,15 +2,19 @@
 
 import hashlib
 import importlib.util
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .device import KernelBackend
-from .kernel import TEMPLATE_TYPES, KernelError, kernel_folder, read_kernels
+from .kernel import Kernel, KernelError, kernel_folder, read_kernels
+from .types import DeviceArray, Shape
 
 _EXTRA = 'pip install "minisvdd[cuda12]" (CUDA 12) or "minisvdd[cuda13]" (CUDA 13)'
 # Headers lie beside the kernels.
@@ -33,45 +37,46 @@ class CudaBackend(KernelBackend):
 
     name = "cuda"
 
-    def __init__(self):
+    def __init__(self) -> None:
         if problem := missing():
             raise KernelError(problem)
         import cupy
 
         self.cupy, self.array_type = cupy, cupy.ndarray
 
-    def asarray(self, array, dtype=None):
+    def asarray(self, array: Any, dtype: DTypeLike | None = None) -> DeviceArray:
         return self.cupy.asarray(array, dtype=dtype)
 
-    def to_numpy(self, array) -> np.ndarray:
-        return self.cupy.asnumpy(array)
+    def to_numpy(self, array: DeviceArray) -> np.ndarray:
+        host: np.ndarray = self.cupy.asnumpy(array)
+        return host
 
-    def dense(self, array):
+    def dense(self, array: DeviceArray) -> DeviceArray:
         """The array, copied if it is not contiguous."""
         return array if array.flags.c_contiguous else self.cupy.ascontiguousarray(array)
 
-    def empty(self, shape, dtype):
+    def empty(self, shape: int | Shape, dtype: DTypeLike) -> DeviceArray:
         """An array for a kernel to fill."""
         return self.cupy.empty(shape, dtype)
 
-    def zeros(self, shape, dtype):
+    def zeros(self, shape: int | Shape, dtype: DTypeLike) -> DeviceArray:
         return self.cupy.zeros(shape, dtype)  # on the device: a copy from the host could not be captured
 
-    def _start(self, kernel, values, grid, block, shared):
+    def _start(self, kernel: Kernel, values: list[Any], grid: Shape, block: Shape, shared: int) -> None:
         function = _function(kernel.path, kernel.instance(kernel.scalar_type(values)))
         function(grid, block, tuple(values), shared_mem=shared)
 
-    def prepare(self, report=lambda message: None) -> None:
+    def prepare(self, report: Callable[[str], object] = lambda message: None) -> None:
         """Compile what CuPy does not find in its cache on disk, several files at a time."""
         report("loading CUDA kernels (the first time compiles them)...")
         with ThreadPoolExecutor() as pool:
             list(pool.map(_load, sorted(kernel_folder().glob("*.cu"))))
 
-    def stream(self):
+    def stream(self) -> Any:
         return self.cupy.cuda.Stream(non_blocking=True)
 
     @contextmanager
-    def capture(self):
+    def capture(self) -> Iterator["CudaGraph"]:
         stream = self.cupy.cuda.get_current_stream()
         # A graph keeps no array alive: its arrays come from a pool of its own, which lives as long as the graph.
         graph = CudaGraph(stream, self.cupy.cuda.MemoryPool())
@@ -89,26 +94,27 @@ class CudaBackend(KernelBackend):
 class CudaGraph:
     """A captured graph, the stream it runs on and the memory of the arrays that it works with."""
 
-    def __init__(self, stream, pool):
-        self.stream, self.pool, self.graph = stream, pool, None
+    def __init__(self, stream: Any, pool: Any) -> None:
+        self.stream, self.pool = stream, pool
+        self.graph: Any = None
 
     def launch(self) -> None:
         """Start all launches of the capture on its stream; does not wait for them."""
         self.graph.launch(self.stream)
 
 
-def _load(path):
+def _load(path: Path) -> None:
     for instance in instances(path):
         _function(path, instance)
 
 
 @cache
-def _function(path: Path, instance: str):
+def _function(path: Path, instance: str) -> Any:
     return _module(path).get_function(instance)
 
 
 @cache
-def _module(path: Path):
+def _module(path: Path) -> Any:
     """Compiled once per process; CuPy keeps the result on disk."""
     import cupy
 
@@ -123,8 +129,4 @@ def source(path: Path) -> str:
 
 def instances(path: Path) -> list[str]:
     """The C++ names of all kernels of a file, templates for both scalar types."""
-    return [
-        kernel.instance(scalar)
-        for kernel in read_kernels(path).values()
-        for scalar in (TEMPLATE_TYPES if kernel.is_template else [None])
-    ]
+    return [kernel.instance(scalar) for kernel in read_kernels(path).values() for scalar in kernel.scalar_types]

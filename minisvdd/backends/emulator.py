@@ -11,16 +11,20 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .device import KernelBackend
-from .kernel import TEMPLATE_TYPES, KernelError, kernel_folder, read_kernels
+from .kernel import TEMPLATE_TYPES, Kernel, KernelError, kernel_folder, read_kernels
+from .types import Shape
 
 _FLAGS = [
     "-std=c++17",
@@ -67,6 +71,14 @@ def find_compiler() -> str | None:
     )
 
 
+def _compiler() -> str:
+    """`find_compiler`; KernelError where there is none."""
+    found = find_compiler()
+    if found is None:
+        raise KernelError(missing())
+    return found
+
+
 def missing() -> str | None:
     """What this machine lacks for the emulator, in one line; None when it can run."""
     if find_compiler() is None:
@@ -85,21 +97,21 @@ class EmulatorBackend(KernelBackend):
     name = "emulator"
     array_type = np.ndarray
 
-    def __init__(self, check: bool = True, count: bool = False, seed: int = 0):
+    def __init__(self, check: bool = True, count: bool = False, seed: int = 0) -> None:
         if problem := missing():
             raise KernelError(problem)
         self.check, self.count, self.seed = check, count, seed
         self.last_counts: LaunchCounts | None = None
         self._recording: EmulatorGraph | None = None
 
-    def asarray(self, array, dtype=None) -> np.ndarray:
+    def asarray(self, array: Any, dtype: DTypeLike | None = None) -> np.ndarray:
         return np.asarray(array, dtype=dtype)
 
     def to_numpy(self, array: np.ndarray) -> np.ndarray:
         self._refuse_in_capture("copying an array to the host")
         return np.asarray(array)
 
-    def write(self, array, values) -> None:
+    def write(self, array: np.ndarray, values: Any) -> None:
         self._refuse_in_capture("copying an array from the host")
         array[...] = values
 
@@ -110,23 +122,23 @@ class EmulatorBackend(KernelBackend):
         self._refuse_in_capture("copying an array without a kernel")
         return np.ascontiguousarray(array)
 
-    def empty(self, shape, dtype) -> np.ndarray:
+    def empty(self, shape: int | Shape, dtype: DTypeLike) -> np.ndarray:
         """An array for a kernel to fill; NaN (or -1) until it does, so that a forgotten entry shows."""
         dtype = np.dtype(dtype)
         return np.full(shape, {"f": np.nan, "i": -1}.get(dtype.kind, 0), dtype)
 
-    def prepare(self, report=lambda message: None) -> None:
+    def prepare(self, report: Callable[[str], object] = lambda message: None) -> None:
         """Build what is not in the cache folder yet."""
         paths, checked = _kernel_files(), self.check or self.count
         if not all(_target(path, checked).exists() for path in paths):
             report("building kernels (once)...")
         _build_all(paths, checked)
 
-    def stream(self):
+    def stream(self) -> AbstractContextManager[None]:
         return nullcontext()
 
     @contextmanager
-    def capture(self):
+    def capture(self) -> Iterator["EmulatorGraph"]:
         if self._recording is not None:
             raise KernelError("a capture inside a capture")
         graph = self._recording = EmulatorGraph()
@@ -135,11 +147,11 @@ class EmulatorBackend(KernelBackend):
         finally:
             self._recording = None
 
-    def _refuse_in_capture(self, what):
+    def _refuse_in_capture(self, what: str) -> None:
         if self._recording is not None:
             raise KernelError(f"{what} cannot be captured: a graph holds kernel launches only")
 
-    def _start(self, kernel, values, grid, block, shared):
+    def _start(self, kernel: Kernel, values: list[Any], grid: Shape, block: Shape, shared: int) -> None:
         launch = _Launch(self, kernel, values, grid, block, shared)
         if self._recording is not None:
             self._recording.launches.append(launch)
@@ -150,7 +162,7 @@ class EmulatorBackend(KernelBackend):
 class EmulatorGraph:
     """Recorded launches; they hold the arrays that they work with."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.launches: list[_Launch] = []
 
     def launch(self) -> None:
@@ -162,7 +174,9 @@ class EmulatorGraph:
 class _Launch:
     """A launch with everything that C needs laid out, so that it can run again and again."""
 
-    def __init__(self, backend, kernel, values, grid, block, shared):
+    def __init__(
+        self, backend: EmulatorBackend, kernel: Kernel, values: list[Any], grid: Shape, block: Shape, shared: int
+    ) -> None:
         self.backend, self.kernel, self.values = backend, kernel, values  # `values` keeps the arrays alive
         self.count = backend.count
         checked = backend.check or backend.count
@@ -185,20 +199,20 @@ class _Launch:
             int(backend.count),
         )
 
-    def __call__(self):
+    def __call__(self) -> None:
         if self.library.emulator_launch(*self._arguments):
             message = self.library.emulator_message().decode()
             raise KernelError(f"{self.kernel.name} ({_place(self.library, self.kernel)}): {message}")
         if self.count:
             counts = self.library.emulator_counts().contents
-            self.backend.last_counts = LaunchCounts(*(getattr(counts, name) for name, _ in _Counts._fields_))
+            self.backend.last_counts = LaunchCounts(*(getattr(counts, name) for name in LaunchCounts.__annotations__))
 
 
-def _symbol(name, scalar):
+def _symbol(name: str, scalar: DTypeLike | None) -> str:
     return f"entry_{name}" + (f"_{TEMPLATE_TYPES[np.dtype(scalar)]}" if scalar is not None else "")
 
 
-def _place(library, kernel):
+def _place(library: ctypes.CDLL, kernel: Kernel) -> str:
     """file:line of the failure: reported by the runtime, or looked up from the address of the instruction."""
     line, offset = library.emulator_line(), library.emulator_code_offset()
     if line or not offset or not shutil.which("addr2line"):
@@ -226,11 +240,11 @@ def _load(path: Path, checked: bool) -> ctypes.CDLL:
     return library
 
 
-def _kernel_files():
+def _kernel_files() -> list[Path]:
     return sorted(kernel_folder().glob("*.cu"))
 
 
-def _build_all(paths, checked):
+def _build_all(paths: list[Path], checked: bool) -> None:
     missing_ones = [path for path in paths if not _target(path, checked).exists()]
     if missing_ones:
         _runtime()  # before the others, which would all begin with it
@@ -244,14 +258,12 @@ def cache_folder() -> Path:
     return Path(base) / "minisvdd" / "emulator"
 
 
-def _headers():
+def _headers() -> list[Path]:
     return [kernel_folder() / "cuda_on_cpu.h", kernel_folder() / "cuda_on_cpu_runtime.h"]
 
 
-def _digest(*parts):
-    if problem := missing():
-        raise KernelError(problem)
-    texts = [find_compiler(), *_FLAGS, *_RUNTIME_FLAGS, *(h.read_text() for h in _headers()), *parts]
+def _digest(*parts: str) -> str:
+    texts = [_compiler(), *_FLAGS, *_RUNTIME_FLAGS, *(h.read_text() for h in _headers()), *parts]
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
@@ -261,7 +273,7 @@ def _target(path: Path, checked: bool) -> Path:
     return cache_folder() / f"{path.stem}-{_digest(*texts, *_kernel_flags(checked))}.so"
 
 
-def _kernel_flags(checked):
+def _kernel_flags(checked: bool) -> list[str]:
     return [*_KERNEL_FLAGS, *(_CHECKED_FLAGS if checked else _FAST_FLAGS)]
 
 
@@ -275,7 +287,7 @@ def _runtime() -> Path:
     return _make(cache_folder() / f"runtime-{_digest()}.o", _compile_runtime)
 
 
-def _make(target, build):
+def _make(target: Path, build: Callable[[Path], Path]) -> Path:
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
@@ -283,17 +295,17 @@ def _make(target, build):
     return target
 
 
-def _compile_runtime(scratch):
+def _compile_runtime(scratch: Path) -> Path:
     source, target = _headers()[1], scratch / "runtime.o"
     _run_compiler([*_FLAGS, *_RUNTIME_FLAGS, "-x", "c++", "-c", str(source), "-o", str(target)], source)
     return target
 
 
-def _compile(path, flags, scratch):
+def _compile(path: Path, flags: list[str], scratch: Path) -> Path:
     unit, kernels, library = (scratch / n for n in ("unit.cpp", "kernels.o", "kernels.so"))
     lines = [f'#include "{_headers()[0]}"', f'#include "{path.resolve()}"']
     for kernel in read_kernels(path).values():
-        for scalar in TEMPLATE_TYPES if kernel.is_template else [None]:
+        for scalar in kernel.scalar_types:
             lines.append(f"EMULATOR_EXPORT({_symbol(kernel.name, scalar)}, {kernel.instance(scalar)})")
     unit.write_text("\n".join(lines) + "\n")
     _run_compiler([*_FLAGS, *flags, "-c", str(unit), "-o", str(kernels)], path)
@@ -301,8 +313,8 @@ def _compile(path, flags, scratch):
     return library
 
 
-def _run_compiler(arguments, path):
-    result = subprocess.run([find_compiler(), *arguments], capture_output=True, text=True)
+def _run_compiler(arguments: list[str], path: Path) -> None:
+    result = subprocess.run([_compiler(), *arguments], capture_output=True, text=True)
     if result.returncode:
         errors = re.findall(r"[^\n/]+:\d+:\d+: (?:fatal )?error: [^\n]+", result.stderr)
         raise KernelError(f"{path.name} does not compile: {errors[0] if errors else result.stderr.strip()}")

@@ -5,6 +5,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
+
+from .types import DeviceArray
 
 
 class Backend:
@@ -18,15 +21,15 @@ class Backend:
     runs_numpy = True
     readings: Mapping[str, Callable[..., Any]] = {}
 
-    def asarray(self, array: Any, dtype: Any = None) -> Any:
+    def asarray(self, array: Any, dtype: DTypeLike | None = None) -> DeviceArray:
         """Bring a NumPy array to where this backend computes."""
         raise NotImplementedError
 
-    def to_numpy(self, array: Any) -> np.ndarray:
+    def to_numpy(self, array: DeviceArray) -> np.ndarray:
         """Bring an array of this backend back to host memory."""
         raise NotImplementedError
 
-    def write(self, array: np.ndarray, values) -> None:
+    def write(self, array: DeviceArray, values: Any) -> None:
         """Copy values from host memory into an existing array, whose place in memory stays."""
         array[...] = values
 
@@ -49,7 +52,7 @@ class HostBackend(Backend):
     def __init__(self, name: str = "numpy", readings: Mapping[str, Callable[..., Any]] | None = None) -> None:
         self.name, self.readings = name, dict(readings or {})
 
-    def asarray(self, array: Any, dtype: Any = None) -> np.ndarray:
+    def asarray(self, array: Any, dtype: DTypeLike | None = None) -> np.ndarray:
         return np.asarray(array, dtype=dtype)
 
     def to_numpy(self, array: np.ndarray) -> np.ndarray:

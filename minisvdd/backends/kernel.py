@@ -5,11 +5,16 @@ argument too many: all of that would run and give wrong numbers. Here it is an e
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
+
+from .types import DeviceArray, Shape
 
 _TYPES = {
     "float": np.float32,
@@ -20,7 +25,7 @@ _TYPES = {
     "bool": np.bool_,
     "long long": np.int64,
 }
-TEMPLATE_TYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
+TEMPLATE_TYPES: dict[np.dtype[Any], str] = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 _KERNEL = re.compile(
     r"(template\s*<typename T>\s*)?__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s*)?(\w+)\s*\(([^)]*)\)\s*\{"
 )
@@ -39,7 +44,7 @@ class Parameter:
     type: str
     is_array: bool
 
-    def dtype(self, scalar) -> np.dtype:
+    def dtype(self, scalar: DTypeLike | None) -> np.dtype[Any]:
         """The NumPy dtype, where T stands for `scalar`."""
         return np.dtype(scalar if self.type == "T" else _TYPES[self.type])
 
@@ -53,22 +58,28 @@ class Kernel:
     is_template: bool
     parameters: tuple[Parameter, ...]
 
-    def instance(self, scalar) -> str:
+    @property
+    def scalar_types(self) -> tuple[np.dtype[Any] | None, ...]:
+        """What T may be; (None,) for a kernel that is no template."""
+        return tuple(TEMPLATE_TYPES) if self.is_template else (None,)
+
+    def instance(self, scalar: DTypeLike | None) -> str:
         """The C++ name for arrays of this dtype, such as `relu<float>`."""
         return f"{self.name}<{TEMPLATE_TYPES[np.dtype(scalar)]}>" if self.is_template else self.name
 
-    def scalar_type(self, args) -> np.dtype | None:
+    def scalar_type(self, args: Sequence[Any]) -> np.dtype[Any] | None:
         """T, from the first array whose items are T; None for a kernel that is no template."""
         if not self.is_template:
             return None
         for parameter, value in zip(self.parameters, args):
             if parameter.is_array and parameter.type == "T":
-                if getattr(value, "dtype", None) not in TEMPLATE_TYPES:
+                dtype: np.dtype[Any] | None = getattr(value, "dtype", None)
+                if dtype not in TEMPLATE_TYPES:
                     raise TypeError(f"{self.name}: {parameter.name} must be float32 or float64, got {_describe(value)}")
-                return value.dtype
+                return dtype
         raise TypeError(f"{self.name}: no array argument tells the template type")
 
-    def check(self, args, array_type) -> list:
+    def check(self, args: Sequence[Any], array_type: type[DeviceArray]) -> list[Any]:
         """The arguments, scalars converted to the declared type; TypeError names the first that does not fit.
 
         array_type: the class of this backend's arrays: one that lives on another device has another class.
@@ -79,7 +90,9 @@ class Kernel:
         scalar = self.scalar_type(args)
         return [self._check_one(p, value, scalar, array_type) for p, value in zip(self.parameters, args)]
 
-    def _check_one(self, parameter, value, scalar, array_type):
+    def _check_one(
+        self, parameter: Parameter, value: Any, scalar: DTypeLike | None, array_type: type[DeviceArray]
+    ) -> Any:
         dtype, place = parameter.dtype(scalar), f"{self.name}: {parameter.name}"
         if parameter.is_array:
             if not isinstance(value, array_type):
@@ -97,18 +110,18 @@ class Kernel:
         return converted
 
 
-def _as_integer(value, dtype, place):
+def _as_integer(value: Any, dtype: np.dtype[Any], place: str) -> Any:
     limits = np.iinfo(dtype) if dtype.kind in "iu" else None
     if value != int(value) or (limits and not limits.min <= value <= limits.max):
         raise TypeError(f"{place} must be {dtype}, got {value!r}")
     return dtype.type(int(value))
 
 
-def _describe(value):
+def _describe(value: object) -> str:
     return f"{type(value).__name__} of {value.dtype}" if hasattr(value, "dtype") else type(value).__name__
 
 
-def check_geometry(name: str, grid, block, shared: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def check_geometry(name: str, grid: Sequence[int], block: Sequence[int], shared: int) -> tuple[Shape, Shape]:
     """Grid and block as three integers each; ValueError for what a GPU would refuse or quietly change."""
     grid, block = ((*map(int, sizes), 1, 1)[:3] for sizes in (grid, block))
     if min(*grid, *block) < 1:
@@ -131,14 +144,14 @@ def kernel_folder() -> Path:
 def read_kernels(path: Path) -> dict[str, Kernel]:
     """All kernels that a .cu file declares, by name, in the order of the file."""
     source = re.sub(r"//[^\n]*", "", path.read_text())
-    kernels = {}
+    kernels: dict[str, Kernel] = {}
     for template, name, parameters in _KERNEL.findall(source):
         parsed = tuple(_parse_parameter(text, name) for text in parameters.split(",") if text.strip())
         kernels[name] = Kernel(name, path, bool(template), parsed)
     return kernels
 
 
-def _parse_parameter(text, kernel):
+def _parse_parameter(text: str, kernel: str) -> Parameter:
     plain = re.sub(r"\bconst\b|__restrict__", " ", text)
     match = re.fullmatch(r"\s*([\w ]+?)\s*(\*?)\s*(\w+)\s*", plain)
     if not match or (match[1] != "T" and match[1] not in _TYPES):

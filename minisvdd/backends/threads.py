@@ -18,12 +18,15 @@ from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any, TypeVar, final
 
 from threadpoolctl import ThreadpoolController
 
 # What `use_threads` asked for; None: the default. Helper threads are born with 1, so that nested calls stay in them.
 _chosen: ContextVar[int | None] = ContextVar("minisvdd_threads", default=None)
 _MOST = 256
+Block = TypeVar("Block")
+Work = Callable[[Iterator[Block]], None]
 
 
 def thread_count() -> int:
@@ -49,7 +52,7 @@ def use_threads(n: int) -> Iterator[None]:
         _chosen.reset(token)
 
 
-def run(work: Callable[[Iterator], None], blocks: Iterable, most: int | None = None) -> None:
+def run(work: Work[Block], blocks: Iterable[Block], most: int | None = None) -> None:
     """Call `work(iterator over blocks)` in several threads at once; together they see every block exactly once.
 
     `work` makes its scratch arrays, then loops over what the iterator hands out: a slower thread takes fewer blocks.
@@ -70,12 +73,13 @@ def run(work: Callable[[Iterator], None], blocks: Iterable, most: int | None = N
 class _Task:
     """`work(shared)`, for one of the threads that help."""
 
-    def __init__(self, work, shared):
-        self.work, self.shared, self.error = work, shared, None
+    def __init__(self, work: Work[Any], shared: Iterator[Any]) -> None:
+        self.work, self.shared = work, shared
+        self.error: BaseException | None = None
         self._claim, self._done = threading.Lock(), threading.Lock()
         self._done.acquire()
 
-    def do(self):
+    def do(self) -> None:
         """In a helper, unless it is too late: the first to claim a task decides whether it is done."""
         if self._claim.acquire(blocking=False):
             try:
@@ -84,7 +88,7 @@ class _Task:
                 self.error = error
             self._done.release()
 
-    def end(self):
+    def end(self) -> None:
         """Wait if a helper has begun; else nobody will: there is nothing left to do. May be called again."""
         if self._claim.acquire(blocking=False):
             self._done.release()
@@ -92,7 +96,7 @@ class _Task:
             pass
 
 
-def _ask_for_help(work, shared, most):
+def _ask_for_help(work: Work[Block], shared: Iterator[Block], most: int) -> list[_Task]:
     """Give `work(shared)` to other threads, at most so many; returns a task for each."""
     count = thread_count()
     tasks = [_Task(work, shared) for _ in range(min(count - 1, most))]
@@ -101,27 +105,27 @@ def _ask_for_help(work, shared, most):
     return tasks
 
 
-def _end(tasks):
+def _end(tasks: list[_Task]) -> None:
     for task in tasks:
         task.end()
 
 
-def _raise_errors(tasks):
+def _raise_errors(tasks: list[_Task]) -> None:
     for task in tasks:
         if task.error is not None:
             raise task.error
 
 
 @cache
-def _helpers(count):
+def _helpers(count: int) -> SimpleQueue[_Task]:
     """The queue of the threads that help when `count` may be used. (A `ThreadPoolExecutor` takes longer to ask.)"""
-    tasks = SimpleQueue()
+    tasks: SimpleQueue[_Task] = SimpleQueue()
     for number in range(1, count):
         threading.Thread(target=_help, args=(tasks,), name=f"minisvdd_{count}_{number}", daemon=True).start()
     return tasks
 
 
-def _help(tasks):
+def _help(tasks: SimpleQueue[_Task]) -> None:
     _chosen.set(1)  # what a task runs stays in its thread
     while True:
         tasks.get().do()
@@ -171,7 +175,7 @@ def _cgroup_cores(root: str = "/sys/fs/cgroup", membership: str = "/proc/self/cg
     return cores
 
 
-def _from_environment(name):
+def _from_environment(name: str) -> int | None:
     text = os.environ.get(name)
     if not text:
         return None
@@ -181,31 +185,33 @@ def _from_environment(name):
         raise ValueError(f"{name}={text!r}: expected a whole number from 1 to {_MOST}") from None
 
 
-def _check(n, name):
+def _check(n: int, name: str) -> int:
     if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= _MOST:
         raise ValueError(f"{name}={n!r}: expected a whole number from 1 to {_MOST}")
     return n
 
 
 @cache
-def _blas_libraries():
+def _blas_libraries() -> list[Any]:
     return [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
 
 
-def _set_blas_threads(settings):
+def _set_blas_threads(settings: list[tuple[Any, int]]) -> None:
     for library, count in settings:
         library.set_num_threads(count)
 
 
+@final
 class _Blas:
-    def __init__(self):
-        self.lock, self.users, self.saved = threading.Lock(), 0, []
+    def __init__(self) -> None:
+        self.lock, self.users = threading.Lock(), 0
+        self.saved: list[tuple[Any, int]] = []
 
 
 _blas = _Blas()
 
 
-def _after_fork():
+def _after_fork() -> None:
     """A forked child has this module but none of its threads: it starts with new ones and a lock nobody holds."""
     _helpers.cache_clear()
     _blas.__init__()

@@ -10,11 +10,14 @@ of a step outlives it may open one: the training loop and the evaluation of many
 
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 
 import numpy as np
+from numpy.typing import DTypeLike
+
+from .types import Shape, Take
 
 _ALIGNMENT = 64  # bytes of a cache line, and of the widest vector register
 _active: ContextVar["Workspace | None"] = ContextVar("minisvdd_workspace", default=None)
@@ -26,12 +29,12 @@ class Workspace:
     A buffer that is too small for what is asked for in its place is replaced. Not for several threads at once.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._buffers: list[np.ndarray] = []
         self._next = 0
-        self._tokens = []
+        self._tokens: list[Token[Workspace | None]] = []
 
-    def empty(self, shape: tuple[int, ...], dtype) -> np.ndarray:
+    def empty(self, shape: Shape, dtype: DTypeLike) -> np.ndarray:
         """An uninitialised contiguous array in the next buffer."""
         dtype = np.dtype(dtype)
         size = dtype.itemsize * math.prod(shape)
@@ -54,11 +57,11 @@ class Workspace:
             self._next = 0
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         _active.reset(self._tokens.pop())
 
 
-def empty(shape: tuple[int, ...], dtype) -> np.ndarray:
+def empty(shape: Shape, dtype: DTypeLike) -> np.ndarray:
     """`numpy.empty`, in the open workspace of this thread if there is one."""
     workspace = _active.get()
     return np.empty(shape, dtype) if workspace is None else workspace.empty(shape, dtype)
@@ -70,7 +73,7 @@ def empty_like(array: np.ndarray) -> np.ndarray:
 
 
 @contextmanager
-def scratch() -> Iterator[Callable[..., np.ndarray]]:
+def scratch() -> Iterator[Take]:
     """`with scratch() as empty:` gives an `empty(shape, dtype)` whose arrays last until the block ends.
 
     For what an operation needs on the way, inside one thread; blocks may be nested.
@@ -88,7 +91,7 @@ def scratch() -> Iterator[Callable[..., np.ndarray]]:
 _of_thread = threading.local()
 
 
-def _aligned(size):
+def _aligned(size: int) -> np.ndarray:
     buffer = np.empty(size + _ALIGNMENT, np.uint8)
     start = -buffer.ctypes.data % _ALIGNMENT
     return buffer[start : start + size]

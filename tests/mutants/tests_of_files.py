@@ -149,6 +149,7 @@ WITHOUT_MUTANTS: dict[str, str] = {
     "__main__.py": "one call",
     "errors.py": "names",
     "version.py": "a number",
+    "backends/types.py": "short names",
     "course/solutions/*.py": "what the checks of the course compare with: tests/support/mistakes.py breaks them",
     "course/tasks/*.py": "texts, points and cases: tests/course/test_mistakes.py plants the mistakes of students",
     "experiments/paper.py": "the numbers of a printed table",
