@@ -13,7 +13,7 @@ Each file is loaded when one of its operations is first asked for.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..lazy import lazy_names
 
@@ -84,7 +84,7 @@ __getattr__, __dir__, _NAMES = lazy_names(__name__, _HOME_OF)
 __all__ = ["all_operations", *_NAMES]
 
 
-def all_operations() -> dict[str, "Operation"]:
+def all_operations() -> dict[str, "Operation[..., Any]"]:
     """Every operation of the library by name."""
     from .operation import Operation
 

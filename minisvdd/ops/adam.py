@@ -4,10 +4,16 @@ Weight decay is the term lambda/2 ||W||^2 of the objective (paper, eq. (3) and (
 gradient *before* the update rule sees it: L2 regularisation, not the decoupled decay of AdamW.
 """
 
+from typing import TYPE_CHECKING, Protocol
+
 import numpy as np
 
+from ..backends.types import DeviceArray
 from ..backends.workspace import scratch
 from .operation import Operation
+
+if TYPE_CHECKING:
+    from ..backends.device import KernelBackend
 
 
 @Operation
@@ -63,7 +69,18 @@ def sgd_update(
 
 
 @adam_update.fast
-def _(param, grad, first_moment, second_moment, step, learning_rate, beta1, beta2, epsilon, weight_decay):
+def _(
+    param: np.ndarray,
+    grad: np.ndarray,
+    first_moment: np.ndarray,
+    second_moment: np.ndarray,
+    step: int,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    weight_decay: float,
+) -> None:
     """The formula's lines in the same order, into two arrays that are used again and again."""
     with scratch() as take:
         g, share = (take(param.shape, param.dtype) for _ in range(2))
@@ -86,20 +103,58 @@ def _(param, grad, first_moment, second_moment, step, learning_rate, beta1, beta
 
 
 @adam_update.launch
-def _(backend, param, grad, first_moment, second_moment, step, learning_rate, beta1, beta2, epsilon, weight_decay):
+def _(
+    backend: "KernelBackend",
+    param: DeviceArray,
+    grad: DeviceArray,
+    first_moment: DeviceArray,
+    second_moment: DeviceArray,
+    step: int,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    weight_decay: float,
+) -> None:
     factors = (learning_rate, beta1, beta2, epsilon, weight_decay, 1 - beta1**step, 1 - beta2**step)
     args = (param, backend.dense(grad), first_moment, second_moment, *factors, param.size)
     backend.launch("adam_update", args, threads=param.size)
 
 
 @sgd_update.launch
-def _(backend, param, grad, velocity, learning_rate, momentum, weight_decay):
+def _(
+    backend: "KernelBackend",
+    param: DeviceArray,
+    grad: DeviceArray,
+    velocity: DeviceArray,
+    learning_rate: float,
+    momentum: float,
+    weight_decay: float,
+) -> None:
     args = (param, backend.dense(grad), velocity, learning_rate, momentum, weight_decay, param.size)
     backend.launch("sgd_update", args, threads=param.size)
 
 
+class Flat(Protocol):
+    """All parameters in one array and all gradients in another; the first `decayed` have weight decay."""
+
+    params: DeviceArray
+    grads: DeviceArray
+    decayed: int
+
+
 def adam_update_flat(
-    backend, flat, first_moments, second_moments, steps, corrections, learning_rate, beta1, beta2, epsilon, weight_decay
+    backend: "KernelBackend",
+    flat: Flat,
+    first_moments: DeviceArray,
+    second_moments: DeviceArray,
+    steps: DeviceArray,
+    corrections: DeviceArray,
+    learning_rate: DeviceArray,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    weight_decay: float,
 ) -> None:
     """`adam_update` for all parameters of a network at once: kernel backends only, one launch after a tiny one.
 

@@ -8,9 +8,15 @@ A change of brightness or contrast, x -> a x + b with a > 0, leaves z as it is. 
 is 0, the limit of "no contrast".
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from ..backends.types import DeviceArray
 from .operation import Operation
+
+if TYPE_CHECKING:
+    from ..backends.device import KernelBackend
 
 
 @Operation
@@ -29,7 +35,7 @@ def contrast_normalize(x: np.ndarray) -> np.ndarray:
 
 
 @contrast_normalize.launch
-def _(backend, x, rung=None):
+def _(backend: "KernelBackend", x: DeviceArray, rung: str | None = None) -> DeviceArray:
     x = backend.dense(x if x.dtype in (np.float32, np.float64) else backend.asarray(x, np.float32))
     z = backend.empty(x.shape, np.float32)
     args = (x, z, np.finfo(np.float32).eps, x.size // len(x))

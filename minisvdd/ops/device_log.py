@@ -8,8 +8,23 @@ number b = steps - first_step takes the samples order[b * batch_size], order[b *
 Kernel backends only: the NumPy backend takes X[batch].
 """
 
+from typing import TYPE_CHECKING
 
-def gather_batch(backend, X, order, steps, first_step, batch_size, rows):
+from ..backends.types import DeviceArray
+
+if TYPE_CHECKING:
+    from ..backends.device import KernelBackend
+
+
+def gather_batch(
+    backend: "KernelBackend",
+    X: DeviceArray,
+    order: DeviceArray,
+    steps: DeviceArray,
+    first_step: DeviceArray,
+    batch_size: int,
+    rows: int,
+) -> DeviceArray:
     """The `rows` samples of this step.  X: (n, ...), order: (n,) int32; returns (rows, ...)."""
     batch = backend.empty((rows, *X.shape[1:]), X.dtype)
     args = (X, order, steps, first_step, batch, batch_size, rows, X.size // len(X))
@@ -17,12 +32,19 @@ def gather_batch(backend, X, order, steps, first_step, batch_size, rows):
     return batch
 
 
-def log_batch(backend, values, steps, first_step, log, batch_size):
+def log_batch(
+    backend: "KernelBackend",
+    values: DeviceArray,
+    steps: DeviceArray,
+    first_step: DeviceArray,
+    log: DeviceArray,
+    batch_size: int,
+) -> None:
     """log[b * batch_size + i] = values[i].  values: one number (), or (rows,); batch_size: 1 for one number a step."""
     args = (values, steps, first_step, log, batch_size, values.size)
     backend.launch("log_batch", args, threads=values.size)
 
 
-def copy(backend, source, target):
+def copy(backend: "KernelBackend", source: DeviceArray, target: DeviceArray) -> None:
     """target[...] = source, of one shape and dtype."""
     backend.launch("copy", (backend.dense(source), target, target.size), threads=target.size)

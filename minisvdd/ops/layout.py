@@ -1,7 +1,9 @@
 """Views between the public shape (N, C, H, W) and the memory order (C, H, W, N); `minisvdd.ops` says why."""
 
 import numpy as np
+from numpy.typing import DTypeLike
 
+from ..backends.types import Shape
 from ..backends.workspace import empty
 
 # Most numbers per block of a pointwise operation. Small blocks would stay in the cache for the second pass over them;
@@ -25,7 +27,7 @@ def channel_rows(x: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(x, 0, -1)).reshape(x.shape[1], -1)
 
 
-def from_channel_rows(rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def from_channel_rows(rows: np.ndarray, shape: Shape) -> np.ndarray:
     """The way back, to `shape` = (N, C, ...): a view."""
     return np.moveaxis(rows.reshape(*shape[1:], shape[0]), -1, 0)
 
@@ -66,12 +68,12 @@ def overlap(start: int, stop: int, size: int) -> tuple[slice, slice]:
     return slice(skipped, skipped + last - first), slice(first, last)
 
 
-def empty_batch_last(shape: tuple[int, ...], dtype) -> np.ndarray:
+def empty_batch_last(shape: Shape, dtype: DTypeLike) -> np.ndarray:
     """An uninitialised array of shape (N, ...) that lies in memory with the batch last, in the workspace."""
     return np.moveaxis(empty((*shape[1:], shape[0]), dtype), -1, 0)
 
 
-def strided(array: np.ndarray, shape: tuple[int, ...], strides: tuple[int, ...], offset: int = 0) -> np.ndarray:
+def strided(array: np.ndarray, shape: Shape, strides: tuple[int, ...], offset: int = 0) -> np.ndarray:
     """A view of a contiguous array with strides and a beginning of one's own, in bytes; quicker than `as_strided`."""
     return np.ndarray(shape, array.dtype, array, offset, strides)
 

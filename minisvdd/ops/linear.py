@@ -5,10 +5,16 @@ dL/dx[n,d] = sum_k G[n,k] W[k,d]                 each y[n,k] depends on x[n,d] t
 dL/dW[k,d] = sum_n G[n,k] x[n,d]                 the same W[k,d] serves every sample
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..backends.threads import one_blas_thread
+from ..backends.types import DeviceArray
 from .operation import Operation
+
+if TYPE_CHECKING:
+    from ..backends.device import KernelBackend
 
 
 @Operation
@@ -52,19 +58,19 @@ def bias_backward(grad_output: np.ndarray) -> np.ndarray:
 
 
 @linear_forward.fast
-def _(x, weight):
+def _(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
     with one_blas_thread():
         return (weight @ x.T).T
 
 
 @linear_backward_input.fast
-def _(grad_output, weight):
+def _(grad_output: np.ndarray, weight: np.ndarray) -> np.ndarray:
     with one_blas_thread():
         return (weight.T @ grad_output.T).T
 
 
 @linear_backward_weight.fast
-def _(grad_output, x):
+def _(grad_output: np.ndarray, x: np.ndarray) -> np.ndarray:
     with one_blas_thread():
         return grad_output.T @ x
 
@@ -73,22 +79,24 @@ def _(grad_output, x):
 
 
 @linear_forward.launch
-def _(backend, x, weight):
+def _(backend: "KernelBackend", x: DeviceArray, weight: DeviceArray) -> DeviceArray:
     return matmul(backend, x, weight, transpose_b=True)
 
 
 @linear_backward_input.launch
-def _(backend, grad_output, weight):
+def _(backend: "KernelBackend", grad_output: DeviceArray, weight: DeviceArray) -> DeviceArray:
     return matmul(backend, grad_output, weight)
 
 
 @linear_backward_weight.launch
-def _(backend, grad_output, x, out=None):
+def _(
+    backend: "KernelBackend", grad_output: DeviceArray, x: DeviceArray, out: DeviceArray | None = None
+) -> DeviceArray:
     return matmul(backend, grad_output, x, transpose_a=True, out=out)
 
 
 @bias_forward.launch
-def _(backend, y, bias):
+def _(backend: "KernelBackend", y: DeviceArray, bias: DeviceArray) -> DeviceArray:
     shifted = backend.empty(y.shape, y.dtype)
     positions = y.size // (y.shape[0] * y.shape[1])
     args = (backend.dense(y), backend.dense(bias), shifted, y.size, y.shape[1], positions)
@@ -97,7 +105,7 @@ def _(backend, y, bias):
 
 
 @bias_backward.launch
-def _(backend, grad_output, out=None):
+def _(backend: "KernelBackend", grad_output: DeviceArray, out: DeviceArray | None = None) -> DeviceArray:
     N, K = grad_output.shape[:2]
     grad_bias = backend.empty(K, grad_output.dtype) if out is None else out
     args = (backend.dense(grad_output), grad_bias, N, K, grad_output.size // (N * K))
@@ -105,7 +113,15 @@ def _(backend, grad_output, out=None):
     return grad_bias
 
 
-def matmul(backend, a, b, transpose_a=False, transpose_b=False, rung=None, out=None):
+def matmul(
+    backend: "KernelBackend",
+    a: DeviceArray,
+    b: DeviceArray,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    rung: str | None = None,
+    out: DeviceArray | None = None,
+) -> DeviceArray:
     """The kernel's a b, of transposed matrices on request: those only exchange the strides it reads with.
 
     Without `rung`: register-blocked, unless the result has too few pieces of 64 x 64 to occupy a GPU.

@@ -4,12 +4,19 @@ Sums over the batch are accumulated in float64, so that the value does not drift
 backend the value is an array () on the device: `float(value)` waits for it.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from ..backends.types import DeviceArray, Shape
 from .layout import empty_batch_last
 from .operation import Operation
 
+if TYPE_CHECKING:
+    from ..backends.device import KernelBackend
+
 Loss = tuple[float, np.ndarray, np.ndarray]
+DeviceLoss = tuple[DeviceArray, DeviceArray, DeviceArray]
 
 
 @Operation
@@ -132,7 +139,7 @@ def accumulator(outputs: np.ndarray) -> type:
 
 
 @mean_squared_error.fast
-def _(outputs, targets):
+def _(outputs: np.ndarray, targets: np.ndarray) -> Loss:
     """The difference lies with the batch last, in the workspace, and becomes the gradient in place."""
     difference = empty_batch_last(outputs.shape, np.result_type(outputs, targets))
     np.subtract(outputs, targets, out=difference)
@@ -146,19 +153,30 @@ def _(outputs, targets):
 
 
 @squared_distances.launch
-def _(backend, outputs, center):
+def _(backend: "KernelBackend", outputs: DeviceArray, center: DeviceArray) -> DeviceArray:
     return distances(backend, "squared_distances", outputs, center)
 
 
 @one_class_loss.launch
+def _(backend: "KernelBackend", outputs: DeviceArray, center: DeviceArray) -> DeviceLoss:
+    return mean_squared_error.on(backend)(outputs, center)  # one target for all samples
+
+
 @mean_squared_error.launch
-def _(backend, outputs, targets):
+def _(backend: "KernelBackend", outputs: DeviceArray, targets: DeviceArray) -> DeviceLoss:
     N, each = len(outputs), distances(backend, "squared_distances", outputs, targets)
     return scaled_sum(backend, each, 1 / N), _gradient(backend, "distance_gradient", outputs, targets, 2 / N), each
 
 
 @soft_boundary_loss.launch
-def soft_boundary(backend, outputs, center, radius_squared, nu, rung=None):
+def soft_boundary(
+    backend: "KernelBackend",
+    outputs: DeviceArray,
+    center: DeviceArray,
+    radius_squared: DeviceArray | float,
+    nu: float,
+    rung: str | None = None,
+) -> DeviceLoss:
     N, grad, value = len(outputs), backend.empty(outputs.shape, outputs.dtype), backend.empty((), np.float64)
     outputs, center, share = backend.dense(outputs), backend.dense(center), 1 / (nu * N)
     radius_squared = backend.asarray(radius_squared, np.float64)
@@ -170,19 +188,19 @@ def soft_boundary(backend, outputs, center, radius_squared, nu, rung=None):
 
 
 @absolute_distances.launch
-def _(backend, outputs, targets):
+def _(backend: "KernelBackend", outputs: DeviceArray, targets: DeviceArray) -> tuple[DeviceArray, DeviceArray]:
     each = distances(backend, "absolute_distances", outputs, targets)
     return each, _gradient(backend, "sign_gradient", outputs, targets, 1)
 
 
 @absolute_error.launch
-def _(backend, outputs, targets):
+def _(backend: "KernelBackend", outputs: DeviceArray, targets: DeviceArray) -> DeviceLoss:
     N, each = len(outputs), distances(backend, "absolute_distances", outputs, targets)
     return scaled_sum(backend, each, 1 / N), _gradient(backend, "sign_gradient", outputs, targets, 1 / N), each
 
 
 @softmax_cross_entropy.launch
-def _(backend, logits, labels):
+def _(backend: "KernelBackend", logits: DeviceArray, labels: DeviceArray) -> DeviceLoss:
     N = len(logits)
     losses, grad = backend.empty(N, logits.dtype), backend.empty(logits.shape, logits.dtype)
     labels = backend.dense(backend.asarray(labels, np.int32))
@@ -193,7 +211,7 @@ def _(backend, logits, labels):
 
 
 @binary_cross_entropy.launch
-def _(backend, logits, targets):
+def _(backend: "KernelBackend", logits: DeviceArray, targets: DeviceArray | float) -> DeviceLoss:
     losses, grad = (backend.empty(logits.shape, logits.dtype) for _ in range(2))
     targets = backend.dense(backend.asarray(targets, logits.dtype))
     _check_targets(logits, targets, ((), logits.shape))
@@ -204,7 +222,9 @@ def _(backend, logits, targets):
     return scaled_sum(backend, losses, 1 / logits.size), grad, each
 
 
-def distances(backend, operation, outputs, targets, rung=None):
+def distances(
+    backend: "KernelBackend", operation: str, outputs: DeviceArray, targets: DeviceArray, rung: str | None = None
+) -> DeviceArray:
     """One number per row, (N,): "squared_distances" or "absolute_distances". A warp per row, four rows per block."""
     N, each = len(outputs), backend.empty(len(outputs), outputs.dtype)
     args = (backend.dense(outputs), backend.dense(targets), each, *_sizes(outputs, targets))
@@ -212,28 +232,30 @@ def distances(backend, operation, outputs, targets, rung=None):
     return each
 
 
-def scaled_sum(backend, numbers, factor, rung=None):
+def scaled_sum(backend: "KernelBackend", numbers: DeviceArray, factor: float, rung: str | None = None) -> DeviceArray:
     """factor * sum of the numbers, accumulated in float64: an array () on the device."""
     value = backend.empty((), np.float64)
     backend.launch("scaled_sum", (numbers, value, factor, numbers.size), grid=(1,), rung=rung)
     return value
 
 
-def _gradient(backend, operation, outputs, targets, factor):
+def _gradient(
+    backend: "KernelBackend", operation: str, outputs: DeviceArray, targets: DeviceArray, factor: float
+) -> DeviceArray:
     grad = backend.empty(outputs.shape, outputs.dtype)
     args = (backend.dense(outputs), backend.dense(targets), grad, factor, *_sizes(outputs, targets))
     backend.launch(operation, args, threads=outputs.size)
     return grad
 
 
-def _sizes(outputs, targets):
+def _sizes(outputs: DeviceArray, targets: DeviceArray) -> tuple[int, int, int]:
     """N, D and the distance between two rows of targets: 0 for one target (D,) that all rows share."""
     _check_targets(outputs, targets, (outputs.shape, outputs.shape[1:]))
     N = len(outputs)
     return N, outputs.size // N, outputs.size // N * (targets.ndim == outputs.ndim)
 
 
-def _check_targets(outputs, targets, allowed):
+def _check_targets(outputs: DeviceArray, targets: DeviceArray, allowed: tuple[Shape, ...]) -> None:
     """A kernel would read past the end of targets that are too few."""
     if targets.shape not in allowed:
         expected = " or ".join(map(str, allowed))

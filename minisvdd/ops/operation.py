@@ -4,11 +4,14 @@ import sys
 from collections.abc import Callable
 from functools import partial, update_wrapper
 from importlib import import_module
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, TypeVar
 
-P = ParamSpec("P")
-R = TypeVar("R")
-Function = TypeVar("Function", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    from ..backends.device import KernelBackend
+    from ..backends.host import Backend
+
+P = ParamSpec("P")  # the formula's arguments
+R = TypeVar("R")  # what it returns
 
 
 class Operation(Generic[P, R]):
@@ -28,6 +31,8 @@ class Operation(Generic[P, R]):
     formula has a folder, the other readings are its files `fast.py` and `launch.py`, loaded when they are first needed.
     """
 
+    __name__: str
+
     def __init__(self, formula: Callable[P, R]) -> None:
         self.plain = formula
         self._readings: dict[str, Callable[..., R]] = {}
@@ -36,17 +41,19 @@ class Operation(Generic[P, R]):
     def __call__(self, *args: P.args, **options: P.kwargs) -> R:
         return self.plain(*args, **options)
 
-    def fast(self, function: Function) -> Function:
+    def fast(self, function: Callable[P, R]) -> Callable[P, R]:
         """Register the reading of the backend "numpy": the arguments of the formula."""
         self._readings["fast"] = function
         return function
 
-    def launch(self, function: Function) -> Function:
+    def launch(
+        self, function: Callable[Concatenate["KernelBackend", P], R]
+    ) -> Callable[Concatenate["KernelBackend", P], R]:
         """Register the reading of kernel backends: `backend`, then the arguments of the formula."""
         self._readings["launch"] = function
         return function
 
-    def on(self, backend: Any) -> Callable[..., R]:
+    def on(self, backend: "Backend") -> Callable[P, R]:
         """The reading for a backend, called with the formula's arguments.
 
         A function of a reader's own (`HostBackend.readings`) comes first. "plain" takes the formula; "numpy" the fast

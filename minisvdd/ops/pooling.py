@@ -7,13 +7,20 @@ Where several entries of a window tie, the first in reading order wins, in forwa
 window is then never counted twice, and any choice among the tied entries is a subgradient.
 """
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ..backends.threads import run
+from ..backends.types import Blocks, DeviceArray
 from ..backends.workspace import empty, scratch
 from .layout import channel_blocks, from_batch_last, to_batch_last
 from .operation import Operation
+
+if TYPE_CHECKING:
+    from ..backends.device import KernelBackend
 
 
 @Operation
@@ -37,9 +44,9 @@ def maxpool_backward(
     stride: tuple[int, int],
 ) -> np.ndarray:
     """Send each entry of G to the entry of x that won its window.  Returns an array of `input_shape` (N, C, H, W)."""
-    grad_input = np.zeros(input_shape, grad_output.dtype)
+    (N, C, P, Q), grad_input = grad_output.shape, np.zeros(input_shape, grad_output.dtype)
     #: the winner of window (i, j) lies at row s i + a, column s j + b
-    n, c, i, j = np.indices(grad_output.shape, sparse=True)
+    n, c, i, j = np.indices((N, C, P, Q), sparse=True)
     a, b = np.divmod(winner, kernel_size[1])
     #: each window sends its gradient to its winner: add, for windows may overlap
     np.add.at(grad_input, (n, c, stride[0] * i + a, stride[1] * j + b), grad_output)
@@ -50,17 +57,17 @@ def maxpool_backward(
 
 
 @maxpool_forward.fast
-def _(x, kernel_size, stride):
+def _(x: np.ndarray, kernel_size: tuple[int, int], stride: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """A later entry takes over only where it is strictly larger. Indices grow, so `winner` is the largest that took
     over: comparisons and maxima of whole arrays, without a branch.
     """
     images = to_batch_last(x)
-    C, out_h, out_w, N = len(images), *_output_size(images, kernel_size, stride), len(x)
+    (C, _, _, N), (out_h, out_w) = images.shape, _output_size(images, kernel_size, stride)
     y = empty((C, out_h, out_w, N), x.dtype)
     winner = empty(y.shape, np.uint8 if kernel_size[0] * kernel_size[1] <= 256 else np.int32)
     winner[...] = 0
 
-    def work(blocks):
+    def work(blocks: Blocks) -> None:
         for block in blocks:
             best, index_of_best = y[block], winner[block]
             with scratch() as take:
@@ -78,14 +85,20 @@ def _(x, kernel_size, stride):
 
 
 @maxpool_backward.fast
-def _(grad_output, winner, input_shape, kernel_size, stride):
+def _(
+    grad_output: np.ndarray,
+    winner: np.ndarray,
+    input_shape: tuple[int, ...],
+    kernel_size: tuple[int, int],
+    stride: tuple[int, int],
+) -> np.ndarray:
     N, C, H, W = input_shape
     grad, winner = to_batch_last(grad_output), to_batch_last(winner)
     grad_input = empty((C, H, W, N), grad.dtype)
     grad_input[...] = 0
     disjoint = all(s >= k for s, k in zip(stride, kernel_size))  # then nothing needs to be added up
 
-    def work(blocks):
+    def work(blocks: Blocks) -> None:
         for block in blocks:
             with scratch() as take:
                 won, share = take(grad[block].shape, bool), take(grad[block].shape, grad.dtype)
@@ -100,11 +113,12 @@ def _(grad_output, winner, input_shape, kernel_size, stride):
     return from_batch_last(grad_input)
 
 
-def _output_size(images, kernel_size, stride):
-    return tuple((n - k) // s + 1 for n, k, s in zip(images.shape[1:3], kernel_size, stride))
+def _output_size(images: np.ndarray, kernel_size: tuple[int, int], stride: tuple[int, int]) -> tuple[int, int]:
+    rows, columns = ((n - k) // s + 1 for n, k, s in zip(images.shape[1:3], kernel_size, stride))
+    return rows, columns
 
 
-def _windows(images, kernel_size, stride):
+def _windows(images: np.ndarray, kernel_size: tuple[int, int], stride: tuple[int, int]) -> Iterator[np.ndarray]:
     """Yield, for each position (a, b) inside the window, the view images[:, s i + a, s j + b] over all windows."""
     (kh, kw), (sh, sw) = kernel_size, stride
     out_h, out_w = (images.shape[1] - kh) // sh + 1, (images.shape[2] - kw) // sw + 1
@@ -117,7 +131,13 @@ def _windows(images, kernel_size, stride):
 
 
 @maxpool_forward.launch
-def _(backend, x, kernel_size, stride, rung="pairs"):
+def _(
+    backend: "KernelBackend",
+    x: DeviceArray,
+    kernel_size: tuple[int, int],
+    stride: tuple[int, int],
+    rung: str | None = "pairs",
+) -> tuple[DeviceArray, DeviceArray]:
     """Rung "pairs": two results per thread."""
     N, C, H, W = x.shape
     (kh, kw), (sh, sw) = kernel_size, stride
@@ -129,7 +149,15 @@ def _(backend, x, kernel_size, stride, rung="pairs"):
 
 
 @maxpool_backward.launch
-def _(backend, grad_output, winner, input_shape, kernel_size, stride, rung=None):
+def _(
+    backend: "KernelBackend",
+    grad_output: DeviceArray,
+    winner: DeviceArray,
+    input_shape: tuple[int, ...],
+    kernel_size: tuple[int, int],
+    stride: tuple[int, int],
+    rung: str | None = None,
+) -> DeviceArray:
     """Without `rung`, one thread per window where windows do not overlap."""
     N, C, H, W = input_shape
     grad_input = backend.empty(input_shape, grad_output.dtype)

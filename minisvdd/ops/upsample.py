@@ -4,12 +4,18 @@ y[n,c,i,j] = x[n,c, i // s, j // s]
 dL/dx[n,c,u,v] = sum of G over the block of copies of x[n,c,u,v]
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..backends.threads import run
+from ..backends.types import Blocks, DeviceArray
 from ..backends.workspace import empty
 from .layout import channel_blocks, from_batch_last, to_batch_last
 from .operation import Operation
+
+if TYPE_CHECKING:
+    from ..backends.device import KernelBackend
 
 
 @Operation
@@ -29,12 +35,12 @@ def upsample_backward(grad_output: np.ndarray, scale: tuple[int, int]) -> np.nda
 
 
 @upsample_forward.fast
-def _(x, scale):
+def _(x: np.ndarray, scale: tuple[int, int]) -> np.ndarray:
     images = to_batch_last(x)
     C, H, W, N = images.shape
     y = empty((C, H, scale[0], W, scale[1], N), x.dtype)
 
-    def work(blocks):
+    def work(blocks: Blocks) -> None:
         for block in blocks:
             y[block] = images[block, :, None, :, None]
 
@@ -43,13 +49,13 @@ def _(x, scale):
 
 
 @upsample_backward.fast
-def _(grad_output, scale):
+def _(grad_output: np.ndarray, scale: tuple[int, int]) -> np.ndarray:
     grad = to_batch_last(grad_output)
     C, H, W, N = grad.shape
     blocks = grad.reshape(C, H // scale[0], scale[0], W // scale[1], scale[1], N)
     grad_input = empty((C, H // scale[0], W // scale[1], N), grad.dtype)
 
-    def work(some_blocks):
+    def work(some_blocks: Blocks) -> None:
         for block in some_blocks:
             np.sum(blocks[block], axis=(2, 4), out=grad_input[block])
 
@@ -61,7 +67,7 @@ def _(grad_output, scale):
 
 
 @upsample_forward.launch
-def _(backend, x, scale):
+def _(backend: "KernelBackend", x: DeviceArray, scale: tuple[int, int]) -> DeviceArray:
     N, C, H, W = x.shape
     y = backend.empty((N, C, H * scale[0], W * scale[1]), x.dtype)
     backend.launch("upsample_forward", (backend.dense(x), y, N * C, H, W, *scale), threads=y.size)
@@ -69,7 +75,7 @@ def _(backend, x, scale):
 
 
 @upsample_backward.launch
-def _(backend, grad_output, scale):
+def _(backend: "KernelBackend", grad_output: DeviceArray, scale: tuple[int, int]) -> DeviceArray:
     N, C, P, Q = grad_output.shape
     H, W = P // scale[0], Q // scale[1]
     grad_input = backend.empty((N, C, H, W), grad_output.dtype)

@@ -78,6 +78,21 @@ def test_no_formula_has_an_argument_that_only_another_reading_needs():
         )
 
 
+@pytest.mark.parametrize("kind", ["fast", "launch"])
+def test_every_reading_takes_the_arguments_of_the_formula(kind):
+    """Under their names and with their defaults, after the backend in a launch; what comes on top may be left out."""
+    for name, operation in ops.all_operations().items():
+        formula = list(inspect.signature(operation).parameters.values())
+        reading = operation.reading(kind)
+        if reading is None:
+            continue
+        taken = list(inspect.signature(reading).parameters.values())
+        if kind == "launch":
+            assert taken.pop(0).name == "backend"
+        assert [(p.name, p.default) for p in taken[: len(formula)]] == [(p.name, p.default) for p in formula], name
+        assert all(p.default is not p.empty for p in taken[len(formula) :]), name
+
+
 def test_readings():
     @Operation
     def double(x):

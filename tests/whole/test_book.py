@@ -99,7 +99,7 @@ def test_what_names_mean(monkeypatch):
         ("ops.conv2d_forward.plain", conv2d, "conv2d_forward"),
         ('ops.conv2d_forward.reading("fast")', convolution, "conv2d_forward.fast"),
         ("conv2d_backward_input.fast", convolution, "conv2d_backward_input.fast"),
-        ("mean_squared_error.launch", "minisvdd/ops/losses.py", "one_class_loss.launch"),  # one function reads both
+        ("mean_squared_error.launch", "minisvdd/ops/losses.py", "mean_squared_error.launch"),
         ("minisvdd/ops/conv2d", conv2d, ""),
         ("minisvdd.ops.conv2d", conv2d, ""),
         ("minisvdd/ops/conv2d/fast.py", convolution, ""),

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ...backends.device import KernelBackend
+from ...backends.types import DeviceArray
 from ..layout import pack_threads
 from ..linear import bias_forward
 from ..reductions import sum_partials
@@ -19,14 +21,14 @@ from . import (
 
 
 @batch_statistics.launch
-def _(backend, x, rung="split"):
+def _(backend: KernelBackend, x: DeviceArray, rung: str | None = "split") -> tuple[DeviceArray, DeviceArray]:
     N, C, positions = _sizes(x)
     if rung == "split":
         shares = shares_of_channel(N, C, positions)
         means, squares = (backend.empty((shares, C), x.dtype) for _ in range(2))
         counts = backend.empty(shares, np.int32)
-        args = (backend.dense(x), means, squares, counts, N, C, positions)
-        backend.launch("channel_statistics", args, grid=(C, shares), rung=rung)
+        moments = (backend.dense(x), means, squares, counts, N, C, positions)
+        backend.launch("channel_statistics", moments, grid=(C, shares), rung=rung)
         return merge_moments(backend, means, squares, counts)
     mean, variance = (backend.empty(C, x.dtype) for _ in range(2))
     args = (backend.dense(x), mean, variance, N, C, positions)
@@ -35,26 +37,30 @@ def _(backend, x, rung="split"):
 
 
 @inverse_deviation.launch
-def _(backend, variance, epsilon):
+def _(backend: KernelBackend, variance: DeviceArray, epsilon: float) -> DeviceArray:
     scale = backend.empty(variance.shape, variance.dtype)
     backend.launch("inverse_deviation", (variance, scale, epsilon, scale.size), threads=scale.size)
     return scale
 
 
 @batchnorm_forward.launch
-def _(backend, x, mean, variance, epsilon):
+def _(
+    backend: KernelBackend, x: DeviceArray, mean: DeviceArray, variance: DeviceArray, epsilon: float
+) -> tuple[DeviceArray, DeviceArray]:
     scale = inverse_deviation.on(backend)(variance, epsilon)
     return channel_scale(backend, x, mean, scale), scale
 
 
 @batchnorm_forward_batch.launch
-def _(backend, x, epsilon):
+def _(
+    backend: KernelBackend, x: DeviceArray, epsilon: float
+) -> tuple[DeviceArray, DeviceArray, DeviceArray, DeviceArray]:
     mean, variance = batch_statistics.on(backend)(x)
     return *batchnorm_forward.on(backend)(x, mean, variance, epsilon), mean, variance
 
 
 @batchnorm_backward.launch
-def _(backend, grad_output, x_hat, scale):
+def _(backend: KernelBackend, grad_output: DeviceArray, x_hat: DeviceArray, scale: DeviceArray) -> DeviceArray:
     grad_input = backend.empty(x_hat.shape, x_hat.dtype)
     means = channel_means(backend, grad_output, x_hat)
     arrays = (*map(backend.dense, (grad_output, x_hat, scale)), means, grad_input)
@@ -64,33 +70,37 @@ def _(backend, grad_output, x_hat, scale):
 
 
 @batchnorm_backward_fixed.launch
-def _(backend, grad_output, scale):
+def _(backend: KernelBackend, grad_output: DeviceArray, scale: DeviceArray) -> DeviceArray:
     return channel_scale(backend, grad_output, _no_shift(backend, scale), scale)
 
 
 @affine_forward.launch
-def _(backend, x_hat, weight, bias):
+def _(backend: KernelBackend, x_hat: DeviceArray, weight: DeviceArray, bias: DeviceArray) -> DeviceArray:
     scaled = channel_scale(backend, x_hat, _no_shift(backend, weight), weight)
     return bias_forward.on(backend)(scaled, bias)
 
 
 @affine_backward.launch
-def _(backend, grad_output, x_hat, weight):
+def _(
+    backend: KernelBackend, grad_output: DeviceArray, x_hat: DeviceArray, weight: DeviceArray
+) -> tuple[DeviceArray, DeviceArray, DeviceArray]:
     sum_g, sum_gx = channel_means(backend, grad_output, x_hat, factor=1.0)
     return channel_scale(backend, grad_output, _no_shift(backend, weight), weight), sum_gx, sum_g
 
 
 @running_update.launch
-def _(backend, running, batch, momentum, factor=1.0):
+def _(backend: KernelBackend, running: DeviceArray, batch: DeviceArray, momentum: float, factor: float = 1.0) -> None:
     backend.launch("running_update", (running, batch, momentum, factor, running.size), threads=running.size)
 
 
-def shares_of_channel(N, C, positions):
+def shares_of_channel(N: int, C: int, positions: int) -> int:
     """Blocks that share a channel: enough for a large GPU, but each with several numbers per thread."""
     return max(1, min(512 // C, N * positions // 2048))
 
 
-def merge_moments(backend, means, squares, counts):
+def merge_moments(
+    backend: KernelBackend, means: DeviceArray, squares: DeviceArray, counts: DeviceArray
+) -> tuple[DeviceArray, DeviceArray]:
     """Mean and variance per channel from the moments of shares: means, squares (shares, C), counts (shares,)."""
     shares, C = means.shape
     mean, variance = (backend.empty(C, means.dtype) for _ in range(2))
@@ -99,7 +109,9 @@ def merge_moments(backend, means, squares, counts):
     return mean, variance
 
 
-def channel_means(backend, a, b, rung="split", factor=None):
+def channel_means(
+    backend: KernelBackend, a: DeviceArray, b: DeviceArray, rung: str = "split", factor: float | None = None
+) -> DeviceArray:
     """mean(a) and mean(a b) per channel, from one pass over both arrays.  Returns (2, C).
 
     factor: what the sums are multiplied with, where that is not 1 / their number ("split" only).
@@ -115,7 +127,9 @@ def channel_means(backend, a, b, rung="split", factor=None):
     return means
 
 
-def channel_scale(backend, x, shift, scale, rung=None):
+def channel_scale(
+    backend: KernelBackend, x: DeviceArray, shift: DeviceArray, scale: DeviceArray, rung: str | None = None
+) -> DeviceArray:
     """(x - shift) scale, per channel."""
     y = backend.empty(x.shape, x.dtype)
     arrays = (*map(backend.dense, (x, shift, scale)), y)
@@ -124,10 +138,10 @@ def channel_scale(backend, x, shift, scale, rung=None):
     return y
 
 
-def _sizes(x):
+def _sizes(x: DeviceArray) -> tuple[int, int, int]:
     """(N, C, positions), which is how the kernels see features and images alike."""
     return x.shape[0], x.shape[1], x.size // (x.shape[0] * x.shape[1])
 
 
-def _no_shift(backend, scale):
+def _no_shift(backend: KernelBackend, scale: DeviceArray) -> DeviceArray:
     return backend.zeros(scale.shape, scale.dtype)

@@ -15,9 +15,10 @@ convolution again, with a stride one for each of its phases (`phases.py`).
 import numpy as np
 
 from ...backends.threads import run
+from ...backends.types import Blocks, Shape, Take
 from ...backends.workspace import empty, scratch
 from ..layout import block_count, equal_parts, from_batch_last, strided, to_batch_last
-from . import conv2d_backward_input, conv2d_backward_weight, conv2d_forward, conv2d_output_size
+from . import Pair, conv2d_backward_input, conv2d_backward_weight, conv2d_forward, conv2d_output_size
 from .phases import backward_input_by_phases
 from .strips import strips_forward
 from .winograd import winograd_backward_weight, winograd_forward, winograd_pays
@@ -27,7 +28,7 @@ _BLOCK_BYTES = 1 << 22
 
 
 @conv2d_forward.fast
-def forward(x, weight, stride=(1, 1), padding=(0, 0)):
+def forward(x: np.ndarray, weight: np.ndarray, stride: Pair = (1, 1), padding: Pair = (0, 0)) -> np.ndarray:
     out_size = conv2d_output_size(x.shape[2:], weight.shape[2:], stride, padding)
     y = empty((len(weight), *out_size, len(x)), np.result_type(x, weight))
     way = forward_way(weight.shape, stride)
@@ -41,9 +42,11 @@ def forward(x, weight, stride=(1, 1), padding=(0, 0)):
 
 
 @conv2d_backward_weight.fast
-def backward_weight(grad_output, x, kernel_size, stride=(1, 1), padding=(0, 0)):
+def backward_weight(
+    grad_output: np.ndarray, x: np.ndarray, kernel_size: Pair, stride: Pair = (1, 1), padding: Pair = (0, 0)
+) -> np.ndarray:
     grad, images, (K, C) = to_batch_last(grad_output), to_batch_last(x), (grad_output.shape[1], x.shape[1])
-    margin = tuple(k - 1 - p for k, p in zip(kernel_size, padding))
+    margin = _window_margin(kernel_size, padding)
     if weight_way((K, C, *kernel_size), stride) == "winograd":
         grad_weight = winograd_backward_weight(grad, images, kernel_size, padding)
     elif stride == (1, 1) and K < C and min(margin) >= 0:
@@ -56,21 +59,29 @@ def backward_weight(grad_output, x, kernel_size, stride=(1, 1), padding=(0, 0)):
 
 
 @conv2d_backward_input.fast
-def backward_input(grad_output, weight, input_size, stride=(1, 1), padding=(0, 0)):
-    margin = tuple(k - 1 - p for k, p in zip(weight.shape[2:], padding))
+def backward_input(
+    grad_output: np.ndarray, weight: np.ndarray, input_size: Pair, stride: Pair = (1, 1), padding: Pair = (0, 0)
+) -> np.ndarray:
+    margin = _window_margin(weight.shape[2:], padding)
     if stride == (1, 1) and min(margin) >= 0:  # the padding of the forward routines does for the window of G
         return forward(grad_output, weight.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1], padding=margin)
     return backward_input_by_phases(forward, grad_output, weight, input_size, stride, padding)
 
 
-def forward_way(weight_shape: tuple[int, ...], stride: tuple[int, int]) -> str:
+def _window_margin(kernel_size: Pair, padding: Pair) -> Pair:
+    """What to pad G with for the convolution that leads back to the input, or to the weight."""
+    rows, columns = (k - 1 - p for k, p in zip(kernel_size, padding))
+    return rows, columns
+
+
+def forward_way(weight_shape: Shape, stride: Pair) -> str:
     """How the forward pass (and the input gradient) is computed: "winograd", "strips" or "all taps"."""
     if stride != (1, 1):
         return "all taps"
     return "winograd" if winograd_pays(weight_shape) else "strips"
 
 
-def weight_way(weight_shape: tuple[int, ...], stride: tuple[int, int]) -> str:
+def weight_way(weight_shape: Shape, stride: Pair) -> str:
     """How the gradient of the weight is computed: "winograd" or "all taps"."""
     return "winograd" if stride == (1, 1) and winograd_pays(weight_shape) else "all taps"
 
@@ -78,12 +89,12 @@ def weight_way(weight_shape: tuple[int, ...], stride: tuple[int, int]) -> str:
 # All taps at once
 
 
-def _forward_all_taps(padded, weight, stride, y):
+def _forward_all_taps(padded: np.ndarray, weight: np.ndarray, stride: Pair, y: np.ndarray) -> None:
     """Write the convolution of padded (C, H, W, N) into y (K, H_out, W_out, N)."""
     K, _, out_w, N = y.shape
     filters, rows_of_y = weight.reshape(K, -1), y.reshape(K, -1)
 
-    def work(blocks):
+    def work(blocks: Blocks) -> None:
         for rows in blocks:
             with scratch() as take:
                 patches = _unfold(padded, rows, weight.shape[2:], stride, take)
@@ -92,7 +103,7 @@ def _forward_all_taps(padded, weight, stride, y):
     run(work, _row_blocks(y.shape, weight[0].size * y.itemsize))
 
 
-def _backward_weight_all_taps(grad, padded, kernel_size, stride):
+def _backward_weight_all_taps(grad: np.ndarray, padded: np.ndarray, kernel_size: Pair, stride: Pair) -> np.ndarray:
     """Each block of rows gives its share of the sum over positions.
 
     With stride 1, two neighbouring outputs have one patch that is wider, as in `strips.py`: fewer copies and a larger
@@ -103,9 +114,9 @@ def _backward_weight_all_taps(grad, padded, kernel_size, stride):
     width, strips = outputs + kw - 1, out_w // outputs
     by_output = grad.reshape(K, -1, strips, outputs, N).transpose(0, 3, 1, 2, 4)
     blocks = _row_blocks((K, len(grad[0]), strips, N), C * kh * width * padded.itemsize)
-    shares = {}
+    shares: dict[int, np.ndarray] = {}
 
-    def work(some_blocks):
+    def work(some_blocks: Blocks) -> None:
         for rows in some_blocks:
             with scratch() as take:
                 patches = _unfold(padded, rows, (kh, width), (stride[0], stride[1] * outputs), take)
@@ -119,23 +130,24 @@ def _backward_weight_all_taps(grad, padded, kernel_size, stride):
                 shares[rows.start] = np.dot(patches, part.reshape(K * outputs, -1).T)
 
     run(work, blocks)
-    total = sum(shares[rows.start] for rows in blocks).reshape(C, kh, width, K, outputs)
+    zero = np.zeros((), np.result_type(grad, padded))
+    total = sum((shares[rows.start] for rows in blocks), zero).reshape(C, kh, width, K, outputs)
     # tap b of output q lies in column b + q of the strip
-    return sum(total[:, :, q : q + kw, :, q] for q in range(outputs)).transpose(3, 0, 1, 2)
+    return sum((total[:, :, q : q + kw, :, q] for q in range(outputs)), zero).transpose(3, 0, 1, 2)
 
 
-def _outputs_of_patch(out_w, stride):
+def _outputs_of_patch(out_w: int, stride: Pair) -> int:
     """Four were no faster than two, measured with 5x5 filters on 1 to 32 channels."""
     return 2 if stride == (1, 1) and out_w % 2 == 0 else 1
 
 
-def _row_blocks(y_shape, patch_bytes):
+def _row_blocks(y_shape: Shape, patch_bytes: int) -> list[slice]:
     """Cut the output's rows so that the patches of a block fill _BLOCK_BYTES (but no finer than single rows)."""
     _, out_h, out_w, N = y_shape
     return equal_parts(out_h, block_count(out_h * out_w * N * patch_bytes, _BLOCK_BYTES))
 
 
-def _unfold(padded, rows, kernel_size, stride, take):
+def _unfold(padded: np.ndarray, rows: slice, kernel_size: Pair, stride: Pair, take: Take) -> np.ndarray:
     """Patches under the filter for these rows of the output, (C kh kw, rows W_out N), of (C, H, W, N): im2col."""
     (C, _, width, N), (kh, kw), count = padded.shape, kernel_size, rows.stop - rows.start
     channel, row, column, image = padded.strides
@@ -146,7 +158,7 @@ def _unfold(padded, rows, kernel_size, stride, take):
     return patches.reshape(C * kh * kw, -1)
 
 
-def _padded(x, padding):
+def _padded(x: np.ndarray, padding: Pair) -> np.ndarray:
     """x (C, H, W, N) with zeros around, (C, H + 2 ph, W + 2 pw, N); x itself without padding."""
     if padding == (0, 0):
         return x

@@ -4,13 +4,16 @@ Every function takes `rung`, the name of a rung; without one it takes the fastes
 """
 
 import math
+from typing import TypedDict, TypeVar
 
 import numpy as np
 
+from ...backends.device import KernelBackend
+from ...backends.types import DeviceArray, Shape
 from ..batchnorm import batch_statistics
 from ..batchnorm.launch import merge_moments
 from ..reductions import sum_partials
-from . import conv2d_backward_input, conv2d_backward_weight, conv2d_forward, conv2d_output_size
+from . import Pair, conv2d_backward_input, conv2d_backward_weight, conv2d_forward, conv2d_output_size
 
 # What kernels/conv2d.h fixes: threads that share a piece's positions, results per thread.
 _HALO_THREADS, _HALO_POSITIONS, _HALO_FILTERS = 64, 4, 8
@@ -19,8 +22,40 @@ _SHARED = 24 * 1024  # bytes that a block should have: several blocks then share
 WANTED_BLOCKS = 512  # enough for every multiprocessor of a large GPU
 
 
+class _Piece(TypedDict):
+    """The halo rung's piece of work.
+
+    args: what the kernel is told of it. groups: of filters, in a block. pieces: how many there are. shared: bytes.
+    """
+
+    args: Shape
+    groups: int
+    pieces: int
+    shared: int
+
+
+class _WeightPiece(TypedDict):
+    """The same for the weight gradient.  shares: threads that share the positions of one tap."""
+
+    args: Shape
+    grid: Shape
+    block: Shape
+    shared: int
+    shares: int
+
+
+AnyPiece = TypeVar("AnyPiece", _Piece, _WeightPiece)
+
+
 @conv2d_forward.launch
-def forward(backend, x, weight, stride=(1, 1), padding=(0, 0), rung=None):
+def forward(
+    backend: KernelBackend,
+    x: DeviceArray,
+    weight: DeviceArray,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    rung: str | None = None,
+) -> DeviceArray:
     y = _empty_output(backend, x, weight, stride, padding)
     sizes = _sizes(x, y, weight.shape[2:], stride, padding)
     piece = _piece(len(x), y.shape[2:], x.shape[1], len(weight), weight.shape[2:], stride, x.itemsize)
@@ -29,30 +64,49 @@ def forward(backend, x, weight, stride=(1, 1), padding=(0, 0), rung=None):
 
 
 @conv2d_backward_input.launch
-def backward_input(backend, grad_output, weight, input_size, stride=(1, 1), padding=(0, 0), rung=None):
+def backward_input(
+    backend: KernelBackend,
+    grad_output: DeviceArray,
+    weight: DeviceArray,
+    input_size: Pair,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    rung: str | None = None,
+) -> DeviceArray:
     """A convolution of stride 1 from K to C channels, of G spread by the stride."""
-    N, C, *size = len(grad_output), weight.shape[1], *input_size
-    grad_input = backend.empty((N, C, *size), grad_output.dtype)
+    N, C = len(grad_output), weight.shape[1]
+    grad_input = backend.empty((N, C, *input_size), grad_output.dtype)
     sizes = _sizes(grad_input, grad_output, weight.shape[2:], stride, padding)
-    piece = _piece(N, size, len(weight), C, weight.shape[2:], (1, 1), grad_input.itemsize)
+    piece = _piece(N, input_size, len(weight), C, weight.shape[2:], (1, 1), grad_input.itemsize)
     _convolve(backend, "conv2d_backward_input", (grad_output, weight, grad_input), sizes, grad_input, C, piece, rung)
     return grad_input
 
 
-def _empty_output(backend, x, weight, stride, padding):
+def _empty_output(
+    backend: KernelBackend, x: DeviceArray, weight: DeviceArray, stride: Pair, padding: Pair
+) -> DeviceArray:
     size = conv2d_output_size(x.shape[2:], weight.shape[2:], stride, padding)
     return backend.empty((len(x), len(weight), *size), x.dtype)
 
 
-def _convolve(backend, operation, arrays, sizes, result, filters, piece, rung):
+def _convolve(
+    backend: KernelBackend,
+    operation: str,
+    arrays: tuple[DeviceArray, ...],
+    sizes: Shape,
+    result: DeviceArray,
+    filters: int,
+    piece: _Piece | None,
+    rung: str | None,
+) -> None:
     """Start a rung of one of the two operations that compute `filters` results per position."""
     rung = rung or ("halo" if piece else "register_blocked")
     positions = result.size // filters
     args = (*map(backend.dense, arrays[:2]), result, *sizes)
     if rung == "halo":
-        _check_piece(operation, piece)
-        grid, block, shared = _halo_geometry(piece, filters)
-        backend.launch(operation, (*args, *piece["args"]), grid=grid, block=block, shared=shared, rung=rung)
+        halo = _check_piece(operation, piece)
+        grid, block, shared = _halo_geometry(halo, filters)
+        backend.launch(operation, (*args, *halo["args"]), grid=grid, block=block, shared=shared, rung=rung)
     elif rung in ("tiled", "register_blocked"):
         tile = 16 if rung == "tiled" else 64
         backend.launch(operation, args, grid=(-(-positions // tile), -(-filters // tile)), rung=rung)
@@ -60,7 +114,9 @@ def _convolve(backend, operation, arrays, sizes, result, filters, piece, rung):
         backend.launch(operation, args, threads=result.size, rung=rung)
 
 
-def forward_statistics(backend, x, weight, stride=(1, 1), padding=(0, 0)):
+def forward_statistics(
+    backend: KernelBackend, x: DeviceArray, weight: DeviceArray, stride: Pair = (1, 1), padding: Pair = (0, 0)
+) -> tuple[DeviceArray, DeviceArray, DeviceArray]:
     """The convolution y and its mean and (biased) variance per channel, taken before y leaves the multiprocessors."""
     K = len(weight)
     y = _empty_output(backend, x, weight, stride, padding)
@@ -78,7 +134,16 @@ def forward_statistics(backend, x, weight, stride=(1, 1), padding=(0, 0)):
 
 
 @conv2d_backward_weight.launch
-def backward_weight(backend, grad_output, x, kernel_size, stride=(1, 1), padding=(0, 0), rung=None, out=None):
+def backward_weight(
+    backend: KernelBackend,
+    grad_output: DeviceArray,
+    x: DeviceArray,
+    kernel_size: Pair,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    rung: str | None = None,
+    out: DeviceArray | None = None,
+) -> DeviceArray:
     """out: where the kernel writes; None for a new array."""
     K, C = grad_output.shape[1], x.shape[1]
     grad_weight = backend.empty((K, C, *kernel_size), x.dtype) if out is None else out
@@ -92,9 +157,9 @@ def backward_weight(backend, grad_output, x, kernel_size, stride=(1, 1), padding
         backend.launch("conv2d_backward_weight", (*inputs, grad_weight, *sizes), threads=threads, rung=rung)
         return grad_weight
     if rung == "halo":
-        _check_piece("conv2d_backward_weight", piece)
-        grid, block, shared, extra = piece["grid"], piece["block"], piece["shared"], piece["args"]
-        count = grid[0] * piece["shares"]
+        halo = _check_piece("conv2d_backward_weight", piece)
+        grid, block, shared, extra = halo["grid"], halo["block"], halo["shared"], halo["args"]
+        count = grid[0] * halo["shares"]
     else:
         tile = 16 if rung == "tiled" else 64
         tiles = -(-taps // tile), -(-K // tile)
@@ -107,17 +172,17 @@ def backward_weight(backend, grad_output, x, kernel_size, stride=(1, 1), padding
     return grad_weight
 
 
-def _sizes(x, y, kernel_size, stride, padding):
+def _sizes(x: DeviceArray, y: DeviceArray, kernel_size: Pair, stride: Pair, padding: Pair) -> Shape:
     """The list of sizes that all these kernels take: N C H W, K P Q, and the filters' sizes."""
     return (*x.shape, *y.shape[1:], *kernel_size, *stride, *padding)
 
 
-def _even(total, most):
+def _even(total: int, most: int) -> int:
     """The length of equal parts of `total`, none longer than `most`."""
     return -(-total // -(-total // most))
 
 
-def _tile(N, size, positions):
+def _tile(N: int, size: Pair, positions: int) -> tuple[int, int, int]:
     """A piece of the output of about that many positions: whole images where they are small, else rows of one."""
     tile_q = _even(size[1], 32)
     tile_p = _even(size[0], max(1, positions // tile_q))
@@ -125,16 +190,18 @@ def _tile(N, size, positions):
     return tile_n, tile_p, tile_q
 
 
-def _patch(tile, kernel_size, stride):
+def _patch(tile: tuple[int, int, int], kernel_size: Pair, stride: Pair) -> int:
     """Numbers of one channel of the input that a piece of the output looks at."""
     return tile[0] * math.prod((t - 1) * s + k for t, s, k in zip(tile[1:], stride, kernel_size))
 
 
-def _pieces(N, size, tile):
+def _pieces(N: int, size: Pair, tile: tuple[int, int, int]) -> int:
     return math.prod(-(-total // part) for total, part in zip((N, *size), tile))
 
 
-def _piece(N, size, channels, filters, kernel_size, stride, itemsize):
+def _piece(
+    N: int, size: Pair, channels: int, filters: int, kernel_size: Pair, stride: Pair, itemsize: int
+) -> _Piece | None:
     """The halo rung's piece of work, for `filters` results at each position; None if it exceeds shared memory."""
     tile = _tile(N, size, _HALO_THREADS * _HALO_POSITIONS)
     groups = min(4, -(-filters // _HALO_FILTERS))
@@ -146,12 +213,12 @@ def _piece(N, size, channels, filters, kernel_size, stride, itemsize):
     return {"args": (*tile, chunk), "groups": groups, "pieces": _pieces(N, size, tile), "shared": chunk * channel_bytes}
 
 
-def _halo_geometry(piece, filters):
+def _halo_geometry(piece: _Piece, filters: int) -> tuple[Pair, tuple[int], int]:
     grid = piece["pieces"], -(-filters // (piece["groups"] * _HALO_FILTERS))
     return grid, (piece["groups"] * _HALO_THREADS,), piece["shared"]
 
 
-def _weight_piece(grad_output, C, kernel_size, stride):
+def _weight_piece(grad_output: DeviceArray, C: int, kernel_size: Pair, stride: Pair) -> _WeightPiece | None:
     """The same for the weight gradient, whose blocks have a thread (or several) per tap; None if that does not fit."""
     (N, K, *size), itemsize, taps = grad_output.shape, grad_output.itemsize, math.prod(kernel_size)
     tile = _tile(N, size, 256)
@@ -172,6 +239,8 @@ def _weight_piece(grad_output, C, kernel_size, stride):
     }
 
 
-def _check_piece(operation, piece):
+def _check_piece(operation: str, piece: AnyPiece | None) -> AnyPiece:
+    """The piece itself; ValueError where there is none."""
     if piece is None:
         raise ValueError(f"{operation}: rung 'halo' needs more shared memory than a block has; use 'register_blocked'")
+    return piece

@@ -14,13 +14,23 @@ gradient. Putting s - 1 zeros between the entries of G, as the formula in `minis
 s_h s_w times as many numbers, most of them zeros. The same lines are the forward pass of a transposed convolution.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ...backends.workspace import empty
 from ..layout import from_batch_last, overlap, to_batch_last
+from . import Pair
 
 
-def backward_input_by_phases(convolve, grad_output, weight, input_size, stride, padding):
+def backward_input_by_phases(
+    convolve: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    grad_output: np.ndarray,
+    weight: np.ndarray,
+    input_size: Pair,
+    stride: Pair,
+    padding: Pair,
+) -> np.ndarray:
     """dL/dx (N, C, *input_size) for G (N, K, H_out, W_out), weight (K, C, kh, kw).
 
     convolve(x, weight): the convolution of stride 1 without padding.
@@ -43,7 +53,7 @@ def backward_input_by_phases(convolve, grad_output, weight, input_size, stride, 
     return from_batch_last(grad_input)
 
 
-def _phase(r, stride, padding, kernel_size, input_size):
+def _phase(r: int, stride: int, padding: int, kernel_size: int, input_size: int) -> tuple[slice, slice, Pair]:
     """Along one axis: the entries u of x in phase r, their taps, and the (first, stop) entries of G that they see."""
     first = (r - padding) % stride
     count = len(range(first, input_size, stride))
@@ -52,7 +62,7 @@ def _phase(r, stride, padding, kernel_size, input_size):
     return slice(first, None, stride), slice(r, None, stride), (v - taps + 1, v + count)
 
 
-def _window(grad, rows, columns):
+def _window(grad: np.ndarray, rows: Pair, columns: Pair) -> np.ndarray:
     """grad (K, H, W, N) from (first, stop) of its rows and columns, with zeros where these lie outside."""
     K, H, W, N = grad.shape
     if rows == (0, H) and columns == (0, W):

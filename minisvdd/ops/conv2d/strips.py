@@ -11,12 +11,15 @@ output row i needs are one contiguous matrix (kh C u, N), and the matrix of the 
 With 5x5 filters and two outputs every number is copied 3 times, not 25, and one multiplication in six is by zero.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from ...backends.threads import run
 from ...backends.workspace import scratch
 from ..layout import block_count, equal_parts, overlap, strided
+from . import Pair
 
 _FEW_FILTERS = 4
 _BATCH = 256  # images of one block
@@ -25,14 +28,14 @@ _BATCH = 256  # images of one block
 _BLOCK_BYTES = 1 << 23
 
 
-def strips_forward(x, weight, padding, y):
+def strips_forward(x: np.ndarray, weight: np.ndarray, padding: Pair, y: np.ndarray) -> None:
     """Write the convolution of x (C, H, W, N) with stride 1 into y (K, H_out, W_out, N)."""
     (K, C, kh, kw), (_, out_h, out_w, N), (ph, pw) = weight.shape, y.shape, padding
     outputs = _outputs(K)
     filters, count, width = _filters(weight, outputs).astype(y.dtype), -(-out_w // outputs), outputs + kw - 1
     height = x.shape[1] + 2 * ph
 
-    def work(blocks):
+    def work(blocks: Iterator[tuple[slice, slice]]) -> None:
         for some, images in blocks:
             g, n = some.stop - some.start, images.stop - images.start
             with scratch() as take:
@@ -47,7 +50,7 @@ def strips_forward(x, weight, padding, y):
     run(work, _blocks(count, N, (height * C * width + out_h * K * outputs) * y.itemsize))
 
 
-def _write(result, y):
+def _write(result: np.ndarray, y: np.ndarray) -> None:
     """result (K, H_out, strips, outputs, N) into y (K, H_out, columns, N), which may lack columns of the last strip."""
     K, out_h, _, outputs, N = result.shape
     whole = y.shape[2] // outputs
@@ -56,14 +59,14 @@ def _write(result, y):
         y[:, :, -rest:] = result[:, :, -1, :rest]
 
 
-def _blocks(count, N, strip_bytes):
+def _blocks(count: int, N: int, strip_bytes: int) -> list[tuple[slice, slice]]:
     """(strips, images) of the blocks."""
     images = equal_parts(N, -(-N // _BATCH))
     parts = block_count(count * strip_bytes * min(N, _BATCH), _BLOCK_BYTES)
     return [(some, part) for part in images for some in equal_parts(count, parts)]
 
 
-def _outputs(K):
+def _outputs(K: int) -> int:
     """Outputs of a strip: more would multiply more zeros, fewer copy more and make the product flat.
 
     Measured with 5x5 filters: 2 is best from 4 filters on, 4 for fewer.
@@ -71,7 +74,7 @@ def _outputs(K):
     return 2 if K >= _FEW_FILTERS else 4
 
 
-def _filters(weight, outputs):
+def _filters(weight: np.ndarray, outputs: int) -> np.ndarray:
     """T: (K outputs, kh C (outputs + kw - 1))."""
     K, C, kh, kw = weight.shape
     T = np.zeros((K, outputs, kh, C, outputs + kw - 1), weight.dtype)
@@ -80,7 +83,7 @@ def _filters(weight, outputs):
     return T.reshape(K * outputs, -1)
 
 
-def _cut(x, left, step, strips):
+def _cut(x: np.ndarray, left: int, step: int, strips: np.ndarray) -> None:
     """Copy x (C, H, W, N) into strips (count, H, C, width, N); strip s begins at column left + s step of the image.
 
     Strips inside the image are one view of it; columns that lie beside it are zeros.
@@ -99,7 +102,7 @@ def _cut(x, left, step, strips):
         strips[s, :, :, inside] = x[:, :, seen].transpose(1, 0, 2, 3)
 
 
-def _overlapping_rows(strips, kh):
+def _overlapping_rows(strips: np.ndarray, kh: int) -> np.ndarray:
     """The kh rows under the filter as one axis: (strips, H_out, kh C width, N), a view."""
     count, height, C, width, N = strips.shape
     strip, row, _, number, image = strips.strides

@@ -33,14 +33,20 @@ without the columns that meet only padding. The gradient of the weight runs the 
 """
 
 import math
+from collections.abc import Iterator
 from fractions import Fraction
 from functools import cache
+from typing import Any
 
 import numpy as np
 
 from ...backends.threads import one_blas_thread, run
+from ...backends.types import Shape, Take
 from ...backends.workspace import empty, scratch
 from ..layout import equal_parts, strided
+from . import Pair
+
+Matrix = list[list[Fraction]]
 
 # Small numbers and their inverses, with both signs: powers of them stay near 1, so that little is lost to rounding.
 _POINTS = (0, 1, -1, 2, -2, Fraction(1, 2), Fraction(-1, 2))
@@ -50,7 +56,7 @@ _LEAST_CHANNELS = 8
 _BATCH = 64  # images of one block
 
 
-def winograd_pays(weight_shape: tuple[int, ...]) -> bool:
+def winograd_pays(weight_shape: Shape) -> bool:
     """For stride 1, whether the products saved, in proportion to K C, outweigh the transforms, in proportion to K + C.
 
     Measured with 5x5 filters on 3 to 128 channels: from K = C = 16 on it wins, for K or C below 8 it loses.
@@ -60,12 +66,12 @@ def winograd_pays(weight_shape: tuple[int, ...]) -> bool:
 
 
 @cache
-def cook_toom(m: int, r: int) -> tuple[list, list, list]:
+def cook_toom(m: int, r: int) -> tuple[Matrix, Matrix, Matrix]:
     """A^T (m, n), G (n, r) and B^T (n, n) as lists of rows of exact fractions; n = m + r - 1 <= 8."""
     n = m + r - 1
     points = [Fraction(p) for p in _POINTS[: n - 1]]
 
-    def evaluation(k):
+    def evaluation(k: int) -> Matrix:
         return [[p**power for power in range(k)] for p in points] + [[Fraction(int(j == k - 1)) for j in range(k)]]
 
     inverse = _inverse(evaluation(n))
@@ -77,7 +83,7 @@ def cook_toom(m: int, r: int) -> tuple[list, list, list]:
     return [list(row) for row in zip(*evaluation(m))], g, b_transposed
 
 
-def _inverse(matrix):
+def _inverse(matrix: Matrix) -> Matrix:
     """Gauss-Jordan, exact for fractions."""
     n = len(matrix)
     rows = [[*row, *(Fraction(int(i == j)) for j in range(n))] for i, row in enumerate(matrix)]
@@ -92,7 +98,9 @@ def _inverse(matrix):
 
 
 @cache
-def _row_transforms(width: int, out_w: int, kw: int, padding: int, dtype):
+def _row_transforms(
+    width: int, out_w: int, kw: int, padding: int, dtype: np.dtype[Any]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """A^T for a whole row (out_w, n tiles), G (n, kw), B^T for a whole row (n tiles, width), and the number of tiles.
 
     Of the n tiles rows, those of one b stand together, because the products of one b need them together.
@@ -110,7 +118,7 @@ def _row_transforms(width: int, out_w: int, kw: int, padding: int, dtype):
     return out.reshape(out_w, -1).astype(dtype), g.astype(dtype), into.reshape(-1, width).astype(dtype), tiles
 
 
-def winograd_forward(x, weight, padding, y):
+def winograd_forward(x: np.ndarray, weight: np.ndarray, padding: Pair, y: np.ndarray) -> None:
     """Write the convolution of x (C, H, W, N) with stride 1 into y (K, H_out, W_out, N)."""
     (K, C, kh, kw), (_, out_h, out_w, N) = weight.shape, y.shape
     back, g, _, tiles = _row_transforms(x.shape[2], out_w, kw, padding[1], y.dtype)
@@ -119,7 +127,7 @@ def winograd_forward(x, weight, padding, y):
     with one_blas_thread():
         np.matmul(g, weight.transpose(3, 0, 2, 1).reshape(kw, -1), out=filters.reshape(n, -1))
 
-    def work(blocks):
+    def work(blocks: Iterator[tuple[slice, slice]]) -> None:
         for rows, images in blocks:
             with scratch() as take:
                 V = _transformed(x, rows, images, (kh, kw), padding, out_w, y.dtype, take)
@@ -130,15 +138,16 @@ def winograd_forward(x, weight, padding, y):
     run(work, _blocks(out_h, N))
 
 
-def winograd_backward_weight(grad, x, kernel_size, padding):
+def winograd_backward_weight(grad: np.ndarray, x: np.ndarray, kernel_size: Pair, padding: Pair) -> np.ndarray:
     """dL/dw (K, C, kh, kw) from grad (K, H_out, W_out, N) and x (C, H, W, N), stride 1."""
     (K, out_h, out_w, N), C, (kh, kw) = grad.shape, len(x), kernel_size
     dtype = np.result_type(grad, x)
     back, g, _, tiles = _row_transforms(x.shape[2], out_w, kw, padding[1], dtype)
-    n, blocks, sums = len(g), _blocks(out_h, N), {}
+    n, blocks = len(g), _blocks(out_h, N)
+    sums: dict[int, np.ndarray] = {}
     spread = np.ascontiguousarray(back.T)
 
-    def work(some_blocks):
+    def work(some_blocks: Iterator[int]) -> None:
         for index in some_blocks:
             rows, images = blocks[index]
             with scratch() as take:
@@ -151,12 +160,21 @@ def winograd_backward_weight(grad, x, kernel_size, padding):
                     sums[index] += np.matmul(V_row, M_row, out=share)
 
     run(work, range(len(blocks)))
-    total = sum(sums[index] for index in range(len(blocks)))
+    total = sum((sums[index] for index in range(len(blocks))), np.zeros((), dtype))
     with one_blas_thread():
         return (g.T @ total.reshape(n, -1)).reshape(kw, kh, C, K).transpose(3, 2, 1, 0)
 
 
-def _transformed(x, rows, images, kernel_size, padding, out_w, dtype, take):
+def _transformed(
+    x: np.ndarray,
+    rows: slice,
+    images: slice,
+    kernel_size: Pair,
+    padding: Pair,
+    out_w: int,
+    dtype: np.dtype[Any],
+    take: Take,
+) -> np.ndarray:
     """V for these rows of the output: (rows, n, kh C, tiles images), a view in which the rows overlap."""
     (C, H, W, _), (kh, kw), ph = x.shape, kernel_size, padding[0]
     _, _, into, tiles = _row_transforms(W, out_w, kw, padding[1], dtype)
@@ -173,7 +191,7 @@ def _transformed(x, rows, images, kernel_size, padding, out_w, dtype, take):
     return strided(V, (count, n, kh * C, V.shape[-1]), (row, b, channel, column))
 
 
-def _blocks(out_h, N):
+def _blocks(out_h: int, N: int) -> list[tuple[slice, slice]]:
     """(rows, images) of the blocks: an even number of groups of images, or two of rows when the images are few.
 
     Neighbouring groups of rows would both transform the rows that both see.

@@ -6,15 +6,26 @@ convolution of a module takes the statistics on its way.
 
 import numpy as np
 
+from ...backends.device import KernelBackend
+from ...backends.types import DeviceArray
 from ..batchnorm import inverse_deviation
 from ..batchnorm.launch import shares_of_channel
+from ..conv2d import Pair
 from ..conv2d.launch import forward_statistics
 from ..reductions import sum_partials
 from . import encoder_module_forward, norm_act_pool_backward, norm_act_pool_evaluate, norm_act_pool_forward
 
 
 @norm_act_pool_forward.launch
-def forward(backend, x, mean, scale, slope, window, rung=None):
+def forward(
+    backend: KernelBackend,
+    x: DeviceArray,
+    mean: DeviceArray,
+    scale: DeviceArray,
+    slope: float,
+    window: Pair,
+    rung: str | None = None,
+) -> tuple[DeviceArray, DeviceArray]:
     """The winners come as uint8."""
     N, C, H, W = x.shape
     kh, kw = window
@@ -27,19 +38,42 @@ def forward(backend, x, mean, scale, slope, window, rung=None):
 
 
 @norm_act_pool_evaluate.launch
-def _(backend, x, mean, scale, slope, window):
+def _(
+    backend: KernelBackend, x: DeviceArray, mean: DeviceArray, scale: DeviceArray, slope: float, window: Pair
+) -> DeviceArray:
     return forward(backend, x, mean, scale, slope, window)[0]
 
 
 @encoder_module_forward.launch
-def _(backend, x, weight, stride, padding, epsilon, slope, window):
+def _(
+    backend: KernelBackend,
+    x: DeviceArray,
+    weight: DeviceArray,
+    stride: Pair,
+    padding: Pair,
+    epsilon: float,
+    slope: float,
+    window: Pair,
+) -> tuple[DeviceArray, DeviceArray, DeviceArray, DeviceArray, DeviceArray, DeviceArray]:
     h, mean, variance = forward_statistics(backend, x, weight, stride, padding)
     scale = inverse_deviation.on(backend)(variance, epsilon)
     return h, *forward(backend, h, mean, scale, slope, window), mean, variance, scale
 
 
 @norm_act_pool_backward.launch
-def backward(backend, grad_output, x, y, winner, mean, scale, slope, window, fixed=False, rung=None):
+def backward(
+    backend: KernelBackend,
+    grad_output: DeviceArray,
+    x: DeviceArray,
+    y: DeviceArray,
+    winner: DeviceArray,
+    mean: DeviceArray,
+    scale: DeviceArray,
+    slope: float,
+    window: Pair,
+    fixed: bool = False,
+    rung: str | None = None,
+) -> DeviceArray:
     (N, C, H, W), (kh, kw), (P, Q) = x.shape, window, y.shape[2:]
     grad_output, winner = backend.dense(grad_output), backend.asarray(winner, np.uint8)
     if fixed:
@@ -54,7 +88,9 @@ def backward(backend, grad_output, x, y, winner, mean, scale, slope, window, fix
     return grad_input
 
 
-def _pooled_means(backend, grad_output, y, slope, factor):
+def _pooled_means(
+    backend: KernelBackend, grad_output: DeviceArray, y: DeviceArray, slope: float, factor: float
+) -> DeviceArray:
     """factor * sum of g and factor * sum of g x_hat per channel.  Returns (2, C)."""
     N, C, P, Q = y.shape
     shares = shares_of_channel(N, C, P * Q)
