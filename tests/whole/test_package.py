@@ -38,6 +38,7 @@ def test_contents(wheel):
         metadata = archive.read(next(n for n in names if n.endswith("METADATA"))).decode()
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "minisvdd").rglob("*.py")}
     assert modules <= names
+    assert "minisvdd/py.typed" in names  # our types are for others, too (PEP 561)
     assert {f"minisvdd/kernels/{path.name}" for path in (ROOT / "kernels").iterdir() if path.is_file()} <= names
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "lectures/"))]
     required = [line for line in metadata.splitlines() if line.startswith("Requires-Dist") and "extra ==" not in line]
