@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .batches import shuffled_batches as shuffled_batches
     from .init import glorot_uniform as glorot_uniform
     from .layer import Layer as Layer
+    from .layer import Network as Network
     from .layers import BatchNorm as BatchNorm
     from .layers import Conv2D as Conv2D
     from .layers import ConvTranspose2D as ConvTranspose2D
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .layers import Upsample as Upsample
     from .losses import AbsoluteError as AbsoluteError
     from .losses import BinaryCrossEntropy as BinaryCrossEntropy
+    from .losses import Loss as Loss
     from .losses import MeanSquaredError as MeanSquaredError
     from .losses import OneClass as OneClass
     from .losses import SoftBoundary as SoftBoundary
@@ -56,8 +58,10 @@ __getattr__, __dir__, __all__ = lazy_names(
         "Layer": ".layer",
         "LeakyReLU": ".layers",
         "Linear": ".layers",
+        "Loss": ".losses",
         "MaxPool2D": ".layers",
         "MeanSquaredError": ".losses",
+        "Network": ".layer",
         "OneClass": ".losses",
         "Plan": ".training",
         "ReLU": ".layers",

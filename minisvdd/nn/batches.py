@@ -7,6 +7,7 @@ import numpy as np
 
 from ..backends.threads import one_blas_thread
 from ..backends.workspace import Workspace
+from .layer import AnyLayer, Layer, Shape
 
 # Samples that evaluation takes at a time: a matter of memory, and of pieces that are large enough for threads.
 _EVALUATION_BATCH = 500
@@ -29,7 +30,7 @@ def shuffled_batches(n: int, batch_size: int, rng: np.random.Generator) -> list[
     return [order[batch] for batch in fixed_batches(n, batch_size)]
 
 
-def for_evaluation(network, input_shape: tuple[int, ...]):
+def for_evaluation(network: AnyLayer, input_shape: Shape) -> AnyLayer:
     """The network as samples of this shape are evaluated: features (D,) in float64 on the NumPy backend, by a copy.
 
     It costs little there, and a score then does not depend, by more than 1e-15, on which other samples share its batch
@@ -40,7 +41,7 @@ def for_evaluation(network, input_shape: tuple[int, ...]):
     return deepcopy(network).astype(np.float64)
 
 
-def outputs_in_parts(network, X: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+def outputs_in_parts(network: Layer, X: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
     """(part, network(X[part])) for all rows of X, part by part, in evaluation mode: for outputs that need not stay.
 
     The arrays are NumPy's, contiguous, in the precision of `for_evaluation`.
@@ -55,15 +56,16 @@ def outputs_in_parts(network, X: np.ndarray) -> Iterator[tuple[slice, np.ndarray
         yield part, y
 
 
-def outputs(network, X: np.ndarray) -> np.ndarray:
+def outputs(network: Layer, X: np.ndarray) -> np.ndarray:
     """network(x) for all rows of X in evaluation mode (running statistics), as a NumPy array (n, ...)."""
-    result = None
-    for part, y in outputs_in_parts(network, X):
-        if result is None:
-            result = np.empty((len(X), *y.shape[1:]), y.dtype)
+    parts = outputs_in_parts(network, X)
+    part, y = next(parts)
+    result = np.empty((len(X), *y.shape[1:]), y.dtype)
+    result[part] = y
+    for part, y in parts:
         result[part] = y
     return result
 
 
-def _is_double(network):
+def _is_double(network: Layer) -> bool:
     return all(array.dtype == np.float64 for array in (*network.params.values(), *network.buffers.values()))

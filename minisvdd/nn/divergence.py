@@ -6,11 +6,16 @@ its steps are taken again with `watched` parts, layer by layer, until one of the
 or infinite (`minisvdd.nn.steps`).
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from .layer import Array, Layer
+from .losses import Loss
 from .networks import Sequential
+from .optim import Adam, Stepping
+
+Named = list[tuple[str, Layer]]  # layers in order, by what errors call them
 
 
 class NotFiniteError(ArithmeticError):
@@ -20,7 +25,7 @@ class NotFiniteError(ArithmeticError):
 class EpochStart:
     """Parameters, statistics and optimiser state at the beginning of an epoch (NumPy backend)."""
 
-    def __init__(self, network, optimizer):
+    def __init__(self, network: Sequential, optimizer: Adam) -> None:
         self.network, self.optimizer, self.steps = network, optimizer, optimizer.step_count
         self.arrays = {name: array.copy() for name, array in {**network.params, **network.buffers}.items()}
         moments = (optimizer.first_moment, optimizer.second_moment)
@@ -36,7 +41,7 @@ class EpochStart:
         self.optimizer.step_count = self.steps
 
 
-def watched(network, loss: Callable, optimizer) -> tuple:
+def watched(network: Sequential, loss: Loss, optimizer: Stepping) -> tuple[Sequential, Loss, Stepping]:
     """The same network, loss and optimiser for a training step, which raises NotFiniteError at the first such array.
 
     The network is then in the state right after (or within) that step.
@@ -45,39 +50,41 @@ def watched(network, loss: Callable, optimizer) -> tuple:
     return stand_in, _watched_loss(loss), _WatchedOptimizer(optimizer, stand_in.named)
 
 
-class _WatchedNetwork:
+class _WatchedNetwork(Sequential):
     """Forward and backward through the layers one by one, with a look at every array."""
 
-    def __init__(self, network):
+    def __init__(self, network: Sequential) -> None:
+        super().__init__(network.layers)
         self.backend, self.named = network.backend, list(_named_layers(network))
 
-    def forward(self, x, training):
+    def forward(self, x: Array, training: bool = False) -> Array:
         _check(x, "the input of the network")
         for name, layer in self.named:
             x = layer.forward(x, training)
             _check(x, f"the output of {name}")
         return x
 
-    def backward(self, grad_output, need_input=True, need_params=True):
+    def backward(self, grad_output: Array, need_input: bool = True, need_params: bool = True) -> Array:
         for name, layer in reversed(self.named):
             grad_output = layer.backward(grad_output)
             _check_all(layer.grads, f"{name}: the gradient of")
             _check(grad_output, f"the gradient {name} passes")
+        return grad_output
 
 
 class _WatchedOptimizer:
-    def __init__(self, optimizer, named):
+    def __init__(self, optimizer: Stepping, named: Named) -> None:
         self.optimizer, self.named = optimizer, named
 
-    def step(self):
+    def step(self) -> None:
         self.optimizer.step()
         for name, layer in self.named:
             _check_all(layer.params, f"{name}, after the step:")
             _check_all(layer.buffers, name)
 
 
-def _watched_loss(loss):
-    def call(outputs, targets):
+def _watched_loss(loss: Loss) -> Loss:
+    def call(outputs: Array, targets: Array) -> tuple[Array, Array, Array | None]:
         value, grad_output, per_sample = loss(outputs, targets)
         _check(np.asarray(value), f"the loss, of outputs up to {float(np.abs(outputs).max()):.3g},")
         _check(grad_output, "the gradient of the loss")
@@ -86,12 +93,12 @@ def _watched_loss(loss):
     return call
 
 
-def all_finite(network) -> bool:
+def all_finite(network: Sequential) -> bool:
     """Whether all parameters and running statistics are finite."""
     return all(np.isfinite(array).all() for array in (*network.params.values(), *network.buffers.values()))
 
 
-def _named_layers(network, prefix=""):
+def _named_layers(network: Sequential, prefix: str = "") -> Iterator[tuple[str, Layer]]:
     """(name, layer) in order, nested Sequentials opened; the number in the name is that of `network.params`."""
     for index, layer in enumerate(network.layers):
         if isinstance(layer, Sequential):
@@ -100,12 +107,12 @@ def _named_layers(network, prefix=""):
             yield f"layer {prefix}{index} ({type(layer).__name__})", layer
 
 
-def _check_all(arrays, name):
+def _check_all(arrays: Mapping[str, Array], name: str) -> None:
     for key, array in arrays.items():
         _check(array, f"{name} {key!r}")
 
 
-def _check(array, name):
+def _check(array: Array, name: str) -> None:
     count = int(np.count_nonzero(~np.isfinite(array)))
     if count:
         raise NotFiniteError(f"{name} has {count} of {array.size} values that are NaN or infinite")

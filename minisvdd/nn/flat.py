@@ -1,8 +1,18 @@
 """All parameters of a network in one array, and all gradients in another, so that one launch can update them."""
 
+from collections.abc import Iterator
+from typing import Protocol, TypeGuard
+
 import numpy as np
 
 from ..ops.device_log import copy
+from .layer import Array, Layer, Shape, Trainable, has_kernels
+
+
+class Layered(Trainable, Protocol):
+    """A network that says which layers hold its parameters."""
+
+    def flat_layers(self) -> list[Layer]: ...
 
 
 class FlatParameters:
@@ -14,15 +24,18 @@ class FlatParameters:
     params, grads: (n,) arrays.   decayed: how many of the n numbers have weight decay.   shapes: by parameter name.
     """
 
-    def __init__(self, network):
-        self.backend = network.backend
+    def __init__(self, network: Trainable) -> None:
+        backend = network.backend
+        if not (has_kernels(backend) and can_flatten(network)):
+            raise ValueError("only the layers of a network on a kernel backend can share one array of parameters")
+        self.backend = backend
         slots = list(_slots(network))
         slots.sort(key=lambda slot: slot[3].ndim <= 1)  # stable: the order of the network within each kind
-        self.shapes = {name: param.shape for name, _, _, param in slots}
+        self.shapes: dict[str, Shape] = {name: param.shape for name, _, _, param in slots}
         self.decayed = sum(param.size for *_, param in slots if param.ndim > 1)
         size, dtype = sum(param.size for *_, param in slots), slots[0][3].dtype
         self.params, self.grads = (self.backend.zeros(size, dtype) for _ in range(2))
-        self._slots = []
+        self._slots: list[tuple[Layer, str, Array]] = []
         for (_, layer, key, old), param, grad in zip(
             slots, *(self.views(a).values() for a in (self.params, self.grads))
         ):
@@ -39,7 +52,7 @@ class FlatParameters:
             if layer.grads[key] is not grad:
                 copy(self.backend, layer.grads[key], grad)
 
-    def views(self, flat) -> dict:
+    def views(self, flat: Array) -> dict[str, Array]:
         """Views of an array (n,), by parameter name, in the parameters' shapes."""
         sizes = [int(np.prod(shape)) for shape in self.shapes.values()]
         starts = np.cumsum([0, *sizes])
@@ -49,12 +62,12 @@ class FlatParameters:
         }
 
 
-def can_flatten(network) -> bool:
+def can_flatten(network: Trainable) -> TypeGuard[Layered]:
     """Whether the network says which layers hold its parameters, and there are any."""
     return hasattr(network, "flat_layers") and bool(network.params)
 
 
-def _slots(network):
+def _slots(network: Layered) -> Iterator[tuple[str, Layer, str, Array]]:
     """(name, layer, name within the layer, array) of every parameter; names as in `network.params`."""
     names = iter(network.params)
     for layer in network.flat_layers():

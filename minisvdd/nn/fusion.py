@@ -6,6 +6,7 @@ A layer of somebody's own, a subclass too, is never replaced; nor is anything on
 own functions take the place of operations.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from .. import ops
@@ -15,7 +16,7 @@ from .layers import BatchNorm, Conv2D, LeakyReLU, MaxPool2D, ReLU
 _MOST_ENTRIES = 256  # in a pooling window of a kernel: the winner's index is one byte
 
 
-def fused(layers: list[Layer]) -> list[Layer]:
+def fused(layers: Sequence[Layer]) -> list[Layer]:
     """The layers in the order in which they are computed, some of them fused.
 
     A max-pool comes before the leaky ReLU that it follows: that never decreases, so max f(x_i) = f(max x_i).
@@ -23,8 +24,9 @@ def fused(layers: list[Layer]) -> list[Layer]:
     steps: list[Layer] = []
     rest = list(layers)
     while rest:
-        if len(rest) >= 4 and _is_module(*rest[:4]):
-            steps.append(FusedModule(*rest[:4]))
+        module = _module(*rest[:4]) if len(rest) >= 4 else None
+        if module:
+            steps.append(module)
             del rest[:4]
         elif len(rest) >= 2 and _is_pooled(*rest[:2]):
             steps += [rest.pop(1), rest.pop(0)]
@@ -33,16 +35,19 @@ def fused(layers: list[Layer]) -> list[Layer]:
     return steps
 
 
-def _is_module(conv: Layer, norm: Layer, activation: Layer, pool: Layer) -> bool:
-    """Whether these are a module of the paper's encoders, in a form that the backend's fused operation computes."""
+def _module(conv: Layer, norm: Layer, activation: Layer, pool: Layer) -> "FusedModule | None":
+    """The module of the paper's encoders that these are, where the backend's fused operation computes its form."""
     if type(conv) is not Conv2D or type(norm) is not BatchNorm or type(pool) is not MaxPool2D:
-        return False
-    if type(activation) not in (LeakyReLU, ReLU) or conv.bias or norm.affine or pool.stride != pool.kernel_size:
-        return False
+        return None
+    if type(activation) is not LeakyReLU and type(activation) is not ReLU:
+        return None
+    if conv.bias or norm.affine or pool.stride != pool.kernel_size:
+        return None
     if not _may_change(conv):
-        return False
+        return None
     rows, columns = pool.kernel_size
-    return (rows, columns) == (2, 2) if conv.backend.runs_numpy else rows * columns <= _MOST_ENTRIES
+    fits = (rows, columns) == (2, 2) if conv.backend.runs_numpy else rows * columns <= _MOST_ENTRIES
+    return FusedModule(conv, norm, activation, pool) if fits else None
 
 
 def _is_pooled(activation: Layer, pool: Layer) -> bool:

@@ -10,13 +10,42 @@ The contract of every layer:
 """
 
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, TypeVar
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ..backends import NUMPY, Backend, get_backend
 
+if TYPE_CHECKING:
+    from ..backends import KernelBackend
+
 Array = Any  # a NumPy array; on "cuda" a CuPy one
+Shape = tuple[int, ...]
+Size = int | tuple[int, int]  # one number for both directions, or (rows, columns)
+AnyLayer = TypeVar("AnyLayer", bound="Layer")
+
+
+class Trainable(Protocol):
+    """What an optimiser asks of a network: parameters, gradients under the same names, and where both lie."""
+
+    @property
+    def backend(self) -> Backend: ...
+    @property
+    def params(self) -> dict[str, Array]: ...
+    @property
+    def grads(self) -> dict[str, Array]: ...
+
+
+class Network(Protocol):
+    """What a training step asks of a network: parameters and both passes, as in `Layer`."""
+
+    @property
+    def params(self) -> dict[str, Array]: ...
+    @property
+    def grads(self) -> dict[str, Array]: ...
+    def forward(self, x: Array, training: bool = False) -> Array: ...
+    def backward(self, grad_output: Array, need_input: bool = True, need_params: bool = True) -> Array: ...
 
 
 class Layer:
@@ -46,11 +75,11 @@ class Layer:
 
     def build(
         self,
-        input_shape: tuple[int, ...],
+        input_shape: Shape,
         rng: np.random.Generator | None = None,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
         backend: str | Backend = NUMPY,
-    ) -> tuple[int, ...]:
+    ) -> Shape:
         """Draw the parameters for samples of `input_shape`; returns the shape of one output sample.
 
         Raises ValueError when the layer cannot work on this shape.
@@ -62,7 +91,7 @@ class Layer:
         self.is_built = True
         return output_shape
 
-    def _build(self, input_shape: tuple[int, ...], rng: np.random.Generator | None, dtype: Any) -> tuple[int, ...]:
+    def _build(self, input_shape: Shape, rng: np.random.Generator | None, dtype: DTypeLike) -> Shape:
         return input_shape
 
     def forward(self, x: Array, training: bool = False) -> Array:
@@ -76,7 +105,7 @@ class Layer:
         """
         raise NotImplementedError(f"{type(self).__name__} does not define backward")
 
-    def astype(self, dtype: Any) -> "Layer":
+    def astype(self: AnyLayer, dtype: DTypeLike) -> AnyLayer:
         """Cast parameters and buffers (float64 for gradient checks); returns the layer itself."""
         for arrays in (self.params, self.buffers):
             for name, array in arrays.items():
@@ -115,7 +144,12 @@ class Layer:
         return value
 
 
-def as_pair(value: int | tuple[int, int], name: str, minimum: int) -> tuple[int, int]:
+def has_kernels(backend: Backend) -> TypeGuard["KernelBackend"]:
+    """Whether operations launch kernels there: arrays lie on a device, and what was started goes on by itself."""
+    return not backend.runs_numpy
+
+
+def as_pair(value: Size, name: str, minimum: int) -> tuple[int, int]:
     """3 -> (3, 3) and (3, 5) -> (3, 5); ValueError names the argument when it is neither or below `minimum`."""
     pair = (value, value) if isinstance(value, int | np.integer) else tuple(value)
     if len(pair) != 2 or not all(isinstance(v, int | np.integer) and v >= minimum for v in pair):
@@ -130,8 +164,9 @@ def as_count(value: int, name: str) -> int:
     return int(value)
 
 
-def image_shape(input_shape: tuple[int, ...], name: str) -> tuple[int, ...]:
+def image_shape(input_shape: Shape, name: str) -> tuple[int, int, int]:
     """The shape (C, H, W) of a sample; ValueError names the layer that cannot work on another."""
     if len(input_shape) != 3:
         raise ValueError(f"{name} expects images (C, H, W), got samples of shape {input_shape}")
-    return input_shape
+    C, H, W = input_shape
+    return C, H, W

@@ -3,17 +3,15 @@
 G stands for `grad_output` = dL/dy in all derivations.
 """
 
-from typing import Any
+from typing import Literal
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .. import ops
 from ..ops.conv2d import conv2d_output_size
 from .init import glorot_uniform
-from .layer import Array, Layer, as_count, as_pair, image_shape
-
-Shape = tuple[int, ...]
-Size = int | tuple[int, int]
+from .layer import Array, Layer, Shape, Size, as_count, as_pair, image_shape
 
 
 class Linear(Layer):
@@ -33,7 +31,7 @@ class Linear(Layer):
         self.out_features, self.bias = as_count(out_features, "out_features"), bias
         self.has_bias_like = bias
 
-    def _build(self, input_shape: Shape, rng: np.random.Generator | None, dtype: Any) -> Shape:
+    def _build(self, input_shape: Shape, rng: np.random.Generator | None, dtype: DTypeLike) -> Shape:
         if len(input_shape) != 1:
             raise ValueError(f"Linear expects features (D,), got {input_shape}: put a Flatten() before it")
         (D,), K = input_shape, self.out_features
@@ -78,7 +76,7 @@ class Conv2D(Layer):
         out_channels: int,
         kernel_size: Size,
         stride: Size = 1,
-        padding: Size | str = 0,
+        padding: Size | Literal["same"] = 0,
         bias: bool = False,
     ) -> None:
         super().__init__()
@@ -93,12 +91,13 @@ class Conv2D(Layer):
             raise ValueError(
                 f"padding='same' needs odd kernels and stride 1, got {self.kernel_size} and stride {self.stride}"
             )
-        return tuple(k // 2 for k in self.kernel_size)
+        kh, kw = self.kernel_size
+        return kh // 2, kw // 2
 
-    def _build(self, input_shape: Shape, rng: np.random.Generator | None, dtype: Any) -> Shape:
-        C, *size = image_shape(input_shape, "Conv2D")
+    def _build(self, input_shape: Shape, rng: np.random.Generator | None, dtype: DTypeLike) -> Shape:
+        C, H, W = image_shape(input_shape, "Conv2D")
         K, (kh, kw) = self.out_channels, self.kernel_size
-        output_size = conv2d_output_size(size, self.kernel_size, self.stride, self.padding)
+        output_size = conv2d_output_size((H, W), self.kernel_size, self.stride, self.padding)
         shape = (K, C, kh, kw)
         self.params["weight"] = glorot_uniform(rng, shape, fan_in=C * kh * kw, fan_out=K * kh * kw, dtype=dtype)
         if self.bias:
@@ -158,14 +157,12 @@ class ConvTranspose2D(Layer):
             raise ValueError(f"output_padding={self.output_padding} must be smaller than stride={self.stride}")
         self.has_bias_like = bias
 
-    def _build(self, input_shape: Shape, rng: np.random.Generator | None, dtype: Any) -> Shape:
-        C, *size = image_shape(input_shape, "ConvTranspose2D")
+    def _build(self, input_shape: Shape, rng: np.random.Generator | None, dtype: DTypeLike) -> Shape:
+        C, H, W = image_shape(input_shape, "ConvTranspose2D")
         K, (kh, kw) = self.out_channels, self.kernel_size
-        output_size = self._output_size(size)
+        output_size = self._output_size((H, W))
         if min(output_size) < 1:
-            raise ValueError(
-                f"ConvTranspose2D: padding={self.padding} leaves nothing of an input of size {tuple(size)}"
-            )
+            raise ValueError(f"ConvTranspose2D: padding={self.padding} leaves nothing of an input of size {(H, W)}")
         shape = (C, K, kh, kw)
         self.params["weight"] = glorot_uniform(rng, shape, fan_in=C * kh * kw, fan_out=K * kh * kw, dtype=dtype)
         if self.bias:
@@ -215,7 +212,7 @@ class BatchNorm(Layer):
         self.has_bias_like = affine
         self._frozen = False
 
-    def _build(self, input_shape: Shape, rng: np.random.Generator | None, dtype: Any) -> Shape:
+    def _build(self, input_shape: Shape, rng: np.random.Generator | None, dtype: DTypeLike) -> Shape:
         if len(input_shape) not in (1, 3):
             raise ValueError(f"BatchNorm expects features (C,) or images (C, H, W), got {input_shape}")
         C = input_shape[0]
@@ -351,9 +348,9 @@ class MaxPool2D(Layer):
         self.kernel_size = as_pair(kernel_size, "kernel_size", 1)
         self.stride = self.kernel_size if stride is None else as_pair(stride, "stride", 1)
 
-    def _build(self, input_shape: Shape, rng: np.random.Generator | None, dtype: Any) -> Shape:
-        C, *size = image_shape(input_shape, "MaxPool2D")
-        return (C, *conv2d_output_size(size, self.kernel_size, self.stride, (0, 0)))
+    def _build(self, input_shape: Shape, rng: np.random.Generator | None, dtype: DTypeLike) -> Shape:
+        C, H, W = image_shape(input_shape, "MaxPool2D")
+        return (C, *conv2d_output_size((H, W), self.kernel_size, self.stride, (0, 0)))
 
     def forward(self, x: Array, training: bool = False) -> Array:
         y, winner = ops.maxpool_forward.on(self.backend)(x, self.kernel_size, self.stride)
@@ -376,7 +373,7 @@ class Upsample(Layer):
         super().__init__()
         self.scale = as_pair(scale, "scale", 1)
 
-    def _build(self, input_shape: Shape, rng: np.random.Generator | None, dtype: Any) -> Shape:
+    def _build(self, input_shape: Shape, rng: np.random.Generator | None, dtype: DTypeLike) -> Shape:
         C, H, W = image_shape(input_shape, "Upsample")
         return (C, H * self.scale[0], W * self.scale[1])
 
@@ -396,7 +393,7 @@ class Reshape(Layer):
         super().__init__()
         self.shape = tuple(map(int, shape))
 
-    def _build(self, input_shape: Shape, rng: np.random.Generator | None, dtype: Any) -> Shape:
+    def _build(self, input_shape: Shape, rng: np.random.Generator | None, dtype: DTypeLike) -> Shape:
         try:
             return np.broadcast_to(0, input_shape).reshape(self.shape).shape  # a view: takes no memory
         except ValueError:

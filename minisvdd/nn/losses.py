@@ -4,19 +4,28 @@ value: J, one number (on a kernel backend an array () on the device).   grad_out
 per_sample: (N,) numbers, one for each sample, of which J is the mean (soft-boundary: which J is made of).
 """
 
+from typing import Protocol
+
 import numpy as np
 
 from .. import ops
 from ..backends import NUMPY, Backend
+from .layer import Array, has_kernels
+
+
+class Loss(Protocol):
+    """What a training step asks of a loss; `per_sample` may be None."""
+
+    def __call__(self, outputs: Array, targets: Array, /) -> tuple[Array, Array, Array | None]: ...
 
 
 class OneClass:
     """One-Class Deep SVDD, eq. (4) without weight decay: the mean squared distance to the centre."""
 
-    def __init__(self, center: np.ndarray, backend: Backend = NUMPY):
+    def __init__(self, center: Array, backend: Backend = NUMPY) -> None:
         self.center, self.backend = center, backend
 
-    def __call__(self, outputs, targets=None):
+    def __call__(self, outputs: Array, targets: Array = None) -> tuple[Array, Array, Array]:
         """outputs: (N, p). Returns (J, dJ/doutputs, d); d are the squared distances (N,).  targets: not looked at."""
         return ops.one_class_loss.on(self.backend)(outputs, self.center)
 
@@ -24,13 +33,13 @@ class OneClass:
 class SoftBoundary:
     """Soft-boundary Deep SVDD, eq. (3) without weight decay. `radius_squared` is R^2; set it between calls."""
 
-    def __init__(self, center: np.ndarray, nu: float, radius_squared: float = 0.0, backend: Backend = NUMPY):
+    def __init__(self, center: Array, nu: float, radius_squared: float = 0.0, backend: Backend = NUMPY) -> None:
         if not 0 < nu <= 1:
             raise ValueError(f"nu={nu!r}: expected a number in (0, 1]")
         if radius_squared < 0:
             raise ValueError(f"radius_squared={radius_squared!r}: expected a number >= 0")
         self.center, self.nu, self.backend = center, nu, backend
-        self._on_device = None if backend.runs_numpy else backend.zeros((), np.float64)
+        self._on_device = backend.zeros((), np.float64) if has_kernels(backend) else None
         self.radius_squared = radius_squared
 
     @property
@@ -53,7 +62,7 @@ class SoftBoundary:
     def state(self, values: dict[str, float]) -> None:
         self.radius_squared = float(values["radius_squared"])
 
-    def __call__(self, outputs, targets=None):
+    def __call__(self, outputs: Array, targets: Array = None) -> tuple[Array, Array, Array]:
         """outputs: (N, p). Returns (J, dJ/doutputs, d); d are the squared distances (N,).  targets: not looked at."""
         radius_squared = self._radius_squared if self._on_device is None else self._on_device
         return ops.soft_boundary_loss.on(self.backend)(outputs, self.center, radius_squared, self.nu)
@@ -62,14 +71,14 @@ class SoftBoundary:
 class _Stateless:
     """A loss without parameters of its own."""
 
-    def __init__(self, backend: Backend = NUMPY):
+    def __init__(self, backend: Backend = NUMPY) -> None:
         self.backend = backend
 
 
 class MeanSquaredError(_Stateless):
     """Reconstruction error of the DCAE: summed over pixels, averaged over images."""
 
-    def __call__(self, outputs, targets):
+    def __call__(self, outputs: Array, targets: Array) -> tuple[Array, Array, Array]:
         """outputs, targets: (N, ...) of one shape. Returns (J, dJ/doutputs, ||y_i - t_i||^2)."""
         return ops.mean_squared_error.on(self.backend)(outputs, targets)
 
@@ -77,7 +86,7 @@ class MeanSquaredError(_Stateless):
 class AbsoluteError(_Stateless):
     """L1 distance, summed over entries, averaged over samples: AnoGAN's residual and feature-matching losses."""
 
-    def __call__(self, outputs, targets):
+    def __call__(self, outputs: Array, targets: Array) -> tuple[Array, Array, Array]:
         """outputs, targets: (N, ...) of one shape. Returns (J, dJ/doutputs, ||y_i - t_i||_1)."""
         return ops.absolute_error.on(self.backend)(outputs, targets)
 
@@ -85,7 +94,7 @@ class AbsoluteError(_Stateless):
 class SoftmaxCrossEntropy(_Stateless):
     """Classification loss on logits."""
 
-    def __call__(self, logits, labels):
+    def __call__(self, logits: Array, labels: Array) -> tuple[Array, Array, Array]:
         """logits: (N, K), labels: (N,) integers. Returns (J, dJ/dlogits, the samples' cross-entropies)."""
         return ops.softmax_cross_entropy.on(self.backend)(logits, labels)
 
@@ -93,6 +102,6 @@ class SoftmaxCrossEntropy(_Stateless):
 class BinaryCrossEntropy(_Stateless):
     """Loss of a GAN's discriminator (targets 1 for real, 0 for generated) and, with targets 1, of its generator."""
 
-    def __call__(self, logits, targets):
+    def __call__(self, logits: Array, targets: Array) -> tuple[Array, Array, Array]:
         """logits, targets: arrays of one shape. Returns (J, dJ/dlogits, the entries' cross-entropies)."""
         return ops.binary_cross_entropy.on(self.backend)(logits, targets)

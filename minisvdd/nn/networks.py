@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ..backends import NUMPY, Backend, get_backend
 from .fusion import fused
-from .layer import Array, Layer
+from .layer import Array, Layer, Shape
 from .layers import BatchNorm, Conv2D, Flatten, LeakyReLU, Linear, MaxPool2D, ReLU, Reshape, Sigmoid, Upsample
 
 _LARGEST_SAMPLE = 1 << 28
@@ -34,11 +35,11 @@ class Sequential(Layer):
 
     def build(
         self,
-        input_shape: tuple[int, ...],
+        input_shape: Shape,
         rng: np.random.Generator | None = None,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
         backend: str | Backend = NUMPY,
-    ) -> tuple[int, ...]:
+    ) -> Shape:
         """Build every layer on the output shape of the one before it; returns the shape of one output sample."""
         self.backend = get_backend(backend)
         self.input_shape = shape = tuple(input_shape)
@@ -63,7 +64,7 @@ class Sequential(Layer):
             grad_output = step.backward(grad_output, need_input=need_input or index > 0, need_params=need_params)
         return grad_output
 
-    def _gather(self, kind):
+    def _gather(self, kind: str) -> dict[str, Array]:
         return {
             f"{index}.{name}": array
             for index, layer in enumerate(self.layers)
@@ -94,16 +95,16 @@ class Sequential(Layer):
                         raise ValueError(f"array '{index}.{name}' has shape {mine[name].shape}, expected {old.shape}")
                     target[name] = layer.backend.asarray(mine[name].astype(old.dtype))
 
-    def astype(self, dtype):
+    def astype(self, dtype: DTypeLike) -> "Sequential":
         for layer in self.layers:
             layer.astype(dtype)
         return self
 
-    def freeze_statistics(self, frozen=True):
+    def freeze_statistics(self, frozen: bool = True) -> None:
         for layer in self.layers:
             layer.freeze_statistics(frozen)
 
-    def kink_pattern(self):
+    def kink_pattern(self) -> tuple[Any, ...]:
         return tuple(p for p in (step.kink_pattern() for step in self._steps) if p is not None)
 
     def flat_layers(self) -> list[Layer]:
@@ -111,14 +112,14 @@ class Sequential(Layer):
         nested = (layer.flat_layers() if isinstance(layer, Sequential) else [layer] for layer in self.layers)
         return [layer for layers in nested for layer in layers]
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {"layers": [[type(layer).__name__, layer.config()] for layer in self.layers]}
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "Sequential([\n" + "".join(f"    {layer!r},\n" for layer in self.layers) + "])"
 
 
-def _check_size(shape):
+def _check_size(shape: Shape) -> None:
     """ValueError when one sample alone would take a gigabyte: a mistake in the layers, or a damaged file."""
     if math.prod(shape) > _LARGEST_SAMPLE:
         raise ValueError(f"a sample of shape {shape} has more than {_LARGEST_SAMPLE} numbers")
@@ -154,7 +155,7 @@ ARCHITECTURES = {
 NETWORKS = (*ARCHITECTURES, "mlp")
 
 
-def make_encoder(name: str, input_shape: tuple[int, ...], slope: float = 0.1) -> Sequential:
+def make_encoder(name: str, input_shape: Shape, slope: float = 0.1) -> Sequential:
     """The encoder phi of that name, not yet built. ValueError for an unknown name or a shape it is not made for."""
     if name == "mlp":
         _check_features(input_shape)
@@ -164,7 +165,7 @@ def make_encoder(name: str, input_shape: tuple[int, ...], slope: float = 0.1) ->
     return Sequential([*modules, Flatten(), Linear(spec.features)])
 
 
-def make_decoder(name: str, input_shape: tuple[int, ...], slope: float = 0.1) -> Sequential:
+def make_decoder(name: str, input_shape: Shape, slope: float = 0.1) -> Sequential:
     """The decoder that turns the features of `make_encoder(name, input_shape)` back into samples of `input_shape`."""
     if name == "mlp":
         _check_features(input_shape)
@@ -172,10 +173,10 @@ def make_decoder(name: str, input_shape: tuple[int, ...], slope: float = 0.1) ->
     spec = _architecture(name, input_shape)
     if spec.decoder_start is None:
         return _dense_mirror(spec, input_shape, slope)
-    return _lenet_mirror(spec, input_shape, slope)
+    return _lenet_mirror(spec, spec.decoder_start, input_shape, slope)
 
 
-def make_autoencoder(name: str, input_shape: tuple[int, ...], slope: float = 0.1) -> Sequential:
+def make_autoencoder(name: str, input_shape: Shape, slope: float = 0.1) -> Sequential:
     """Sequential([encoder, decoder]): pre-training shares the encoder with Deep SVDD."""
     return Sequential([make_encoder(name, input_shape, slope), make_decoder(name, input_shape, slope)])
 
@@ -195,14 +196,14 @@ def make_classifier(
     )
 
 
-def _encoder_module(channels, kernel_size, slope):
+def _encoder_module(channels: int, kernel_size: int, slope: float) -> list[Layer]:
     return [Conv2D(channels, kernel_size, padding="same"), BatchNorm(), LeakyReLU(slope), MaxPool2D(2)]
 
 
-def _lenet_mirror(spec, input_shape, slope):
+def _lenet_mirror(spec: Architecture, start: int, input_shape: Shape, slope: float) -> Sequential:
     """The authors' decoder: features -> (start, 4, 4), then convolutions and up-samplings in turn."""
     widths = (*reversed(spec.channels), input_shape[0])
-    layers: list[Layer] = [Reshape((spec.decoder_start, 4, 4)), LeakyReLU(slope)]
+    layers: list[Layer] = [Reshape((start, 4, 4)), LeakyReLU(slope)]
     for index, (channels, padding) in enumerate(zip(widths, spec.decoder_paddings)):
         if index > 0 or not spec.decoder_conv_at_start:
             layers.append(Upsample(2))
@@ -212,7 +213,7 @@ def _lenet_mirror(spec, input_shape, slope):
     return Sequential([*layers, Sigmoid()])
 
 
-def _dense_mirror(spec, input_shape, slope):
+def _dense_mirror(spec: Architecture, input_shape: Shape, slope: float) -> Sequential:
     """A dense layer back to the last pooled size, then up-sampling and convolution once for each max-pool."""
     C, H, W = input_shape
     factor = 2 ** len(spec.channels)
@@ -225,7 +226,7 @@ def _dense_mirror(spec, input_shape, slope):
     return Sequential([*layers, Upsample(2), Conv2D(C, spec.kernel_size, padding="same"), Sigmoid()])
 
 
-def _architecture(name, input_shape):
+def _architecture(name: str, input_shape: Shape) -> Architecture:
     if name not in ARCHITECTURES:
         raise ValueError(f"network={name!r}: expected one of {list(NETWORKS)} or a Sequential of your own")
     spec = ARCHITECTURES[name]
@@ -240,12 +241,12 @@ def _architecture(name, input_shape):
     return spec
 
 
-def _check_features(input_shape):
+def _check_features(input_shape: Shape) -> None:
     if len(input_shape) != 1:
         raise ValueError(f"network='mlp' expects features (N, D), got samples of shape {tuple(input_shape)}")
 
 
-def network_for(input_shape: tuple[int, ...]) -> str:
+def network_for(input_shape: Shape) -> str:
     """The name of the network made for samples of this shape."""
     if len(input_shape) == 1:
         return "mlp"

@@ -1,9 +1,31 @@
 """Optimisers and the learning-rate schedule. The update rules are in `minisvdd.ops.adam`."""
 
+from collections.abc import Sequence
+from typing import Protocol
+
 import numpy as np
 
 from .. import ops
 from .flat import FlatParameters, can_flatten
+from .layer import Array, Trainable
+
+
+class Stepping(Protocol):
+    """What a training step asks of an optimiser."""
+
+    def step(self) -> None: ...
+
+
+class OptimizerState(Protocol):
+    """What a training asks of the optimiser behind its steps: its rate, and what a checkpoint must hold of it."""
+
+    learning_rate: float
+    step_count: int
+
+    @property
+    def first_moment(self) -> dict[str, Array]: ...
+    @property
+    def second_moment(self) -> dict[str, Array]: ...
 
 
 class Optimizer:
@@ -14,7 +36,7 @@ class Optimizer:
         eq. (3) and (4); biases and the affine parameters of batch norm are no part of W there.
     """
 
-    def __init__(self, network, learning_rate: float, weight_decay: float):
+    def __init__(self, network: Trainable, learning_rate: float, weight_decay: float) -> None:
         if learning_rate <= 0:
             raise ValueError(f"learning_rate={learning_rate!r}: expected a number > 0")
         if weight_decay < 0:
@@ -30,7 +52,7 @@ class Optimizer:
                 raise RuntimeError(f"no gradient for {name!r}: call backward before step")
             self._update(name, param, grads[name], self.weight_decay if param.ndim > 1 else 0.0)
 
-    def _update(self, name, param, grad, weight_decay):
+    def _update(self, name: str, param: Array, grad: Array, weight_decay: float) -> None:
         raise NotImplementedError
 
 
@@ -43,14 +65,14 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        network,
-        learning_rate=1e-3,
-        weight_decay=0.0,
-        beta1=0.9,
-        beta2=0.999,
-        epsilon=1e-8,
+        network: Trainable,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.0,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
         flat: bool | None = None,
-    ):
+    ) -> None:
         super().__init__(network, learning_rate, weight_decay)
         self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
         if flat is None:
@@ -89,7 +111,7 @@ class Adam(Optimizer):
         """Where the flat form keeps `steps` and `learning_rate` on the device; None for the plain form."""
         return self._flat
 
-    def _update(self, name, param, grad, weight_decay):
+    def _update(self, name: str, param: Array, grad: Array, weight_decay: float) -> None:
         ops.adam_update.on(self.backend)(
             param,
             grad,
@@ -107,48 +129,52 @@ class Adam(Optimizer):
 class _FlatAdam:
     """Adam for all parameters in one launch. What changes from step to step lies on the device."""
 
-    def __init__(self, adam):
-        self.adam, backend = adam, adam.backend
-        self.flat = FlatParameters(adam.network)
+    def __init__(self, adam: Adam) -> None:
+        self.adam, self.flat = adam, FlatParameters(adam.network)
+        self.backend = backend = self.flat.backend
         n, dtype = self.flat.params.size, self.flat.params.dtype
         self.first_moments, self.second_moments = backend.zeros(n, dtype), backend.zeros(n, dtype)
         self.steps = backend.zeros(1, np.int32)
         self.corrections, self.learning_rate = backend.zeros(2, np.float64), backend.zeros(1, np.float64)
-        self._written = None
+        self._written: float | None = None
 
     @property
-    def step_count(self):
-        return int(self.adam.backend.to_numpy(self.steps)[0])
+    def step_count(self) -> int:
+        return int(self.backend.to_numpy(self.steps)[0])
 
-    def moments_by_name(self):
+    def moments_by_name(self) -> tuple[dict[str, Array], dict[str, Array]]:
         return self.flat.views(self.first_moments), self.flat.views(self.second_moments)
 
-    def step(self):
+    def step(self) -> None:
         self.flat.collect_grads()
         self.write_learning_rate()
         a = self.adam
         factors = (a.beta1, a.beta2, a.epsilon, a.weight_decay)
         moments = (self.first_moments, self.second_moments)
-        ops.adam_update_flat(a.backend, self.flat, *moments, self.steps, self.corrections, self.learning_rate, *factors)
+        ops.adam_update_flat(
+            self.backend, self.flat, *moments, self.steps, self.corrections, self.learning_rate, *factors
+        )
 
-    def write_learning_rate(self):
+    def write_learning_rate(self) -> None:
         """Bring the optimiser's learning rate to the device, if it has changed."""
         if self._written != self.adam.learning_rate:
-            self.adam.backend.write(self.learning_rate, self.adam.learning_rate)
+            self.backend.write(self.learning_rate, self.adam.learning_rate)
             self._written = self.adam.learning_rate
 
 
 class SGD(Optimizer):
     """Gradient descent with (heavy-ball) momentum."""
 
-    def __init__(self, network, learning_rate=1e-2, weight_decay=0.0, momentum=0.9):
+    def __init__(
+        self, network: Trainable, learning_rate: float = 1e-2, weight_decay: float = 0.0, momentum: float = 0.9
+    ) -> None:
         super().__init__(network, learning_rate, weight_decay)
         self.momentum = momentum
         self.velocity = {
             name: network.backend.asarray(np.zeros(p.shape, p.dtype)) for name, p in network.params.items()
         }
 
-    def _update(self, name, param, grad, weight_decay):
+    def _update(self, name: str, param: Array, grad: Array, weight_decay: float) -> None:
         ops.sgd_update.on(self.backend)(
             param, grad, self.velocity[name], self.learning_rate, self.momentum, weight_decay
         )
@@ -157,7 +183,7 @@ class SGD(Optimizer):
 class StepSchedule:
     """The paper's two phases: the learning rate is multiplied by `factor` at each milestone (epochs counted from 0)."""
 
-    def __init__(self, learning_rate: float, milestones: tuple[int, ...] = (), factor: float = 0.1):
+    def __init__(self, learning_rate: float, milestones: Sequence[int] = (), factor: float = 0.1) -> None:
         self.learning_rate, self.milestones, self.factor = learning_rate, tuple(milestones), factor
 
     def __call__(self, epoch: int) -> float:

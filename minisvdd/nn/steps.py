@@ -6,7 +6,7 @@ kernels), the second is captured, and from then on the captured graph is launche
 some fifty, and the host waits once an epoch. Layers and kernels know nothing of this.
 """
 
-from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,9 +15,28 @@ from ..backends.workspace import Workspace
 from ..ops.device_log import gather_batch, log_batch
 from ..ops.layout import arranged
 from .divergence import EpochStart, NotFiniteError, all_finite, watched
+from .layer import Array, Network
+from .losses import Loss
+from .networks import Sequential
+from .optim import Adam, OptimizerState, Stepping
+
+Batches = list[np.ndarray]  # the indices of the samples of each
 
 
-def train_step(network, loss: Callable, optimizer, x, targets=None):
+class Steps(Protocol):
+    """Who takes the steps of an epoch. A batch has one loss, or several where several networks play."""
+
+    @property
+    def optimizer(self) -> OptimizerState: ...
+    def load(self, X: np.ndarray, targets: np.ndarray | None = None) -> None: ...
+    def start(self, batches: Batches) -> None: ...
+    def finish(self) -> tuple[list[Any], list[np.ndarray] | None]: ...
+    def trouble(self, losses: list[Any]) -> str | None: ...
+
+
+def train_step(
+    network: Network, loss: Loss, optimizer: Stepping, x: Array, targets: Array = None
+) -> tuple[Array, Array | None]:
     """Forward, loss, backward, step on one batch; returns the loss and the samples' shares in it (`per_sample`).
 
     loss: callable (outputs, targets) -> (value, grad_output, per_sample); without `targets` it gets x.
@@ -36,7 +55,9 @@ class HostSteps:
     network, loss, optimizer, targets: as in `train_step`.   X: (n, ...) samples.
     """
 
-    def __init__(self, network, loss: Callable, optimizer, X: np.ndarray, targets: np.ndarray | None = None):
+    def __init__(
+        self, network: Sequential, loss: Loss, optimizer: Adam, X: np.ndarray, targets: np.ndarray | None = None
+    ) -> None:
         self.network, self.loss, self.optimizer = network, loss, optimizer
         self.load(X, targets)
         self._workspace = Workspace()
@@ -45,7 +66,7 @@ class HostSteps:
         """Take these samples from the next epoch on."""
         self.X, self.targets = X, targets
 
-    def start(self, batches: list[np.ndarray]) -> None:
+    def start(self, batches: Batches) -> None:
         """One pass over batches of sample indices, in order. On the host it is over when this returns."""
         self._batches = batches
         self._before = EpochStart(self.network, self.optimizer)
@@ -57,34 +78,39 @@ class HostSteps:
         losses, samples = zip(*self._results)
         return list(losses), None if samples[0] is None else list(samples)
 
-    def step(self, batch):
+    def step(self, batch: np.ndarray) -> tuple[Array, Array | None]:
         """One step on the samples with these indices; returns as `train_step`.
 
         Its arrays lie in a workspace: the next step overwrites them, activations as well as the loss's inputs.
         """
-        backend = self.network.backend
+        return self._step(batch, self.network, self.loss, self.optimizer)
+
+    def _step(
+        self, batch: np.ndarray, network: Sequential, loss: Loss, optimizer: Stepping
+    ) -> tuple[Array, Array | None]:
+        backend = network.backend
         x = backend.asarray(self.X[batch])
         targets = None if self.targets is None else self.targets[batch]
         with one_blas_thread(), self._workspace:  # BLAS's own threads would go on spinning between the products
             if backend.runs_numpy and x.ndim == 4:
                 x = arranged(x)  # once, not in every operation that looks at the images
-            return train_step(self.network, self.loss, self.optimizer, x, targets)
+            return train_step(network, loss, optimizer, x, targets)
 
     def trouble(self, losses: list[float]) -> str | None:
         """None after a healthy pass with these losses; else in which batch, layer and array it went wrong, in words."""
         if np.isfinite(losses).all() and all_finite(self.network):
             return None
         self._before.restore()
-        again = HostSteps(*watched(self.network, self.loss, self.optimizer), self.X, self.targets)
+        parts = watched(self.network, self.loss, self.optimizer)
         with np.errstate(all="ignore"):
             for number, batch in enumerate(self._batches, start=1):
                 try:
-                    again.step(batch)
+                    self._step(batch, *parts)
                 except NotFiniteError as found:
                     return f"batch {number} of {len(self._batches)}: {found}"
         return "layer by layer, the same steps stay finite: the values are at the edge of what float32 can hold"
 
-    def _kept(self, value, per_sample):
+    def _kept(self, value: Array, per_sample: Array | None) -> tuple[float, np.ndarray | None]:
         """The results of a step, out of the way of the next one."""
         if per_sample is not None:
             per_sample = np.array(self.network.backend.to_numpy(per_sample), np.float64)
@@ -101,16 +127,19 @@ class DeviceSteps:
 
     def __init__(
         self,
-        network,
-        loss: Callable,
-        optimizer,
+        network: Sequential,
+        loss: Loss,
+        optimizer: Adam,
         X: np.ndarray,
         batch_size: int,
         targets: np.ndarray | None = None,
         captured: bool = True,
-    ):
+    ) -> None:
+        if optimizer.device_state is None:
+            raise ValueError("optimizer: expected an Adam in its flat form")
         self.network, self.loss, self.optimizer, self.captured = network, loss, optimizer, captured
-        self.backend, self.batch_size = network.backend, batch_size
+        self.device_state, self.batch_size = optimizer.device_state, batch_size
+        self.backend = self.device_state.backend
         self.backend.synchronize()  # what was started elsewhere (weights, running statistics) must have arrived
         self.stream = self.backend.stream()
         with self.stream:
@@ -122,8 +151,8 @@ class DeviceSteps:
             self.value_log = self.backend.zeros(len(X), np.float64)  # at most one batch per sample
             self.sample_log = self.backend.zeros(len(X), np.float32)
         self._has_samples = False
-        self._graphs = {}
-        self._sizes = []
+        self._graphs: dict[int, Any] = {}  # by number of rows; None: run once, and not captured yet
+        self._sizes: list[int] = []
 
     def load(self, X: np.ndarray, targets: np.ndarray | None = None) -> None:
         """Take these samples, as many as before, from the next epoch on."""
@@ -132,12 +161,12 @@ class DeviceSteps:
             if targets is not None:
                 self.backend.write(self.targets, _four_bytes(targets))
 
-    def start(self, batches: list[np.ndarray]) -> None:
+    def start(self, batches: Batches) -> None:
         """Start one pass over batches of sample indices, in order; does not wait for it."""
         self._sizes = [len(batch) for batch in batches]
         self.backend.synchronize()  # with what was written elsewhere since the last epoch, such as a radius
         with self.stream:
-            self.optimizer.device_state.write_learning_rate()
+            self.device_state.write_learning_rate()
             done = self.optimizer.step_count
             self.backend.write(self.order, np.concatenate(batches))
             self.backend.write(self.first_step, done)
@@ -159,7 +188,7 @@ class DeviceSteps:
         bad = [loss for loss in losses if not np.isfinite(loss)]
         return f"the loss is {bad[0]}" if bad else None
 
-    def _run(self, rows):
+    def _run(self, rows: int) -> None:
         """One step on a batch of that many rows: plainly, captured, or from the graph."""
         if not self.captured or rows not in self._graphs:
             self._step(rows)
@@ -170,8 +199,8 @@ class DeviceSteps:
                 self._step(rows)
         self._graphs[rows].launch()
 
-    def _step(self, rows):
-        steps = self.optimizer.device_state.steps
+    def _step(self, rows: int) -> None:
+        steps = self.device_state.steps
         x, targets = (self._gathered(a, steps, rows) for a in (self.X, self.targets))
         value, per_sample = train_step(self.network, self.loss, self.optimizer, x, targets)
         log_batch(self.backend, value, steps, self.first_done, self.value_log, 1)
@@ -179,7 +208,7 @@ class DeviceSteps:
         if self._has_samples:
             log_batch(self.backend, per_sample, steps, self.first_done, self.sample_log, self.batch_size)
 
-    def _gathered(self, array, steps, rows):
+    def _gathered(self, array: Array, steps: Array, rows: int) -> Array:
         """This step's samples of a float32 array, or of int32 labels, whose bits are copied as if they were float32."""
         if array is None:
             return None
@@ -189,6 +218,6 @@ class DeviceSteps:
         return batch.view(array.dtype)
 
 
-def _four_bytes(targets):
+def _four_bytes(targets: np.ndarray) -> np.ndarray:
     """Targets as the kernels take them: labels as int32, other numbers as float32."""
     return np.ascontiguousarray(targets, np.int32 if np.asarray(targets).dtype.kind in "iub" else np.float32)

@@ -14,8 +14,9 @@ several trainings, each on a stream of its own, share it; every one gives, bit f
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -23,8 +24,18 @@ from ..files.checkpoint import LoopCheckpoint
 from ..files.progress import Progress
 from ..validation import check_milestones, check_number
 from .batches import shuffled_batches
+from .layer import Array
+from .losses import Loss
+from .networks import Sequential
 from .optim import Adam, StepSchedule
-from .steps import DeviceSteps, HostSteps
+from .steps import Batches, DeviceSteps, HostSteps, Steps
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """A loss that changes while training, such as `SoftBoundary`: by plain JSON values, for checkpoints."""
+
+    state: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -36,7 +47,7 @@ class Plan:
 
     epochs: int
     learning_rate: float = 1e-4
-    milestones: tuple[int, ...] = ()
+    milestones: Sequence[int] = ()
     weight_decay: float = 0.0
     batch_size: int = 200
 
@@ -45,9 +56,9 @@ class Plan:
             _check(field.name, getattr(self, field.name), field.name)
 
     @classmethod
-    def of(cls, estimator, prefix: str = "") -> "Plan":
+    def of(cls, estimator: object, prefix: str = "") -> "Plan":
         """The plan that an estimator's arguments make, those with the prefix (`pretrain_epochs`) before the others."""
-        values = {}
+        values: dict[str, Any] = {}
         for field in fields(cls):
             for name in (prefix + field.name, field.name):
                 if field.name not in values and hasattr(estimator, name):
@@ -84,8 +95,8 @@ class Training:
 
     def __init__(
         self,
-        network,
-        loss: Callable,
+        network: Sequential,
+        loss: Loss,
         X: np.ndarray,
         plan: Plan,
         rng: np.random.Generator,
@@ -97,15 +108,17 @@ class Training:
         columns: dict[str, Callable[["Training"], float]] | None = None,
         checkpoint: LoopCheckpoint | None = None,
         captured: bool = True,
-    ):
+    ) -> None:
         self.network, self.loss, self.X, self.targets, self.plan, self.rng = network, loss, X, targets, plan, rng
         self.before_epoch, self.columns, self.checkpoint = before_epoch, columns or {}, checkpoint
         self.steps = self._make_steps(captured)
         self.optimizer = self.steps.optimizer
         names = ("epoch", *self._loss_names, *self.columns, "learning_rate", "seconds")
-        self.epoch, self.history = 0, {name: [] for name in names}
-        self.per_sample, self.last_batch = None, None
-        self._batches = None
+        self.epoch = 0
+        self.history: dict[str, list[float]] = {name: [] for name in names}
+        self.per_sample: list[np.ndarray] | None = None
+        self.last_batch: np.ndarray | None = None
+        self._batches: Batches | None = None
         if checkpoint:
             checkpoint.restore(self._put_state)
         self._progress = Progress(f"{label}, epoch", plan.epochs, verbose)
@@ -161,7 +174,7 @@ class Training:
         self.X, self.targets = X, targets
         self.steps.load(X, targets)
 
-    def _make_steps(self, captured):
+    def _make_steps(self, captured: bool) -> Steps:
         """Who takes the steps: what starts and finishes a pass over batches, and owns the optimiser."""
         optimizer = Adam(self.network, self.plan.learning_rate, self.plan.weight_decay)
         if optimizer.device_state is None:
@@ -170,11 +183,11 @@ class Training:
             self.network, self.loss, optimizer, self.X, self.plan.batch_size, self.targets, captured=captured
         )
 
-    def _means(self, losses, sizes):
+    def _means(self, losses: list[Any], sizes: list[int]) -> list[float]:
         """The epoch's values of the columns `_loss_names`."""
         return [_mean(losses, sizes)]
 
-    def _record(self, losses):
+    def _record(self, losses: list[float]) -> None:
         """The only place where anybody learns of a finished epoch: history, progress, checkpoint."""
         more = [value(self) for value in self.columns.values()]
         row = [self.epoch, *losses, *more, self.optimizer.learning_rate, time.perf_counter() - self._started]
@@ -187,7 +200,7 @@ class Training:
 
     # What a checkpoint holds
 
-    def _arrays(self):
+    def _arrays(self) -> dict[str, Array]:
         """Arrays that a step changes, by their names in the file."""
         groups = {
             "network": {**self.network.params, **self.network.buffers},
@@ -196,19 +209,19 @@ class Training:
         }
         return {f"{prefix}/{name}": array for prefix, group in groups.items() for name, array in group.items()}
 
-    def _get_state(self):
+    def _get_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Everything that changes while training: plain JSON values, and arrays in host memory."""
         values = {
             "epoch": self.epoch,
             "steps": self.optimizer.step_count,
             "generator": self.rng.bit_generator.state,
             "history": self.history,
-            "loss": getattr(self.loss, "state", None),
+            "loss": self.loss.state if isinstance(self.loss, Stateful) else None,
         }
         arrays = {name: self.network.backend.to_numpy(array) for name, array in self._arrays().items()}
         return values, arrays if self.last_batch is None else {**arrays, "last_batch": self.last_batch}
 
-    def _put_state(self, values, arrays):
+    def _put_state(self, values: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         """The way back. Raises KeyError, TypeError or ValueError for what is missing or does not fit."""
         for name, array in self._arrays().items():
             saved = arrays[name]
@@ -221,11 +234,11 @@ class Training:
         self.rng.bit_generator.state = values["generator"]
         self.epoch, self.last_batch = int(values["epoch"]), arrays.get("last_batch")
         self.history.update(values["history"])
-        if values["loss"] is not None:
+        if values["loss"] is not None and isinstance(self.loss, Stateful):
             self.loss.state = values["loss"]
 
 
-def train_epoch(network, loss: Callable, optimizer, X: np.ndarray, batches: list[np.ndarray]) -> float:
+def train_epoch(network: Sequential, loss: Loss, optimizer: Adam, X: np.ndarray, batches: Batches) -> float:
     """One pass over the batches: forward, loss, backward, step. Returns the mean loss per sample.
 
     loss: callable (outputs, inputs) -> (value, grad_output, per_sample).
@@ -235,7 +248,7 @@ def train_epoch(network, loss: Callable, optimizer, X: np.ndarray, batches: list
     return _mean(steps.finish()[0], [len(batch) for batch in batches])
 
 
-_LIMITS = {
+_LIMITS: dict[str, dict[str, Any]] = {
     "epochs": {"low": 0, "integer": True},
     "learning_rate": {"low": 0, "low_open": True},
     "weight_decay": {"low": 0},
@@ -243,7 +256,7 @@ _LIMITS = {
 }
 
 
-def _check(field, value, name):
+def _check(field: str, value: Any, name: str) -> None:
     """ValueError, by the name that the user knows, for a value of this field of a plan that no training could mean."""
     if field in _LIMITS:
         check_number(value, name, **_LIMITS[field])
@@ -251,5 +264,5 @@ def _check(field, value, name):
         check_milestones(value, name)
 
 
-def _mean(losses, sizes):
+def _mean(losses: list[float], sizes: list[int]) -> float:
     return sum(loss * size for loss, size in zip(losses, sizes)) / sum(sizes)
