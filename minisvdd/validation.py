@@ -1,13 +1,18 @@
 """Checks of what users hand to the estimators: each failure names the argument and what was expected."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import validate_data
 
 _BLOCK = 4096  # samples looked at in one go
+Seed = int | np.random.Generator | None
 
 
-def check_training_samples(estimator, X) -> np.ndarray:
+def check_training_samples(estimator: Any, X: ArrayLike) -> np.ndarray:
     """X as a float32 array (n, D) or (n, C, H, W), n >= 2; notes the shape of a sample in `estimator.input_shape_`.
 
     Raises ValueError for fewer samples, a wrong number of axes, an empty axis, NaN or infinity, TypeError for
@@ -22,7 +27,7 @@ def check_training_samples(estimator, X) -> np.ndarray:
     return X
 
 
-def check_test_samples(estimator, X, first: int = 0) -> np.ndarray:
+def check_test_samples(estimator: Any, X: ArrayLike, first: int = 0) -> np.ndarray:
     """X as a float32 array of samples like those that `estimator` was trained on; errors as in training.
 
     first: index of X's first sample in a larger array, which errors count by.
@@ -43,7 +48,7 @@ def check_test_samples(estimator, X, first: int = 0) -> np.ndarray:
 _OUR_OWN_CHECKS = {"ensure_all_finite": False}
 
 
-def _as_images(X):
+def _as_images(X: ArrayLike) -> np.ndarray:
     X = np.asarray(X)
     if not (np.issubdtype(X.dtype, np.number) or X.dtype == bool) or np.iscomplexobj(X):
         raise TypeError(f"X has dtype {X.dtype}: expected real numbers")
@@ -52,7 +57,7 @@ def _as_images(X):
     return X.astype(np.float32, copy=False)
 
 
-def _check_finite(X, first=0):
+def _check_finite(X: np.ndarray, first: int = 0) -> None:
     """Block by block, so that a memory-mapped array is not doubled."""
     places = [
         (start + int(index[0]), *map(int, index[1:]))
@@ -67,7 +72,7 @@ def _check_finite(X, first=0):
         )
 
 
-def check_generator(random_state) -> np.random.Generator:
+def check_generator(random_state: Seed) -> np.random.Generator:
     """A Generator from a seed (int or None), or the given Generator itself."""
     if random_state is None or isinstance(random_state, int | np.integer):
         if random_state is not None and random_state < 0:
@@ -78,7 +83,9 @@ def check_generator(random_state) -> np.random.Generator:
     raise ValueError(f"random_state={random_state!r}: expected an int, None or a numpy.random.Generator")
 
 
-def check_number(value, name: str, low: float, high: float = np.inf, low_open: bool = False, integer: bool = False):
+def check_number(
+    value: Any, name: str, low: float, high: float = np.inf, low_open: bool = False, integer: bool = False
+) -> None:
     """Raise ValueError, naming the argument and its range, unless low <= value <= high (low < value if low_open)."""
     kind = int | np.integer if integer else int | float | np.integer | np.floating
     inside = isinstance(value, kind) and not isinstance(value, bool) and low <= value <= high
@@ -89,13 +96,13 @@ def check_number(value, name: str, low: float, high: float = np.inf, low_open: b
         raise ValueError(f"{name}={value!r}: expected {expected}")
 
 
-def check_milestones(milestones, name: str = "milestones") -> None:
+def check_milestones(milestones: Sequence[int], name: str = "milestones") -> None:
     """Raise ValueError, naming the argument, unless they are a sequence of epochs >= 0."""
     if isinstance(milestones, int) or any(m < 0 for m in milestones):
         raise ValueError(f"{name}={milestones!r}: expected a sequence of epochs >= 0, such as (150,)")
 
 
-def check_fitted(estimator) -> None:
+def check_fitted(estimator: object) -> None:
     """Raise scikit-learn's NotFittedError, in words, before `fit`."""
     if not (hasattr(estimator, "offset_") or hasattr(estimator, "classes_")):  # a threshold, or a classifier's labels
         raise NotFittedError(f"this {type(estimator).__name__} is not fitted yet: call fit(X) first")

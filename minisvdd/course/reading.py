@@ -27,7 +27,7 @@ class Reading:
             raise ValueError(f"{self.name} has no docstring")
         lines, doc = self.module.lines, node.body[0]
         self._node = node
-        self.head = lines[node.lineno - 1 : doc.lineno - 1]
+        self.head = _without_own_types(lines[node.lineno - 1 : doc.lineno - 1], node, self.module)
         self.docstring = lines[doc.lineno - 1 : doc.end_lineno]
         self.body = _changed(self.name, lines[doc.end_lineno : node.end_lineno], instead)
 
@@ -85,10 +85,15 @@ class _Module:
             elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
                 self._short[node.targets[0].id] = node
 
+    def is_ours(self, name: str) -> bool:
+        """Whether the file has the name from another file of the library."""
+        node, _ = self._imports.get(name, (None, None))
+        return bool(getattr(node, "level", 0))
+
     def import_of(self, name: str) -> str | None:
         """The line that imports `name` from outside the library; None where there is none."""
         node, alias = self._imports.get(name, (None, None))
-        if node is None or getattr(node, "level", 0):
+        if node is None or self.is_ours(name):
             return None
         one = ast.Import([alias]) if isinstance(node, ast.Import) else ast.ImportFrom(node.module, [alias], 0)
         return ast.unparse(one)
@@ -110,6 +115,18 @@ def imports_first(lines: Iterable[str]) -> list[str]:
             groups[words[1].partition(".")[0] not in sys.stdlib_module_names].append(line)
     filled = [group for group in groups if group]
     return [line for group in filled for line in (["", *group] if group is not filled[0] else group)]
+
+
+def _without_own_types(head, node, module):
+    """The lines of a signature without those types of arguments that a student's file cannot import."""
+    head = list(head)
+    arguments = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+    for argument in reversed(arguments):  # the last one first, so that positions of the others stay
+        note = argument.annotation
+        if note and any(map(module.is_ours, _loaded(note))):
+            row = argument.lineno - node.lineno
+            head[row] = head[row][: argument.col_offset + len(argument.arg)] + head[row][note.end_col_offset :]
+    return head
 
 
 def _changed(name, lines, instead):

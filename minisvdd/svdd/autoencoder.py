@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import nn
-from ..backends import get_backend
-from ..validation import check_fitted, check_generator, check_number, check_test_samples, check_training_samples
+from ..backends import Backend, get_backend
+from ..validation import Seed, check_fitted, check_generator, check_number, check_test_samples, check_training_samples
 from .detector import TrainedDetector, decoder_for, encoder_for
 from .preprocessing import Preprocessing, make_preprocessing
 from .radius import BOUNDARY_SLACK, exact_radius_squared
-from .storage import storable
+from .storage import Arrays, Values, storable
 
 if TYPE_CHECKING:
     from ..files.checkpoint import Checkpoint, LoopCheckpoint
@@ -46,20 +47,20 @@ class Autoencoder(TrainedDetector):
 
     def __init__(
         self,
-        network=None,
-        epochs=350,
-        learning_rate=1e-4,
-        milestones=(250,),
-        weight_decay=1e-6,
-        batch_size=200,
-        slope=0.1,
-        nu=0.1,
-        decoder=None,
-        preprocessing="auto",
-        backend="numpy",
-        random_state=0,
-        verbose=1,
-    ):
+        network: str | nn.Sequential | None = None,
+        epochs: int = 350,
+        learning_rate: float = 1e-4,
+        milestones: Sequence[int] = (250,),
+        weight_decay: float = 1e-6,
+        batch_size: int = 200,
+        slope: float = 0.1,
+        nu: float = 0.1,
+        decoder: nn.Sequential | None = None,
+        preprocessing: str | None = "auto",
+        backend: str | Backend = "numpy",
+        random_state: Seed = 0,
+        verbose: int = 1,
+    ) -> None:
         self.network = network
         self.epochs = epochs
         self.learning_rate = learning_rate
@@ -74,7 +75,7 @@ class Autoencoder(TrainedDetector):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y=None, checkpoint: Checkpoint | None = None) -> Autoencoder:
+    def fit(self, X: ArrayLike, y: object = None, checkpoint: Checkpoint | None = None) -> Autoencoder:
         """Train on normal samples.  X: (n, C, H, W) or (n, D); y is ignored.
 
         checkpoint: where to write the state of the training, and perhaps to go on from.
@@ -85,7 +86,7 @@ class Autoencoder(TrainedDetector):
             training.run()
         return self
 
-    def trainings(self, X, checkpoint: Checkpoint | None = None) -> Iterator[nn.Training]:
+    def trainings(self, X: ArrayLike, checkpoint: Checkpoint | None = None) -> Iterator[nn.Training]:
         """The one training that `fit` runs; what `fit` does after it is done when the next one is asked for."""
         self._check_parameters()
         X = check_training_samples(self, X)
@@ -95,11 +96,11 @@ class Autoencoder(TrainedDetector):
         encoder = encoder_for(self.network, self.input_shape_, self.slope)
         encoder.build(self.input_shape_, rng, backend=backend)
         self._surround(encoder, rng)
-        yield from self.trainings_on(X, rng, checkpoint and checkpoint.loop("autoencoder", self, X))
+        yield from self.trainings_on(X, rng, checkpoint.loop("autoencoder", self, X) if checkpoint else None)
 
     @classmethod
     def for_encoder(
-        cls, encoder: nn.Sequential, fitted: Preprocessing, rng: np.random.Generator, **arguments
+        cls, encoder: nn.Sequential, fitted: Preprocessing, rng: np.random.Generator, **arguments: Any
     ) -> Autoencoder:
         """An autoencoder around a built encoder, whose arrays it shares: Deep SVDD's pre-training starts here.
 
@@ -132,9 +133,11 @@ class Autoencoder(TrainedDetector):
     def detach_encoder(self) -> None:
         """Give this autoencoder a copy of its encoder, so that training the original no longer changes it."""
         encoder, decoder = self.network_.layers
+        assert isinstance(encoder, nn.Sequential)  # `_surround` joined two of them
+        assert isinstance(decoder, nn.Sequential)
         self.network_ = join(deepcopy(encoder), decoder)
 
-    def _surround(self, encoder, rng):
+    def _surround(self, encoder: nn.Sequential, rng: np.random.Generator) -> None:
         """Put a decoder behind a built encoder."""
         self.input_shape_ = encoder.input_shape
         if len(self.input_shape_) == 1:
@@ -146,21 +149,21 @@ class Autoencoder(TrainedDetector):
         self.network_ = join(encoder, decoder)
         self._check_batch_norm(self.network_)
 
-    def _check_parameters(self):
+    def _check_parameters(self) -> None:
         super()._check_parameters()
         check_number(self.slope, "slope", 0, 1)
 
-    def _set_state(self, values, arrays):
+    def _set_state(self, values: Values, arrays: Arrays) -> None:
         super()._set_state(values, arrays)
         if self.network_.output_shape != self.input_shape_:
             raise ValueError(f"the network makes samples {self.network_.output_shape}, expected {self.input_shape_}")
 
-    def reconstruct(self, X) -> np.ndarray:
+    def reconstruct(self, X: ArrayLike) -> np.ndarray:
         """dec(enc(x)) in the pre-processed scale (evaluation mode).  Returns an array shaped like X."""
         check_fitted(self)
         return nn.outputs(self.network_, self.preprocessing_.transform(check_test_samples(self, X)))
 
-    def _scores(self, X):
+    def _scores(self, X: np.ndarray) -> np.ndarray:
         scores = np.empty(len(X))
         for part, y in nn.outputs_in_parts(self.network_, X):
             difference = (X[part] - y).reshape(len(y), -1).astype(np.float64)

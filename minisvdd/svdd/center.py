@@ -7,13 +7,15 @@ which the network never produces in training, one pass over the data collects th
 holds for the network as it will be evaluated, up to the shift of near-zero coordinates below.
 """
 
+from __future__ import annotations  # so that a type loads no file
+
 import numpy as np
 
 from .. import nn
 from ..backends.workspace import Workspace
 
 
-def collect_statistics(network, X: np.ndarray, batch_size: int) -> None:
+def collect_statistics(network: nn.Sequential, X: np.ndarray, batch_size: int) -> None:
     """Set all running statistics to the average of the batch statistics over one pass through X, in order.
 
     A cumulative average is a running average with momentum 1/t for the t-th batch; what was there before is forgotten.
@@ -33,7 +35,7 @@ def collect_statistics(network, X: np.ndarray, batch_size: int) -> None:
             layer.momentum = momentum
 
 
-def mean_output(network, X: np.ndarray) -> np.ndarray:
+def mean_output(network: nn.Layer, X: np.ndarray) -> np.ndarray:
     """Mean of phi(x) over X in evaluation mode, accumulated in float64.  Returns (p,) float64."""
     #: the outputs of the network in evaluation mode, averaged in float64
     return nn.outputs(network, X).mean(axis=0, dtype=np.float64)

@@ -4,8 +4,14 @@ A collapsed network maps every input to (almost) one point. Its loss is excellen
 need not reveal it: rounding noise has an AUC too. What does reveal it is a comparison with the network before training.
 """
 
+from __future__ import annotations  # so that a type loads no file
+
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
+from .. import nn
 from .radius import exact_radius_squared
 
 # A healthy run stays far from all of these; tests/svdd/test_collapse.py holds measured runs of both kinds against them.
@@ -14,6 +20,8 @@ MIN_DISTINCT = 0.5
 MIN_RADIUS_RATIO = 5e-3
 MIN_WEIGHT_RATIO = 1e-2
 
+Figures = dict[str, Any]  # numbers by name, and under "weight_norms" those of the arrays by theirs
+
 _PROPOSITIONS = {
     "bias": "Proposition 2: a bias (or batch norm's shift) permits the constant output c; use bias-free layers",
     "bounded": "Proposition 3: a bounded activation can saturate and act as a bias; use (leaky) ReLU",
@@ -21,7 +29,7 @@ _PROPOSITIONS = {
 }
 
 
-def snapshot(network, squared_distances: np.ndarray, nu: float) -> dict:
+def snapshot(network: nn.Layer, squared_distances: np.ndarray, nu: float) -> Figures:
     """Figures of one moment: spread of the scores, radius, number of distinct scores, norm of every weight array."""
     d = np.asarray(squared_distances, dtype=np.float64)
     return {
@@ -37,7 +45,7 @@ def snapshot(network, squared_distances: np.ndarray, nu: float) -> dict:
     }
 
 
-def compare(start: dict, end: dict) -> dict:
+def compare(start: Figures, end: Figures) -> Figures:
     """The figures of `DeepSVDD.diagnostics()`, from a snapshot before and one after training."""
     ratios = [end["weight_norms"][name] / norm if norm > 0 else np.inf for name, norm in start["weight_norms"].items()]
     return {
@@ -52,7 +60,9 @@ def compare(start: dict, end: dict) -> dict:
     }
 
 
-def signs_of_collapse(figures: dict, network, center=None) -> list[str]:
+def signs_of_collapse(
+    figures: Figures, network: nn.Sequential, center: np.ndarray | Sequence[float] | None = None
+) -> list[str]:
     """What looks like collapse in `compare`'s figures, one sentence each, then what explains it.
 
     center: the one that the user gave, or None. The explanations are what this network has that permits collapse; if
@@ -73,7 +83,7 @@ def signs_of_collapse(figures: dict, network, center=None) -> list[str]:
     return [*signs, *(structural_risks(network, center) or [_PROPOSITIONS["weights"]])]
 
 
-def structural_risks(network, center=None) -> list[str]:
+def structural_risks(network: nn.Sequential, center: np.ndarray | Sequence[float] | None = None) -> list[str]:
     """What permits collapse, before any training: layers with a bias, bounded activations, a given centre at 0."""
     risks = []
     if center is not None and not np.all(center):
@@ -86,5 +96,5 @@ def structural_risks(network, center=None) -> list[str]:
     return risks
 
 
-def _ratio(numerator, denominator):
+def _ratio(numerator: float, denominator: float) -> float:
     return float(numerator / denominator) if denominator > 0 else 0.0

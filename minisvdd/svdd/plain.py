@@ -16,20 +16,21 @@ from .center import move_from_zero
 from .radius import exact_radius_squared
 
 
-def one_class(d):
+def one_class(d: np.ndarray) -> tuple[float, np.ndarray]:
     """J of eq. (4) for squared distances d (N,), and dJ/dd."""
     return d.mean(), np.full(len(d), 1 / len(d))
 
 
-def soft_boundary(d, R2, nu):
+def soft_boundary(d: np.ndarray, R2: float, nu: float) -> tuple[float, np.ndarray]:
     """J of eq. (3) for squared distances d (N,), with R fixed, and dJ/dd."""
     return R2 + np.maximum(0, d - R2).sum() / (nu * len(d)), (d > R2) / (nu * len(d))
 
 
 def deep_svdd(
-    network, X, rng, objective="one-class", nu=0.1, epochs=250, learning_rate=1e-4, weight_decay=1e-6, batch_size=200,
-    radius_every=5, center_epsilon=0.1,
-):  # fmt: skip
+    network: nn.Network, X: np.ndarray, rng: np.random.Generator, objective: str = "one-class", nu: float = 0.1,
+    epochs: int = 250, learning_rate: float = 1e-4, weight_decay: float = 1e-6, batch_size: int = 200,
+    radius_every: int = 5, center_epsilon: float = 0.1,
+) -> tuple[np.ndarray, float, list[float]]:  # fmt: skip
     """Train the network on normal samples X, (n, ...).  Returns c (p,), R^2, and the mean loss of every epoch."""
     n, t, losses = len(X), 0, []
     m, v = ({name: np.zeros_like(W) for name, W in network.params.items()} for _ in range(2))
@@ -54,7 +55,7 @@ def deep_svdd(
     return c, exact_radius_squared(anomaly_score(network, X, c), nu), losses
 
 
-def anomaly_score(network, X, c, R2=0.0):
+def anomaly_score(network: nn.Network, X: np.ndarray, c: np.ndarray, R2: float = 0.0) -> np.ndarray:
     """Score of every sample, eq. (5), by the network in evaluation mode: (n,), larger for anomalies.
 
     c: (p,).   R2: R^2 for soft-boundary Deep SVDD, 0 for one-class.

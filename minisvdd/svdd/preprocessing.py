@@ -5,6 +5,8 @@ and maximum of test images would tell the detector about the test set. It is sav
 (`minisvdd.svdd.storage`).
 """
 
+from collections.abc import Iterator, Mapping
+
 import numpy as np
 
 from .. import ops
@@ -23,9 +25,9 @@ class Preprocessing:
 
     name: str | None = None
 
-    def __init__(self, backend=NUMPY):
+    def __init__(self, backend: Backend = NUMPY) -> None:
         self.backend = backend
-        self.constants: dict[str, np.ndarray] = {}
+        self.constants: Mapping[str, np.ndarray | np.float64] = {}
 
     def fit(self, X: np.ndarray) -> "Preprocessing":
         """Learn the constants from training samples."""
@@ -50,13 +52,13 @@ class ContrastNormalization(Preprocessing):
 
     name = "gcn-l1"
 
-    def fit(self, X):
+    def fit(self, X: np.ndarray) -> "Preprocessing":
         extremes = [(z.min(), z.max()) for z in self._contrast_chunks(X)]
         lows, highs = zip(*extremes)
         self.constants = {"minimum": np.float64(min(lows)), "maximum": np.float64(max(highs))}
         return self
 
-    def transform(self, X):
+    def transform(self, X: np.ndarray) -> np.ndarray:
         low = self.constants["minimum"]
         # All training images of one colour: there is no range to scale by, and z is 0 everywhere.
         span = self.constants["maximum"] - low or 1.0
@@ -65,7 +67,7 @@ class ContrastNormalization(Preprocessing):
             scaled[start : start + len(z)] = (z - low) / span
         return scaled
 
-    def _contrast_chunks(self, X):
+    def _contrast_chunks(self, X: np.ndarray) -> Iterator[np.ndarray]:
         for start in range(0, len(X), _CHUNK):
             chunk = self.backend.asarray(X[start : start + _CHUNK])
             yield self.backend.to_numpy(ops.contrast_normalize.on(self.backend)(chunk))
@@ -79,12 +81,12 @@ class Standardization(Preprocessing):
 
     name = "standardize"
 
-    def fit(self, X):
+    def fit(self, X: np.ndarray) -> "Preprocessing":
         std = X.std(axis=0, dtype=np.float64)
         self.constants = {"mean": X.mean(axis=0, dtype=np.float64), "std": np.where(std > 0, std, 1.0)}
         return self
 
-    def transform(self, X):
+    def transform(self, X: np.ndarray) -> np.ndarray:
         scaled = np.empty(X.shape, np.float32)
         for start in range(0, len(X), _CHUNK):
             chunk = slice(start, start + _CHUNK)
@@ -115,5 +117,5 @@ def preprocessing_for(X: np.ndarray) -> str:
     return _made_for(X.shape[1:])
 
 
-def _made_for(input_shape):
+def _made_for(input_shape: tuple[int, ...]) -> str:
     return "standardize" if len(input_shape) == 1 else "gcn-l1"

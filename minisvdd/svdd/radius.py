@@ -67,7 +67,7 @@ def authors_radius_squared(squared_distances: np.ndarray, nu: float) -> float:
     return float(search.x)
 
 
-def _checked(squared_distances, nu):
+def _checked(squared_distances: np.ndarray, nu: float) -> np.ndarray:
     if not 0 < nu <= 1:
         raise ValueError(f"nu={nu!r}: expected a number in (0, 1]")
     d = np.asarray(squared_distances, dtype=np.float64)

@@ -20,7 +20,9 @@ from __future__ import annotations
 import importlib
 import json
 import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -32,23 +34,40 @@ from ..files.arrays import arrays_under, read_arrays, write_arrays
 from ..files.streams import DAMAGE
 from ..validation import check_fitted
 from ..version import __version__
-from .preprocessing import make_preprocessing
+from .preprocessing import Preprocessing, make_preprocessing
 
 FORMAT_VERSION = 1
 _FORMAT = "minisvdd model"
-_CLASSES: dict[str, type] = {}  # by the names in files
+_CLASSES: dict[str, Callable[..., Storable]] = {}  # by the names in files
 _RENAMED = {"figures_": "diagnostics_"}  # attributes, by what older files call them
 # What a decompressor or parser may raise on a damaged file, and Python on a description that makes no sense.
 _DAMAGED = (*DAMAGE, TypeError, AttributeError, ArithmeticError)
 
+Class = TypeVar("Class", bound=type)
+Values = dict[str, Any]  # plain JSON
+Arrays = dict[str, np.ndarray]
 
-def storable(cls: type) -> type:
+
+class Storable(Protocol):
+    """What a class that can be saved has, once it is fitted."""
+
+    network_: nn.Sequential
+    preprocessing_: Preprocessing
+    input_shape_: tuple[int, ...]
+    n_features_in_: int  # where samples are features
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]: ...
+    def _state(self) -> tuple[Values, Arrays]: ...
+    def _set_state(self, values: Values, arrays: Arrays) -> None: ...
+
+
+def storable(cls: Class) -> Class:
     """Class decorator: `save_model` takes models of this class, and `load_model` finds the class by its name."""
     _CLASSES[cls.__name__] = cls
     return cls
 
 
-def save_model(model: BaseEstimator, path) -> None:
+def save_model(model: Storable, path: str | Path) -> None:
     """Write a fitted model to `path`, replacing an older file only once the new one is complete.
 
     Raises NotFittedError before `fit`, ValueError for a class that is not `storable` and for a network with layers
@@ -81,7 +100,7 @@ def save_model(model: BaseEstimator, path) -> None:
     write_arrays(path, {**weights, **constants, **arrays, "minisvdd": text})
 
 
-def load_model(path, backend="numpy") -> BaseEstimator:
+def load_model(path: str | Path, backend: str | Backend = "numpy") -> BaseEstimator:
     """The model that `save_model` wrote; it scores bit for bit like the one that was saved (on the same backend).
 
     Raises DataError, in one line that names the file, when it is missing, damaged, no model, or of a newer format.
@@ -95,7 +114,7 @@ def load_model(path, backend="numpy") -> BaseEstimator:
         ) from error
 
 
-def _read(path):
+def _read(path: str | Path) -> tuple[Values, Arrays]:
     arrays = read_arrays(Path(path))
     if "minisvdd" not in arrays:
         raise DataError(f"{path}: not a minisvdd model: expected a .npz file with an entry 'minisvdd'")
@@ -112,7 +131,7 @@ def _read(path):
     return description, arrays
 
 
-def _check_format(path, description):
+def _check_format(path: str | Path, description: Any) -> None:
     if not isinstance(description, dict) or description.get("format") != _FORMAT:
         raise DataError(f"{path}: not a minisvdd model: its description does not say {_FORMAT!r}")
     version = description["format_version"]
@@ -123,8 +142,10 @@ def _check_format(path, description):
         )
 
 
-def _rebuild(description, arrays, backend):
-    params = {name: tuple(value) if isinstance(value, list) else value for name, value in description["params"].items()}
+def _rebuild(description: Values, arrays: Arrays, backend: Backend) -> Storable:
+    params: Values = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in description["params"].items()
+    }
     for name in ("network", "decoder"):
         if isinstance(params.get(name), dict):
             params[name] = network_from_config(params[name])
@@ -148,7 +169,7 @@ def _rebuild(description, arrays, backend):
     return model
 
 
-def _class_named(name):
+def _class_named(name: str) -> Callable[..., Storable]:
     """The class that files call so. One that the library offers is registered as soon as its module is loaded."""
     package = importlib.import_module(__package__.partition(".")[0])
     if name in package.__all__:
@@ -164,18 +185,18 @@ class _Zeros(np.random.Generator):
     A description that asks for more numbers is refused before anything is allocated for them.
     """
 
-    def __init__(self, limit):
+    def __init__(self, limit: int) -> None:
         super().__init__(np.random.PCG64(0))
         self.left = limit
 
-    def uniform(self, low=0.0, high=1.0, size=None):
+    def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Any = None) -> Any:
         self.left -= math.prod(size)
         if self.left < 0:
             raise ValueError("the layers have more parameters than the file has numbers")
         return np.broadcast_to(0.0, size)
 
 
-def _shape(value):
+def _shape(value: Sequence[int]) -> tuple[int, ...]:
     if not all(isinstance(size, int) and size > 0 for size in value):
         raise ValueError(f"shape {value!r}: expected whole numbers > 0")
     return tuple(value)
@@ -184,12 +205,12 @@ def _shape(value):
 # What the classes' own methods are made of
 
 
-def saved_values(model, *names: str) -> dict:
+def saved_values(model: object, *names: str) -> Values:
     """Those attributes that a model has, by name: saved on the way, by `on_stage`, it lacks a history."""
     return {name: getattr(model, name) for name in names if hasattr(model, name)}
 
 
-def restore_values(model, values: dict, **kinds: type) -> None:
+def restore_values(model: object, values: Values, **kinds: type) -> None:
     """Set attributes from a file: for a `float` a finite number, which must be there; a `dict` only if there is one.
 
     Raises ValueError, naming the attribute, for anything else.
@@ -204,12 +225,12 @@ def restore_values(model, values: dict, **kinds: type) -> None:
             setattr(model, name, value)
 
 
-def network_from_config(config: dict) -> nn.Sequential:
+def network_from_config(config: Values) -> nn.Sequential:
     """The Sequential, not yet built, that `Sequential.config()` describes. ValueError for an unknown layer."""
     return nn.Sequential([_layer_from_config(name, arguments) for name, arguments in config["layers"]])
 
 
-def _layer_from_config(name, arguments):
+def _layer_from_config(name: str, arguments: Values) -> nn.Layer:
     if name == "Sequential":
         return network_from_config(arguments)
     cls = getattr(nn, name, None)
@@ -218,7 +239,7 @@ def _layer_from_config(name, arguments):
     return cls(**arguments)
 
 
-def _check_own_layers(network):
+def _check_own_layers(network: nn.Sequential) -> None:
     for index, layer in enumerate(network.flat_layers()):
         if getattr(nn, type(layer).__name__, None) is not type(layer):
             raise ValueError(
@@ -226,11 +247,11 @@ def _check_own_layers(network):
             )
 
 
-def _arrays(network):
+def _arrays(network: nn.Sequential) -> Arrays:
     return {**network.params, **network.buffers}
 
 
-def _as_json(value):
+def _as_json(value: Any) -> Any:
     """A constructor argument as JSON; what only training needed (a generator, an autoencoder) becomes null."""
     if isinstance(value, nn.Sequential):
         return value.config()

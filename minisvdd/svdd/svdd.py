@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import nn
-from ..backends import get_backend
+from ..backends import Backend, get_backend
 from ..errors import CollapseWarning
-from ..validation import check_fitted, check_generator, check_number, check_training_samples
+from ..validation import Seed, check_fitted, check_generator, check_number, check_training_samples
 from . import center as centers
 from .autoencoder import Autoencoder
-from .collapse import compare, signs_of_collapse, snapshot, structural_risks
+from .collapse import Figures, compare, signs_of_collapse, snapshot, structural_risks
 from .detector import TrainedDetector, encoder_for
 from .preprocessing import make_preprocessing
 from .radius import BOUNDARY_SLACK, RADIUS_RULES, exact_radius_squared, last_batch_radius_squared
-from .storage import restore_values, saved_values, storable
+from .storage import Arrays, Values, restore_values, saved_values, storable
 
 if TYPE_CHECKING:
     from ..files.checkpoint import Checkpoint
@@ -68,33 +69,37 @@ class DeepSVDD(TrainedDetector):
 
     # Of weights and samples in training. float64 in a subclass shows that the method is the one of `svdd.plain`.
     _dtype: type = np.float32
+    center_: np.ndarray
+    radius_: float
+    diagnostics_: Figures
+    autoencoder_: Autoencoder | None
 
     def __init__(
         self,
-        objective="one-class",
-        nu=0.1,
-        network=None,
-        pretrain_epochs=350,
-        epochs=250,
-        learning_rate=1e-4,
-        milestones=(150,),
-        weight_decay=1e-6,
-        batch_size=200,
-        center=None,
-        radius_update="exact",
-        radius_every=5,
-        backend="numpy",
-        random_state=0,
-        verbose=1,
+        objective: str = "one-class",
+        nu: float = 0.1,
+        network: str | nn.Sequential | None = None,
+        pretrain_epochs: int = 350,
+        epochs: int = 250,
+        learning_rate: float = 1e-4,
+        milestones: Sequence[int] = (150,),
+        weight_decay: float = 1e-6,
+        batch_size: int = 200,
+        center: np.ndarray | Sequence[float] | None = None,
+        radius_update: str = "exact",
+        radius_every: int = 5,
+        backend: str | Backend = "numpy",
+        random_state: Seed = 0,
+        verbose: int = 1,
         *,
-        pretrain_milestones=(250,),
-        pretrain_weight_decay=1e-6,
-        center_epsilon=0.1,
-        slope=0.1,
-        decoder=None,
-        preprocessing="auto",
-        autoencoder=None,
-    ):
+        pretrain_milestones: Sequence[int] = (250,),
+        pretrain_weight_decay: float = 1e-6,
+        center_epsilon: float = 0.1,
+        slope: float = 0.1,
+        decoder: nn.Sequential | None = None,
+        preprocessing: str | None = "auto",
+        autoencoder: Autoencoder | None = None,
+    ) -> None:
         self.objective = objective
         self.nu = nu
         self.network = network
@@ -120,8 +125,8 @@ class DeepSVDD(TrainedDetector):
 
     def fit(
         self,
-        X,
-        y=None,
+        X: ArrayLike,
+        y: object = None,
         on_stage: Callable[[str, DeepSVDD], None] | None = None,
         checkpoint: Checkpoint | None = None,
     ) -> DeepSVDD:
@@ -139,7 +144,7 @@ class DeepSVDD(TrainedDetector):
 
     def trainings(
         self,
-        X,
+        X: ArrayLike,
         on_stage: Callable[[str, DeepSVDD], None] | None = None,
         checkpoint: Checkpoint | None = None,
     ) -> Iterator[nn.Training]:
@@ -166,7 +171,7 @@ class DeepSVDD(TrainedDetector):
         self._warn("hypersphere collapse", signs_of_collapse(self.diagnostics_, self.network_, self.center))
         notify("trained", self)
 
-    def _prepare(self, X):
+    def _prepare(self, X: ArrayLike) -> tuple[np.ndarray, np.random.Generator]:
         """Check the arguments, pre-process X, draw the network; returns X and the generator of all that is random."""
         self._check_parameters()
         X = check_training_samples(self, X)
@@ -178,7 +183,7 @@ class DeepSVDD(TrainedDetector):
         self._check_batch_norm(self.network_)
         return X, rng
 
-    def _check_parameters(self):
+    def _check_parameters(self) -> None:
         super()._check_parameters()
         nn.Plan.of(self, "pretrain_")
         for name, allowed in (("objective", OBJECTIVES), ("radius_update", RADIUS_RULES)):
@@ -188,24 +193,24 @@ class DeepSVDD(TrainedDetector):
         check_number(self.center_epsilon, "center_epsilon", 0)
         check_number(self.slope, "slope", 0, 1)
 
-    def _state(self):
+    def _state(self) -> tuple[Values, Arrays]:
         values, _ = super()._state()
         return {**values, **saved_values(self, "radius_", "diagnostics_")}, {"center": self.center_}
 
-    def _set_state(self, values, arrays):
+    def _set_state(self, values: Values, arrays: Arrays) -> None:
         super()._set_state(values, arrays)
         restore_values(self, values, radius_=float, diagnostics_=dict)
         self.center_, self.autoencoder_ = arrays["center"], None
         if self.center_.shape != self.network_.output_shape:
             raise ValueError(f"center has shape {self.center_.shape}, expected {self.network_.output_shape}")
 
-    def _warn(self, what, sentences):
+    def _warn(self, what: str, sentences: list[str]) -> None:
         for sentence in sentences:
             warnings.warn(f"{what}: {sentence}", CollapseWarning, stacklevel=3)
 
     # The sphere: centre and radius of the network as it is now
 
-    def _place_sphere(self, X):
+    def _place_sphere(self, X: np.ndarray) -> None:
         """c and R for the present weights, with running statistics collected on X (see `minisvdd.svdd.center`)."""
         centers.collect_statistics(self.network_, X, self.batch_size)
         if self.center is None:
@@ -219,47 +224,50 @@ class DeepSVDD(TrainedDetector):
                 )
         self._set_radius(exact_radius_squared(self._squared_distances(X), self.nu))
 
-    def _set_radius(self, radius_squared):
+    def _set_radius(self, radius_squared: float) -> None:
         self.radius_ = float(np.sqrt(max(radius_squared, 0.0)))
         slack = BOUNDARY_SLACK * radius_squared
         # A soft-boundary score already has R^2 subtracted.
         self.offset_ = float(-slack if self.objective == "soft-boundary" else -radius_squared - slack)
 
-    def _solve_radius(self, X, last_batch):
+    def _solve_radius(self, X: np.ndarray, last_batch: np.ndarray | None) -> float:
         """R^2 with W fixed, by the rule `radius_update`; "last-batch" has no batch before epoch 0 and takes all."""
         rule = RADIUS_RULES[self.radius_update if self.objective == "soft-boundary" else "exact"]
         if rule is last_batch_radius_squared and last_batch is not None:
             return rule(last_batch, self.nu)
         return rule(self._squared_distances(X), self.nu)
 
-    def _squared_distances(self, X):
+    def _squared_distances(self, X: np.ndarray) -> np.ndarray:
         """d_i of pre-processed samples in evaluation mode.  Returns (n,) float64."""
         distances = np.empty(len(X))
         for part, y in nn.outputs_in_parts(self.network_, X):
             distances[part] = ((y - self.center_) ** 2).sum(axis=1)
         return distances
 
-    def _scores(self, X):
+    def _scores(self, X: np.ndarray) -> np.ndarray:
         d = self._squared_distances(X)
         return d - self.radius_**2 if self.objective == "soft-boundary" else d
 
-    def _snapshot(self, X):
+    def _snapshot(self, X: np.ndarray) -> Figures:
         return snapshot(self.network_, self._squared_distances(X), self.nu)
 
     # Pre-training
 
-    def _pretrainings(self, X, rng, checkpoint):
+    def _pretrainings(
+        self, X: np.ndarray, rng: np.random.Generator, checkpoint: Checkpoint | None
+    ) -> Iterator[nn.Training]:
         """The training of the encoder inside an autoencoder; none where weights are taken from a fitted one."""
         self.autoencoder_ = self.autoencoder
         if self.autoencoder is not None:
             self._load_encoder(self.autoencoder)
         elif self.pretrain_epochs:
             self.autoencoder_ = self._autoencoder(rng)
-            yield from self.autoencoder_.trainings_on(X, rng, checkpoint and checkpoint.loop("autoencoder", self, X))
+            state = checkpoint.loop("autoencoder", self, X) if checkpoint else None
+            yield from self.autoencoder_.trainings_on(X, rng, state)
             # Deep SVDD goes on to train these very arrays: the autoencoder keeps a copy of what it has learnt.
             self.autoencoder_.detach_encoder()
 
-    def _autoencoder(self, rng):
+    def _autoencoder(self, rng: np.random.Generator) -> Autoencoder:
         return Autoencoder.for_encoder(
             self.network_,
             self.preprocessing_,
@@ -278,7 +286,7 @@ class DeepSVDD(TrainedDetector):
             verbose=self.verbose,
         )
 
-    def _load_encoder(self, autoencoder):
+    def _load_encoder(self, autoencoder: Autoencoder) -> None:
         check_fitted(autoencoder)
         theirs, ours = autoencoder.preprocessing_.name, self.preprocessing_.name
         if theirs != ours:
@@ -291,7 +299,7 @@ class DeepSVDD(TrainedDetector):
 
     # Training
 
-    def _training(self, X, rng, checkpoint):
+    def _training(self, X: np.ndarray, rng: np.random.Generator, checkpoint: Checkpoint | None) -> nn.Training:
         """(3) or (4) over the weights; for (3) also, every `radius_every` epochs, over the radius."""
         return nn.Training(
             self.network_,
@@ -303,34 +311,34 @@ class DeepSVDD(TrainedDetector):
             verbose=self.verbose,
             before_epoch=self._move_radius,
             columns={"radius": self._radius_seen, "fraction_outside": self._fraction_outside_seen},
-            checkpoint=checkpoint and checkpoint.loop("svdd", self, X),
+            checkpoint=checkpoint.loop("svdd", self, X) if checkpoint else None,
         )
 
-    def _objective(self):
+    def _objective(self) -> nn.OneClass | nn.SoftBoundary:
         center = self.network_.backend.asarray(self.center_, self._dtype)
         if self.objective == "one-class":
             return nn.OneClass(center, self.network_.backend)
         return nn.SoftBoundary(center, self.nu, self.radius_**2, self.network_.backend)
 
-    def _move_radius(self, training):
+    def _move_radius(self, training: nn.Training) -> None:
         """Every `radius_every` epochs of soft-boundary: R for the weights as they are."""
-        if self.objective == "soft-boundary" and training.epoch % self.radius_every == 0:
+        if isinstance(training.loss, nn.SoftBoundary) and training.epoch % self.radius_every == 0:
             training.loss.radius_squared = self._solve_radius(training.X, training.last_batch)
 
     # For the history: radius and fraction outside by the distances that training saw, each before its step
 
-    def _radius_seen(self, training):
+    def _radius_seen(self, training: nn.Training) -> float:
         return float(np.sqrt(self._squared_radius_seen(training)))
 
-    def _fraction_outside_seen(self, training):
-        return float((np.concatenate(training.per_sample) > self._squared_radius_seen(training)).mean())
+    def _fraction_outside_seen(self, training: nn.Training) -> float:
+        return float((_distances_seen(training) > self._squared_radius_seen(training)).mean())
 
-    def _squared_radius_seen(self, training):
-        if self.objective == "soft-boundary":
+    def _squared_radius_seen(self, training: nn.Training) -> float:
+        if isinstance(training.loss, nn.SoftBoundary):
             return training.loss.radius_squared
-        return exact_radius_squared(np.concatenate(training.per_sample), self.nu)
+        return exact_radius_squared(_distances_seen(training), self.nu)
 
-    def diagnostics(self) -> dict:
+    def diagnostics(self) -> Figures:
         """Figures that tell a healthy sphere from a collapsed one, and the signs of collapse (an empty list: none).
 
         score_spread_ratio, radius_ratio, weight_norm_ratio compare with the network before training; relative_spread is
@@ -339,3 +347,9 @@ class DeepSVDD(TrainedDetector):
         check_fitted(self)
         signs = signs_of_collapse(self.diagnostics_, self.network_, self.center)
         return {**self.diagnostics_, "signs_of_collapse": signs}
+
+
+def _distances_seen(training: nn.Training) -> np.ndarray:
+    """d_i of all samples in the epoch that has just ended."""
+    assert training.per_sample is not None  # both losses return the distances
+    return np.concatenate(training.per_sample)

@@ -14,6 +14,7 @@ from minisvdd.course.assignment import Assignment, Source
 from minisvdd.course.handout import handout
 from minisvdd.course.reading import Reading
 from minisvdd.course.tasks import deep_svdd_solution as plain
+from minisvdd.nn.layer import Network
 from minisvdd.nn.layers import LeakyReLU, Linear
 from minisvdd.nn.networks import Sequential
 from minisvdd.nn.optim import Adam
@@ -91,6 +92,15 @@ def test_every_body_is_an_exception_between_markers(name, level):
     bodies = re.findall(r"# BEGIN SOLUTION\n(.*?) *# END SOLUTION", source, re.DOTALL)
     for body in bodies:
         assert bool(re.search(r"^    # ", body, re.MULTILINE)) == (level == "guided")
+
+
+def test_types_of_the_library_s_own_are_left_out():
+    """What a student's file cannot import: `network: nn.Network` becomes `network`; NumPy's types stay."""
+    (score,) = [source for source in get_assignment("deep-svdd").functions if source.op is anomaly_score]
+    assert inspect.signature(anomaly_score).parameters["network"].annotation is Network
+    assert score.reading.head == [
+        "def anomaly_score(network, X: np.ndarray, c: np.ndarray, R2: float = 0.0) -> np.ndarray:"
+    ]
 
 
 def test_helpers_that_are_not_asked_for_are_given():
