@@ -1,12 +1,15 @@
 """A classifier from the same layers: softmax cross-entropy on a network's logits. The Boundary Attack's opponent."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from ..backends import get_backend
+from ..backends import Backend, get_backend
 from ..files.checkpoint import Checkpoint
 from ..nn.batches import outputs
 from ..nn.losses import SoftmaxCrossEntropy
@@ -14,7 +17,7 @@ from ..nn.networks import make_classifier
 from ..nn.training import Plan, Training
 from ..svdd.preprocessing import make_preprocessing
 from ..svdd.storage import restore_values, save_model, saved_values, storable
-from ..validation import check_fitted, check_generator, check_number, check_test_samples, check_training_samples
+from ..validation import Seed, check_fitted, check_generator, check_number, check_test_samples, check_training_samples
 from .augmentation import Augmentation, mirror
 
 
@@ -26,36 +29,82 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    channels, kernel_size, hidden: the network (`minisvdd.nn.networks.make_classifier`).
-    epochs, learning_rate, milestones, weight_decay, batch_size: training with Adam; the learning rate is divided by 10
-        at each milestone.
-    augment: draw a new random version of every training image in every epoch (`minisvdd.attack.augmentation`).
-    mirrors: pairs of labels (a, b), a = b included: with `augment`, an a in the mirror counts as a b, and a b as an a.
-    preprocessing: "gcn-l1" (brightness and contrast of a photograph say nothing about the sign) or None.
-    random_state: int, None or numpy.random.Generator.   verbose: 0 is silent.
+    channels : sequence of int, default=(16, 32, 64)
+        Filters of each module of the network (`minisvdd.nn.networks.make_classifier`).
+    kernel_size : int, default=5
+        Of the filters.
+    hidden : int, default=128
+        Units of the dense layer before the logits.
+    epochs : int, default=30
+        Epochs of training with Adam.
+    learning_rate : float, default=2e-3
+        Adam's; divided by 10 at each milestone.
+    milestones : sequence of int, default=(20, 27)
+        Epochs, counted from 0.
+    weight_decay : float, default=1e-4
+        lambda above.
+    batch_size : int, default=64
+        Images in a training step.
+    augment : bool, default=True
+        Draw a new random version of every training image in every epoch (`minisvdd.attack.augmentation`).
+    mirrors : sequence of pairs, default=()
+        Pairs of labels (a, b), a = b included: with `augment`, an a in the mirror counts as a b, and a b as an a.
+    preprocessing : {"gcn-l1"} or None, default="gcn-l1"
+        Brightness and contrast of a photograph say nothing about the sign; None for images as they are.
+    backend : {"plain", "numpy", "emulator", "cuda"} or Backend, default="numpy"
+        Where it trains and predicts.
+    random_state : int, Generator or None, default=0
+        A seed or a NumPy generator: of weights, batches and versions.
+    verbose : int, default=1
+        0 is silent.
 
     Attributes
     ----------
-    classes_: (K,) labels in ascending order.   network_: maps images to K logits.   history_: per-epoch lists.
+    classes_ : ndarray of shape (K,)
+        The labels in ascending order.
+    network_ : Sequential
+        Maps images to K logits.
+    history_ : dict of lists
+        One entry per epoch: epoch, loss (without weight decay), learning_rate, seconds.
+    preprocessing_ : Preprocessing
+        With its constants.
+    input_shape_ : tuple of int
+        (C, H, W) of one image.
+
+    References
+    ----------
+    Brendel et al., "Decision-Based Adversarial Attacks", ICLR 2018: what it is attacked by.
+    Ruff et al., "Deep One-Class Classification", ICML 2018: section 4.3 (adversarial stop signs).
+
+    Examples
+    --------
+    >>> from minisvdd import SoftmaxClassifier, load_dataset
+    >>> digits = load_dataset("digits")
+    >>> X, y = digits.train_images[:200] / digits.white, digits.train_labels[:200]
+    >>> model = SoftmaxClassifier((4, 4), 3, 8, epochs=2, augment=False, verbose=0).fit(X, y)
+    >>> model.predict_proba(X[:5]).shape
+    (5, 10)
+    >>> model.predict(X[:5]).shape
+    (5,)
     """
 
     def __init__(
         self,
-        channels=(16, 32, 64),
-        kernel_size=5,
-        hidden=128,
-        epochs=30,
-        learning_rate=2e-3,
-        milestones=(20, 27),
-        weight_decay=1e-4,
-        batch_size=64,
-        augment=True,
-        mirrors=(),
-        preprocessing="gcn-l1",
-        backend="numpy",
-        random_state=0,
-        verbose=1,
-    ):
+        channels: Sequence[int] = (16, 32, 64),
+        kernel_size: int = 5,
+        hidden: int = 128,
+        epochs: int = 30,
+        learning_rate: float = 2e-3,
+        milestones: Sequence[int] = (20, 27),
+        weight_decay: float = 1e-4,
+        batch_size: int = 64,
+        augment: bool = True,
+        mirrors: Sequence[tuple[Any, Any]] = (),
+        preprocessing: str | None = "gcn-l1",
+        backend: str | Backend = "numpy",
+        random_state: Seed = 0,
+        verbose: int = 1,
+    ) -> None:
         self.channels = channels
         self.kernel_size = kernel_size
         self.hidden = hidden
@@ -71,18 +120,25 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y, checkpoint: Checkpoint | None = None) -> "SoftmaxClassifier":
+    def fit(self, X: ArrayLike, y: ArrayLike, checkpoint: Checkpoint | None = None) -> "SoftmaxClassifier":
         """Train on images X (n, C, H, W) with labels y (n,).
 
         checkpoint: where to write the state of the training, and perhaps to go on from.
-        Raises ValueError for bad input or fewer than two classes, FloatingPointError when training diverges, DataError
-        when a checkpoint cannot be written or is of another training.
+
+        Raises
+        ------
+        ValueError
+            For an argument, images or labels that no training could mean, such as one class alone; it names them.
+        FloatingPointError
+            When training diverges; it says in which epoch.
+        DataError
+            When a checkpoint cannot be written or is of another training.
         """
         for training in self.trainings(X, y, checkpoint):
             training.run()
         return self
 
-    def trainings(self, X, y, checkpoint: Checkpoint | None = None) -> Iterator[Training]:
+    def trainings(self, X: ArrayLike, y: ArrayLike, checkpoint: Checkpoint | None = None) -> Iterator[Training]:
         """The one training that `fit` runs; what `fit` does after it is done when the next one is asked for."""
         check_number(self.batch_size, "batch_size", 2, integer=True)
         plan = Plan.of(self)
@@ -125,22 +181,22 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
         mirrored, targets = mirror(X, labels, partners, training.rng)
         training.load(self.preprocessing_.transform(Augmentation()(mirrored, training.rng)), targets)
 
-    def decision_function(self, X) -> np.ndarray:
+    def decision_function(self, X: ArrayLike) -> np.ndarray:
         """Logits (n, K) in evaluation mode."""
         check_fitted(self)
         return outputs(self.network_, self.preprocessing_.transform(check_test_samples(self, X)))
 
-    def predict_proba(self, X) -> np.ndarray:
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Softmax of the logits, (n, K) float64: rows sum to 1."""
         logits = self.decision_function(X).astype(np.float64)
         exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
         return exponentials / exponentials.sum(axis=1, keepdims=True)
 
-    def predict(self, X) -> np.ndarray:
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """The label with the largest logit for every image, (n,)."""
         return self.classes_[self.decision_function(X).argmax(axis=1)]
 
-    def save(self, path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write the fitted classifier to one .npz file (no pickle); `minisvdd.load_model` reads it."""
         save_model(self, path)
 

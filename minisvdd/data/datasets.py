@@ -131,6 +131,12 @@ def load_dataset(name: str, data_dir=None, *, classes=None, verify: bool = True)
 
     An .npz holds x_train and, if there are any, y_train, x_test, y_test; or X and, if there is one, y. An .npy is X.
     Raises DataError when files are missing, damaged or not the official ones, ValueError for an unknown name or class.
+
+    >>> split = load_dataset("digits").one_class(3)
+    >>> split.train.shape, split.test.shape  # the threes to train on; all digits to test
+    ((92, 1, 8, 8), (896, 1, 8, 8))
+    >>> split.is_anomaly.shape
+    (896,)
     """
     name = str(name)
     if classes is not None and name != "gtsrb":

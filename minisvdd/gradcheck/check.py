@@ -63,6 +63,17 @@ def check_gradients(
     step, which is exact to rounding.
 
     Raises ValueError for an input that is empty or not finite, TypeError for a layer without forward and backward.
+
+    >>> from minisvdd.nn import Tanh
+    >>> class Mistaken(Tanh):
+    ...     def backward(self, grad_output, need_input=True, need_params=True):
+    ...         return -super().backward(grad_output)
+    >>> x = np.random.default_rng(1).normal(size=(4, 3))
+    >>> check_gradients(Tanh(), x).passed
+    True
+    >>> report = check_gradients(Mistaken(), x)
+    >>> report.passed, "looks like: negated" in str(report)
+    (False, True)
     """
     if not (callable(getattr(layer, "forward", None)) and callable(getattr(layer, "backward", None))):
         raise TypeError(f"{type(layer).__name__} has no forward(x, training=) and backward(grad_output)")

@@ -6,7 +6,7 @@ and a sigmoid at the end.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -182,7 +182,7 @@ def make_autoencoder(name: str, input_shape: Shape, slope: float = 0.1) -> Seque
 
 
 def make_classifier(
-    n_classes: int, channels: tuple[int, ...] = (16, 32, 64), kernel_size: int = 5, hidden: int = 128
+    n_classes: int, channels: Sequence[int] = (16, 32, 64), kernel_size: int = 5, hidden: int = 128
 ) -> Sequential:
     """LeNet for labels: modules like an encoder's, a hidden dense layer, one logit per class.
 

@@ -43,6 +43,10 @@ class Plan:
     """How long, how fast and in what portions to train; the learning rate is divided by 10 at each milestone.
 
     Raises ValueError, naming the argument, for values that no training could mean.
+
+    >>> plan = Plan(epochs=3, learning_rate=1.0, milestones=(2,))
+    >>> [plan.rate(epoch) for epoch in range(plan.epochs)]
+    [1.0, 1.0, 0.1]
     """
 
     epochs: int
@@ -89,6 +93,18 @@ class Training:
         sample), those of `columns`, learning_rate, seconds.
     per_sample: what the loss returned so, in the last epoch: a float64 array for each batch, or None.
     last_batch: the last of them; a resumed training has it at once, and `per_sample` after the next epoch.
+
+    >>> from minisvdd import nn
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(40, 5)).astype(np.float32)
+    >>> network = nn.Sequential([nn.Linear(2)])  # is to find two of the five features
+    >>> network.build((5,), rng)
+    (2,)
+    >>> plan = Plan(epochs=20, learning_rate=0.1, batch_size=10)
+    >>> training = Training(network, nn.MeanSquaredError(), X, plan, rng, targets=X[:, :2]).run()
+    >>> losses = training.history["loss"]
+    >>> len(losses), losses[-1] < 0.1 * losses[0]
+    (20, True)
     """
 
     _loss_names: tuple[str, ...] = ("loss",)

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from ..backends import get_backend
+from ..backends import Backend, get_backend
 from ..backends.threads import one_blas_thread
 from ..files.checkpoint import Checkpoint
 from ..files.progress import Progress
@@ -16,7 +17,7 @@ from ..svdd.detector import TrainedDetector
 from ..svdd.preprocessing import make_preprocessing
 from ..svdd.radius import BOUNDARY_SLACK, exact_radius_squared
 from ..svdd.storage import storable
-from ..validation import check_fitted, check_generator, check_number, check_test_samples, check_training_samples
+from ..validation import Seed, check_fitted, check_generator, check_number, check_test_samples, check_training_samples
 from .dcgan import gan_for, make_gan
 from .latent import LatentSearch, search
 
@@ -42,37 +43,83 @@ class AnoGAN(TrainedDetector):
 
     Parameters
     ----------
-    network: name of the networks (`minisvdd.rivals.dcgan.GAN_ARCHITECTURES`), None for those made for the images'
-    shape. latent_dim: dimension of z.   epochs, batch_size, learning_rate: adversarial training.
-    search_steps, search_learning_rate: Adam on z; an image stops sooner when its search has converged.
-    feature_weight: a, in [0, 1].
-    nu: fraction of the training images (of 256 of them, evenly spread) that the threshold `offset_` leaves outside.
-    preprocessing: "gcn-l1" or None, for images in [0, 1] as they are; mapped to [-1, 1], the range of tanh.
-    backend: "numpy".   random_state: int, None or numpy.random.Generator.   verbose: 0 is silent.
+    network : str or None, default=None
+        The name of the networks (`minisvdd.rivals.dcgan.GAN_ARCHITECTURES`), None for those made for the images' shape.
+    latent_dim : int, default=256
+        Dimension of z.
+    epochs : int, default=50
+        Epochs of adversarial training.
+    learning_rate : float, default=2e-4
+        Adam's, for both networks.
+    batch_size : int, default=64
+        Real images in a training step, and as many generated ones.
+    search_steps : int, default=500
+        At most so many steps of Adam on z; an image stops sooner when its search has converged.
+    search_learning_rate : float, default=0.02
+        Adam's on z.
+    feature_weight : float, default=0.1
+        a, in [0, 1].
+    nu : float, default=0.1
+        In (0, 1]; fraction of the training images (of 256 of them, evenly spread) that the threshold `offset_` leaves
+        outside.
+    preprocessing : {"gcn-l1"} or None, default=None
+        None for images in [0, 1] as they are; mapped to [-1, 1], the range of tanh.
+    backend : {"plain", "numpy"} or Backend, default="numpy"
+        Where it trains and scores.
+    random_state : int, Generator or None, default=0
+        A seed or a NumPy generator: of weights, batches and noise.
+    verbose : int, default=1
+        0 is silent.
 
     Attributes
     ----------
-    network_: Sequential([generator, features, head]); also `generator_` and `features_`.   start_: (latent_dim,).
-    history_: lists per epoch: epoch, discriminator_loss, generator_loss, learning_rate, seconds.   offset_: threshold
-    on `score_samples`.
+    network_ : Sequential
+        Of three: generator, features, head; the first two are also `generator_` and `features_`.
+    start_ : ndarray of shape (latent_dim,)
+        Where every search begins.
+    offset_ : float
+        Threshold on `score_samples`.
+    history_ : dict of lists
+        One entry per epoch: epoch, discriminator_loss, generator_loss, learning_rate, seconds.
+    preprocessing_ : Preprocessing
+        With its constants.
+    input_shape_ : tuple of int
+        (C, H, W) of one image.
+
+    References
+    ----------
+    Schlegl et al., "Unsupervised Anomaly Detection with Generative Adversarial Networks to Guide Marker Discovery",
+    IPMI 2017.
+    Ruff et al., "Deep One-Class Classification", ICML 2018: section 4.1.
+
+    Examples
+    --------
+    >>> from minisvdd import AnoGAN, load_dataset
+    >>> split = load_dataset("digits").one_class(3)
+    >>> model = AnoGAN(latent_dim=4, epochs=2, search_steps=5, verbose=0).fit(split.train)
+    >>> model.anomaly_score(split.test[:6]).shape
+    (6,)
+    >>> found = model.search(split.test[:6])
+    >>> model.generate(found.z).shape  # the images most like those
+    (6, 1, 8, 8)
     """
 
     def __init__(
         self,
-        network=None,
-        latent_dim=256,
-        epochs=50,
-        learning_rate=2e-4,
-        batch_size=64,
-        search_steps=500,
-        search_learning_rate=0.02,
-        feature_weight=0.1,
-        nu=0.1,
-        preprocessing=None,
-        backend="numpy",
-        random_state=0,
-        verbose=1,
-    ):
+        network: str | None = None,
+        latent_dim: int = 256,
+        epochs: int = 50,
+        learning_rate: float = 2e-4,
+        batch_size: int = 64,
+        search_steps: int = 500,
+        search_learning_rate: float = 0.02,
+        feature_weight: float = 0.1,
+        nu: float = 0.1,
+        preprocessing: str | None = None,
+        backend: str | Backend = "numpy",
+        random_state: Seed = 0,
+        verbose: int = 1,
+    ) -> None:
         self.network = network
         self.latent_dim = latent_dim
         self.epochs = epochs
@@ -87,18 +134,25 @@ class AnoGAN(TrainedDetector):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y=None, checkpoint: Checkpoint | None = None) -> "AnoGAN":
+    def fit(self, X: ArrayLike, y: object = None, checkpoint: Checkpoint | None = None) -> "AnoGAN":
         """Train on normal images (n, C, H, W); y is ignored.
 
         checkpoint: where to write the state of the training, and perhaps to go on from.
-        Raises ValueError for bad input, FloatingPointError when training diverges, DataError when a checkpoint cannot
-        be written or is of another training.
+
+        Raises
+        ------
+        ValueError
+            For an argument or samples that no training could mean; it names them.
+        FloatingPointError
+            When training diverges; it says in which epoch.
+        DataError
+            When a checkpoint cannot be written or is of another training.
         """
         for training in self.trainings(X, checkpoint):
             training.run()
         return self
 
-    def trainings(self, X, checkpoint: Checkpoint | None = None) -> Iterator[Training]:
+    def trainings(self, X: ArrayLike, checkpoint: Checkpoint | None = None) -> Iterator[Training]:
         """The one training that `fit` runs; what `fit` does after it is done when the next one is asked for."""
         self._check_parameters()
         X = check_training_samples(self, X)
@@ -127,12 +181,12 @@ class AnoGAN(TrainedDetector):
     generator_ = property(lambda self: self.network_.layers[0], doc="z (latent_dim,) -> image in [-1, 1].")
     features_ = property(lambda self: self.network_.layers[1], doc="image -> the discriminator's features f.")
 
-    def search(self, X) -> LatentSearch:
+    def search(self, X: ArrayLike) -> LatentSearch:
         """The latent search for images X, (n, C, H, W): z, losses, steps and whether each has converged."""
         check_fitted(self)
         return self._search(self.preprocessing_.transform(check_test_samples(self, X)))
 
-    def generate(self, z) -> np.ndarray:
+    def generate(self, z: ArrayLike) -> np.ndarray:
         """Images g(z) in the pre-processed scale (evaluation mode).  z: (n, latent_dim); returns (n, C, H, W)."""
         check_fitted(self)
         z = np.asarray(z, np.float32)

@@ -4,9 +4,11 @@ Each works on the principal components that keep 95 % of the training samples' v
 the deep methods. The solvers are scikit-learn's; here are the paper's grids and the choices made on them.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest as SklearnForest
@@ -17,7 +19,7 @@ from sklearn.svm import OneClassSVM as SklearnSVM
 from ..svdd.detector import Detector
 from ..svdd.preprocessing import make_preprocessing
 from ..svdd.radius import exact_radius_squared
-from ..validation import check_fitted, check_generator, check_number, check_test_samples, check_training_samples
+from ..validation import Seed, check_fitted, check_generator, check_number, check_test_samples, check_training_samples
 
 GAMMAS = tuple(2.0**k for k in range(-10, 0))
 BANDWIDTHS = tuple(2.0 ** (k / 2) for k in range(1, 11))
@@ -35,7 +37,7 @@ class Baseline(Detector):
     These detectors cannot be saved: they keep training samples or trees, which scikit-learn only pickles.
     """
 
-    def fit(self, X, y=None) -> "Baseline":
+    def fit(self, X: ArrayLike, y: object = None) -> "Baseline":
         """Fit on normal samples.  X: (n, C, H, W) or (n, D); y is ignored. Raises ValueError for bad input."""
         self._check_parameters()
         X = check_training_samples(self, X)
@@ -57,7 +59,7 @@ class Baseline(Detector):
         """Anomaly scores of components Z, (n, k) float64, after `fit_components`.  Returns (n,)."""
         raise NotImplementedError
 
-    def components(self, X) -> np.ndarray:
+    def components(self, X: ArrayLike) -> np.ndarray:
         """Principal components of samples, what the method itself works on.  Returns (n, k) float64."""
         check_fitted(self)
         return self._components(self.preprocessing_.transform(check_test_samples(self, X)))
@@ -84,23 +86,60 @@ class OneClassSVM(Baseline):
 
     Parameters
     ----------
-    gamma: a number, or None for the choice without labels: 1 / (median squared distance of two training samples), the
-        median heuristic. `fit_on_hold_out` chooses from `gammas` as the paper did, with labels.
-    nu: upper bound on the fraction of training samples outside.
-    preprocessing: "gcn-l1", "standardize" or None.
+    gamma : float or None, default=None
+        None for the choice without labels: 1 / (median squared distance of two training samples), the median heuristic.
+        `fit_on_hold_out` chooses from `gammas` as the paper did, with labels.
+    nu : float, default=0.1
+        In (0, 1]; upper bound on the fraction of training samples outside.
+    gammas : sequence of float, default=GAMMAS
+        What `fit_on_hold_out` chooses from: the paper's grid, 2^-10, ..., 2^-1.
+    preprocessing : {"gcn-l1", "standardize"} or None, default=None
+        Before the principal components.
 
     Attributes
     ----------
-    gamma_: the one in use.   svm_: scikit-learn's OneClassSVM.   pca_.   offset_: threshold on `score_samples`.
+    gamma_ : float
+        The one in use.
+    svm_ : sklearn.svm.OneClassSVM
+        The solver, fitted.
+    pca_ : sklearn.decomposition.PCA
+        The principal components it works on.
+    offset_ : float
+        Threshold on `score_samples`.
+    preprocessing_ : Preprocessing
+        With its constants.
+    input_shape_ : tuple of int
+        Of one sample: (C, H, W) or (D,).
+
+    References
+    ----------
+    Schölkopf et al., "Estimating the Support of a High-Dimensional Distribution", Neural Computation 2001.
+    Ruff et al., "Deep One-Class Classification", ICML 2018: sections 2.1 and 4.1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minisvdd import OneClassSVM
+    >>> normal = np.random.default_rng(0).normal(size=(50, 3))
+    >>> model = OneClassSVM().fit(normal)
+    >>> near, far = model.anomaly_score([[0, 0, 0], [9, 9, 9]])
+    >>> bool(near < far)
+    True
     """
 
-    def __init__(self, gamma=None, nu=0.1, gammas=GAMMAS, preprocessing=None):
+    def __init__(
+        self,
+        gamma: float | None = None,
+        nu: float = 0.1,
+        gammas: Sequence[float] = GAMMAS,
+        preprocessing: str | None = None,
+    ) -> None:
         self.gamma = gamma
         self.nu = nu
         self.gammas = gammas
         self.preprocessing = preprocessing
 
-    def fit_on_hold_out(self, X, X_hold_out, is_anomaly) -> "OneClassSVM":
+    def fit_on_hold_out(self, X: ArrayLike, X_hold_out: ArrayLike, is_anomaly: ArrayLike) -> "OneClassSVM":
         """The paper's *supervised* choice: the gamma of the best AUC on labelled samples, there a part of the test set.
 
         X: normal samples to train on.   X_hold_out: (m, ...) labelled samples, is_anomaly: (m,) bool, both kinds.
@@ -114,11 +153,11 @@ class OneClassSVM(Baseline):
         self.__dict__.update({name: value for name, value in vars(best).items() if name.endswith("_")})
         return self
 
-    def fit_components(self, Z):
+    def fit_components(self, Z: np.ndarray) -> None:
         self.gamma_ = median_gamma(Z) if self.gamma is None else self.gamma
         self.svm_ = SklearnSVM(kernel="rbf", gamma=self.gamma_, nu=self.nu, cache_size=1000).fit(Z)
 
-    def score_components(self, Z):
+    def score_components(self, Z: np.ndarray) -> np.ndarray:
         # The sum over support vectors as matrix products: many times faster than the solver's own loop over them.
         weights = self.svm_.dual_coef_[0]
         parts = [rbf_kernel(z, self.svm_.support_vectors_, gamma=self.gamma_) @ weights for z in _chunks(Z)]
@@ -139,20 +178,67 @@ class KernelDensity(Baseline):
 
         p(x) = 1/n sum_i (2 pi h^2)^(-k/2) exp(-||x - x_i||^2 / (2 h^2)),   k principal components
 
-    bandwidth: h, or None for the one of `bandwidths` with the largest log-likelihood in 5-fold cross-validation.
-    nu: fraction of training samples beyond `offset_`.   preprocessing: "gcn-l1", "standardize" or None.
-    Attributes: bandwidth_, log_likelihoods_ (one per bandwidth; None where h was given), pca_, offset_.
-
     In a hundred dimensions trees skip nothing, so all distances are computed, once for all bandwidths.
+
+    Parameters
+    ----------
+    bandwidth : float or None, default=None
+        h; None for the one of `bandwidths` with the largest log-likelihood in 5-fold cross-validation.
+    nu : float, default=0.1
+        In (0, 1]; fraction of the training samples beyond `offset_`.
+    bandwidths : sequence of float, default=BANDWIDTHS
+        What cross-validation chooses from: the paper's grid, 2^0.5, 2^1, ..., 2^5.
+    preprocessing : {"gcn-l1", "standardize"} or None, default=None
+        Before the principal components.
+
+    Attributes
+    ----------
+    bandwidth_ : float
+        The one in use.
+    log_likelihoods_ : ndarray of shape (len(bandwidths),) or None
+        Of the held-out samples, one per bandwidth; None where h was given.
+    samples_ : ndarray of shape (n, k)
+        Principal components of the training samples.
+    pca_ : sklearn.decomposition.PCA
+        The principal components it works on.
+    offset_ : float
+        Threshold on `score_samples`.
+    preprocessing_ : Preprocessing
+        With its constants.
+    input_shape_ : tuple of int
+        Of one sample: (C, H, W) or (D,).
+
+    References
+    ----------
+    Parzen, "On Estimation of a Probability Density Function and Mode", Annals of Mathematical Statistics 1962.
+    Ruff et al., "Deep One-Class Classification", ICML 2018: section 4.1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minisvdd import KernelDensity
+    >>> normal = np.random.default_rng(0).normal(size=(50, 3))
+    >>> model = KernelDensity().fit(normal)
+    >>> near, far = model.anomaly_score([[0, 0, 0], [9, 9, 9]])
+    >>> bool(near < far)
+    True
+    >>> model.log_likelihoods_.shape  # of the bandwidths to choose from
+    (10,)
     """
 
-    def __init__(self, bandwidth=None, nu=0.1, bandwidths=BANDWIDTHS, preprocessing=None):
+    def __init__(
+        self,
+        bandwidth: float | None = None,
+        nu: float = 0.1,
+        bandwidths: Sequence[float] = BANDWIDTHS,
+        preprocessing: str | None = None,
+    ) -> None:
         self.bandwidth = bandwidth
         self.nu = nu
         self.bandwidths = bandwidths
         self.preprocessing = preprocessing
 
-    def fit_components(self, Z):
+    def fit_components(self, Z: np.ndarray) -> None:
         self.samples_ = Z
         self.bandwidth_, self.log_likelihoods_ = self.bandwidth, None
         if self.bandwidth is None:
@@ -170,7 +256,7 @@ class KernelDensity(Baseline):
                 total += [_log_density(squared, h, Z.shape[1]).sum() for h in self.bandwidths]
         return total
 
-    def score_components(self, Z):
+    def score_components(self, Z: np.ndarray) -> np.ndarray:
         squared = (euclidean_distances(z, self.samples_, squared=True) for z in _chunks(Z))
         return -np.concatenate([_log_density(d, self.bandwidth_, Z.shape[1]) for d in squared])
 
@@ -185,23 +271,68 @@ class KernelDensity(Baseline):
 class IsolationForest(Baseline):
     """Isolation forest: the score grows as random cuts isolate a sample sooner (Liu et al., 2008).
 
-    n_trees, subsample: 100 trees on 256 samples each, as in the paper.   nu, preprocessing: as elsewhere.
-    random_state: int, None or numpy.random.Generator.   Attributes: forest_ (scikit-learn's), pca_, offset_.
+    Parameters
+    ----------
+    n_trees : int, default=100
+        As in the paper.
+    subsample : int, default=256
+        Training samples of each tree, as in the paper; all where there are fewer.
+    nu : float, default=0.1
+        In (0, 1]; fraction of the training samples beyond `offset_`.
+    preprocessing : {"gcn-l1", "standardize"} or None, default=None
+        Before the principal components.
+    random_state : int, Generator or None, default=0
+        A seed or a NumPy generator: of samples and cuts.
+
+    Attributes
+    ----------
+    forest_ : sklearn.ensemble.IsolationForest
+        The trees, fitted.
+    pca_ : sklearn.decomposition.PCA
+        The principal components they cut.
+    offset_ : float
+        Threshold on `score_samples`.
+    preprocessing_ : Preprocessing
+        With its constants.
+    input_shape_ : tuple of int
+        Of one sample: (C, H, W) or (D,).
+
+    References
+    ----------
+    Liu et al., "Isolation Forest", ICDM 2008.
+    Ruff et al., "Deep One-Class Classification", ICML 2018: section 4.1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minisvdd import IsolationForest
+    >>> normal = np.random.default_rng(0).normal(size=(50, 3))
+    >>> model = IsolationForest(n_trees=20).fit(normal)
+    >>> near, far = model.anomaly_score([[0, 0, 0], [9, 9, 9]])
+    >>> bool(near < far)
+    True
     """
 
-    def __init__(self, n_trees=100, subsample=256, nu=0.1, preprocessing=None, random_state=0):
+    def __init__(
+        self,
+        n_trees: int = 100,
+        subsample: int = 256,
+        nu: float = 0.1,
+        preprocessing: str | None = None,
+        random_state: Seed = 0,
+    ) -> None:
         self.n_trees = n_trees
         self.subsample = subsample
         self.nu = nu
         self.preprocessing = preprocessing
         self.random_state = random_state
 
-    def fit_components(self, Z):
+    def fit_components(self, Z: np.ndarray) -> None:
         seed = int(check_generator(self.random_state).integers(2**31))
         size = min(self.subsample, len(Z))
         self.forest_ = SklearnForest(n_estimators=self.n_trees, max_samples=size, random_state=seed).fit(Z)
 
-    def score_components(self, Z):
+    def score_components(self, Z: np.ndarray) -> np.ndarray:
         return -self.forest_.score_samples(Z)
 
     def _check_parameters(self):
@@ -211,14 +342,14 @@ class IsolationForest(Baseline):
         check_generator(self.random_state)
 
 
-def median_gamma(Z) -> float:
+def median_gamma(Z: np.ndarray) -> float:
     """1 / (median squared distance of two of the samples Z, (n, k)), from at most 1000 of them, evenly spread."""
     Z = Z[:: -(-len(Z) // _CHUNK)]
     median = np.median(euclidean_distances(Z, squared=True)[np.triu_indices(len(Z), 1)])
     return 1.0 / float(median) if median > 0 else 1.0
 
 
-def best_on_hold_out(scores, is_anomaly) -> int:
+def best_on_hold_out(scores: Sequence[np.ndarray], is_anomaly: ArrayLike) -> int:
     """Index of the candidate whose scores have the largest AUC; of equals, the first.
 
     scores: list of (m,) anomaly scores, one per candidate.   is_anomaly: (m,) bool. ValueError if all are of one kind.

@@ -30,19 +30,62 @@ class Autoencoder(TrainedDetector):
 
     Parameters
     ----------
-    network: name of a network of `minisvdd.nn.networks`, None for the one made for the samples' shape, or an encoder
-        (Sequential) together with `decoder`.
-    epochs, learning_rate, milestones, weight_decay, batch_size: training with Adam; the learning rate is divided by 10
-        at each milestone. Defaults are the paper's 250 + 100 epochs.
-    slope: of the leaky ReLUs of a named network.
-    nu: fraction of the training samples that the threshold `offset_` leaves outside.
-    preprocessing: "gcn-l1", "standardize", None, or "auto" for the first on images and the second on features;
-        computed from the training samples and kept with the model.
-    random_state: int, None or numpy.random.Generator.   verbose: 0 is silent.
+    network : str, Sequential or None, default=None
+        The name of a network (`minisvdd.nn.networks.NETWORKS`), None for the one made for the samples' shape, or an
+        encoder of your own together with `decoder`; both are copied.
+    epochs : int, default=350
+        The paper's 250 + 100.
+    learning_rate : float, default=1e-4
+        Adam's; divided by 10 at each milestone.
+    milestones : sequence of int, default=(250,)
+        Epochs, counted from 0.
+    weight_decay : float, default=1e-6
+        lambda above.
+    batch_size : int, default=200
+        Samples in a training step.
+    slope : float, default=0.1
+        In [0, 1], of the leaky ReLUs of a named network.
+    nu : float, default=0.1
+        In (0, 1]; fraction of the training samples that the threshold `offset_` leaves outside.
+    decoder : Sequential or None, default=None
+        For an encoder of your own.
+    preprocessing : {"auto", "gcn-l1", "standardize"} or None, default="auto"
+        Computed from the training samples and kept with the model; "auto" is GCN-L1 on images and standardisation on
+        features.
+    backend : {"plain", "numpy", "emulator", "cuda"} or Backend, default="numpy"
+        Where it trains and scores.
+    random_state : int, Generator or None, default=0
+        A seed or a NumPy generator: of weights and batches.
+    verbose : int, default=1
+        0 is silent.
 
     Attributes
     ----------
-    network_: Sequential([encoder, decoder]).   history_: per-epoch lists.   offset_: threshold on `score_samples`.
+    network_ : Sequential
+        Of two: encoder and decoder.
+    offset_ : float
+        Threshold on `score_samples`.
+    history_ : dict of lists
+        One entry per epoch: epoch, loss (without weight decay), learning_rate, seconds.
+    preprocessing_ : Preprocessing
+        With its constants.
+    input_shape_ : tuple of int
+        Of one sample: (C, H, W) or (D,).
+
+    References
+    ----------
+    Ruff et al., "Deep One-Class Classification", ICML 2018: section 4.1 (DCAE).
+
+    Examples
+    --------
+    >>> from sklearn.metrics import roc_auc_score
+    >>> from minisvdd import Autoencoder, load_dataset
+    >>> split = load_dataset("digits").one_class(3)  # threes to train on; all digits to test
+    >>> model = Autoencoder(epochs=5, learning_rate=1e-2, batch_size=20, verbose=0).fit(split.train)
+    >>> bool(roc_auc_score(split.is_anomaly, model.anomaly_score(split.test)) > 0.8)
+    True
+    >>> model.reconstruct(split.test[:5]).shape
+    (5, 1, 8, 8)
     """
 
     def __init__(
@@ -79,8 +122,15 @@ class Autoencoder(TrainedDetector):
         """Train on normal samples.  X: (n, C, H, W) or (n, D); y is ignored.
 
         checkpoint: where to write the state of the training, and perhaps to go on from.
-        Raises ValueError for bad input, FloatingPointError when training diverges, DataError when a checkpoint cannot
-        be written or is of another training.
+
+        Raises
+        ------
+        ValueError
+            For an argument or samples that no training could mean; it names them.
+        FloatingPointError
+            When training diverges; it says in which epoch.
+        DataError
+            When a checkpoint cannot be written or is of another training.
         """
         for training in self.trainings(X, checkpoint):
             training.run()

@@ -104,6 +104,16 @@ def load_model(path: str | Path, backend: str | Backend = "numpy") -> BaseEstima
     """The model that `save_model` wrote; it scores bit for bit like the one that was saved (on the same backend).
 
     Raises DataError, in one line that names the file, when it is missing, damaged, no model, or of a newer format.
+
+    >>> import tempfile
+    >>> from minisvdd import Autoencoder
+    >>> X = np.random.default_rng(0).normal(size=(20, 4))
+    >>> model = Autoencoder(epochs=1, verbose=0).fit(X)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     model.save(f"{folder}/model.npz")
+    ...     same = load_model(f"{folder}/model.npz")
+    >>> bool((same.anomaly_score(X) == model.anomaly_score(X)).all())
+    True
     """
     description, arrays = _read(path)
     try:

@@ -41,30 +41,90 @@ class DeepSVDD(TrainedDetector):
 
     Parameters
     ----------
-    objective: "one-class" or "soft-boundary".
-    nu: in (0, 1]; upper bound on the fraction of training samples outside the sphere (Proposition 4). For the one-class
+    objective : {"one-class", "soft-boundary"}, default="one-class"
+        What training minimises: (4) or (3).
+    nu : float, default=0.1
+        In (0, 1]; upper bound on the fraction of training samples outside the sphere (Proposition 4). For the one-class
         objective it only sets the threshold `offset_`.
-    network: name of a network (`minisvdd.nn.networks.NETWORKS`), None for the one made for the samples' shape, or a
+    network : str, Sequential or None, default=None
+        The name of a network (`minisvdd.nn.networks.NETWORKS`), None for the one made for the samples' shape, or a
         Sequential of your own, which is copied.
-    pretrain_epochs, pretrain_milestones, pretrain_weight_decay: autoencoder pre-training; 0 epochs for none.
-    epochs, learning_rate, milestones, weight_decay, batch_size: training; the rate is divided by 10 at each milestone.
-    center: None for the rule of the paper, or an array (p,) that is used as it is.
-    radius_update: "exact" (order statistic over the training set), or "last-batch", "authors-theano" to compare.
-    radius_every: k, epochs between two updates of R.
-    backend: "numpy", "emulator", "cuda" or a backend object.
-    random_state: int, None or numpy.random.Generator.   verbose: 0 is silent.
-    center_epsilon: coordinates of c nearer to 0 are moved to +-center_epsilon.
-    slope: of the leaky ReLUs of a named network.   decoder: for pre-training a network of your own.
-    preprocessing: "gcn-l1", "standardize", None, or "auto" for the first on images and the second on features;
-        computed from the training samples and kept with the model.
-    autoencoder: a fitted Autoencoder of the same network, whose encoder is taken instead of pre-training.
+    pretrain_epochs : int, default=350
+        Epochs in the autoencoder; 0 for no pre-training.
+    epochs : int, default=250
+        Epochs of Deep SVDD itself.
+    learning_rate : float, default=1e-4
+        Adam's in both trainings; divided by 10 at each milestone.
+    milestones : sequence of int, default=(150,)
+        Epochs, counted from 0.
+    weight_decay : float, default=1e-6
+        lambda in (3) and (4).
+    batch_size : int, default=200
+        Samples in a training step, in both trainings.
+    center : array of shape (p,) or None, default=None
+        c, used as it is; None for the rule of the paper.
+    radius_update : {"exact", "last-batch", "authors-theano"}, default="exact"
+        How soft-boundary finds R: an order statistic over the training set, or two rules of other code, to compare.
+    radius_every : int, default=5
+        Epochs between two updates of R.
+    backend : {"plain", "numpy", "emulator", "cuda"} or Backend, default="numpy"
+        Where it trains and scores.
+    random_state : int, Generator or None, default=0
+        A seed or a NumPy generator: of weights and batches.
+    verbose : int, default=1
+        0 is silent.
+    pretrain_milestones : sequence of int, default=(250,)
+        `milestones` of the pre-training.
+    pretrain_weight_decay : float, default=1e-6
+        `weight_decay` of the pre-training.
+    center_epsilon : float, default=0.1
+        Coordinates of c nearer to 0 are moved to +-center_epsilon.
+    slope : float, default=0.1
+        In [0, 1], of the leaky ReLUs of a named network.
+    decoder : Sequential or None, default=None
+        For pre-training a network of your own.
+    preprocessing : {"auto", "gcn-l1", "standardize"} or None, default="auto"
+        Computed from the training samples and kept with the model; "auto" is GCN-L1 on images and standardisation on
+        features.
+    autoencoder : Autoencoder or None, default=None
+        A fitted one of the same network, whose encoder is taken instead of pre-training.
 
     Attributes
     ----------
-    network_: the trained encoder phi.   center_: (p,) float64.   radius_: R, a length (for one-class: the radius that
-        leaves a fraction nu outside).   offset_: threshold on `score_samples`.
-    history_: lists per epoch: epoch, loss (without weight decay), radius, fraction_outside, learning_rate, seconds.
-    autoencoder_: the pre-trained Autoencoder, or None.   diagnostics_: see `diagnostics`.
+    network_ : Sequential
+        The trained encoder phi.
+    center_ : ndarray of shape (p,)
+        c, in float64.
+    radius_ : float
+        R, a length; for one-class the radius that leaves a fraction nu outside.
+    offset_ : float
+        Threshold on `score_samples`.
+    history_ : dict of lists
+        One entry per epoch: epoch, loss (without weight decay), radius, fraction_outside, learning_rate, seconds.
+    autoencoder_ : Autoencoder or None
+        The pre-trained one.
+    diagnostics_ : dict
+        Figures by which collapse shows; see `diagnostics`.
+    preprocessing_ : Preprocessing
+        With its constants.
+    input_shape_ : tuple of int
+        Of one sample: (C, H, W) or (D,).
+
+    References
+    ----------
+    Ruff et al., "Deep One-Class Classification", ICML 2018: section 3.
+
+    Examples
+    --------
+    >>> from sklearn.metrics import roc_auc_score
+    >>> from minisvdd import DeepSVDD, load_dataset
+    >>> split = load_dataset("digits").one_class(3)  # threes to train on; all digits to test
+    >>> model = DeepSVDD(pretrain_epochs=0, epochs=3, learning_rate=1e-3, verbose=0).fit(split.train)
+    >>> scores = model.anomaly_score(split.test)
+    >>> bool(roc_auc_score(split.is_anomaly, scores) > 0.8)
+    True
+    >>> model.center_.shape
+    (32,)
     """
 
     # Of weights and samples in training. float64 in a subclass shows that the method is the one of `svdd.plain`.
@@ -135,8 +195,17 @@ class DeepSVDD(TrainedDetector):
         X: (n, C, H, W) or (n, D); y is ignored.  on_stage(stage, model) is called with stage "random" (weights as
         drawn), "pretrained" and "trained": the model can score at each of them, which shows what training adds.
         checkpoint: where to write the state of the training, and perhaps to go on from.
-        Raises ValueError for bad input, FloatingPointError when training diverges, DataError when a checkpoint cannot
-        be written or is of another training; warns with CollapseWarning.
+
+        Raises
+        ------
+        ValueError
+            For an argument or samples that no training could mean; it names them.
+        FloatingPointError
+            When training diverges; it says in which epoch.
+        DataError
+            When a checkpoint cannot be written or is of another training.
+
+        Warns with CollapseWarning of a network that can collapse, or that did.
         """
         for training in self.trainings(X, on_stage, checkpoint):
             training.run()
