@@ -47,6 +47,12 @@ class HostBackend(Backend):
     """NumPy arrays in host memory.
 
     name: "plain" for the formulas, "numpy" for their fast readings where there are any.   readings: see `Backend`.
+
+    >>> from minisvdd.ops import tanh_forward
+    >>> mine = HostBackend("numpy", {"tanh_forward": lambda x: x / (1 + abs(x))})
+    >>> x = np.array([1.0, 3.0])
+    >>> tanh_forward.on(mine)(x)
+    array([0.5 , 0.75])
     """
 
     def __init__(self, name: str = "numpy", readings: Mapping[str, Callable[..., Any]] | None = None) -> None:

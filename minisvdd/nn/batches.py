@@ -6,8 +6,9 @@ from copy import deepcopy
 import numpy as np
 
 from ..backends.threads import one_blas_thread
+from ..backends.types import Shape
 from ..backends.workspace import Workspace
-from .layer import AnyLayer, Layer, Shape
+from .layer import AnyLayer, Layer
 
 # Samples that evaluation takes at a time: a matter of memory, and of pieces that are large enough for threads.
 _EVALUATION_BATCH = 500

@@ -5,8 +5,9 @@ from typing import Protocol, TypeGuard
 
 import numpy as np
 
+from ..backends.types import Shape
 from ..ops.device_log import copy
-from .layer import Array, Layer, Shape, Trainable, has_kernels
+from .layer import Array, Layer, Trainable, has_kernels
 
 
 class Layered(Trainable, Protocol):

@@ -100,9 +100,10 @@ class FusedModule(Layer):
         return h, mean, ops.inverse_deviation.on(self.backend)(variance, self.norm.epsilon)
 
     def backward(self, grad_output: Array, need_input: bool = True, need_params: bool = True) -> Array:
-        x, *kept, fixed = self._take()
+        x, h, y, winner, mean, scale, fixed = self._take()
         module_gradient = ops.norm_act_pool_backward.on(self.backend)
-        grad_h = module_gradient(grad_output, *kept, self.activation.slope, self.window, fixed)
+        slope, window = self.activation.slope, self.window
+        grad_h = module_gradient(grad_output, h, y, winner, mean, scale, slope, window, fixed)
         return self.conv.gradients(grad_h, x, need_input, need_params)
 
     def kink_pattern(self) -> Any:

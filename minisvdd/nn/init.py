@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .layer import Shape
+from ..backends.types import Shape
 
 
 def glorot_uniform(

@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..backends import NUMPY, Backend, get_backend
+from ..backends.types import Shape
 
 if TYPE_CHECKING:
     from ..backends import KernelBackend
 
 Array = Any  # a NumPy array; on "cuda" a CuPy one
-Shape = tuple[int, ...]
 Size = int | tuple[int, int]  # one number for both directions, or (rows, columns)
 AnyLayer = TypeVar("AnyLayer", bound="Layer")
 

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .. import ops
+from ..backends.types import Shape
 from ..ops.conv2d import conv2d_output_size
 from .init import glorot_uniform
-from .layer import Array, Layer, Shape, Size, as_count, as_pair, image_shape
+from .layer import Array, Layer, Size, as_count, as_pair, image_shape
 
 
 class Linear(Layer):
@@ -169,11 +170,12 @@ class ConvTranspose2D(Layer):
             self.params["bias"] = np.zeros(K, dtype)
         return (K, *output_size)
 
-    def _output_size(self, size: Shape) -> Shape:
-        return tuple(
+    def _output_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        rows, columns = (
             s * (n - 1) + k - 2 * p + extra
             for n, k, s, p, extra in zip(size, self.kernel_size, self.stride, self.padding, self.output_padding)
         )
+        return rows, columns
 
     def forward(self, x: Array, training: bool = False) -> Array:
         self._keep(x, training)
@@ -235,7 +237,8 @@ class BatchNorm(Layer):
             x_hat, scale, mean, variance = ops.batchnorm_forward_batch.on(self.backend)(x, self.epsilon)
             self.move_running(mean, variance, x.shape)
         else:
-            x_hat, scale = ops.batchnorm_forward.on(self.backend)(x, *self.buffers.values(), self.epsilon)
+            mean, variance = self.buffers.values()
+            x_hat, scale = ops.batchnorm_forward.on(self.backend)(x, mean, variance, self.epsilon)
         self._keep((x_hat, scale, use_batch), training)
         if not self.affine:
             return x_hat
@@ -359,8 +362,8 @@ class MaxPool2D(Layer):
         return y
 
     def backward(self, grad_output: Array, need_input: bool = True, need_params: bool = True) -> Array:
-        pool_gradient = ops.maxpool_backward.on(self.backend)
-        return pool_gradient(grad_output, *self._take(), self.kernel_size, self.stride)
+        winner, shape = self._take()
+        return ops.maxpool_backward.on(self.backend)(grad_output, winner, shape, self.kernel_size, self.stride)
 
 
 class Upsample(Layer):

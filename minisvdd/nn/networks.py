@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..backends import NUMPY, Backend, get_backend
+from ..backends.types import Shape
 from .fusion import fused
-from .layer import Array, Layer, Shape
+from .layer import Array, Layer
 from .layers import BatchNorm, Conv2D, Flatten, LeakyReLU, Linear, MaxPool2D, ReLU, Reshape, Sigmoid, Upsample
 
 _LARGEST_SAMPLE = 1 << 28

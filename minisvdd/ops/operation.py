@@ -17,15 +17,19 @@ R = TypeVar("R")  # what it returns
 class Operation(Generic[P, R]):
     """A function given by its formula in plain NumPy. Its readings must give the same numbers.
 
-        @Operation
-        def leaky_relu_forward(x, slope):             the formula: what lectures, homework and debuggers call
-            return np.where(x > 0, x, slope * x)
-
-        @leaky_relu_forward.fast                      the same numbers, quicker
-        def _(x, slope): ...
-
-        @leaky_relu_forward.launch                    the same numbers by a kernel of `kernels/`
-        def _(backend, x, slope): ...
+    >>> import numpy as np
+    >>> from minisvdd.backends import NUMPY
+    >>> @Operation
+    ... def leaky_relu(x, slope):                     # the formula: what lectures, homework and debuggers call
+    ...     return np.where(x > 0, x, slope * x)
+    >>> @leaky_relu.fast
+    ... def _(x, slope):                              # the same numbers, quicker
+    ...     return np.maximum(x, slope * x)
+    >>> @leaky_relu.launch
+    ... def _(backend, x, slope): ...                 # the same numbers by a kernel of `kernels/`
+    >>> x = np.array([-2.0, 3.0])
+    >>> leaky_relu(x, 0.5), leaky_relu.on(NUMPY)(x, 0.5)
+    (array([-1.,  3.]), array([-1.,  3.]))
 
     `operation(...)` is the formula; `operation.on(backend)(...)` the reading that the backend asks for. Where the
     formula has a folder, the other readings are its files `fast.py` and `launch.py`, loaded when they are first needed.
