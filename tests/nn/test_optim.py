@@ -12,8 +12,10 @@ from minisvdd.gradcheck import check_gradient
 from minisvdd.nn.flat import can_flatten
 from minisvdd.nn.init import glorot_uniform
 from minisvdd.nn.layers import Conv2D, Flatten, Linear
+from minisvdd.nn.losses import MeanSquaredError
 from minisvdd.nn.networks import Sequential
 from minisvdd.nn.optim import SGD, Adam, StepSchedule
+from minisvdd.nn.steps import DeviceSteps
 
 
 def network_of(**params):
@@ -142,6 +144,15 @@ def test_what_cannot_be_flat_is_stepped_array_by_array(rng):
     assert Adam(layer).device_state is None
     assert not can_flatten(Sequential([Flatten()]))
     assert can_flatten(Sequential([layer]))
+
+
+def test_one_array_of_parameters_is_refused_where_there_can_be_none(rng):
+    network = Sequential([Linear(2)])
+    network.build((3,), rng)
+    with pytest.raises(ValueError, match="only the layers of a network on a kernel backend can share one array"):
+        Adam(network, flat=True)
+    with pytest.raises(ValueError, match="optimizer: expected an Adam in its flat form"):
+        DeviceSteps(network, MeanSquaredError(), Adam(network), np.zeros((4, 3), np.float32), batch_size=2)
 
 
 class RecordingBackend:
