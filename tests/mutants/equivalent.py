@@ -97,4 +97,21 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "gradcheck/differences.py",
         "return max(self.low - self.analytic, 0.0, self.analytic - self.high)",
     ): "max(a, b, c) is max(a, c, b)",
+    (
+        "ops/activations.py",
+        "return np.where(x >= 0, x, slope * x)",
+    ): "at 0 both branches are 0",
+    (
+        "ops/batchnorm/launch.py",
+        "shares = shares_of_channel(C, N, positions)",
+    ): "in how many shares the numbers of a channel are added up: the same sum",
+    (
+        "ops/losses.py",
+        "zero = backend.zeros(logits.shape[:], logits.dtype)"
+        "  # no loss is negative: its distance from 0 is the loss itself",
+    ): "more zeros than are needed, one row for each sample",
+    (
+        "ops/norm_act_pool/launch.py",
+        "threads = N * C * -((-H)) * -(-W // kw)",
+    ): "threads beyond the last window end at once",
 }
