@@ -1,7 +1,7 @@
 """Small edits of Python source, as programmers make them by mistake: found in the syntax tree, made in the text.
 
-`edits(source)` lists them all. Left out is what no test should pin down: docstrings, annotations, decorators, the words
-of messages and of `__repr__`.
+`edits(source)` lists them all. Left out is what no test should pin down: docstrings, types, decorators, the words of
+messages and of `__repr__`.
 """
 
 import ast
@@ -150,6 +150,8 @@ class _Finder(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_Assign(self, node):
+        if isinstance(node.value, ast.Call) and ast.unparse(node.value.func) in ("TypeVar", "ParamSpec"):
+            return  # types, like annotations
         if isinstance(node.targets[0], ast.Subscript):
             self._replace("statement", node, "pass")
         self.generic_visit(node)
@@ -161,6 +163,8 @@ class _Finder(ast.NodeVisitor):
         self.generic_visit(node)
 
     def _negate(self, node):
+        if ast.unparse(node.test) == "TYPE_CHECKING":
+            return
         self._replace("condition", node.test, f"not ({self._text(node.test)})")
         self.generic_visit(node)
 

@@ -1,4 +1,7 @@
-"""Survivors of `python_mutants.py` that no test can kill, and why: (file, the edited line)."""
+"""Survivors of `python_mutants.py` that no test can kill, and why: (file, the edited line).
+
+A dropped statement stands as "the statement -> pass".
+"""
 
 EQUIVALENT: dict[tuple[str, str], str] = {
     (
@@ -97,4 +100,37 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "gradcheck/differences.py",
         "return max(self.low - self.analytic, 0.0, self.analytic - self.high)",
     ): "max(a, b, c) is max(a, c, b)",
+    (
+        "ops/activations.py",
+        "return np.where(x >= 0, x, slope * x)",
+    ): "at 0 both branches are 0",
+    (
+        "ops/batchnorm/launch.py",
+        "shares = shares_of_channel(C, N, positions)",
+    ): "in how many shares the numbers of a channel are added up: the same sum",
+    (
+        "ops/losses.py",
+        "zero = backend.zeros(logits.shape[:], logits.dtype)"
+        "  # no loss is negative: its distance from 0 is the loss itself",
+    ): "more zeros than are needed, one row for each sample",
+    (
+        "ops/norm_act_pool/launch.py",
+        "threads = N * C * -((-H)) * -(-W // kw)",
+    ): "threads beyond the last window end at once",
+    (
+        "ops/reductions.py",
+        'backend.launch("sum_partials", args, grid=(-(-result.size * 32),))',
+    ): "blocks beyond the last sum end at once",
+    (
+        "ops/own.py",
+        "ast.parse(path.read_bytes(), str(path)) -> pass",
+    ): "running a file that is no Python raises the same SyntaxError",
+    (
+        "validation.py",
+        "_BLOCK = 4097  # samples looked at in one go",
+    ): "how many samples are looked at in one go",
+    (
+        "attack/augmentation.py",
+        "chosen = (partners[labels] >= 0) & (rng.random(len(labels)) <= 0.5)",
+    ): "a random number is 1/2 once in 2^53 draws",
 }

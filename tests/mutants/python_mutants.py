@@ -334,9 +334,15 @@ def _file_of(test):
     return test.split("::")[0].removeprefix("tests/")
 
 
+def reason_key(result: dict) -> tuple[str, str]:
+    """Under which a reason stands in `EQUIVALENT`: the edited line, or the one that was dropped."""
+    after = result["after"]
+    return result["file"], f"{result['before']} -> pass" if after == "pass" else after
+
+
 def explained(result: dict) -> dict:
     """A survivor whose reason is known is "equivalent"."""
-    why = EQUIVALENT.get((result["file"], result["after"]))
+    why = EQUIVALENT.get(reason_key(result))
     if result["outcome"] != "killed" and why:
         return {**result, "outcome": "equivalent", "by": why}
     return result

@@ -36,7 +36,7 @@ def test_published_outcome():
     assert published["share_killed"] == round(len(killed) / (len(killed) + len(survived)), 4)
     for result in results:
         if result["outcome"] == "equivalent":
-            assert result["by"] == EQUIVALENT[result["file"], result["after"]]
+            assert result["by"] == EQUIVALENT[mutation.reason_key(result)]
 
 
 def test_published_lines_still_stand():
@@ -46,7 +46,7 @@ def test_published_lines_still_stand():
 
 def test_reasons_are_those_of_published_survivors():
     """A reason for a line that is gone is deleted."""
-    equivalent = {(r["file"], r["after"]) for r in mutation.load(PUBLISHED) if r["outcome"] == "equivalent"}
+    equivalent = {mutation.reason_key(row) for row in mutation.load(PUBLISHED) if row["outcome"] == "equivalent"}
     assert EQUIVALENT.keys() - equivalent == set()
 
 
@@ -151,6 +151,9 @@ def test_lines_that_run_on_kernel_backends_only():
 
 
 SOURCE = b'''
+T = TypeVar("T", bound=int)
+if TYPE_CHECKING:
+    from typing import Any as Any
 def f(a: int, b=2) -> int:
     """Docstring with 3 + 4."""
     if a < b and b:
@@ -169,6 +172,7 @@ def test_edits_compile_and_differ():
         assert "Docstring with 3 + 4." in text
         assert 'f"a={a} + 1"' in text
         assert "a: int" in text
+        assert 'T = TypeVar("T", bound=int)\nif TYPE_CHECKING:\n' in text
 
 
 @pytest.mark.parametrize(

@@ -68,3 +68,13 @@ def test_memory_order_does_not_matter(backend, rng):
     for y, grad_x in results[1:]:
         np.testing.assert_allclose(y, results[0][0], rtol=1e-12)
         np.testing.assert_allclose(grad_x, results[0][1], rtol=1e-10, atol=1e-12)
+
+
+def test_a_winner_that_is_zero_takes_the_slope(backend):
+    """The convention of leaky ReLU at its kink: f'(0) = slope."""
+    x, mean, scale = np.array([[[[-1.0, 0.0], [-2.0, -3.0]]]]), np.zeros(1), np.ones(1)
+    y, winner = ops.norm_act_pool_forward.on(backend)(x, mean, scale, SLOPE, TWO)
+    grad = ops.norm_act_pool_backward.on(backend)(
+        np.full((1, 1, 1, 1), 5.0), x, y, winner, mean, scale, SLOPE, TWO, fixed=True
+    )
+    np.testing.assert_allclose(grad, [[[[0, 5 * SLOPE], [0, 0]]]], atol=1e-15)
