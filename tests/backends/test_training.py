@@ -111,11 +111,21 @@ def test_emulator_without_a_compiler_says_so_at_once(monkeypatch):
 
 @needs_emulator
 def test_building_is_announced_once(monkeypatch, tmp_path):
-    """Into an empty cache; the kernels are two small ones, so that it does not take long."""
+    """Into an empty cache; the kernels are small ones, so that it does not take long."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     folder = emulator.kernel_folder()
-    monkeypatch.setattr(emulator, "_kernel_files", lambda: [folder / "upsample.cu", folder / "steps.cu"])
-    messages = []
-    for _ in range(2):
-        EmulatorBackend(check=False).prepare(messages.append)
-    assert messages == ["building kernels (once)..."]
+    files = [folder / "upsample.cu", folder / "steps.cu"]
+    monkeypatch.setattr(emulator, "_kernel_files", lambda: files)
+
+    def announced(**options):
+        messages = []
+        EmulatorBackend(**options).prepare(messages.append)
+        return messages == ["building kernels (once)..."] if messages else False
+
+    assert announced(check=False)
+    assert not announced(check=False)
+    assert announced(check=True), "the checked libraries are others"
+    assert not announced(check=True)
+    assert not announced(check=False, count=True), "they count as well"
+    files.append(folder / "reductions.cu")
+    assert announced(check=False), "one that is missing is enough"

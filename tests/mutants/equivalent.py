@@ -133,4 +133,16 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "attack/augmentation.py",
         "chosen = (partners[labels] >= 0) & (rng.random(len(labels)) <= 0.5)",
     ): "a random number is 1/2 once in 2^53 draws",
+    (
+        "backends/emulator.py",
+        'return hashlib.sha256("\\0".join(texts).encode()).hexdigest()[:]',
+    ): "a longer name for the same library",
+    (
+        "backends/emulator.py",
+        "if path.parent != kernel_folder():  # the first of our own kernels: build all of them, side by side",
+    ): "which libraries are built ahead of time, side by side: the same ones in the end",
+    (
+        "backends/device.py",
+        "def launch(self, operation: str, args, grid=None, block=(256,), threads=None, shared=1, rung=None) -> None:",
+    ): "a byte of shared memory that no kernel touches",
 }

@@ -1,0 +1,51 @@
+"""The backends in host memory: arrays stay where they are, copies of a layer stay on one backend."""
+
+from copy import deepcopy
+
+import numpy as np
+import pytest
+
+from minisvdd.backends import NUMPY, PLAIN, HostBackend, get_backend
+
+
+@pytest.fixture(params=["plain", "numpy"])
+def host(request):
+    return get_backend(request.param)
+
+
+def test_there_are_two(host):
+    assert (get_backend("plain"), get_backend("numpy")) == (PLAIN, NUMPY)
+    assert host.runs_numpy
+    assert host.readings == {}
+    assert repr(host) == f"HostBackend({host.name!r})"
+    assert HostBackend().name == "numpy"
+
+
+def test_arrays_come_and_go_without_a_copy(host):
+    x = np.arange(3.0)
+    assert host.asarray(x) is x
+    assert host.to_numpy(x) is x
+    assert host.asarray(x, np.float32).dtype == np.float32
+    assert host.asarray([1, 2]).tolist() == host.to_numpy([1, 2]).tolist() == [1, 2]
+
+
+def test_write_keeps_the_place_in_memory(host):
+    array = np.zeros((2, 3))
+    host.write(array, [[1, 2, 3], [4, 5, 6]])
+    assert array.tolist() == [[1, 2, 3], [4, 5, 6]]
+    host.write(array, 7)
+    assert (array == 7).all()
+    host.synchronize()
+
+
+def test_a_copy_of_a_backend_is_the_backend(host):
+    assert deepcopy(host) is host
+    assert deepcopy({"layer": [host]})["layer"][0] is host
+
+
+def test_readings_belong_to_one_backend_and_are_copied():
+    own = {"tanh_forward": abs}
+    mine = HostBackend("numpy", own)
+    own.clear()
+    assert mine.readings == {"tanh_forward": abs}
+    assert NUMPY.readings == {}
