@@ -84,12 +84,13 @@ class FusedModule(Layer):
         else:
             h, mean, scale = self._convolved(x)
             y, winner = ops.norm_act_pool_forward.on(self.backend)(h, mean, scale, self.activation.slope, self.window)
-        self._keep((x, h, y, winner, mean, scale, not use_batch), training)
+        self._keep((h, y, winner, mean, scale, not use_batch), training)
+        conv._keep(x, training)
         self._pattern = (winner, y)
         return y
 
     def _evaluate(self, x: Array) -> Array:
-        self._saved = self._pattern = None
+        self._saved = self._pattern = self.conv._saved = None
         h, mean, scale = self._convolved(x)
         return ops.norm_act_pool_evaluate.on(self.backend)(h, mean, scale, self.activation.slope, self.window)
 
@@ -100,11 +101,11 @@ class FusedModule(Layer):
         return h, mean, ops.inverse_deviation.on(self.backend)(variance, self.norm.epsilon)
 
     def backward(self, grad_output: Array, need_input: bool = True, need_params: bool = True) -> Array:
-        x, h, y, winner, mean, scale, fixed = self._take()
+        h, y, winner, mean, scale, fixed = self._take()
         module_gradient = ops.norm_act_pool_backward.on(self.backend)
         slope, window = self.activation.slope, self.window
         grad_h = module_gradient(grad_output, h, y, winner, mean, scale, slope, window, fixed)
-        return self.conv.gradients(grad_h, x, need_input, need_params)
+        return self.conv.backward(grad_h, need_input, need_params)
 
     def kink_pattern(self) -> Any:
         if self._pattern is None:

@@ -111,11 +111,7 @@ class Conv2D(Layer):
         return ops.bias_forward.on(self.backend)(y, self.params["bias"]) if self.bias else y
 
     def backward(self, grad_output: Array, need_input: bool = True, need_params: bool = True) -> Array:
-        return self.gradients(grad_output, self._take(), need_input, need_params)
-
-    def gradients(self, grad_output: Array, x: Array, need_input: bool, need_params: bool) -> Array:
-        """`backward` for the input x, which a fused module keeps in the layer's stead."""
-        where = self.stride, self.padding
+        x, where = self._take(), (self.stride, self.padding)
         if need_params:
             weight_gradient = ops.conv2d_backward_weight.on(self.backend)
             self.grads["weight"] = weight_gradient(grad_output, x, self.kernel_size, *where, **self._out("weight"))

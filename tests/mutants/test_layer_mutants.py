@@ -62,53 +62,57 @@ class LinearPermuted(Linear):
         return grad_input
 
 
-class ConvChannelsReversed(Conv2D):
-    def gradients(self, grad_output, x, *needs):
-        super().gradients(grad_output[:, ::-1], x, False, True)
-        return super().gradients(grad_output, x, True, False)
+class ConvWeightWrong(Conv2D):
+    """`wrong(layer, grad_output, x)` in the place of the gradient of the weight, or of the bias."""
 
+    name = "weight"
 
-class ConvKernelFlipped(Conv2D):
-    def gradients(self, grad_output, x, *needs):
-        grad_input = super().gradients(grad_output, x, *needs)
-        self.grads["weight"] = self.grads["weight"][:, :, ::-1, ::-1].copy()
+    def backward(self, grad_output, need_input=True, need_params=True):
+        x = self._saved[0]
+        grad_input = super().backward(grad_output, need_input, need_params)
+        self.grads[self.name] = np.ascontiguousarray(self.wrong(grad_output, x))
         return grad_input
 
 
-class ConvTransposedInSpace(Conv2D):
-    def gradients(self, grad_output, x, *needs):
-        grad_input = super().gradients(grad_output, x, *needs)
-        self.grads["weight"] = self.grads["weight"].swapaxes(2, 3).copy()
-        return grad_input
+class ConvChannelsReversed(ConvWeightWrong):
+    def wrong(self, grad_output, x):
+        return self.grads["weight"][::-1]
 
 
-class ConvGradOutputTransposed(Conv2D):
-    def gradients(self, grad_output, x, *needs):
-        super().gradients(grad_output.swapaxes(2, 3), x, False, True)
-        return super().gradients(grad_output, x, True, False)
+class ConvKernelFlipped(ConvWeightWrong):
+    def wrong(self, grad_output, x):
+        return self.grads["weight"][:, :, ::-1, ::-1]
+
+
+class ConvTransposedInSpace(ConvWeightWrong):
+    def wrong(self, grad_output, x):
+        return self.grads["weight"].swapaxes(2, 3)
+
+
+class ConvGradOutputTransposed(ConvWeightWrong):
+    def wrong(self, grad_output, x):
+        return ops.conv2d_backward_weight(grad_output.swapaxes(2, 3), x, self.kernel_size, self.stride, self.padding)
+
+
+class ConvPaddingForgotten(ConvWeightWrong):
+    def wrong(self, grad_output, x):
+        crop = [slice(p, n - p) for n, p in zip(grad_output.shape[2:], self.padding)]
+        return ops.conv2d_backward_weight(grad_output[:, :, crop[0], crop[1]], x, self.kernel_size, self.stride)
+
+
+class ConvBiasMean(ConvWeightWrong):
+    name = "bias"
+
+    def wrong(self, grad_output, x):
+        return grad_output.mean(axis=(0, 2, 3))
 
 
 class ConvInputWithoutFlip(Conv2D):
-    def gradients(self, grad_output, x, *needs):
-        super().gradients(grad_output, x, *needs)
+    def backward(self, grad_output, need_input=True, need_params=True):
+        input_size = self._saved[0].shape[2:]
+        super().backward(grad_output, need_input, need_params)
         unflipped = self.params["weight"][:, :, ::-1, ::-1]
-        return ops.conv2d_backward_input(grad_output, unflipped, x.shape[2:], self.stride, self.padding)
-
-
-class ConvPaddingForgotten(Conv2D):
-    def gradients(self, grad_output, x, *needs):
-        grad_input = super().gradients(grad_output, x, *needs)
-        crop = [slice(p, n - p) for n, p in zip(grad_output.shape[2:], self.padding)]
-        cropped = grad_output[:, :, crop[0], crop[1]]
-        self.grads["weight"] = ops.conv2d_backward_weight(cropped, x, self.kernel_size, self.stride)
-        return grad_input
-
-
-class ConvBiasMean(Conv2D):
-    def gradients(self, grad_output, x, *needs):
-        grad_input = super().gradients(grad_output, x, *needs)
-        self.grads["bias"] = grad_output.mean(axis=(0, 2, 3))
-        return grad_input
+        return ops.conv2d_backward_input(grad_output, unflipped, input_size, self.stride, self.padding)
 
 
 class ConvTransposeTwice(ConvTranspose2D):

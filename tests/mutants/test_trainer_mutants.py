@@ -46,7 +46,7 @@ def decay_twice(monkeypatch):
     def update(param, grad, *rest):
         correct(param, grad + rest[-1] * param, *rest)
 
-    monkeypatch.setattr("minisvdd.nn.optim.adam_update", SimpleNamespace(on=lambda backend: update))
+    monkeypatch.setattr("minisvdd.ops.adam_update", SimpleNamespace(on=lambda backend: update))
 
 
 def constants_of_the_test_set(monkeypatch):
