@@ -136,6 +136,16 @@ class Program:
         return text.value.decode()
 
 
+def test_prepare_compiles_every_kernel_of_every_file(monkeypatch):
+    compiled, messages = set(), []
+    monkeypatch.setattr(cuda, "_function", lambda path, instance: compiled.add((path.name, instance)))
+    cuda.CudaBackend.prepare(None, messages.append)
+    files = {path.name: cuda.instances(path) for path in kernel_folder().glob("*.cu")}
+    assert compiled == {(name, instance) for name, instances in files.items() for instance in instances}
+    assert len(files) > 8
+    assert len(messages) == 1
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(NVRTC is None, reason="needs NVRTC: pip install nvidia-cuda-nvrtc-cu12")
 @pytest.mark.parametrize("architecture", ["sm_75", "sm_80", "sm_90"])

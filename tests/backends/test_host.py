@@ -5,7 +5,9 @@ from copy import deepcopy
 import numpy as np
 import pytest
 
-from minisvdd.backends import NUMPY, PLAIN, HostBackend, get_backend
+from minisvdd.backends import NUMPY, PLAIN, HostBackend, backend_problems, get_backend
+
+MISSING = backend_problems()["emulator"]
 
 
 @pytest.fixture(params=["plain", "numpy"])
@@ -29,13 +31,28 @@ def test_arrays_come_and_go_without_a_copy(host):
     assert host.asarray([1, 2]).tolist() == host.to_numpy([1, 2]).tolist() == [1, 2]
 
 
-def test_write_keeps_the_place_in_memory(host):
-    array = np.zeros((2, 3))
-    host.write(array, [[1, 2, 3], [4, 5, 6]])
+@pytest.mark.parametrize(
+    "name", ["plain", "numpy", pytest.param("emulator", marks=pytest.mark.skipif(bool(MISSING), reason=str(MISSING)))]
+)
+def test_write_keeps_the_place_in_memory(name):
+    backend, array = get_backend(name), np.zeros((2, 3))
+    backend.write(array, np.array([[1, 2, 3], [4, 5, 6]]))
     assert array.tolist() == [[1, 2, 3], [4, 5, 6]]
-    host.write(array, 7)
+    backend.write(array, 7)
     assert (array == 7).all()
-    host.synchronize()
+    backend.synchronize()
+
+
+@pytest.mark.parametrize("wrong", ["abacus", "", "NumPy", None, 3, ["numpy"], np.array(["numpy", "plain"])])
+def test_what_is_no_backend_is_named(wrong):
+    with pytest.raises(
+        ValueError, match=r"^backend=.* is not available; expected one of \['plain', 'numpy', 'emulator'"
+    ):
+        get_backend(wrong)
+
+
+def test_a_backend_passes_through(host):
+    assert get_backend(host) is host
 
 
 def test_a_copy_of_a_backend_is_the_backend(host):

@@ -145,4 +145,8 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "backends/device.py",
         "def launch(self, operation: str, args, grid=None, block=(256,), threads=None, shared=1, rung=None) -> None:",
     ): "a byte of shared memory that no kernel touches",
+    (
+        "ops/conv2d/__init__.py",
+        "grad_weight = np.ones((grad_output.shape[1], x.shape[1], *kernel_size), np.result_type(grad_output, x))",
+    ): "every tap is written",
 }

@@ -166,7 +166,7 @@ class _Watcher:
         if found := [item for item in items if item.nodeid in self.chosen]:
             items[:] = found
         elif self.in_kernels:
-            items[:] = filter(runs_kernels, items)
+            items[:] = list(filter(runs_kernels, items)) or items
         else:
             items[:] = [item for item in items if not (runs_kernels(item) and "test_layer" in item.nodeid)]
             items.sort(key=runs_kernels)
@@ -392,6 +392,7 @@ def parse() -> argparse.Namespace:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--again", action="store_true", help="only the survivors in the file --out")
     which.add_argument("--renew", action="store_true", help="new ones for those in --out whose line is gone")
+    which.add_argument("--drop", action="store_true", help="only take from --out what no longer stands; run nothing")
     which.add_argument("--sample", type=int, metavar="N", help="check N of the killed ones in --out; write nothing")
     parser.add_argument("--seed", default=recorded.seed_of_today(), help="of the sample (default: %(default)s)")
     parser.add_argument(
@@ -399,8 +400,8 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, help="JSON file to write; with --files, --again, --renew: to update")
     options = parser.parse_args()
-    if (options.again or options.renew or options.sample) and not options.out:
-        parser.error("--again, --renew and --sample need --out")
+    if (options.again or options.renew or options.drop or options.sample) and not options.out:
+        parser.error("--again, --renew, --drop and --sample need --out")
     return options
 
 
@@ -408,6 +409,8 @@ def chosen(options: argparse.Namespace) -> list[Mutant]:
     """The mutants that the options ask for."""
     if options.again:
         mutants = survivors(options.out, options.files)
+    elif options.drop:
+        mutants = []
     elif options.renew:
         mutants = renewal(load(options.out), options.files)
     else:
@@ -419,6 +422,8 @@ def check_sample(options: argparse.Namespace) -> int:
     """Run some of the killed ones again; exit status 1 if one survives."""
     rows = [row for row in load(options.out) if row["file"] in options.files]
     rows = recorded.sample(rows, options.sample, options.seed, options.slowest)
+    for row in recorded.stale(rows, text_of):
+        print(f"no longer stands: {row['file']}: {row['before']}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         results = run_recorded(copy_package(Path(folder)), rows, lambda line: print(line, flush=True))
     alive = sum(result["outcome"] != "killed" for result in results)
@@ -434,7 +439,7 @@ def main() -> int:
     if options.sample:
         return check_sample(options)
     mutants, results = chosen(options), []
-    everything = not (options.again or options.renew) and set(options.files) == set(TESTS)
+    everything = not (options.again or options.renew or options.drop) and set(options.files) == set(TESTS)
     old = [] if everything or not options.out else load(options.out)
     with tempfile.TemporaryDirectory() as folder:
         package = copy_package(Path(folder))
@@ -443,7 +448,7 @@ def main() -> int:
             results += run_file(package, of_file, lambda line: print(line, flush=True))
             if options.out:
                 save(options.out, merge(old, results, list({result["file"] for result in results})))
-    if options.renew:
+    if options.renew or options.drop:
         save(options.out, merge(old, results, options.files))
     print(json.dumps(summary(results)))
     return 0 if not results or summary(results)["share_killed"] >= 0.95 else 1

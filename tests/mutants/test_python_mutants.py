@@ -25,11 +25,13 @@ def run(*arguments):
 
 
 def test_published_outcome():
-    """At least 200 mutants, of every file in which errors are planted; 95 % of those that change a thing are killed."""
+    """At least 400 mutants in 50 files; 95 % of those that change anything are killed."""
     published = json.loads(PUBLISHED.read_text())
     results = published["results"]
-    assert len(results) >= 200
-    assert {result["file"] for result in results} == set(TESTS)
+    assert len(results) >= 400
+    files = {result["file"] for result in results}
+    assert len(files) >= 50
+    assert files <= TESTS.keys()
     killed = [result for result in results if result["outcome"] == "killed"]
     survived = [result for result in results if result["outcome"] == "survived"]
     assert len(killed) >= 0.95 * (len(killed) + len(survived)), survived
@@ -111,6 +113,8 @@ def test_renewal_replaces_what_no_longer_stands(tmp_path):
     assert all(row in new for row in old[1:])
     assert run("--renew", "--files", file, "--out", out).returncode == 0
     assert mutation.load(out) == new, "there was nothing left to do"
+    assert run("--drop", "--out", out).returncode == 0
+    assert mutation.load(out) == [row for row in new if row["file"] == file]
 
 
 def test_a_line_that_has_moved_is_found():

@@ -81,7 +81,7 @@ TESTS: dict[str, list[str]] = {
     "attack/augmentation.py": ["attack/test_classifier.py"],
     "attack/classifier.py": ["attack/test_classifier.py", "svdd/test_sklearn.py"],
     "validation.py": ["whole/test_validation.py"],
-    "backends/__init__.py": ["backends/test_cuda.py", "backends/test_training.py", "whole/test_environments.py"],
+    "backends/__init__.py": ["backends/test_host.py", "whole/test_public_names.py", "backends/test_training.py"],
     "backends/host.py": ["backends/test_host.py", _READINGS],
     "backends/device.py": ["backends/test_emulator.py", "nn/test_steps.py", "backends/test_training.py"],
     "backends/kernel.py": ["backends/test_emulator.py", "backends/test_cuda.py", "kernels/test_rungs.py"],
