@@ -2,6 +2,8 @@
 
 import ctypes
 import importlib.util
+import sys
+import types
 from itertools import zip_longest
 from pathlib import Path
 
@@ -87,6 +89,10 @@ def test_without_cupy_and_without_gpu(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(KernelError, match=r'needs CuPy, which is not installed: pip install "minisvdd\[cuda12\]"'):
         get_backend("cuda")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    for available, problem in ((False, "backend 'cuda' finds no NVIDIA GPU or driver"), (True, "None")):
+        monkeypatch.setitem(sys.modules, "cupy", types.SimpleNamespace(is_available=lambda answer=available: answer))
+        assert str(cuda.missing()).startswith(problem)
 
 
 # NVRTC, from the wheels nvidia-cuda-nvrtc or nvidia-cuda-nvrtc-cu12

@@ -163,6 +163,7 @@ class _Watcher:
         def runs_kernels(item):
             return "emulator" in item.name or any(word in item.nodeid for word in _KERNEL_TESTS)
 
+        items[:] = [item for item in items if "test_nvrtc" not in item.nodeid]  # a compiler, which sees no Python
         if found := [item for item in items if item.nodeid in self.chosen]:
             items[:] = found
         elif self.in_kernels:

@@ -91,7 +91,7 @@ TESTS: dict[str, list[str]] = {
         "kernels/test_rungs.py",
         "kernels/test_counts.py",
     ],
-    "backends/cuda.py": ["backends/test_cuda.py", "whole/test_benchmarks.py"],
+    "backends/cuda.py": ["backends/test_cuda.py"],
     "files/progress.py": ["data/test_download.py", "cli/test_train.py"],
     "files/arrays.py": ["files/test_arrays.py", "data/test_readers.py", "svdd/test_storage.py", "whole/test_fuzz.py"],
     "files/streams.py": ["data/test_readers.py", "data/test_datasets.py", "whole/test_fuzz.py"],
