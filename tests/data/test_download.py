@@ -182,6 +182,7 @@ def test_corrupted_download_is_deleted_and_reported(server, target):
     server.faults = ["corrupt"] * 4
     one_line_error(lambda: get(target, server), server.url, "damaged", "expected the right content")
     assert list(target.parent.iterdir()) == []
+    assert len(server.requests) == 1, "a whole file would be no better the next time"
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])
