@@ -298,3 +298,11 @@ def test_fetch_of_real_mnist(tmp_path):
     for path in folder.glob("*-ubyte.gz"):
         fetched = (tmp_path / "mnist" / path.name).read_bytes()
         assert hashlib.sha256(fetched).digest() == hashlib.sha256(path.read_bytes()).digest()
+
+
+def test_pauses_between_attempts_double(server, target, monkeypatch):
+    pauses = []
+    monkeypatch.setattr("minisvdd.data.download.time.sleep", pauses.append)
+    server.faults = [500] * 4
+    one_line_error(lambda: get(target, server, attempts=4, pause=0.25), "500")
+    assert pauses == [0.25, 0.5, 1.0]
