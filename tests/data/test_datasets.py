@@ -22,7 +22,7 @@ from helpers_data import (
     zip_bytes,
 )
 
-from minisvdd.data.datasets import GTSRB_CLASSES, Dataset, load_dataset
+from minisvdd.data.datasets import GTSRB_CLASSES, Dataset, find_dataset, load_dataset
 from minisvdd.data.readers import read_image, read_sign_table
 from minisvdd.errors import DataError
 
@@ -121,6 +121,24 @@ def test_folders_in_order(tmp_path, rng, cache, monkeypatch):
     assert len(load_dataset("mnist", verify=False).train_images) == 20
     monkeypatch.delenv("MINISVDD_DATA")
     assert len(load_dataset("mnist", verify=False).train_images) == 30
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("mnist", "train-images-idx3-ubyte.gz"),
+        ("cifar10", "data_batch_1.bin"),
+        ("cifar10", "cifar-10-batches-bin/data_batch_1.bin"),
+        ("gtsrb", "GTSRB_Final_Test_Images.zip"),
+        ("gtsrb", "Train.csv"),
+    ],
+)
+def test_one_file_tells_where_a_data_set_lies(name, file, tmp_path, cache):
+    assert find_dataset(name, tmp_path) is None
+    for folder in (cache / name, tmp_path / name, tmp_path):  # each is asked before those that were there
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_bytes(b"")
+        assert find_dataset(name, tmp_path) == folder
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10", "gtsrb"])

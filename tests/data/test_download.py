@@ -182,6 +182,7 @@ def test_corrupted_download_is_deleted_and_reported(server, target):
     server.faults = ["corrupt"] * 4
     one_line_error(lambda: get(target, server), server.url, "damaged", "expected the right content")
     assert list(target.parent.iterdir()) == []
+    assert len(server.requests) == 1, "a whole file would be no better the next time"
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])
@@ -297,3 +298,11 @@ def test_fetch_of_real_mnist(tmp_path):
     for path in folder.glob("*-ubyte.gz"):
         fetched = (tmp_path / "mnist" / path.name).read_bytes()
         assert hashlib.sha256(fetched).digest() == hashlib.sha256(path.read_bytes()).digest()
+
+
+def test_pauses_between_attempts_double(server, target, monkeypatch):
+    pauses = []
+    monkeypatch.setattr("minisvdd.data.download.time.sleep", pauses.append)
+    server.faults = [500] * 4
+    one_line_error(lambda: get(target, server, attempts=4, pause=0.25), "500")
+    assert pauses == [0.25, 0.5, 1.0]

@@ -51,6 +51,14 @@ def refusal(read, path, *words):
 # --- IDX ---
 
 
+def test_idx_bombs_are_refused_before_they_expand(tmp_path):
+    """A compressed file that promises far more than anything of its length holds; a small promise does no harm."""
+    for width, words in ((300 << 20, ("promise 314572800", "made to fill the memory")), (200 << 20, ("truncated",))):
+        header = b"\0\0\x08\x01" + struct.pack(">I", width)
+        refusal(read_idx, written(tmp_path, gzip.compress(header)), *words)
+    refusal(read_idx, written(tmp_path, b"\0\0\x08\x01" + struct.pack(">I", 300 << 20)), "truncated")
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "int32", "float32", "float64"])
 @pytest.mark.parametrize("compress", [False, True])
 def test_idx_round_trip(tmp_path, rng, dtype, compress):
@@ -163,6 +171,8 @@ def test_image_refusals(tmp_path, rng):
     Image.fromarray(np.zeros((4, 4), np.uint16)).save(deep, "PNG")
     refusal(read_image, written(tmp_path, deep.getvalue()), "8-bit PNG")
     refusal(read_image, written(tmp_path, promising_png(png_bytes(image), 50_000, 50_000)), "exceeds limit")
+    large = promising_png(png_bytes(image), 8193, 8192)  # more than 2^26 pixels, which Pillow would take
+    refusal(read_image, written(tmp_path, large), "ordinary size", "mode RGB", "8193 x 8192")
 
 
 def promising_png(content, width, height):

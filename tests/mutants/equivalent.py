@@ -149,4 +149,12 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "ops/conv2d/__init__.py",
         "grad_weight = np.ones((grad_output.shape[1], x.shape[1], *kernel_size), np.result_type(grad_output, x))",
     ): "every tap is written",
+    (
+        "lazy.py",
+        "setattr(sys.modules[package], name, value)  # the next time Python finds it by itself -> pass",
+    ): "the next time the same value is looked up again",
+    (
+        "backends/host.py",
+        "array[...] = values -> pass",
+    ): "every backend has a `write` of its own",
 }

@@ -338,7 +338,7 @@ def _file_of(test):
 def reason_key(result: dict) -> tuple[str, str]:
     """Under which a reason stands in `EQUIVALENT`: the edited line, or the one that was dropped."""
     after = result["after"]
-    return result["file"], f"{result['before']} -> pass" if after == "pass" else after
+    return result["file"], f"{result['before']} -> pass" if after.split("  #")[0] == "pass" else after
 
 
 def explained(result: dict) -> dict:
