@@ -96,7 +96,7 @@ def test_show_prints_the_lines_alone(tmp_path):
         for line in (
             "    def linear_forward(x: np.ndarray",
             "        return x @ weight.T\n",
-            "    @linear_forward.fast\n    def _(x, weight):\n",
+            "    @linear_forward.fast\n    def _(x: np.ndarray, weight: np.ndarray)",
             "        with one_blas_thread():\n",
             "    def tanh_backward(",
         )
