@@ -41,14 +41,22 @@ def numpy_pass(network, x, loss, training=True) -> Pass:
     value, grad_output, _ = loss(output)
     grad_input = network.backward(grad_output)
     network.freeze_statistics(False)
-    pieces = [layer.kink_pattern() for layer in network.flat_layers()]
     return Pass(
         output,
         float(value),
         {**network.grads, "input": grad_input},
         dict(network.buffers),
-        [piece for piece in pieces if piece is not None],
+        list(_flat(network.kink_pattern())),
     )
+
+
+def _flat(pattern):
+    """The arrays of a pattern, which networks and fused modules nest."""
+    if isinstance(pattern, tuple):
+        for part in pattern:
+            yield from _flat(part)
+    elif pattern is not None:
+        yield pattern
 
 
 def torch_pass(module, x, loss, training=True) -> Pass:
@@ -84,8 +92,9 @@ def _recorded_pieces(module):
         if isinstance(layer, nn.MaxPool2d):
             largest, winner = winners(layer, x)
             if id(layer) in behind_an_activation:  # leaky ReLU keeps signs
-                pieces[-1] = largest > 0
-            pieces.append(winner)
+                pieces[-1:] = winner, largest > 0
+            else:
+                pieces.append(winner)
         else:
             pieces.append(x > 0)
 
