@@ -10,7 +10,7 @@ from helpers_data import REAL_DATA, gtsrb_test_files, gtsrb_training_files, need
 from helpers_http import Server
 
 from minisvdd.data.datasets import load_dataset
-from minisvdd.data.download import download, fetch
+from minisvdd.data.download import _check_md5, download, fetch
 from minisvdd.errors import DataError
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
@@ -306,3 +306,18 @@ def test_pauses_between_attempts_double(server, target, monkeypatch):
     server.faults = [500] * 4
     one_line_error(lambda: get(target, server, attempts=4, pause=0.25), "500")
     assert pauses == [0.25, 0.5, 1.0]
+
+
+def test_fetch_hands_on_attempts_and_pause(server, tmp_path, monkeypatch):
+    pauses = []
+    monkeypatch.setattr("minisvdd.data.download.time.sleep", pauses.append)
+    server.faults = [500] * 3
+    one_line_error(lambda: fetch("cifar10", tmp_path, urls=server.url, attempts=3, pause=0.25), "500")
+    assert pauses == [0.25, 0.5]
+
+
+def test_a_file_must_have_its_md5(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(CONTENT)
+    _check_md5(path, hashlib.md5(CONTENT).hexdigest())
+    one_line_error(lambda: _check_md5(path, 32 * "0"), path, "expected MD5 000", hashlib.md5(CONTENT).hexdigest())

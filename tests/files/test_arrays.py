@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers_data import npy_bytes, npy_promising, npz_bytes, one_line_error, zip_bytes
 
-from minisvdd.files.arrays import array_names, arrays_under, read_array, read_arrays, write_arrays
+from minisvdd.files.arrays import array_names, arrays_under, listed, read_array, read_arrays, write_arrays
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -36,3 +36,10 @@ def test_refusals(content, words, tmp_path):
     path = tmp_path / "file.bin"
     path.write_bytes(content)
     one_line_error(lambda: read_array(path), path, *words)
+
+
+def test_names_in_a_message_are_few_and_printable():
+    assert listed([]) == "none"
+    assert listed("abcdefghij") == "a, b, c, d, e, f, g, h, i, j"
+    assert listed("abcdefghijk") == "a, b, c, d, e, f, g, h, i, j, ..."
+    assert listed(["a\nb"]) == "'a\\nb'"
