@@ -126,6 +126,8 @@ class _Finder(ast.NodeVisitor):
         self._visit_all(node.body)
 
     def visit_ClassDef(self, node):
+        if any(ast.unparse(base) == "Protocol" for base in node.bases):
+            return  # a type
         self._visit_all(node.body)
 
     def visit_AnnAssign(self, node):

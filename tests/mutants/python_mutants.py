@@ -9,8 +9,8 @@
 A mutant is one edit of one place (`edits.py`): an operator, a number, a bound, a dropped term or statement, exchanged
 arguments ... The places are drawn from all there are, with a fixed seed, in turn from each kind of edit. A mutant is
 written into a copy of the package in a temporary folder, never into this one; the tests that belong to its file run
-against the copy until one fails, those of the NumPy backend first. Survivors are listed with the reason why no test can
-tell them from the original, in `equivalent.py`.
+against the copy until one fails, those of the NumPy backend first, slow ones only where a file of tests has no others.
+Survivors are listed with the reason why no test can tell them from the original, in `equivalent.py`.
 
 An outcome is kept as long as the line that it edits stands in its file. `--renew` drops the others and draws as many
 new mutants of these files, and a few of each file that has none yet.
@@ -163,7 +163,8 @@ class _Watcher:
         def runs_kernels(item):
             return "emulator" in item.name or any(word in item.nodeid for word in _KERNEL_TESTS)
 
-        items[:] = [item for item in items if "test_nvrtc" not in item.nodeid]  # a compiler, which sees no Python
+        with_quick = {item.path for item in items if not item.get_closest_marker("slow")}
+        items[:] = [item for item in items if item.path not in with_quick or not item.get_closest_marker("slow")]
         if found := [item for item in items if item.nodeid in self.chosen]:
             items[:] = found
         elif self.in_kernels:
