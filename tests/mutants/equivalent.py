@@ -157,4 +157,16 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "backends/host.py",
         "array[...] = values -> pass",
     ): "every backend has a `write` of its own",
+    (
+        "svdd/svdd.py",
+        "X = self.preprocessing_.fit_transform(X).astype(self._dtype, copy=True)",
+    ): "one copy more",
+    (
+        "nn/divergence.py",
+        "def backward(self, grad_output: Array, need_input: bool = False, need_params: bool = True) -> Array:",
+    ): "the stand-in that looks for a divergence computes both in any case",
+    (
+        "experiments/protocols.py",
+        "_QUICK = Protocol(10, (8,), 1e-6, (10,), 15, 1e-3)",
+    ): "how long a quick look takes",
 }

@@ -116,7 +116,7 @@ TESTS: dict[str, list[str]] = {
     "gradcheck/probe.py": _GRADIENTS,
     "gradcheck/report.py": _GRADIENTS,
     "experiments/experiments.py": ["experiments/test_experiments.py", "cli/test_train.py"],
-    "experiments/protocols.py": ["experiments/test_protocols.py", "experiments/test_grid.py"],
+    "experiments/protocols.py": ["experiments/test_protocols.py"],
     "cli/attack.py": ["attack/test_adversarial.py", "cli/test_options.py"],
     "cli/bench.py": ["cli/test_bench.py", "cli/test_main.py"],
     "cli/data.py": ["cli/test_data.py", "cli/test_main.py", "files/test_interruptions.py"],
