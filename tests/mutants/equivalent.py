@@ -169,4 +169,12 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "experiments/protocols.py",
         "_QUICK = Protocol(10, (8,), 1e-6, (10,), 15, 1e-3)",
     ): "how long a quick look takes",
+    (
+        "attack/classifier.py",
+        "milestones: Sequence[int] = (20, 28),",
+    ): "when a default schedule lowers its rate",
+    (
+        "cli/score.py",
+        "outlier = -scores - model.offset_ <= 0",
+    ): "a score on the threshold to the last bit",
 }
