@@ -177,4 +177,8 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "cli/score.py",
         "outlier = -scores - model.offset_ <= 0",
     ): "a score on the threshold to the last bit",
+    (
+        "nn/steps.py",
+        "self._has_samples = True",
+    ): "what the first step says",
 }
