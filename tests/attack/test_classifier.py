@@ -5,7 +5,7 @@ import pytest
 
 from minisvdd import load_dataset, load_model
 from minisvdd.attack.augmentation import Augmentation, mirror, warp
-from minisvdd.attack.classifier import SoftmaxClassifier
+from minisvdd.attack.classifier import SoftmaxClassifier, _partners
 from minisvdd.backends import EmulatorBackend
 from minisvdd.backends.emulator import find_compiler
 from minisvdd.data.readers import to_float
@@ -112,6 +112,18 @@ def test_a_mirrored_image_counts_as_its_partner(rng):
     assert not flipped[labels == 3].any()
     assert 0.3 < flipped[labels < 3].mean() < 0.7
     np.testing.assert_array_equal(targets, np.where(flipped, partners[labels], labels))
+
+
+def test_partners_are_found_by_their_labels():
+    """Classes without a mirror image have none."""
+    assert _partners([(10, 12), (15, 15)], np.array([10, 11, 12, 15])).tolist() == [2, -1, 0, 3]
+    assert _partners([], np.array([10, 11])).tolist() == [-1, -1]
+
+
+def test_probabilities_of_any_logits_are_finite(fitted, monkeypatch):
+    logits = np.array([[1000.0, 0.0], [-1000.0, -1000.0], [0.0, np.log(3)]])
+    monkeypatch.setattr(SoftmaxClassifier, "decision_function", lambda self, X: logits)
+    np.testing.assert_allclose(fitted.predict_proba(None), [[1, 0], [0.5, 0.5], [0.25, 0.75]])
 
 
 def test_mirrors_name_labels_of_y(digits):

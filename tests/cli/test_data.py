@@ -16,4 +16,4 @@ def test_fetch_reports_progress_and_prints_the_folder(monkeypatch, capsys, tmp_p
     assert run("data", "fetch", "mnist", "--data-dir", tmp_path) == 0
     captured = capsys.readouterr()
     assert captured.out.strip() == str(tmp_path / "mnist")
-    assert "2/2" in captured.err
+    assert "download, MB 2/2 " in captured.err

@@ -20,7 +20,8 @@ def test_score_writes_what_the_model_says(trained, tmp_path, capsys):
     model = load_model(trained / "model.npz")
     np.testing.assert_array_equal([float(row["anomaly_score"]) for row in rows], model.anomaly_score(test))
     np.testing.assert_array_equal([int(row["prediction"]) for row in rows], model.predict(test))
-    capsys.readouterr()
+    beyond = (model.predict(test) == -1).sum()
+    assert capsys.readouterr().out == f"{len(test)} scores, {beyond} beyond the threshold: {tmp_path / 'scores.csv'}\n"
     assert run("score", trained / "model.npz", tmp_path / "images.npz") == 0
     assert capsys.readouterr().out == (tmp_path / "scores.csv").read_text()
 

@@ -11,7 +11,7 @@ from minisvdd import DeepSVDD
 from minisvdd.data.datasets import Split
 from minisvdd.experiments.experiments import network_of
 from minisvdd.experiments.paper import METHODS, TABLE_1
-from minisvdd.experiments.protocols import PROTOCOLS, Protocol, get_protocol
+from minisvdd.experiments.protocols import PROTOCOLS, Protocol, get_gan_protocol, get_protocol
 from minisvdd.files.progress import Progress
 
 
@@ -43,6 +43,12 @@ def test_the_authors_schedule():
     assert (protocol.epochs, protocol.milestones) == (150, (50,))
     assert (protocol.pretrain_epochs, protocol.pretrain_weight_decay) == (150, 1e-3)
     assert protocol.radius_update == "authors-theano"
+
+
+@pytest.mark.parametrize("get", [get_protocol, get_gan_protocol])
+def test_the_names_of_protocols_are_listed(get):
+    with pytest.raises(ValueError, match=r"^protocol='papers': expected one of \['"):
+        get("papers", "mnist")
 
 
 def test_unknown_protocol():

@@ -1,7 +1,7 @@
 """Small edits of Python source, as programmers make them by mistake: found in the syntax tree, made in the text.
 
 `edits(source)` lists them all. Left out is what no test should pin down: docstrings, types, decorators, the words of
-messages and of `__repr__`.
+messages, of help and of `__repr__`.
 """
 
 import ast
@@ -221,7 +221,11 @@ class _Finder(ast.NodeVisitor):
                 swapped = self._text(right) + between + self._text(left)
                 self._add("arguments", self._start(left), self._stop(right), swapped)
         for keyword in node.keywords:
-            if keyword.arg and len(node.args) + len(node.keywords) > 1:
+            if (
+                keyword.arg
+                and keyword.arg not in ("help", "description", "epilog")
+                and len(node.args) + len(node.keywords) > 1
+            ):
                 before = self.source.rfind(b",", 0, self._start(keyword))
                 if before > self._start(node):
                     self._add("keyword", before, self._stop(keyword), "")

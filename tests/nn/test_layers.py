@@ -454,3 +454,20 @@ def test_pooling_before_the_activation_changes_no_bit(activation, rng):
     for layer in layers:
         expected = layer.forward(expected)
     np.testing.assert_array_equal(network.forward(x), expected)
+
+
+@pytest.mark.parametrize("make", [lambda: Linear(2), lambda: Conv2D(2, 3), lambda: ConvTranspose2D(2, 3), BatchNorm])
+def test_nothing_has_a_bias_that_was_not_asked_for(make, rng):
+    """Proposition 2: with one the sphere can collapse."""
+    layer = make()
+    layer.build(FEATURES if isinstance(layer, Linear) else IMAGE, rng)
+    assert layer.params.keys() <= {"weight"}
+    assert not layer.has_bias_like
+
+
+def test_rectifiers_and_their_slopes(rng):
+    x = np.array([[-2.0, -0.5, 0.0, 0.5, 2.0]])
+    for layer, slope in ((ReLU(), 0), (LeakyReLU(0.3), 0.3), (LeakyReLU(), LeakyReLU().slope)):
+        layer.build(FEATURES, rng, np.float64)
+        np.testing.assert_allclose(layer.forward(x), np.where(x > 0, x, slope * x), rtol=1e-15)
+    assert 0 < LeakyReLU().slope < 1

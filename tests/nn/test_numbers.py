@@ -68,6 +68,20 @@ def test_the_first_array_that_is_not_finite_is_named(where, array, step):
     assert "\n" not in message
 
 
+def test_a_loss_whose_gradient_is_not_finite_is_named():
+    """Its value says nothing: the next step would spoil the weights."""
+
+    def loss(outputs, targets):
+        return 1.0, np.full_like(outputs, np.inf), None
+
+    rng = np.random.default_rng(0)
+    network = Sequential([Linear(4)])
+    network.build((4,), rng)
+    training = Training(network, loss, rng.random((8, 4), np.float32), Plan(1, 1e-3, batch_size=4), rng)
+    with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match="batch 1 of 2: the gradient of the loss"):
+        training.run()
+
+
 def test_a_step_too_large_shows_in_the_next_loss():
     with (
         pytest.raises(FloatingPointError, match="epoch 1, batch 2 of 3: the loss, of outputs up to") as caught,

@@ -160,3 +160,20 @@ class RecordingBackend:
 
     runs_numpy = False
     asarray = staticmethod(np.asarray)
+
+
+@pytest.mark.parametrize("flat", [None, False])
+def test_steps_are_counted_and_can_be_set(flat, backend, rng):
+    """Bias correction goes on from there: Adam's next step is that of the same moments at that time."""
+    network = Sequential([Linear(3)])
+    network.build((4,), rng, np.float32, backend)
+    optimizer = Adam(network, flat=flat)
+    network.forward(backend.asarray(draw(rng, (2, 4), np.float32)), training=True)
+    network.backward(backend.asarray(draw(rng, (2, 3), np.float32)))
+    assert optimizer.step_count == 0
+    for _ in range(2):
+        optimizer.step()
+    assert optimizer.step_count == 2
+    optimizer.step_count = 7
+    optimizer.step()
+    assert optimizer.step_count == 8

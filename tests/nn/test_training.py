@@ -74,7 +74,7 @@ def test_the_samples_shares_are_those_of_the_loss(place):
     each = training(place, OneClass(place.asarray(center), place), Plan(1, 1e-12, batch_size=8)).run()
     drawn = place.to_numpy(network(place).forward(place.asarray(X)))
     expected = ((drawn - center) ** 2).sum(axis=1)
-    assert [len(shares) for shares in each.per_sample] == [8, 8, 6]
+    assert [(len(shares), shares.dtype) for shares in each.per_sample] == [(8, float), (8, float), (6, float)]
     assert each.last_batch is each.per_sample[-1]
     order = np.random.default_rng(1).permutation(len(X))
     np.testing.assert_allclose(np.concatenate(each.per_sample), expected[order], rtol=1e-5)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from trainer_properties import digits
 
-from minisvdd.nn.batches import fixed_batches, outputs, shuffled_batches
-from minisvdd.nn.layers import BatchNorm, Linear
+from minisvdd.nn.batches import fixed_batches, outputs, outputs_in_parts, shuffled_batches
+from minisvdd.nn.layers import BatchNorm, Conv2D, Linear
 from minisvdd.nn.networks import Sequential, make_encoder
 from minisvdd.svdd.center import collect_statistics, mean_output, move_from_zero
 
@@ -95,3 +95,13 @@ def test_no_batch_of_one_sample_where_it_can_be_helped(n, sizes):
     assert [batch.stop - batch.start for batch in batches] == sizes
     assert batches[0].start == 0
     assert all(first.stop == second.start for first, second in pairwise(batches))
+
+
+def test_outputs_come_in_parts_whose_memory_is_in_order(rng):
+    network = Sequential([Conv2D(2, 3)])
+    network.build((1, 5, 4), rng)
+    X = rng.standard_normal((1203, 1, 5, 4)).astype(np.float32)
+    parts = list(outputs_in_parts(network, X))
+    assert all(y.flags.c_contiguous for _, y in parts)
+    assert np.concatenate([np.arange(1203)[part] for part, _ in parts]).tolist() == list(range(1203))
+    np.testing.assert_allclose(np.concatenate([y for _, y in parts]), network.forward(X), rtol=1e-5, atol=1e-6)

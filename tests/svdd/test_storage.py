@@ -29,6 +29,7 @@ from minisvdd.nn.layers import (
     Upsample,
 )
 from minisvdd.nn.networks import Sequential
+from minisvdd.svdd.storage import _Zeros
 
 EVERY_LAYER = [
     Conv2D(3, (3, 2), stride=1, padding=(1, 0), bias=True),
@@ -277,3 +278,14 @@ def test_atomic_write_keeps_the_old_file_when_interrupted(tmp_path):
     (tmp_path / "a file").write_text("")
     with pytest.raises(DataError, match="a file"), atomic_write(tmp_path / "a file" / "x.txt"):
         pass
+
+
+def test_a_description_may_not_ask_for_more_numbers_than_the_file_has():
+    """Counted over all layers, before anything is allocated for them."""
+    draws = _Zeros(10)
+    assert draws.uniform(size=(2, 3)).shape == (2, 3)
+    assert not draws.uniform(-1, 1, (4,)).any()
+    with pytest.raises(ValueError, match="more parameters than the file has numbers"):
+        draws.uniform(size=(1,))
+    with pytest.raises(ValueError, match="more parameters than the file has numbers"):
+        _Zeros(10).uniform(size=(10**9, 10**9))

@@ -310,6 +310,30 @@ def test_a_centre_at_zero_warns_before_training():
         small_model(center=np.zeros(32), epochs=1).fit(digits().train)
 
 
+def test_a_large_array_is_scored_block_by_block(monkeypatch):
+    """From its first sample to its last; what is no array, or fits into one block, in one piece."""
+    train, seen = digits().train, []
+    model = small_model(epochs=1).fit(train)
+    X, whole = np.tile(train, (3, 1, 1, 1)), model.anomaly_score(train)
+    checked = DeepSVDD._checked_scores
+    monkeypatch.setattr(
+        DeepSVDD, "_checked_scores", lambda self, X, first: seen.append((first, len(X))) or checked(self, X, first)
+    )
+    monkeypatch.setattr("minisvdd.svdd.detector.BLOCK", len(train))
+    np.testing.assert_allclose(model.anomaly_score(X), np.tile(whole, 3), rtol=1e-5)
+    assert seen == [(len(train) * i, len(train)) for i in range(3)]
+    seen.clear()
+    np.testing.assert_allclose(model.anomaly_score(train), whole, rtol=1e-5)
+    np.testing.assert_allclose(model.anomaly_score(X.tolist()), np.tile(whole, 3), rtol=1e-5)
+    assert seen == [(0, len(train)), (0, len(X))]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_centre_has_no_bad_number(bad):
+    with pytest.raises(ValueError, match=r"center has shape \(32,\): expected \(32,\), finite numbers"):
+        small_model(center=np.append(np.ones(31), bad), epochs=1).fit(digits().train)
+
+
 # Bad input: one line that names the culprit.
 
 
