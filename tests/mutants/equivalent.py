@@ -181,4 +181,16 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "nn/steps.py",
         "self._has_samples = True",
     ): "what the first step says",
+    (
+        "nn/networks.py",
+        "for channels in reversed(spec.channels[:(1)]):",
+    ): "the networks that have this decoder have two modules",
+    (
+        "course/catalog.py",
+        'first = source[:201].decode("utf-8", "replace").partition("\\n")[0]',
+    ): "the line that counts is shorter",
+    (
+        "course/catalog.py",
+        'first = source[:].decode("utf-8", "replace").partition("\\n")[0]',
+    ): "the line that counts is shorter",
 }

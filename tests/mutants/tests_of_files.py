@@ -128,7 +128,7 @@ TESTS: dict[str, list[str]] = {
     "cli/train.py": ["cli/test_train.py", "cli/test_main.py", "files/test_checkpoint.py", "backends/test_training.py"],
     "cli/course.py": ["course/test_output.py", "course/test_teaching.py"],
     "course/assignment.py": ["course/test_assignment.py", *_COURSE],
-    "course/catalog.py": ["course/test_assignment.py", *_COURSE],
+    "course/catalog.py": ["course/test_catalog.py", "course/test_assignment.py"],
     "course/classroom.py": ["course/test_output.py"],
     "course/cuda_source.py": ["course/test_skeleton.py", "course/test_hostile.py"],
     "course/forms.py": ["course/test_forms.py"],
