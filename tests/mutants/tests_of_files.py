@@ -141,7 +141,7 @@ TESTS: dict[str, list[str]] = {
     "course/grader/confine.py": ["course/test_hostile.py"],
     "course/grader/grading.py": ["course/test_output.py", "course/test_mistakes.py", "course/test_hostile.py"],
     "course/grader/output.py": ["course/test_output.py", "course/test_teaching.py"],
-    "course/grader/recording.py": ["course/test_checks.py", "course/test_mistakes.py", "course/test_hostile.py"],
+    "course/grader/recording.py": ["course/test_recording.py"],
     "course/grader/runner.py": ["course/test_hostile.py", "course/test_output.py"],
     "course/grader/sandbox.py": ["course/test_hostile.py", "course/test_output.py"],
     "course/grader/wire.py": ["course/test_wire.py"],
