@@ -12,7 +12,7 @@ def add_bench(bench: argparse.ArgumentParser) -> None:
     bench.add_argument("--workload", action="append", metavar="NAME", help=f"one of {', '.join(WORKLOADS)}")
     add_backend(bench)
     bench.add_argument("--vs", choices=["torch"], help="beside PyTorch (extra `oracle`), interleaved in one process")
-    bench.add_argument("--threads", type=int, default=1)
+    bench.add_argument("--threads", type=int, default=1, help="that share a step's work")
     bench.add_argument("--rounds", type=int, default=15, help="turns that each contender gets")
     bench.add_argument("--out", help="JSON file to write")
     bench.set_defaults(run=_bench)

@@ -12,7 +12,7 @@ def add_data(data: argparse.ArgumentParser) -> None:
     """Add the command's action and its options to the parser."""
     actions = data.add_subparsers(required=True, metavar="ACTION")
     fetching = actions.add_parser("fetch", help="download a data set from its official address")
-    fetching.add_argument("name", choices=DATASETS[1:])
+    fetching.add_argument("name", choices=DATASETS[1:], help="data set: all but the embedded digits")
     fetching.add_argument("--data-dir", help="folder to put it in (default: the cache folder)")
     add_quiet(fetching)
     fetching.set_defaults(run=_fetch)

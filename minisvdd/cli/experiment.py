@@ -9,7 +9,6 @@ from ..experiments.figures import save_grid_examples
 from ..experiments.grid import make_grid, run_grid
 from ..experiments.plots import save_figure
 from ..experiments.report import write_report, write_stages
-from ..svdd.svdd import OBJECTIVES
 from . import options
 
 # Table: (data set, default protocol).
@@ -27,11 +26,11 @@ def add_experiment(experiment: argparse.ArgumentParser) -> None:
     for name, (data, protocol) in TABLES.items():
         _add_table(tables, name, data, protocol)
     report = tables.add_parser("report", help="print and write the tables of an experiment's folder")
-    report.add_argument("folder", metavar="DIR")
+    report.add_argument("folder", metavar="DIR", help="folder of an experiment")
     report.set_defaults(run=_report)
     stages = tables.add_parser("stages", help="what each stage of training brings to Deep SVDD: a table by class")
     stages.add_argument("folder", metavar="DIR", help="folder of an experiment")
-    stages.add_argument("--objective", choices=OBJECTIVES, default="one-class")
+    options.add_objective(stages)
     stages.set_defaults(run=_stages)
     figures = tables.add_parser(
         "figures",

@@ -5,6 +5,7 @@ import sys
 
 from .. import backends
 from ..experiments.protocols import PROTOCOLS
+from ..svdd.svdd import OBJECTIVES
 
 
 def add_backend(parser: argparse.ArgumentParser) -> None:
@@ -66,9 +67,14 @@ def add_protocol(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument("--protocol", choices=list(PROTOCOLS), default=default, help="epochs, rates and weight decays")
 
 
+def add_objective(parser: argparse.ArgumentParser) -> None:
+    """--objective: equation (4), one-class, or (3), soft-boundary."""
+    parser.add_argument("--objective", choices=OBJECTIVES, default="one-class", help="of Deep SVDD")
+
+
 def add_seed(parser: argparse.ArgumentParser) -> None:
     """--seed, of everything that a command draws."""
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn: one seed, one result")
 
 
 def add_quiet(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ from ..svdd.storage import load_model
 
 def add_score(score: argparse.ArgumentParser) -> None:
     """Add the command's options to its parser."""
-    score.add_argument("model", metavar="MODEL.npz")
+    score.add_argument("model", metavar="MODEL.npz", help="which `minisvdd train` wrote")
     score.add_argument("samples", metavar="SAMPLES.npz|.npy", help="(n, C, H, W), (n, H, W) or (n, D)")
     score.add_argument("--out", help="CSV file to write (default: standard output)")
     score.set_defaults(run=_score)

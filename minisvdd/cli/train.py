@@ -10,7 +10,6 @@ from ..experiments.protocols import get_protocol
 from ..files.atomic import check_writable, write_json
 from ..files.checkpoint import Checkpoint
 from ..nn.networks import NETWORKS
-from ..svdd.svdd import OBJECTIVES
 from . import options
 
 
@@ -19,7 +18,7 @@ def add_train(train: argparse.ArgumentParser) -> None:
     train.formatter_class = argparse.ArgumentDefaultsHelpFormatter
     train.add_argument("--data", default="digits", help=f"{', '.join(DATASETS)}, or a .npz file of your own")
     train.add_argument("--normal-class", help="class taken as normal: index or name (default: 3; stop for gtsrb)")
-    train.add_argument("--objective", choices=OBJECTIVES, default="one-class")
+    options.add_objective(train)
     train.add_argument("--nu", type=float, default=0.1, help="fraction of training samples that may lie outside")
     train.add_argument("--network", choices=NETWORKS, help="(default: the one made for the data)")
     options.add_backend(train)

@@ -16,4 +16,5 @@ def test_fetch_reports_progress_and_prints_the_folder(monkeypatch, capsys, tmp_p
     assert run("data", "fetch", "mnist", "--data-dir", tmp_path) == 0
     captured = capsys.readouterr()
     assert captured.out.strip() == str(tmp_path / "mnist")
+    assert captured.err.count("download, MB") == 1, "the end, and nothing more often than every few seconds"
     assert "download, MB 2/2 " in captured.err

@@ -14,6 +14,19 @@ def test_gradcheck_of_one_layer(capsys):
     assert out.splitlines()[-1].endswith("gradient checks passed")
 
 
+class Report:
+    """A report of nothing."""
+
+    def __init__(self, passed):
+        self.passed = passed
+
+
+@pytest.mark.parametrize(("passed", "status"), [((True, True), 0), ((True, False), 1), ((False, True), 1)])
+def test_gradcheck_exits_1_when_any_check_fails(passed, status, monkeypatch):
+    monkeypatch.setattr("minisvdd.cli.gradcheck.check_library", lambda name, backend: [Report(passed[name == "ReLU"])])
+    assert run("gradcheck", "--layer", "Linear", "--layer", "ReLU") == status
+
+
 def write(folder, text):
     """A reader's own file of operations."""
     path = folder / "mine.py"

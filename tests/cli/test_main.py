@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from pathlib import Path
 
 import pytest
 from helpers_cli import run
@@ -59,7 +60,18 @@ def test_mistakes_are_one_line_and_status_2(arguments, words, capsys, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["paint"], ["train", "--objective", "three-class"], ["train", "--seed", "x"], ["score"]]
+    "arguments",
+    [
+        [],
+        ["paint"],
+        ["train", "--objective", "three-class"],
+        ["train", "--seed", "x"],
+        ["score"],
+        ["experiment"],
+        ["data"],
+        ["data", "fetch"],
+        ["data", "fetch", "digits"],
+    ],
 )
 def test_wrong_usage_is_status_2(arguments):
     with pytest.raises(SystemExit) as caught:
@@ -93,6 +105,22 @@ def test_warnings_are_one_line(monkeypatch, capsys):
     monkeypatch.setattr("minisvdd.cli.info.versions", warn)
     assert run("info") == 0
     assert capsys.readouterr().err == "minisvdd: UserWarning: this network can collapse\n"
+
+
+def test_counts_below_1_are_refused_and_1_is_not(tmp_path, capsys):
+    for jobs in (-1, 0):
+        assert run("grade", "--class", tmp_path, "--jobs", jobs) == 2
+        assert f"--jobs {jobs}: expected a number >= 1" in capsys.readouterr().err
+    assert run("grade", "--class", tmp_path, "--jobs", 1) == 2
+    assert "no .py or .cu file" in capsys.readouterr().err
+
+
+def test_an_assignment_goes_into_a_folder_of_its_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run("assignment", "linear") == 0
+    files = capsys.readouterr().out.split()
+    assert {Path(file).parent for file in files} == {Path("assignments") / "linear"}
+    assert all(Path(file).is_file() for file in files)
 
 
 def test_help_lists_every_command_and_loads_none():

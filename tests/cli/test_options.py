@@ -48,6 +48,11 @@ def test_help_of_each_command_names_its_options(words, capsys):
     assert all(name in text for name in options(PARSERS[words]))
 
 
+@pytest.mark.parametrize("words", PARSERS)
+def test_every_option_and_argument_has_a_help_text(words):
+    assert [action.dest for action in PARSERS[words]._actions if not action.help] == []
+
+
 @pytest.mark.parametrize("name", SHARED)
 def test_a_shared_option_has_one_help_text_and_one_type(name):
     found = {words: options(parser)[name] for words, parser in PARSERS.items() if name in options(parser)}
