@@ -5,18 +5,6 @@ A dropped statement stands as "the statement -> pass".
 
 EQUIVALENT: dict[tuple[str, str], str] = {
     (
-        "ops/batchnorm.py",
-        'result = backend.empty((shares, 3, C), a.dtype) if rung == "split" else means',
-    ): "the kernels lay 2 C numbers per share one after the other; what lies behind them is not used",
-    (
-        "ops/conv2d/__init__.py",
-        "rows_of_grad = grad.reshape(K, -2)",
-    ): "NumPy takes any negative number for the length that it must work out",
-    (
-        "ops/conv2d/__init__.py",
-        "first = max(0, -(offset // stride)) if offset <= 0 else 0",
-    ): "for offset 0 both branches give 0",
-    (
         "ops/conv2d/strips.py",
         "run(work, _blocks(count, N, (height * C * width + out_h / K * outputs) * y.itemsize))",
     ): "an estimate of bytes, which decides in how many blocks the same numbers are computed",
@@ -29,17 +17,9 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "captured: bool = False,",
     ): "steps that are replayed as graphs give the same numbers, bit for bit",
     (
-        "svdd/svdd.py",
-        'warnings.warn(f"hypersphere collapse: {sign}", CollapseWarning)',
-    ): "says which line of svdd.py the warning is attributed to",
-    (
         "nn/optim.py",
         "self.corrections, self.learning_rate = backend.zeros(2, np.float64), backend.zeros(2, np.float64)",
     ): "the kernel reads the first of the two numbers; both are written",
-    (
-        "files/checkpoint.py",
-        'params = {name: _plain(v) for name, v in estimator.get_params(deep=True).items() if name != "verbose"}',
-    ): "names the parameters of an estimator inside once more",
     (
         "backends/threads.py",
         "tasks = [_Task(work, shared) for _ in range(min(most, count - 1))]",
@@ -53,21 +33,9 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "if now - path.stat().st_mtime >= _ABANDONED:",
     ): "an hour to the nanosecond",
     (
-        "ops/norm_pool.py",
-        "left, right = images[:, : 2 * h,  : 2 * w : 2], images[:, : 2 * h, 1 : 2 * w : 2]",
-    ): "slices begin at 0 when nothing is said",
-    (
-        "ops/conv2d/__init__.py",
-        "if stride == (1, 1) and C * kernel_size[0] < C and min(margin) >= 0:",
-    ): "both ways give the same sums; one is faster",
-    (
         "ops/conv2d/winograd.py",
         "np.matmul(g, weight.transpose(3, 0, 2, 1).reshape(kw, -2), out=filters.reshape(n, -1))",
     ): "NumPy takes any negative number for the length that it must work out",
-    (
-        "ops/conv2d/winograd.py",
-        "M = np.matmul(spread, part)",
-    ): "the same product in new memory",
     (
         "rivals/baselines.py",
         'self.svm_ = SklearnSVM(kernel="rbf", gamma=self.gamma_, nu=self.nu).fit(Z)',
@@ -141,10 +109,6 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "backends/emulator.py",
         "if path.parent != kernel_folder():  # the first of our own kernels: build all of them, side by side",
     ): "which libraries are built ahead of time, side by side: the same ones in the end",
-    (
-        "backends/device.py",
-        "def launch(self, operation: str, args, grid=None, block=(256,), threads=None, shared=1, rung=None) -> None:",
-    ): "a byte of shared memory that no kernel touches",
     (
         "ops/conv2d/__init__.py",
         "grad_weight = np.ones((grad_output.shape[1], x.shape[1], *kernel_size), np.result_type(grad_output, x))",
