@@ -214,8 +214,6 @@ TRICKS = {
     "batch norm": Trick("fast batch norm", lambda: formulas(*BATCH_NORM)),
     "leaky relu": Trick("fast leaky ReLU", lambda: formulas(ops.leaky_relu_forward, ops.leaky_relu_backward)),
     "upsampling": Trick("fast up-sampling", lambda: formulas(ops.upsample_forward, ops.upsample_backward)),
-    "squared error": Trick("fast squared error", lambda: formulas(ops.mean_squared_error)),
-    "adam": Trick("fast Adam", lambda: formulas(ops.adam_update)),
     "all": Trick("**all of them**", nothing),
     "plain": Trick("**all fast readings**", nullcontext, backend="plain"),
 }

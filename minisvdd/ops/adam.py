@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from ..backends.types import DeviceArray
-from ..backends.workspace import scratch
 from .operation import Operation
 
 if TYPE_CHECKING:
@@ -66,37 +65,6 @@ def sgd_update(
     """
     velocity[...] = momentum * velocity + (grad + weight_decay * param)
     param -= learning_rate * velocity
-
-
-@adam_update.fast
-def _(
-    param: np.ndarray,
-    grad: np.ndarray,
-    first_moment: np.ndarray,
-    second_moment: np.ndarray,
-    step: int,
-    learning_rate: float,
-    beta1: float,
-    beta2: float,
-    epsilon: float,
-    weight_decay: float,
-) -> None:
-    """The formula's lines in the same order, into two arrays that are used again and again."""
-    with scratch() as take:
-        g, share = (take(param.shape, param.dtype) for _ in range(2))
-        np.multiply(param, weight_decay, out=g)
-        g += grad
-        first_moment *= beta1
-        first_moment += np.multiply(g, 1 - beta1, out=share)
-        second_moment *= beta2
-        second_moment += np.multiply(np.multiply(g, 1 - beta2, out=share), g, out=share)
-        deviation = np.divide(second_moment, 1 - beta2**step, out=g)
-        np.sqrt(deviation, out=deviation)
-        deviation += epsilon
-        change = np.divide(first_moment, 1 - beta1**step, out=share)
-        change *= learning_rate
-        change /= deviation
-        param -= change
 
 
 # Launches

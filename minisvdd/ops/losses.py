@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..backends.types import DeviceArray, Shape
-from .layout import empty_batch_last
 from .operation import Operation
 
 if TYPE_CHECKING:
@@ -136,17 +135,6 @@ def binary_cross_entropy(logits: np.ndarray, targets: np.ndarray | float) -> Los
 def accumulator(outputs: np.ndarray) -> type:
     """float64 for real numbers; complex input (the complex-step check) stays complex."""
     return np.complex128 if np.iscomplexobj(outputs) else np.float64
-
-
-@mean_squared_error.fast
-def _(outputs: np.ndarray, targets: np.ndarray) -> Loss:
-    """The difference lies with the batch last, in the workspace, and becomes the gradient in place."""
-    difference = empty_batch_last(outputs.shape, np.result_type(outputs, targets))
-    np.subtract(outputs, targets, out=difference)
-    pixels = np.moveaxis(difference, 0, -1).reshape(-1, len(outputs))
-    errors = np.einsum("pn,pn->n", pixels, pixels)
-    difference *= 2 / len(outputs)
-    return errors.mean(dtype=accumulator(outputs)), difference, errors
 
 
 # Launches
