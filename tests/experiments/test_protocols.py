@@ -1,7 +1,6 @@
-"""Protocols are the one place of epochs and rates; progress says how far they have come; table 1 is the paper's."""
+"""Protocols are the one place of epochs and rates; table 1 is the paper's."""
 
 import inspect
-import io
 from dataclasses import fields
 
 import numpy as np
@@ -12,7 +11,6 @@ from minisvdd.data.datasets import Split
 from minisvdd.experiments.experiments import network_of
 from minisvdd.experiments.paper import METHODS, TABLE_1
 from minisvdd.experiments.protocols import PROTOCOLS, Protocol, get_gan_protocol, get_protocol
-from minisvdd.files.progress import Progress
 
 
 def test_a_protocol_holds_arguments_of_deep_svdd():
@@ -68,30 +66,3 @@ def test_column_means_of_table_1(data, means):
     columns = np.array([[row[method][0] for method in METHODS] for row in TABLE_1[data].values()])
     assert columns.shape == (10, 7)
     np.testing.assert_allclose(columns.mean(axis=0), means, atol=0.06)
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def test_progress_rewrites_one_line_on_a_terminal():
-    stream = Terminal()
-    progress = Progress("epoch", 3, stream=stream)
-    for epoch in (1, 2, 3):
-        progress.update(epoch, "loss 0.5")
-    text = stream.getvalue()
-    assert text.count("\n") == 1
-    assert text.rsplit("\r", 1)[1].startswith("epoch 3/3  loss 0.5")
-
-
-def test_progress_is_plain_lines_elsewhere_and_can_be_silent():
-    stream = io.StringIO()
-    progress = Progress("epoch", 1000, stream=stream)
-    for epoch in range(1, 1001):
-        progress.update(epoch)
-    assert stream.getvalue().startswith("epoch 1000/1000")
-    assert "\r" not in stream.getvalue()
-    silent = io.StringIO()
-    Progress("epoch", 1, verbose=0, stream=silent).update(1)
-    assert silent.getvalue() == ""
