@@ -157,4 +157,8 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "course/catalog.py",
         'first = source[:].decode("utf-8", "replace").partition("\\n")[0]',
     ): "the line that counts is shorter",
+    (
+        "ops/adam.py",
+        'backend.launch("adam_count_step", (steps, corrections, beta1, beta2), grid=(2,), block=(1,))',
+    ): "all threads but the first end at once",
 }
