@@ -161,4 +161,8 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "ops/adam.py",
         'backend.launch("adam_count_step", (steps, corrections, beta1, beta2), grid=(2,), block=(1,))',
     ): "all threads but the first end at once",
+    (
+        "cli/data.py",
+        'self._progress, self._total = Progress("download, MB", max((total or 0) >> 20, 1)), total',
+    ): "max(a, b) is max(b, a)",
 }
