@@ -29,7 +29,7 @@ from minisvdd.backends.workspace import Workspace
 from minisvdd.experiments.bench import OURS, WORKLOADS, machine, make_step
 from minisvdd.files.atomic import atomic_write, write_json
 from minisvdd.nn import batches, networks, steps
-from minisvdd.ops import activations, linear, losses, pooling, upsample
+from minisvdd.ops import activations, linear, pooling, upsample
 from minisvdd.ops.batchnorm import fast as batchnorm
 from minisvdd.ops.conv2d import fast as conv2d
 from minisvdd.ops.conv2d import phases, winograd
@@ -145,7 +145,6 @@ def batch_first():
             for module in (conv2d, phases, pooling, norm_act_pool, upsample)
         ),
         *((module, "from_channel_rows", from_channel_rows) for module in (activations, batchnorm)),
-        (losses, "empty_batch_last", np.empty),
         (steps, "arranged", lambda x: x),
     )
 
