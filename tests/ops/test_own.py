@@ -4,6 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
+from helpers_data import one_line_error
 
 from minisvdd.backends import HostBackend
 from minisvdd.errors import DataError
@@ -25,11 +26,7 @@ def load(tmp_path):
 
 
 def refusal(load, text, name="mine.py"):
-    with pytest.raises(DataError) as caught:
-        load(text, name)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message.partition(f"{name}: ")[2]
+    return one_line_error(lambda: load(text, name)).partition(f"{name}: ")[2]
 
 
 def test_functions_that_are_called_like_operations_count(load):

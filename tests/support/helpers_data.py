@@ -19,13 +19,14 @@ needs_data = pytest.mark.skipif(not REAL_DATA, reason="set MINISVDD_DATA to a fo
 
 
 def one_line_error(call, *words, error=DataError):
-    """`call()` must raise `error` with one line that holds all `words`."""
+    """`call()` must raise `error` with one line that holds all `words`; returns the line."""
     with pytest.raises(error) as caught:
         call()
     message = str(caught.value)
     assert "\n" not in message
     for word in words:
         assert str(word) in message
+    return message
 
 
 def idx_bytes(array):

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from helpers_data import one_line_error
 from helpers_processes import environment
 from layer_table import classes_in, layer_classes
 from trainer_properties import digits, small_model
@@ -125,12 +126,7 @@ def saved(tmp_path_factory):
 
 
 def refusal(path):
-    with pytest.raises(DataError) as caught:
-        load_model(path)
-    message = str(caught.value)
-    assert str(path) in message
-    assert "\n" not in message
-    return message
+    return one_line_error(lambda: load_model(path), path)
 
 
 def test_missing_foreign_and_newer_files(saved, tmp_path):

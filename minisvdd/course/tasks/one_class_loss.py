@@ -56,10 +56,6 @@ def _right_value(d, N):
     return (d * d).sum() / N
 
 
-def _right_grad(d, N):
-    return 2 / N * d
-
-
 _OUTPUTS = ("value", "grad", "distances")  # older handouts asked for the first two alone
 _VALUE, _GRAD = (0, 2), 1
 _FORMS = [
