@@ -123,8 +123,8 @@ def _module(path: Path) -> Any:
 
 def source(path: Path) -> str:
     """What NVRTC compiles. The last line makes CuPy's cache, which knows this text only, see a changed header."""
-    headers = "".join(header.read_text() for header in sorted(path.parent.glob("*.h")))
-    return f"{path.read_text()}// headers: {hashlib.sha256(headers.encode()).hexdigest()}\n"
+    headers = "".join(header.read_text(encoding="utf-8") for header in sorted(path.parent.glob("*.h")))
+    return f"{path.read_text(encoding='utf-8')}// headers: {hashlib.sha256(headers.encode()).hexdigest()}\n"
 
 
 def instances(path: Path) -> list[str]:

@@ -81,6 +81,8 @@ def _compiler() -> str:
 
 def missing() -> str | None:
     """What this machine lacks for the emulator, in one line; None when it can run."""
+    if not hasattr(os, "fork"):
+        return "the emulator needs Linux or macOS (on Windows: WSL)"
     if find_compiler() is None:
         return "the emulator needs a C++ compiler: install g++ or clang++, or name one in $CXX"
     return None
@@ -263,13 +265,15 @@ def _headers() -> list[Path]:
 
 
 def _digest(*parts: str) -> str:
-    texts = [_compiler(), *_FLAGS, *_RUNTIME_FLAGS, *(h.read_text() for h in _headers()), *parts]
+    texts = [_compiler(), *_FLAGS, *_RUNTIME_FLAGS, *(h.read_text(encoding="utf-8") for h in _headers()), *parts]
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
 def _target(path: Path, checked: bool) -> Path:
     """The library of a kernel file: its name tells sources, flags and compiler."""
-    texts = [file.read_text() for file in (path, *sorted(path.parent.glob("*.h")))]  # it may include any of them
+    texts = [
+        file.read_text(encoding="utf-8") for file in (path, *sorted(path.parent.glob("*.h")))
+    ]  # it may include any of them
     return cache_folder() / f"{path.stem}-{_digest(*texts, *_kernel_flags(checked))}.so"
 
 
@@ -307,7 +311,7 @@ def _compile(path: Path, flags: list[str], scratch: Path) -> Path:
     for kernel in read_kernels(path).values():
         for scalar in kernel.scalar_types:
             lines.append(f"EMULATOR_EXPORT({_symbol(kernel.name, scalar)}, {kernel.instance(scalar)})")
-    unit.write_text("\n".join(lines) + "\n")
+    unit.write_text("\n".join(lines) + "\n", encoding="utf-8")
     _run_compiler([*_FLAGS, *flags, "-c", str(unit), "-o", str(kernels)], path)
     _run_compiler(["-shared", "-o", str(library), str(kernels), str(_runtime())], path)
     return library

@@ -143,7 +143,7 @@ def kernel_folder() -> Path:
 @cache
 def read_kernels(path: Path) -> dict[str, Kernel]:
     """All kernels that a .cu file declares, by name, in the order of the file."""
-    source = re.sub(r"//[^\n]*", "", path.read_text())
+    source = re.sub(r"//[^\n]*", "", path.read_text(encoding="utf-8"))
     kernels: dict[str, Kernel] = {}
     for template, name, parameters in _KERNEL.findall(source):
         parsed = tuple(_parse_parameter(text, name) for text in parameters.split(",") if text.strip())

@@ -162,13 +162,17 @@ def _cgroup_cores(root: str = "/sys/fs/cgroup", membership: str = "/proc/self/cg
     """The smallest quota/period of cgroup v2 `cpu.max` from this process's group up to the root; inf without one."""
     cores = math.inf
     try:
-        path = next(line[3:].strip() for line in Path(membership).read_text().splitlines() if line.startswith("0::"))
+        path = next(
+            line[3:].strip()
+            for line in Path(membership).read_text(encoding="utf-8").splitlines()
+            if line.startswith("0::")
+        )
     except (OSError, StopIteration):
         return cores
     group = Path(root) / path.lstrip("/")
     for folder in (group, *group.parents):
         try:
-            quota, period = (folder / "cpu.max").read_text().split()
+            quota, period = (folder / "cpu.max").read_text(encoding="utf-8").split()
             cores = min(cores, int(quota) / int(period))
         except (OSError, ValueError):  # no such file, or "max": no limit here
             pass

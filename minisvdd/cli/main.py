@@ -34,6 +34,8 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     arguments = make_parser(argv).parse_args(argv)
     warnings.showwarning = _show_warning
+    if hasattr(sys.stdout, "reconfigure"):  # a file's name may hold what the encoding of a pipe (on Windows) cannot say
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = arguments.run(arguments)
         sys.stdout.flush()

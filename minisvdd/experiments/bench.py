@@ -227,7 +227,7 @@ def run_alone(name: str, contender: str, backend: str, threads: int) -> None:
 def _peak_kilobytes():
     """Linux's own count where there is one: getrusage's starts at what the parent process had before the fork."""
     try:
-        status = Path("/proc/self/status").read_text()
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
         return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")))
     except (OSError, StopIteration):
         import resource  # not on every system

@@ -15,6 +15,7 @@ from typing import IO
 from ..errors import DataError
 
 _TEMPORARY = ".minisvdd-tmp"
+_TEXT = {"encoding": "utf-8", "newline": "\n"}  # the same bytes on every system
 # Seconds after which a temporary file that has not grown belongs to nobody: writing takes seconds, on any disk. Process
 # numbers and locks would say it at once, but not of another machine that writes into the same folder.
 _ABANDONED = 3600
@@ -33,7 +34,7 @@ def atomic_write(path, mode: str = "w") -> Iterator[IO]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(_TEMPORARY, f".{path.name}.", path.parent)
         _remove_abandoned(path.parent, os.fstat(handle).st_mtime)
-        with os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as file:
+        with os.fdopen(handle, mode, **({} if "b" in mode else _TEXT)) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

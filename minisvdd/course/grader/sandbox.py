@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from .confine import NOBODY
 from .wire import LARGEST, Odd, Remote, WireError, message_size, pack, unpack
 
 _RUNNER = Path(__file__).with_name("runner.py")
@@ -132,6 +131,8 @@ class Sandbox:
         )  # a kernel file is compiled once, however often the process must restart
         cache.mkdir(exist_ok=True)
         if os.getuid() == 0:  # so that the user nobody, whom the process becomes, can use its folder
+            from .confine import NOBODY  # not above: it imports what Windows lacks, and more than grading comes by here
+
             with contextlib.suppress(OSError):
                 for path in (home, file, cache):
                     os.chown(path, NOBODY, NOBODY)
