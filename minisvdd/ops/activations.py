@@ -11,7 +11,7 @@ import numpy as np
 from ..backends.threads import run
 from ..backends.types import Blocks, DeviceArray
 from ..backends.workspace import empty
-from .layout import channel_rows, flat_blocks, from_channel_rows, pack_threads
+from .layout import flat_batch_last, flat_blocks, from_flat_batch_last, pack_threads
 from .operation import Operation
 
 if TYPE_CHECKING:
@@ -67,9 +67,8 @@ def tanh_backward(grad_output: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 @leaky_relu_forward.fast
 def _(x: np.ndarray, slope: float) -> np.ndarray:
-    rows = channel_rows(x)
-    flat, y = rows.reshape(-1), empty(rows.shape, rows.dtype)
-    out = y.reshape(-1)
+    flat = flat_batch_last(x)
+    out = empty(flat.shape, flat.dtype)
 
     def work(blocks: Blocks) -> None:
         for block in blocks:
@@ -77,14 +76,13 @@ def _(x: np.ndarray, slope: float) -> np.ndarray:
             np.maximum(flat[block], out[block], out=out[block])
 
     run(work, flat_blocks(flat.size))
-    return from_channel_rows(y, x.shape)
+    return from_flat_batch_last(out, x.shape)
 
 
 @leaky_relu_backward.fast
 def _(grad_output: np.ndarray, positive: np.ndarray, slope: float) -> np.ndarray:
-    grad = channel_rows(grad_output)
-    mask, g, result = channel_rows(positive).reshape(-1), grad.reshape(-1), empty(grad.shape, grad.dtype)
-    out = result.reshape(-1)
+    mask, g = flat_batch_last(positive), flat_batch_last(grad_output)
+    out = empty(g.shape, g.dtype)
 
     def work(blocks: Blocks) -> None:
         for block in blocks:
@@ -95,7 +93,7 @@ def _(grad_output: np.ndarray, positive: np.ndarray, slope: float) -> np.ndarray
             derivative *= g[block]
 
     run(work, flat_blocks(g.size))
-    return from_channel_rows(result, grad_output.shape)
+    return from_flat_batch_last(out, grad_output.shape)
 
 
 # Launches
@@ -109,7 +107,8 @@ def _(backend: "KernelBackend", x: DeviceArray, slope: float) -> DeviceArray:
 @is_positive.launch
 def _(backend: "KernelBackend", x: DeviceArray) -> DeviceArray:
     positive = backend.empty(x.shape, np.bool_)
-    backend.launch("is_positive", (backend.dense(x), positive, x.size), threads=x.size)
+    if x.size:
+        backend.launch("is_positive", (backend.dense(x), positive, x.size), threads=x.size)
     return positive
 
 
@@ -144,6 +143,7 @@ def _elementwise(
     """A result like the first array, whose threads load 16 bytes at a time."""
     first = arrays[0]
     result = backend.empty(first.shape, first.dtype)
-    args = (*map(backend.dense, arrays), result, *numbers, first.size)
-    backend.launch(operation, args, threads=pack_threads(first.size))
+    if first.size:
+        args = (*map(backend.dense, arrays), result, *numbers, first.size)
+        backend.launch(operation, args, threads=pack_threads(first.size))
     return result

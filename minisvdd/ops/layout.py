@@ -32,6 +32,16 @@ def from_channel_rows(rows: np.ndarray, shape: Shape) -> np.ndarray:
     return np.moveaxis(rows.reshape(*shape[1:], shape[0]), -1, 0)
 
 
+def flat_batch_last(x: np.ndarray) -> np.ndarray:
+    """The numbers of an array of any number of axes in a row, batch last; a view of what the operations return."""
+    return np.ascontiguousarray(np.moveaxis(x, 0, -1) if x.ndim else x).reshape(-1)
+
+
+def from_flat_batch_last(flat: np.ndarray, shape: Shape) -> np.ndarray:
+    """The way back, to `shape`: a view."""
+    return np.moveaxis(flat.reshape(*shape[1:], shape[0]), -1, 0) if shape else flat.reshape(())
+
+
 def channel_blocks(rows: np.ndarray) -> tuple[list[slice], int | None]:
     """Cut (C, numbers) into equal groups of whole channels, and say how many threads may share them (None: all).
 

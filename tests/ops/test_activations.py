@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from references import draw, scattered, tolerance
 
+from minisvdd.nn.layers import LeakyReLU, ReLU, Sigmoid, Tanh
 from minisvdd.ops import activations
 
 
@@ -18,6 +19,44 @@ def test_leaky_relu(slope, backend, dtype, rng):
     for value, out, g, grad in zip(x.flat, y.flat, grad_output.flat, grad_x.flat):
         assert out == (value if value > 0 else dtype(slope) * value)
         assert grad == pytest.approx(g if value > 0 else slope * g, rel=1e-6)
+
+
+SHAPES = [(), (1,), (7,), (3, 4), (2, 3, 4), (2, 3, 4, 5), (2, 3, 1, 2, 2), (0,), (0, 4), (3, 0), (2, 0, 3, 3)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_entry_by_entry_whatever_the_number_of_axes(shape, backend, dtype, rng):
+    """Each activation of an array is that of its numbers in a row of one sample each; also where there are none."""
+    x, grad_output = draw(rng, shape, dtype), draw(rng, shape, dtype)
+    y = np.tanh(x, out=np.empty_like(x))
+    for operation, arrays, numbers in (
+        (activations.leaky_relu_forward, (x,), (0.1,)),
+        (activations.is_positive, (x,), ()),
+        (activations.leaky_relu_backward, (grad_output, np.asarray(x > 0)), (0.1,)),
+        (activations.sigmoid_forward, (x,), ()),
+        (activations.sigmoid_backward, (grad_output, y), ()),
+        (activations.tanh_forward, (x,), ()),
+        (activations.tanh_backward, (grad_output, y), ()),
+    ):
+        found = np.asarray(operation.on(backend)(*arrays, *numbers))
+        expected = np.asarray(operation(*(array.reshape(-1, 1) for array in arrays), *numbers))
+        assert found.shape == shape
+        assert found.dtype == expected.dtype
+        np.testing.assert_allclose(found.reshape(-1, 1), expected, **tolerance(dtype))
+
+
+@pytest.mark.parametrize("make", [LeakyReLU, ReLU, Sigmoid, Tanh])
+@pytest.mark.parametrize("sample", [(), (5,), (2, 3), (2, 3, 4), (2, 3, 4, 2)], ids=str)
+def test_layers_take_samples_of_any_number_of_axes(make, sample, backend, rng):
+    """One number per sample, too; the derivative is that of the formula, by a central difference."""
+    layer = make()
+    assert layer.build(sample, None, np.float64, backend) == sample
+    x, grad_output, h = draw(rng, (3, *sample)), draw(rng, (3, *sample)), 1e-6
+    y = layer.forward(x, training=True)
+    difference = (layer.forward(x + h) - layer.forward(x - h)) / (2 * h)
+    layer.forward(x, training=True)
+    assert y.shape == x.shape
+    np.testing.assert_allclose(layer.backward(grad_output), grad_output * difference, rtol=1e-6, atol=1e-8)
 
 
 def test_leaky_relu_at_0_takes_the_slope(backend):
