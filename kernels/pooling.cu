@@ -9,6 +9,7 @@
 //   2 windows    windows that do not overlap: one thread per window loads G and winner once and writes all the entries
 //                up to the next window: 2 / (sh sw). Neighbours write every second entry: twice the transactions.
 //   3 pairs      2x2 windows and even W: two entries of a row with one store, in full transactions.
+// With a border (padding), forward and backward: one rung, one thread per entry of the result, which loads one number.
 #include "pack.h"
 
 template <typename T> __device__ int larger_entry(const T* window, int best, int k, int W, int kw) {
@@ -137,4 +138,18 @@ __global__ void maxpool_backward_3_pairs(const T* grad_output, const int* winner
     for (int a = 0; a < 2 && 2 * p + a < H; a++)
         store_pack(grad_input + (plane * H + 2 * p + a) * W + 2 * q,
                    Pair{won == 2 * a ? grad : T(0), won == 2 * a + 1 ? grad : T(0)});
+}
+
+// y (planes, P, Q) is x (planes, H, W) from row `top` and column `left` on, and `value` elsewhere.
+template <typename T>
+__global__ void pad_forward_1_naive(const T* x, T* y, T value, int planes, int H, int W, int P, int Q, int top, int left) {
+    int i = blockIdx.x * blockDim.x + threadIdx.x, v = i % Q - left, u = i / Q % P - top, plane = i / (Q * P);
+    if (i >= planes * P * Q) return;
+    y[i] = u >= 0 && u < H && v >= 0 && v < W ? x[(plane * H + u) * W + v] : value;
+}
+template <typename T>
+__global__ void pad_backward_1_naive(const T* grad_output, T* grad_input, int planes, int H, int W, int P, int Q, int top,
+                                     int left) {
+    int i = blockIdx.x * blockDim.x + threadIdx.x, v = i % W, u = i / W % H, plane = i / (W * H);
+    if (i < planes * H * W) grad_input[i] = grad_output[(plane * P + u + top) * Q + v + left];
 }

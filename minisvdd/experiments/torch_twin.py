@@ -80,6 +80,8 @@ _TRANSLATIONS = {
     "ReLU": lambda nn, layer, rank: nn.ReLU(),
     "Sigmoid": lambda nn, layer, rank: nn.Sigmoid(),
     "Tanh": lambda nn, layer, rank: nn.Tanh(),
-    "MaxPool2D": lambda nn, layer, rank: nn.MaxPool2d(layer.kernel_size, layer.stride),
+    "MaxPool2D": lambda nn, layer, rank: nn.MaxPool2d(
+        layer.kernel_size, layer.stride, layer.padding, ceil_mode=layer.ceil_mode
+    ),
     "Upsample": lambda nn, layer, rank: nn.Upsample(scale_factor=tuple(map(float, layer.scale)), mode="nearest"),
 }

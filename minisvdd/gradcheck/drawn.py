@@ -73,6 +73,8 @@ def drawn_arguments(name: str, rng: np.random.Generator, dtype: type = np.float6
         ),
         "maxpool_forward": (x, _PAIR, (3, 2)),
         "maxpool_backward": (draw(*pooled.shape), winner, x.shape, _PAIR, (3, 2)),
+        "pad_forward": (x, ((1, p), (0, 2)), -np.inf),
+        "pad_backward": (draw(N, C, H + 1 + p, W + 2), ((1, p), (0, 2))),
         "upsample_forward": (x, _PAIR),
         "upsample_backward": (draw(N, C, 2 * H, 3 * W), _PAIR),
     }[name]  # fmt: skip

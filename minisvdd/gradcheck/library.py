@@ -101,6 +101,8 @@ def _layers():
             ("", MaxPool2D, (2, 7, 6), 2),
             ("overlapping", lambda: MaxPool2D(3, stride=2), (2, 7, 6), 2),
             ("stride > kernel", lambda: MaxPool2D((2, 1), stride=(3, 2)), (2, 7, 6), 2),
+            ("padding", lambda: MaxPool2D((3, 2), stride=2, padding=1), (2, 7, 6), 2),
+            ("ceil_mode", lambda: MaxPool2D((2, 3), stride=(2, 3), ceil_mode=True), (2, 7, 5), 2),
         ],
         "Upsample": [("", Upsample, (2, 3, 4), 2), ("1 x 3", lambda: Upsample((1, 3)), (2, 3, 4), 2)],
         "Reshape": [("", lambda: Reshape((2, 3, 2)), (12,), 3)],

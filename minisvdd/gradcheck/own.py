@@ -26,6 +26,7 @@ _USERS = {
     "sigmoid": ("Sigmoid",),
     "tanh": ("Tanh",),
     "maxpool": ("MaxPool2D",),
+    "pad": ("MaxPool2D",),
     "upsample": ("Upsample",),
     "one_class": ("OneClass",),
     "soft_boundary": ("SoftBoundary",),

@@ -43,6 +43,8 @@ def _module(conv: Layer, norm: Layer, activation: Layer, pool: Layer) -> "FusedM
         return None
     if conv.bias or norm.affine or pool.stride != pool.kernel_size:
         return None
+    if pool.padding != (0, 0) or pool.ceil_mode:
+        return None
     if not _may_change(conv):
         return None
     rows, columns = pool.kernel_size

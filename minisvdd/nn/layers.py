@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 from .. import ops
 from ..backends.types import Shape
 from ..ops.conv2d import conv2d_output_size
+from ..ops.pooling import Margins, pool_margins
 from .init import glorot_uniform
 from .layer import Array, Layer, Size, as_count, as_pair, image_shape
 
@@ -331,35 +332,53 @@ class Tanh(Layer):
         return ops.tanh_backward.on(self.backend)(grad_output, self._take())
 
 
+_NO_BORDER = ((0, 0), (0, 0))
+
+
 class MaxPool2D(Layer):
     """Maximum over windows of each channel; rows and columns that fill no whole window are dropped.
 
-        y[n,c,i,j] = max_{a,b} x[n,c, s i + a, s j + b]
+        y[n,c,i,j] = max_{a,b} x[n,c, s i + a - p, s j + b - p]     (over what lies inside of x)
         dL/dx      = each G goes to the entry that won its window, the first one in reading order where several tie
 
-    `stride` defaults to the kernel size (windows side by side).
+    `stride` defaults to the kernel size (windows side by side). `padding` p, at most half the kernel, lets windows
+    reach over the edge; with `ceil_mode` a last window may do so that starts inside, and no row or column is dropped
+    for want of a whole one.
     """
 
     is_analytic = False
 
-    def __init__(self, kernel_size: Size = 2, stride: Size | None = None) -> None:
+    def __init__(
+        self, kernel_size: Size = 2, stride: Size | None = None, padding: Size = 0, ceil_mode: bool = False
+    ) -> None:
         super().__init__()
         self.kernel_size = as_pair(kernel_size, "kernel_size", 1)
         self.stride = self.kernel_size if stride is None else as_pair(stride, "stride", 1)
+        self.padding, self.ceil_mode = as_pair(padding, "padding", 0), bool(ceil_mode)
+        if any(2 * p > k for p, k in zip(self.padding, self.kernel_size)):
+            raise ValueError(f"padding={padding!r}: expected at most half of kernel_size={self.kernel_size}")
 
     def _build(self, input_shape: Shape, rng: np.random.Generator | None, dtype: DTypeLike) -> Shape:
-        C, H, W = image_shape(input_shape, "MaxPool2D")
-        return (C, *conv2d_output_size((H, W), self.kernel_size, self.stride, (0, 0)))
+        C, *size = image_shape(input_shape, "MaxPool2D")
+        padded = [n + sum(margins) for n, margins in zip(size, self._margins(input_shape))]
+        return (C, *((n - k) // s + 1 for n, k, s in zip(padded, self.kernel_size, self.stride)))
+
+    def _margins(self, shape: Shape) -> Margins:
+        return pool_margins((shape[-2], shape[-1]), self.kernel_size, self.stride, self.padding, self.ceil_mode)
 
     def forward(self, x: Array, training: bool = False) -> Array:
+        margins = self._margins(x.shape)
+        if margins != _NO_BORDER:
+            x = ops.pad_forward.on(self.backend)(x, margins)
         y, winner = ops.maxpool_forward.on(self.backend)(x, self.kernel_size, self.stride)
-        self._keep((winner, x.shape), training)
+        self._keep((winner, x.shape, margins), training)
         self._pattern = winner if training else None
         return y
 
     def backward(self, grad_output: Array, need_input: bool = True, need_params: bool = True) -> Array:
-        winner, shape = self._take()
-        return ops.maxpool_backward.on(self.backend)(grad_output, winner, shape, self.kernel_size, self.stride)
+        winner, shape, margins = self._take()
+        grad = ops.maxpool_backward.on(self.backend)(grad_output, winner, shape, self.kernel_size, self.stride)
+        return grad if margins == _NO_BORDER else ops.pad_backward.on(self.backend)(grad, margins)
 
 
 class Upsample(Layer):

@@ -61,6 +61,8 @@ if TYPE_CHECKING:
     from .operation import Operation
     from .pooling import maxpool_backward as maxpool_backward
     from .pooling import maxpool_forward as maxpool_forward
+    from .pooling import pad_backward as pad_backward
+    from .pooling import pad_forward as pad_forward
     from .upsample import upsample_backward as upsample_backward
     from .upsample import upsample_forward as upsample_forward
 
@@ -76,7 +78,7 @@ _HOMES = {
     "losses": "squared_distances one_class_loss soft_boundary_loss mean_squared_error absolute_distances "
     "absolute_error softmax_cross_entropy binary_cross_entropy",
     "norm_act_pool": "encoder_module_forward norm_act_pool_evaluate norm_act_pool_forward norm_act_pool_backward",
-    "pooling": "maxpool_forward maxpool_backward",
+    "pooling": "maxpool_forward maxpool_backward pad_forward pad_backward",
     "upsample": "upsample_forward upsample_backward",
 }
 _HOME_OF = {name: f".{home}" for home, names in _HOMES.items() for name in names.split()}

@@ -5,6 +5,14 @@
 
 Where several entries of a window tie, the first in reading order wins, in forward and in backward: the gradient of a
 window is then never counted twice, and any choice among the tied entries is a subgradient.
+
+Windows that reach over the edge see a border of -inf there, which is larger than nothing: pooling with padding is
+`pad_forward`, then pooling without. Its adjoint, `pad_backward`, cuts the border off again. With p rows of it above and
+below, H rows, and windows of k rows every s rows there are
+
+    P = floor((H + 2 p - k) / s) + 1 windows,     or ceil(...) + 1 (`ceil_mode`), but none that starts below the image.
+
+For 2 p <= k each of them holds an entry of x: the first ends at row k - 1 - p >= 0, the last starts above row H.
 """
 
 from collections.abc import Iterator
@@ -51,6 +59,44 @@ def maxpool_backward(
     #: each window sends its gradient to its winner: add, for windows may overlap
     np.add.at(grad_input, (n, c, stride[0] * i + a, stride[1] * j + b), grad_output)
     return grad_input
+
+
+Margins = tuple[tuple[int, int], tuple[int, int]]  # (rows above, below), (columns left, right)
+
+
+def pool_margins(
+    size: tuple[int, int],
+    kernel_size: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    ceil_mode: bool = False,
+) -> Margins:
+    """The border around an image of that size (rows, columns) in which its windows, and no others, find room.
+
+    Raises ValueError when there is room for none.
+    """
+    margins = []
+    for n, k, s, p in zip(size, kernel_size, stride, padding):
+        gaps = n + 2 * p - k + (s - 1 if ceil_mode else 0)
+        if gaps < 0:
+            raise ValueError(f"kernel_size={kernel_size} is larger than the input {tuple(size)} with padding={padding}")
+        last = min(gaps // s, (n + p - 1) // s) * s - p  # the row in which the last window starts
+        margins.append((p, max(0, last + k - n)))
+    return margins[0], margins[1]
+
+
+@Operation
+def pad_forward(x: np.ndarray, margins: Margins, value: float = -np.inf) -> np.ndarray:
+    """x: (N, C, H, W) inside a border of that value.  Returns (N, C, top + H + bottom, left + W + right)."""
+    return np.pad(x, ((0, 0), (0, 0), *margins), constant_values=value)
+
+
+@Operation
+def pad_backward(grad_output: np.ndarray, margins: Margins) -> np.ndarray:
+    """dL/dx: G without the border."""
+    (top, bottom), (left, right) = margins
+    P, Q = grad_output.shape[2:]
+    return grad_output[:, :, top : P - bottom, left : Q - right].copy()
 
 
 # Fast readings
@@ -113,6 +159,21 @@ def _(
     return from_batch_last(grad_input)
 
 
+@pad_forward.fast
+def _(x: np.ndarray, margins: Margins, value: float = -np.inf) -> np.ndarray:
+    images, ((top, bottom), (left, right)) = to_batch_last(x), margins
+    C, H, W, N = images.shape
+    y = empty((C, top + H + bottom, left + W + right, N), x.dtype)
+
+    def work(blocks: Blocks) -> None:
+        for block in blocks:
+            y[block] = value
+            y[block, top : top + H, left : left + W] = images[block]
+
+    run(work, *channel_blocks(y.reshape(C, -1)))
+    return from_batch_last(y)
+
+
 def _output_size(images: np.ndarray, kernel_size: tuple[int, int], stride: tuple[int, int]) -> tuple[int, int]:
     rows, columns = ((n - k) // s + 1 for n, k, s in zip(images.shape[1:3], kernel_size, stride))
     return rows, columns
@@ -167,4 +228,22 @@ def _(
     winner = backend.dense(backend.asarray(winner, np.int32))
     args = (backend.dense(grad_output), winner, grad_input, *sizes)
     backend.launch("maxpool_backward", args, threads=threads, rung=rung)
+    return grad_input
+
+
+@pad_forward.launch
+def _(backend: "KernelBackend", x: DeviceArray, margins: Margins, value: float = -np.inf) -> DeviceArray:
+    (N, C, H, W), ((top, bottom), (left, right)) = x.shape, margins
+    y = backend.empty((N, C, top + H + bottom, left + W + right), x.dtype)
+    args = (backend.dense(x), y, value, N * C, H, W, *y.shape[2:], top, left)
+    backend.launch("pad_forward", args, threads=y.size)
+    return y
+
+
+@pad_backward.launch
+def _(backend: "KernelBackend", grad_output: DeviceArray, margins: Margins) -> DeviceArray:
+    (N, C, P, Q), ((top, bottom), (left, right)) = grad_output.shape, margins
+    grad_input = backend.empty((N, C, P - top - bottom, Q - left - right), grad_output.dtype)
+    args = (backend.dense(grad_output), grad_input, N * C, *grad_input.shape[2:], P, Q, top, left)
+    backend.launch("pad_backward", args, threads=grad_input.size)
     return grad_input

@@ -55,6 +55,11 @@ def test_max_pool(case, tied, emulator, dtype, rng):
     checks.max_pool(emulator, case, dtype, rng, tied)
 
 
+@pytest.mark.parametrize("case", checks.BORDERS, ids=str)
+def test_border(case, emulator, dtype, rng):
+    checks.border(emulator, *case, dtype, rng)
+
+
 @pytest.mark.parametrize("shape", checks.BATCHNORM_SHAPES, ids=str)
 def test_batch_norm(shape, emulator, dtype, rng):
     checks.batch_norm(emulator, shape, dtype, rng)

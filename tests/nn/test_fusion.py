@@ -41,6 +41,8 @@ def test_the_encoder_modules_are_fused_except_on_the_plain_backend(name):
         [Conv2D(2, 3), BatchNorm(affine=True), LeakyReLU(), MaxPool2D(2)],
         [Conv2D(2, 3), BatchNorm(), LeakyReLU(), MaxPool2D(3)],
         [Conv2D(2, 3), BatchNorm(), LeakyReLU(), MaxPool2D(2, stride=1)],
+        [Conv2D(2, 3), BatchNorm(), LeakyReLU(), MaxPool2D(2, padding=1)],
+        [Conv2D(2, 3), BatchNorm(), LeakyReLU(), MaxPool2D(2, ceil_mode=True)],
         [Conv2D(2, 3), OtherNorm(), ReLU(), MaxPool2D(2)],
         [OtherConv(2, 3), BatchNorm(), ReLU(), MaxPool2D(2)],
         [Conv2D(2, 3, bias=True), BatchNorm(), ReLU(), MaxPool2D(2)],

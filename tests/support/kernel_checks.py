@@ -26,6 +26,7 @@ MORE_CONV_CASES = [
     ((1, 2, 20, 37), 5, (3, 3), (1, 1), (1, 1)),
     ((2, 12, 9, 9), 3, (5, 5), (2, 2), (2, 2)),
 ]
+BORDERS = [((2, 3, 4, 5), ((1, 2), (0, 3))), ((1, 2, 3, 2), ((0, 0), (2, 0))), ((2, 1, 1, 1), ((3, 1), (1, 1)))]
 MORE_POOL_CASES = [((3, 2, 5, 8), (2, 2), (2, 2)), ((2, 1, 5, 7), (2, 1), (3, 2)), ((9, 8, 4, 4), (2, 2), (2, 2))]
 FUSED_CASES = [
     # (N, C, H, W), window, slope
@@ -191,6 +192,15 @@ def up_sampling(backend, shape, scale, dtype, rng):
     close(ops.upsample_backward.on(backend)(grad, scale), ops.upsample_backward(grad, scale))
 
 
+def border(backend, shape, margins, dtype, rng):
+    """Around images, and off again."""
+    x = draw(rng, shape, dtype)
+    y = ops.pad_forward(x, margins)
+    grad = draw(rng, y.shape, dtype)
+    close(ops.pad_forward.on(backend)(x, margins), y)
+    close(ops.pad_backward.on(backend)(grad, margins), ops.pad_backward(grad, margins))
+
+
 def vector_traffic(rng):
     """Where arrays allow it, the vectorised rungs load and store as little as they promise, instead of falling back."""
     backend = EmulatorBackend(count=True)
@@ -273,6 +283,8 @@ def check_pooling(backend, rng):
     for case in [*POOL_CASES, *MORE_POOL_CASES]:
         for tied in (False, True):
             max_pool(backend, case, np.float32, rng, tied)
+    for shape, margins in BORDERS:
+        border(backend, shape, margins, np.float32, rng)
 
 
 def check_batchnorm(backend, rng):

@@ -32,6 +32,7 @@ LAYERS = [
     (lambda: Sigmoid(), FEATURES),
     (lambda: Tanh(), IMAGE),
     (lambda: MaxPool2D(2), IMAGE),
+    (lambda: MaxPool2D(3, 2, padding=1, ceil_mode=True), IMAGE),
     (lambda: Upsample(2), IMAGE),
     (lambda: Upsample((2, 3)), IMAGE),
     (lambda: Reshape((5, -1)), IMAGE),

@@ -17,7 +17,7 @@ from itertools import pairwise
 import numpy as np
 
 from minisvdd.backends import NUMPY
-from minisvdd.ops.pooling import maxpool_forward
+from minisvdd.ops.pooling import maxpool_forward, pad_forward, pool_margins
 
 
 @dataclass
@@ -84,7 +84,10 @@ def _recorded_pieces(module):
     from torch import nn
 
     def winners(pool, x):
-        size, stride = np.broadcast_to(pool.kernel_size, 2), np.broadcast_to(pool.stride, 2)
+        size, stride, padding = (
+            tuple(map(int, np.broadcast_to(value, 2))) for value in (pool.kernel_size, pool.stride, pool.padding)
+        )
+        x = pad_forward(x, pool_margins(x.shape[2:], size, stride, padding, pool.ceil_mode))
         return maxpool_forward.on(NUMPY)(x, size, stride)
 
     def record(layer, inputs, output):

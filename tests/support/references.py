@@ -106,6 +106,20 @@ def maxpool(x, grad_output, kernel_size, stride):
     return y, grad_x
 
 
+def padded_maxpool(x, grad_output, kernel_size, stride, padding, ceil_mode):
+    """The same, where windows may reach over the edge: what lies outside takes part in nothing."""
+    (kh, kw), (sh, sw), (ph, pw), (H, W) = kernel_size, stride, padding, x.shape[2:]
+    y, grad_x = np.zeros(grad_output.shape), np.zeros(x.shape)
+    for n, c, i, j in np.ndindex(grad_output.shape):
+        top, left = sh * i - ph, sw * j - pw
+        rows, columns = range(max(0, top), min(H, top + kh)), range(max(0, left), min(W, left + kw))
+        assert ceil_mode or (top + kh <= H + ph and left + kw <= W + pw)
+        values = [(x[n, c, u, v], -u, -v) for u in rows for v in columns]
+        y[n, c, i, j], u, v = max(values)
+        grad_x[n, c, -u, -v] += grad_output[n, c, i, j]
+    return y, grad_x
+
+
 def batchnorm(x, grad_output, epsilon):
     """(y, dL/dx) one channel at a time, the gradient as G times the full Jacobian dy_i/dx_j."""
     y, grad_x = np.zeros(x.shape), np.zeros(x.shape)

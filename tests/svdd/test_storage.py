@@ -30,7 +30,7 @@ from minisvdd.nn.layers import (
     Upsample,
 )
 from minisvdd.nn.networks import Sequential
-from minisvdd.svdd.storage import _Zeros
+from minisvdd.svdd.storage import _Zeros, network_from_config
 
 EVERY_LAYER = [
     Conv2D(3, (3, 2), stride=1, padding=(1, 0), bias=True),
@@ -86,6 +86,17 @@ def test_a_loaded_model_scores_bit_for_bit_alike(kind, tmp_path):
         np.testing.assert_array_equal(loaded.center_, model.center_)
     loaded.save(path)
     np.testing.assert_array_equal(load_model(path).anomaly_score(X), model.anomaly_score(X))
+
+
+def test_a_description_without_padding_is_of_a_pool_without():
+    """As files have it that were written before max-pooling had a padding; and what has one keeps it."""
+    layers = [["MaxPool2D", {"kernel_size": [2, 3], "stride": [2, 3]}]]
+    (old,) = network_from_config({"layers": layers}).layers
+    assert old.config() == MaxPool2D((2, 3)).config()
+    pool = MaxPool2D(3, 2, padding=(1, 0), ceil_mode=True)
+    described = json.loads(json.dumps(Sequential([pool]).config()))
+    (same,) = network_from_config(described).layers
+    assert same.config() == pool.config()
 
 
 def test_loaded_arguments_can_be_fitted_again(tmp_path):
