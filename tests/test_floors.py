@@ -18,7 +18,7 @@ FLOORS = (
     {"svdd"},
     {"rivals"},
     {"gradcheck", "experiments"},
-    {"attack", "course"},
+    {"attack", "course", "export"},
     {"cli"},
     {"__init__", "__main__"},
 )

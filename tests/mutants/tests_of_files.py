@@ -79,6 +79,7 @@ TESTS: dict[str, list[str]] = {
     "attack/boundary_attack.py": ["attack/test_boundary_attack.py"],
     "attack/adversarial.py": ["attack/test_adversarial.py"],
     "attack/augmentation.py": ["attack/test_classifier.py"],
+    "export/onnx.py": ["export/test_onnx.py"],
     "attack/classifier.py": ["attack/test_classifier.py", "svdd/test_sklearn.py"],
     "validation.py": ["whole/test_validation.py"],
     "backends/__init__.py": ["backends/test_host.py", "whole/test_public_names.py", "backends/test_training.py"],

@@ -49,7 +49,7 @@ def test_contents(wheel):
 
 # Packages by the name under which they are imported, where that is another; and what one of our extras brings.
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow"}
-EXTRAS = {"cupy": "cuda12", "torch": "oracle", "distributed": "distributed"}
+EXTRAS = {"cupy": "cuda12", "onnx": "onnx", "torch": "oracle", "distributed": "distributed"}
 
 
 def imported_packages():
