@@ -8,17 +8,19 @@ import pytest
 from helpers_cli import run
 from helpers_processes import python
 
+import minisvdd
 from minisvdd.cli.main import COMMANDS
 
 pytestmark = pytest.mark.slow
 
-_HELP = """
+_LOADED = """
 import sys
 from minisvdd.cli import main
 try:
-    main(["--help"])
+    main(sys.argv[1:])
 finally:
-    print("loaded:", *sorted(name for name in sys.modules if name.startswith(("minisvdd.cli", "matplotlib"))))
+    slow = {"sklearn", "scipy", "joblib", "matplotlib", "PIL", "threadpoolctl"} & set(sys.modules)
+    print("loaded:", *sorted(name for name in sys.modules if name.startswith("minisvdd.cli")), *slow)
 """
 
 
@@ -124,10 +126,17 @@ def test_an_assignment_goes_into_a_folder_of_its_name(tmp_path, monkeypatch, cap
 
 
 def test_help_lists_every_command_and_loads_none():
-    """Whoever asks for help does not wait for files that only a command needs, nor for matplotlib."""
-    done = python(_HELP)
+    """Whoever asks for help does not wait for files that only a command needs, nor for scikit-learn and matplotlib."""
+    done = python(_LOADED, "--help")
     out, err = done.communicate(timeout=60)
     assert done.returncode == 0, err
     text, loaded = out.split("loaded:")
     assert all(re.search(rf"^    {name}\b", text, re.MULTILINE) for name in COMMANDS)
     assert loaded.split() == ["minisvdd.cli", "minisvdd.cli.main"]
+
+
+def test_the_version_comes_at_once():
+    done = python(_LOADED, "--version")
+    out, err = done.communicate(timeout=60)
+    assert done.returncode == 0, err
+    assert out.split() == ["minisvdd", minisvdd.__version__, "loaded:", "minisvdd.cli", "minisvdd.cli.main"]

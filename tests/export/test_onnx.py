@@ -136,7 +136,9 @@ def test_a_layer_of_one_s_own_has_no_form(tmp_path):
 
 def test_other_models_are_refused(tmp_path):
     pytest.importorskip("onnx")
-    with pytest.raises(ValueError, match="^IsolationForest cannot be exported: expected a DeepSVDD or an Autoencoder$"):
+    with pytest.raises(
+        ValueError, match=r"^IsolationForest cannot be exported: expected a DeepSVDD or an Autoencoder$"
+    ):
         export_onnx(IsolationForest().fit(samples((5,))), tmp_path / "model.onnx")
     with pytest.raises(NotFittedError):
         export_onnx(DeepSVDD(), tmp_path / "model.onnx")
