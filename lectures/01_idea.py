@@ -11,12 +11,12 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
-from lecture import BLUE, GRAY, GREEN, RED, check, choose, figure, finish, show
 from scipy.optimize import minimize
 from sklearn.metrics import roc_auc_score
 from sklearn.svm import OneClassSVM
 
 from minisvdd import DeepSVDD, nn, svdd
+from minisvdd.lecture import BLUE, GRAY, GREEN, RED, check, choose, figure, finish, show
 from minisvdd.svdd import plain
 
 rng = np.random.default_rng(1)

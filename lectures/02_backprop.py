@@ -10,9 +10,9 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
-from lecture import BLUE, GRAY, GREEN, RED, check, choose, figure, finish, show
 
 from minisvdd import check_gradients, nn, ops
+from minisvdd.lecture import BLUE, GRAY, GREEN, RED, check, choose, figure, finish, show
 
 rng = np.random.default_rng(2)
 

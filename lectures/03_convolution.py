@@ -13,11 +13,11 @@ import time
 
 import matplotlib.pyplot as plt
 import numpy as np
-from lecture import check, choose, figure, finish, show
 from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.datasets import load_sample_image
 
 from minisvdd import DeepSVDD, backends, check_gradients, load_dataset, nn, ops
+from minisvdd.lecture import check, choose, figure, finish, show
 
 rng = np.random.default_rng(3)
 

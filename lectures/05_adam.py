@@ -10,9 +10,9 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
-from lecture import BLUE, GRAY, GREEN, ORANGE, RED, check, choose, figure, finish, show
 
 from minisvdd import DeepSVDD, load_dataset, nn, ops
+from minisvdd.lecture import BLUE, GRAY, GREEN, ORANGE, RED, check, choose, figure, finish, show
 
 rng = np.random.default_rng(5)
 

@@ -13,12 +13,26 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
-from lecture import BLUE, GRAY, GREEN, ORANGE, QUICK, RED, animation, available, check, choose, data_dir, figure, finish
 from matplotlib.animation import FuncAnimation
 from scipy.optimize import minimize_scalar
 from sklearn.metrics import roc_auc_score
 
 from minisvdd import DeepSVDD, load_dataset, nn, ops, svdd
+from minisvdd.lecture import (
+    BLUE,
+    GRAY,
+    GREEN,
+    ORANGE,
+    QUICK,
+    RED,
+    animation,
+    available,
+    check,
+    choose,
+    data_dir,
+    figure,
+    finish,
+)
 
 rng = np.random.default_rng(6)
 

@@ -27,10 +27,10 @@ from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
-from lecture import BLUE, GRAY, ORANGE, QUICK, RED, available, check, choose, data_dir, figure, finish
 from sklearn.metrics import roc_auc_score
 
 from minisvdd import CollapseWarning, DeepSVDD, load_dataset, nn, ops, svdd
+from minisvdd.lecture import BLUE, GRAY, ORANGE, QUICK, RED, available, check, choose, data_dir, figure, finish
 from minisvdd.svdd import collapse
 
 DATA = "mnist" if available("mnist") and not QUICK else "digits"

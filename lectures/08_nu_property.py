@@ -16,9 +16,23 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
-from lecture import BLUE, GRAY, GREEN, ORANGE, PURPLE, QUICK, RED, available, check, choose, data_dir, figure, finish
 
 from minisvdd import Autoencoder, DeepSVDD, load_dataset, nn, svdd
+from minisvdd.lecture import (
+    BLUE,
+    GRAY,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    QUICK,
+    RED,
+    available,
+    check,
+    choose,
+    data_dir,
+    figure,
+    finish,
+)
 from minisvdd.svdd import radius
 
 rng = np.random.default_rng(8)

@@ -12,11 +12,25 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
-from lecture import BLUE, GRAY, GREEN, ORANGE, PURPLE, QUICK, RED, available, check, choose, data_dir, figure, finish
 from sklearn.metrics import roc_auc_score
 
 from minisvdd import Autoencoder, DeepSVDD, load_dataset, nn, ops, svdd
 from minisvdd.experiments.experiments import area_under_roc
+from minisvdd.lecture import (
+    BLUE,
+    GRAY,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    QUICK,
+    RED,
+    available,
+    check,
+    choose,
+    data_dir,
+    figure,
+    finish,
+)
 
 rng = np.random.default_rng(9)
 

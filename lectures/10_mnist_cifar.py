@@ -16,13 +16,13 @@ from tempfile import TemporaryDirectory
 
 import matplotlib.pyplot as plt
 import numpy as np
-from lecture import BLUE, GRAY, ORANGE, RED, RESULTS, available, check, choose, data_dir, figure, finish
 from scipy.stats import rankdata, spearmanr
 from sklearn.metrics import roc_auc_score
 
 from minisvdd import load_dataset
 from minisvdd.experiments import figures, grid, protocols, report
 from minisvdd.experiments.paper import METHODS, TABLE_1
+from minisvdd.lecture import BLUE, GRAY, ORANGE, RED, RESULTS, available, check, choose, data_dir, figure, finish
 
 # %% [markdown]
 # ## The protocol
@@ -144,7 +144,7 @@ check("no other method orders the threes as one-class does", max(correlation.val
 # %%
 def read_rows(name):
     """The rows of a table in the results, one for each class and method."""
-    with (RESULTS / f"{name}.csv").open() as file:
+    with (RESULTS / f"{name}.csv").open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -193,7 +193,7 @@ check("on CIFAR-10 KDE, which learns nothing, is about as good", abs(gap) < 1, f
 # One seed of One-Class Deep SVDD on every class of MNIST, under the protocol of the authors' published code:
 
 # %%
-results = json.loads((RESULTS / "mnist-authors-code-one-class-nu0.1-seed0.json").read_text())
+results = json.loads((RESULTS / "mnist-authors-code-one-class-nu0.1-seed0.json").read_text(encoding="utf-8"))
 ours = {r["normal_class"]: 100 * r["auc"]["trained"] for r in results}
 theirs = {c: TABLE_1["mnist"][c]["one-class"] for c in ours}
 fig, axis = plt.subplots(figsize=(6.4, 2.8))
@@ -254,7 +254,7 @@ for name in ("isolation-forest", "soft-boundary", "one-class"):
 # mean ± standard deviation:
 
 # %%
-trials, ends = json.loads((RESULTS / "choices-mnist.json").read_text())["rows"], {}
+trials, ends = json.loads((RESULTS / "choices-mnist.json").read_text(encoding="utf-8"))["rows"], {}
 for row in trials:
     ends.setdefault(row["choice"], {}).setdefault(row["normal_class"], []).append(row["auc"]["trained"])
 printed = {c: TABLE_1["mnist"][c]["one-class"] for c in ("4", "9")}
@@ -304,7 +304,7 @@ check("fours: the authors' schedule, which ends sooner, is better", sooner > 0.5
 drawn = mean["no pre-training"]
 near = all(abs(drawn[c] - paper_mean) < 1 for c, (paper_mean, _) in printed.items())
 check("without pre-training both classes are within 1 point of the paper", near, f"{drawn['4']:.1f}, {drawn['9']:.1f}")
-without = json.loads((RESULTS / "mnist-paper-pretrain0-one-class-nu0.1-seed0.json").read_text())
+without = json.loads((RESULTS / "mnist-paper-pretrain0-one-class-nu0.1-seed0.json").read_text(encoding="utf-8"))
 gap = np.mean([100 * r["auc"]["trained"] - TABLE_1["mnist"][r["normal_class"]]["one-class"][0] for r in without])
 check("and so is the mean over all ten, of one seed", len(without) == 10 and abs(gap) < 1, f"{gap:+.2f} points")
 check("and seeds differ less", spread["no pre-training"] < spread["paper"],
@@ -372,7 +372,7 @@ check("training brings less than half of what it brings on MNIST", (end - start)
 # (GCN), with and without PCA, every bandwidth.
 
 # %%
-shallow = json.loads((RESULTS / "shallow-mnist.json").read_text())
+shallow = json.loads((RESULTS / "shallow-mnist.json").read_text(encoding="utf-8"))
 kde = {(r["normal_class"], r["preprocessing"], r["pca"]): r["kde"] for r in shallow["rows"]}
 fig, axes = plt.subplots(1, 2, figsize=(7.2, 3.0))
 for axis, normal_class in zip(axes, ("1", "5")):
@@ -416,7 +416,7 @@ check("cross-validation always takes the smallest bandwidth of the grid", edge =
 # `benchmarks/svm_nu.py`:
 
 # %%
-growing = json.loads((RESULTS / "svm-nu-cifar10.json").read_text())
+growing = json.loads((RESULTS / "svm-nu-cifar10.json").read_text(encoding="utf-8"))
 names = [row["normal_class"] for row in growing["rows"]]
 printed = {m: np.array([row["paper"][m][0] for row in growing["rows"]]) for m in ("kde", "oc-svm")}
 density = np.array([row["density"][0] for row in growing["rows"]])

@@ -14,7 +14,6 @@ import json
 
 import matplotlib.pyplot as plt
 import numpy as np
-from lecture import BLUE, GRAY, GREEN, ORANGE, QUICK, RED, RESULTS, available, check, choose, data_dir, figure, finish
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
@@ -22,6 +21,21 @@ from minisvdd import DeepSVDD, SoftmaxClassifier, load_dataset
 from minisvdd.attack import adversarial, boundary_attack, plots
 from minisvdd.data.readers import to_float
 from minisvdd.experiments.paper import METHODS, TABLE_2
+from minisvdd.lecture import (
+    BLUE,
+    GRAY,
+    GREEN,
+    ORANGE,
+    QUICK,
+    RED,
+    RESULTS,
+    available,
+    check,
+    choose,
+    data_dir,
+    figure,
+    finish,
+)
 
 rng = np.random.default_rng(11)
 
@@ -200,7 +214,7 @@ else:
 # to tell the 20 adversarial signs from the 270 untouched ones. What it found lies in the repository:
 
 # %%
-with (RESULTS / "table2-gtsrb.csv").open() as file:
+with (RESULTS / "table2-gtsrb.csv").open(encoding="utf-8") as file:
     rows = {row["method"]: row for row in csv.DictReader(file)}
 methods = [name for name in METHODS if name in rows]
 ours = np.array([float(rows[name]["auc_mean"]) for name in methods])
@@ -227,7 +241,7 @@ figure("table2")
 # it earlier, from two kinds of start, with three seeds of every detector:
 
 # %%
-budgets = json.loads((RESULTS / "budgets.json").read_text())["rows"]
+budgets = json.loads((RESULTS / "budgets.json").read_text(encoding="utf-8"))["rows"]
 fig, axes = plt.subplots(1, 2, figsize=(7.2, 3), sharey=True)
 for ax, start in zip(axes, ("images", "noise")):
     of_start = [row for row in budgets if row["start"] == start]
@@ -257,7 +271,7 @@ for name in ("dcae", "one-class"):
 
 # %%
 for queries, file in ((10_000, "shallow-stop-signs.json"), (3000, "shallow-stop-signs-3000.json")):
-    for row in json.loads((RESULTS / file).read_text())["rows"]:
+    for row in json.loads((RESULTS / file).read_text(encoding="utf-8"))["rows"]:
         if row["preprocessing"] == "gcn-l1":
             forest = np.mean(row["isolation_forest"])
             print(f"{queries:6} queries, {row['dimensions']:4} dimensions: kde {max(row['kde']):.1f} %, "

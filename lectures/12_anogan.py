@@ -11,10 +11,10 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
-from lecture import BLUE, GRAY, RED, check, choose, figure, finish
 from sklearn.metrics import roc_auc_score
 
 from minisvdd import AnoGAN, gradcheck, load_dataset, ops
+from minisvdd.lecture import BLUE, GRAY, RED, check, choose, figure, finish
 from minisvdd.rivals import dcgan, latent
 
 rng = np.random.default_rng(12)

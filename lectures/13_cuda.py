@@ -16,11 +16,11 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from lecture import BLUE, GRAY, GREEN, ORANGE, RED, check, choose, figure, finish, show
 
 from minisvdd import ops
 from minisvdd.backends import EmulatorBackend, KernelError
 from minisvdd.backends.kernel import kernel_folder, read_kernels
+from minisvdd.lecture import BLUE, GRAY, GREEN, ORANGE, RED, check, choose, figure, finish, show
 from minisvdd.ops.reductions import sum_partials
 
 rng = np.random.default_rng(13)
@@ -259,8 +259,8 @@ check("and moves less than half", together < separate / 2, f"{together:.1f} inst
 folder = scratch / "without_barrier"
 folder.mkdir()
 for file in ("linear.cu", "gemm.h", "pack.h", "reduce.h"):
-    (folder / file).write_text((kernel_folder() / file).read_text())
-source = (folder / "gemm.h").read_text()
+    (folder / file).write_text((kernel_folder() / file).read_text(encoding="utf-8"))
+source = (folder / "gemm.h").read_text(encoding="utf-8")
 line = "        for (int k = 0; k < tile; k++) sum += a_tile[y][k] * b_tile[k][x];\n"
 assert source.count(line + "        __syncthreads();\n") == 1
 (folder / "gemm.h").write_text(source.replace(line + "        __syncthreads();\n", line))

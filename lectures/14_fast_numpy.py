@@ -16,12 +16,12 @@ from itertools import product
 
 import matplotlib.pyplot as plt
 import numpy as np
-from lecture import check, choose, figure, finish, show
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
 from minisvdd import nn, ops
 from minisvdd.backends.threads import run, use_threads
 from minisvdd.backends.workspace import Workspace, empty
+from minisvdd.lecture import check, choose, figure, finish, show
 from minisvdd.ops.conv2d import fast as fast_convolution
 from minisvdd.ops.conv2d import winograd
 

@@ -14,12 +14,26 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from lecture import BLUE, GRAY, GREEN, ORANGE, PURPLE, QUICK, RED, available, check, choose, data_dir, figure, finish
 from PIL import Image
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from minisvdd import DeepSVDD, IsolationForest, load_dataset, load_model, nn
 from minisvdd.cli import main
+from minisvdd.lecture import (
+    BLUE,
+    GRAY,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    QUICK,
+    RED,
+    available,
+    check,
+    choose,
+    data_dir,
+    figure,
+    finish,
+)
 
 rng = np.random.default_rng(15)
 DATA = "mnist" if available("mnist") and not QUICK else "digits"

@@ -18,7 +18,7 @@ FLOORS = (
     {"svdd"},
     {"rivals"},
     {"gradcheck", "experiments"},
-    {"attack", "course", "export"},
+    {"attack", "course", "export", "lecture"},
     {"cli"},
     {"__init__", "__main__"},
 )

@@ -55,7 +55,7 @@ def _read(script, quick):
 @cache
 def _library_digest():
     """Changes when anything changes that all lectures build on."""
-    digest = hashlib.sha256((LECTURES / "lecture.py").read_bytes())
+    digest = hashlib.sha256()
     for path in sorted((LECTURES.parent / "minisvdd").rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -68,8 +68,6 @@ def _same(old, new):
 
 def _execute(notebook, script, quick):
     environment = {**os.environ, "MINISVDD_LECTURE": notebook_name(script), "MINISVDD_QUICK": "1" if quick else "0"}
-    # Pictures reach the book as outputs of cells; beside them, those that the lecture saves are of no use here.
-    environment["MINISVDD_LECTURES_OUT"] = str(Path(os.environ.get("TMPDIR", "/tmp")) / "minisvdd-book-pictures")
     client = NotebookClient(
         notebook,
         timeout=None,

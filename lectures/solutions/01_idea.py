@@ -3,10 +3,11 @@
 
 # %%
 import numpy as np
-from lecture import check, finish
 from scipy.optimize import minimize
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.neighbors import KernelDensity
+
+from minisvdd.lecture import check, finish
 
 rng = np.random.default_rng(10)
 angle = rng.uniform(0, np.pi, 50)

@@ -3,7 +3,8 @@
 
 # %%
 import numpy as np
-from lecture import check, finish
+
+from minisvdd.lecture import check, finish
 
 rng = np.random.default_rng(20)
 x, weight, bias = rng.normal(size=(5, 4)), rng.normal(size=(3, 4)), rng.normal(size=3)

@@ -3,10 +3,10 @@
 
 # %%
 import numpy as np
-from lecture import check, finish
 from numpy.lib.stride_tricks import sliding_window_view
 
 from minisvdd import ops
+from minisvdd.lecture import check, finish
 
 rng = np.random.default_rng(30)
 

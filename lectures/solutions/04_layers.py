@@ -3,9 +3,9 @@
 
 # %%
 import numpy as np
-from lecture import check, finish
 
 from minisvdd import nn, ops
+from minisvdd.lecture import check, finish
 
 rng = np.random.default_rng(40)
 

@@ -3,9 +3,9 @@
 
 # %%
 import numpy as np
-from lecture import check, choose, finish
 
 from minisvdd import ops
+from minisvdd.lecture import check, choose, finish
 
 rng = np.random.default_rng(55)
 

@@ -6,9 +6,9 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
-from lecture import BLUE, RED, check, figure, finish
 
 from minisvdd import load_dataset, nn, ops, svdd
+from minisvdd.lecture import BLUE, RED, check, figure, finish
 
 rng = np.random.default_rng(6)
 

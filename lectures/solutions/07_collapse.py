@@ -7,9 +7,9 @@
 from types import SimpleNamespace
 
 import numpy as np
-from lecture import check, finish
 
 from minisvdd import load_dataset, nn, ops, svdd
+from minisvdd.lecture import check, finish
 
 X = svdd.make_preprocessing("gcn-l1").fit_transform(load_dataset("digits").one_class(3).train).astype(np.float64)
 

@@ -5,10 +5,10 @@
 
 # %%
 import numpy as np
-from lecture import check, finish
 from scipy.optimize import minimize_scalar
 
 from minisvdd import svdd
+from minisvdd.lecture import check, finish
 
 rng = np.random.default_rng(8)
 

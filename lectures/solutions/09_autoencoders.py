@@ -5,10 +5,10 @@
 
 # %%
 import numpy as np
-from lecture import check, choose, finish
 from sklearn.metrics import roc_auc_score
 
 from minisvdd import Autoencoder, load_dataset, nn
+from minisvdd.lecture import check, choose, finish
 
 rng = np.random.default_rng(9)
 

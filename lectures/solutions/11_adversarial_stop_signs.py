@@ -5,11 +5,11 @@
 
 # %%
 import numpy as np
-from lecture import check, finish
 
 from minisvdd import SoftmaxClassifier, load_dataset
 from minisvdd.attack import adversarial, boundary_attack
 from minisvdd.data.readers import to_float
+from minisvdd.lecture import check, finish
 
 rng = np.random.default_rng(0)
 

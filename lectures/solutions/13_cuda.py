@@ -7,10 +7,10 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from lecture import ROOT, check, finish
 
 from minisvdd.backends import EmulatorBackend
 from minisvdd.backends.kernel import read_kernels
+from minisvdd.lecture import RESULTS, check, finish
 
 # %% [markdown]
 # ## Exercise 1
@@ -61,7 +61,7 @@ check("one word more per row ends the bank conflicts", conflicts == [32, 1], f"{
 # about $64/4 = 16$ times the $2 L / 16$ of a full tile.
 
 # %%
-rows = json.loads((ROOT / "benchmarks" / "results" / "rungs.json").read_text())["rows"]
+rows = json.loads((RESULTS / "rungs.json").read_text(encoding="utf-8"))["rows"]
 found = next(
     row
     for row in rows

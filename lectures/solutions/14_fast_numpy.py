@@ -3,7 +3,8 @@
 
 # %%
 import numpy as np
-from lecture import check, finish
+
+from minisvdd.lecture import check, finish
 
 rng = np.random.default_rng(140)
 

@@ -5,12 +5,12 @@
 
 # %%
 import numpy as np
-from lecture import check, choose, finish
 from scipy.optimize import minimize_scalar
 from scipy.stats import beta, norm
 from sklearn.metrics import roc_auc_score
 
 from minisvdd import DeepSVDD, load_dataset
+from minisvdd.lecture import check, choose, finish
 
 rng = np.random.default_rng(15)
 

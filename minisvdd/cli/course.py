@@ -1,4 +1,4 @@
-"""The commands `minisvdd assignment` and `minisvdd grade`."""
+"""The commands `minisvdd assignment`, `minisvdd grade` and `minisvdd lectures`."""
 
 import argparse
 import os
@@ -11,6 +11,7 @@ from ..course.classroom import grade_class, write_results
 from ..course.grader.grading import failed
 from ..course.grader.output import as_text, gradescope, write_junit
 from ..course.handout import handout
+from ..course.lectures import copy_lectures
 from ..course.pack import write_archives
 from ..errors import DataError
 from ..files.atomic import atomic_write, write_json
@@ -122,4 +123,20 @@ def _grade_class(arguments):
     if arguments.out:
         write_results(arguments.out, grades)
         print(f"written: grades.csv, parts.json, results/ in {arguments.out}")
+    return 0
+
+
+# minisvdd lectures
+
+
+def add_lectures(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `minisvdd lectures` to its parser."""
+    parser.add_argument("folder", metavar="DIR", help="folder to write into; the solutions come into DIR/solutions")
+    parser.add_argument("--notebooks", action="store_true", help="as Jupyter notebooks, instead of as Python scripts")
+    parser.set_defaults(run=_lectures)
+
+
+def _lectures(arguments):
+    for path in copy_lectures(arguments.folder, arguments.notebooks):
+        print(path)
     return 0

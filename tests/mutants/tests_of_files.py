@@ -79,6 +79,8 @@ TESTS: dict[str, list[str]] = {
     "attack/boundary_attack.py": ["attack/test_boundary_attack.py"],
     "attack/adversarial.py": ["attack/test_adversarial.py"],
     "attack/augmentation.py": ["attack/test_classifier.py"],
+    "lecture.py": ["whole/test_lectures.py"],
+    "course/lectures.py": ["course/test_lectures.py"],
     "export/onnx.py": ["export/test_onnx.py"],
     "attack/classifier.py": ["attack/test_classifier.py", "svdd/test_sklearn.py"],
     "validation.py": ["whole/test_validation.py"],

@@ -189,7 +189,8 @@ def test_a_claim_that_fails_stops_the_build(tmp_path, monkeypatch):
     from book.notebooks import BuildError, execute_all
 
     script = tmp_path / "99_wrong.py"
-    script.write_text("# %%\nfrom lecture import check, finish\n\ncheck('one is two', 1 == 2)\n\n# %%\nfinish()\n")
+    code = "# %%\nfrom minisvdd.lecture import check, finish\n\ncheck('one is two', 1 == 2)\n\n# %%\nfinish()\n"
+    script.write_text(code)
     with pytest.raises(BuildError, match=r"99_wrong.py fails\nFAIL  one is two"):
         execute_all([script], tmp_path / "out", quick=True, jobs=1, reuse=False)
 

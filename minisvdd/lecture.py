@@ -1,6 +1,6 @@
 """What every lecture shares: options, checks that a reader watches pass, pictures, the tally at the end.
 
-    from lecture import QUICK, check, choose, figure, finish, show
+    from minisvdd.lecture import QUICK, check, choose, figure, finish, show
 
     epochs = choose(quick=5, full=100)
     check("the two formulas agree", np.allclose(a, b), f"largest difference {abs(a - b).max():.1e}")
@@ -16,11 +16,11 @@ built into the book. It has succeeded when `finish` ran and no check had failed:
 import argparse
 import ast
 import atexit
-import importlib.util
 import inspect
 import os
 import re
 import sys
+import tempfile
 from io import BytesIO
 from itertools import groupby
 from pathlib import Path
@@ -28,11 +28,10 @@ from textwrap import dedent, indent
 
 import matplotlib
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
-if importlib.util.find_spec("minisvdd") is None:  # a checkout without installation
-    sys.path.insert(0, str(ROOT))
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # for processes
+# What the benchmarks measured: inside the installed package, or in `benchmarks/` beside it in a checkout.
+_PACKAGE = Path(__file__).resolve().parent
+_INSTALLED = _PACKAGE / "results"
+RESULTS = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "benchmarks" / "results"
 
 # Colours for all pictures: blue for the normal, red for the anomalous, and what goes well with them.
 BLUE, RED, GREEN, ORANGE, PURPLE, GRAY = "#2b6cb0", "#c53030", "#2f855a", "#c05621", "#6b46c1", "#718096"
@@ -60,7 +59,9 @@ def _options() -> argparse.Namespace:
         description="A lecture: prints its checks, saves its pictures, exits 1 if one fails."
     )
     quick = os.environ.get("MINISVDD_QUICK", "") not in ("", "0")
-    out = os.environ.get("MINISVDD_LECTURES_OUT", "runs/lectures")
+    # a notebook shows its pictures: nothing needs to be left beside it
+    kept = "runs/lectures" if _script() else Path(tempfile.gettempdir()) / "minisvdd-lectures"
+    out = os.environ.get("MINISVDD_LECTURES_OUT", kept)
     parser.add_argument("--quick", action="store_true", default=quick, help="small sizes: seconds instead of minutes")
     parser.add_argument("--out", type=Path, default=Path(out), help="folder for pictures (default: %(default)s)")
     parser.add_argument("--data-dir", type=Path, help="folder of the data sets, before $MINISVDD_DATA")
@@ -68,9 +69,11 @@ def _options() -> argparse.Namespace:
 
 
 def _set_style():
-    """One look for all pictures; without a notebook, no window either."""
-    if _shell() is None:
+    """One look for all pictures; in a script, no window either. Whoever imports this elsewhere keeps their look."""
+    if _script():
         matplotlib.use("Agg")
+    elif _shell() is None:
+        return
     colors = matplotlib.cycler(color=[BLUE, RED, GREEN, ORANGE, PURPLE, GRAY])
     matplotlib.rcParams.update(
         {
@@ -163,7 +166,7 @@ def data_dir() -> Path | None:
 
 def available(name: str) -> bool:
     """Whether the data set is on this machine: lectures that can use real data do so, and say it when they cannot."""
-    from minisvdd.data.datasets import find_dataset
+    from .data.datasets import find_dataset
 
     return name == "digits" or find_dataset(name, data_dir()) is not None
 
