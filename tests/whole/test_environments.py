@@ -4,17 +4,14 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers_build import ROOT, build, copied_sources, unpacked
 from helpers_processes import MAIN, environment
 
 pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).parents[2]
 
 
 def minisvdd(*arguments, cwd, path=None, remove=(), **variables):
@@ -46,20 +43,9 @@ TRAIN = ("train", "--quiet", "--normal-class", "0", "--data")
 def installed(tmp_path_factory):
     """The library as the wheel built from the *sdist* installs it: what the archive forgets is missing here."""
     folder = tmp_path_factory.mktemp("sdist")
-    source = folder / "source"
-    for name in ("minisvdd", "kernels"):
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir"]
-    subprocess.run([*build, folder, "--sdist", source], check=True, capture_output=True)
-    with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
-        archive.extractall(folder / "unpacked", filter="data")
-    (unpacked,) = (folder / "unpacked").iterdir()
-    subprocess.run([*build, folder, "--wheel", unpacked], check=True, capture_output=True)
-    with zipfile.ZipFile(next(folder.glob("*.whl"))) as archive:
-        archive.extractall(folder / "site")
-    return folder / "site"
+    sdist = build(copied_sources(folder / "source"), folder, "sdist")
+    wheel = build(unpacked(sdist, folder / "unpacked"), folder, "wheel")
+    return unpacked(wheel, folder / "site")
 
 
 def test_the_wheel_of_the_sdist_is_complete(installed):

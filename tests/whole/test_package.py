@@ -1,35 +1,40 @@
-"""The wheel: what it contains, and that it runs from another folder without the source tree."""
+"""Wheel and sdist: what they contain, and that both work in another folder, without the source tree."""
 
 import ast
 import os
 import re
-import shutil
+import runpy
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import pytest
+from helpers_build import FILES, FOLDERS, ROOT, build, copied_sources, unpacked
 
 import minisvdd
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
+LECTURES = ROOT / "lectures"
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """The wheel, built from a copy of the sources, so that nothing lands in the source tree."""
-    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
-    for name in ("minisvdd", "kernels"):
-        shutil.copytree(ROOT / name, source / name)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, source]
-    done = subprocess.run(build, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return next(out.glob("*.whl"))
+def archives(tmp_path_factory):
+    """The sdist, and the wheel that is built from what the sdist holds."""
+    folder = tmp_path_factory.mktemp("build")
+    sdist = build(copied_sources(folder / "source"), folder, "sdist")
+    return sdist, build(unpacked(sdist, folder / "unpacked"), folder, "wheel")
+
+
+@pytest.fixture(scope="module")
+def wheel(archives):
+    return archives[1]
+
+
+@pytest.fixture(scope="module")
+def site(wheel, tmp_path_factory):
+    """A folder with the library as the wheel installs it."""
+    return unpacked(wheel, tmp_path_factory.mktemp("site"))
 
 
 def test_contents(wheel):
@@ -40,16 +45,19 @@ def test_contents(wheel):
     assert modules <= names
     assert "minisvdd/py.typed" in names  # our types are for others, too (PEP 561)
     assert {f"minisvdd/kernels/{path.name}" for path in (ROOT / "kernels").iterdir() if path.is_file()} <= names
-    assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "lectures/"))]
+    assert {f"minisvdd/lectures/{path.relative_to(LECTURES)}" for path in LECTURES.rglob("[0-9]*.py")} <= names
+    assert not [name for name in names if not name.startswith(("minisvdd/", "minisvdd-"))]
     required = [line for line in metadata.splitlines() if line.startswith("Requires-Dist") and "extra ==" not in line]
     expected = ["joblib", "matplotlib", "numpy", "pillow", "scikit-learn", "scipy", "threadpoolctl"]
     assert sorted(line.split()[1].split(">")[0] for line in required) == expected
-    assert "License-Expression: MIT" in metadata
+    for line in ("License-Expression: MIT", "Author: minisvdd maintainers", "Classifier: Typing :: Typed"):
+        assert line in metadata.splitlines()
+    assert "Classifier: Programming Language :: Python :: 3.10" in metadata  # as `requires-python` says
 
 
 # Packages by the name under which they are imported, where that is another; and what one of our extras brings.
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow"}
-EXTRAS = {"cupy": "cuda12", "onnx": "onnx", "torch": "oracle", "distributed": "distributed"}
+EXTRAS = {"IPython": "docs", "cupy": "cuda12", "onnx": "onnx", "torch": "oracle", "distributed": "distributed"}
 
 
 def imported_packages():
@@ -80,12 +88,94 @@ def test_the_citation_is_of_this_version():
     assert f'version = "{minisvdd.__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
-def test_runs_from_another_folder(wheel, tmp_path):
-    site = tmp_path / "site"
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(site)
+def python(*arguments, cwd, path):
+    """Python with the library of the folder `path`, and none beside it."""
+    environment = {**os.environ, "PYTHONPATH": str(path)}
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True
+    )
+
+
+def test_runs_from_another_folder(site, tmp_path):
     code = "import minisvdd.cli as c; print(c.__file__); raise SystemExit(c.main(['gradcheck', '--layer', 'Tanh']))"
-    environment = {**os.environ, "PYTHONPATH": str(site)}
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = python("-c", code, cwd=tmp_path, path=site)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(str(site))
+
+
+def test_lectures_come_with_it(site, tmp_path):
+    """And find in the package what they read of the benchmarks' results."""
+    assert python("-m", "minisvdd", "lectures", "lectures", cwd=tmp_path, path=site).returncode == 0
+    for script in ("02_backprop.py", "11_adversarial_stop_signs.py"):
+        done = python(f"lectures/{script}", "--quick", cwd=tmp_path, path=site)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_sdist_can_test_itself(archives, tmp_path):
+    folder = unpacked(archives[0], tmp_path)
+    assert {path.name for path in folder.iterdir()} >= {*FOLDERS, *FILES}
+    done = python(
+        "-m", "pytest", "-q", "tests/svdd/test_radius.py", "tests/ops/test_pooling.py", cwd=folder, path=folder
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed" in done.stdout
+
+
+def test_an_index_would_take_them(archives):
+    pytest.importorskip("twine", reason="needs twine")
+    done = subprocess.run(
+        [sys.executable, "-m", "twine", "check", "--strict", *archives], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_links_of_the_readme_work_on_an_index():
+    """With the repository's address they are absolute; without it, nothing is left that leads nowhere."""
+    setup = runpy.run_path(str(ROOT / "setup.py"))
+    text = "a [link](docs/x.md#part), ![a picture](results/y.png)\n[there](https://example.org) [here](#start)"
+    assert setup["long_description"](text, "") == "a link, \n[there](https://example.org) [here](#start)"
+    assert setup["long_description"](text, "https://example.org/me/it") == (
+        "a [link](https://example.org/me/it/blob/HEAD/docs/x.md#part), "
+        "![a picture](https://example.org/me/it/raw/HEAD/results/y.png)\n[there](https://example.org) [here](#start)"
+    )
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for path in re.findall(r"\]\((?![a-z]+:|#)([^)#\s]+)", readme):
+        assert (ROOT / path).exists(), path
+    for repository in ("", "https://example.org/me/it"):
+        links = re.findall(r"\]\(([^)]*)\)", setup["long_description"](readme, repository))
+        assert all(link.startswith(("https:", "#")) for link in links), links
+    assert set(setup["project_urls"]("https://example.org/me/it")) == {
+        "Homepage", "Repository", "Documentation", "Changelog",
+    }  # fmt: skip
+
+
+USER = """
+import numpy as np
+
+from minisvdd import DeepSVDD, check_gradients, load_dataset, load_model
+from minisvdd.nn import Linear
+
+split = load_dataset("digits").one_class(3)
+model: DeepSVDD = DeepSVDD(nu=0.1, epochs=1, verbose=0).fit(split.train)
+assert split.test is not None  # as of every data set that has test samples
+scores: np.ndarray = model.anomaly_score(split.test)
+inside = model.predict(split.test) == 1
+print(scores.mean(), inside.sum(), model.radius_ + 1.0)
+layer = Linear(3)
+layer.build((5,), np.random.default_rng(0), np.float64)
+report = check_gradients(layer, np.zeros((4, 5)))
+print(report.passed, load_model)
+"""
+
+
+def test_types_reach_the_user_s_own_script(site, tmp_path):
+    """mypy --strict finds nothing in a right script, and the wrong arguments in a wrong one."""
+    pytest.importorskip("mypy")
+    (tmp_path / "user.py").write_text(USER, encoding="utf-8")
+    done = python("-m", "mypy", "--strict", "user.py", cwd=tmp_path, path=site)
+    assert done.returncode == 0, done.stdout
+    wrong = USER.replace("nu=0.1", 'nu="a"').replace("model.radius_ + 1.0", 'model.radius_ + "a"')
+    (tmp_path / "user.py").write_text(wrong, encoding="utf-8")
+    done = python("-m", "mypy", "--strict", "user.py", cwd=tmp_path, path=site)
+    assert 'Argument "nu"' in done.stdout
+    assert done.stdout.count("error:") == 2, done.stdout
