@@ -26,7 +26,8 @@ _OPSET, _IR_VERSION = 17, 8  # of 2022: what reads ONNX today reads those
 def export_onnx(model: DeepSVDD | Autoencoder, path: str | Path) -> None:
     """Write a fitted DeepSVDD or Autoencoder to `path`.
 
-    The graph takes X, float32, (N, C, H, W) or (N, D): samples as `fit` took them, before pre-processing. It gives
+    The graph takes X, float32, (N, C, H, W) or (N, D): samples as `fit` took floating-point ones, not yet pre-processed.
+    It gives
 
         anomaly_score   (N,) float64, as `model.anomaly_score`; of soft-boundary, R^2 is subtracted
         is_anomaly      (N,) bool, whether the score exceeds the threshold: where `model.predict` says -1
@@ -35,13 +36,16 @@ def export_onnx(model: DeepSVDD | Autoencoder, path: str | Path) -> None:
 
     The threshold, R^2 and what else a reader may want to know are in the file's metadata.
 
-    Raises ImportError without the package onnx, NotFittedError before `fit`, and ValueError for another kind of model
-    or a layer that is none of minisvdd's; nothing is written then.
+    Raises ImportError without the package onnx, NotFittedError before `fit`, and ValueError for another kind of model,
+    one that cuts images into patches, or a layer that is none of minisvdd's; nothing is written then.
     """
     onnx = _package()
     if not isinstance(model, DeepSVDD | Autoencoder):
         raise ValueError(f"{type(model).__name__} cannot be exported: expected a DeepSVDD or an Autoencoder")
     check_fitted(model)
+    if model.network_.input_shape != model.input_shape_:
+        whole, part = tuple(model.input_shape_), tuple(model.network_.input_shape)
+        raise ValueError(f"samples {whole} are cut into {part} for the network, which cannot be exported: fit without")
     with atomic_write(path, "wb") as file:
         file.write(_proto(model, onnx).SerializeToString())
 

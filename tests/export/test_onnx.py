@@ -144,6 +144,14 @@ def test_other_models_are_refused(tmp_path):
         export_onnx(DeepSVDD(), tmp_path / "model.onnx")
 
 
+def test_a_model_whose_network_sees_parts_of_a_sample_is_refused(tmp_path):
+    pytest.importorskip("onnx")
+    model = DeepSVDD(pretrain_epochs=0, **SHORT).fit(samples((5,)))
+    model.input_shape_ = (10,)
+    with pytest.raises(ValueError, match=r"^samples \(10,\) are cut into \(5,\) for the network"):
+        export_onnx(model, tmp_path / "model.onnx")
+
+
 def test_without_the_package_one_line_says_what_to_install():
     code = "import sys; sys.modules['onnx'] = None\nfrom minisvdd.export import export_onnx\nexport_onnx(None, 'x')"
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True)
