@@ -26,7 +26,7 @@ _OPSET, _IR_VERSION = 17, 8  # of 2022: what reads ONNX today reads those
 def export_onnx(model: DeepSVDD | Autoencoder, path: str | Path) -> None:
     """Write a fitted DeepSVDD or Autoencoder to `path`.
 
-    The graph takes X, float32, (N, C, H, W) or (N, D): samples as `fit` took floating-point ones, not yet pre-processed.
+    The graph takes X, float32, (N, C, H, W) or (N, D): as `fit` took floating-point samples, not yet pre-processed.
     It gives
 
         anomaly_score   (N,) float64, as `model.anomaly_score`; of soft-boundary, R^2 is subtracted
