@@ -11,6 +11,7 @@ if TYPE_CHECKING:  # the same names once more, for editors and type checkers, wh
     from .data.datasets import load_dataset as load_dataset
     from .errors import CollapseWarning as CollapseWarning
     from .errors import DataError as DataError
+    from .errors import ThresholdWarning as ThresholdWarning
     from .files.checkpoint import Checkpoint as Checkpoint
     from .gradcheck.check import check_gradients as check_gradients
     from .rivals.anogan import AnoGAN as AnoGAN
@@ -35,6 +36,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "KernelError": ".backends",
         "OneClassSVM": ".rivals.baselines",
         "SoftmaxClassifier": ".attack.classifier",
+        "ThresholdWarning": ".errors",
         "check_gradients": ".gradcheck.check",
         "load_dataset": ".data.datasets",
         "load_model": ".svdd.storage",

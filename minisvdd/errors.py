@@ -12,3 +12,7 @@ def one_line(error: BaseException) -> str:
 
 class CollapseWarning(UserWarning):
     """The network maps (almost) everything to one point, so its scores mean nothing (paper, section 3.3)."""
+
+
+class ThresholdWarning(UserWarning):
+    """The threshold is not the one asked for: too few normal samples to hold some out of training."""

@@ -12,6 +12,7 @@ from ..backends import get_backend
 from ..files.checkpoint import Checkpoint
 from ..nn.networks import network_for
 from ..svdd.autoencoder import Autoencoder
+from ..svdd.conformal import false_alarm_interval
 from ..svdd.preprocessing import preprocessing_for
 from ..svdd.svdd import DeepSVDD
 from ..version import __version__
@@ -30,11 +31,15 @@ def train_and_evaluate(
     verbose: int = 1,
     autoencoder=None,
     checkpoint: Checkpoint | None = None,
+    threshold: str = "nu",
+    false_alarm_rate: float = 0.05,
+    refit: bool = False,
 ) -> tuple[DeepSVDD, dict]:
     """Train Deep SVDD on a split's training samples and score its test samples after every stage.
 
     split: a `minisvdd.data.datasets.Split`.   network: None for the protocol's, or else the one made for this shape.
     autoencoder: a fitted Autoencoder to start from instead of pre-training.   checkpoint: as in `DeepSVDD.fit`.
+    threshold, false_alarm_rate, refit: as in `DeepSVDD`; "nu" trains on all samples, as the paper does.
     Returns the model and a result of plain JSON values. Its "auc" holds fractions in [0, 1]:
         random       the network as drawn: what no training at all achieves
         pretrained   encoder weights of the autoencoder, before any Deep SVDD training
@@ -52,6 +57,9 @@ def train_and_evaluate(
         verbose=verbose,
         preprocessing=preprocessing_for(split.train),
         autoencoder=autoencoder,
+        threshold=threshold,
+        false_alarm_rate=false_alarm_rate,
+        refit=refit,
         **settings,
     )
     auc = {}
@@ -76,6 +84,7 @@ def train_and_evaluate(
         "n_test": 0 if split.test is None else len(split.test),
         "auc": auc,
         "radius": model.radius_,
+        "threshold": threshold_of(model, split),
         "signs_of_collapse": model.diagnostics()["signs_of_collapse"],
         "seconds": round(time.perf_counter() - started, 1),
         "versions": versions(),
@@ -96,6 +105,7 @@ def autoencoder_of(protocol: Protocol, split, seed: int, epochs: int | None = No
         preprocessing=preprocessing_for(split.train),
         random_state=seed,
         verbose=0,
+        threshold="nu",
     )
 
 
@@ -109,6 +119,23 @@ def area_under_roc(model, split) -> float | None:
     if split.is_anomaly is None or len(np.unique(split.is_anomaly)) < 2:
         return None
     return float(roc_auc_score(split.is_anomaly, model.anomaly_score(split.test)))
+
+
+def threshold_of(model, split) -> dict:
+    """How the model's threshold was found, the false alarms to expect of it, and those seen, as plain JSON values.
+
+    The samples seen are the labelled normal ones of the test set; without any, "seen" and "of" are missing, and
+    "expected" is what their rate among infinitely many will be (95 %; `false_alarm_interval`).
+    """
+    result = {"kind": model.threshold_kind_}
+    normal = split.test[~split.is_anomaly] if split.is_anomaly is not None else ()
+    if len(normal):
+        result |= {"seen": float((model.predict(normal) == -1).mean()), "of": len(normal)}
+    if model.threshold_kind_ == "holdout":
+        m, rate = len(model.holdout_scores_), model.false_alarm_rate_
+        expected = false_alarm_interval(m, rate, len(normal) or None)
+        result |= {"asked": rate, "held_out": m, "expected": list(expected)}
+    return result
 
 
 def versions() -> dict:

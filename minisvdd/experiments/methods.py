@@ -1,5 +1,7 @@
 """The columns of table 1: for each method the cells that it needs, and how one cell is computed.
 
+All methods train on all normal samples (threshold="nu"), as in the paper: an AUC needs no threshold.
+
 A cell is one method on one normal class, with one seed and one nu where the method has them. Its result is a dict of
 plain JSON values with "auc": fractions by name; the entry "trained" is what the table shows. Beside them stand
 "scores", (n,), the anomaly scores of all test samples after training; the grid keeps them in a file of their own, so
@@ -56,14 +58,14 @@ class Method:
 
 def _oc_svm(split, protocol, nu, seed, path):
     name = preprocessing_for(split.train)
-    models = [OneClassSVM(gamma, nu, preprocessing=name).fit(split.train) for gamma in GAMMAS]
+    models = [OneClassSVM(gamma, nu, preprocessing=name, threshold="nu").fit(split.train) for gamma in GAMMAS]
     scores = [model.anomaly_score(split.test) for model in models]
     chosen = []
     for draw in range(HOLD_OUTS):
         order = np.random.default_rng(draw).permutation(len(split.test))
         held = order[: max(2, round(HOLD_OUT_FRACTION * len(order)))]
         chosen.append(best_on_hold_out([s[held] for s in scores], split.is_anomaly[held]))
-    honest = OneClassSVM(None, nu, preprocessing=name).fit(split.train)
+    honest = OneClassSVM(None, nu, preprocessing=name, threshold="nu").fit(split.train)
     auc = {
         "trained": [float(roc_auc_score(split.is_anomaly, scores[i])) for i in chosen],
         "unsupervised": area_under_roc(honest, split),
@@ -73,7 +75,7 @@ def _oc_svm(split, protocol, nu, seed, path):
 
 
 def _kde(split, protocol, nu, seed, path):
-    model = KernelDensity(preprocessing=preprocessing_for(split.train)).fit(split.train)
+    model = KernelDensity(preprocessing=preprocessing_for(split.train), threshold="nu").fit(split.train)
     return {**_result(model, split), "bandwidth": model.bandwidth_}
 
 
@@ -84,8 +86,8 @@ def _result(model, split, **auc):
 
 
 def _isolation_forest(split, protocol, nu, seed, path):
-    model = IsolationForest(preprocessing=preprocessing_for(split.train), random_state=seed).fit(split.train)
-    return _result(model, split)
+    model = IsolationForest(preprocessing=preprocessing_for(split.train), random_state=seed, threshold="nu")
+    return _result(model.fit(split.train), split)
 
 
 def _dcae(split, protocol, nu, seed, path):
@@ -108,6 +110,7 @@ def _anogan(split, protocol: GanProtocol, nu, seed, path):
             preprocessing=preprocessing_for(split.train),
             random_state=seed,
             verbose=0,
+            threshold="nu",
         ).fit(split.train)
 
     model = anogan()

@@ -4,8 +4,9 @@
     model.fit(X, checkpoint=Checkpoint("run/checkpoint", every=10, resume=True))      # the same model, bit for bit
 
 A folder holds one file for each training of a fit: `autoencoder.npz` (pre-training) and `svdd.npz`; or
-`classifier.npz`, or `anogan.npz`. After every `every` epochs, and after the last, a training writes all that changes
-while it runs (`minisvdd.nn.training` says what that is), on every backend.
+`classifier.npz`, or `anogan.npz`; with `refit-` before the name where a fit trains once more. After every `every`
+epochs, and after the last, a training writes all that changes while it runs (`minisvdd.nn.training` says what that is),
+on every backend.
 Whatever else a fit computes (pre-processing, the centre, scores between the trainings) is cheap and has no chance in
 it: a resumed fit computes it again, and only its trainings jump to the epoch where they were.
 """
@@ -13,6 +14,7 @@ it: a resumed fit computes it again, and only its trainings jump to the epoch wh
 import hashlib
 import json
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -36,13 +38,26 @@ class Checkpoint:
     def __init__(self, folder, every: int = 10, resume: bool = False):
         check_number(every, "every", 1, integer=True)
         self.folder, self.every, self.resume = Path(folder), every, resume
+        self.prefix, self.held_out = "", None
+
+    def part(self, prefix: str, held_out: np.ndarray) -> "Checkpoint":
+        """The same for a training on a part of the samples: `prefix` begins the names of its files.
+
+        held_out: the other samples, which must be the same ones again where a training is to be resumed.
+        """
+        other = copy(self)
+        other.prefix, other.held_out = prefix, held_out
+        return other
 
     def loop(self, name: str, estimator, X: np.ndarray, y=None) -> "LoopCheckpoint":
         """The checkpoint of one training on (pre-processed) X, with labels y (n,) where it has any.
 
         Raises ValueError when `estimator.random_state` is no seed.
         """
-        return LoopCheckpoint(self, name, _fingerprint(estimator, X, y))
+        fingerprint = _fingerprint(estimator, X, y)
+        if self.held_out is not None:
+            fingerprint["held_out"] = _by_content(self.held_out)
+        return LoopCheckpoint(self, f"{self.prefix}{name}", fingerprint)
 
     def remove(self) -> None:
         """Delete the checkpoints: the training is complete and its model saved."""

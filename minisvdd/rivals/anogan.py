@@ -13,11 +13,11 @@ from ..nn.losses import BinaryCrossEntropy
 from ..nn.networks import Sequential
 from ..nn.optim import Adam
 from ..nn.training import Plan, Training
-from ..svdd.detector import TrainedDetector
+from ..svdd.detector import Part, TrainedDetector
 from ..svdd.preprocessing import make_preprocessing
 from ..svdd.radius import BOUNDARY_SLACK, exact_radius_squared
 from ..svdd.storage import storable
-from ..validation import Seed, check_fitted, check_generator, check_number, check_test_samples, check_training_samples
+from ..validation import Seed, check_fitted, check_number, check_test_samples, check_training_samples
 from .dcgan import gan_for, make_gan
 from .latent import LatentSearch, search
 
@@ -60,8 +60,7 @@ class AnoGAN(TrainedDetector):
     feature_weight : float, default=0.1
         a, in [0, 1].
     nu : float, default=0.1
-        In (0, 1]; fraction of the training images (of 256 of them, evenly spread) that the threshold `offset_` leaves
-        outside.
+        In (0, 1]; fraction of the training images (of 256, evenly spread) that "nu"'s threshold leaves outside.
     preprocessing : {"gcn-l1"} or None, default=None
         None for images in [0, 1] as they are; mapped to [-1, 1], the range of tanh.
     backend : {"plain", "numpy"} or Backend, default="numpy"
@@ -70,6 +69,17 @@ class AnoGAN(TrainedDetector):
         A seed or a NumPy generator: of weights, batches and noise.
     verbose : int, default=1
         0 is silent.
+    threshold : {"auto", "holdout", "nu"}, default="auto"
+        "holdout": by normal samples held out of training, drawn from `random_state`, such that new normal samples are
+        beyond it at a rate of at most `false_alarm_rate`. "nu": by the training samples. "auto": "holdout" where there
+        are enough samples, else "nu" with a ThresholdWarning.
+    false_alarm_rate : float, default=0.05
+        In (0, 1); that the threshold by held-out samples keeps.
+    holdout : float, default=0.2
+        In (0, 0.5]; share of the samples to hold out, about; never fewer than the rate needs (19 for 0.05),
+        nor more than 256, since searching for an image takes long.
+    refit : bool, default=False
+        Train once more, on all samples, after the threshold is found, which then keeps its rate only approximately.
 
     Attributes
     ----------
@@ -79,6 +89,12 @@ class AnoGAN(TrainedDetector):
         Where every search begins.
     offset_ : float
         Threshold on `score_samples`.
+    threshold_kind_ : {"holdout", "nu"}
+        How it was found.
+    holdout_scores_ : ndarray of shape (m,) or None
+        Anomaly scores of the held-out samples, ascending.
+    false_alarm_rate_ : float or None
+        What the threshold keeps; None for nu's.
     history_ : dict of lists
         One entry per epoch: epoch, discriminator_loss, generator_loss, learning_rate, seconds.
     preprocessing_ : Preprocessing
@@ -104,6 +120,8 @@ class AnoGAN(TrainedDetector):
     (6, 1, 8, 8)
     """
 
+    _most_held_out = _CALIBRATION_IMAGES
+
     def __init__(
         self,
         network: str | None = None,
@@ -119,6 +137,10 @@ class AnoGAN(TrainedDetector):
         backend: str | Backend = "numpy",
         random_state: Seed = 0,
         verbose: int = 1,
+        threshold: str = "auto",
+        false_alarm_rate: float = 0.05,
+        holdout: float = 0.2,
+        refit: bool = False,
     ) -> None:
         self.network = network
         self.latent_dim = latent_dim
@@ -133,6 +155,10 @@ class AnoGAN(TrainedDetector):
         self.backend = backend
         self.random_state = random_state
         self.verbose = verbose
+        self.threshold = threshold
+        self.false_alarm_rate = false_alarm_rate
+        self.holdout = holdout
+        self.refit = refit
 
     def fit(self, X: ArrayLike, y: object = None, checkpoint: Checkpoint | None = None) -> "AnoGAN":
         """Train on normal images (n, C, H, W); y is ignored.
@@ -155,10 +181,13 @@ class AnoGAN(TrainedDetector):
     def trainings(self, X: ArrayLike, checkpoint: Checkpoint | None = None) -> Iterator[Training]:
         """The one training that `fit` runs; what `fit` does after it is done when the next one is asked for."""
         self._check_parameters()
-        X = check_training_samples(self, X)
-        rng = check_generator(self.random_state)
+        for part in self._parts(check_training_samples(self, X), checkpoint):
+            yield self._training_on(part)
+
+    def _training_on(self, part: Part) -> Training:
+        rng, checkpoint = part.rng, part.checkpoint
         self.preprocessing_ = make_preprocessing(self.preprocessing)
-        X = self.preprocessing_.fit_transform(X)
+        X = self.preprocessing_.fit_transform(part.X)
         self.network_ = make_gan(self.network or gan_for(self.input_shape_), self.input_shape_, self.latent_dim)
         self.network_.build((self.latent_dim,), rng, backend=get_backend(self.backend))
         self._check_batch_norm(self.network_)
@@ -174,9 +203,14 @@ class AnoGAN(TrainedDetector):
             checkpoint=checkpoint and checkpoint.loop("anogan", self, _to_tanh_range(X)),
         )
         self.history_ = training.history
-        yield training
-        calibration = X[:: -(-len(X) // _CALIBRATION_IMAGES)]
+        return training
+
+    def _set_threshold_by_nu(self, X):
+        calibration = self.preprocessing_.transform(X[:: -(-len(X) // _CALIBRATION_IMAGES)])
         self.offset_ = -exact_radius_squared(self._scores(calibration), self.nu) * (1 + BOUNDARY_SLACK)
+
+    def _note_training_scores(self, X):
+        """Searching for all training images would take as long as training."""
 
     generator_ = property(lambda self: self.network_.layers[0], doc="z (latent_dim,) -> image in [-1, 1].")
     features_ = property(lambda self: self.network_.layers[1], doc="image -> the discriminator's features f.")
@@ -234,8 +268,8 @@ class AnoGAN(TrainedDetector):
         check_number(self.feature_weight, "feature_weight", 0, 1)
 
     def _state(self):
-        values, _ = super()._state()
-        return values, {"start": self.start_}
+        values, arrays = super()._state()
+        return values, {**arrays, "start": self.start_}
 
     def _set_state(self, values, arrays):
         super()._set_state(values, arrays)

@@ -40,16 +40,17 @@ class Baseline(Detector):
     def fit(self, X: ArrayLike, y: object = None) -> "Baseline":
         """Fit on normal samples.  X: (n, C, H, W) or (n, D); y is ignored. Raises ValueError for bad input."""
         self._check_parameters()
-        X = check_training_samples(self, X)
+        for part in self._parts(check_training_samples(self, X)):
+            self._fit_on(part.X)
+        return self
+
+    def _fit_on(self, X: np.ndarray) -> None:
         self.preprocessing_ = make_preprocessing(self.preprocessing)
         features = _flat(self.preprocessing_.fit_transform(X))
         # The covariance is quick to decompose also for 6000 images. Constant samples have no variance to share out.
         with np.errstate(invalid="ignore"):
             self.pca_ = PCA(VARIANCE_KEPT, svd_solver="covariance_eigh").fit(features)
-        Z = self.pca_.transform(features)
-        self.fit_components(Z)
-        self.offset_ = self._threshold(Z)
-        return self
+        self.fit_components(self.pca_.transform(features))
 
     def fit_components(self, Z: np.ndarray) -> None:
         """Fit the method alone, without pre-processing, PCA and threshold.  Z: (n, k) float64 components."""
@@ -70,10 +71,12 @@ class Baseline(Detector):
     def _scores(self, X):
         return self.score_components(self._components(X))
 
-    def _threshold(self, Z):
-        """A sample on the threshold is inside, also when its score, summed in another order, differs by rounding."""
-        scores = self.score_components(Z)
-        return -exact_radius_squared(scores, self.nu) - 1e-9 * np.abs(scores).max()
+    def _set_threshold_by_nu(self, X):
+        scores = self._scores(self.preprocessing_.transform(X))
+        self.offset_ = -exact_radius_squared(self._beyond_rounding(scores), self.nu)
+
+    def _beyond_rounding(self, scores):
+        return scores + 1e-9 * np.abs(scores).max()
 
 
 class OneClassSVM(Baseline):
@@ -90,11 +93,22 @@ class OneClassSVM(Baseline):
         None for the choice without labels: 1 / (median squared distance of two training samples), the median heuristic.
         `fit_on_hold_out` chooses from `gammas` as the paper did, with labels.
     nu : float, default=0.1
-        In (0, 1]; upper bound on the fraction of training samples outside.
+        In (0, 1]; upper bound on the fraction of training samples outside: the solver's, and that of `offset_` of kind
+        "nu".
     gammas : sequence of float, default=GAMMAS
         What `fit_on_hold_out` chooses from: the paper's grid, 2^-10, ..., 2^-1.
     preprocessing : {"gcn-l1", "standardize"} or None, default=None
         Before the principal components.
+    threshold : {"auto", "holdout", "nu"}, default="auto"
+        "holdout": by normal samples held out of training, drawn by a generator of seed 0, such that new normal samples
+        are beyond it at a rate of at most `false_alarm_rate`. "nu": by the training samples. "auto": "holdout" where
+        there are enough samples, else "nu" with a ThresholdWarning.
+    false_alarm_rate : float, default=0.05
+        In (0, 1); that the threshold by held-out samples keeps.
+    holdout : float, default=0.2
+        In (0, 0.5]; share of the samples to hold out, about; never fewer than the rate needs (19 for 0.05).
+    refit : bool, default=False
+        Train once more, on all samples, after the threshold is found, which then keeps its rate only approximately.
 
     Attributes
     ----------
@@ -106,6 +120,14 @@ class OneClassSVM(Baseline):
         The principal components it works on.
     offset_ : float
         Threshold on `score_samples`.
+    threshold_kind_ : {"holdout", "nu"}
+        How it was found.
+    holdout_scores_ : ndarray of shape (m,) or None
+        Anomaly scores of the held-out samples, ascending.
+    false_alarm_rate_ : float or None
+        What the threshold keeps; None for nu's.
+    decision_scores_ : ndarray of shape (n,)
+        Anomaly scores of the samples of `fit`; not in files.
     preprocessing_ : Preprocessing
         With its constants.
     input_shape_ : tuple of int
@@ -133,21 +155,30 @@ class OneClassSVM(Baseline):
         nu: float = 0.1,
         gammas: Sequence[float] = GAMMAS,
         preprocessing: str | None = None,
+        threshold: str = "auto",
+        false_alarm_rate: float = 0.05,
+        holdout: float = 0.2,
+        refit: bool = False,
     ) -> None:
         self.gamma = gamma
         self.nu = nu
         self.gammas = gammas
         self.preprocessing = preprocessing
+        self.threshold = threshold
+        self.false_alarm_rate = false_alarm_rate
+        self.holdout = holdout
+        self.refit = refit
 
     def fit_on_hold_out(self, X: ArrayLike, X_hold_out: ArrayLike, is_anomaly: ArrayLike) -> "OneClassSVM":
         """The paper's *supervised* choice: the gamma of the best AUC on labelled samples, there a part of the test set.
 
-        X: normal samples to train on.   X_hold_out: (m, ...) labelled samples, is_anomaly: (m,) bool, both kinds.
+        X: normal samples to train on.   X_hold_out: (m, ...) labelled samples, is_anomaly: (m,) bool, both kinds. They
+        choose gamma; the threshold is that of `fit`.
         The method thereby knows something of the anomalies that the other methods do not.
         """
         if not len(self.gammas):
             raise ValueError("gammas=(): expected at least one gamma to choose from")
-        candidates = [OneClassSVM(gamma, self.nu, (), self.preprocessing).fit(X) for gamma in self.gammas]
+        candidates = [OneClassSVM(**{**self.get_params(), "gamma": gamma}).fit(X) for gamma in self.gammas]
         scores = [model.anomaly_score(X_hold_out) for model in candidates]
         best = candidates[best_on_hold_out(scores, is_anomaly)]
         self.__dict__.update({name: value for name, value in vars(best).items() if name.endswith("_")})
@@ -162,10 +193,6 @@ class OneClassSVM(Baseline):
         weights = self.svm_.dual_coef_[0]
         parts = [rbf_kernel(z, self.svm_.support_vectors_, gamma=self.gamma_) @ weights for z in _chunks(Z)]
         return -np.concatenate(parts)
-
-    def _threshold(self, Z):
-        """The solver's own, which is exact to its tolerance of 1e-3 only: rounding plays no part beside that."""
-        return float(self.svm_.offset_[0])
 
     def _check_parameters(self):
         super()._check_parameters()
@@ -185,11 +212,21 @@ class KernelDensity(Baseline):
     bandwidth : float or None, default=None
         h; None for the one of `bandwidths` with the largest log-likelihood in 5-fold cross-validation.
     nu : float, default=0.1
-        In (0, 1]; fraction of the training samples beyond `offset_`.
+        In (0, 1]; fraction of the training samples beyond `offset_` of kind "nu".
     bandwidths : sequence of float, default=BANDWIDTHS
         What cross-validation chooses from: the paper's grid, 2^0.5, 2^1, ..., 2^5.
     preprocessing : {"gcn-l1", "standardize"} or None, default=None
         Before the principal components.
+    threshold : {"auto", "holdout", "nu"}, default="auto"
+        "holdout": by normal samples held out of training, drawn by a generator of seed 0, such that new normal samples
+        are beyond it at a rate of at most `false_alarm_rate`. "nu": by the training samples. "auto": "holdout" where
+        there are enough samples, else "nu" with a ThresholdWarning.
+    false_alarm_rate : float, default=0.05
+        In (0, 1); that the threshold by held-out samples keeps.
+    holdout : float, default=0.2
+        In (0, 0.5]; share of the samples to hold out, about; never fewer than the rate needs (19 for 0.05).
+    refit : bool, default=False
+        Train once more, on all samples, after the threshold is found, which then keeps its rate only approximately.
 
     Attributes
     ----------
@@ -203,6 +240,14 @@ class KernelDensity(Baseline):
         The principal components it works on.
     offset_ : float
         Threshold on `score_samples`.
+    threshold_kind_ : {"holdout", "nu"}
+        How it was found.
+    holdout_scores_ : ndarray of shape (m,) or None
+        Anomaly scores of the held-out samples, ascending.
+    false_alarm_rate_ : float or None
+        What the threshold keeps; None for nu's.
+    decision_scores_ : ndarray of shape (n,)
+        Anomaly scores of the samples of `fit`; not in files.
     preprocessing_ : Preprocessing
         With its constants.
     input_shape_ : tuple of int
@@ -232,11 +277,19 @@ class KernelDensity(Baseline):
         nu: float = 0.1,
         bandwidths: Sequence[float] = BANDWIDTHS,
         preprocessing: str | None = None,
+        threshold: str = "auto",
+        false_alarm_rate: float = 0.05,
+        holdout: float = 0.2,
+        refit: bool = False,
     ) -> None:
         self.bandwidth = bandwidth
         self.nu = nu
         self.bandwidths = bandwidths
         self.preprocessing = preprocessing
+        self.threshold = threshold
+        self.false_alarm_rate = false_alarm_rate
+        self.holdout = holdout
+        self.refit = refit
 
     def fit_components(self, Z: np.ndarray) -> None:
         self.samples_ = Z
@@ -278,11 +331,21 @@ class IsolationForest(Baseline):
     subsample : int, default=256
         Training samples of each tree, as in the paper; all where there are fewer.
     nu : float, default=0.1
-        In (0, 1]; fraction of the training samples beyond `offset_`.
+        In (0, 1]; fraction of the training samples beyond `offset_` of kind "nu".
     preprocessing : {"gcn-l1", "standardize"} or None, default=None
         Before the principal components.
     random_state : int, Generator or None, default=0
         A seed or a NumPy generator: of samples and cuts.
+    threshold : {"auto", "holdout", "nu"}, default="auto"
+        "holdout": by normal samples held out of training, drawn from `random_state`, such that new normal samples are
+        beyond it at a rate of at most `false_alarm_rate`. "nu": by the training samples. "auto": "holdout" where there
+        are enough samples, else "nu" with a ThresholdWarning.
+    false_alarm_rate : float, default=0.05
+        In (0, 1); that the threshold by held-out samples keeps.
+    holdout : float, default=0.2
+        In (0, 0.5]; share of the samples to hold out, about; never fewer than the rate needs (19 for 0.05).
+    refit : bool, default=False
+        Train once more, on all samples, after the threshold is found, which then keeps its rate only approximately.
 
     Attributes
     ----------
@@ -292,6 +355,14 @@ class IsolationForest(Baseline):
         The principal components they cut.
     offset_ : float
         Threshold on `score_samples`.
+    threshold_kind_ : {"holdout", "nu"}
+        How it was found.
+    holdout_scores_ : ndarray of shape (m,) or None
+        Anomaly scores of the held-out samples, ascending.
+    false_alarm_rate_ : float or None
+        What the threshold keeps; None for nu's.
+    decision_scores_ : ndarray of shape (n,)
+        Anomaly scores of the samples of `fit`; not in files.
     preprocessing_ : Preprocessing
         With its constants.
     input_shape_ : tuple of int
@@ -320,12 +391,20 @@ class IsolationForest(Baseline):
         nu: float = 0.1,
         preprocessing: str | None = None,
         random_state: Seed = 0,
+        threshold: str = "auto",
+        false_alarm_rate: float = 0.05,
+        holdout: float = 0.2,
+        refit: bool = False,
     ) -> None:
         self.n_trees = n_trees
         self.subsample = subsample
         self.nu = nu
         self.preprocessing = preprocessing
         self.random_state = random_state
+        self.threshold = threshold
+        self.false_alarm_rate = false_alarm_rate
+        self.holdout = holdout
+        self.refit = refit
 
     def fit_components(self, Z: np.ndarray) -> None:
         seed = int(check_generator(self.random_state).integers(2**31))

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from .. import nn
 from ..backends import Backend, get_backend
-from ..validation import Seed, check_fitted, check_generator, check_number, check_test_samples, check_training_samples
+from ..validation import Seed, check_fitted, check_number, check_test_samples, check_training_samples
 from .detector import TrainedDetector, decoder_for, encoder_for
 from .preprocessing import Preprocessing, make_preprocessing
 from .radius import BOUNDARY_SLACK, exact_radius_squared
@@ -46,7 +46,7 @@ class Autoencoder(TrainedDetector):
     slope : float, default=0.1
         In [0, 1], of the leaky ReLUs of a named network.
     nu : float, default=0.1
-        In (0, 1]; fraction of the training samples that the threshold `offset_` leaves outside.
+        In (0, 1]; fraction of the training samples that the threshold of kind "nu" leaves outside.
     decoder : Sequential or None, default=None
         For an encoder of your own.
     preprocessing : {"auto", "gcn-l1", "standardize"} or None, default="auto"
@@ -58,6 +58,16 @@ class Autoencoder(TrainedDetector):
         A seed or a NumPy generator: of weights and batches.
     verbose : int, default=1
         0 is silent.
+    threshold : {"auto", "holdout", "nu"}, default="auto"
+        "holdout": by normal samples held out of training, drawn from `random_state`, such that new normal samples are
+        beyond it at a rate of at most `false_alarm_rate`. "nu": by the training samples. "auto": "holdout" where there
+        are enough samples, else "nu" with a ThresholdWarning.
+    false_alarm_rate : float, default=0.05
+        In (0, 1); that the threshold by held-out samples keeps.
+    holdout : float, default=0.2
+        In (0, 0.5]; share of the samples to hold out, about; never fewer than the rate needs (19 for 0.05).
+    refit : bool, default=False
+        Train once more, on all samples, after the threshold is found, which then keeps its rate only approximately.
 
     Attributes
     ----------
@@ -65,6 +75,14 @@ class Autoencoder(TrainedDetector):
         Of two: encoder and decoder.
     offset_ : float
         Threshold on `score_samples`.
+    threshold_kind_ : {"holdout", "nu"}
+        How it was found.
+    holdout_scores_ : ndarray of shape (m,) or None
+        Anomaly scores of the held-out samples, ascending.
+    false_alarm_rate_ : float or None
+        What the threshold keeps; None for nu's.
+    decision_scores_ : ndarray of shape (n,)
+        Anomaly scores of the samples of `fit`; not in files.
     history_ : dict of lists
         One entry per epoch: epoch, loss (without weight decay), learning_rate, seconds.
     preprocessing_ : Preprocessing
@@ -103,6 +121,10 @@ class Autoencoder(TrainedDetector):
         backend: str | Backend = "numpy",
         random_state: Seed = 0,
         verbose: int = 1,
+        threshold: str = "auto",
+        false_alarm_rate: float = 0.05,
+        holdout: float = 0.2,
+        refit: bool = False,
     ) -> None:
         self.network = network
         self.epochs = epochs
@@ -117,6 +139,10 @@ class Autoencoder(TrainedDetector):
         self.backend = backend
         self.random_state = random_state
         self.verbose = verbose
+        self.threshold = threshold
+        self.false_alarm_rate = false_alarm_rate
+        self.holdout = holdout
+        self.refit = refit
 
     def fit(self, X: ArrayLike, y: object = None, checkpoint: Checkpoint | None = None) -> Autoencoder:
         """Train on normal samples.  X: (n, C, H, W) or (n, D); y is ignored.
@@ -139,14 +165,15 @@ class Autoencoder(TrainedDetector):
     def trainings(self, X: ArrayLike, checkpoint: Checkpoint | None = None) -> Iterator[nn.Training]:
         """The one training that `fit` runs; what `fit` does after it is done when the next one is asked for."""
         self._check_parameters()
-        X = check_training_samples(self, X)
-        rng, backend = check_generator(self.random_state), get_backend(self.backend)
-        self.preprocessing_ = make_preprocessing(self.preprocessing, backend, self.input_shape_)
-        X = self.preprocessing_.fit_transform(X)
-        encoder = encoder_for(self.network, self.input_shape_, self.slope)
-        encoder.build(self.input_shape_, rng, backend=backend)
-        self._surround(encoder, rng)
-        yield from self.trainings_on(X, rng, checkpoint.loop("autoencoder", self, X) if checkpoint else None)
+        backend = get_backend(self.backend)
+        for part in self._parts(check_training_samples(self, X), checkpoint):
+            self.preprocessing_ = make_preprocessing(self.preprocessing, backend, self.input_shape_)
+            samples = self.preprocessing_.fit_transform(part.X)
+            encoder = encoder_for(self.network, self.input_shape_, self.slope)
+            encoder.build(self.input_shape_, part.rng, backend=backend)
+            self._surround(encoder, part.rng)
+            state = part.checkpoint.loop("autoencoder", self, samples) if part.checkpoint else None
+            yield from self.trainings_on(samples, part.rng, state)
 
     @classmethod
     def for_encoder(
@@ -178,6 +205,7 @@ class Autoencoder(TrainedDetector):
         )
         self.history_ = training.history
         yield training
+        self._forget_holdout()
         self.offset_ = -exact_radius_squared(self._scores(X), self.nu) * (1 + BOUNDARY_SLACK)
 
     def detach_encoder(self) -> None:

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
 from copy import copy, deepcopy
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils.metaestimators import available_if
 
 from .. import nn
-from ..validation import check_fitted, check_number, check_test_samples
+from ..errors import ThresholdWarning
+from ..validation import check_fitted, check_generator, check_number, check_test_samples
+from . import conformal
 from .preprocessing import Preprocessing
+from .radius import BOUNDARY_SLACK
 from .storage import Arrays, Values, restore_values, save_model, saved_values
 
 # Samples scored at a time: bounds what copies of a large (perhaps memory-mapped) array take. A multiple of the batches
 # of evaluation, so that the same samples share a batch with and without it.
 BLOCK = 4000
+THRESHOLDS = ("auto", "holdout", "nu")
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from ..files.checkpoint import Checkpoint
 
 
 class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -24,12 +38,27 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
 
     Signs: `anomaly_score` is large for anomalies, as in the paper; `score_samples` is its negative, as in scikit-learn;
     `decision_function = score_samples - offset_` is negative outside; `predict` is +1 for inliers, -1 for outliers.
+
+    The threshold is an order statistic of scores: of normal samples held out of training, which new normal samples
+    exceed at a rate of at most `false_alarm_rate` (`minisvdd.svdd.conformal`); or of the training samples, of which it
+    leaves a fraction nu outside (`minisvdd.svdd.radius`), and of new normal ones more.
     """
 
     nu: float
+    threshold: str
+    false_alarm_rate: float
+    holdout: float
+    refit: bool
     preprocessing_: Preprocessing
     input_shape_: tuple[int, ...]
     offset_: float
+    threshold_kind_: str
+    holdout_scores_: np.ndarray | None
+    false_alarm_rate_: float | None
+    decision_scores_: np.ndarray
+
+    # At most so many samples are held out, where scoring one is dear.
+    _most_held_out: float = np.inf
 
     def anomaly_score(self, X: ArrayLike) -> np.ndarray:
         """Anomaly score of every sample, larger = more anomalous.  X: (n, C, H, W) or (n, D); returns (n,) float64.
@@ -39,6 +68,10 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         Raises ValueError, naming the first such sample, when values are so large that a score is not finite.
         """
         check_fitted(self)
+        return self._all_scores(X)
+
+    def _all_scores(self, X: ArrayLike) -> np.ndarray:
+        """`anomaly_score`, also of a detector that has no threshold yet."""
         if not isinstance(X, np.ndarray) or len(np.atleast_1d(X)) <= BLOCK:
             return self._checked_scores(X, 0)
         model = self._for_blocks()
@@ -71,16 +104,170 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         return -self.anomaly_score(X)
 
     def decision_function(self, X: ArrayLike) -> np.ndarray:
-        """score_samples(X) - offset_: negative for samples beyond the threshold that `nu` sets."""
+        """score_samples(X) - offset_: negative for samples beyond the threshold."""
         return self.score_samples(X) - self.offset_
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """+1 for inliers (on or inside the threshold), -1 for outliers."""
         return np.where(self.decision_function(X) < 0, -1, 1)
 
+    # The threshold by held-out normal samples
+
+    def p_value(self, X: ArrayLike) -> np.ndarray:
+        """What share of normal samples is at least as anomalous as each of these, by those held out.  Returns (n,).
+
+        (1 + #{held-out scores >= s}) / (m + 1), so that `predict(X) == -1` is `p_value(X) <= false_alarm_rate_`.
+        Raises ValueError where the threshold is nu's: training samples say nothing about new ones.
+        """
+        check_fitted(self)
+        self._need_holdout()
+        return self.p_value_of(self.anomaly_score(X))
+
+    def p_value_of(self, scores: ArrayLike) -> np.ndarray:
+        """`p_value` of samples whose anomaly scores, (n,), are known."""
+        return conformal.p_values(self._beyond_rounding(self._need_holdout()), scores)
+
+    def calibrate(self, X_normal: ArrayLike, false_alarm_rate: float | None = None) -> Self:
+        """Set the threshold by new normal samples, (m, ...) that training has not seen.
+
+        false_alarm_rate: that the threshold shall keep; None for the argument of the constructor.
+        Raises ValueError where m < 1 / false_alarm_rate - 1: too few to promise so little.
+        """
+        check_fitted(self)
+        rate = self.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
+        self._set_threshold(np.sort(self.anomaly_score(X_normal)), rate)
+        return self
+
+    def set_false_alarm_rate(self, false_alarm_rate: float) -> Self:
+        """Move the threshold to another rate of false alarms, in (0, 1), by the scores of the samples held out."""
+        check_fitted(self)
+        self._set_threshold(self._need_holdout(), false_alarm_rate)
+        return self
+
+    def _need_holdout(self) -> np.ndarray:
+        if self.holdout_scores_ is None:
+            raise ValueError(
+                "the threshold is nu's, no normal samples were held out of training: call calibrate(X_normal) first, "
+                "or train with threshold='holdout'"
+            )
+        return self.holdout_scores_
+
+    def _set_threshold(self, holdout_scores: np.ndarray, rate: float) -> None:
+        """The threshold by these scores, (m,) ascending."""
+        conformal.check_rate(rate, "false_alarm_rate")
+        if (least := conformal.least_holdout(rate)) > len(holdout_scores):
+            raise ValueError(
+                f"false_alarm_rate={rate!r}: expected at least {least} normal samples to set the threshold by, "
+                f"got {len(holdout_scores)}"
+            )
+        self.offset_ = -conformal.conformal_threshold(self._beyond_rounding(holdout_scores), rate)
+        self.threshold_kind_, self.holdout_scores_, self.false_alarm_rate_ = "holdout", holdout_scores, float(rate)
+
+    def _forget_holdout(self) -> None:
+        self.threshold_kind_, self.holdout_scores_, self.false_alarm_rate_ = "nu", None, None
+
+    def _set_threshold_by_nu(self, X: np.ndarray) -> None:
+        """nu's threshold, by the training samples X: for detectors that do not set `offset_` on the way."""
+
+    def _beyond_rounding(self, scores: np.ndarray) -> np.ndarray:
+        """The scores, each raised by more than it could differ when summed in another order (in another batch)."""
+        return np.asarray(scores + BOUNDARY_SLACK * np.abs(scores))
+
+    def _parts(self, X: np.ndarray, checkpoint: Checkpoint | None = None) -> Iterator[Part]:
+        """What `fit` trains on, checked samples X: all of them, or those not held out, and with refit then all.
+
+        Sets the threshold once whoever asks has trained on the last part. The hold-out is the first thing that is drawn
+        from `random_state`, and drawn only when one is taken.
+        """
+        self._forget_holdout()
+        rng = check_generator(getattr(self, "random_state", 0))
+        split = self._hold_out(len(X), rng)
+        if split is None:
+            yield Part(X, rng, checkpoint, True)
+            self._set_threshold_by_nu(X)
+        else:
+            kept, held = X[split[0]], X[split[1]]
+            yield Part(kept, rng, checkpoint and checkpoint.part("", held), not self.refit)
+            scores = [np.sort(detector._all_scores(held)) for detector in self._calibrated()]
+            if self.refit:
+                rng = check_generator(getattr(self, "random_state", 0))
+                yield Part(X, rng, checkpoint and checkpoint.part("refit-", held), True)
+            for detector, values in zip(self._calibrated(), scores):
+                detector._set_threshold(values, self.false_alarm_rate)
+        self._note_training_scores(X)
+
+    def _hold_out(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray] | None:
+        """Indices (kept, held out) of n samples; None where the threshold is to be nu's."""
+        if self.threshold == "nu":
+            return None
+        share = min(self.holdout, self._most_held_out / n)
+        m = conformal.holdout_size(n, share, self.false_alarm_rate)
+        if m == 0:
+            least = conformal.least_holdout(self.false_alarm_rate)
+            few = (
+                f"false_alarm_rate={self.false_alarm_rate!r} needs {max(2 * least, least + 2)} normal samples or more, "
+                f"{least} of them to hold out of training, got {n}"
+            )
+            if self.threshold == "holdout":
+                raise ValueError(f"threshold='holdout': {few}")
+            sentence = (
+                f"{few}: the threshold is nu's, new normal samples will raise more alarms than nu={self.nu!r} says"
+            )
+            warnings.warn(sentence, ThresholdWarning, stacklevel=4)
+            return None
+        order = rng.permutation(n)
+        return np.sort(order[m:]), np.sort(order[:m])
+
+    def _calibrated(self) -> list[Detector]:
+        """The detectors that the held-out samples set the threshold of."""
+        return [self]
+
     def _check_parameters(self) -> None:
         """Refuse values that no training could mean; each error names the argument."""
         check_number(self.nu, "nu", 0, 1, low_open=True)
+        if self.threshold not in THRESHOLDS:
+            raise ValueError(f"threshold={self.threshold!r}: expected one of {list(THRESHOLDS)}")
+        conformal.check_rate(self.false_alarm_rate, "false_alarm_rate")
+        check_number(self.holdout, "holdout", 0, 0.5, low_open=True)
+        if not isinstance(self.refit, bool | np.bool_):
+            raise ValueError(f"refit={self.refit!r}: expected True or False")
+
+    # The same in the words of PyOD, but for `contamination`: scikit-learn's checks take that for an argument
+
+    def _note_training_scores(self, X: np.ndarray) -> None:
+        self.decision_scores_ = self._all_scores(X)
+
+    @property
+    def threshold_(self) -> float:
+        """-offset_: the anomaly score beyond which samples are outliers."""
+        return -self.offset_
+
+    @property
+    def labels_(self) -> np.ndarray:
+        """0 for inliers and 1 for outliers among the samples of `fit`, whose scores are `decision_scores_`."""
+        return (self.decision_scores_ > self.threshold_).astype(int)
+
+    def _has_holdout(self) -> bool:
+        return getattr(self, "threshold_kind_", "holdout") == "holdout"
+
+    @available_if(_has_holdout)  # type: ignore[untyped-decorator]  # scikit-learn has no types
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
+        """(p, 1 - p) of every sample, p its `p_value`.  Returns (n, 2); only where samples were held out.
+
+        A tail probability of normal samples: not how probable an anomaly is, which depends on how many there are.
+        """
+        p = self.p_value(X)
+        return np.column_stack([p, 1 - p])
+
+
+@dataclass(frozen=True)
+class Part:
+    """Samples to train on, what draws there, where to write checkpoints, and whether it is the last part."""
+
+    X: np.ndarray
+    rng: np.random.Generator
+    checkpoint: Checkpoint | None
+    last: bool
 
 
 class TrainedDetector(Detector):
@@ -105,11 +292,23 @@ class TrainedDetector(Detector):
 
     def _state(self) -> tuple[Values, Arrays]:
         """What a file holds beside network, pre-processing and arguments: see `minisvdd.svdd.storage`."""
-        return saved_values(self, "offset_", "history_"), {}
+        arrays = {} if self.holdout_scores_ is None else {"holdout_scores": self.holdout_scores_}
+        return saved_values(self, "offset_", "history_", "threshold_kind_", "false_alarm_rate_"), arrays
 
     def _set_state(self, values: Values, arrays: Arrays) -> None:
+        """The threshold is computed again from the held-out scores, and must come out as it was saved."""
         self._check_parameters()
         restore_values(self, values, offset_=float, history_=dict)
+        saved, kind, scores = self.offset_, values.get("threshold_kind_", "nu"), arrays.get("holdout_scores")
+        if kind not in ("nu", "holdout") or (kind == "holdout") != (scores is not None):
+            raise ValueError(f"threshold_kind_ is {kind!r}: expected 'holdout' with held-out scores, or 'nu' without")
+        self._forget_holdout()
+        if scores is not None:
+            if scores.ndim != 1 or scores.dtype != np.float64 or (np.diff(scores) < 0).any():
+                raise ValueError(f"holdout_scores has shape {scores.shape}: expected (m,) float64, ascending")
+            self._set_threshold(scores, values.get("false_alarm_rate_", 0.0))
+            if not np.isclose(self.offset_, saved, rtol=1e-12, atol=0):
+                raise ValueError(f"offset_ is {saved}: expected {self.offset_} by the held-out scores")
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

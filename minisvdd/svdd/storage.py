@@ -159,6 +159,8 @@ def _rebuild(description: Values, arrays: Arrays, backend: Backend) -> Storable:
     for name in ("network", "decoder"):
         if isinstance(params.get(name), dict):
             params[name] = network_from_config(params[name])
+    if "nu" in params:  # of detectors saved before samples could be held out
+        params.setdefault("threshold", "nu")
     model = _class_named(description["class"])(**{**params, "backend": backend.name})
     model.input_shape_ = _shape(description["input_shape"])
     model.preprocessing_ = make_preprocessing(params["preprocessing"], backend, model.input_shape_)

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from .. import nn
 from ..backends import Backend, get_backend
 from ..errors import CollapseWarning
-from ..validation import Seed, check_fitted, check_generator, check_number, check_training_samples
+from ..validation import Seed, check_fitted, check_number, check_test_samples, check_training_samples
 from . import center as centers
 from .autoencoder import Autoencoder
 from .collapse import Figures, compare, signs_of_collapse, snapshot, structural_risks
-from .detector import TrainedDetector, encoder_for
+from .detector import Detector, Part, TrainedDetector, encoder_for
 from .preprocessing import make_preprocessing
 from .radius import BOUNDARY_SLACK, RADIUS_RULES, exact_radius_squared, last_batch_radius_squared
 from .storage import Arrays, Values, restore_values, saved_values, storable
@@ -28,7 +29,7 @@ OBJECTIVES = ("one-class", "soft-boundary")
 
 
 @storable
-class DeepSVDD(TrainedDetector):
+class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetector):  # type: ignore[misc]
     """Deep Support Vector Data Description: a network that maps normal samples into a small sphere around c.
 
         one-class      min over W     of  1/n sum_i d_i + lambda/2 sum ||W||^2                                  (4)
@@ -45,7 +46,7 @@ class DeepSVDD(TrainedDetector):
         What training minimises: (4) or (3).
     nu : float, default=0.1
         In (0, 1]; upper bound on the fraction of training samples outside the sphere (Proposition 4). For the one-class
-        objective it only sets the threshold `offset_`.
+        objective it only sets the radius.
     network : str, Sequential or None, default=None
         The name of a network (`minisvdd.nn.networks.NETWORKS`), None for the one made for the samples' shape, or a
         Sequential of your own, which is copied.
@@ -87,7 +88,18 @@ class DeepSVDD(TrainedDetector):
         Computed from the training samples and kept with the model; "auto" is GCN-L1 on images and standardisation on
         features.
     autoencoder : Autoencoder or None, default=None
-        A fitted one of the same network, whose encoder is taken instead of pre-training.
+        A fitted one of the same network, whose encoder is taken instead of pre-training. Fitted with the same
+        `random_state` and `threshold`, it held out the same samples.
+    threshold : {"auto", "holdout", "nu"}, default="auto"
+        "holdout": by normal samples held out of training, drawn from `random_state`, such that new normal samples are
+        beyond it at a rate of at most `false_alarm_rate`. "nu": by the training samples. "auto": "holdout" where there
+        are enough samples, else "nu" with a ThresholdWarning.
+    false_alarm_rate : float, default=0.05
+        In (0, 1); that the threshold by held-out samples keeps.
+    holdout : float, default=0.2
+        In (0, 0.5]; share of the samples to hold out, about; never fewer than the rate needs (19 for 0.05).
+    refit : bool, default=False
+        Train once more, on all samples, after the threshold is found, which then keeps its rate only approximately.
 
     Attributes
     ----------
@@ -99,6 +111,14 @@ class DeepSVDD(TrainedDetector):
         R, a length; for one-class the radius that leaves a fraction nu outside.
     offset_ : float
         Threshold on `score_samples`.
+    threshold_kind_ : {"holdout", "nu"}
+        How it was found.
+    holdout_scores_ : ndarray of shape (m,) or None
+        Anomaly scores of the held-out samples, ascending.
+    false_alarm_rate_ : float or None
+        What the threshold keeps; None for nu's.
+    decision_scores_ : ndarray of shape (n,)
+        Anomaly scores of the samples of `fit`; not in files.
     history_ : dict of lists
         One entry per epoch: epoch, loss (without weight decay), radius, fraction_outside, learning_rate, seconds.
     autoencoder_ : Autoencoder or None
@@ -159,6 +179,10 @@ class DeepSVDD(TrainedDetector):
         decoder: nn.Sequential | None = None,
         preprocessing: str | None = "auto",
         autoencoder: Autoencoder | None = None,
+        threshold: str = "auto",
+        false_alarm_rate: float = 0.05,
+        holdout: float = 0.2,
+        refit: bool = False,
     ) -> None:
         self.objective = objective
         self.nu = nu
@@ -182,6 +206,10 @@ class DeepSVDD(TrainedDetector):
         self.decoder = decoder
         self.preprocessing = preprocessing
         self.autoencoder = autoencoder
+        self.threshold = threshold
+        self.false_alarm_rate = false_alarm_rate
+        self.holdout = holdout
+        self.refit = refit
 
     def fit(
         self,
@@ -222,7 +250,14 @@ class DeepSVDD(TrainedDetector):
         What `fit` does before, between and after them happens when the next one is asked for. Arguments: as `fit`'s.
         """
         notify = on_stage or (lambda stage, model: None)
-        X, rng = self._prepare(X)
+        self._check_parameters()
+        for part in self._parts(check_training_samples(self, X), checkpoint):
+            yield from self._trainings_on(part, notify if part.last else lambda stage, model: None)
+        notify("trained", self)
+
+    def _trainings_on(self, part: Part, notify: Callable[[str, DeepSVDD], None]) -> Iterator[nn.Training]:
+        """`trainings` on checked samples; what they do not need is the threshold."""
+        X, rng, checkpoint = self._prepare(part.X, part.rng), part.rng, part.checkpoint
         self._place_sphere(X)
         self._warn("this network can collapse", structural_risks(self.network_, self.center))
         notify("random", self)
@@ -238,19 +273,16 @@ class DeepSVDD(TrainedDetector):
         self._set_radius(self._solve_radius(X, training.last_batch))
         self.diagnostics_ = compare(before, self._snapshot(X))
         self._warn("hypersphere collapse", signs_of_collapse(self.diagnostics_, self.network_, self.center))
-        notify("trained", self)
 
-    def _prepare(self, X: ArrayLike) -> tuple[np.ndarray, np.random.Generator]:
-        """Check the arguments, pre-process X, draw the network; returns X and the generator of all that is random."""
-        self._check_parameters()
-        X = check_training_samples(self, X)
-        rng, backend = check_generator(self.random_state), get_backend(self.backend)
+    def _prepare(self, X: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Draw the network; returns X pre-processed."""
+        backend = get_backend(self.backend)
         self.preprocessing_ = make_preprocessing(self.preprocessing, backend, self.input_shape_)
         X = self.preprocessing_.fit_transform(X).astype(self._dtype, copy=False)
         self.network_ = encoder_for(self.network, self.input_shape_, self.slope)
         self.network_.build(self.input_shape_, rng, self._dtype, backend)
         self._check_batch_norm(self.network_)
-        return X, rng
+        return X
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
@@ -263,12 +295,12 @@ class DeepSVDD(TrainedDetector):
         check_number(self.slope, "slope", 0, 1)
 
     def _state(self) -> tuple[Values, Arrays]:
-        values, _ = super()._state()
-        return {**values, **saved_values(self, "radius_", "diagnostics_")}, {"center": self.center_}
+        values, arrays = super()._state()
+        return {**values, **saved_values(self, "radius_", "diagnostics_")}, {**arrays, "center": self.center_}
 
     def _set_state(self, values: Values, arrays: Arrays) -> None:
-        super()._set_state(values, arrays)
         restore_values(self, values, radius_=float, diagnostics_=dict)
+        super()._set_state(values, arrays)
         self.center_, self.autoencoder_ = arrays["center"], None
         if self.center_.shape != self.network_.output_shape:
             raise ValueError(f"center has shape {self.center_.shape}, expected {self.network_.output_shape}")
@@ -276,6 +308,16 @@ class DeepSVDD(TrainedDetector):
     def _warn(self, what: str, sentences: list[str]) -> None:
         for sentence in sentences:
             warnings.warn(f"{what}: {sentence}", CollapseWarning, stacklevel=3)
+
+    def transform(self, X: ArrayLike) -> np.ndarray:
+        """The embedding phi(x) of every sample, (n, p) float64: what `anomaly_score` measures the distance of to c."""
+        check_fitted(self)
+        X = self.preprocessing_.transform(check_test_samples(self, X)).astype(self._dtype, copy=False)
+        return np.asarray(nn.outputs(self.network_, X), dtype=np.float64)
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.center_)  # scikit-learn names them deepsvdd0, deepsvdd1, ...
 
     # The sphere: centre and radius of the network as it is now
 
@@ -317,6 +359,14 @@ class DeepSVDD(TrainedDetector):
         d = self._squared_distances(X)
         return d - self.radius_**2 if self.objective == "soft-boundary" else d
 
+    def _beyond_rounding(self, scores: np.ndarray) -> np.ndarray:
+        # It is the squared distances that rounding changes, also where R^2 is subtracted.
+        distances = scores + self.radius_**2 if self.objective == "soft-boundary" else scores
+        return np.asarray(scores + BOUNDARY_SLACK * distances)
+
+    def _calibrated(self) -> list[Detector]:
+        return [self] if self.autoencoder_ is None or self.autoencoder is not None else [self, self.autoencoder_]
+
     def _snapshot(self, X: np.ndarray) -> Figures:
         return snapshot(self.network_, self._squared_distances(X), self.nu)
 
@@ -353,6 +403,9 @@ class DeepSVDD(TrainedDetector):
             preprocessing=self.preprocessing,
             backend=self.backend,
             verbose=self.verbose,
+            threshold=self.threshold,
+            false_alarm_rate=self.false_alarm_rate,
+            holdout=self.holdout,
         )
 
     def _load_encoder(self, autoencoder: Autoencoder) -> None:

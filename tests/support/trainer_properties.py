@@ -33,6 +33,7 @@ def small_model(**changes):
         "learning_rate": 1e-3,
         "batch_size": 32,
         "preprocessing": "gcn-l1",
+        "threshold": "nu",
         "verbose": 0,
     }
     return DeepSVDD(**{**arguments, **changes})
