@@ -5,6 +5,7 @@ import sys
 
 from .. import backends
 from ..experiments.protocols import PROTOCOLS
+from ..svdd.detector import THRESHOLDS
 from ..svdd.svdd import OBJECTIVES
 
 
@@ -70,6 +71,23 @@ def add_protocol(parser: argparse.ArgumentParser, default: str) -> None:
 def add_objective(parser: argparse.ArgumentParser) -> None:
     """--objective: equation (4), one-class, or (3), soft-boundary."""
     parser.add_argument("--objective", choices=OBJECTIVES, default="one-class", help="of Deep SVDD")
+
+
+def add_threshold(parser: argparse.ArgumentParser) -> None:
+    """--false-alarm-rate, --threshold and --refit, of a detector that is trained."""
+    parser.add_argument(
+        "--false-alarm-rate", type=float, default=0.05, help="of new normal samples, that the threshold keeps"
+    )
+    parser.add_argument(
+        "--threshold",
+        choices=THRESHOLDS,
+        default="auto",
+        help="by normal samples held out of training (holdout), by the training samples (nu), or holdout where there "
+        "are enough samples (auto)",
+    )
+    parser.add_argument(
+        "--refit", action="store_true", help="train once more, on all samples: the rate is kept only approximately"
+    )
 
 
 def add_seed(parser: argparse.ArgumentParser) -> None:

@@ -19,7 +19,8 @@ def add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--data", default="digits", help=f"{', '.join(DATASETS)}, or a .npz file of your own")
     train.add_argument("--normal-class", help="class taken as normal: index or name (default: 3; stop for gtsrb)")
     options.add_objective(train)
-    train.add_argument("--nu", type=float, default=0.1, help="fraction of training samples that may lie outside")
+    train.add_argument("--nu", type=float, default=0.1, help="fraction of training samples outside the sphere")
+    options.add_threshold(train)
     train.add_argument("--network", choices=NETWORKS, help="(default: the one made for the data)")
     options.add_backend(train)
     options.add_check_kernels(train)
@@ -54,6 +55,9 @@ def _train(arguments):
         seed=arguments.seed,
         verbose=options.verbosity(arguments),
         checkpoint=checkpoint,
+        threshold=arguments.threshold,
+        false_alarm_rate=arguments.false_alarm_rate,
+        refit=arguments.refit,
     )
     result = {"data": dataset.name, "protocol": arguments.protocol, **result}
     model.save(folder / "model.npz")
@@ -80,6 +84,22 @@ def _normal_class(given, dataset):
     return {"gtsrb": "stop"}.get(dataset.name, "3" if "3" in dataset.class_names else dataset.class_names[0])
 
 
+def _false_alarms(threshold):
+    """What is known of the threshold, in words: the rate seen, the rate asked for, and what to expect."""
+    words = []
+    if "of" in threshold:
+        words.append(f"{100 * threshold['seen']:.1f} % of {threshold['of']} new normal samples")
+    if threshold["kind"] == "holdout":
+        low, high = (f"{100 * rate:.0f}" for rate in threshold["expected"])
+        words.append(
+            f"{100 * threshold['asked']:.1f} % asked; between {low} and {high} % are to be expected of "
+            f"{threshold['held_out']} held-out samples"
+        )
+    else:
+        words.append("nothing is promised: the threshold is nu's, of the training samples")
+    return words[0] + (f" ({words[1]})" if words[1:] else "")
+
+
 def _print_result(result, folder, pictures):
     normal = "" if result["normal_class"] is None else f", normal class {result['normal_class']}"
     print(f"{result['data']}{normal}: {result['n_train']} training and {result['n_test']} test samples")
@@ -91,5 +111,6 @@ def _print_result(result, folder, pictures):
         print(f"test AUC {100 * auc['trained']:.2f} %   (before training: {', '.join(before)})")
     else:
         print("no test AUC: the data has no labelled test samples of both kinds")
+    print(f"false alarms  {_false_alarms(result['threshold'])}")
     print(f"model     {folder / 'model.npz'}\nresult    {folder / 'result.json'}")
     print(f"pictures  {', '.join(str(path) for path in pictures)}")

@@ -301,7 +301,10 @@ class TrainedDetector(Detector):
         restore_values(self, values, offset_=float, history_=dict)
         saved, kind, scores = self.offset_, values.get("threshold_kind_", "nu"), arrays.get("holdout_scores")
         if kind not in ("nu", "holdout") or (kind == "holdout") != (scores is not None):
-            raise ValueError(f"threshold_kind_ is {kind!r}: expected 'holdout' with held-out scores, or 'nu' without")
+            there = "without" if scores is None else "with"
+            raise ValueError(
+                f"threshold_kind_ is {kind!r} {there} holdout_scores: expected 'holdout' with, 'nu' without"
+            )
         self._forget_holdout()
         if scores is not None:
             if scores.ndim != 1 or scores.dtype != np.float64 or (np.diff(scores) < 0).any():

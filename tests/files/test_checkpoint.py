@@ -166,7 +166,7 @@ def test_states_are_saved_after_every_so_many_epochs_and_the_last(make, tmp_path
         save(self, values, arrays)
 
     monkeypatch.setattr(LoopCheckpoint, "save", record)
-    data = labelled(32) if make is classifier else (digits().train[:32],)
+    data = labelled(40) if make is classifier else (digits().train[:40],)
     make(epochs=5).fit(*data, checkpoint=Checkpoint(tmp_path, 2))
     assert saved == [2, 4, 5]
 

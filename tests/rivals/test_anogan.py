@@ -23,6 +23,7 @@ QUICK = {
     "batch_size": 16,
     "search_steps": 60,
     "preprocessing": "gcn-l1",
+    "threshold": "nu",
     "verbose": 0,
 }
 

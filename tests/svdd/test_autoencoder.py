@@ -16,6 +16,7 @@ QUICK = {
     "milestones": (30,),
     "batch_size": 32,
     "preprocessing": "gcn-l1",
+    "threshold": "nu",
     "verbose": 0,
 }
 

@@ -29,7 +29,7 @@ def both(X, objective, backend, seed=0):
     """The fitted estimator; then network, centre, R^2 and losses of the plain method from the same seed."""
     model = Precise(
         objective, network=network(X), pretrain_epochs=0, milestones=(), preprocessing=None, random_state=seed,
-        backend=backend, verbose=0, **SETTINGS,
+        backend=backend, verbose=0, threshold="nu", **SETTINGS,
     ).fit(X)  # fmt: skip
     rng, own = np.random.default_rng(seed), network(X)
     own.build(X.shape[1:], rng, np.float64)

@@ -14,13 +14,14 @@ from minisvdd import AnoGAN, Autoencoder, DeepSVDD, SoftmaxClassifier, load_data
 from minisvdd.svdd.storage import storable
 
 QUICK = {"epochs": 1, "verbose": 0}
+THRESHOLD = {"offset_", "threshold_kind_", "false_alarm_rate_"}
 NETWORK_AND_TEXT = {"network", "constants", "minisvdd"}
 
 
 def fitted(kind):
     """A quickly fitted model of the class."""
     if kind is DeepSVDD:
-        return small_model(objective="soft-boundary", epochs=1).fit(digits().train)
+        return small_model(objective="soft-boundary", epochs=1, threshold="auto").fit(digits().train)
     if kind is Autoencoder:
         return Autoencoder(network="digits_lenet", preprocessing="gcn-l1", **QUICK).fit(digits().train)
     if kind is AnoGAN:
@@ -53,9 +54,9 @@ def refusal(path):
 @pytest.mark.parametrize(
     ("kind", "arrays", "values"),
     [
-        (DeepSVDD, {"center"}, {"offset_", "history_", "radius_", "diagnostics_"}),
-        (Autoencoder, set(), {"offset_", "history_"}),
-        (AnoGAN, {"start"}, {"offset_", "history_"}),
+        (DeepSVDD, {"center", "holdout_scores"}, {*THRESHOLD, "history_", "radius_", "diagnostics_"}),
+        (Autoencoder, {"holdout_scores"}, {*THRESHOLD, "history_"}),
+        (AnoGAN, {"start", "holdout_scores"}, {*THRESHOLD, "history_"}),
         (SoftmaxClassifier, {"classes"}, {"history_"}),
     ],
 )
