@@ -77,7 +77,7 @@ class AnoGAN(TrainedDetector):
         In (0, 1); that the threshold by held-out samples keeps.
     holdout : float, default=0.2
         In (0, 0.5]; share of the samples to hold out, about; never fewer than the rate needs (19 for 0.05),
-        nor more than 256, since searching for an image takes long.
+        nor many more than 256, since searching for an image takes long.
     refit : bool, default=False
         Train once more, on all samples, after the threshold is found, which then keeps its rate only approximately.
 

@@ -57,7 +57,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
     false_alarm_rate_: float | None
     decision_scores_: np.ndarray
 
-    # At most so many samples are held out, where scoring one is dear.
+    # About so many samples are held out at most, where scoring one is dear.
     _most_held_out: float = np.inf
 
     def anomaly_score(self, X: ArrayLike) -> np.ndarray:

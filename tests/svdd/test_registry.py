@@ -62,12 +62,14 @@ def refusal(path):
 )
 def test_each_class_keeps_its_own_arrays_and_values(kind, arrays, values, tmp_path):
     """The names in a file are its format: older and newer versions of the library read them."""
-    fitted(kind).save(tmp_path / "m.npz")
+    model = fitted(kind)
+    model.save(tmp_path / "m.npz")
     with np.load(tmp_path / "m.npz") as archive:
         assert {name.partition("/")[0] for name in archive} == NETWORK_AND_TEXT | arrays
     assert description(tmp_path / "m.npz")["class"] == kind.__name__
     assert set(description(tmp_path / "m.npz")["attributes"]) == values
     for name in arrays:
+        model.save(tmp_path / "m.npz")
         missing = changed(tmp_path / "m.npz", lambda text, found, name=name: found.pop(name))
         assert name in refusal(missing)
 

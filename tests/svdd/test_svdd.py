@@ -251,7 +251,9 @@ def test_features_and_one_feature_column():
 )
 def test_network_and_preprocessing_follow_from_the_samples(make, shape, network, preprocessing):
     X = np.random.default_rng(0).random((12, *shape), np.float32)
-    quick = {"epochs": 1, "batch_size": 6, "threshold": "nu", "verbose": 0} | ({"pretrain_epochs": 1} if make is DeepSVDD else {})
+    quick = {"epochs": 1, "batch_size": 6, "threshold": "nu", "verbose": 0} | (
+        {"pretrain_epochs": 1} if make is DeepSVDD else {}
+    )
     chosen = make(**quick).fit(X)
     named = make(network=network, preprocessing=preprocessing, **quick).fit(X)
     assert chosen.network is None
