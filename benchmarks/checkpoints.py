@@ -48,7 +48,12 @@ def measure(name: str) -> dict:
     """One fit with a checkpoint after every epoch: the share of the files in its time."""
     X, half = images(name), EPOCHS // 2
     model = DeepSVDD(
-        network=network_for(X.shape[1:]), preprocessing="gcn-l1", pretrain_epochs=half, epochs=half, verbose=0
+        network=network_for(X.shape[1:]),
+        preprocessing="gcn-l1",
+        pretrain_epochs=half,
+        epochs=half,
+        verbose=0,
+        threshold="nu",
     )
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = TimedCheckpoint(folder)

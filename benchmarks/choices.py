@@ -93,7 +93,7 @@ def _measure(dataset, quick, normal_class, seed, pretraining):
         autoencoder = autoencoder_of(base, split, seed).fit(split.train)
         copied = {"autoencoder": 100 * area_under_roc(autoencoder, split)}
     own = {"network": network_of(base, split), "preprocessing": preprocessing_for(split.train)}
-    own |= {"random_state": seed, "verbose": 0}
+    own |= {"random_state": seed, "verbose": 0, "threshold": "nu"}
     paper = TABLE_1.get(dataset.name, {}).get(normal_class, {}).get("one-class")
     rows = []
     for choice, changes in CHOICES[pretraining].items():

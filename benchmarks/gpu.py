@@ -300,7 +300,14 @@ def measure_grid(backend, budget, quick, seeds, full, data_dir):
 
 def _grid_round(backend, classes, objective, seed, options):
     network = "digits_lenet" if classes[0].train.shape[2] == 8 else "mnist_lenet"
-    options = {**options, "network": network, "preprocessing": "gcn-l1", "random_state": seed, "verbose": 0}
+    options = {
+        **options,
+        "network": network,
+        "preprocessing": "gcn-l1",
+        "random_state": seed,
+        "verbose": 0,
+        "threshold": "nu",
+    }
     models = [DeepSVDD(objective, backend=backend, **options) for _ in classes]
     start = time.perf_counter()
     for together in zip_longest(*(model.trainings(split.train) for model, split in zip(models, classes))):

@@ -44,7 +44,13 @@ def main():
 
 
 def _one_seed(split, data, protocol, seed):
-    settings = {**asdict(protocol), "network": network_of(protocol, split), "random_state": seed, "verbose": 0}
+    settings = {
+        **asdict(protocol),
+        "network": network_of(protocol, split),
+        "random_state": seed,
+        "verbose": 0,
+        "threshold": "nu",
+    }
     settings["preprocessing"] = preprocessing_for(split.train)
     autoencoder = autoencoder_of(protocol, split, seed).fit(split.train)
     print(f"class {split.normal_class}, seed {seed}: dcae {area_under_roc(autoencoder, split):.4f}", flush=True)

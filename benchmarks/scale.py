@@ -27,7 +27,13 @@ _CHUNK = 50_000
 def model(epochs: int = 1, preprocessing: str | None = "gcn-l1") -> DeepSVDD:
     """A small Deep SVDD for 8 x 8 images."""
     return DeepSVDD(
-        network="digits_lenet", pretrain_epochs=0, epochs=epochs, verbose=0, preprocessing=preprocessing, milestones=()
+        network="digits_lenet",
+        pretrain_epochs=0,
+        epochs=epochs,
+        verbose=0,
+        preprocessing=preprocessing,
+        milestones=(),
+        threshold="nu",
     )
 
 

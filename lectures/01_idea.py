@@ -352,6 +352,7 @@ model = DeepSVDD(
     preprocessing=None,
     objective="soft-boundary",
     nu=nu,
+    threshold="nu",  # train on all samples, and count those outside; lecture 15 has another one
     learning_rate=3e-3,
     epochs=choose(150, 400),
     milestones=(choose(120, 350),),
@@ -429,7 +430,9 @@ network.build(X.shape[1:], rng)
 c, radius_squared, losses = plain.deep_svdd(network, X, rng, **settings)
 scores = plain.anomaly_score(network, X_test, c)
 
-model = DeepSVDD(network=small_network(), preprocessing=None, pretrain_epochs=0, milestones=(), verbose=0, **settings)
+model = DeepSVDD(
+    network=small_network(), preprocessing=None, pretrain_epochs=0, milestones=(), threshold="nu", verbose=0, **settings
+)
 difference = np.abs(scores - model.fit(X).anomaly_score(X_test)).max() / scores.max()
 check("the screen and the estimator agree", difference < 1e-4, f"scores to {difference:.0e} of the largest")
 auc = roc_auc_score(is_anomaly, scores)

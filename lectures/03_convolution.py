@@ -338,7 +338,14 @@ digits = load_dataset("digits").one_class(3)
 
 
 def trained_scores(backend):
-    settings = {"pretrain_epochs": 0, "epochs": choose(3, 20), "learning_rate": 1e-3, "batch_size": 32, "verbose": 0}
+    settings = {
+        "pretrain_epochs": 0,
+        "epochs": choose(3, 20),
+        "learning_rate": 1e-3,
+        "batch_size": 32,
+        "verbose": 0,
+        "threshold": "nu",
+    }
     model = DeepSVDD(network="digits_lenet", preprocessing="gcn-l1", backend=backend, **settings)
     return model.fit(digits.train).anomaly_score(digits.test)
 

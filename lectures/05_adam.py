@@ -360,6 +360,7 @@ for name, milestones in (("one phase", ()), ("two phases", (2 * epochs // 3,))):
         batch_size=16,
         verbose=0,
         random_state=0,
+        threshold="nu",
     )
     losses[name] = np.array(model.fit(threes).history_["loss"])
 

@@ -397,6 +397,7 @@ for objective, (_, c, radius_squared, history) in results.items():
     model = DeepSVDD(
         objective=objective, nu=NU, network=planar_network(), preprocessing="gcn-l1", pretrain_epochs=0, epochs=EPOCHS,
         milestones=(), learning_rate=RATE, weight_decay=DECAY, batch_size=BATCH, radius_every=UPDATE_EVERY, verbose=0,
+        threshold="nu",
     ).fit(split.train)  # fmt: skip
     mine = ((history[-1][0] - c) ** 2).sum(axis=1) - (radius_squared if objective == "soft-boundary" else 0)
     theirs = model.anomaly_score(split.test)

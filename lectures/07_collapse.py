@@ -606,7 +606,12 @@ check(
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always", CollapseWarning)
     detector = DeepSVDD(
-        network=perceptron(hidden_bias=True), preprocessing="gcn-l1", pretrain_epochs=0, verbose=0, **SCHEDULE
+        network=perceptron(hidden_bias=True),
+        preprocessing="gcn-l1",
+        pretrain_epochs=0,
+        threshold="nu",
+        verbose=0,
+        **SCHEDULE,
     ).fit(split.train)
 for warning in caught:
     print("warning:", warning.message)

@@ -161,6 +161,7 @@ SETTINGS = {
     "learning_rate": 1e-3,
     "batch_size": 32 if DATA == "digits" else 200,
     "milestones": (),
+    "threshold": "nu",
     "verbose": 0,
 }
 EPOCHS = choose(20, 100 if DATA == "digits" else 12)

@@ -185,6 +185,7 @@ SETTINGS = {
     "preprocessing": "gcn-l1",
     "learning_rate": 1e-3,
     "batch_size": 32 if DATA == "digits" else 200,
+    "threshold": "nu",
     "verbose": 0,
 }
 PRETRAIN = choose(40, 100 if DATA == "digits" else 15)

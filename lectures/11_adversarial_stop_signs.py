@@ -168,7 +168,8 @@ figure("digits_distances", plots.plot_distances(found))
 split = digits.one_class(3)
 detector = DeepSVDD(
     network="digits_lenet", preprocessing="gcn-l1", pretrain_epochs=choose(20, 100), pretrain_milestones=(),
-    epochs=choose(20, 100), milestones=(), learning_rate=1e-3, batch_size=32, random_state=0, verbose=0,
+    epochs=choose(20, 100), milestones=(), learning_rate=1e-3, batch_size=32, random_state=0,
+    threshold="nu", verbose=0,
 ).fit(split.train)  # fmt: skip
 scores = detector.anomaly_score(split.test)
 adversarial_scores = detector.anomaly_score(found.adversarials)

@@ -68,6 +68,7 @@ model = AnoGAN(
     batch_size=16,
     search_steps=choose(40, 200),
     preprocessing="gcn-l1",
+    threshold="nu",
     verbose=0,
 ).fit(split.train)
 

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from minisvdd import DeepSVDD, IsolationForest, load_dataset, load_model, nn
+from minisvdd import Autoencoder, DeepSVDD, IsolationForest, KernelDensity, OneClassSVM, load_dataset, load_model, nn
 from minisvdd.cli import main
 from minisvdd.lecture import (
     BLUE,
@@ -34,6 +34,8 @@ from minisvdd.lecture import (
     figure,
     finish,
 )
+from minisvdd.svdd.conformal import conformal_threshold, false_alarm_interval, p_values
+from minisvdd.svdd.radius import exact_radius_squared
 
 rng = np.random.default_rng(15)
 DATA = "mnist" if available("mnist") and not QUICK else "digits"
@@ -60,9 +62,8 @@ SETTINGS = {
 #    \qquad \text{miss rate } \beta = P(s(x) \le \tau \mid x \text{ anomalous}) . $$
 #
 # Of anomalies we have no examples, so about $\beta$ nothing can be promised. About $\alpha$ something can, and exactly.
-# The obvious way is the quantile of the *training* scores, which is what $\nu$ sets (`DeepSVDD.predict` uses it,
-# `offset_`). But lecture 8 has shown the catch: the network was trained on these very samples, and new normal ones lie
-# further out.
+# The obvious way is the quantile of the *training* scores, which is what $\nu$ sets (`threshold="nu"`). But lecture 8
+# has shown the catch: the network was trained on these very samples, and new normal ones lie further out.
 #
 # **The remedy: hold some normal samples back.** Let $x_1, \dots, x_m$ be normal samples that had no part in training,
 # with scores $s_1, \dots, s_m$, and let $x_{m+1}$ be a new one. All $m + 1$ are drawn alike and the network treats them
@@ -78,7 +79,8 @@ SETTINGS = {
 # $$ k = \lceil (1-\alpha)(m+1) \rceil . $$
 #
 # With ties the rate can only be lower. (If $k > m$, there are too few samples to promise so little; the threshold is
-# then infinite.) The promise needs neither a good network nor many samples, only honest ones. The code:
+# then infinite.) The promise needs neither a good network nor many samples, only honest ones. The code, beside the
+# library's (`minisvdd.svdd.conformal`):
 
 
 # %%
@@ -94,6 +96,14 @@ check(
     hold_out_threshold(np.arange(19), 0.05) == 18,
 )
 check("18 do not", hold_out_threshold(np.arange(18), 0.05) == np.inf)
+check(
+    "the library's threshold is ours",
+    all(
+        hold_out_threshold(s, a) == conformal_threshold(s, a)
+        for s in (rng.exponential(size=size) for size in range(1, 60))
+        for a in (0.01, 0.05, 0.1, 0.3)
+    ),
+)
 m, alpha, draws = 59, 0.1, 20000
 scores = rng.exponential(size=(draws, m + 1))
 alarms = np.array([row[m] > hold_out_threshold(row[:m], alpha) for row in scores])
@@ -104,38 +114,43 @@ check(
 )
 
 # %% [markdown]
-# Now with a real detector. For each seed the normal training images are split in two: on one part Deep SVDD is trained,
-# the other one is held back. The test images give the true rate of false alarms, for the threshold from the training
-# scores and for the one from the hold-out.
+# The same rank as a number is the **p-value**: the share of normal samples at least as anomalous as this one,
+# $p(s) = (1 + \#\{i : s_i \ge s\})/(m + 1)$. An alarm is raised if and only if $p \le \alpha$, for every $\alpha$ at
+# once; and "3 of 100 normal samples look like this" says more to a user than a score.
+
+# %%
+held, new = rng.exponential(size=59), rng.exponential(size=500)
+check(
+    "an alarm is a p-value of at most α",
+    all(np.array_equal(new > conformal_threshold(held, a), p_values(held, new) <= a) for a in (0.02, 0.05, 0.1, 0.5)),
+)
+
+# %% [markdown]
+# Now with a real detector. With `threshold="holdout"` an estimator splits its normal training images in two: it trains
+# on one part, and sets the threshold by the other. The test images give the true rate of false alarms, for this
+# threshold and for the one from the training scores.
 
 # %%
 ALPHA = 0.1
 
 
-def split_off(images, fraction, rng):
-    """(training part, held-back part) of the images, in random order."""
-    order = rng.permutation(len(images))
-    cut = len(images) - round(fraction * len(images))
-    return images[order[:cut]], images[order[cut:]]
-
-
+normal = split.test[~split.is_anomaly]
 rates = {"training quantile": [], "hold-out": []}
 for seed in range(choose(6, 10) if DATA == "digits" else 3):
-    kept, held = split_off(split.train, 0.4, np.random.default_rng(seed))
-    model = DeepSVDD(nu=ALPHA, random_state=seed, **SETTINGS).fit(kept)
-    new = model.anomaly_score(split.test[~split.is_anomaly])
-    rates["training quantile"].append((new > -model.offset_).mean())
-    rates["hold-out"].append((new > hold_out_threshold(model.anomaly_score(held), ALPHA)).mean())
+    by_training = DeepSVDD(threshold="nu", nu=ALPHA, random_state=seed, **SETTINGS).fit(split.train)
+    rates["training quantile"].append((by_training.predict(normal) == -1).mean())
+    model = DeepSVDD(threshold="holdout", false_alarm_rate=ALPHA, holdout=0.4, random_state=seed, **SETTINGS)
+    rates["hold-out"].append((model.fit(split.train).predict(normal) == -1).mean())
 for name, values in rates.items():
     print(
         f"{name:18s} false alarms {100 * np.mean(values):5.1f} %   per seed: "
         + " ".join(f"{100 * v:.0f}" for v in values)
     )
-m = len(held)
+m = len(model.holdout_scores_)
 k = int(np.ceil((1 - ALPHA) * (m + 1) - 1e-9))
 promised = (m + 1 - k) / (m + 1)
 # A single hold-out of m samples gives a rate that varies around this (exercise 1), and so does the share in a test set.
-spread = np.sqrt(promised * (1 - promised) * (1 / (m + 2) + 1 / (~split.is_anomaly).sum()))
+spread = np.sqrt(promised * (1 - promised) * (1 / (m + 2) + 1 / len(normal)))
 check(
     f"hold-out: false alarms as promised, (m + 1 - k)/(m + 1) = {100 * promised:.1f} %, within 3 standard deviations",
     abs(np.mean(rates["hold-out"]) - promised) < 3 * spread,
@@ -143,7 +158,9 @@ check(
 )
 check("the training quantile raises more", np.mean(rates["training quantile"]) > np.mean(rates["hold-out"]))
 
-train_scores, held_scores = model.anomaly_score(kept), model.anomaly_score(held)
+held_scores = model.holdout_scores_
+kept = np.random.default_rng(seed).permutation(len(split.train))[m:]  # as the estimator has drawn them
+train_scores = model.decision_scores_[kept]
 scores = model.anomaly_score(split.test)
 
 # %%
@@ -158,8 +175,8 @@ for values, color, label in (
     axes[0].hist(
         values, bins, weights=np.full(len(values), 1 / len(values)), histtype="step", lw=1.8, color=color, label=label
     )
-axes[0].axvline(-model.offset_, color=GRAY, ls="--", lw=1.2)
-axes[0].axvline(hold_out_threshold(held_scores, ALPHA), color=GREEN, ls="--", lw=1.2)
+axes[0].axvline(exact_radius_squared(train_scores, ALPHA), color=GRAY, ls="--", lw=1.2)
+axes[0].axvline(model.threshold_, color=GREEN, ls="--", lw=1.2)
 axes[0].set(
     xscale="log",
     xlabel="anomaly score (log scale)",
@@ -181,6 +198,45 @@ axes[1].set_yticklabels(list(rates))
 figure("thresholds", fig)
 
 # %% [markdown]
+# All detectors of the library do this by default, for a rate of 5 %, where there are enough samples
+# (`threshold="auto"`; 38 do). Each shows a rate of its own, for it has one hold-out: exercise 1 derives between which
+# values it lies in 95 of 100 cases.
+
+# %%
+quick = {name: SETTINGS[name] for name in ("network", "learning_rate", "batch_size", "milestones", "verbose")}
+by_default = {
+    "Deep SVDD": DeepSVDD(**SETTINGS),
+    "autoencoder": Autoencoder(epochs=SETTINGS["pretrain_epochs"], **quick),
+    "OC-SVM": OneClassSVM(preprocessing="gcn-l1"),
+    "kernel density": KernelDensity(preprocessing="gcn-l1"),
+    "isolation forest": IsolationForest(preprocessing="gcn-l1"),
+}
+inside = {}
+for name, detector in by_default.items():
+    rate = (detector.fit(split.train).predict(normal) == -1).mean()
+    m = len(detector.holdout_scores_)
+    low, high = false_alarm_interval(m, detector.false_alarm_rate, len(normal))
+    least, most = false_alarm_interval(m, detector.false_alarm_rate, len(normal), level=0.999)
+    inside[name] = least <= rate <= most
+    print(
+        f"{name:17s} false alarms {100 * rate:4.1f} %   (5 % asked; 95 of 100 hold-outs of {m} images give "
+        f"{100 * low:.0f} to {100 * high:.0f} %)"
+    )
+check("each rate lies where it should in 999 of 1000 cases", all(inside.values()))
+before = model.anomaly_score(normal)
+wider = model.set_false_alarm_rate(0.2).predict(normal) == -1
+check(
+    "another rate needs no other training: `set_false_alarm_rate` moves the threshold alone",
+    np.array_equal(before, model.anomaly_score(normal)) and wider.mean() > rates["hold-out"][-1],
+    f"{100 * rates['hold-out'][-1]:.0f} % -> {100 * wider.mean():.0f} %",
+)
+model.set_false_alarm_rate(ALPHA)
+
+# %% [markdown]
+# Two more ways: `calibrate(X_normal)` sets the threshold by samples that came later, and `refit=True` trains once more
+# on all samples, where none can be spared; but then the threshold belongs to another network, and the rate is kept only
+# approximately.
+#
 # ## 2. What an alarm means: the base rate
 #
 # Suppose 1 of 1000 samples is anomalous, we miss 5 % of those and raise 1 % false alarms. How sure is an alarm? With
@@ -239,7 +295,7 @@ figure("base-rates", fig)
 
 # %%
 share = split.is_anomaly.mean()
-alarm = scores > hold_out_threshold(held_scores, ALPHA)
+alarm = model.predict(split.test) == -1
 counted = split.is_anomaly[alarm].mean()
 computed = precision(share, alarm[~split.is_anomaly].mean(), 1 - alarm[split.is_anomaly].mean())
 check(
@@ -276,9 +332,11 @@ def contaminated(fraction, rng):
 
 def detectors(seed):
     return {
-        "one-class": DeepSVDD(random_state=seed, **SETTINGS),
-        "soft-boundary, ν = 0.1": DeepSVDD(objective="soft-boundary", nu=0.1, random_state=seed, **SETTINGS),
-        "isolation forest": IsolationForest(preprocessing="gcn-l1", random_state=seed),
+        "one-class": DeepSVDD(random_state=seed, threshold="nu", **SETTINGS),
+        "soft-boundary, ν = 0.1": DeepSVDD(
+            objective="soft-boundary", nu=0.1, threshold="nu", random_state=seed, **SETTINGS
+        ),
+        "isolation forest": IsolationForest(preprocessing="gcn-l1", threshold="nu", random_state=seed),
     }
 
 
@@ -358,8 +416,10 @@ check(
 # in it, since the pre-processing takes care of the range:
 #
 # ```python
-# model = DeepSVDD(network="small_lenet", preprocessing="gcn-l1").fit(images)
+# model = DeepSVDD(false_alarm_rate=0.05).fit(images)
 # ```
+#
+# Then `model.predict(new)` is -1 for about 5 % of new normal images.
 #
 # And if they are files in a folder, Pillow reads them, one more line. To show it we make such a folder: the digits'
 # zeros as PNG files of 16 x 16.
@@ -409,6 +469,16 @@ check(
 )
 auc = roc_auc_score(digits.is_anomaly[:200], model.anomaly_score(new))
 check("zeros read from PNG files, other digits found", auc > 0.9, f"AUC {100 * auc:.1f} % on 200 images")
+alarm = model.predict(new) == -1
+false, hit = (alarm[digits.is_anomaly[:200] == kind].mean() for kind in (False, True))
+m, zeros = len(model.holdout_scores_), int((~digits.is_anomaly[:200]).sum())
+low, high = false_alarm_interval(m, 0.05, zeros, level=0.999)
+check(
+    "false alarms where one hold-out lets us expect them",
+    low <= false <= high,
+    f"{100 * false:.0f} % of {zeros} zeros; {m} images held out let us expect up to {100 * high:.0f} %; "
+    f"{100 * hit:.0f} % hits",
+)
 
 order = np.argsort(model.anomaly_score(new), kind="stable")
 

@@ -55,7 +55,7 @@ split = load_dataset("digits").one_class(3)
 epochs = choose(40, 100)
 dcae = Autoencoder(
     network="digits_lenet", preprocessing="gcn-l1", learning_rate=1e-3, batch_size=32, epochs=epochs, milestones=(),
-    verbose=0,
+    threshold="nu", verbose=0,
 ).fit(split.train)  # fmt: skip
 X_train, X_test = (dcae.preprocessing_.transform(images) for images in (split.train, split.test))
 mean = X_train.mean(axis=0)

@@ -81,6 +81,7 @@ model = AnoGAN(
     batch_size=16,
     search_steps=1,
     preprocessing="gcn-l1",
+    threshold="nu",
     verbose=0,
 ).fit(split.train)
 some, is_anomaly = split.test[: choose(120, 896)], split.is_anomaly[: choose(120, 896)]

@@ -107,7 +107,7 @@ for seed in range(choose(3, 8)):
     def fitted(images, seed=seed):
         return DeepSVDD(
             network="digits_lenet", preprocessing="gcn-l1", learning_rate=1e-3, batch_size=32, milestones=(),
-            verbose=0,            pretrain_epochs=choose(15, 60), epochs=choose(20, 60), random_state=seed,
+            verbose=0, threshold="nu", pretrain_epochs=choose(15, 60), epochs=choose(20, 60), random_state=seed,
         ).fit(images)  # fmt: skip
 
     first = fitted(images)

@@ -26,6 +26,35 @@ def test_score_writes_what_the_model_says(trained, tmp_path, capsys):
     assert capsys.readouterr().out == (tmp_path / "scores.csv").read_text()
 
 
+def test_the_rate_of_false_alarms_can_be_moved_when_scoring(trained, tmp_path, capsys):
+    """By the scores that the model keeps; the p-values stay, and each decision is one of them."""
+    test = digits("6").test
+    np.save(tmp_path / "images.npy", test)
+    model, columns = load_model(trained / "model.npz"), {}
+    for rate in (0.05, 0.2):
+        assert run("score", trained / "model.npz", tmp_path / "images.npy", "--false-alarm-rate", rate) == 0
+        rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+        p = np.array([float(row["p_value"]) for row in rows])
+        columns[rate] = p
+        np.testing.assert_array_equal([int(row["prediction"]) == -1 for row in rows], p <= rate)
+    np.testing.assert_array_equal(columns[0.05], columns[0.2])
+    np.testing.assert_array_equal(columns[0.05], model.p_value(test))
+    assert run("score", trained / "model.npz", tmp_path / "images.npy", "--false-alarm-rate", "0.001") == 2
+    assert "999 normal samples" in capsys.readouterr().err
+
+
+def test_a_model_without_held_out_samples_has_no_p_values(tmp_path, capsys):
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    np.save(tmp_path / "x.npy", X)
+    assert run("train", "--data", tmp_path / "x.npy", "--threshold", "nu", "--quiet", "--out", tmp_path / "out") == 0
+    assert "nothing is promised" in capsys.readouterr().out
+    assert run("score", tmp_path / "out/model.npz", tmp_path / "x.npy") == 0
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert {row["p_value"] for row in rows} == {""}
+    assert run("score", tmp_path / "out/model.npz", tmp_path / "x.npy", "--false-alarm-rate", "0.1") == 2
+    assert "calibrate" in capsys.readouterr().err
+
+
 def test_scoring_mistakes_name_the_file(trained, tmp_path, capsys):
     model = trained / "model.npz"
     cases = {

@@ -10,6 +10,7 @@ import pytest
 from helpers_cli import TRAINED_FILES, run
 
 from minisvdd import load_dataset, load_model
+from minisvdd.svdd.conformal import false_alarm_interval
 
 pytestmark = pytest.mark.slow
 
@@ -23,6 +24,36 @@ def test_train_writes_model_result_and_pictures(trained):
     assert result["auc"]["trained"] > result["auc"]["random"]
     assert {"random", "pretrained", "autoencoder", "trained"} == set(result["auc"])
     assert result["signs_of_collapse"] == []
+
+
+def test_train_says_which_false_alarms_to_expect_and_how_many_it_sees(tmp_path, capsys):
+    normal, other = np.random.default_rng(0).normal(size=(500, 3)), np.full((10, 3), 9.0)
+    labels = {"y_train": np.zeros(200, int), "y_test": np.repeat([0, 1], [300, 10])}
+    np.savez(tmp_path / "mine.npz", x_train=normal[:200], x_test=np.concatenate([normal[200:], other]), **labels)
+    arguments = ("--data", tmp_path / "mine.npz", "--quiet", "--out", tmp_path / "out")
+    assert run("train", *arguments, "--false-alarm-rate", 0.1, "--normal-class", "0") == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("false alarms"))
+    model = load_model(tmp_path / "out/model.npz")
+    seen = (model.predict(normal[200:]) == -1).mean()
+    low, high = false_alarm_interval(39, 0.1, 300)
+    assert line == (
+        f"false alarms  {100 * seen:.1f} % of 300 new normal samples (10.0 % asked; between {100 * low:.0f} and "
+        f"{100 * high:.0f} % are to be expected of 39 held-out samples)"
+    )
+    result = json.loads((tmp_path / "out/result.json").read_text())["threshold"]
+    assert result == {"kind": "holdout", "seen": seen, "of": 300, "asked": 0.1, "held_out": 39, "expected": [low, high]}
+    assert (model.false_alarm_rate, model.refit) == (0.1, False)
+
+    np.save(tmp_path / "mine.npy", normal[:200])
+    arguments = ("--data", tmp_path / "mine.npy", "--quiet", "--out", tmp_path / "out")
+    assert run("train", *arguments, "--refit") == 0
+    low, high = false_alarm_interval(39, 0.05)
+    expected = f"5.0 % asked; between {100 * low:.0f} and {100 * high:.0f} % are to be expected of 39 held-out samples"
+    assert f"false alarms  {expected}\n" in capsys.readouterr().out
+    assert load_model(tmp_path / "out/model.npz").refit
+    np.save(tmp_path / "mine.npy", normal[:20])
+    assert run("train", *arguments, "--threshold", "holdout") == 2
+    assert "38 normal samples" in capsys.readouterr().err
 
 
 def test_main_job_as_a_process_in_an_empty_folder(tmp_path):
