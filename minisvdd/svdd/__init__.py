@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from .center import collect_statistics as collect_statistics
     from .center import mean_output as mean_output
     from .center import move_from_zero as move_from_zero
+    from .conformal import conformal_threshold as conformal_threshold
+    from .conformal import false_alarm_interval as false_alarm_interval
+    from .conformal import p_values as p_values
     from .detector import Detector as Detector
     from .detector import TrainedDetector as TrainedDetector
     from .plain import anomaly_score as anomaly_score
@@ -35,13 +38,16 @@ __getattr__, __dir__, __all__ = lazy_names(
         "anomaly_score": ".plain",
         "authors_radius_squared": ".radius",
         "collect_statistics": ".center",
+        "conformal_threshold": ".conformal",
         "deep_svdd": ".plain",
         "exact_radius_squared": ".radius",
+        "false_alarm_interval": ".conformal",
         "last_batch_radius_squared": ".radius",
         "load_model": ".storage",
         "make_preprocessing": ".preprocessing",
         "mean_output": ".center",
         "move_from_zero": ".center",
+        "p_values": ".conformal",
         "save_model": ".storage",
         "soft_boundary_objective": ".radius",
     },

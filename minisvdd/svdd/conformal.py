@@ -121,10 +121,10 @@ def false_alarm_interval(m: int, alpha: float, n_new: int | None = None, level: 
 
 
 def check_rate(value: float, name: str) -> None:
-    """ValueError, naming the argument, unless 0 < value < 1."""
+    """ValueError, naming the argument, unless 1e-9 <= value < 1: less than a billionth is nothing to count by."""
     number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not (number and 0 < value < 1):
-        raise ValueError(f"{name}={value!r}: expected a number in (0, 1)")
+    if not (number and 1e-9 <= value < 1):
+        raise ValueError(f"{name}={value!r}: expected a number in [1e-9, 1)")
 
 
 def _ascending(scores: ArrayLike, name: str) -> np.ndarray:

@@ -107,7 +107,7 @@ def load_model(path: str | Path, backend: str | Backend = "numpy") -> BaseEstima
 
     >>> import tempfile
     >>> from minisvdd import Autoencoder
-    >>> X = np.random.default_rng(0).normal(size=(20, 4))
+    >>> X = np.random.default_rng(0).normal(size=(60, 4))
     >>> model = Autoencoder(epochs=1, verbose=0).fit(X)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     model.save(f"{folder}/model.npz")

@@ -113,7 +113,7 @@ def test_oc_svm_chooses_gamma_on_a_tenth_of_the_test_set(tmp_path):
     assert len(set(chosen)) > 1
     for draw in range(4):
         held = np.random.default_rng(draw).permutation(len(split.test))[: round(len(split.test) / 10)]
-        model = OneClassSVM(nu=0.1, preprocessing="gcn-l1")
+        model = OneClassSVM(nu=0.1, preprocessing="gcn-l1", threshold="nu")
         model.fit_on_hold_out(split.train, split.test[held], split.is_anomaly[held])
         assert chosen[draw] == model.gamma_
 

@@ -108,7 +108,7 @@ def test_simulated_hold_outs_stay_inside_the_interval():
     assert sum(outside) > 0.03
 
 
-@pytest.mark.parametrize("alpha", [0, 1, -0.1, 1.5, True, None, "0.1", np.nan])
+@pytest.mark.parametrize("alpha", [0, 1, -0.1, 1.5, 5e-324, True, None, "0.1", np.nan])
 def test_a_rate_that_none_can_be(alpha):
     for function in (least_holdout, lambda a: conformal_threshold([1.0], a), lambda a: false_alarm_interval(9, a)):
         with pytest.raises(ValueError, match="alpha="):

@@ -23,6 +23,7 @@ PUBLIC = [
     "KernelError",
     "OneClassSVM",
     "SoftmaxClassifier",
+    "ThresholdWarning",
     "check_gradients",
     "load_dataset",
     "load_model",
