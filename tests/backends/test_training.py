@@ -35,7 +35,13 @@ def test_training_on_the_digits_follows_numpy(objective, device, tmp_path):
     for backend in ("numpy", device):
         options = {"pretrain_epochs": 2, "epochs": 20, "batch_size": 18, "learning_rate": 1e-3, "milestones": (15,)}
         model = DeepSVDD(
-            objective, network="digits_lenet", preprocessing="gcn-l1", backend=backend, verbose=0, **options
+            objective,
+            network="digits_lenet",
+            preprocessing="gcn-l1",
+            backend=backend,
+            threshold="nu",
+            verbose=0,
+            **options,
         )
         models.append(model.fit(images))
     on_host, on_device = models
@@ -60,7 +66,7 @@ def test_anogan_follows_numpy(device):
     X, losses = load_dataset("digits").one_class(3).train[:8], []
     for backend in ("numpy", device):
         options = {"network": "small_dcgan", "epochs": 1, "batch_size": 8, "search_steps": 2}
-        model = AnoGAN(backend=backend, verbose=0, **options).fit(X)
+        model = AnoGAN(backend=backend, threshold="nu", verbose=0, **options).fit(X)
         losses.append([model.history_["discriminator_loss"][0], model.history_["generator_loss"][0]])
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
 

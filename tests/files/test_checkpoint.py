@@ -220,7 +220,7 @@ def test_classifier_and_anogan_are_resumed_on_a_device(make, tmp_path, monkeypat
     def model():
         return make(backend=EmulatorBackend(check=False), epochs=3, batch_size=8)
 
-    data = labelled(20) if make is classifier else (digits().train[:16],)
+    data = labelled(20) if make is classifier else (digits().train[:40],)
     whole = model().fit(*data)
     killed_after_saving(lambda: model().fit(*data, checkpoint=Checkpoint(tmp_path, 1)), 2, monkeypatch)
     resumed = model().fit(*data, checkpoint=Checkpoint(tmp_path, 1, resume=True))

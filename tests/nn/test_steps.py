@@ -159,6 +159,7 @@ def test_models_fitted_side_by_side_equal_those_fitted_alone(device, objective):
 
     def model():
         options = {"pretrain_epochs": 1, "epochs": 3, "batch_size": 7, "radius_every": 2, "learning_rate": 1e-3}
+        options["threshold"] = "nu"
         return DeepSVDD(objective, network="digits_lenet", preprocessing=None, backend=device, verbose=0, **options)
 
     alone = [model().fit(images) for images in data]
