@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, OutlierMixin
 
 from .. import nn
 from ..validation import Seed, check_fitted, check_number, check_test_samples
-from .explain import explain
+from .explain import SMOOTHING, explain
 from .preprocessing import Preprocessing
 from .storage import Arrays, Values, restore_values, save_model, saved_values
 
@@ -79,17 +79,20 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         """+1 for inliers (on or inside the threshold), -1 for outliers."""
         return np.where(self.decision_function(X) < 0, -1, 1)
 
-    def explain(self, X: ArrayLike, method: str = "auto", random_state: Seed = 0) -> np.ndarray:
+    def explain(
+        self, X: ArrayLike, method: str = "auto", random_state: Seed = 0, smoothing: float = SMOOTHING
+    ) -> np.ndarray:
         """Where is it? The share of every pixel in the anomaly score: heat maps, >= 0, larger = more to blame.
 
         X: images (n, C, H, W), returns (n, H, W) float64; or features (n, D), returns (n, D).
         method: "residual" (of the autoencoder), "exchange" or "gradient" or "smoothgrad" (of the score's gradient),
         "occlusion" (windows replaced, slow); "auto" is the best that this detector has. `minisvdd.svdd.explain` has
         their formulas.   random_state: of the draws of "smoothgrad" and "occlusion".
+        smoothing: standard deviation, in shorter sides of the image, of the Gaussian that smooths a heat map; 0: none.
 
         Raises ValueError for samples of another shape and for a method that this detector does not have.
         """
-        return explain(self, X, method, random_state)
+        return explain(self, X, method, random_state, smoothing)
 
     def _explanations(self) -> tuple[str, ...]:
         """The methods that `explain` has here, the best first."""

@@ -43,7 +43,7 @@ from numpy.typing import ArrayLike
 from scipy.ndimage import gaussian_filter
 from scipy.special import ndtr
 
-from ..validation import Seed, check_fitted, check_generator, check_test_samples
+from ..validation import Seed, check_fitted, check_generator, check_number, check_test_samples
 from .preprocessing import Preprocessing
 
 METHODS = ("auto", "residual", "exchange", "occlusion", "smoothgrad", "gradient")
@@ -67,17 +67,20 @@ class Explainable(Protocol):
     def _residuals(self, X: np.ndarray) -> np.ndarray: ...  # what the residual is of every entry of X
 
 
-def explain(model: Explainable, X: ArrayLike, method: str = "auto", random_state: Seed = 0) -> np.ndarray:
+def explain(
+    model: Explainable, X: ArrayLike, method: str = "auto", random_state: Seed = 0, smoothing: float = SMOOTHING
+) -> np.ndarray:
     """Heat maps (n, H, W) of images (n, C, H, W), or the shares (n, D) of features (n, D): `Detector.explain`."""
     check_fitted(model)
+    check_number(smoothing, "smoothing", 0)
     X = check_test_samples(model, X)
     method = _chosen(model, method)
     seed = int(check_generator(random_state).integers(2**32))  # the same draws for every block: a map depends on its
-    maps = np.empty((len(X), *X.shape[2:]) if X.ndim > 2 else X.shape)  # image alone, not on the others
+    maps = np.empty((len(X), *X.shape[2:]) if X.ndim > 2 else X.shape)  # image alone
     for start in range(0, len(X), _BLOCK):
         x = X[start : start + _BLOCK]
         shares = _shares(model, x, method, np.random.default_rng(seed))
-        maps[start : start + _BLOCK] = smoothed(shares) if x.ndim > 2 else shares
+        maps[start : start + _BLOCK] = smoothed(shares, smoothing) if x.ndim > 2 else shares
     if not np.isfinite(maps).all():
         worst = int(np.argmin(np.isfinite(maps).reshape(len(maps), -1).all(axis=1)))
         raise ValueError(f"X: the explanation of sample {worst} is not finite: its values overflow in the network")
@@ -149,9 +152,9 @@ def occlusion_of_features(score: ByArray, X: np.ndarray, mean: np.ndarray) -> np
     return saved
 
 
-def smoothed(maps: np.ndarray) -> np.ndarray:
-    """Each map (n, H, W) convolved with a Gaussian of SMOOTHING shorter sides; entries stay >= 0."""
-    sigma = SMOOTHING * min(maps.shape[1:])
+def smoothed(maps: np.ndarray, smoothing: float) -> np.ndarray:
+    """Each map (n, H, W) convolved with a Gaussian of so many shorter sides; entries stay >= 0."""
+    sigma = smoothing * min(maps.shape[1:])
     return np.asarray(gaussian_filter(maps, (0, sigma, sigma), mode="reflect"))
 
 
