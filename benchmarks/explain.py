@@ -166,7 +166,7 @@ def _arguments():
     parser = make_parser(__doc__, quick="small textures, few epochs", out="benchmarks/results/explain.json")
     parser.add_argument("--data", nargs="+", default=["textures-grey", "textures-rgb", "mnist"])
     parser.add_argument("--data-dir")
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--train", type=int, default=150, help="normal textures to train on")
     parser.add_argument("--images", type=int, default=16, help="images with each kind of defect")

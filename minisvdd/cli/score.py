@@ -15,6 +15,12 @@ def add_score(score: argparse.ArgumentParser) -> None:
     score.add_argument("model", metavar="MODEL.npz", help="which `minisvdd train` wrote")
     score.add_argument("samples", metavar="SAMPLES.npz|.npy", help="(n, C, H, W), (n, H, W) or (n, D)")
     score.add_argument("--out", help="CSV file to write (default: standard output)")
+    score.add_argument(
+        "--heatmaps",
+        metavar="DIR",
+        help="folder for one PNG per image that shows where it is: the picture, and what each pixel has to do with the "
+        "score (default: none)",
+    )
     score.set_defaults(run=_score)
 
 
@@ -25,6 +31,8 @@ def _score(arguments):
         scores = model.anomaly_score(samples)
     except ValueError as error:
         raise DataError(f"{arguments.samples}: {error}") from error
+    if arguments.heatmaps:
+        _write_heatmaps(arguments.heatmaps, model, samples, scores)
     outlier = -scores - model.offset_ < 0
     if arguments.out:
         with atomic_write(arguments.out) as file:
@@ -40,3 +48,13 @@ def _write_scores(file, scores, outlier):
     writer.writerow(["index", "anomaly_score", "prediction"])
     for index, (score, out) in enumerate(zip(scores, outlier)):
         writer.writerow([index, repr(float(score)), -1 if out else 1])
+
+
+def _write_heatmaps(folder, model, samples, scores, names=None):
+    """Pictures of where it is, for images; says on standard error what was made, since scores may go to the other."""
+    from ..experiments.heatmaps import save_heatmaps
+
+    if samples.ndim != 4:
+        raise DataError(f"--heatmaps {folder}: samples of shape {samples.shape[1:]} are no images (C, H, W)")
+    paths = save_heatmaps(folder, samples, model.explain(samples), scores, names)
+    print(f"{len(paths)} heat maps: {folder}", file=sys.stderr)
