@@ -33,9 +33,12 @@ def save_heatmaps(
 
 
 def plot_heatmap(image: np.ndarray, blame: np.ndarray, hottest: float, title: str = "") -> Figure:
-    """The image (C, H, W), alone and under its heat map (H, W), whose colours end at `hottest`."""
+    """The image (C, H, W), alone and under its heat map (H, W), whose colours end at `hottest`.
+
+    Colours go by the square root, so that what has a tenth of the blame is seen, too.
+    """
     picture = _as_picture(image)
-    heat = np.clip(blame / hottest, 0, 1)
+    heat = np.sqrt(np.clip(blame / hottest, 0, 1))
     figure = Figure(figsize=(5.2, 3.0), layout="constrained")
     alone, under = figure.subplots(1, 2)
     for axes in (alone, under):
