@@ -167,7 +167,7 @@ fall = model.anomaly_score(damaged) - model.anomaly_score(clean)
 tiny = 0.01
 slope = (model.anomaly_score(damaged) - model.anomaly_score((1 - tiny) * damaged + tiny * clean)) / tiny
 print(
-    f"the spot has raised the score by {np.median(fall):.3f} (median); the slope at t = 1 promises {np.median(slope):.3f}"
+    f"the spot raised the score by {np.median(fall):.3f} (median); the slope at t = 1 promises {np.median(slope):.3f}"
 )
 fraction = np.linspace(0, 1, 21)
 along = np.array([model.anomaly_score(((1 - t) * clean + t * damaged).astype(np.float32)) for t in fraction])
@@ -325,7 +325,7 @@ share = [float(np.median(values[:, -masks[0].sum() :].sum(axis=1) / values.sum(a
 check(
     "a spot's blame is in few pixels, that of a wrong digit is spread out",
     share[0] > share[1],
-    f"the {masks[0].sum()} hottest pixels have {100 * share[0]:.0f} % of the residual, other digits' {100 * share[1]:.0f} %",
+    f"the {masks[0].sum()} hottest pixels have {100 * share[0]:.0f} % and {100 * share[1]:.0f} % of the residual",
 )
 
 # %% [markdown]
