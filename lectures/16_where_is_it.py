@@ -12,11 +12,11 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
-from lecture import QUICK, available, check, choose, data_dir, figure, finish, show
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from minisvdd import DeepSVDD, load_dataset, nn, ops
+from minisvdd.lecture import QUICK, available, check, choose, data_dir, figure, finish, show
 
 rng = np.random.default_rng(16)
 DATA = "mnist" if not QUICK and available("mnist") else "digits"

@@ -5,11 +5,11 @@
 
 # %%
 import numpy as np
-from lecture import check, finish
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from minisvdd import DeepSVDD, load_dataset
+from minisvdd.lecture import check, finish
 
 rng = np.random.default_rng(16)
 
