@@ -20,6 +20,12 @@ def add_score(score: argparse.ArgumentParser) -> None:
         help="move the threshold to this rate, by the scores of the normal samples held out of training",
     )
     score.add_argument("--out", help="CSV file to write (default: standard output)")
+    score.add_argument(
+        "--heatmaps",
+        metavar="DIR",
+        help="folder for one PNG per image that shows where it is: the picture, and what each pixel has to do with the "
+        "score (default: none)",
+    )
     score.set_defaults(run=_score)
 
 
@@ -32,6 +38,8 @@ def _score(arguments):
         scores = model.anomaly_score(samples)
     except ValueError as error:
         raise DataError(f"{arguments.samples}: {error}") from error
+    if arguments.heatmaps:
+        _write_heatmaps(arguments.heatmaps, model, samples, scores)
     outlier = -scores - model.offset_ < 0
     p_values = model.p_value_of(scores) if model.threshold_kind_ == "holdout" else [""] * len(scores)
     if arguments.out:
@@ -49,3 +57,13 @@ def _write_scores(file, scores, p_values, outlier):
     writer.writerow(["index", "anomaly_score", "p_value", "prediction"])
     for index, (score, p, out) in enumerate(zip(scores, p_values, outlier)):
         writer.writerow([index, repr(float(score)), p and repr(float(p)), -1 if out else 1])
+
+
+def _write_heatmaps(folder, model, samples, scores, names=None):
+    """Pictures of where it is, for images; says on standard error what was made, since scores may go to the other."""
+    from ..experiments.heatmaps import save_heatmaps
+
+    if samples.ndim != 4:
+        raise DataError(f"--heatmaps {folder}: samples of shape {samples.shape[1:]} are no images (C, H, W)")
+    paths = save_heatmaps(folder, samples, model.explain(samples), scores, names)
+    print(f"{len(paths)} heat maps: {folder}", file=sys.stderr)

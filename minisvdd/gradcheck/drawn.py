@@ -49,6 +49,7 @@ def drawn_arguments(name: str, rng: np.random.Generator, dtype: type = np.float6
         "affine_backward": (draw(N, C, H, W), x, mean),
         "running_update": (mean, variance, 0.1, 1.5),
         "contrast_normalize": (x,),
+        "contrast_normalize_backward": (draw(N, C, H, W), x),
         "conv2d_forward": (x, weight, *where),
         "conv2d_backward_weight": (draw(*convolved.shape), x, kernel, *where),
         "conv2d_backward_input": (draw(*convolved.shape), weight, (H, W), *where),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .. import ops
 from ..backends import NUMPY, get_backend
 from ..nn import losses
 from ..nn.layers import (
@@ -40,9 +41,10 @@ class Case:
 
 
 def library_cases() -> dict[str, list[Case]]:
-    """All cases by the name of their layer class, loss class or network."""
+    """All cases by the name of their layer class, loss class, operation without a layer, or network."""
     cases = {name: [_layer_case(*args) for args in rows] for name, rows in _layers().items()}
     cases |= {name: [_loss_case(name, *args) for args in rows] for name, rows in _losses().items()}
+    cases["contrast_normalize"] = [_contrast_case(*row) for row in (("images", (3, 2, 7, 6)), ("features", (4, 9)))]
     cases |= {name: _network_cases(name) for name in NETWORKS}
     return cases | {name: _gan_cases(name) for name in GAN_ARCHITECTURES}
 
@@ -168,6 +170,32 @@ def _loss_case(name, description, make, shape, make_targets):
         return check_loss(loss, rng.standard_normal(shape), *targets, **options)
 
     return Case(description or name, check)
+
+
+def _contrast_case(description, shape):
+    """<w, z(x)> of the contrast normalisation. z is in float32 whatever x is: a large step, and its error passes.
+
+    Every x is at least that step from its image's mean, the kink, so that z is smooth between x - h and x + h.
+    """
+
+    def check(backend=NUMPY, **options):
+        rng, backend = np.random.default_rng(0), get_backend(backend)
+        weights, x = rng.standard_normal(shape), rng.standard_normal(shape)
+        x += 0.2 * np.sign(x - x.reshape(len(x), -1).mean(axis=1).reshape(-1, *[1] * (x.ndim - 1)))
+
+        def contrast(x):
+            z = ops.contrast_normalize.on(backend)(backend.asarray(x))
+            return np.sum(weights * backend.to_numpy(z), dtype=np.float64)
+
+        def gradient(x):
+            back = ops.contrast_normalize_backward.on(backend)
+            return backend.to_numpy(back(backend.asarray(weights), backend.asarray(x)))
+
+        report = check_gradient(contrast, gradient, x, **{"step": 1e-2, "tolerance": 1e-3, **options})
+        report.title = f"contrast_normalize on x {x.shape}"
+        return report
+
+    return Case(description, check)
 
 
 def _on_host(loss, backend):

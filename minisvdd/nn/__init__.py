@@ -7,6 +7,7 @@ from ..lazy import lazy_names
 if TYPE_CHECKING:
     from .batches import fixed_batches as fixed_batches
     from .batches import for_evaluation as for_evaluation
+    from .batches import input_gradients as input_gradients
     from .batches import outputs as outputs
     from .batches import outputs_in_parts as outputs_in_parts
     from .batches import shuffled_batches as shuffled_batches
@@ -78,6 +79,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "fixed_batches": ".batches",
         "for_evaluation": ".batches",
         "glorot_uniform": ".init",
+        "input_gradients": ".batches",
         "make_autoencoder": ".networks",
         "make_classifier": ".networks",
         "make_decoder": ".networks",

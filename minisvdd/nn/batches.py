@@ -1,6 +1,6 @@
 """How samples reach a network: in batches for training, and all of them for evaluation."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 
 import numpy as np
@@ -12,6 +12,8 @@ from .layer import AnyLayer, Layer
 
 # Samples that evaluation takes at a time: a matter of memory, and of pieces that are large enough for threads.
 _EVALUATION_BATCH = 500
+# The same for gradients, which keep what every layer has computed.
+_GRADIENT_BATCH = 100
 
 
 def fixed_batches(n: int, batch_size: int) -> list[slice]:
@@ -66,6 +68,33 @@ def outputs(network: Layer, X: np.ndarray) -> np.ndarray:
     for part, y in parts:
         result[part] = y
     return result
+
+
+def input_gradients(
+    network: Layer, X: np.ndarray, output_gradient: Callable[[slice, np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """d/dx of a function of each sample's outputs y, the network as it is evaluated.  Returns float64 shaped like X.
+
+    output_gradient(part, y): dL/dy for the outputs y of the samples X[part].   By backpropagation through a copy with
+    frozen statistics: `network` itself is only read, so that several threads may ask at once.
+    """
+    dtype = _evaluation_dtype(network, X)
+    network, backend, workspace = deepcopy(network).astype(dtype), network.backend, Workspace()
+    network.freeze_statistics()
+    gradients = np.empty(X.shape)
+    for start in range(0, len(X), _GRADIENT_BATCH):
+        part = slice(start, start + _GRADIENT_BATCH)
+        with one_blas_thread(), workspace:
+            y = network.forward(backend.asarray(X[part], dtype), training=True)
+            grad = backend.asarray(output_gradient(part, np.array(backend.to_numpy(y))), dtype)
+            gradients[part] = backend.to_numpy(network.backward(grad, need_params=False))
+    return gradients
+
+
+def _evaluation_dtype(network: Layer, X: np.ndarray) -> type:
+    """float64 for features on NumPy, and for a network that is in float64 itself; else float32."""
+    double = network.backend.runs_numpy and (X.ndim == 2 or _is_double(network))
+    return np.float64 if double else np.float32
 
 
 def _is_double(network: Layer) -> bool:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .batchnorm import inverse_deviation as inverse_deviation
     from .batchnorm import running_update as running_update
     from .contrast import contrast_normalize as contrast_normalize
+    from .contrast import contrast_normalize_backward as contrast_normalize_backward
     from .conv2d import conv2d_backward_input as conv2d_backward_input
     from .conv2d import conv2d_backward_weight as conv2d_backward_weight
     from .conv2d import conv2d_forward as conv2d_forward
@@ -72,7 +73,7 @@ _HOMES = {
     "adam": "adam_update adam_update_flat sgd_update",
     "batchnorm": "batch_statistics inverse_deviation batchnorm_forward batchnorm_forward_batch batchnorm_backward "
     "batchnorm_backward_fixed affine_forward affine_backward running_update",
-    "contrast": "contrast_normalize",
+    "contrast": "contrast_normalize contrast_normalize_backward",
     "conv2d": "conv2d_forward conv2d_backward_weight conv2d_backward_input",
     "linear": "linear_forward linear_backward_input linear_backward_weight bias_forward bias_backward",
     "losses": "squared_distances one_class_loss soft_boundary_loss mean_squared_error absolute_distances "

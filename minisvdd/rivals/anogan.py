@@ -232,6 +232,14 @@ class AnoGAN(TrainedDetector):
     def _scores(self, X):
         return self._search(X).losses
 
+    def _explanations(self):
+        return "residual", "occlusion"
+
+    def _residuals(self, X):
+        """|x - g(z)| of the image found, the first term of the score."""
+        X = self.preprocessing_.transform(X)
+        return np.abs(X - self.generate(self._search(X).z))
+
     def _search(self, X):
         X, parts = _to_tanh_range(X), []
         backend = self.network_.backend

@@ -7,7 +7,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .. import nn
 from ..backends import Backend, get_backend
@@ -240,6 +240,22 @@ class Autoencoder(TrainedDetector):
         """dec(enc(x)) in the pre-processed scale (evaluation mode).  Returns an array shaped like X."""
         check_fitted(self)
         return nn.outputs(self.network_, self.preprocessing_.transform(check_test_samples(self, X)))
+
+    def _explanations(self) -> tuple[str, ...]:
+        return "residual", "exchange", "smoothgrad", "gradient", "occlusion"
+
+    def _residuals(self, X: np.ndarray) -> np.ndarray:
+        """The terms of the score: (z - dec(enc(z)))^2, entry by entry."""
+        return self._differences(self.preprocessing_.transform(X)) ** 2
+
+    def _score_gradient(self, Z: np.ndarray) -> np.ndarray:
+        """s = ||z - y||^2 with y = dec(enc(z)):  ds/dz = 2 (z - y) + J' 2 (y - z), J = dy/dz."""
+        through = nn.input_gradients(self.network_, Z, lambda part, y: 2 * (y - Z[part]))
+        return through + 2 * self._differences(Z)
+
+    def _differences(self, Z: np.ndarray) -> NDArray[np.float64]:
+        """z - dec(enc(z)) in float64."""
+        return Z - nn.outputs(self.network_, Z).astype(np.float64)
 
     def _scores(self, X: np.ndarray) -> np.ndarray:
         scores = np.empty(len(X))

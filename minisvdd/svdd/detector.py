@@ -16,8 +16,9 @@ from sklearn.utils.metaestimators import available_if
 
 from .. import nn
 from ..errors import ThresholdWarning
-from ..validation import check_fitted, check_generator, check_number, check_test_samples
+from ..validation import Seed, check_fitted, check_generator, check_number, check_test_samples
 from . import conformal
+from .explain import SMOOTHING, explain
 from .preprocessing import Preprocessing
 from .radius import BOUNDARY_SLACK
 from .storage import Arrays, Values, restore_values, save_model, saved_values
@@ -221,6 +222,35 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
     def _calibrated(self) -> list[Detector]:
         """The detectors that the held-out samples set the threshold of."""
         return [self]
+
+    # Where is it?
+
+    def explain(
+        self, X: ArrayLike, method: str = "auto", random_state: Seed = 0, smoothing: float = SMOOTHING
+    ) -> np.ndarray:
+        """Where is it? The share of every pixel in the anomaly score: heat maps, >= 0, larger = more to blame.
+
+        X: images (n, C, H, W), returns (n, H, W) float64; or features (n, D), returns (n, D).
+        method: "residual" (of the autoencoder), "exchange" or "gradient" or "smoothgrad" (of the score's gradient),
+        "occlusion" (windows replaced, slow); "auto" is the best that this detector has. `minisvdd.svdd.explain` has
+        their formulas.   random_state: of the draws of "smoothgrad" and "occlusion".
+        smoothing: standard deviation, in shorter sides of the image, of the Gaussian that smooths a heat map; 0: none.
+
+        Raises ValueError for samples of another shape and for a method that this detector does not have.
+        """
+        return explain(self, X, method, random_state, smoothing)
+
+    def _explanations(self) -> tuple[str, ...]:
+        """The methods that `explain` has here, the best first."""
+        return ("occlusion",)
+
+    def _score_gradient(self, Z: np.ndarray) -> np.ndarray:
+        """ds/dz at pre-processed samples, float64, where a detector has a gradient."""
+        raise NotImplementedError
+
+    def _residuals(self, X: np.ndarray) -> np.ndarray:
+        """How far every entry is from what the detector would expect there, where it can say that."""
+        raise NotImplementedError
 
     def _check_parameters(self) -> None:
         """Refuse values that no training could mean; each error names the argument."""

@@ -37,6 +37,10 @@ class Preprocessing:
         """Apply them; X itself is left alone."""
         return X
 
+    def backward(self, grad: np.ndarray, X: np.ndarray) -> np.ndarray:
+        """dL/dX from dL/d(transform(X)): the chain rule through `transform`, with the constants as they are."""
+        return grad
+
     def fit_transform(self, X: np.ndarray) -> np.ndarray:
         """`fit(X).transform(X)`."""
         return self.fit(X).transform(X)
@@ -59,13 +63,19 @@ class ContrastNormalization(Preprocessing):
         return self
 
     def transform(self, X: np.ndarray) -> np.ndarray:
-        low = self.constants["minimum"]
-        # All training images of one colour: there is no range to scale by, and z is 0 everywhere.
-        span = self.constants["maximum"] - low or 1.0
+        low, span = self.constants["minimum"], self._span()
         scaled = np.empty(X.shape, np.float32)
         for start, z in zip(range(0, len(X), _CHUNK), self._contrast_chunks(X)):
             scaled[start : start + len(z)] = (z - low) / span
         return scaled
+
+    def backward(self, grad: np.ndarray, X: np.ndarray) -> np.ndarray:
+        """(z - min) / span passes dL/dz = grad / span on; `minisvdd.ops.contrast` derives the rest."""
+        return ops.contrast_normalize_backward(grad / self._span(), X)
+
+    def _span(self) -> float:
+        """max - min. All training images of one colour: there is no range to scale by, and z is 0 everywhere."""
+        return float(self.constants["maximum"] - self.constants["minimum"]) or 1.0
 
     def _contrast_chunks(self, X: np.ndarray) -> Iterator[np.ndarray]:
         for start in range(0, len(X), _CHUNK):
@@ -92,6 +102,9 @@ class Standardization(Preprocessing):
             chunk = slice(start, start + _CHUNK)
             scaled[chunk] = (X[chunk] - self.constants["mean"]) / self.constants["std"]
         return scaled
+
+    def backward(self, grad: np.ndarray, X: np.ndarray) -> np.ndarray:
+        return grad / self.constants["std"]
 
 
 _CLASSES = {cls.name: cls for cls in (Preprocessing, ContrastNormalization, Standardization)}

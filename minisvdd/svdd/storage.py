@@ -4,8 +4,10 @@
     network/...   parameters and running statistics under the network's own names, such as network/0.weight
     constants/... of the pre-processing
     center, ...   arrays that a class keeps beside them, by its `_state`
+    autoencoder/...  the same again for the autoencoder of Deep SVDD's pre-training, unless it is left out
 
-W, R and c are the whole model (paper, section 3.1): neither training samples nor a pre-training autoencoder is kept.
+W, R and c are all that scores (paper, section 3.1); no training samples are kept. The autoencoder is there to say where
+an anomaly is (`minisvdd.svdd.explain`), which it does better than anything that W, R and c can say.
 
 This module knows no class. A class that can be saved says so, and has a pair of methods:
 
@@ -73,6 +75,19 @@ def save_model(model: Storable, path: str | Path) -> None:
     Raises NotFittedError before `fit`, ValueError for a class that is not `storable` and for a network with layers
     that are not minisvdd's own.
     """
+    description, arrays = describe(model)
+    text = np.frombuffer(json.dumps(description).encode(), np.uint8)
+    write_arrays(path, {**arrays, "minisvdd": text})
+
+
+def can_be_saved(model: object) -> bool:
+    """Whether `save_model` takes it: a fitted model of a class marked as storable, its layers minisvdd's own."""
+    own = _CLASSES.get(type(model).__name__) is type(model) and hasattr(model, "network_")
+    return own and all(map(_is_own, model.network_.flat_layers()))  # type: ignore[attr-defined]
+
+
+def describe(model: Storable) -> tuple[Values, Arrays]:
+    """The model as plain JSON and arrays by name, which `rebuild` takes back. Errors: as `save_model`."""
     name = type(model).__name__
     if _CLASSES.get(name) is not type(model):
         raise ValueError(f"{name} cannot be saved: expected a class that is marked as storable")
@@ -96,8 +111,7 @@ def save_model(model: Storable, path: str | Path) -> None:
     backend = model.network_.backend
     weights = {f"network/{name}": backend.to_numpy(a) for name, a in _arrays(model.network_).items()}
     constants = {f"constants/{name}": value for name, value in model.preprocessing_.constants.items()}
-    text = np.frombuffer(json.dumps(description).encode(), np.uint8)
-    write_arrays(path, {**weights, **constants, **arrays, "minisvdd": text})
+    return description, {**weights, **constants, **arrays}
 
 
 def load_model(path: str | Path, backend: str | Backend = "numpy") -> BaseEstimator:
@@ -117,7 +131,7 @@ def load_model(path: str | Path, backend: str | Backend = "numpy") -> BaseEstima
     """
     description, arrays = _read(path)
     try:
-        return _rebuild(description, arrays, get_backend(backend))
+        return rebuild(description, arrays, get_backend(backend))
     except _DAMAGED as error:
         raise DataError(
             f"{path}: this model's description and arrays do not fit together: {one_line(error)}"
@@ -152,7 +166,8 @@ def _check_format(path: str | Path, description: Any) -> None:
         )
 
 
-def _rebuild(description: Values, arrays: Arrays, backend: Backend) -> Storable:
+def rebuild(description: Values, arrays: Arrays, backend: Backend) -> Storable:
+    """The model that `describe` described. Raises ValueError and the like for what does not fit together."""
     params: Values = {
         name: tuple(value) if isinstance(value, list) else value for name, value in description["params"].items()
     }
@@ -253,10 +268,14 @@ def _layer_from_config(name: str, arguments: Values) -> nn.Layer:
 
 def _check_own_layers(network: nn.Sequential) -> None:
     for index, layer in enumerate(network.flat_layers()):
-        if getattr(nn, type(layer).__name__, None) is not type(layer):
+        if not _is_own(layer):
             raise ValueError(
                 f"layer {index} ({type(layer).__name__}) is not one of minisvdd's: a file without code cannot hold it"
             )
+
+
+def _is_own(layer: nn.Layer) -> bool:
+    return getattr(nn, type(layer).__name__, None) is type(layer)
 
 
 def _arrays(network: nn.Sequential) -> Arrays:
@@ -264,9 +283,10 @@ def _arrays(network: nn.Sequential) -> Arrays:
 
 
 def _as_json(value: Any) -> Any:
-    """A constructor argument as JSON; what only training needed (a generator, an autoencoder) becomes null."""
+    """A constructor argument as JSON; what only training needed becomes null: a generator, an autoencoder, a decoder
+    with layers of your own, which no file could give back."""
     if isinstance(value, nn.Sequential):
-        return value.config()
+        return value.config() if all(map(_is_own, value.flat_layers())) else None
     if isinstance(value, np.ndarray | np.generic | tuple):
         return np.asarray(value).tolist()
     if isinstance(value, np.random.Generator | BaseEstimator):

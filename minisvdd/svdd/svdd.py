@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +15,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from .. import nn
 from ..backends import Backend, get_backend
 from ..errors import CollapseWarning
+from ..files.arrays import arrays_under
 from ..validation import Seed, check_fitted, check_number, check_test_samples, check_training_samples
 from . import center as centers
 from .autoencoder import Autoencoder
@@ -20,7 +23,17 @@ from .collapse import Figures, compare, signs_of_collapse, snapshot, structural_
 from .detector import Detector, Part, TrainedDetector, encoder_for
 from .preprocessing import make_preprocessing
 from .radius import BOUNDARY_SLACK, RADIUS_RULES, exact_radius_squared, last_batch_radius_squared
-from .storage import Arrays, Values, restore_values, saved_values, storable
+from .storage import (
+    Arrays,
+    Values,
+    can_be_saved,
+    describe,
+    rebuild,
+    restore_values,
+    save_model,
+    saved_values,
+    storable,
+)
 
 if TYPE_CHECKING:
     from ..files.checkpoint import Checkpoint
@@ -282,6 +295,7 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         self.network_ = encoder_for(self.network, self.input_shape_, self.slope)
         self.network_.build(self.input_shape_, rng, self._dtype, backend)
         self._check_batch_norm(self.network_)
+        self.autoencoder_ = None  # until there is one: no earlier fit's
         return X
 
     def _check_parameters(self) -> None:
@@ -296,14 +310,31 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
 
     def _state(self) -> tuple[Values, Arrays]:
         values, arrays = super()._state()
-        return {**values, **saved_values(self, "radius_", "diagnostics_")}, {**arrays, "center": self.center_}
+        values |= saved_values(self, "radius_", "diagnostics_")
+        arrays |= {"center": self.center_}
+        if self.autoencoder_ is not None and can_be_saved(self.autoencoder_):
+            values["autoencoder"], theirs = describe(self.autoencoder_)
+            arrays |= {f"autoencoder/{name}": array for name, array in theirs.items()}
+        return values, arrays
 
     def _set_state(self, values: Values, arrays: Arrays) -> None:
         restore_values(self, values, radius_=float, diagnostics_=dict)
         super()._set_state(values, arrays)
-        self.center_, self.autoencoder_ = arrays["center"], None
+        self.center_, self.autoencoder_ = arrays["center"], self._saved_autoencoder(values, arrays)
         if self.center_.shape != self.network_.output_shape:
             raise ValueError(f"center has shape {self.center_.shape}, expected {self.network_.output_shape}")
+
+    def _saved_autoencoder(self, values: Values, arrays: Arrays) -> Autoencoder | None:
+        described = values.get("autoencoder")
+        if described is None:
+            return None
+        if described["class"] != Autoencoder.__name__:
+            raise ValueError(f"its autoencoder is of class {described['class']!r}: expected 'Autoencoder'")
+        theirs = rebuild(described, arrays_under("autoencoder/", arrays), self.network_.backend)
+        assert isinstance(theirs, Autoencoder)
+        if theirs.input_shape_ != self.input_shape_:
+            raise ValueError(f"its autoencoder is for samples {theirs.input_shape_}, expected {self.input_shape_}")
+        return theirs
 
     def _warn(self, what: str, sentences: list[str]) -> None:
         for sentence in sentences:
@@ -366,6 +397,17 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
 
     def _calibrated(self) -> list[Detector]:
         return [self] if self.autoencoder_ is None or self.autoencoder is not None else [self, self.autoencoder_]
+
+    def _explanations(self) -> tuple[str, ...]:
+        return ("residual",) * (self.autoencoder_ is not None) + ("exchange", "smoothgrad", "gradient", "occlusion")
+
+    def _residuals(self, X: np.ndarray) -> np.ndarray:
+        assert self.autoencoder_ is not None  # or `_explanations` would not offer it
+        return self.autoencoder_._residuals(X)
+
+    def _score_gradient(self, Z: np.ndarray) -> np.ndarray:
+        """s = ||phi(z) - c||^2, less R^2, a constant:  ds/dphi = 2 (phi - c)."""
+        return nn.input_gradients(self.network_, Z, lambda part, y: 2 * (y - self.center_))
 
     def _snapshot(self, X: np.ndarray) -> Figures:
         return snapshot(self.network_, self._squared_distances(X), self.nu)
@@ -459,6 +501,17 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         if isinstance(training.loss, nn.SoftBoundary):
             return training.loss.radius_squared
         return exact_radius_squared(_distances_seen(training), self.nu)
+
+    def save(self, path: str | Path, autoencoder: bool = True) -> None:
+        """Write the fitted model to one .npz file (no pickle), replacing it only once it is complete.
+
+        autoencoder: whether the file keeps that of the pre-training, too, which `explain` can tell most by; scores do
+        not need it, and without it a file is a half to a third as large. One with layers of your own is left out.
+        """
+        model = self if autoencoder else copy(self)
+        if not autoencoder:
+            model.autoencoder_ = None
+        save_model(model, path)
 
     def diagnostics(self) -> Figures:
         """Figures that tell a healthy sphere from a collapsed one, and the signs of collapse (an empty list: none).

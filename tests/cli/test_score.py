@@ -72,3 +72,13 @@ def test_scoring_mistakes_name_the_file(trained, tmp_path, capsys):
     assert run("score", model, tmp_path / "text.npy") == 2
     assert run("score", tmp_path / "wrong.npy", tmp_path / "wrong.npy") == 2
     assert run("score", model, tmp_path / "missing.npy") == 2
+
+
+def test_heat_maps_of_a_folders_own(trained, tmp_path, capsys):
+    np.save(tmp_path / "images.npy", digits("6").test[:4])
+    scored = ("score", trained / "model.npz", tmp_path / "images.npy", "--out", tmp_path / "scores.csv")
+    assert run(*scored, "--heatmaps", tmp_path / "maps") == 0
+    assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == [f"{i}.png" for i in range(4)]
+    assert "4 heat maps" in capsys.readouterr().err
+    assert run(*scored, "--heatmaps", tmp_path / "scores.csv") == 2
+    assert "scores.csv" in capsys.readouterr().err

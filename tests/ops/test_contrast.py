@@ -55,3 +55,36 @@ def test_rungs(rung, backend, dtype, rng):
     x = draw(rng, (3, 2, 9, 11), dtype)
     got = contrast.contrast_normalize.on(backend)(x, rung=rung)
     np.testing.assert_allclose(got, contrast.contrast_normalize(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 5, 7), (2, 3, 4, 3), (2, 9)], ids=str)
+def test_backward_equals_the_complex_step(shape, backend, rng):
+    """z is analytic where no x_i is the mean: dz/dx_j = Im z(x + i h e_j) / h, exact to rounding."""
+    x, G = rng.standard_normal(shape), rng.standard_normal(shape)
+
+    def normalized(image):
+        centered = image - image.mean()
+        return centered / (np.sign(centered.real) * centered).mean()
+
+    expected = np.zeros(shape)
+    for index in np.ndindex(shape):
+        moved = x[index[0]].astype(complex)
+        moved[index[1:]] += 1e-30j
+        expected[index] = (G[index[0]] * normalized(moved).imag).sum() / 1e-30
+    back = contrast.contrast_normalize_backward.on(backend)
+    np.testing.assert_allclose(backend.to_numpy(back(G, x)), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_backward_does_not_answer_to_brightness_and_contrast(backend, dtype, rng):
+    x, G = draw(rng, (4, 2, 6, 5), dtype), draw(rng, (4, 2, 6, 5), dtype)
+    grad = backend.to_numpy(contrast.contrast_normalize_backward.on(backend)(G, x)).reshape(4, -1)
+    assert grad.dtype == dtype
+    size = np.abs(grad).sum(axis=1)
+    assert (np.abs(grad.sum(axis=1)) < 1e-5 * size).all()
+    assert (np.abs((grad * x.reshape(4, -1)).sum(axis=1)) < 1e-5 * size).all()
+
+
+def test_backward_of_images_of_one_colour_is_0(backend):
+    x = np.full((2, 1, 7, 9), 1 / 3, np.float32)
+    back = contrast.contrast_normalize_backward.on(backend)
+    np.testing.assert_array_equal(backend.to_numpy(back(np.ones_like(x), x)), 0)

@@ -10,7 +10,7 @@ from trainer_properties import digits
 
 from minisvdd.backends import NUMPY
 from minisvdd.data.datasets import load_dataset
-from minisvdd.ops.contrast import contrast_normalize
+from minisvdd.ops.contrast import contrast_normalize, contrast_normalize_backward
 from minisvdd.svdd.preprocessing import make_preprocessing, preprocessing_for
 
 
@@ -115,3 +115,20 @@ def test_auto_goes_by_the_shape_of_a_sample():
 def test_the_pre_processing_made_for_samples():
     assert preprocessing_for(np.zeros((3, 5))) == "standardize"
     assert preprocessing_for(np.zeros((3, 1, 4, 4))) == "gcn-l1"
+
+
+@pytest.mark.parametrize("name", [None, "gcn-l1", "standardize"])
+def test_backward_is_the_adjoint_of_what_a_small_change_does(name, rng):
+    """<G, transform(x + h) - transform(x - h)> = <backward(G, x), 2 h>, with constants other than 0 and 1."""
+    shape = (5, 7) if name == "standardize" else (5, 2, 4, 3)
+    fitted = make_preprocessing(name).fit(rng.normal(3, 2, (30, *shape[1:])).astype(np.float32))
+    X, G = rng.normal(3, 2, shape).astype(np.float32), rng.standard_normal(shape)
+    h = (1e-3 * rng.standard_normal(shape)).astype(np.float32)
+    change = fitted.transform(X + h).astype(np.float64) - fitted.transform(X - h)
+    assert (G * change).sum() == pytest.approx((fitted.backward(G, X) * 2 * h).sum(), rel=1e-2)
+
+
+def test_backward_without_a_range_to_scale_by(rng):
+    fitted, x = make_preprocessing("gcn-l1").fit(np.full((3, 1, 4, 4), 0.5, np.float32)), rng.random((2, 1, 4, 4))
+    G = rng.standard_normal(x.shape)
+    np.testing.assert_allclose(fitted.backward(G, x), contrast_normalize_backward(G, x))

@@ -84,6 +84,8 @@ def test_a_loaded_model_scores_bit_for_bit_alike(kind, tmp_path):
         assert loaded.radius_ == model.radius_
         assert loaded.diagnostics() == model.diagnostics()
         np.testing.assert_array_equal(loaded.center_, model.center_)
+    for method in model._explanations():
+        np.testing.assert_array_equal(loaded.explain(X[:2], method), model.explain(X[:2], method))
     loaded.save(path)
     np.testing.assert_array_equal(load_model(path).anomaly_score(X), model.anomaly_score(X))
 
@@ -115,8 +117,50 @@ def test_what_only_training_needed_is_not_kept(tmp_path):
     model = small_model(autoencoder=autoencoder, random_state=np.random.default_rng(0), epochs=1).fit(train)
     model.save(tmp_path / "m.npz")
     loaded = load_model(tmp_path / "m.npz")
+    assert loaded.autoencoder is None
+    assert loaded.random_state is None
+    np.testing.assert_array_equal(loaded.anomaly_score(train), model.anomaly_score(train))
+
+
+def test_the_autoencoder_of_the_pretraining_is_kept_unless_it_is_left_out(tmp_path):
+    train, path = digits().train, tmp_path / "m.npz"
+    model = small_model(pretrain_epochs=1, epochs=1).fit(train)
+    model.save(path)
+    with_it = path.stat().st_size
+    loaded = load_model(path).autoencoder_
+    np.testing.assert_array_equal(loaded.reconstruct(train), model.autoencoder_.reconstruct(train))
+    assert loaded.history_ == model.autoencoder_.history_
+    model.save(path, autoencoder=False)
+    assert path.stat().st_size < with_it
+    loaded = load_model(path)
     assert loaded.autoencoder_ is None
     np.testing.assert_array_equal(loaded.anomaly_score(train), model.anomaly_score(train))
+    assert model.autoencoder_ is not None
+
+
+def test_an_autoencoder_with_layers_of_your_own_is_left_out(tmp_path):
+    class Mine(Reshape):
+        pass
+
+    train = digits().train
+    encoder, decoder = [Flatten(), Linear(4)], [Linear(64), Mine((1, 8, 8))]
+    model = DeepSVDD(
+        network=Sequential(encoder), decoder=Sequential(decoder), pretrain_epochs=1, epochs=1, verbose=0
+    ).fit(train)
+    model.save(tmp_path / "m.npz")
+    assert load_model(tmp_path / "m.npz").autoencoder_ is None
+
+
+def test_an_autoencoder_that_does_not_belong_there_is_refused(tmp_path):
+    train, path = digits().train, tmp_path / "m.npz"
+    model = small_model(pretrain_epochs=1, epochs=1).fit(train)
+    model.autoencoder_ = small_model(epochs=1).fit(train)  # a class that is no autoencoder
+    model.save(path)
+    assert "expected 'Autoencoder'" in refusal(path)
+    other = np.zeros((4, 1, 12, 12), np.float32) + np.arange(12, dtype=np.float32)
+    model.autoencoder_ = Autoencoder(network="small_lenet", epochs=1, verbose=0).fit(other)
+    model.save(path)
+    assert "(1, 12, 12)" in refusal(path)
 
 
 @pytest.mark.parametrize("features", [False, True])
