@@ -22,8 +22,9 @@ from helpers_data import (
     zip_bytes,
 )
 
-from minisvdd.data.datasets import GTSRB_CLASSES, Dataset, find_dataset, load_dataset
+from minisvdd.data.datasets import GTSRB_CLASSES, find_dataset, load_dataset
 from minisvdd.data.readers import read_image, read_sign_table
+from minisvdd.data.split import Dataset
 from minisvdd.errors import DataError
 
 

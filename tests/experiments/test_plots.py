@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from trainer_properties import digits, small_model
 
-from minisvdd.data.datasets import Split
+from minisvdd.data.split import Split
 from minisvdd.experiments.plots import plot_examples, plot_scores, plot_training, save_training_pictures
 
 pytestmark = pytest.mark.slow
