@@ -130,6 +130,8 @@ def _part(path, found, samples, labels, source=None, empty=False):
     source = path if source is None else source
     names = {role: f"{path}: {listed([name])}" for role, name in found.items()}
     X = as_samples(read_array(source, found[samples], empty), names[samples])
+    if 0 in X.shape[1:]:
+        raise DataError(f"{names[samples]}: expected samples with entries, found shape {X.shape}")
     if labels not in found:
         return X, None
     return X, _flat_labels(read_array(source, found[labels], empty), len(X), names[labels])

@@ -75,7 +75,7 @@ def read_picture(path, size: tuple[int, int] | None = None, color: str = "rgb") 
     """
     with _opened(path) as image:
         if size is not None:
-            image.draft(None, (2 * size[1], 2 * size[0]))  # JPEG: decode at 1/2, 1/4 or 1/8 where that is enough
+            image.draft(None, 2 * (2 * max(size),))  # JPEG: decode at 1/2, 1/4 or 1/8 where that is enough
         turned = ImageOps.exif_transpose(image)
         flat = _eight_bits(turned, _depth(image)).convert("L" if color == "grey" else "RGB")
         if size is not None and flat.size != size[::-1]:
