@@ -141,7 +141,7 @@ def _walk(folder, parts, above):
         if entry.name.startswith((".", "__MACOSX")):
             continue
         here = (*parts, entry.name)
-        if entry.is_dir():
+        if os.path.isdir(entry.path):  # where entry.is_dir() raises for a link to itself, this is False
             real = os.path.realpath(entry.path)
             if real in above:
                 raise DataError(f"{entry.path}: a symbolic link to a folder that it lies in: expected pictures")

@@ -5,7 +5,8 @@ import pytest
 from minisvdd.files.names import safe_name
 
 STRANGE = (
-    "..", ".", "", "../../x", "/etc/passwd", "a/b", "a\\b", "C:x", "a b", "a\0b", "a\nb", ".hidden", "x.", "con", "NUL.npz",
+    "..", ".", "", "../../x", "/etc/passwd", "a/b", "a\\b", "C:x", "a b", "a\0b", "a\nb", ".hidden", "x.", "con",
+    "NUL.npz",
     "x" * 300, "ü" * 300, "日" * 300, "\udcff", "a:b", "*", "?",
 )  # fmt: skip
 
