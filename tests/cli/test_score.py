@@ -133,7 +133,7 @@ def test_labels_of_the_samples_give_an_auc_on_stderr_beside_a_table_on_stdout(ti
 
 
 def test_damaged_pictures_stop_the_scoring_unless_told_otherwise(tiles, tmp_path, capsys):
-    data, folder = tiles
+    _, folder = tiles
     Image.new("L", (9, 9)).save(tmp_path / "good.png")
     (tmp_path / "bad.png").write_bytes(b"no picture")
     assert run("score", folder / "model.npz", tmp_path) == 2
