@@ -204,7 +204,7 @@ def array_targets(rng: np.random.Generator) -> list[Target]:
 
 def picture_targets(rng: np.random.Generator) -> list[Target]:
     """Pictures of a folder, in every format and depth."""
-    image = rng.integers(0, 256, (12, 14, 3), np.uint8)
+    image = rng.integers(0, 256, (12, 16, 3), np.uint8)
     deep = Image.fromarray(image[..., 0].astype(np.uint16) * 257)
     kinds = {
         "png": Image.fromarray(image).quantize(16),
