@@ -111,7 +111,7 @@ def own_path(name: str, data_dir=None) -> Path:
     path = Path(name)
     bases = data_bases(data_dir)
     places = [path] if path.is_absolute() else [path, *(base / path for base in bases)]
-    found = next((place for place in places if place.exists()), None)
+    found = next((place for place in places if name and place.exists()), None)
     is_file = path.suffix.lower() in own.ENDINGS
     if found is not None and (found.is_dir() or is_file):
         return found

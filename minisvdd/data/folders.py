@@ -29,6 +29,7 @@ TRAIN = ("train", "training", "train_set", "trainset")
 # Of several, the first is taken.
 TEST = ("test", "testing", "test_set", "testset", "test_public", "val", "valid", "validation")
 _MASKS = ("ground_truth", "groundtruth")
+_FOREIGN = (".webp", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".dng", ".raw", ".svg", ".psd", ".exr", ".dcm")
 _STEP, _LARGEST = 16, 256  # pixels: a side that we choose is a multiple of the one, and at most the other
 _MEMORY = 1 << 34  # bytes, on systems that do not tell
 
@@ -73,8 +74,9 @@ def load_images(
     >>> images.shape, names
     ((2, 1, 8, 12), ('2.png', '10.png'))
     """
-    pictures, _ = _read(_find(Path(folder)), None, size, color, skip_damaged, verbose)
-    for note in pictures.notes:
+    found, notes = _find(Path(folder))
+    pictures, _ = _read(found, None, size, color, skip_damaged, verbose)
+    for note in (*notes, *pictures.notes):
         warnings.warn(note, UserWarning, stacklevel=2)
     return pictures.images, pictures.names
 
@@ -84,7 +86,7 @@ def load_folder(path: Path, size=None, color="auto", skip_damaged=False, verbose
 
     Size and colour are decided by the training pictures; those for testing are read in the same way.
     """
-    training, testing, notes = _parts(path, _find(path))
+    training, testing, notes = _parts(path)
     train, test = _read(training, testing, size, color, skip_damaged, verbose)
     class_names, train_labels, test_labels = encode_labels(train.labels, test.labels if test else None, path)
     images, names = (test.images, test.names) if test else (None, None)
@@ -105,7 +107,7 @@ def read_folder(path: Path, shape: tuple[int, ...], skip_damaged: bool = False, 
         raise DataError(f"{path}: expected samples of shape {shape}, which pictures do not have")
     found, notes = [Found(path, path.name, None)], ()
     if path.is_dir():
-        training, testing, notes = _parts(path, _find(path), need_training=False)
+        training, testing, notes = _parts(path, need_training=False)
         found = testing or training
         if testing and training:
             notes = (*notes, f"{path}: its {len(testing)} test pictures are scored")
@@ -122,17 +124,22 @@ def is_picture(path: Path) -> bool:
 
 
 def _find(root):
-    """All pictures below a folder, in the natural order of their names."""
+    """(all pictures below a folder, in the natural order of their names; notes)."""
     if not root.is_dir():
         raise DataError(f"{root}: no such folder")
     found = sorted(_walk(root, (), (os.path.realpath(root),)), key=lambda parts: tuple(map(_natural, parts)))
+    foreign = [parts[-1] for parts in found if not is_picture(Path(parts[-1]))]
+    found = [parts for parts in found if is_picture(Path(parts[-1]))]
+    others = f"{len(foreign)} pictures of other formats: {listed(foreign, 3)}"
     if not found:
-        raise DataError(f"{root}: expected pictures ({', '.join(ENDINGS)}), found none")
-    return [Found(root.joinpath(*parts), _printable("/".join(parts)), None) for parts in found]
+        beside = f" but {others}" if foreign else ""
+        raise DataError(f"{root}: expected pictures ({', '.join(ENDINGS)}), found none{beside}")
+    notes = (f"{root}: left alone: {others}",) if foreign else ()
+    return [Found(root.joinpath(*parts), _printable("/".join(parts)), None) for parts in found], notes
 
 
 def _walk(folder, parts, above):
-    """Relative paths, as tuples, of the pictures below `folder`; `above`: the real paths of the folders around them."""
+    """Relative paths, as tuples, of all pictures below `folder`; `above`: the real paths of the folders around them."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
@@ -147,7 +154,7 @@ def _walk(folder, parts, above):
                 raise DataError(f"{entry.path}: a symbolic link to a folder that it lies in: expected pictures")
             if entry.name.lower() not in _MASKS:
                 yield from _walk(entry.path, here, (*above, real))
-        elif is_picture(Path(entry.name)):
+        elif os.path.splitext(entry.name)[1].lower() in (*ENDINGS, *_FOREIGN):
             yield here
 
 
@@ -162,13 +169,14 @@ def _printable(name):
     return os.fsencode(name).decode("utf-8", "replace")
 
 
-def _parts(root, found, need_training=True):
+def _parts(root, need_training=True):
     """(training pictures, test pictures or None, notes), each picture with its class where folders name classes."""
+    found, notes = _find(root)
     depth = len(root.parts)
     folders = dict.fromkeys(picture.path.parts[depth] for picture in found if len(picture.path.parts) > depth + 1)
     train, test = (_one_of(root, folders, names) for names in (TRAIN, TEST))
     if train is None and test is None:
-        return _with_labels(root, found), None, ()
+        return _with_labels(root, found), None, notes
     if train is None and need_training:
         raise DataError(f"{root}: expected a folder train beside {test}, found {listed(folders)}")
     inside = [p for p in found if p.path.parts[depth] in (train, test) and len(p.path.parts) > depth + 1]
@@ -177,7 +185,8 @@ def _parts(root, found, need_training=True):
         None if part is None else _with_labels(root / part, [p for p in inside if p.path.parts[depth] == part])
         for part in (train, test)
     ]
-    notes = (f"{root}: {others} pictures outside {train} and {test} are left alone",) if others else ()
+    if others:
+        notes = (*notes, f"{root}: {others} pictures outside {train} and {test} are left alone")
     return *parts, notes
 
 
@@ -200,7 +209,9 @@ def _with_labels(root, found):
         return found
     if not all(inner):
         alone, folder = found[inner.index(())], next(parts for parts in inner if parts)[0]
-        raise DataError(f"{root}: expected pictures, or folders of them, found both: {alone.name} beside {folder}")
+        raise DataError(
+            f"{root}: expected pictures, or folders of them, found both: {listed([alone.name])} beside {folder}"
+        )
     for parts in inner:
         if any(part.lower() in (*TRAIN, *TEST) for part in parts[1:]):
             raise DataError(f"{root / parts[0]}: has folders for training or test of its own: expected one data set")

@@ -29,6 +29,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ..errors import DataError, one_line
+from ..files.arrays import listed
 from ..files.streams import DAMAGE
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".pnm")
@@ -113,35 +114,35 @@ def check_color(color) -> None:
 @contextmanager
 def _opened(path) -> Iterator[Image.Image]:
     """The picture of a regular file, its header read and found harmless; every failure is a one-line DataError."""
-    path = Path(path)
+    path, name = Path(path), listed([str(path)])
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe or a device may wait for ever
-            raise DataError(f"{path}: expected a file, found something else (a folder, a pipe or a device)")
+            raise DataError(f"{name}: expected a file, found something else (a folder, a pipe or a device)")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Pillow, about metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with path.open("rb") as stream, Image.open(stream, formats=_FORMATS) as image:
-                _check_header(image, path)
+                _check_header(image, name)
                 yield image
     except DataError:
         raise
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
+        raise DataError(f"{name}: no such file") from None
     except Image.UnidentifiedImageError:
-        raise DataError(f"{path}: damaged, or no picture of the formats {', '.join(_FORMATS)}") from None
+        raise DataError(f"{name}: damaged, or no picture of the formats {', '.join(_FORMATS)}") from None
     except _DAMAGE as error:
-        raise DataError(f"{path}: damaged or unreadable: {one_line(error)}") from error
+        raise DataError(f"{name}: damaged or unreadable: {one_line(error)}") from error
 
 
-def _check_header(image, path):
+def _check_header(image, name):
     if math.prod(image.size) > MAX_PIXELS:
-        raise DataError(f"{path}: expected at most {MAX_PIXELS} pixels, found {image.width} x {image.height}")
+        raise DataError(f"{name}: expected at most {MAX_PIXELS} pixels, found {image.width} x {image.height}")
     if image.format != "MPO" and getattr(image, "is_animated", False):
-        raise DataError(f"{path}: expected one picture, found several (an animation, or pages): save the one you mean")
+        raise DataError(f"{name}: expected one picture, found several (an animation, or pages): save the one you mean")
     if image.mode not in (*_GREY_MODES, *_DEEP_MODES, *_COLOUR_MODES):
-        raise DataError(f"{path}: expected pixels of 8 or 16 bits, found Pillow's mode {image.mode}: its white is open")
+        raise DataError(f"{name}: expected pixels of 8 or 16 bits, found Pillow's mode {image.mode}: its white is open")
     if image.mode == "I" and image.format == "TIFF":
-        raise DataError(f"{path}: expected pixels of 8 or 16 bits, found 32: their white is open")
+        raise DataError(f"{name}: expected pixels of 8 or 16 bits, found 32: their white is open")
 
 
 def _is_grey(image):

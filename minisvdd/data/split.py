@@ -4,6 +4,7 @@ Which class is normal is never guessed. It may be left out where there is nothin
 all training samples are of one class.
 """
 
+import unicodedata
 from dataclasses import dataclass
 
 import numpy as np
@@ -173,7 +174,8 @@ def encode_labels(train_labels, test_labels, name):
 
 
 def _folded(name):
-    return name.strip().casefold()
+    """Without blanks around it, in one case, and with "é" in one of the two ways that Unicode writes it."""
+    return unicodedata.normalize("NFC", name.strip().casefold())
 
 
 def _chosen(names, chosen):

@@ -8,7 +8,7 @@ import pytest
 from helpers_data import one_line_error
 from PIL import Image
 
-from minisvdd import load_dataset, load_images
+from minisvdd import DataError, load_dataset, load_images
 from minisvdd.data.folders import read_folder
 
 
@@ -50,6 +50,16 @@ def test_what_is_no_picture_is_left_alone(tmp_path):
     put(tmp_path / "ground_truth", ["mask.png"])
     (tmp_path / "empty").mkdir()
     assert load_images(tmp_path)[1] == ("1.png", "2.png")
+
+
+def test_pictures_of_other_formats_are_said(tmp_path):
+    for name in ("1.webp", "2.HEIC"):
+        (tmp_path / name).write_bytes(b"whatever")
+    one_line_error(lambda: load_images(tmp_path), "found none but 2 pictures of other formats: 1.webp, 2.HEIC")
+    put(tmp_path, ["3.png"])
+    with pytest.warns(UserWarning, match="left alone: 2 pictures of other formats"):
+        assert load_images(tmp_path)[1] == ("3.png",)
+    assert len(load_dataset(str(tmp_path)).notes) == 1
 
 
 def test_folders_without_pictures(tmp_path):
@@ -111,6 +121,17 @@ def test_damaged_pictures_are_named_or_left_out(tmp_path):
     for name in ("1.png", "4.png"):
         (tmp_path / name).unlink()
     one_line_error(lambda: load_images(tmp_path, skip_damaged=True), "none of the other pictures")
+
+
+def test_errors_are_one_line_whatever_a_file_is_called(tmp_path):
+    try:
+        (tmp_path / "a\nb.png").write_bytes(b"no picture")
+    except OSError:
+        pytest.skip("this file system has no such names")
+    one_line_error(lambda: load_images(tmp_path), r"a\nb.png", "damaged")
+    with pytest.raises(DataError) as caught:
+        load_images(tmp_path, skip_damaged=True)
+    assert "\n" not in str(caught.value)
 
 
 # --- Size and colour ---

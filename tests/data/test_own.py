@@ -296,6 +296,7 @@ def test_own_files_and_folders_are_sought_here_then_where_data_sets_are(tmp_path
     assert all(str(place) in message for place in places[1:])
     assert ".png" not in message
     one_line_error(lambda: load_dataset("sub/tiles"), "sub/tiles: no such file or folder")
+    one_line_error(lambda: load_dataset(""), "name=''", error=ValueError)
     one_line_error(lambda: load_dataset("tiles"), "name='tiles'", "a folder of pictures", error=ValueError)
     absent = tmp_path / "absent.npz"
     assert str(places[1]) not in one_line_error(lambda: load_dataset(absent, places[1]), "absent.npz: no such file")

@@ -117,6 +117,7 @@ def test_a_name_as_it_is_written_goes_first():
     assert class_index(names, "BEE ") == 3
     one_line_error(lambda: class_index(names, "A "), "could be any of A, a,  a", error=ValueError)
     assert class_index(("STRASSE", "x"), "straße") == 0
+    assert class_index(("cafe\u0301", "x"), "caf\u00e9") == 0
 
 
 def test_classes_that_differ_in_case_alone_stay_two(tmp_path):
