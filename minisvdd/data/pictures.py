@@ -79,7 +79,7 @@ def read_picture(path, size: tuple[int, int] | None = None, color: str = "rgb") 
             image.draft(None, 2 * (2 * max(size),))  # JPEG: decode at 1/2, 1/4 or 1/8 where that is enough
         turned = ImageOps.exif_transpose(image)
         flat = _eight_bits(turned, _depth(image)).convert("L" if color == "grey" else "RGB")
-        if size is not None and flat.size != size[::-1]:
+        if size is not None:
             flat = flat.resize(size[::-1], Image.Resampling.BILINEAR)
         pixels = np.asarray(flat)
         return pixels[None].copy() if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))

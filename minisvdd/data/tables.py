@@ -102,7 +102,7 @@ def _labels(rows, column, name):
         if not cell:
             raise DataError(f"{name}: row {number}: expected a label, found an empty cell")
     numbers = [float(cell) if _is_number(cell) else math.nan for cell in cells]
-    if all(number == round(number) and abs(number) < 2**53 if math.isfinite(number) else False for number in numbers):
+    if all(number.is_integer() and abs(number) < 2**53 for number in numbers):  # neither NaN nor infinity is one
         return np.array(numbers, np.int64)
     return np.array(cells)
 

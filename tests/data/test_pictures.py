@@ -213,6 +213,8 @@ def test_sizes(size, expected):
     assert check_size(size) == expected
 
 
-@pytest.mark.parametrize("size", [0, -1, "a", "", "3x", "3x4x5", (1, 2, 3), (), 2.5, True, 1 << 20, [None], 1e400])
+@pytest.mark.parametrize(
+    "size", [0, -1, "a", "", "3x", "3x4x5", "0x5", (5, 0), (1, 2, 3), (), 2.5, True, 1 << 20, [None], 1e400]
+)
 def test_impossible_sizes(size):
     one_line_error(lambda: check_size(size), "size=", "expected a side such as 64", error=ValueError)

@@ -59,6 +59,22 @@ def test_a_table_is_a_data_set(tmp_path):
     found = read_samples(path)
     assert found.samples.shape == (20, 2)
     assert found.labels[4] == "bad"
+    counted = load_dataset(str(written(tmp_path, "id,u\n1,5\n2,7\n")))
+    assert "column 'id' counts the rows" in counted.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("cells", "labels"),
+    [
+        (["1000", "-3.0"], [1000, -3]),
+        (["9007199254740993", "1"], ["9007199254740993", "1"]),
+        (["1.5", "1"], ["1.5", "1"]),
+        (["inf", "nan"], ["inf", "nan"]),
+    ],
+)
+def test_labels_are_whole_numbers_or_text(tmp_path, cells, labels):
+    rows = "".join(f"{cell},0\n" for cell in cells)
+    assert read_table(written(tmp_path, f"y,u\n{rows}")).labels.tolist() == labels
 
 
 def test_a_column_that_counts_the_rows_is_left_out_and_said(tmp_path):

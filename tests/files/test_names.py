@@ -26,6 +26,19 @@ def test_what_comes_out_is_one_file_in_its_folder(text, tmp_path):
     assert not name.startswith(".")
 
 
+def test_as_much_of_a_name_is_kept_as_is_safe():
+    for text, kept in (
+        ("a/b", "a_b"),
+        ("x.", "x_"),
+        ("..x", "_.x"),
+        ("x" * 300, "x" * 200),
+        ("日" * 99, "日" * 66),
+        ("CON", "CON"),
+    ):
+        name, dash, digits = safe_name(text).rpartition("-")
+        assert (name, dash, len(digits)) == (kept, "-", 8)
+
+
 def test_two_texts_are_two_names():
     texts = [*STRANGE, "a_b", "a?b", "_", "__", "x" * 301]
     assert len({safe_name(text).lower() for text in texts}) == len(texts)
