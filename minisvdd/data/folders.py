@@ -179,6 +179,8 @@ def _parts(root, need_training=True):
         return _with_labels(root, found), None, notes
     if train is None and need_training:
         raise DataError(f"{root}: expected a folder train beside {test}, found {listed(folders)}")
+    if test is None and len(folders) > 1:  # a class of vehicles may be called so
+        raise DataError(f"{root}: expected a folder test beside {train}, or classes alone, found {listed(folders)}")
     inside = [p for p in found if p.path.parts[depth] in (train, test) and len(p.path.parts) > depth + 1]
     others = len(found) - len(inside)
     parts = [

@@ -242,6 +242,7 @@ def test_layouts_that_leave_open_what_is_meant(tmp_path):
     refuse(["1.png", "good/2.png"], "found both", "1.png beside good")
     refuse(["train/1.png", "train/good/1.png"], "found both")
     refuse(["test/1.png"], "expected a folder train beside test")
+    refuse(["bus/1.png", "car/1.png", "train/1.png"], "classes alone", "bus, car, train")
     if not (tmp_path / "0" / "GOOD").exists():  # upper and lower case are two folders here
         refuse(["train/1.png", "Train/2.png"], "expected one folder train", "Train")
     refuse(["bottle/train/good/1.png", "cable/train/good/1.png"], "bottle", "expected one data set")
