@@ -165,3 +165,17 @@ def test_a_table_of_features_is_scored_in_its_own_order(tmp_path, capsys):
     captured = capsys.readouterr()
     assert [line.split(",")[0] for line in captured.out.splitlines()[1:]] == [str(k) for k in range(40)]
     assert "30 normal (ok) and 10 anomalous" in captured.err
+
+
+def test_p_values_are_those_of_the_model(tiles, tmp_path):
+    """And a picture is beyond the threshold where its p-value is at most the rate of false alarms."""
+    data, _ = tiles
+    arguments = ("--size", 8, "--false-alarm-rate", 0.3, "--quiet", "--checkpoint-every", 0, "--out", tmp_path)
+    assert run("train", "--data", data, *arguments) == 0
+    for rate in (0.3, 0.6):
+        out = tmp_path / f"{rate}.csv"
+        assert run("score", tmp_path / "model.npz", data, "--false-alarm-rate", rate, "--out", out) == 0
+        rows = rows_of(out)
+        p_values = [float(row["p_value"]) for row in rows]
+        assert p_values == sorted(p_values)
+        assert [int(row["prediction"]) for row in rows] == [-1 if p <= rate else 1 for p in p_values]
