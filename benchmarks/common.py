@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable, Iterable, Sequence
 
-from minisvdd.data.datasets import Dataset, Split
+from minisvdd.data.split import Dataset, Split
 from minisvdd.experiments.experiments import versions
 from minisvdd.files.atomic import write_json
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:  # the same names once more, for editors and type checkers, wh
     from .attack.classifier import SoftmaxClassifier as SoftmaxClassifier
     from .backends import KernelError as KernelError
     from .data.datasets import load_dataset as load_dataset
+    from .data.folders import load_images as load_images
     from .errors import CollapseWarning as CollapseWarning
     from .errors import DataError as DataError
     from .errors import ThresholdWarning as ThresholdWarning
@@ -39,6 +40,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "ThresholdWarning": ".errors",
         "check_gradients": ".gradcheck.check",
         "load_dataset": ".data.datasets",
+        "load_images": ".data.folders",
         "load_model": ".svdd.storage",
     },
 )

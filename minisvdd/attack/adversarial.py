@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.datasets import Dataset, class_index, load_dataset
+from ..data.datasets import load_dataset
 from ..data.readers import to_float
+from ..data.split import Dataset, class_index
 from ..errors import DataError
 from ..experiments.grid import cells_of, read_cell, read_grid, read_scores
 from ..files.arrays import read_array, write_arrays

@@ -2,9 +2,8 @@
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
-from ..experiments.plots import mosaic
+from ..experiments.plots import mosaic, outline
 
 
 def plot_adversaries(adversaries, count: int = 8, amplification: float = 10.0) -> Figure:
@@ -43,13 +42,10 @@ def plot_outlined(
     images: (n, C, H, W) in [0, 1], C = 1 or 3.   scores: (n,), larger = more anomalous.   marked: (n,) bool.
     """
     order = np.argsort(-scores, kind="stable")[: rows * columns]
-    height, width = images.shape[2] + 1, images.shape[3] + 1
     figure = Figure(figsize=(0.8 * columns, 0.8 * rows), layout="constrained")
     axes = figure.subplots()
     axes.imshow(mosaic(images[order], columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     for place in np.flatnonzero(marked[order]):
-        row, column = divmod(int(place), columns)
-        corner = (column * width - 0.5, row * height - 0.5)
-        axes.add_patch(Rectangle(corner, width - 1, height - 1, fill=False, edgecolor="#48bb78", linewidth=2.5))
+        outline(axes, int(place), images.shape[2:], columns, "#48bb78", linewidth=2.5)
     axes.set_axis_off()
     return figure

@@ -2,8 +2,10 @@
 
 import argparse
 import sys
+from collections.abc import Iterable
 
 from .. import backends
+from ..data.pictures import COLORS
 from ..experiments.protocols import PROTOCOLS
 from ..svdd.detector import THRESHOLDS
 from ..svdd.svdd import OBJECTIVES
@@ -60,7 +62,34 @@ def start_backend(name: str, check_kernels: bool = False, ops: str | None = None
 
 def add_data_dir(parser: argparse.ArgumentParser) -> None:
     """--data-dir, for commands that read a data set."""
-    parser.add_argument("--data-dir", help="folder with the data set (else $MINISVDD_DATA, else the cache folder)")
+    parser.add_argument(
+        "--data-dir",
+        help="folder with the data set (else $MINISVDD_DATA, else the cache folder); for files of your own after the "
+        "working folder",
+    )
+
+
+def add_pictures(parser: argparse.ArgumentParser) -> None:
+    """--size and --color, for commands that decide how the pictures of a folder are read."""
+    parser.add_argument(
+        "--size",
+        metavar="SIDE|HxW",
+        help="of a folder's pictures, which are resized to it (default: their own if it is one, else their median)",
+    )
+    parser.add_argument(
+        "--color", choices=COLORS, default="auto", help="of a folder's pictures; auto is grey if all of them are"
+    )
+
+
+def add_skip_damaged(parser: argparse.ArgumentParser) -> None:
+    """--skip-damaged, for commands that read folders of pictures."""
+    parser.add_argument("--skip-damaged", action="store_true", help="leave out a folder's pictures that cannot be read")
+
+
+def print_notes(notes: Iterable[str], quiet: bool = False) -> None:
+    """What the library decided about data of the user's own, a line each on stderr."""
+    for note in () if quiet else notes:
+        print(f"minisvdd: {note}", file=sys.stderr)
 
 
 def add_protocol(parser: argparse.ArgumentParser, default: str) -> None:

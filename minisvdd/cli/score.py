@@ -2,23 +2,44 @@
 
 import argparse
 import csv
+import json
 import sys
+from pathlib import Path
+from typing import NamedTuple
 
-from ..data.readers import read_samples
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from ..data import own
+from ..data.folders import is_picture, read_folder
+from ..data.readers import to_float
+from ..data.split import class_index
 from ..errors import DataError
+from ..files.arrays import listed
 from ..files.atomic import atomic_write
 from ..svdd.storage import load_model
+from . import options
 
 
 def add_score(score: argparse.ArgumentParser) -> None:
     """Add the command's options to its parser."""
     score.add_argument("model", metavar="MODEL.npz", help="which `minisvdd train` wrote")
-    score.add_argument("samples", metavar="SAMPLES.npz|.npy", help="(n, C, H, W), (n, H, W) or (n, D)")
+    score.add_argument(
+        "samples",
+        metavar="SAMPLES|DIR",
+        help="an .npz or .npy file of (n, C, H, W), (n, H, W) or (n, D), a .csv file of features, a picture, or a "
+        "folder of pictures, which are read as those of the training were",
+    )
+    score.add_argument(
+        "--normal-class",
+        help="which of the samples' labels (or sub-folders) is normal, for the AUC (default: as in the training)",
+    )
     score.add_argument(
         "--false-alarm-rate",
         type=float,
         help="move the threshold to this rate, by the scores of the normal samples held out of training",
     )
+    options.add_skip_damaged(score)
     score.add_argument("--out", help="CSV file to write (default: standard output)")
     score.add_argument(
         "--heatmaps",
@@ -29,41 +50,113 @@ def add_score(score: argparse.ArgumentParser) -> None:
     score.set_defaults(run=_score)
 
 
+class _Table(NamedTuple):
+    """What is to be scored. names: files, or None; labels: (n,) strings, or None."""
+
+    samples: np.ndarray
+    names: tuple[str, ...] | None
+    labels: np.ndarray | None
+    notes: tuple[str, ...]
+
+
 def _score(arguments):
     model = load_model(arguments.model)
     if arguments.false_alarm_rate is not None:
         model.set_false_alarm_rate(arguments.false_alarm_rate)
-    samples = read_samples(arguments.samples)
-    try:
-        scores = model.anomaly_score(samples)
-    except ValueError as error:
-        raise DataError(f"{arguments.samples}: {error}") from error
-    if arguments.heatmaps:
-        _write_heatmaps(arguments.heatmaps, model, samples, scores)
+    table = _read(arguments, model)
+    options.print_notes(table.notes)
+    normal_class = _normal_class(arguments, table.labels)
+    scores = _scores(arguments.samples, model, table.samples)
+    p_values = model.p_value_of(scores) if model.threshold_kind_ == "holdout" else None
     outlier = -scores - model.offset_ < 0
-    p_values = model.p_value_of(scores) if model.threshold_kind_ == "holdout" else [""] * len(scores)
+    if arguments.heatmaps:
+        _write_heatmaps(arguments.heatmaps, model, table, scores)
     if arguments.out:
         with atomic_write(arguments.out) as file:
-            _write_scores(file, scores, p_values, outlier)
+            _write_scores(file, table.names, scores, p_values, outlier)
         print(f"{len(scores)} scores, {int(outlier.sum())} beyond the threshold: {arguments.out}")
     else:
-        _write_scores(sys.stdout, scores, p_values, outlier)
+        _write_scores(sys.stdout, table.names, scores, p_values, outlier)
+    if (summary := _auc(table.labels, normal_class, scores)) is not None:
+        print(summary, file=sys.stdout if arguments.out else sys.stderr)
     return 0
 
 
-def _write_scores(file, scores, p_values, outlier):
-    """p_values: empty where the model has none."""
+def _read(arguments, model):
+    path = Path(arguments.samples)
+    if path.is_dir() or is_picture(path):
+        pictures = read_folder(path, model.input_shape_, arguments.skip_damaged)
+        return _Table(to_float(pictures.images), pictures.names, pictures.labels, pictures.notes)
+    samples, labels, notes = own.read_samples(arguments.samples)
+    return _Table(samples, None, labels, notes)
+
+
+def _scores(name, model, samples):
+    if len(samples) == 0:
+        return np.empty(0)
+    try:
+        return model.anomaly_score(samples)
+    except ValueError as error:
+        raise DataError(f"{name}: {error}") from error
+
+
+def _write_scores(file, names, scores, p_values, outlier):
+    """One row per sample: a folder's with the most anomalous first, an array's in their own order.
+
+    p_values: None for a threshold that promises nothing; their column is empty then.
+    """
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["index", "anomaly_score", "p_value", "prediction"])
-    for index, (score, p, out) in enumerate(zip(scores, p_values, outlier)):
-        writer.writerow([index, repr(float(score)), p and repr(float(p)), -1 if out else 1])
+    writer.writerow(["index" if names is None else "file", "anomaly_score", "p_value", "prediction"])
+    order = range(len(scores)) if names is None else np.argsort(-scores, kind="stable")
+    for k in order:
+        name = k if names is None else names[k]
+        p_value = "" if p_values is None else repr(float(p_values[k]))
+        writer.writerow([name, repr(float(scores[k])), p_value, -1 if outlier[k] else 1])
 
 
-def _write_heatmaps(folder, model, samples, scores, names=None):
+def _write_heatmaps(folder, model, table, scores):
     """Pictures of where it is, for images; says on standard error what was made, since scores may go to the other."""
     from ..experiments.heatmaps import save_heatmaps
 
-    if samples.ndim != 4:
-        raise DataError(f"--heatmaps {folder}: samples of shape {samples.shape[1:]} are no images (C, H, W)")
-    paths = save_heatmaps(folder, samples, model.explain(samples), scores, names)
+    if table.samples.ndim != 4:
+        raise DataError(f"--heatmaps {folder}: samples of shape {table.samples.shape[1:]} are no images (C, H, W)")
+    paths = save_heatmaps(folder, table.samples, model.explain(table.samples), scores, table.names)
     print(f"{len(paths)} heat maps: {folder}", file=sys.stderr)
+
+
+# --- The AUC, where the samples have labels ---------------------------------------------------------------------------
+
+
+def _normal_class(arguments, labels):
+    """The label of normal samples: what the user says, else that of the training, whose result lies by the model."""
+    if labels is None:
+        if arguments.normal_class is not None:
+            raise ValueError(f"--normal-class: {arguments.samples} has no labels")
+        return None
+    classes = sorted(set(labels))
+    if arguments.normal_class is not None:
+        return classes[class_index(classes, arguments.normal_class, "--normal-class")]
+    trained = _trained_class(Path(arguments.model).with_name("result.json"))
+    if trained in classes:
+        return trained
+    print(f"minisvdd: labels {listed(classes)}: give --normal-class for the AUC", file=sys.stderr)
+    return None
+
+
+def _trained_class(path):
+    """The normal class in the result that `minisvdd train` wrote beside its model; None where there is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8")).get("normal_class")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def _auc(labels, normal_class, scores):
+    """A line with the AUC, None without labels of both kinds."""
+    if normal_class is None:
+        return None
+    is_anomaly = labels != normal_class
+    if len(set(is_anomaly)) < 2:
+        return f"no AUC: all {len(labels)} samples are {'anomalous' if is_anomaly.all() else 'normal'}"
+    auc = 100 * roc_auc_score(is_anomaly, scores)
+    return f"AUC {auc:.2f} %: {int((~is_anomaly).sum())} normal ({normal_class}) and {int(is_anomaly.sum())} anomalous"

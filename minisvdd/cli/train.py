@@ -4,20 +4,27 @@ import argparse
 from pathlib import Path
 
 from ..data.datasets import DATASETS, load_dataset
+from ..data.own import ENDINGS
 from ..experiments.experiments import train_and_evaluate
 from ..experiments.plots import save_training_pictures
 from ..experiments.protocols import get_protocol
 from ..files.atomic import check_writable, write_json
 from ..files.checkpoint import Checkpoint
+from ..files.names import safe_name
 from ..nn.networks import NETWORKS
 from . import options
+
+# Of the data sets that have one; of data of the user's own it is never guessed.
+NORMAL_CLASSES = {**dict.fromkeys(("digits", "mnist"), "3"), "cifar10": "airplane", "gtsrb": "stop"}
 
 
 def add_train(train: argparse.ArgumentParser) -> None:
     """Add the command's options to its parser."""
     train.formatter_class = argparse.ArgumentDefaultsHelpFormatter
-    train.add_argument("--data", default="digits", help=f"{', '.join(DATASETS)}, or a .npz file of your own")
-    train.add_argument("--normal-class", help="class taken as normal: index or name (default: 3; stop for gtsrb)")
+    defaults = "; ".join(f"{name} for {data}" for data, name in NORMAL_CLASSES.items())
+    own = f"or your own {', '.join(ENDINGS)} file or folder of pictures"
+    train.add_argument("--data", default="digits", help=f"{', '.join(DATASETS)}, {own}")
+    train.add_argument("--normal-class", help=f"class taken as normal: name or index (default: {defaults})")
     options.add_objective(train)
     train.add_argument("--nu", type=float, default=0.1, help="fraction of training samples outside the sphere")
     options.add_threshold(train)
@@ -28,6 +35,8 @@ def add_train(train: argparse.ArgumentParser) -> None:
     options.add_protocol(train, "quick")
     options.add_seed(train)
     options.add_data_dir(train)
+    options.add_pictures(train)
+    options.add_skip_damaged(train)
     train.add_argument("--out", help="folder for model and pictures (default: runs/DATA-CLASS-OBJECTIVE-seedSEED)")
     train.add_argument(
         "--checkpoint-every", type=int, default=10, metavar="K", help="epochs between checkpoints; 0: none"
@@ -39,15 +48,23 @@ def add_train(train: argparse.ArgumentParser) -> None:
 
 def _train(arguments):
     backend = options.start_backend(arguments.backend, arguments.check_kernels, arguments.ops)
-    dataset = load_dataset(arguments.data, arguments.data_dir)
-    split = dataset.one_class(_normal_class(arguments.normal_class, dataset))
-    label = "-".join(filter(None, (dataset.name, split.normal_class, arguments.objective, f"seed{arguments.seed}")))
-    folder = Path(arguments.out or Path("runs") / label)
+    dataset = load_dataset(
+        arguments.data,
+        arguments.data_dir,
+        size=arguments.size,
+        color=arguments.color,
+        skip_damaged=arguments.skip_damaged,
+        verbose=options.verbosity(arguments),
+    )
+    split = dataset.one_class(_normal_class(arguments, dataset))
+    options.print_notes(dataset.notes, arguments.quiet)
+    label = "-".join((dataset.name, split.normal_class, arguments.objective, f"seed{arguments.seed}"))
+    folder = Path(arguments.out or Path("runs") / safe_name(label))
     check_writable(folder)
     checkpoint = _checkpoint(arguments, folder)
     model, result = train_and_evaluate(
         split,
-        get_protocol(arguments.protocol, dataset.name),
+        get_protocol(arguments.protocol, arguments.data),
         objective=arguments.objective,
         nu=arguments.nu,
         network=arguments.network,
@@ -59,13 +76,15 @@ def _train(arguments):
         false_alarm_rate=arguments.false_alarm_rate,
         refit=arguments.refit,
     )
-    result = {"data": dataset.name, "protocol": arguments.protocol, **result}
+    result = {"data": dataset.name, "protocol": arguments.protocol, **result, "notes": split.notes}
     model.save(folder / "model.npz")
     write_json(folder / "result.json", result)
     if checkpoint:
         checkpoint.remove()
     pictures = save_training_pictures(model, split, folder, result["auc"].get("trained"))
-    _print_result(result, folder, pictures)
+    for note in split.notes[len(dataset.notes) :]:
+        print(note)
+    _print_result(result, split, folder, pictures)
     return 0
 
 
@@ -78,10 +97,16 @@ def _checkpoint(arguments, folder):
     return Checkpoint(folder / "checkpoint", arguments.checkpoint_every, arguments.resume)
 
 
-def _normal_class(given, dataset):
-    if given is not None or dataset.train_labels is None:
-        return given
-    return {"gtsrb": "stop"}.get(dataset.name, "3" if "3" in dataset.class_names else dataset.class_names[0])
+def _normal_class(arguments, dataset):
+    """What the user says; else that of our own data sets; for others None, where there is no choice."""
+    if arguments.normal_class is not None or arguments.data in NORMAL_CLASSES:
+        return NORMAL_CLASSES[arguments.data] if arguments.normal_class is None else arguments.normal_class
+    try:
+        dataset.only_class()
+    except ValueError:
+        classes = dataset.described_classes()
+        raise ValueError(f"--normal-class: expected one of {dataset.name}'s classes: {classes}") from None
+    return None
 
 
 def _false_alarms(threshold):
@@ -100,7 +125,7 @@ def _false_alarms(threshold):
     return words[0] + (f" ({words[1]})" if words[1:] else "")
 
 
-def _print_result(result, folder, pictures):
+def _print_result(result, split, folder, pictures):
     normal = "" if result["normal_class"] is None else f", normal class {result['normal_class']}"
     print(f"{result['data']}{normal}: {result['n_train']} training and {result['n_test']} test samples")
     auc = result["auc"]
@@ -110,7 +135,15 @@ def _print_result(result, folder, pictures):
             before.append(f"{100 * auc['autoencoder']:.2f} % by the autoencoder's reconstruction error")
         print(f"test AUC {100 * auc['trained']:.2f} %   (before training: {', '.join(before)})")
     else:
-        print("no test AUC: the data has no labelled test samples of both kinds")
+        print(f"no test AUC: {_why_no_auc(split)}")
     print(f"false alarms  {_false_alarms(result['threshold'])}")
     print(f"model     {folder / 'model.npz'}\nresult    {folder / 'result.json'}")
     print(f"pictures  {', '.join(str(path) for path in pictures)}")
+
+
+def _why_no_auc(split):
+    if split.test is None:
+        return "the data has no test samples"
+    if split.is_anomaly is None:
+        return f"the {len(split.test)} test samples are unlabelled"
+    return f"all {len(split.test)} test samples are {'anomalous' if split.is_anomaly.all() else 'normal'}"

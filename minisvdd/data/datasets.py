@@ -1,24 +1,26 @@
-"""Data sets: scikit-learn's digits, MNIST, CIFAR-10, GTSRB and files of the user's own, split for one-class learning.
+"""Data sets: scikit-learn's digits, MNIST, CIFAR-10, GTSRB, files and folders of the user's own.
 
     split = load_dataset("mnist").one_class(3)      # train on threes; split.is_anomaly marks the other test digits
 
 Files are sought in `data_dir`, then `$MINISVDD_DATA`, then the cache folder, in each of them also in a sub-folder of
-the data set's name. They stay under their official names and are never unpacked or changed.
+the data set's name; files and folders of the user's own first where the path says. They stay under their official names
+and are never unpacked or changed.
 """
 
 import os
 import tarfile
 import zipfile
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from ..errors import DataError
-from ..files.arrays import array_names, listed, read_array
 from ..files.streams import data_errors
-from .readers import as_samples, cut_sign, read_cifar10, read_idx, read_image, read_sign_table, to_float
+from . import own
+from .folders import load_folder
+from .readers import cut_sign, read_cifar10, read_idx, read_image, read_sign_table
+from .split import Dataset, class_index
 
 # SHA-256 of the decompressed content: a .gz file's own checksum changes when it is compressed anew.
 MNIST_FILES = {
@@ -52,84 +54,26 @@ GTSRB_CLASSES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
-class Split:
-    """One class against the rest.
+def load_dataset(
+    name: str,
+    data_dir=None,
+    *,
+    classes=None,
+    verify: bool = True,
+    size=None,
+    color: str = "auto",
+    skip_damaged: bool = False,
+    verbose: int = 0,
+) -> Dataset:
+    """Load "digits", "mnist", "cifar10", "gtsrb", or your own: an .npz, .npy or .csv file, a folder of pictures.
 
-    train: (n, C, H, W) or (n, D), float32, normal samples only; test: all test samples, or None.
-    is_anomaly: (n_test,) bool, None where the test samples have no labels; test_labels: indices into `class_names`.
-    """
-
-    train: np.ndarray
-    test: np.ndarray | None
-    is_anomaly: np.ndarray | None
-    normal_class: str
-    test_labels: np.ndarray | None
-
-
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """Images as they are stored, (n, C, H, W) or (n, D), mostly uint8; label k is `class_names[k]`.
-
-    `white` is the value that uint8 images are divided by when a split is made; floating-point samples are left alone.
-    """
-
-    name: str
-    train_images: np.ndarray
-    train_labels: np.ndarray | None
-    test_images: np.ndarray | None
-    test_labels: np.ndarray | None
-    class_names: tuple[str, ...]
-    white: float = 255.0
-
-    def one_class(self, normal_class: int | str | None = None) -> Split:
-        """Train on one class, test on all. normal_class: a name, or the number of a class that is not named by numbers.
-
-        Without training labels all training samples are normal; `normal_class` then only says which test label is.
-        Raises ValueError for an unknown class, one without training images, or None where there are labels.
-        """
-        if normal_class is None:
-            if self.train_labels is not None:
-                raise ValueError(f"normal_class=None: expected one of {self.name}'s {', '.join(self.class_names)}")
-            return self._split(self.train_images, None, "all")
-        if not self.class_names:
-            raise ValueError(f"normal_class={normal_class!r}: {self.name} has no labels, leave normal_class out")
-        label = class_index(self.class_names, normal_class)
-        train = self.train_images if self.train_labels is None else self.train_images[self.train_labels == label]
-        if len(train) == 0:
-            raise ValueError(f"normal_class={normal_class!r}: {self.name} has no training images of this class")
-        is_anomaly = None if self.test_labels is None else self.test_labels != label
-        return self._split(train, is_anomaly, self.class_names[label])
-
-    def _split(self, train, is_anomaly, normal_class):
-        test = None if self.test_images is None else to_float(self.test_images, self.white)
-        return Split(to_float(train, self.white), test, is_anomaly, normal_class, self.test_labels)
-
-
-def class_index(class_names, wanted: int | str, argument: str = "normal_class") -> int:
-    """Index of a class given by name (upper or lower case) or, where names are not numbers themselves, by number.
-
-    Raises ValueError for an unknown class: names the `argument` and lists the classes.
-    """
-    text = str(wanted).strip().lower()
-    names = [name.lower() for name in class_names]
-    if text in names:
-        return names.index(text)
-    named_by_numbers = any(name.lstrip("-").isdecimal() for name in names)
-    if text.isdecimal() and not named_by_numbers and int(text) < len(names):
-        return int(text)
-    numbers = "" if named_by_numbers else f", or a number from 0 to {len(names) - 1}"
-    raise ValueError(f"{argument}={wanted!r}: expected one of {', '.join(class_names)}{numbers}")
-
-
-def load_dataset(name: str, data_dir=None, *, classes=None, verify: bool = True) -> Dataset:
-    """Load "digits", "mnist", "cifar10", "gtsrb", or an .npz or .npy file of your own.
-
-    data_dir: first folder to look in, before $MINISVDD_DATA and the cache folder.
+    data_dir: first folder to look in, before $MINISVDD_DATA and the cache folder; for data of your own after the
+    working folder, unless `name` is absolute.
     classes: for gtsrb, load only these (names or numbers); reading all 50000 signs takes a while.
     verify: require the official checksums of MNIST and CIFAR-10.
+    size, color, skip_damaged, verbose: of pictures in a folder, as in `load_images`.
 
-    An .npz holds x_train and, if there are any, y_train, x_test, y_test; or X and, if there is one, y. An .npy is X.
+    `minisvdd.data.own` says which arrays an .npz may hold, `minisvdd.data.folders` how a folder may be laid out.
     Raises DataError when files are missing, damaged or not the official ones, ValueError for an unknown name or class.
 
     >>> split = load_dataset("digits").one_class(3)
@@ -141,18 +85,41 @@ def load_dataset(name: str, data_dir=None, *, classes=None, verify: bool = True)
     name = str(name)
     if classes is not None and name != "gtsrb":
         raise ValueError(f"classes={classes!r}: only gtsrb can be loaded in part, not {name}")
+    pictures = {"size": size, "color": color, "skip_damaged": skip_damaged}
+    path = None if name in DATASETS else own_path(name, data_dir)
+    if path is not None and path.is_dir():
+        return load_folder(path, **pictures, verbose=verbose)
+    if given := [key for key, value in pictures.items() if value not in (None, False, "auto")]:
+        raise ValueError(f"{given[0]}={pictures[given[0]]!r}: only for folders of pictures, not for {name}")
+    if path is not None:
+        return own.load_file(path)
     if name == "digits":
         return _load_digits()
-    if name.endswith((".npz", ".npy")):
-        return _load_file(Path(name))
-    if name not in _LOADERS:
-        raise ValueError(f"name={name!r}: expected digits, {', '.join(_LOADERS)} or an .npz or .npy file")
     options = {"classes": classes} if name == "gtsrb" else {"verify": verify}
     for folder in _places(name, data_dir):
         if folder.is_dir() and (dataset := _LOADERS[name](folder, **options)) is not None:
             return dataset
     looked_in = ", ".join(map(str, data_bases(data_dir)))
     raise DataError(f"{name}: not found in {looked_in}: download it with `minisvdd data fetch {name}`")
+
+
+def own_path(name: str, data_dir=None) -> Path:
+    """Where a file or folder of the user's own lies: where the path says, else in the folders of data sets.
+
+    Raises DataError where nothing is, and for a file of another kind; ValueError for a name that is no path.
+    """
+    path = Path(name)
+    bases = data_bases(data_dir)
+    places = [path] if path.is_absolute() else [path, *(base / path for base in bases)]
+    found = next((place for place in places if name and place.exists()), None)
+    is_file = path.suffix.lower() in own.ENDINGS
+    if found is not None and (found.is_dir() or is_file):
+        return found
+    if found is None and (is_file or len(path.parts) > 1):
+        beside = "" if path.is_absolute() else f" here, nor in {', '.join(map(str, bases))}"
+        raise DataError(f"{name}: no such file{'' if is_file else ' or folder'}{beside}")
+    expected = f"{', '.join(DATASETS)}, an {', '.join(own.ENDINGS[:-1])} or {own.ENDINGS[-1]} file, or a folder"
+    raise ValueError(f"name={name!r}: expected {expected} of pictures")
 
 
 def find_dataset(name: str, data_dir=None) -> Path | None:
@@ -325,51 +292,3 @@ _FILES_OF = {
     "gtsrb": ("GTSRB*", "gtsrb*.zip", "Final_Training", "Train.csv"),
 }
 DATASETS = ("digits", *_LOADERS)
-
-
-# --- Files of the user's own ------------------------------------------------------------------------------------------
-
-
-def _load_file(path):
-    with data_errors(path):
-        names = array_names(path)
-        keys = ("x_train", "y_train", "x_test", "y_test") if "x_train" in names else ("X", "y", None, None)
-        if keys[0] not in names:
-            raise DataError(f"{path}: expected an array x_train or X, found {listed(names)}")
-        train, train_labels, test, test_labels = (read_array(path, key) if key in names else None for key in keys)
-        train = as_samples(train, f"{path}: {keys[0]}")
-        train_labels = _flat_labels(train_labels, len(train), f"{path}: {keys[1]}")
-        if test is None:
-            test_labels = None
-        else:
-            test = as_samples(test, f"{path}: x_test")
-            test_labels = _flat_labels(test_labels, len(test), f"{path}: y_test")
-            for what, ours, theirs in (("shape", train.shape[1:], test.shape[1:]), ("dtype", train.dtype, test.dtype)):
-                if ours != theirs:
-                    raise DataError(f"{path}: x_test: expected samples of x_train's {what} {ours}, found {theirs}")
-        class_names, train_labels, test_labels = _encode_labels(train_labels, test_labels, path)
-        return Dataset(path.name, train, train_labels, test, test_labels, class_names)
-
-
-def _flat_labels(labels, count, name):
-    """Labels (n,) or, as Keras has them, (n, 1): whole numbers or strings."""
-    if labels is None:
-        return None
-    if labels.shape not in ((count,), (count, 1)):
-        raise DataError(f"{name}: expected {count} labels, one per sample, found shape {labels.shape}")
-    labels = labels.ravel()
-    if labels.dtype.kind == "f" and not ((labels == np.round(labels)) & (np.abs(labels) < 2**53)).all():
-        raise DataError(f"{name}: expected whole numbers or strings as labels, found other numbers")
-    return labels if labels.dtype.kind == "U" else labels.astype(np.int64)
-
-
-def _encode_labels(train_labels, test_labels, path):
-    """Number the labels that occur; their text is the class name, so that y = -1, 1 or "cat", "dog" are fine, too."""
-    present = [labels for labels in (train_labels, test_labels) if labels is not None]
-    if not present:
-        return (), None, None
-    if len({labels.dtype.kind for labels in present}) > 1:
-        raise DataError(f"{path}: y_train and y_test must both be numbers or both be strings")
-    values = np.unique(np.concatenate(present))
-    encoded = (None if labels is None else np.searchsorted(values, labels) for labels in (train_labels, test_labels))
-    return tuple(str(value) for value in values), *encoded

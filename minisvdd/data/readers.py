@@ -1,4 +1,4 @@
-"""Readers of data sets, one function per format: IDX, CIFAR-10 binary, PPM and PNG, samples in .npz, GTSRB's tables.
+"""Readers of data sets, one function per format: IDX, CIFAR-10 binary, PPM and PNG, GTSRB's tables; arrays as samples.
 
 A reader takes a path (also one inside a zip archive, `zipfile.Path`) or an open, seekable binary stream. Whatever the
 bytes are, it returns arrays or raises `DataError` with one line that names the file and says what was expected and
@@ -19,7 +19,6 @@ import numpy as np
 from PIL import Image
 
 from ..errors import DataError
-from ..files.arrays import array_names, listed, read_array
 from ..files.streams import CHUNK, opened, read_all, read_promised, read_up_to, refuse_bomb
 
 # --- IDX (MNIST) ------------------------------------------------------------------------------------------------------
@@ -197,20 +196,6 @@ def to_float(samples: np.ndarray, white: float = 255.0) -> np.ndarray:
     if samples.dtype != np.uint8:
         return samples
     return samples.astype(np.float32) / np.float32(white)
-
-
-def read_samples(source) -> np.ndarray:
-    """Read samples to score from an .npz or .npy file: float32 (n, D) or (n, C, H, W).
-
-    Of an .npz, the array "X", else "images", else "x_test", else the only one there is. Shapes and dtypes as in
-    `as_samples`; uint8 is divided by 255. Raises DataError as `read_array` and `as_samples` do.
-    """
-    names = array_names(source)
-    keys = [key for key in ("X", "images", "x_test") if key in names] or (names if len(names) == 1 else [])
-    name = getattr(source, "name", "<stream>") if hasattr(source, "read") else source
-    if not keys:
-        raise DataError(f"{name}: expected an array X, images or x_test, found {listed(names)}")
-    return to_float(as_samples(read_array(source, keys[0]), f"{name}: {listed(keys)}"))
 
 
 # --- GTSRB's tables ---------------------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ def train_and_evaluate(
 ) -> tuple[DeepSVDD, dict]:
     """Train Deep SVDD on a split's training samples and score its test samples after every stage.
 
-    split: a `minisvdd.data.datasets.Split`.   network: None for the protocol's, or else the one made for this shape.
+    split: a `minisvdd.data.split.Split`.   network: None for the protocol's, or else the one made for this shape.
     autoencoder: a fitted Autoencoder to start from instead of pre-training.   checkpoint: as in `DeepSVDD.fit`.
     threshold, false_alarm_rate, refit: as in `DeepSVDD`; "nu" trains on all samples, as the paper does.
     Returns the model and a result of plain JSON values. Its "auc" holds fractions in [0, 1]:

@@ -26,10 +26,12 @@ import numpy as np
 from joblib import Parallel, delayed, parallel_config
 from threadpoolctl import threadpool_limits
 
-from ..data.datasets import Dataset, class_index, load_dataset
+from ..data.datasets import load_dataset
+from ..data.split import Dataset, class_index
 from ..errors import CollapseWarning, DataError, one_line
 from ..files.arrays import read_array
 from ..files.atomic import atomic_write, write_json
+from ..files.names import safe_name
 from ..files.progress import Progress
 from .experiments import versions
 from .methods import METHODS
@@ -80,12 +82,13 @@ class Cell:
     def _path(self, out, folder, suffix):
         labels = (("nu", self.nu), ("seed", self.seed))
         parts = [f"{label}{value:g}" for label, value in labels if value is not None]
-        return Path(out) / folder / self.method / self.normal_class / ("-".join([*parts, self.hash]) + suffix)
+        name = "-".join([*parts, self.hash]) + suffix
+        return Path(out) / folder / self.method / safe_name(self.normal_class) / name
 
     def autoencoder_path(self, out) -> Path:
         """Where the weights lie that the cells of this class, seed and protocol share."""
         shared = {name: value for name, value in self.config.items() if name not in ("method", "nu")}
-        return Path(out) / "autoencoders" / self.normal_class / f"seed{self.seed}-{_short_hash(shared)}.npz"
+        return Path(out) / "autoencoders" / safe_name(self.normal_class) / f"seed{self.seed}-{_short_hash(shared)}.npz"
 
 
 def make_grid(

@@ -6,28 +6,66 @@ Figures are made without pyplot: no global state, no display needed.
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
 
 from ..files.atomic import atomic_write
 
-_NORMAL, _ANOMALY, _LINE = "#2b6cb0", "#c53030", "#1a202c"
+_NORMAL, _ANOMALY, _UNLABELLED, _LINE = "#2b6cb0", "#c53030", "#718096", "#1a202c"
+_SMALL = 32  # pixels: larger images are made smaller to be shown, and their pixels averaged
 
 
-def plot_examples(images: np.ndarray, scores: np.ndarray, rows: int = 4, columns: int = 8) -> Figure:
+def plot_examples(
+    images: np.ndarray, scores: np.ndarray, rows: int = 4, columns: int = 8, is_anomaly: np.ndarray | None = None
+) -> Figure:
     """Figure 2: the most normal images at the left, the most anomalous at the right, each in reading order.
 
-    images: (n, C, H, W) in [0, 1] with C = 1 or 3.   scores: (n,), larger = more anomalous.
+    images: (n, C, H, W) with C = 1 or 3, scaled for display where they leave [0, 1].   scores: (n,), larger = more
+    anomalous.   is_anomaly: (n,) bool, by which each is framed; None for no frames.
     """
     order = np.argsort(scores, kind="stable")
     count = min(rows * columns, len(order))
     figure = Figure(figsize=(9, 2.6), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12)
     sides = (("most normal", order[:count]), ("most anomalous", order[::-1][:count]))
+    images = displayed(images)
+    smoothing = "nearest" if max(images.shape[2:]) <= _SMALL else "antialiased"
     for axes, (title, chosen) in zip(figure.subplots(1, 2), sides):
-        axes.imshow(mosaic(images[chosen], columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axes.imshow(mosaic(images[chosen], columns), cmap="gray", vmin=0, vmax=1, interpolation=smoothing)
         axes.set_title(title, fontsize=10)
         axes.set_axis_off()
+        for place, index in enumerate(chosen if is_anomaly is not None else ()):
+            outline(axes, place, images.shape[2:], columns, _ANOMALY if is_anomaly[index] else _NORMAL, inset=0.03)
+    if is_anomaly is not None:
+        kinds = [
+            Patch(fill=False, edgecolor=c, label=kind) for kind, c in (("normal", _NORMAL), ("anomalous", _ANOMALY))
+        ]
+        figure.legend(handles=kinds, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     return figure
+
+
+def outline(
+    axes: Axes, place: int, size: tuple[int, int], columns: int, color: str, linewidth: float = 1.5, inset: float = 0.0
+) -> None:
+    """Frame the image at a place of a `mosaic` that is shown in `axes`.
+
+    size: (H, W) of one image.   inset: how far inside its border, as a fraction of the height.
+    """
+    (row, column), (height, width), inside = divmod(place, columns), size, inset * size[0]
+    corner = (column * (width + 1) - 0.5 + inside, row * (height + 1) - 0.5 + inside)
+    sides = (width - 2 * inside, height - 2 * inside)
+    axes.add_patch(Rectangle(corner, *sides, fill=False, edgecolor=color, linewidth=linewidth))
+
+
+def displayed(images: np.ndarray) -> np.ndarray:
+    """Images as they can be shown: from 0 to 1 as they are, to 255 divided by it, others from least to largest."""
+    low, high = images.min(), images.max()
+    if low >= 0 and high <= 1:
+        return images
+    if low < 0 or high > 255:
+        return (images - low) / ((high - low) or 1)
+    return images / 255
 
 
 def plot_scores(
@@ -35,13 +73,17 @@ def plot_scores(
 ) -> Figure:
     """Histogram of anomaly scores, normal and anomalous samples apart where labels are known, and the threshold.
 
+    is_anomaly: (n,) bool, or None for samples without labels.
+
     The axis ends at the 99 % quantile, since a few far anomalies would squeeze all else into one bar.
     """
-    is_anomaly = np.zeros(len(scores), bool) if is_anomaly is None else is_anomaly
+    kinds = [("unlabelled", _UNLABELLED, np.ones(len(scores), bool))]
+    if is_anomaly is not None:
+        kinds = [("normal", _NORMAL, ~is_anomaly), ("anomalous", _ANOMALY, is_anomaly)]
     figure = Figure(figsize=(6, 3.4), layout="constrained")
     axes = figure.subplots()
     bins = np.linspace(scores.min(), max(np.quantile(scores, 0.99), threshold * 1.05), 60)
-    for label, color, chosen in (("normal", _NORMAL, ~is_anomaly), ("anomalous", _ANOMALY, is_anomaly)):
+    for label, color, chosen in kinds:
         if chosen.any():
             axes.hist(scores[chosen], bins, density=True, alpha=0.6, color=color, label=f"{label} ({chosen.sum()})")
     axes.axvline(threshold, color=_LINE, linewidth=1, linestyle="--", label="threshold")
@@ -84,8 +126,7 @@ def save_training_pictures(model, split, folder, auc: float | None = None) -> li
     if split.test is not None:
         scores = model.anomaly_score(split.test)
         if split.test.ndim == 4 and split.test.shape[1] in (1, 3):
-            in_class = np.ones(len(scores), bool) if split.is_anomaly is None else ~split.is_anomaly
-            figure = plot_examples(split.test[in_class], scores[in_class])
+            figure = plot_examples(split.test, scores, is_anomaly=split.is_anomaly)
             paths.append(save_figure(figure, folder / "examples.png"))
         paths.append(save_figure(plot_scores(scores, split.is_anomaly, -model.offset_, auc), folder / "scores.png"))
     autoencoder = getattr(model, "autoencoder_", None)

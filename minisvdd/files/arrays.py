@@ -22,10 +22,10 @@ def write_arrays(path, arrays: dict[str, np.ndarray], compressed: bool = False) 
         file.write(buffer.getbuffer())
 
 
-def listed(names) -> str:
+def listed(names, most: int = 10) -> str:
     """The first names of a damaged file's arrays in an error message: printable, on one line."""
     names = [name if name.isprintable() else repr(name) for name in names]
-    return ", ".join([*names[:10], *(["..."] if len(names) > 10 else [])]) or "none"
+    return ", ".join([*names[:most], *(["..."] if len(names) > most else [])]) or "none"
 
 
 def array_names(source) -> list[str]:
@@ -37,20 +37,21 @@ def array_names(source) -> list[str]:
             return [member.removesuffix(".npy") for member in archive.namelist()]
 
 
-def read_array(source, key: str = "X") -> np.ndarray:
+def read_array(source, key: str = "X", empty: bool = False) -> np.ndarray:
     """Read one array of samples from an .npz file, or an .npy file, without ever unpickling anything.
 
+    empty: whether the array may be without axes, or without entries.
     Raises DataError for a missing key, an object array (it would need pickle) or a damaged file.
     """
     with opened(source) as (stream, name):
         if _is_npy(stream, name):
-            return _parse_npy(stream, name)
+            return _parse_npy(stream, name, empty)
         with zipfile.ZipFile(stream) as archive:
             members = {member.removesuffix(".npy"): member for member in archive.namelist()}
             if key not in members:
                 raise DataError(f"{name}: expected an array {key}, found {listed(members)}")
             with _opened_member(archive, members[key], f"{name}: {listed([key])}") as inner:
-                return _parse_npy(inner, f"{name}: {listed([key])}")
+                return _parse_npy(inner, f"{name}: {listed([key])}", empty)
 
 
 def read_arrays(source) -> dict[str, np.ndarray]:
@@ -91,10 +92,7 @@ def _is_npy(stream, name):
 
 
 def _parse_npy(stream, name, empty=False):
-    """numpy.load reserves memory for the shape that the header promises; this reads what is there.
-
-    empty: whether the array may be without axes, or without entries.
-    """
+    """numpy.load reserves memory for the shape that the header promises; this reads what is there."""
     shape, fortran_order, dtype = _npy_header(stream, name)
     if dtype.kind not in "buifU":
         raise DataError(f"{name}: expected numbers, found dtype {dtype} (object arrays are refused: they need pickle)")

@@ -14,7 +14,7 @@ OTHERS = {
     "--data-dir": {"minisvdd data fetch", "minisvdd info"},
     "--seed": {"minisvdd assignment", "minisvdd grade"},
 }
-SHARED = ("--backend", "--check-kernels", "--data-dir", "--protocol", "--quiet", "--seed")
+SHARED = ("--backend", "--check-kernels", "--data-dir", "--protocol", "--quiet", "--seed", "--skip-damaged")
 
 
 def leaves(parser):

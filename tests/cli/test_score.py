@@ -1,10 +1,13 @@
 """`minisvdd score`: what the model says, as CSV; every mistake names its file."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
 from helpers_cli import run
+from helpers_pictures import put_tiles
+from PIL import Image
 from trainer_properties import digits
 
 from minisvdd import load_model
@@ -82,3 +85,107 @@ def test_heat_maps_of_a_folders_own(trained, tmp_path, capsys):
     assert "4 heat maps" in capsys.readouterr().err
     assert run(*scored, "--heatmaps", tmp_path / "scores.csv") == 2
     assert "scores.csv" in capsys.readouterr().err
+
+
+def rows_of(path):
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def tiles(tmp_path_factory):
+    """A data set in MVTec's layout and the folder of a model trained on it."""
+    folder = tmp_path_factory.mktemp("tiles")
+    data = put_tiles(folder / "tiles", train=12, good=4, bad=4)
+    arguments = ("--size", "8x12", "--color", "grey", "--quiet", "--checkpoint-every", 0)
+    assert run("train", "--data", data, *arguments, "--out", folder / "run") == 0
+    return data, folder / "run"
+
+
+def test_a_folder_is_read_as_in_the_training_and_sorted_worst_first(tiles, tmp_path, capsys):
+    data, folder = tiles
+    assert load_model(folder / "model.npz").input_shape_ == (1, 8, 12)
+    assert run("score", folder / "model.npz", data, "--out", tmp_path / "scores.csv") == 0
+    out, err = capsys.readouterr()
+    assert "its 8 test pictures are scored" in err
+    rows = rows_of(tmp_path / "scores.csv")
+    assert list(rows[0]) == ["file", "anomaly_score", "p_value", "prediction"]
+    assert sorted(row["file"] for row in rows) == sorted(
+        f"test/{c}/{k}.png" for c in ("good", "crack") for k in range(4)
+    )
+    scores = [float(row["anomaly_score"]) for row in rows]
+    assert scores == sorted(scores, reverse=True)
+    assert "AUC " in out
+    assert "4 normal (good) and 4 anomalous" in out
+    result = json.loads((folder / "result.json").read_text())
+    assert f"AUC {100 * result['auc']['trained']:.2f} %" in out
+    alone = tmp_path / "one.csv"
+    assert run("score", folder / "model.npz", data / rows[0]["file"], "--out", alone) == 0
+    assert float(rows_of(alone)[0]["anomaly_score"]) == pytest.approx(scores[0], rel=1e-5)
+
+
+def test_labels_of_the_samples_give_an_auc_on_stderr_beside_a_table_on_stdout(tiles, tmp_path, capsys):
+    data, folder = tiles
+    assert run("score", folder / "model.npz", data / "test", "--normal-class", "CRACK") == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("file,anomaly_score,p_value,prediction\n")
+    assert "AUC" not in out
+    assert "4 normal (crack) and 4 anomalous" in err
+    assert run("score", folder / "model.npz", data / "test" / "good") == 0
+    assert "AUC" not in capsys.readouterr().err
+    (tmp_path / "model.npz").write_bytes((folder / "model.npz").read_bytes())  # without the result beside it
+    assert run("score", tmp_path / "model.npz", data / "test") == 0
+    assert "labels crack, good: give --normal-class" in capsys.readouterr().err
+    assert run("score", tmp_path / "model.npz", data / "test", "--normal-class", "bad") == 2
+    assert "--normal-class='bad': expected one of crack, good" in capsys.readouterr().err
+    assert run("score", tmp_path / "model.npz", data / "test" / "good", "--normal-class", "good") == 2
+    assert "has no labels" in capsys.readouterr().err
+
+
+def test_damaged_pictures_stop_the_scoring_unless_told_otherwise(tiles, tmp_path, capsys):
+    _, folder = tiles
+    Image.new("L", (9, 9)).save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    assert run("score", folder / "model.npz", tmp_path) == 2
+    assert "bad.png" in capsys.readouterr().err
+    assert run("score", folder / "model.npz", tmp_path, "--skip-damaged") == 0
+    out, err = capsys.readouterr()
+    assert out.count("\n") == 2
+    assert "1 pictures are left out" in err
+    (tmp_path / "empty").mkdir()
+    assert run("score", folder / "model.npz", tmp_path / "empty") == 2
+    assert "found none" in capsys.readouterr().err
+
+
+def test_no_samples_give_an_empty_table(trained, tmp_path, capsys):
+    np.save(tmp_path / "none.npy", np.zeros((0, 1, 8, 8)))
+    assert run("score", trained / "model.npz", tmp_path / "none.npy") == 0
+    assert capsys.readouterr().out == "index,anomaly_score,p_value,prediction\n"
+
+
+def test_a_table_of_features_is_scored_in_its_own_order(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    rows = [f"{a:.6f};{b:.6f};{'ok' if k < 30 else 'odd'}" for k, (a, b) in enumerate(rng.normal(size=(40, 2)))]
+    (tmp_path / "mine.csv").write_text("\n".join(["u;v;label", *rows]))
+    assert run("train", "--data", tmp_path / "mine.csv", "--normal-class", "ok", "--quiet", "--out", tmp_path) == 0
+    out = capsys.readouterr().out
+    assert "7 of its 30 normal samples are held back for testing" in out
+    assert "mine.csv, normal class ok: 23 training and 17 test samples" in out
+    assert run("score", tmp_path / "model.npz", tmp_path / "mine.csv") == 0
+    captured = capsys.readouterr()
+    assert [line.split(",")[0] for line in captured.out.splitlines()[1:]] == [str(k) for k in range(40)]
+    assert "30 normal (ok) and 10 anomalous" in captured.err
+
+
+def test_p_values_are_those_of_the_model(tiles, tmp_path):
+    """And a picture is beyond the threshold where its p-value is at most the rate of false alarms."""
+    data, _ = tiles
+    arguments = ("--size", 8, "--false-alarm-rate", 0.3, "--quiet", "--checkpoint-every", 0, "--out", tmp_path)
+    assert run("train", "--data", data, *arguments) == 0
+    for rate in (0.3, 0.6):
+        out = tmp_path / f"{rate}.csv"
+        assert run("score", tmp_path / "model.npz", data, "--false-alarm-rate", rate, "--out", out) == 0
+        rows = rows_of(out)
+        p_values = [float(row["p_value"]) for row in rows]
+        assert p_values == sorted(p_values)
+        assert [int(row["prediction"]) for row in rows] == [-1 if p <= rate else 1 for p in p_values]

@@ -8,6 +8,8 @@ import sys
 import numpy as np
 import pytest
 from helpers_cli import TRAINED_FILES, run
+from helpers_pictures import put_tiles
+from PIL import Image
 
 from minisvdd import load_dataset, load_model
 from minisvdd.svdd.conformal import false_alarm_interval
@@ -98,8 +100,68 @@ def test_features_of_your_own(tmp_path, capsys):
 def test_unlabelled_samples_of_your_own(tmp_path, capsys):
     np.save(tmp_path / "mine.npy", np.random.default_rng(0).normal(size=(100, 3)))
     assert run("train", "--data", tmp_path / "mine.npy", "--quiet", "--out", tmp_path / "out") == 0
-    assert "no test AUC" in capsys.readouterr().out
+    assert "no test AUC: the data has no test samples" in capsys.readouterr().out
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["model.npz", "result.json", "training.png"]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "counts"),
+    [
+        ({"X": 9, "y": ["crack", "good", "good"] * 3}, "crack (3 training samples), good (6 training samples)"),
+        ({"x_train": 4, "y_train": [1, -1, 1, 1]}, "-1 (1 training samples), 1 (3 training samples)"),
+        ({"X": 6, "y": [0, 1, 2, 3, 4, 5]}, "0 (1 training samples), 1 (1 training samples), 2"),
+        ({"x_train": 4, "x_test": 3, "y_test": [3, 3, 5]}, "3 (2 test samples), 5 (1 test samples)"),
+    ],
+)
+def test_the_normal_class_of_your_own_data_is_never_guessed(arrays, counts, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    np.savez("mine.npz", **{k: rng.normal(size=(v, 3)) if isinstance(v, int) else v for k, v in arrays.items()})
+    assert run("train", "--data", "mine.npz") == 2
+    assert f"--normal-class: expected one of mine.npz's classes: {counts}" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_folder_of_pictures(tmp_path, capsys, monkeypatch):
+    """Of three sizes and two kinds, by a relative name, with a damaged one among them."""
+    monkeypatch.chdir(tmp_path)
+    tiles = put_tiles(tmp_path / "tiles")
+    Image.new("L", (30, 20), 128).save(tiles / "train" / "good" / "other.jpg")
+    (tiles / "train" / "good" / "damaged.png").write_bytes(b"no picture")
+    (tiles / "train" / "good" / "Thumbs.db").write_bytes(b"no picture")
+    assert run("train", "--data", "tiles") == 2
+    assert "damaged.png: damaged" in capsys.readouterr().err
+    assert run("train", "--data", "tiles", "--skip-damaged", "--checkpoint-every", 0) == 0
+    out, err = capsys.readouterr()
+    assert "tiles, normal class good: 13 training and 8 test samples" in out
+    assert "test AUC" in out
+    assert "resized to 16x16" in err
+    assert "damaged.png" in err
+    folder = tmp_path / "runs" / "tiles-good-one-class-seed0"
+    assert load_model(folder / "model.npz").input_shape_ == (3, 16, 16)
+    assert len(json.loads((folder / "result.json").read_text())["notes"]) == 2
+
+
+def test_unlabelled_test_samples_are_called_so(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "mine.npz", x_train=rng.normal(size=(30, 3)), x_test=rng.normal(size=(9, 3)), strange=[1])
+    assert run("train", "--data", tmp_path / "mine.npz", "--out", tmp_path / "out") == 0
+    out, err = capsys.readouterr()
+    assert "no test AUC: the 9 test samples are unlabelled" in out
+    assert "left alone: strange" in err
+
+
+def test_labels_do_not_decide_where_files_are_written(tmp_path, monkeypatch):
+    home = tmp_path / "a" / "b"
+    home.mkdir(parents=True)
+    monkeypatch.chdir(home)
+    X, y = np.random.default_rng(0).random((40, 4)), np.array(["../../../evil", "/abs"] * 20)
+    np.savez("found.npz", x_train=X, y_train=y, x_test=X, y_test=y)
+    for number, name in enumerate(("../../../evil", "/abs"), 1):
+        assert run("train", "--data", "found.npz", "--normal-class", name, "--quiet", "--checkpoint-every", 0) == 0
+        assert len(list((home / "runs").iterdir())) == number
+    assert {path.name for path in tmp_path.iterdir()} == {"a"}
+    assert {path.name for path in home.iterdir()} == {"found.npz", "runs"}
 
 
 OWN = """

@@ -22,7 +22,7 @@ from helpers_data import (
     zip_bytes,
 )
 
-from minisvdd.data.datasets import GTSRB_CLASSES, Dataset, find_dataset, load_dataset
+from minisvdd.data.datasets import GTSRB_CLASSES, find_dataset, load_dataset
 from minisvdd.data.readers import read_image, read_sign_table
 from minisvdd.errors import DataError
 
@@ -38,52 +38,6 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.delenv("MINISVDD_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "minisvdd"
-
-
-# --- The split ---
-
-
-def toy(train_labels=(0, 1, 0, 2), test_labels=(2, 0, 1), names=("cat", "dog", "ship", "none")):
-    train = np.arange(4, dtype=np.uint8).reshape(4, 1) * 51
-    test = np.arange(3, dtype=np.uint8).reshape(3, 1)
-    as_array = [None if labels is None else np.array(labels) for labels in (train_labels, test_labels)]
-    return Dataset("toy", train, as_array[0], test, as_array[1], names)
-
-
-@pytest.mark.parametrize("normal_class", ["cat", "CAT", 0, "0", np.int64(0)])
-def test_one_class_trains_on_one_class_and_tests_on_all(normal_class):
-    split = toy().one_class(normal_class)
-    np.testing.assert_array_equal(split.train, np.float32([[0], [0.4]]))
-    assert split.train.dtype == split.test.dtype == np.float32
-    assert len(split.test) == 3
-    np.testing.assert_array_equal(split.is_anomaly, [True, False, True])
-    np.testing.assert_array_equal(split.test_labels, [2, 0, 1])
-    assert split.normal_class == "cat"
-
-
-@pytest.mark.parametrize("normal_class", ["bird", 4, -1, "1.0", True, ""])
-def test_unknown_class_lists_those_that_exist(normal_class):
-    one_line_error(lambda: toy().one_class(normal_class), repr(normal_class), "cat, dog, ship, none", error=ValueError)
-
-
-def test_class_without_training_images():
-    one_line_error(lambda: toy().one_class("none"), "'none'", "no training images", error=ValueError)
-
-
-def test_missing_labels():
-    split = toy(None, None, ()).one_class()
-    assert (len(split.train), split.is_anomaly, split.normal_class) == (4, None, "all")
-    one_line_error(lambda: toy(None, None, ()).one_class("cat"), "has no labels", error=ValueError)
-    one_line_error(lambda: toy().one_class(), "normal_class=None", "cat, dog", error=ValueError)
-    only_test = toy(None).one_class("cat")
-    assert len(only_test.train) == 4
-    np.testing.assert_array_equal(only_test.is_anomaly, [True, False, True])
-
-
-def test_floating_point_samples_are_not_scaled():
-    dataset = Dataset("toy", np.full((2, 3), 7, np.float32), None, None, None, ())
-    assert dataset.one_class().train.max() == 7
-    assert dataset.one_class().test is None
 
 
 # --- Digits ---
@@ -351,66 +305,6 @@ def test_mutated_archives(tmp_path, rng):
                 refusals.append(str(error))
         assert len(refusals) > 60
         assert not [message for message in refusals if "\n" in message]
-
-
-# --- Files of the user's own ---
-
-
-def own(tmp_path, **arrays):
-    path = tmp_path / "mine.npz"
-    np.savez(path, **arrays)
-    return str(path)
-
-
-def test_own_file_in_keras_form(tmp_path, rng):
-    x = rng.integers(0, 256, (6, 8, 9), np.uint8)
-    path = own(tmp_path, x_train=x, y_train=np.array([[3], [5], [3], [5], [5], [9]]), x_test=x[:2], y_test=[5, 7])
-    dataset = load_dataset(path)
-    assert dataset.class_names == ("3", "5", "7", "9")
-    split = dataset.one_class(5)
-    np.testing.assert_array_equal(split.train, x[[1, 3, 4], None].astype(np.float32) / 255)
-    np.testing.assert_array_equal(split.is_anomaly, [False, True])
-    assert split.normal_class == "5"
-    one_line_error(lambda: dataset.one_class(7), "no training images", error=ValueError)
-    one_line_error(lambda: dataset.one_class(0), "3, 5, 7, 9", error=ValueError)
-
-
-@pytest.mark.parametrize(
-    ("labels", "normal_class"),
-    [([1, -1, 1, -1], 1), ([1.0, 0.0, 1.0, 0.0], "1"), (["cat", "dog"] * 2, "cat"), ([True, False] * 2, 1)],
-)
-def test_own_file_with_labels_of_any_kind(tmp_path, labels, normal_class):
-    split = load_dataset(own(tmp_path, X=np.arange(8.0).reshape(4, 2), y=np.array(labels))).one_class(normal_class)
-    np.testing.assert_array_equal(split.train, [[0, 1], [4, 5]])
-    assert split.test is None
-
-
-def test_own_file_without_labels(tmp_path):
-    np.save(tmp_path / "mine.npy", np.arange(8.0).reshape(4, 2))
-    for path in (tmp_path / "mine.npy", own(tmp_path, X=np.arange(8.0).reshape(4, 2))):
-        split = load_dataset(path).one_class()
-        np.testing.assert_array_equal(split.train, np.arange(8).reshape(4, 2))
-        assert (split.test, split.is_anomaly) == (None, None)
-
-
-def test_own_file_refusals(tmp_path):
-    x = np.zeros((4, 2))
-
-    def refuse(*words, **arrays):
-        path = own(tmp_path, **arrays)
-        one_line_error(lambda: load_dataset(path), path, *words)
-
-    refuse("x_train or X", "found a", a=x)
-    refuse("y", "4 labels", "(3,)", X=x, y=[1, 2, 3])
-    refuse("y_train", "whole numbers", x_train=x, y_train=[0.5, 1, 1, 1])
-    refuse("y_train", "whole numbers", x_train=x, y_train=[np.nan, 1, 1, 1])
-    refuse("y_train", "whole numbers", x_train=x, y_train=[1e300, 1, 1, 1])
-    refuse("x_train's shape (2,)", "found (3,)", x_train=x, x_test=np.zeros((4, 3)))
-    refuse("x_train's dtype float32", "found uint8", x_train=x, x_test=np.zeros((4, 2), np.uint8))
-    refuse("both", x_train=x, y_train=[1, 2, 3, 4], x_test=x, y_test=list("abcd"))
-    refuse("x_test", "NaN", x_train=x, x_test=np.full((4, 2), np.nan))
-    refuse("pickle", X=np.array([[None]]))
-    one_line_error(lambda: load_dataset("absent.npz"), "absent.npz", "no such file")
 
 
 # --- Real data ---

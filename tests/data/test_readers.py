@@ -1,7 +1,6 @@
 import gzip
 import io
 import struct
-import zlib
 
 import numpy as np
 import pytest
@@ -14,19 +13,18 @@ from helpers_data import (
     one_line_error,
     png_bytes,
     ppm_bytes,
+    promising_png,
     sign_image,
-    zip_bytes,
 )
 from PIL import Image
 
+from minisvdd.data.own import read_samples
 from minisvdd.data.readers import (
     Sign,
-    as_samples,
     cut_sign,
     read_cifar10,
     read_idx,
     read_image,
-    read_samples,
     read_sign_table,
 )
 from minisvdd.errors import DataError
@@ -173,91 +171,6 @@ def test_image_refusals(tmp_path, rng):
     refusal(read_image, written(tmp_path, promising_png(png_bytes(image), 50_000, 50_000)), "exceeds limit")
     large = promising_png(png_bytes(image), 8193, 8192)  # more than 2^26 pixels, which Pillow would take
     refusal(read_image, written(tmp_path, large), "ordinary size", "mode RGB", "8193 x 8192")
-
-
-def promising_png(content, width, height):
-    """The same file, whose header says that the image is of another size."""
-    header = b"IHDR" + struct.pack(">II", width, height) + content[24:29]
-    return content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:]
-
-
-# --- Samples in .npz and .npy files ---
-
-
-@pytest.mark.parametrize(
-    ("shape", "expected"),
-    [
-        ((5, 7), (5, 7)),
-        ((5, 8, 9), (5, 1, 8, 9)),
-        ((5, 1, 8, 9), (5, 1, 8, 9)),
-        ((5, 3, 8, 9), (5, 3, 8, 9)),
-        ((5, 8, 9, 3), (5, 3, 8, 9)),
-        ((5, 8, 9, 1), (5, 1, 8, 9)),
-        ((5, 4, 8, 9), (5, 4, 8, 9)),
-    ],
-)
-def test_samples_layouts(tmp_path, rng, shape, expected):
-    array = rng.random(shape, np.float32)
-    samples = read_samples(written(tmp_path, npy_bytes(array)))
-    assert samples.shape == expected
-    assert samples.dtype == np.float32
-    channels_last = len(shape) == 4 and shape[-1] in (1, 3)
-    np.testing.assert_array_equal(samples, np.moveaxis(array, -1, 1) if channels_last else array.reshape(expected))
-
-
-@pytest.mark.parametrize("shape", [(5, 3, 8, 3), (5, 1, 8, 1), (5, 8, 9, 4), (28, 28, 3), (28, 28, 1)])
-def test_samples_ambiguous_shape(tmp_path, shape):
-    refusal(read_samples, written(tmp_path, npy_bytes(np.zeros(shape, np.uint8))), "ambiguous", str(shape))
-
-
-@pytest.mark.parametrize("shape", [(), (5,), (0, 4), (5, 0), (1, 2, 3, 4, 5)])
-def test_samples_impossible_shape(tmp_path, shape):
-    refusal(read_samples, written(tmp_path, npy_bytes(np.zeros(shape))), str(shape))
-
-
-def test_samples_scale(tmp_path):
-    assert read_samples(written(tmp_path, npy_bytes(np.full((2, 4, 4), 51, np.uint8)))).max() == np.float32(0.2)
-    assert read_samples(written(tmp_path, npy_bytes(np.full((2, 4), 51.0)))).max() == 51
-    assert read_samples(written(tmp_path, npy_bytes(np.full((2, 4), 51, np.int64)))).max() == 51
-    assert read_samples(written(tmp_path, npy_bytes(np.ones((2, 4), bool)))).max() == 1
-    assert read_samples(written(tmp_path, npy_bytes(np.asfortranarray(np.arange(6.0).reshape(2, 3)))))[1, 0] == 3
-    assert read_samples(written(tmp_path, npy_bytes(np.arange(6, dtype=">f4").reshape(2, 3))))[1, 2] == 5
-    refusal(read_samples, written(tmp_path, npy_bytes(np.zeros((2, 4, 4), np.int64))), "uint8", "int64")
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
-def test_samples_must_be_finite(tmp_path, value):
-    array = np.zeros((6, 4))
-    array[3, 1] = array[5, 0] = value
-    refusal(read_samples, written(tmp_path, npz_bytes(X=array)), "X", "found 2 that are NaN or infinite", "sample 3")
-
-
-def test_samples_key(tmp_path):
-    arrays = {"x_test": np.full((1, 2), 1.0), "images": np.full((1, 2), 2.0), "X": np.full((1, 2), 3.0)}
-    for expected in (3, 2, 1):
-        assert read_samples(written(tmp_path, npz_bytes(**arrays, other=np.zeros(9)))).max() == expected
-        arrays.popitem()
-    assert read_samples(written(tmp_path, npz_bytes(compressed=True, any=np.full((1, 2), 7.0)))).max() == 7
-    refusal(read_samples, written(tmp_path, npz_bytes(a=np.zeros((1, 2)), b=np.zeros((1, 2)))), "found a, b")
-    refusal(read_samples, written(tmp_path, zip_bytes({})), "found none")
-    assert read_samples(io.BytesIO(npz_bytes(X=np.ones((1, 2))))).shape == (1, 2)
-
-
-def test_objects_are_never_unpickled(tmp_path):
-    class Bomb:
-        def __reduce__(self):
-            return (open, (str(tmp_path / "exploded"), "w"))
-
-    array = np.empty((1, 1), object)
-    array[0, 0] = Bomb()
-    content = npy_bytes(array, allow_pickle=True)
-    refusal(read_samples, written(tmp_path, content), "pickle")
-    refusal(read_samples, written(tmp_path, zip_bytes({"X.npy": content})), "pickle")
-    assert not (tmp_path / "exploded").exists()
-
-
-def test_samples_dtype():
-    one_line_error(lambda: as_samples(np.zeros((2, 2), np.complex64), "my array"), "my array", "complex64")
 
 
 # --- GTSRB ---

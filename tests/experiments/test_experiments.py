@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from trainer_properties import digits
 
-from minisvdd.data.datasets import Split, load_dataset
+from minisvdd.data.datasets import load_dataset
+from minisvdd.data.split import Split
 from minisvdd.experiments.experiments import area_under_roc, train_and_evaluate
 from minisvdd.experiments.protocols import Protocol, get_protocol
 

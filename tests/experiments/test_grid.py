@@ -211,6 +211,17 @@ def test_a_data_file_may_be_moved_but_not_changed(tmp_path):
     assert hashes(places[0]) != hashes(places[1])
 
 
+def test_names_of_classes_do_not_decide_where_cells_lie(tmp_path):
+    rng, classes = np.random.default_rng(0), ["../../../evil", "/abs", "a/b", "a_b", ""]
+    X, y = rng.random((40, 4)), np.array(classes * 8)
+    path, out = str(tmp_path / "found.npz"), tmp_path / "here" / "out"
+    np.savez(path, x_train=X, y_train=y, x_test=X, y_test=y)
+    run_grid(make_grid(path, methods=["isolation-forest"], seeds=1), out, verbose=0)
+    assert len(cell_files(out)) == len(classes)
+    assert {path.name for path in tmp_path.iterdir()} == {"found.npz", "here"}
+    assert len({path.parent.name for path in cell_files(out)}) == len(classes)
+
+
 def test_a_table_may_be_computed_piece_by_piece(tmp_path):
     """Methods, classes and seeds add up; the report says where seeds are missing. Other settings start a new table."""
     run_grid(tiny_grid(methods=["one-class"], classes=["3"], seeds=1), tmp_path, verbose=0)

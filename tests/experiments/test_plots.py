@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from trainer_properties import digits, small_model
 
-from minisvdd.data.datasets import Split
-from minisvdd.experiments.plots import plot_examples, plot_scores, plot_training, save_training_pictures
+from minisvdd.data.split import Split
+from minisvdd.experiments.plots import displayed, plot_examples, plot_scores, plot_training, save_training_pictures
 
 pytestmark = pytest.mark.slow
 
@@ -43,6 +43,29 @@ def test_histogram_tells_classes_apart_and_shows_the_threshold():
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["normal (5)", "anomalous (7)", "threshold"]
     assert "100.0" in axes.get_title()
     assert list(axes.lines[0].get_xdata()) == [0.5, 0.5]
+
+
+def test_samples_without_labels_are_not_called_normal():
+    axes = plot_scores(np.arange(9.0), None, threshold=5.0).axes[0]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["unlabelled (9)", "threshold"]
+
+
+def test_examples_are_framed_by_their_class():
+    images, is_anomaly = np.zeros((6, 1, 4, 4)), np.arange(6) >= 3
+    figure = plot_examples(images, np.arange(6.0), rows=1, columns=3, is_anomaly=is_anomaly)
+    frames = [[frame.get_edgecolor() for frame in axes.patches] for axes in figure.axes]
+    assert [len(set(side)) for side in frames] == [1, 1]
+    assert frames[0][0] != frames[1][0]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["normal", "anomalous"]
+    assert not plot_examples(images, np.arange(6.0)).axes[0].patches
+
+
+def test_images_of_any_scale_are_shown_as_they_look():
+    ramp = np.linspace(0, 1, 16).reshape(1, 1, 4, 4)
+    np.testing.assert_array_equal(displayed(ramp), ramp)
+    np.testing.assert_allclose(displayed(255 * ramp), ramp)
+    np.testing.assert_allclose(displayed(6 * ramp - 3), ramp)
+    assert not displayed(np.full((1, 1, 4, 4), -2.0)).any()
 
 
 def test_training_curves_hold_every_epoch(model):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minisvdd import DeepSVDD
-from minisvdd.data.datasets import Split
+from minisvdd.data.split import Split
 from minisvdd.experiments.experiments import network_of
 from minisvdd.experiments.paper import METHODS, TABLE_1
 from minisvdd.experiments.protocols import PROTOCOLS, Protocol, get_gan_protocol, get_protocol

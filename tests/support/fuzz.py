@@ -37,9 +37,11 @@ from helpers_data import (
     tar_bytes,
     zip_bytes,
 )
+from PIL import Image
 
-from minisvdd import AnoGAN, Autoencoder, DeepSVDD, load_dataset, load_model
-from minisvdd.data.readers import read_cifar10, read_idx, read_image, read_samples, read_sign_table
+from minisvdd import AnoGAN, Autoencoder, DeepSVDD, load_dataset, load_images, load_model
+from minisvdd.data.own import read_samples
+from minisvdd.data.readers import read_cifar10, read_idx, read_image, read_sign_table
 from minisvdd.errors import DataError
 from minisvdd.experiments.grid import cells_of, make_grid, read_cell, read_grid, read_scores, run_grid
 from minisvdd.files.arrays import read_array
@@ -189,13 +191,42 @@ def array_targets(rng: np.random.Generator) -> list[Target]:
         Target("CIFAR-10 binary", cifar_bytes(records, [3, 9]), "batch.bin", read_cifar10),
         Target("PPM", ppm_bytes(image, "# comment\n"), "image.ppm", read_image),
         Target("PNG", png_bytes(image), "image.png", read_image),
+        *picture_targets(rng),
         Target("GTSRB table", table, "GT.csv", read_sign_table),
+        Target("CSV", b"u;v;class\n1;2.5;good\n-3;4e2;bad\n5;6;good\n", "x.csv", read_samples),
         Target("npy", npy_bytes(rng.random((4, 3))), "x.npy", read_samples),
         Target("npz", npz_bytes(**samples), "x.npz", lambda path: load_dataset(str(path)), inside_zip),
         Target(
             "npz, deflated", npz_bytes(compressed=True, **samples), "x.npz", lambda path: read_array(path), inside_zip
         ),
     ]
+
+
+def picture_targets(rng: np.random.Generator) -> list[Target]:
+    """Pictures of a folder, in every format and depth."""
+    image = rng.integers(0, 256, (12, 16, 3), np.uint8)
+    deep = Image.fromarray(image[..., 0].astype(np.uint16) * 257)
+    kinds = {
+        "png": Image.fromarray(image).quantize(16),
+        "jpg": Image.fromarray(image),
+        "tif": deep,
+        "gif": Image.fromarray(image[..., 0]),
+        "bmp": Image.fromarray(image),
+        "pgm": deep,
+    }
+    targets = []
+    for ending, picture in kinds.items():
+        exif, stream = Image.Exif(), io.BytesIO()
+        exif[0x0112] = 6
+        format_ = {"jpg": "JPEG", "tif": "TIFF", "pgm": "PPM"}.get(ending, ending.upper())
+        picture.save(stream, format_, **({"exif": exif} if ending in ("png", "jpg") else {}))
+        path = f"pictures-{ending}/1.{ending}"
+        targets.append(Target(f"picture, {ending}", stream.getvalue(), path, _load_picture))
+    return targets
+
+
+def _load_picture(path):
+    return load_images(path.parent, 8), load_images(path.parent)
 
 
 def archive_targets(rng: np.random.Generator) -> list[Target]:

@@ -5,6 +5,7 @@ import os
 import struct
 import tarfile
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -47,6 +48,12 @@ def png_bytes(image, mode=None):
     stream = io.BytesIO()
     Image.fromarray(image).convert(mode or "RGB").save(stream, "PNG")
     return stream.getvalue()
+
+
+def promising_png(content, width, height):
+    """The same file, whose header says that the image is of another size."""
+    header = b"IHDR" + struct.pack(">II", width, height) + content[24:29]
+    return content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:]
 
 
 def npy_bytes(array, allow_pickle=False):

@@ -20,7 +20,8 @@ pytestmark = pytest.mark.slow
 
 MUTANTS = 120
 FORMATS = (
-    "IDX", "IDX, gzip", "CIFAR-10 binary", "PPM", "PNG", "GTSRB table", "npy", "npz", "npz, deflated", "GTSRB zip",
+    "IDX", "IDX, gzip", "CIFAR-10 binary", "PPM", "PNG", "picture, png", "picture, jpg", "picture, tif", "picture, gif",
+    "picture, bmp", "picture, pgm", "GTSRB table", "CSV", "npy", "npz", "npz, deflated", "GTSRB zip",
     "CIFAR-10 tar.gz", "DeepSVDD model", "Autoencoder model", "AnoGAN model", "grid cell", "grid file", "grid scores",
 )  # fmt: skip
 

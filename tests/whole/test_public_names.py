@@ -26,6 +26,7 @@ PUBLIC = [
     "ThresholdWarning",
     "check_gradients",
     "load_dataset",
+    "load_images",
     "load_model",
 ]
 

@@ -1,0 +1,115 @@
+"""Tables of features: separators, headers, labels by name; a cell that is no number is named by row and column."""
+
+import codecs
+
+import numpy as np
+import pytest
+from helpers_data import one_line_error
+
+from minisvdd.data.datasets import load_dataset
+from minisvdd.data.own import read_samples
+from minisvdd.data.tables import read_table
+
+
+def written(tmp_path, text, encoding="utf-8"):
+    path = tmp_path / "mine.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode(encoding))
+    return path
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t", ", "])
+@pytest.mark.parametrize("header", ["", "a{0}b{0}c\n", "0{0}1{0}2\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_separators_and_headers(tmp_path, mark, header, end):
+    text = (header + "1{0}2.5{0}-3e-1\n\n4{0}5{0}6\n").format(mark).replace("\n", end)
+    table = read_table(written(tmp_path, text))
+    np.testing.assert_array_equal(table.features, np.float32([[1, 2.5, -0.3], [4, 5, 6]]))
+    assert (table.features.dtype, table.labels, table.notes) == (np.float32, None, ())
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_byte_order_marks(tmp_path, encoding):
+    table = read_table(written(tmp_path, "größe,class\n1,gut\n2,schlecht\n", encoding))
+    assert table.labels.tolist() == ["gut", "schlecht"]
+    np.testing.assert_array_equal(table.features, [[1], [2]])
+
+
+def test_one_row_of_numbers_is_a_sample_and_no_header(tmp_path):
+    np.testing.assert_array_equal(read_table(written(tmp_path, "1,2,3")).features, [[1, 2, 3]])
+    np.testing.assert_array_equal(read_table(written(tmp_path, "0\n1\n")).features, [[0], [1]])
+
+
+@pytest.mark.parametrize("name", ["class", "Label", "y", "TARGET", "labels"])
+@pytest.mark.parametrize(("cells", "labels"), [(("1", "-1.0", "1"), [1, -1, 1]), (("A", "a", "1"), ["A", "a", "1"])])
+def test_a_column_of_labels_by_its_name(tmp_path, name, cells, labels):
+    rows = "".join(f"{k},{cell},{2 * k}\n" for k, cell in enumerate(cells))
+    table = read_table(written(tmp_path, f"u,{name},v\n{rows}"))
+    assert table.labels.tolist() == labels
+    np.testing.assert_array_equal(table.features, [[0, 0], [1, 2], [2, 4]])
+
+
+def test_a_table_is_a_data_set(tmp_path):
+    path = written(
+        tmp_path, "u,v,class\n" + "".join(f"{k},{k % 3},{'bad' if k % 5 == 4 else 'good'}\n" for k in range(20))
+    )
+    dataset = load_dataset(str(path))
+    one_line_error(lambda: dataset.one_class(), "bad (4 training samples), good (16", error=ValueError)
+    split = dataset.one_class("good")
+    assert (len(split.train), int((~split.is_anomaly).sum()), int(split.is_anomaly.sum())) == (12, 4, 4)
+    found = read_samples(path)
+    assert found.samples.shape == (20, 2)
+    assert found.labels[4] == "bad"
+    counted = load_dataset(str(written(tmp_path, "id,u\n1,5\n2,7\n")))
+    assert "column 'id' counts the rows" in counted.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("cells", "labels"),
+    [
+        (["1000", "-3.0"], [1000, -3]),
+        (["9007199254740993", "1"], ["9007199254740993", "1"]),
+        (["1.5", "1"], ["1.5", "1"]),
+        (["inf", "nan"], ["inf", "nan"]),
+    ],
+)
+def test_labels_are_whole_numbers_or_text(tmp_path, cells, labels):
+    rows = "".join(f"{cell},0\n" for cell in cells)
+    assert read_table(written(tmp_path, f"y,u\n{rows}")).labels.tolist() == labels
+
+
+def test_a_column_that_counts_the_rows_is_left_out_and_said(tmp_path):
+    table = read_table(written(tmp_path, ",u,y\n0,5,a\n1,6,b\n2,7,a\n"))
+    np.testing.assert_array_equal(table.features, [[5], [6], [7]])
+    assert "column '' counts the rows" in table.notes[0]
+    assert read_table(written(tmp_path, "id,u\n3,5\n4,6\n")).features.shape == (2, 2), "an id that is none"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("u,v\n1,2\n3,x\n", ["row 3, column 'v'", "'x'"]),
+        ("1,2\n3,x\n", ["row 2, column 2", "'x'"]),
+        ("1.5,2,good\n3,4,bad\n", ["row 1, column 3", "'good'"]),
+        ("u,v\n1,\n", ["row 2, column 'v'", "''"]),
+        ("u,v\n1,nan\n", ["row 2, column 'v'", "'nan'"]),
+        ("u,v\n1,1e99\n", ["row 2, column 'v'", "'1e99'"]),
+        ("u;v\n1,5;2\n", ["row 2, column 'u'", "'1,5'", "decimal point"]),
+        ("u,v\n1,2\n3\n", ["row 3", "expected 2 cells", "found 1"]),
+        ("u,y\n1,a\n2, \n", ["column 'y': row 3", "empty"]),
+        ("u,y,class\n1,2,3\n", ["one column of labels", "'y', 'class'"]),
+        ("y\n1\n", ["columns of features"]),
+        ("u,v\n", ["rows below the names"]),
+        ("", ["found no row"]),
+        ("\n \n", ["found no row"]),
+        ('u,v\n1,"2\n', ["damaged"]),
+        (b"u,v\n1,\xff\n", ["damaged"]),
+        (codecs.BOM_UTF16_LE + b"1", ["damaged"]),
+    ],
+)
+def test_refusals_name_row_and_column(tmp_path, text, words):
+    path = written(tmp_path, text)
+    one_line_error(lambda: read_table(path), path, *words)
+
+
+def test_missing_table(tmp_path):
+    one_line_error(lambda: read_table(tmp_path / "absent.csv"), "absent.csv", "no such file")
