@@ -9,7 +9,7 @@ the data set's name. They stay under their official names and are never unpacked
 import os
 import tarfile
 import zipfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -18,6 +18,7 @@ import numpy as np
 from ..errors import DataError
 from ..files.arrays import array_names, listed, read_array
 from ..files.streams import data_errors
+from ..places import cache_folder
 from .readers import as_samples, cut_sign, read_cifar10, read_idx, read_image, read_sign_table, to_float
 
 # SHA-256 of the decompressed content: a .gz file's own checksum changes when it is compressed anew.
@@ -151,7 +152,7 @@ def load_dataset(name: str, data_dir=None, *, classes=None, verify: bool = True)
     for folder in _places(name, data_dir):
         if folder.is_dir() and (dataset := _LOADERS[name](folder, **options)) is not None:
             return dataset
-    looked_in = ", ".join(map(str, data_bases(data_dir)))
+    looked_in = ", ".join(map(str, data_bases(data_dir))) or "any folder (no home folder, no $MINISVDD_DATA)"
     raise DataError(f"{name}: not found in {looked_in}: download it with `minisvdd data fetch {name}`")
 
 
@@ -171,8 +172,10 @@ def data_bases(data_dir=None) -> list[Path]:
     """The folders in which data sets are sought, in order. Raises DataError when `data_dir` is given but no folder."""
     if data_dir is not None and not Path(data_dir).is_dir():
         raise DataError(f"{data_dir}: no such folder")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minisvdd"
-    return [Path(base) for base in (data_dir, os.environ.get("MINISVDD_DATA"), cache) if base]
+    given = [Path(base) for base in (data_dir, os.environ.get("MINISVDD_DATA")) if base]
+    with suppress(DataError):  # a user without a home folder
+        return [*given, cache_folder()]
+    return given
 
 
 # --- The loaders: one per data set; a folder without the data set gives None ------------------------------------------

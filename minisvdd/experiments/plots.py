@@ -1,11 +1,13 @@
 """The pictures of a training: examples by score (paper, figure 2), histogram of scores, curves over the epochs.
 
-Figures are made without pyplot: no global state, no display needed.
+Figures are made without pyplot: no global state, no display needed. They are drawn and saved in matplotlib's default
+style: what a user's matplotlibrc says (LaTeX, other fonts) is meant for other figures, and may not work here.
 """
 
 from pathlib import Path
 
 import numpy as np
+from matplotlib import style
 from matplotlib.figure import Figure
 
 from ..files.atomic import atomic_write
@@ -13,6 +15,7 @@ from ..files.atomic import atomic_write
 _NORMAL, _ANOMALY, _LINE = "#2b6cb0", "#c53030", "#1a202c"
 
 
+@style.context("default")
 def plot_examples(images: np.ndarray, scores: np.ndarray, rows: int = 4, columns: int = 8) -> Figure:
     """Figure 2: the most normal images at the left, the most anomalous at the right, each in reading order.
 
@@ -30,6 +33,7 @@ def plot_examples(images: np.ndarray, scores: np.ndarray, rows: int = 4, columns
     return figure
 
 
+@style.context("default")
 def plot_scores(
     scores: np.ndarray, is_anomaly: np.ndarray | None, threshold: float, auc: float | None = None
 ) -> Figure:
@@ -50,6 +54,7 @@ def plot_scores(
     return figure
 
 
+@style.context("default")
 def plot_training(history: dict, autoencoder_history: dict | None = None) -> Figure:
     """Loss of pre-training and of Deep SVDD, radius and fraction outside, over the epochs."""
     curves = [
@@ -71,6 +76,7 @@ def plot_training(history: dict, autoencoder_history: dict | None = None) -> Fig
     return figure
 
 
+@style.context("default")
 def save_figure(figure: Figure, path) -> Path:
     """Write a PNG atomically; returns its path."""
     with atomic_write(path, "wb") as file:
