@@ -11,6 +11,7 @@ for present ones. With a Dask cluster, all workers must see OUT and the data und
 
 import hashlib
 import json
+import logging
 import os
 import sys
 import time
@@ -28,7 +29,7 @@ from threadpoolctl import threadpool_limits
 from ..data.datasets import Dataset, class_index, load_dataset
 from ..errors import CollapseWarning, DataError, one_line
 from ..files.arrays import read_array
-from ..files.atomic import atomic_write, write_json
+from ..files.atomic import atomic_write, locked, write_json
 from ..files.progress import Progress
 from .experiments import versions
 from .lifeline import tie_to
@@ -147,7 +148,8 @@ def run_grid(grid: Grid, out, *, jobs: int = 1, scheduler=None, data_dir=None, r
     out = Path(out)
     needs_weights = any(METHODS[name].pretrained for name in grid.methods)
     methods = grid.methods if "dcae" in grid.methods or not needs_weights else ("dcae", *grid.methods)
-    write_json(out / _GRID_FILE, asdict(_with_earlier(grid, out)))
+    with locked(out):  # several processes may compute parts of one table
+        write_json(out / _GRID_FILE, asdict(_with_earlier(grid, out)))
     todo = [cell for cell in cells_of(grid, methods) if not (resume and _is_finished(cell, out, verbose))]
     progress, done = Progress("experiment, cell", len(todo), verbose), 0
     with _workers(jobs, scheduler):
@@ -190,8 +192,17 @@ def _workers(jobs, scheduler):
         from distributed import Client
     except ImportError as error:
         raise ValueError(f"--scheduler: {error}: install the extra `distributed`") from error
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # the error below says what their own lines would
     with Client(scheduler, timeout="10s") as client, parallel_config(backend="dask", client=client):
-        yield
+        try:
+            yield
+        except Exception as error:
+            if client.status == "running":
+                raise
+            raise ConnectionError(
+                f"--scheduler {scheduler}: the Dask cluster was lost: run again to go on with the first unfinished cell"
+            ) from error
 
 
 def protocol_of(grid: Grid, cell: Cell) -> Protocol | GanProtocol:
