@@ -390,8 +390,7 @@ def test_going_on_with_another_numpy_or_processor_is_said_in_one_line(tmp_path, 
         warnings.simplefilter("error")
         small_model(epochs=2).fit(X, checkpoint=resume)
     monkeypatch.setattr(checkpoint, "_rounding", lambda: "NumPy 9.0, openblas for Z80")
-    with pytest.warns(
-        UserWarning, match=r"svdd\.npz: goes on with NumPy 9\.0, openblas for Z80, was written with NumPy"
-    ) as seen:
+    words = r"svdd\.npz: goes on with NumPy 9\.0, openblas for Z80, was written with NumPy"
+    with pytest.warns(UserWarning, match=words) as seen:
         small_model(epochs=2).fit(X, checkpoint=resume)
     assert all("\n" not in str(warning.message) for warning in seen)
