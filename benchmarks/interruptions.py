@@ -31,7 +31,7 @@ from pathlib import Path
 import numpy as np
 from common import make_parser
 
-from minisvdd import load_model
+from minisvdd import DeepSVDD, load_dataset, load_model
 from minisvdd.data.download import SOURCES
 from minisvdd.experiments.experiments import versions
 from minisvdd.files.arrays import read_array, read_arrays
@@ -263,16 +263,15 @@ def save_for_ever(paths, target: Path) -> None:
             model.save(target)
 
 
-def saves(model: Path, folder: Path, rng, count: int) -> dict:
+def saves(folder: Path, rng, count: int) -> dict:
     """Kill a process that does nothing but save: the file must be one of the two models, whole, each time."""
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["minisvdd"])
     folder.mkdir()
     paths, target = [folder / f"{n}.npz" for n in range(2)], folder / "saved" / "model.npz"
-    for n, path in enumerate(paths):
-        changed = load_model(model)
-        changed.network_.params["0.weight"][...] += n
-        changed.save(path)
+    for seed, path in enumerate(paths):
+        model = DeepSVDD(pretrain_epochs=0, epochs=1, random_state=seed, verbose=0)
+        model.fit(load_dataset("digits").one_class(3).train).save(path)
     allowed, row = [path.read_bytes() for path in paths], {"kills": count, "damaged": 0}
     for _ in range(count):
         process = processes.Process(target=save_for_ever, args=(paths, target))
@@ -291,6 +290,7 @@ def saves(model: Path, folder: Path, rng, count: int) -> dict:
 def main() -> int:
     """Run all; exit status 1 when anything was damaged, differs, lived on or was left over."""
     parser = make_parser(__doc__)
+    parser.add_argument("--works", nargs="+", default=[*works(""), "saves"], help="what to kill (default: %(default)s)")
     parser.add_argument("--kills", type=int, default=90, help="of trainings, of grids and of downloads")
     parser.add_argument("--attacks", type=int, default=30, help="kills of attacks")
     parser.add_argument("--saves", type=int, default=200, help="kills of a process that saves")
@@ -298,21 +298,26 @@ def main() -> int:
     rng, result = np.random.default_rng(0), {}
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), SlowServer)
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    known = works(f"http://127.0.0.1:{server.server_port}")
     with tempfile.TemporaryDirectory() as name:
-        for kind, work in works(f"http://127.0.0.1:{server.server_port}").items():
-            kills = arguments.attacks if kind == "attack" else arguments.kills
-            result[kind] = killed(kind, work, Path(name) / kind, rng, kills)
-            if arguments.out:
-                write_json(arguments.out, {**result, "versions": versions()})
-        saved = saves(Path(name) / "train" / "whole" / "model.npz", Path(name) / "saves", rng, arguments.saves)
-    result["saves"] = saved
+        for kind in arguments.works:
+            folder = Path(name) / kind
+            if kind == "saves":
+                result[kind] = saves(folder, rng, arguments.saves)
+            else:
+                kills = arguments.attacks if kind == "attack" else arguments.kills
+                result[kind] = killed(kind, known[kind], folder, rng, kills)
     print(result)
     if arguments.out:
-        write_json(arguments.out, {**result, "versions": versions()})
-    rows = [row for name, row in result.items() if name != "saves"]
-    sound = all(row["identical"] == row["runs"] for row in rows) and not saved["left_after_the_next_save"]
-    bad = sum(row[what] for row in rows for what in ("damaged", "outlived", "left_over", "failed")) + saved["damaged"]
-    return 0 if sound and not bad else 1
+        write_json(arguments.out, {**earlier(arguments.out), **result, "versions": versions()})
+    bad = ("damaged", "outlived", "left_over", "failed", "left_after_the_next_save")
+    sound = all(row.get("identical") == row.get("runs") for row in result.values())
+    return 0 if sound and not any(row.get(what) for row in result.values() for what in bad) else 1
+
+
+def earlier(path: str) -> dict:
+    """What an earlier call has written: with --works, a file may be made in several calls."""
+    return json.loads(Path(path).read_text()) if Path(path).is_file() else {}
 
 
 if __name__ == "__main__":
