@@ -39,6 +39,7 @@ from minisvdd.files.atomic import write_json
 
 COMMAND = [sys.executable, "-m", "minisvdd"]
 PATIENCE = 2.0  # seconds in which the processes of a killed command must be gone
+LOADED = 0.3  # seconds after which our first line must have run
 MOST_KILLS = 6  # of one run, which may finish then
 
 
@@ -287,13 +288,36 @@ def saves(folder: Path, rng, count: int) -> dict:
     return row
 
 
+# The first moments
+
+
+def first_moments(out: Path, count: int) -> dict:
+    """Ctrl-C while a command is being loaded: when did it not end in one line and status 130?
+
+    Python's own start, some hundredths of a second, is not ours: its traceback is the only thing that may stand there.
+    """
+    listen, pages = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL), []
+    for moment in np.linspace(0.02, 2, count):
+        command = [*COMMAND, "train", "--quiet", "--out", str(out)]
+        options = {"stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+        process = subprocess.Popen(command, preexec_fn=listen, **options)
+        time.sleep(moment)
+        os.killpg(process.pid, signal.SIGINT)
+        if (process.communicate()[1], process.returncode) != ("minisvdd: error: interrupted\n", 130):
+            pages.append(round(float(moment), 2))
+    return {"moments": count, "seconds_without_one_line": pages}
+
+
 def main() -> int:
     """Run all; exit status 1 when anything was damaged, differs, lived on or was left over."""
     parser = make_parser(__doc__)
-    parser.add_argument("--works", nargs="+", default=[*works(""), "saves"], help="what to kill (default: %(default)s)")
+    parser.add_argument(
+        "--works", nargs="+", default=[*works(""), "saves", "starts"], help="what to kill (default: %(default)s)"
+    )
     parser.add_argument("--kills", type=int, default=90, help="of trainings, of grids and of downloads")
     parser.add_argument("--attacks", type=int, default=30, help="kills of attacks")
     parser.add_argument("--saves", type=int, default=200, help="kills of a process that saves")
+    parser.add_argument("--starts", type=int, default=60, help="Ctrl-C in the first two seconds of a training")
     arguments = parser.parse_args()
     rng, result = np.random.default_rng(0), {}
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), SlowServer)
@@ -304,6 +328,8 @@ def main() -> int:
             folder = Path(name) / kind
             if kind == "saves":
                 result[kind] = saves(folder, rng, arguments.saves)
+            elif kind == "starts":
+                result[kind] = first_moments(folder, arguments.starts)
             else:
                 kills = arguments.attacks if kind == "attack" else arguments.kills
                 result[kind] = killed(kind, known[kind], folder, rng, kills)
@@ -311,7 +337,8 @@ def main() -> int:
     if arguments.out:
         write_json(arguments.out, {**earlier(arguments.out), **result, "versions": versions()})
     bad = ("damaged", "outlived", "left_over", "failed", "left_after_the_next_save")
-    sound = all(row.get("identical") == row.get("runs") for row in result.values())
+    late = [moment for moment in result.get("starts", {}).get("seconds_without_one_line", []) if moment > LOADED]
+    sound = not late and all(row.get("identical") == row.get("runs") for row in result.values())
     return 0 if sound and not any(row.get(what) for row in result.values() for what in bad) else 1
 
 
