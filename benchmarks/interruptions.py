@@ -1,13 +1,18 @@
-"""Kill trainings, saves, downloads and a grid again and again, at random moments; go on; look whether anything is lost.
+"""Kill trainings, grids, downloads, attacks and saves, again and again, at random moments; go on; is anything lost?
 
-    python benchmarks/interruptions.py --out benchmarks/results/interruptions.json [--trainings 5 --saves 200 ...]
+    python benchmarks/interruptions.py --out benchmarks/results/interruptions.json [--kills 90 --attacks 30 --saves 200]
 
-After every kill, whatever file lies under a final name must be whole. In the end a training must be, bit for bit, the
-one that was never killed; a download must have the right content, and a grid the table that it has without any kill.
+Every command is killed in one of three ways in turn: SIGKILL to its main process alone (its workers must notice),
+Ctrl-C to all its processes, SIGTERM to the main process (as `timeout` and batch systems do it). After every kill,
+whatever lies under a final name must be whole, and two seconds later none of its processes may be left. Then the same
+command goes on. In the end its result must be, bit for bit, that of one that was never killed, with no temporary file
+beside it.
 """
 
 import functools
 import http.server
+import io
+import json
 import multiprocessing
 import os
 import re
@@ -17,87 +22,235 @@ import sys
 import tempfile
 import threading
 import time
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from common import make_parser
 
-from minisvdd import DataError, load_dataset, load_model
-from minisvdd.data.download import download
+from minisvdd import DeepSVDD, load_dataset, load_model
+from minisvdd.data.download import SOURCES
 from minisvdd.experiments.experiments import versions
-from minisvdd.experiments.grid import cells_of, make_grid, read_cell, read_scores
-from minisvdd.files.arrays import read_arrays
+from minisvdd.files.arrays import read_array, read_arrays
 from minisvdd.files.atomic import write_json
 
 COMMAND = [sys.executable, "-m", "minisvdd"]
-TRAIN = [*COMMAND, "train", "--data", "digits", "--quiet", "--checkpoint-every", "1", "--out"]
-GRID = [*COMMAND, "experiment", "table1-digits", "--methods", "one-class", "--classes", "3", "8", "--seeds", "2"]
-SIGNALS = (signal.SIGKILL, signal.SIGINT)
+PATIENCE = 2.0  # seconds in which the processes of a killed command must be gone
+LOADED = 0.3  # seconds after which our first line must have run
+MOST_KILLS = 6  # of one run, which may finish then
 
 
-def start(*command) -> subprocess.Popen:
-    """A command as a process that leads a group of its own."""
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+@dataclass(frozen=True)
+class Work:
+    """A command that goes on where it was, and what it leaves in its folder.
+
+    command(out): its words.   result(out): what must be the same in the end, comparable with `==`.
+    """
+
+    command: Callable[[Path], list]
+    result: Callable[[Path], object]
+
+
+# Processes
+
+
+def start(command, scratch: Path) -> subprocess.Popen:
+    """A command as a process that leads a session of its own, by which its processes are found."""
     # a shell starts what runs in the background with Ctrl-C ignored, and children inherit that
     listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    return subprocess.Popen([str(part) for part in command], preexec_fn=listen, **quiet)
+    environment = {**os.environ, "TMPDIR": str(scratch)}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+    return subprocess.Popen([str(word) for word in command], preexec_fn=listen, env=environment, **quiet)
 
 
-def killed_again_and_again(command, rng, longest: float, most: int, damaged) -> dict:
-    """Start, kill the group after a random time (SIGKILL and SIGINT in turn), start again; the last run may finish.
-
-    damaged(): the number of damaged files, counted after every kill.
-    """
-    kills = lost = 0
-    while True:
-        process = start(*command)
+def living(session: int) -> list[int]:
+    """The processes of a session that have not ended."""
+    found = []
+    for folder in Path("/proc").iterdir():
         try:
-            process.wait(timeout=None if kills == most else rng.uniform(0.2 * longest, 0.8 * longest))
-            return {"kills": kills, "damaged": lost, "status": process.returncode}
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, SIGNALS[kills % 2])
-            process.wait()
-            kills += 1
-            lost += damaged()
+            state, *numbers = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+        except (OSError, ValueError):
+            continue
+        if int(numbers[2]) == session and state != "Z":
+            found.append(int(folder.name))
+    return found
 
 
-def timed(command) -> float:
-    """Seconds that a command takes."""
+def seconds_until_gone(session: int) -> float:
+    """How long its processes live on; at most `PATIENCE` and a little."""
     started = time.perf_counter()
-    start(*command).wait()
+    while living(session) and time.perf_counter() - started < PATIENCE:
+        time.sleep(0.02)
     return time.perf_counter() - started
 
 
-# Trainings
+def kill(process: subprocess.Popen, how: str) -> None:
+    """End a command in one of the three ways."""
+    if how == "SIGINT":
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        process.send_signal(getattr(signal, how))
+    process.wait()
 
 
-def same(a: Path, b: Path) -> bool:
-    """Whether two saved models hold the same arrays, and scores that follow from them, bit for bit."""
-    first, second = load_model(a), load_model(b)
-    arrays, others = ({**m.network_.params, **m.network_.buffers, "c": m.center_} for m in (first, second))
-    losses = first.history_["loss"] == second.history_["loss"] and first.radius_ == second.radius_
-    return losses and all(np.array_equal(arrays[name], others[name]) for name in arrays)
+def left_in(*folders: Path) -> list[str]:
+    """Temporary files, and what joblib keeps in shared memory for processes that are no more."""
+    files = [path.name for folder in folders for path in folder.rglob("*") if is_temporary(path, folder)]
+    for path in Path("/dev/shm").glob("*"):
+        owner = re.match(r"(?:joblib_memmapping_folder_|sem\.loky-)(\d+)", path.name)
+        if owner and owner[1] in STARTED:
+            files.append(path.name)
+    return files
+
+
+def is_temporary(path: Path, folder: Path) -> bool:
+    """All that lies in the scratch folder, and the names that files have while they are written."""
+    return folder.name == "scratch" or path.name.endswith((".minisvdd-tmp", ".part"))
+
+
+STARTED: set[str] = set()  # numbers of the processes that were killed
+
+
+# Damage and results
 
 
 def damaged_files(out: Path) -> int:
     """Files under their final names that cannot be read."""
+    readers = {".npz": read_arrays, ".npy": read_array, ".json": lambda path: json.loads(path.read_text("utf-8"))}
+    readers[".zip"] = lambda path: zipfile.ZipFile(path).testzip()
     count = 0
-    for path in out.rglob("*.npz"):
+    for path in out.rglob("*"):
         try:
-            read_arrays(path)
-        except ValueError:
+            readers.get(path.suffix, lambda path: None)(path)
+        except (ValueError, OSError, zipfile.BadZipFile):
             count += 1
     return count
 
 
-def trainings(folder: Path, rng, count: int) -> list[dict]:
-    """Whole trainings, killed and resumed."""
-    longest, rows = timed([*TRAIN, folder / "whole"]), []
-    for k in range(count):
-        out = folder / str(k)
-        row = killed_again_and_again([*TRAIN, out, "--resume"], rng, longest, 6, lambda out=out: damaged_files(out))
-        rows.append({**row, "identical": same(out / "model.npz", folder / "whole" / "model.npz")})
-    return rows
+def model_result(out: Path) -> tuple:
+    """A saved model's arrays and losses."""
+    model = load_model(out / "model.npz")
+    arrays = {**model.network_.params, **model.network_.buffers, "c": model.center_}
+    return model.history_["loss"], model.radius_, {name: array.tobytes() for name, array in arrays.items()}
+
+
+def grid_result(out: Path) -> tuple:
+    """AUCs and scores of all cells, and the table."""
+    cells = {str(path.relative_to(out)): json.loads(path.read_text())["auc"] for path in out.rglob("cells/*/*/*.json")}
+    scores = {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*.npy")}
+    return cells, scores, json.loads((out / "grid.json").read_text())
+
+
+def folder_result(out: Path) -> dict:
+    """All files, byte for byte."""
+    return {path.name: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
+def attack_result(out: Path) -> tuple:
+    """The adversarial images, the classifier, and the figures but for the seconds."""
+    arrays = {f"{name}/{key}": a.tobytes() for name in ("adversarial", "classifier")
+              for key, a in read_arrays(out / f"{name}.npz").items() if key != "minisvdd"}  # fmt: skip
+    figures = json.loads((out / "attack.json").read_text())
+    return arrays, {name: value for name, value in figures.items() if not name.startswith("seconds")}
+
+
+# Works
+
+
+class SlowServer(http.server.BaseHTTPRequestHandler):
+    """Sends an archive, or what a range of it asks for, a little at a time."""
+
+    def do_GET(self):
+        """Answer one request."""
+        content = archive(self.path.strip("/"))
+        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        first, total = int(wanted[1]) if wanted else 0, len(content)
+        if first >= total:
+            return self.send_error(416)
+        self.send_response(206 if wanted else 200)
+        self.send_header("Content-Range", f"bytes {first}-{total - 1}/{total}")
+        self.send_header("Content-Length", str(total - first))
+        self.end_headers()
+        try:
+            for place in range(first, total, 1 << 12):
+                self.wfile.write(content[place : min(place + (1 << 12), total)])
+                time.sleep(0.002)
+        except OSError:  # the client was killed
+            pass
+        return None
+
+    def log_message(self, *args):
+        """Say nothing."""
+
+
+@functools.cache
+def archive(name: str) -> bytes:
+    """A zip archive as the check of GTSRB's files wants it, of random bytes."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as file:
+        member = SOURCES["gtsrb"].files[name].keywords["member"]
+        file.writestr(member, np.random.default_rng(len(name)).bytes(1 << 20))
+    return stream.getvalue()
+
+
+_FETCH = """
+import sys
+from minisvdd.cli import main
+from minisvdd.data import download
+download.SOURCES["gtsrb"] = download.SOURCES["gtsrb"]._replace(urls=(sys.argv[1],))
+sys.exit(main(["data", "fetch", "gtsrb", "--quiet", "--data-dir", sys.argv[2]]))
+"""
+_GRID = ["experiment", "table1-digits", "--classes", "3", "8", "--seeds", "2", "--protocol", "quick", "--quiet"]
+_METHODS = ["--methods", "isolation-forest", "one-class", "--jobs", "2"]
+_ATTACK = ["attack", "--data", "digits", "--count", "5", "--queries", "300", "--quiet"]
+
+
+def works(url: str) -> dict[str, Work]:
+    """All of them by name."""
+    train = [*COMMAND, "train", "--data", "digits", "--quiet", "--checkpoint-every", "1", "--resume", "--out"]
+    return {
+        "train": Work(lambda out: [*train, out], model_result),
+        "experiment": Work(lambda out: [*COMMAND, *_GRID, *_METHODS, "--out", out], grid_result),
+        "fetch": Work(lambda out: [sys.executable, "-c", _FETCH, url, out], folder_result),
+        "attack": Work(lambda out: [*COMMAND, *_ATTACK, "--out", out], attack_result),
+    }
+
+
+def killed(name: str, work: Work, folder: Path, rng, kills: int) -> dict:
+    """Run a work until it has been killed so many times; every run goes on until it is done."""
+    scratch = folder / "scratch"
+    scratch.mkdir(parents=True)
+    started = time.perf_counter()
+    status = start(work.command(folder / "whole"), scratch).wait()
+    longest, expected = time.perf_counter() - started, work.result(folder / "whole")
+    row = {"runs": 0, "kills": Counter(), "identical": 0, "damaged": 0, "outlived": 0, "left_over": 0, "failed": 0}
+    row["failed"] += status != 0
+    slowest = 0.0
+    while sum(row["kills"].values()) < kills:
+        out, mine = folder / str(row["runs"]), 0
+        while True:
+            process, how = start(work.command(out), scratch), ("SIGKILL", "SIGINT", "SIGTERM")[mine % 3]
+            STARTED.add(str(process.pid))
+            try:
+                process.wait(timeout=None if mine == MOST_KILLS else rng.uniform(0, 0.9 * longest))
+                break
+            except subprocess.TimeoutExpired:
+                kill(process, how)
+            gone = seconds_until_gone(process.pid)
+            slowest = max(slowest, gone)
+            row["outlived"] += gone > PATIENCE
+            row["kills"][how] += 1
+            row["damaged"] += damaged_files(out)
+            mine += 1
+        row["runs"] += 1
+        row["failed"] += process.returncode != 0
+        row["identical"] += work.result(out) == expected
+        row["left_over"] += len(left_in(out, scratch))
+        print(f"{name}: {dict(row)}", file=sys.stderr, flush=True)
+    return {**row, "kills": dict(row["kills"]), "slowest_end_seconds": round(slowest, 2), "seconds": round(longest, 1)}
 
 
 # Saves
@@ -111,15 +264,16 @@ def save_for_ever(paths, target: Path) -> None:
             model.save(target)
 
 
-def saves(folder: Path, rng, count: int, processes) -> dict:
+def saves(folder: Path, rng, count: int) -> dict:
     """Kill a process that does nothing but save: the file must be one of the two models, whole, each time."""
-    paths, target, row = [folder / f"{n}.npz" for n in range(2)], folder / "saved" / "model.npz", {"kills": count}
-    for n, path in enumerate(paths):
-        model = load_model(folder / "whole" / "model.npz")
-        model.network_.params["0.weight"][...] += n
-        model.save(path)
-    allowed = [path.read_bytes() for path in paths]
-    row["damaged"] = 0
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["minisvdd"])
+    folder.mkdir()
+    paths, target = [folder / f"{n}.npz" for n in range(2)], folder / "saved" / "model.npz"
+    for seed, path in enumerate(paths):
+        model = DeepSVDD(pretrain_epochs=0, epochs=1, random_state=seed, verbose=0)
+        model.fit(load_dataset("digits").one_class(3).train).save(path)
+    allowed, row = [path.read_bytes() for path in paths], {"kills": count, "damaged": 0}
     for _ in range(count):
         process = processes.Process(target=save_for_ever, args=(paths, target))
         process.start()
@@ -129,113 +283,68 @@ def saves(folder: Path, rng, count: int, processes) -> dict:
         process.kill()
         process.join()
         row["damaged"] += target.read_bytes() not in allowed
-    row["left_behind"] = len(list(target.parent.iterdir())) - 1
-    for path in target.parent.iterdir():
-        os.utime(path, (time.time() - 2 * 3600,) * 2)
     load_model(paths[0]).save(target)
     row["left_after_the_next_save"] = len(list(target.parent.iterdir())) - 1
     return row
 
 
-# Downloads
+# The first moments
 
 
-class SlowServer(http.server.BaseHTTPRequestHandler):
-    """Sends `content`, or what a range asks for, a little at a time."""
+def first_moments(out: Path, count: int) -> dict:
+    """Ctrl-C while a command is being loaded: when did it not end in one line and status 130?
 
-    content = np.random.default_rng(0).bytes(1 << 20)
-
-    def do_GET(self):
-        """Answer one request."""
-        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        first, total = int(wanted[1]) if wanted else 0, len(self.content)
-        if first >= total:
-            return self.send_error(416)
-        self.send_response(206 if wanted else 200)
-        self.send_header("Content-Range", f"bytes {first}-{total - 1}/{total}")
-        self.send_header("Content-Length", str(total - first))
-        self.end_headers()
-        try:
-            for start in range(first, total, 1 << 12):
-                self.wfile.write(self.content[start : min(start + (1 << 12), total)])
-                time.sleep(0.001)
-        except OSError:  # the client was killed
-            pass
-        return None
-
-    def log_message(self, *args):
-        """Say nothing."""
-
-
-def check_content(path: Path) -> None:
-    """DataError unless it is what the server has."""
-    if path.read_bytes() != SlowServer.content:
-        raise DataError(f"{path}: damaged")
-
-
-def downloads(folder: Path, rng, count: int, processes) -> dict:
-    """Kill downloads of one file until they are done: never anything but the right content under the final name."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), SlowServer)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    url, row = f"http://127.0.0.1:{server.server_port}/file", {"files": count, "kills": 0, "damaged": 0}
-    for n in range(count):
-        target = folder / f"file{n}"
-        while not target.exists():
-            process = processes.Process(target=download, args=([url], target, check_content))
-            process.start()
-            process.join(rng.uniform(0.05, 0.4))
-            row["kills"] += process.is_alive()
-            process.kill()
-            process.join()
-        row["damaged"] += target.read_bytes() != SlowServer.content
-    server.shutdown()
-    return row
-
-
-# A grid
-
-
-def grid(folder: Path, rng) -> dict:
-    """A grid on two processes, killed as a whole and run again until it is done."""
-    cells = cells_of(make_grid("digits", methods=["dcae", "one-class"], classes=["3", "8"], seeds=2, protocol="quick"))
-    n_test = len(load_dataset("digits").test_labels)
-
-    def damaged(out):
-        return sum(len(read_scores(cell, out)) != n_test for cell in cells if read_cell(cell, out))
-
-    def results(out):
-        return [read_cell(cell, out)["auc"] for cell in cells]
-
-    whole, out = folder / "grid-whole", folder / "grid"
-    command = [*GRID, "--protocol", "quick", "--quiet", "--jobs", "2", "--out"]
-    longest = timed([*command, whole])
-    row = killed_again_and_again([*command, out], rng, longest, 4, functools.partial(damaged, out))
-    return {**row, "identical": results(out) == results(whole)}
+    Python's own start, some hundredths of a second, is not ours: its traceback is the only thing that may stand there.
+    """
+    listen, pages = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL), []
+    for moment in np.linspace(0.02, 2, count):
+        command = [*COMMAND, "train", "--quiet", "--out", str(out)]
+        options = {"stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+        process = subprocess.Popen(command, preexec_fn=listen, **options)
+        time.sleep(moment)
+        os.killpg(process.pid, signal.SIGINT)
+        if (process.communicate()[1], process.returncode) != ("minisvdd: error: interrupted\n", 130):
+            pages.append(round(float(moment), 2))
+    return {"moments": count, "seconds_without_one_line": pages}
 
 
 def main() -> int:
-    """Run all; exit status 1 when anything was damaged or differs."""
+    """Run all; exit status 1 when anything was damaged, differs, lived on or was left over."""
     parser = make_parser(__doc__)
-    parser.add_argument("--trainings", type=int, default=5)
+    parser.add_argument(
+        "--works", nargs="+", default=[*works(""), "saves", "starts"], help="what to kill (default: %(default)s)"
+    )
+    parser.add_argument("--kills", type=int, default=90, help="of trainings, of grids and of downloads")
+    parser.add_argument("--attacks", type=int, default=30, help="kills of attacks")
     parser.add_argument("--saves", type=int, default=200, help="kills of a process that saves")
-    parser.add_argument("--downloads", type=int, default=20, help="files, each killed until it is there")
-    parser.add_argument("--no-grid", action="store_true")
+    parser.add_argument("--starts", type=int, default=60, help="Ctrl-C in the first two seconds of a training")
     arguments = parser.parse_args()
-    rng, processes = np.random.default_rng(0), multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["minisvdd", "minisvdd.data.download"])
+    rng, result = np.random.default_rng(0), {}
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), SlowServer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    known = works(f"http://127.0.0.1:{server.server_port}")
     with tempfile.TemporaryDirectory() as name:
-        folder, result = Path(name), {}
-        result["trainings"] = trainings(folder, rng, arguments.trainings)
-        result["saves"] = saves(folder, rng, arguments.saves, processes)
-        result["downloads"] = downloads(folder, rng, arguments.downloads, processes)
-        if not arguments.no_grid:
-            result["grid"] = grid(folder, rng)
+        for kind in arguments.works:
+            folder = Path(name) / kind
+            if kind == "saves":
+                result[kind] = saves(folder, rng, arguments.saves)
+            elif kind == "starts":
+                result[kind] = first_moments(folder, arguments.starts)
+            else:
+                kills = arguments.attacks if kind == "attack" else arguments.kills
+                result[kind] = killed(kind, known[kind], folder, rng, kills)
     print(result)
     if arguments.out:
-        write_json(arguments.out, {**result, "versions": versions()})
-    rows = [*result["trainings"], *(row for name, row in result.items() if name != "trainings")]
-    sound = all(row.get("identical", True) and not row["damaged"] and row.get("status", 0) == 0 for row in rows)
-    return 0 if sound and not result["saves"]["left_after_the_next_save"] else 1
+        write_json(arguments.out, {**earlier(arguments.out), **result, "versions": versions()})
+    bad = ("damaged", "outlived", "left_over", "failed", "left_after_the_next_save")
+    late = [moment for moment in result.get("starts", {}).get("seconds_without_one_line", []) if moment > LOADED]
+    sound = not late and all(row.get("identical") == row.get("runs") for row in result.values())
+    return 0 if sound and not any(row.get(what) for row in result.values() for what in bad) else 1
+
+
+def earlier(path: str) -> dict:
+    """What an earlier call has written: with --works, a file may be made in several calls."""
+    return json.loads(Path(path).read_text()) if Path(path).is_file() else {}
 
 
 if __name__ == "__main__":

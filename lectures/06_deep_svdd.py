@@ -88,7 +88,7 @@ reference = ops.one_class_loss(phi, c)
 check("our (4) is the library's", np.isclose(value, reference[0]) and np.allclose(grad, reference[1]))
 numeric = numeric_gradient(lambda p: one_class(p, c)[0], phi)
 check(
-    "its gradient is the numeric one",
+    "the gradient of (4) is the numeric one",
     np.allclose(grad, numeric, atol=1e-8),
     f"largest difference {np.abs(grad - numeric).max():.0e}",
 )
@@ -129,7 +129,7 @@ reference = ops.soft_boundary_loss(phi, c, radius_squared, nu)
 check("our (3) is the library's", np.isclose(value, reference[0]) and np.allclose(grad, reference[1]))
 numeric = numeric_gradient(lambda p: soft_boundary(p, c, radius_squared, nu)[0], phi)
 check(
-    "its gradient is the numeric one",
+    "the gradient of (3) is the numeric one",
     np.allclose(grad, numeric, atol=1e-7),
     f"largest difference {np.abs(grad - numeric).max():.0e}",
 )

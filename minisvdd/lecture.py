@@ -74,6 +74,7 @@ def _set_style():
         matplotlib.use("Agg")
     elif _shell() is None:
         return
+    matplotlib.rcdefaults()  # whatever the reader's own settings are
     colors = matplotlib.cycler(color=[BLUE, RED, GREEN, ORANGE, PURPLE, GRAY])
     matplotlib.rcParams.update(
         {
@@ -99,7 +100,7 @@ _set_style()
 QUICK: bool = _args.quick
 NAME: str = _script().stem if _script() else os.environ.get("MINISVDD_LECTURE", "lecture")
 
-_results: list[tuple[str, bool]] = []
+_results: list[tuple[str, bool, int]] = []  # claim, whether it holds, in which run of a notebook's cell
 _finished = False
 
 
@@ -111,12 +112,15 @@ def choose(quick, full):
 def check(claim: str, condition, detail: str = "") -> bool:
     """Print PASS or FAIL with the claim and its numbers, and remember it; returns whether the condition holds.
 
+    In a notebook a claim counts as its cell's last run says: a mistake that was put right is none.
     condition: anything with one truth value. An array of several has none: ValueError; say `.all()` or `.any()`.
     """
     global _finished
     holds = bool(condition)
     _finished = False  # a check after `finish` wants another `finish`
-    _results.append((claim, holds))
+    run = _shell().execution_count if _shell() else 0
+    _results[:] = [result for result in _results if result[0] != claim or result[2] == run]
+    _results.append((claim, holds, run))
     print(f"{'PASS' if holds else 'FAIL'}  {claim}{f'  ({detail})' if detail else ''}", flush=True)
     return holds
 
@@ -175,7 +179,7 @@ def finish() -> None:
     """Print the tally. A script exits 1 when a check failed or none was made; a notebook raises LectureFailed."""
     global _finished
     _finished = True
-    failed = [claim for claim, holds in _results if not holds]
+    failed = [claim for claim, holds, _ in _results if not holds]
     verdict = f"{len(failed)} FAILED" if failed else "all passed"
     print(f"{NAME}: {len(_results)} checks, {verdict}", *(f"  FAIL  {claim}" for claim in failed), sep="\n", flush=True)
     if failed or not _results:

@@ -98,7 +98,10 @@ def check_number(
 
 def check_milestones(milestones: Sequence[int], name: str = "milestones") -> None:
     """Raise ValueError, naming the argument, unless they are a sequence of epochs >= 0."""
-    if isinstance(milestones, int) or any(m < 0 for m in milestones):
+    number = int | float | np.integer | np.floating
+    is_array = isinstance(milestones, np.ndarray) and milestones.ndim == 1
+    is_sequence = is_array or (isinstance(milestones, Sequence) and not isinstance(milestones, str))
+    if not is_sequence or not all(isinstance(m, number) and m >= 0 for m in milestones):
         raise ValueError(f"{name}={milestones!r}: expected a sequence of epochs >= 0, such as (150,)")
 
 

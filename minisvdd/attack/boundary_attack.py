@@ -75,10 +75,11 @@ def boundary_attack(
 ) -> AttackResult:
     """Move every image as little as possible so that `predict` no longer gives its label, or gives its target.
 
-    predict: any callable from (m, ...) images to (m,) labels.   images: (n, ...) floats in [0, 1].   labels: (n,) true
-    labels.   targets: (n,) labels to reach, else any other label will do.   starts: (k, ...) images among which an
-    adversarial starting point is drawn at random, else uniform noise.   queries: largest number of images of one
-    attack that `predict` is asked about, the search for a start (at most `start_queries`) included.
+    predict: any callable from (m, ...) images to (m,) labels; it gets copies, and may work in place.   images: (n, ...)
+    floats in [0, 1].   labels: (n,) true labels.   targets: (n,) labels to reach, else any other label will do.
+    starts: (k, ...) images among which an adversarial starting point is drawn at random, else uniform noise.
+    queries: largest number of images of one attack that `predict` is asked about, the search for a start (at most
+    `start_queries`) included.
     tolerance: an image is finished early once its step toward the original is a smaller fraction of the distance.
 
     An image that is adversarial as it is stays as it is, at distance 0. Every image has a random generator of its own,
@@ -141,7 +142,7 @@ class _Walk:
 
     def ask(self, candidates, rows):
         """Labels that `predict` gives to candidates of the images `rows`, and whether those are adversarial."""
-        answer = np.asarray(self.predict(candidates))
+        answer = np.asarray(self.predict(candidates.copy()))
         if answer.shape != (len(candidates),):
             raise ValueError(
                 f"predict returned shape {answer.shape} for {len(candidates)} images: expected one label each"

@@ -1,11 +1,13 @@
 """Pictures of an attack: originals, adversarial images and their difference; distance over queries; figure 4."""
 
 import numpy as np
+from matplotlib import style
 from matplotlib.figure import Figure
 
 from ..experiments.plots import mosaic, outline
 
 
+@style.context("default")
 def plot_adversaries(adversaries, count: int = 8, amplification: float = 10.0) -> Figure:
     """Rows: originals, adversarial images, their difference times `amplification` around grey.
 
@@ -22,6 +24,7 @@ def plot_adversaries(adversaries, count: int = 8, amplification: float = 10.0) -
     return figure
 
 
+@style.context("default")
 def plot_distances(adversaries) -> Figure:
     """L2 distance to the original over the queries of every attack, and the median."""
     figure = Figure(figsize=(6, 3.4), layout="constrained")
@@ -34,6 +37,7 @@ def plot_distances(adversaries) -> Figure:
     return figure
 
 
+@style.context("default")
 def plot_outlined(
     images: np.ndarray, scores: np.ndarray, marked: np.ndarray, rows: int = 4, columns: int = 10
 ) -> Figure:

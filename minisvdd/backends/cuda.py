@@ -44,6 +44,9 @@ class CudaBackend(KernelBackend):
 
         self.cupy, self.array_type = cupy, cupy.ndarray
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return CudaBackend, ()  # a place: CuPy is found again where the pickle is read
+
     def asarray(self, array: Any, dtype: DTypeLike | None = None) -> DeviceArray:
         return self.cupy.asarray(array, dtype=dtype)
 

@@ -11,9 +11,12 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,6 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from ..errors import one_line
+from ..places import cache_folder as users_cache
 from .device import KernelBackend
 from .kernel import TEMPLATE_TYPES, Kernel, KernelError, kernel_folder, read_kernels
 from .types import Shape
@@ -40,6 +45,7 @@ _RUNTIME_FLAGS = ["-O2", "-U_FORTIFY_SOURCE"]  # its longjmp between stacks is w
 _KERNEL_FLAGS = ["-fvisibility=hidden"]
 _CHECKED_FLAGS = ["-O1", "-fno-tree-sra", "-fsanitize=thread", "-fsanitize=bounds"]
 _FAST_FLAGS = ["-O2"]
+_SCRATCH, _ABANDONED = ".build-", 3600  # seconds
 
 
 @dataclass(frozen=True)
@@ -104,7 +110,6 @@ class EmulatorBackend(KernelBackend):
             raise KernelError(problem)
         self.check, self.count, self.seed = check, count, seed
         self.last_counts: LaunchCounts | None = None
-        self._recording: EmulatorGraph | None = None
 
     def asarray(self, array: Any, dtype: DTypeLike | None = None) -> np.ndarray:
         return np.asarray(array, dtype=dtype)
@@ -132,7 +137,7 @@ class EmulatorBackend(KernelBackend):
     def prepare(self, report: Callable[[str], object] = lambda message: None) -> None:
         """Build what is not in the cache folder yet."""
         paths, checked = _kernel_files(), self.check or self.count
-        if not all(_target(path, checked).exists() for path in paths):
+        if not all(_kept(_name(path, checked), ".so") for path in paths):
             report("building kernels (once)...")
         _build_all(paths, checked)
 
@@ -143,20 +148,27 @@ class EmulatorBackend(KernelBackend):
     def capture(self) -> Iterator["EmulatorGraph"]:
         if self._recording is not None:
             raise KernelError("a capture inside a capture")
-        graph = self._recording = EmulatorGraph()
+        graph = EmulatorGraph()
+        before = _capture.set((self, graph))
         try:
             yield graph
         finally:
-            self._recording = None
+            _capture.reset(before)
+
+    @property
+    def _recording(self) -> "EmulatorGraph | None":
+        """What this thread captures on this backend; other threads' launches run meanwhile."""
+        backend, graph = _capture.get()
+        return graph if backend is self else None
 
     def _refuse_in_capture(self, what: str) -> None:
         if self._recording is not None:
             raise KernelError(f"{what} cannot be captured: a graph holds kernel launches only")
 
     def _start(self, kernel: Kernel, values: list[Any], grid: Shape, block: Shape, shared: int) -> None:
-        launch = _Launch(self, kernel, values, grid, block, shared)
-        if self._recording is not None:
-            self._recording.launches.append(launch)
+        launch, graph = _Launch(self, kernel, values, grid, block, shared), self._recording
+        if graph is not None:
+            graph.launches.append(launch)
         else:
             launch()
 
@@ -171,6 +183,15 @@ class EmulatorGraph:
         """Run all launches in the order of the capture."""
         for launch in self.launches:
             launch()
+
+
+_capture: ContextVar[tuple[EmulatorBackend | None, EmulatorGraph | None]] = ContextVar(
+    "minisvdd_capture", default=(None, None)
+)
+# The emulated device, of which there is one: its state is plain C, and ctypes gives up Python's lock.
+_device, _builder = threading.Lock(), threading.Lock()
+if hasattr(os, "register_at_fork"):  # a child must not be born in the middle of a launch of another thread
+    os.register_at_fork(before=_device.acquire, after_in_parent=_device.release, after_in_child=_device.release)
 
 
 class _Launch:
@@ -202,12 +223,14 @@ class _Launch:
         )
 
     def __call__(self) -> None:
-        if self.library.emulator_launch(*self._arguments):
-            message = self.library.emulator_message().decode()
-            raise KernelError(f"{self.kernel.name} ({_place(self.library, self.kernel)}): {message}")
-        if self.count:
-            counts = self.library.emulator_counts().contents
-            self.backend.last_counts = LaunchCounts(*(getattr(counts, name) for name in LaunchCounts.__annotations__))
+        with _device:
+            if self.library.emulator_launch(*self._arguments):
+                message = self.library.emulator_message().decode()
+                raise KernelError(f"{self.kernel.name} ({_place(self.library, self.kernel)}): {message}")
+            if self.count:
+                counts = self.library.emulator_counts().contents
+                names = LaunchCounts.__annotations__
+                self.backend.last_counts = LaunchCounts(*(getattr(counts, name) for name in names))
 
 
 def _symbol(name: str, scalar: DTypeLike | None) -> str:
@@ -229,13 +252,22 @@ def _place(library: ctypes.CDLL, kernel: Kernel) -> str:
 # Building
 
 
-@cache
 def _load(path: Path, checked: bool) -> ctypes.CDLL:
+    with _builder:  # several threads that need it first build it once
+        return _loaded(path, checked)
+
+
+@cache
+def _loaded(path: Path, checked: bool) -> ctypes.CDLL:
     if path.parent == kernel_folder():  # the first of our own kernels: build all of them, side by side
         _build_all(_kernel_files(), checked)
     if read_kernels.__wrapped__(path) != read_kernels(path):
         raise KernelError(f"{path.name} has changed since this process read it: start again")
-    library = ctypes.CDLL(str(_build(path, checked)))
+    built = _build(path, checked)
+    try:
+        library = ctypes.CDLL(str(built))
+    except OSError as error:
+        raise KernelError(f"{built}: cannot be loaded: {one_line(error)}") from error
     library.emulator_message.restype = ctypes.c_char_p
     library.emulator_code_offset.restype = ctypes.c_uint64
     library.emulator_counts.restype = ctypes.POINTER(_Counts)
@@ -247,7 +279,7 @@ def _kernel_files() -> list[Path]:
 
 
 def _build_all(paths: list[Path], checked: bool) -> None:
-    missing_ones = [path for path in paths if not _target(path, checked).exists()]
+    missing_ones = [path for path in paths if not _kept(_name(path, checked), ".so")]
     if missing_ones:
         _runtime()  # before the others, which would all begin with it
         with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -256,8 +288,7 @@ def _build_all(paths: list[Path], checked: bool) -> None:
 
 def cache_folder() -> Path:
     """Where built libraries are kept: minisvdd/emulator in the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "minisvdd" / "emulator"
+    return users_cache() / "emulator"
 
 
 def _headers() -> list[Path]:
@@ -269,12 +300,11 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
-def _target(path: Path, checked: bool) -> Path:
-    """The library of a kernel file: its name tells sources, flags and compiler."""
-    texts = [
-        file.read_text(encoding="utf-8") for file in (path, *sorted(path.parent.glob("*.h")))
-    ]  # it may include any of them
-    return cache_folder() / f"{path.stem}-{_digest(*texts, *_kernel_flags(checked))}.so"
+def _name(path: Path, checked: bool) -> str:
+    """The name of a kernel file's library tells sources, flags and compiler."""
+    files = (path, *sorted(path.parent.glob("*.h")))  # it may include any of them
+    texts = [file.read_text(encoding="utf-8") for file in files]
+    return f"{path.stem}-{_digest(*texts, *_kernel_flags(checked))}"
 
 
 def _kernel_flags(checked: bool) -> list[str]:
@@ -283,20 +313,51 @@ def _kernel_flags(checked: bool) -> list[str]:
 
 def _build(path: Path, checked: bool = True) -> Path:
     """Build the library of a kernel file, unless it is there."""
-    return _make(_target(path, checked), lambda scratch: _compile(path, _kernel_flags(checked), scratch))
+    return _make(_name(path, checked), ".so", lambda scratch: _compile(path, _kernel_flags(checked), scratch))
 
 
 def _runtime() -> Path:
     """The emulator's own code, which all libraries share."""
-    return _make(cache_folder() / f"runtime-{_digest()}.o", _compile_runtime)
+    return _make(f"runtime-{_digest()}", ".o", _compile_runtime)
 
 
-def _make(target: Path, build: Callable[[Path], Path]) -> Path:
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            build(Path(scratch)).replace(target)  # at once: another process may build too
-    return target
+def _kept(name: str, suffix: str) -> Path | None:
+    """The file of that name in the cache; its name ends with the hash of its bytes.
+
+    One that a failing disk or a crash of the machine has cut short is removed: to load it would be a bus error.
+    """
+    for path in sorted(cache_folder().glob(f"{name}-*{suffix}")):
+        if path.stem == f"{name}-{_hash_of(path)}":
+            return path
+        with suppress(OSError):
+            path.unlink()
+    return None
+
+
+def _make(name: str, suffix: str, build: Callable[[Path], Path]) -> Path:
+    """`_kept`, built first where there is none; at once, since another process may build too."""
+    kept, folder = _kept(name, suffix), cache_folder()
+    if kept is not None:
+        return kept
+    folder.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(folder)
+    with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=folder) as scratch:
+        built = build(Path(scratch))
+        with built.open("rb") as file:
+            os.fsync(file.fileno())  # the name must not reach the disk before the bytes
+        return built.replace(folder / f"{name}-{_hash_of(built)}{suffix}")
+
+
+def _hash_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Scratch folders of builds that were killed: no build takes an hour."""
+    for scratch in folder.glob(f"{_SCRATCH}*"):
+        with suppress(OSError):
+            if time.time() - scratch.stat().st_mtime > _ABANDONED:
+                shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _compile_runtime(scratch: Path) -> Path:
@@ -318,7 +379,14 @@ def _compile(path: Path, flags: list[str], scratch: Path) -> Path:
 
 
 def _run_compiler(arguments: list[str], path: Path) -> None:
-    result = subprocess.run([_compiler(), *arguments], capture_output=True, text=True)
+    compiler, written = _compiler(), Path(arguments[arguments.index("-o") + 1])
+    try:
+        result = subprocess.run([compiler, *arguments], capture_output=True, text=True, errors="replace")
+    except OSError as error:
+        raise KernelError(f"{path.name}: the compiler {compiler} cannot be run: {one_line(error)}") from error
     if result.returncode:
         errors = re.findall(r"[^\n/]+:\d+:\d+: (?:fatal )?error: [^\n]+", result.stderr)
-        raise KernelError(f"{path.name} does not compile: {errors[0] if errors else result.stderr.strip()}")
+        said = errors[0] if errors else " ".join(result.stderr.split()) or f"exit status {result.returncode}"
+        raise KernelError(f"{path.name} does not compile: {said:.300}")
+    if not written.is_file() or not written.stat().st_size:
+        raise KernelError(f"{path.name}: the compiler {compiler} reported no error, but wrote no {written.name}")

@@ -32,14 +32,14 @@ Work = Callable[[Iterator[Block]], None]
 def thread_count() -> int:
     """Threads that an operation may use: what `use_threads` says, else $MINISVDD_NUM_THREADS, else the usable cores.
 
-    $OMP_NUM_THREADS, by which joblib tells its workers to share the cores, limits the default.
-    Raises ValueError when a variable is no whole number >= 1.
+    $OMP_NUM_THREADS, by which joblib tells its workers to share the cores, limits the default. It is not ours, so a
+    value that says nothing here ("auto", 0, more than 256) limits nothing.
+    Raises ValueError when $MINISVDD_NUM_THREADS is no whole number from 1 to 256.
     """
     chosen = _chosen.get()
     if chosen is not None:
         return chosen
-    limit = _from_environment("OMP_NUM_THREADS") or _MOST
-    return _from_environment("MINISVDD_NUM_THREADS") or min(usable_cores(), limit)
+    return _from_environment() or min(usable_cores(), _openmp_limit())
 
 
 @contextmanager
@@ -98,10 +98,10 @@ class _Task:
 
 def _ask_for_help(work: Work[Block], shared: Iterator[Block], most: int) -> list[_Task]:
     """Give `work(shared)` to other threads, at most so many; returns a task for each."""
-    count = thread_count()
-    tasks = [_Task(work, shared) for _ in range(min(count - 1, most))]
+    tasks = [_Task(work, shared) for _ in range(min(thread_count() - 1, most))]
+    _helpers.grow(len(tasks))
     for task in tasks:
-        _helpers(count).put(task)
+        _helpers.tasks.put(task)
     return tasks
 
 
@@ -116,13 +116,29 @@ def _raise_errors(tasks: list[_Task]) -> None:
             raise task.error
 
 
-@cache
-def _helpers(count: int) -> SimpleQueue[_Task]:
-    """The queue of the threads that help when `count` may be used. (A `ThreadPoolExecutor` takes longer to ask.)"""
-    tasks: SimpleQueue[_Task] = SimpleQueue()
-    for number in range(1, count):
-        threading.Thread(target=_help, args=(tasks,), name=f"minisvdd_{count}_{number}", daemon=True).start()
-    return tasks
+@final
+class _Helpers:
+    """The threads that help, as many as were ever of use at once, and their one queue.
+
+    (A `ThreadPoolExecutor` takes longer to ask.)
+    """
+
+    def __init__(self) -> None:
+        self.tasks: SimpleQueue[_Task] = SimpleQueue()
+        self.count, self._lock = 0, threading.Lock()
+
+    def grow(self, count: int) -> None:
+        """So many threads, at least."""
+        if count <= self.count:
+            return
+        with self._lock:
+            while self.count < count:
+                self.count += 1
+                name = f"minisvdd_{self.count}"
+                threading.Thread(target=_help, args=(self.tasks,), name=name, daemon=True).start()
+
+
+_helpers = _Helpers()
 
 
 def _help(tasks: SimpleQueue[_Task]) -> None:
@@ -179,14 +195,20 @@ def _cgroup_cores(root: str = "/sys/fs/cgroup", membership: str = "/proc/self/cg
     return cores
 
 
-def _from_environment(name: str) -> int | None:
-    text = os.environ.get(name)
+def _from_environment() -> int | None:
+    name, text = "MINISVDD_NUM_THREADS", os.environ.get("MINISVDD_NUM_THREADS")
     if not text:
         return None
     try:
-        return _check(int(text.split(",")[0]), name)  # OMP_NUM_THREADS may list one number per nesting level
+        return _check(int(text), name)
     except ValueError:
         raise ValueError(f"{name}={text!r}: expected a whole number from 1 to {_MOST}") from None
+
+
+def _openmp_limit() -> int:
+    """Of all programs with threads; it may list a number for each level of nesting, of which the first counts."""
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return min(int(first), _MOST) if first.isdecimal() and int(first) > 0 else _MOST
 
 
 def _check(n: int, name: str) -> int:
@@ -217,7 +239,7 @@ _blas = _Blas()
 
 def _after_fork() -> None:
     """A forked child has this module but none of its threads: it starts with new ones and a lock nobody holds."""
-    _helpers.cache_clear()
+    _helpers.__init__()
     _blas.__init__()
 
 

@@ -1,17 +1,23 @@
-"""The command `minisvdd`. Exit status: 0 done, 1 a check failed, 2 bad usage or bad input (one line on stderr).
+"""The command `minisvdd`: whatever happens, a user reads one line. Exit status:
 
-Each command has a file of its own, imported only when the command is called.
+    0 done    1 a check failed    2 bad usage, bad input, or not enough of memory or disk    70 a fault of minisvdd
+    130 Ctrl-C    141 who read the output has gone
+
+Each command has a file of its own, imported only when the command is called; until then no package is loaded, so that
+Ctrl-C is one line from the first moment. An error that nobody foresaw is one line too, which says that it is ours and
+where: it must not look like a mistake of the user. With MINISVDD_TRACEBACK=1 every error shows its traceback first.
 """
 
 import argparse
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Collection
 from importlib import import_module
+from pathlib import Path
 
-from ..backends import KernelError
-from ..errors import DataError
+from .. import interrupt
 from ..version import __version__
 
 # Command: (its file in this folder, what it does). The file's function `add_COMMAND` adds the command's options.
@@ -31,25 +37,29 @@ COMMANDS = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns the exit status. Everything that a user can get wrong ends in one line on stderr."""
+    """Run one command; returns the exit status. Every failure ends in one line on stderr."""
     argv = sys.argv[1:] if argv is None else argv
-    arguments = make_parser(argv).parse_args(argv)
+    _provide_streams()
     warnings.showwarning = _show_warning
-    if hasattr(sys.stdout, "reconfigure"):  # a file's name may hold what the encoding of a pipe (on Windows) cannot say
-        sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        status = arguments.run(arguments)
-        sys.stdout.flush()
-        return status
-    except BrokenPipeError:  # `minisvdd info | head -1`: who reads has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
-        return 141  # as a shell says it of SIGPIPE
-    except (DataError, KernelError, ValueError, TypeError, OSError) as error:
-        return _fail(str(error) or type(error).__name__, 2)
-    except FloatingPointError as error:
-        return _fail(str(error), 1)
-    except KeyboardInterrupt:
-        return _fail("interrupted", 130)
+    with interrupt.ends_at_once():
+        try:
+            arguments = make_parser(argv).parse_args(argv)
+            with interrupt.raises():
+                status = arguments.run(arguments)
+                sys.stdout.flush()
+            return status
+        except BrokenPipeError:  # `minisvdd info | head -1`: who reads has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+            return 141  # as a shell says it of SIGPIPE
+        except KeyboardInterrupt:
+            print(interrupt.INTERRUPTED, file=sys.stderr)
+            return interrupt.INTERRUPTED_STATUS
+        except Exception as error:
+            if os.environ.get("MINISVDD_TRACEBACK", "") not in ("", "0"):
+                traceback.print_exc()
+            line, status = _explained(error)
+            print(f"minisvdd: error: {' '.join(line.split())}", file=sys.stderr)
+            return status
 
 
 def make_parser(words: Collection[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
@@ -66,9 +76,33 @@ def make_parser(words: Collection[str] = tuple(COMMANDS)) -> argparse.ArgumentPa
     return parser
 
 
-def _fail(message, status):
-    print(f"minisvdd: error: {' '.join(message.split())}", file=sys.stderr)
-    return status
+def _explained(error: Exception) -> tuple[str, int]:
+    """What the user is told, and the exit status."""
+    from ..backends import KernelError  # only now: NumPy comes with it
+
+    said = str(error) or type(error).__name__
+    if isinstance(error, FloatingPointError):
+        return said, 1
+    if isinstance(error, MemoryError):
+        return f"not enough memory: {said}: fewer samples at a time, or smaller ones, need less", 2
+    if isinstance(error, KernelError | NotImplementedError | ValueError | TypeError | OSError):  # DataError is one
+        return said, 2
+    ours = Path(__file__).parents[1]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if ours in Path(frame.filename).parents]
+    where = f" in {Path(frames[-1].filename).relative_to(ours)}, line {frames[-1].lineno}" if frames else ""
+    return (
+        f"unexpected {type(error).__name__}{where}: {said}: this is a fault of minisvdd; "
+        "MINISVDD_TRACEBACK=1 shows how it came about"
+    ), 70
+
+
+def _provide_streams() -> None:
+    """Python has None where a standard stream is closed (`>&-`, pythonw); then nobody wants to read."""
+    for name in ("stdin", "stdout", "stderr"):  # in this order a closed descriptor gets its own number back
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115
+    if hasattr(sys.stdout, "reconfigure"):  # a file's name may hold what the encoding of a pipe (on Windows) cannot say
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):

@@ -1,13 +1,12 @@
 """What an assignment is: functions to write, parts that earn points, and the text that goes with them."""
 
-import inspect
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from .reading import Reading
+from .reading import Reading, docstring_of
 
 PUBLIC_SEED = 0
 
@@ -92,7 +91,7 @@ class Assignment:
 
     def formulas(self) -> str:
         """What the library says about the formulas: a docstring, up to where the assignment stops it."""
-        text = inspect.getdoc(self.derivation)
+        text = docstring_of(self.derivation)
         if self.derivation_until is None:
             return text
         before, found, _ = text.partition("\n\n" + self.derivation_until)

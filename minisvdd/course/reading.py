@@ -4,11 +4,18 @@ import ast
 import builtins
 import inspect
 import sys
+import textwrap
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 
 _STEP = "#:"
+
+
+def docstring_of(thing) -> str:
+    """The docstring of a module, class, function or operation as its file has it: `python -OO` keeps none in memory."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(thing))))
+    return ast.get_docstring(tree if inspect.ismodule(thing) else tree.body[0])
 
 
 class Reading:

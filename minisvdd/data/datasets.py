@@ -10,13 +10,14 @@ and are never unpacked or changed.
 import os
 import tarfile
 import zipfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from ..errors import DataError
 from ..files.streams import data_errors
+from ..places import cache_folder
 from . import own
 from .folders import load_folder
 from .readers import cut_sign, read_cifar10, read_idx, read_image, read_sign_table
@@ -99,7 +100,7 @@ def load_dataset(
     for folder in _places(name, data_dir):
         if folder.is_dir() and (dataset := _LOADERS[name](folder, **options)) is not None:
             return dataset
-    looked_in = ", ".join(map(str, data_bases(data_dir)))
+    looked_in = ", ".join(map(str, data_bases(data_dir))) or "any folder (no home folder, no $MINISVDD_DATA)"
     raise DataError(f"{name}: not found in {looked_in}: download it with `minisvdd data fetch {name}`")
 
 
@@ -138,8 +139,10 @@ def data_bases(data_dir=None) -> list[Path]:
     """The folders in which data sets are sought, in order. Raises DataError when `data_dir` is given but no folder."""
     if data_dir is not None and not Path(data_dir).is_dir():
         raise DataError(f"{data_dir}: no such folder")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minisvdd"
-    return [Path(base) for base in (data_dir, os.environ.get("MINISVDD_DATA"), cache) if base]
+    given = [Path(base) for base in (data_dir, os.environ.get("MINISVDD_DATA")) if base]
+    with suppress(DataError):  # a user without a home folder
+        return [*given, cache_folder()]
+    return given
 
 
 # --- The loaders: one per data set; a folder without the data set gives None ------------------------------------------

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from ..errors import DataError
 from ..files.streams import CHUNK, data_errors
+from ..places import cache_folder
 from ..version import __version__
 from .datasets import CIFAR10_ARCHIVE, MNIST_FILES, data_bases
 from .readers import read_idx
@@ -91,7 +92,7 @@ def fetch(
     if name not in SOURCES:
         hint = ": it comes with scikit-learn" if name == "digits" else ""
         raise ValueError(f"name={name!r}: nothing to download{hint}; expected {', '.join(SOURCES)}")
-    base = Path(data_dir) if data_dir is not None else data_bases()[0]
+    base = Path(data_dir) if data_dir is not None else (data_bases() or [cache_folder()])[0]
     folder = base if base.name == name else base / name
     bases = SOURCES[name].urls if urls is None else [urls] if isinstance(urls, str) else list(urls)
     for file, check in SOURCES[name].files.items():

@@ -7,6 +7,7 @@ those it finds most anomalous.
 from pathlib import Path
 
 import numpy as np
+from matplotlib import style
 from matplotlib.figure import Figure
 
 from ..errors import DataError
@@ -15,6 +16,7 @@ from .plots import mosaic, save_figure
 from .report import collect
 
 
+@style.context("default")
 def plot_grid_examples(out, method: str, classes=None, *, seed: int = 0, columns: int = 8, data_dir=None) -> Figure:
     """The most normal and most anomalous in-class test images by `method`, one row per class.
 

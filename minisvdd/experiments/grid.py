@@ -11,29 +11,30 @@ for present ones. With a Dask cluster, all workers must see OUT and the data und
 
 import hashlib
 import json
+import logging
 import os
-import signal
 import sys
-import threading
 import time
 import warnings
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from joblib import Parallel, delayed, parallel_config
+from joblib.parallel import LokyBackend
 from threadpoolctl import threadpool_limits
 
 from ..data.datasets import load_dataset
 from ..data.split import Dataset, class_index
 from ..errors import CollapseWarning, DataError, one_line
 from ..files.arrays import read_array
-from ..files.atomic import atomic_write, write_json
+from ..files.atomic import atomic_write, locked, write_json
 from ..files.names import safe_name
 from ..files.progress import Progress
 from .experiments import versions
+from .lifeline import tie_to
 from .methods import METHODS
 from .protocols import GanProtocol, Protocol, get_gan_protocol, get_protocol
 
@@ -150,13 +151,14 @@ def run_grid(grid: Grid, out, *, jobs: int = 1, scheduler=None, data_dir=None, r
     out = Path(out)
     needs_weights = any(METHODS[name].pretrained for name in grid.methods)
     methods = grid.methods if "dcae" in grid.methods or not needs_weights else ("dcae", *grid.methods)
-    write_json(out / _GRID_FILE, asdict(_with_earlier(grid, out)))
+    with locked(out):  # several processes may compute parts of one table
+        write_json(out / _GRID_FILE, asdict(_with_earlier(grid, out)))
     todo = [cell for cell in cells_of(grid, methods) if not (resume and _is_finished(cell, out, verbose))]
     progress, done = Progress("experiment, cell", len(todo), verbose), 0
     with _workers(jobs, scheduler):
         for later in (False, True):
             phase = [cell for cell in todo if METHODS[cell.method].pretrained == later]
-            calls = (delayed(_run_for)(os.getpid(), grid, cell, str(out.resolve()), data_dir) for cell in phase)
+            calls = (delayed(run_cell)(grid, cell, str(out.resolve()), data_dir) for cell in phase)
             for label in Parallel(return_as="generator_unordered")(calls):
                 done += 1
                 progress.update(done, label)
@@ -175,50 +177,40 @@ def _with_earlier(grid, out):
     return replace(grid, methods=methods, classes=classes, seeds=max(earlier.seeds, grid.seeds))
 
 
+class _Workers(LokyBackend):
+    """joblib's processes on this machine; none outlives this one."""
+
+    def configure(self, *args, **options):
+        return super().configure(*args, **options, initializer=tie_to, initargs=(os.getpid(),))
+
+
 @contextmanager
 def _workers(jobs, scheduler):
-    """joblib's processes on this machine, or those of a Dask cluster."""
+    """Processes on this machine, or those of a Dask cluster."""
     if scheduler is None:
-        with parallel_config(backend="loky", n_jobs=jobs):
+        with parallel_config(backend=_Workers(), n_jobs=jobs):
             yield
         return
     try:
         from distributed import Client
     except ImportError as error:
         raise ValueError(f"--scheduler: {error}: install the extra `distributed`") from error
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # the error below says what their own lines would
     with Client(scheduler, timeout="10s") as client, parallel_config(backend="dask", client=client):
-        yield
+        try:
+            yield
+        except Exception as error:
+            if client.status == "running":
+                raise
+            raise ConnectionError(
+                f"--scheduler {scheduler}: the Dask cluster was lost: run again to go on with the first unfinished cell"
+            ) from error
 
 
 def protocol_of(grid: Grid, cell: Cell) -> Protocol | GanProtocol:
     """The part of the grid's protocol that the cell's method follows."""
     return getattr(grid, METHODS[cell.method].protocol or "protocol")
-
-
-def _run_for(parent, *arguments):
-    """`run_cell` for the process `parent`, perhaps in a worker that it has started: that must not outlive it."""
-    if os.getppid() == parent:
-        _end_with(parent)
-    return run_cell(*arguments)
-
-
-@cache
-def _end_with(parent):
-    """From now on, end this process when its parent has gone: joblib's workers would wait for work for ever.
-
-    And at once by Ctrl-C, which reaches parent and workers alike: joblib ends them with the program `pgrep`, and where
-    that is missing (small containers) the parent would wait for them to work through all cells.
-    """
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    if in_main_thread and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as `nohup` has it
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-    def watch():
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def run_cell(grid: Grid, cell: Cell, out: str, data_dir=None) -> str:

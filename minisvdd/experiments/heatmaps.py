@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib import style
 from matplotlib.figure import Figure
 
 from .plots import save_figure
@@ -32,6 +33,7 @@ def save_heatmaps(
     return paths
 
 
+@style.context("default")
 def plot_heatmap(image: np.ndarray, blame: np.ndarray, hottest: float, title: str = "") -> Figure:
     """The image (C, H, W), alone and under its heat map (H, W), whose colours end at `hottest`.
 

@@ -1,11 +1,13 @@
 """The pictures of a training: examples by score (paper, figure 2), histogram of scores, curves over the epochs.
 
-Figures are made without pyplot: no global state, no display needed.
+Figures are made without pyplot: no global state, no display needed. They are drawn and saved in matplotlib's default
+style: what a user's matplotlibrc says (LaTeX, other fonts) is meant for other figures, and may not work here.
 """
 
 from pathlib import Path
 
 import numpy as np
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
@@ -16,6 +18,7 @@ _NORMAL, _ANOMALY, _UNLABELLED, _LINE = "#2b6cb0", "#c53030", "#718096", "#1a202
 _SMALL = 32  # pixels: larger images are made smaller to be shown, and their pixels averaged
 
 
+@style.context("default")
 def plot_examples(
     images: np.ndarray, scores: np.ndarray, rows: int = 4, columns: int = 8, is_anomaly: np.ndarray | None = None
 ) -> Figure:
@@ -68,6 +71,7 @@ def displayed(images: np.ndarray) -> np.ndarray:
     return images / 255
 
 
+@style.context("default")
 def plot_scores(
     scores: np.ndarray, is_anomaly: np.ndarray | None, threshold: float, auc: float | None = None
 ) -> Figure:
@@ -92,6 +96,7 @@ def plot_scores(
     return figure
 
 
+@style.context("default")
 def plot_training(history: dict, autoencoder_history: dict | None = None) -> Figure:
     """Loss of pre-training and of Deep SVDD, radius and fraction outside, over the epochs."""
     curves = [
@@ -113,6 +118,7 @@ def plot_training(history: dict, autoencoder_history: dict | None = None) -> Fig
     return figure
 
 
+@style.context("default")
 def save_figure(figure: Figure, path) -> Path:
     """Write a PNG atomically; returns its path."""
     with atomic_write(path, "wb") as file:

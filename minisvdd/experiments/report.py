@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib import style
 from matplotlib.figure import Figure
 from scipy.stats import rankdata
 
@@ -140,6 +141,7 @@ def write_stages(out, objective: str) -> tuple[str, str]:
     return markdown, name
 
 
+@style.context("default")
 def plot_table(grid: Grid, entries: dict) -> Figure:
     """Bars per class and method with standard deviations; a black dash is the paper's number.
 

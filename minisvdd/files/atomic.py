@@ -1,14 +1,17 @@
 """Writing files so that nothing is lost: the old content stays in place until the new one is complete.
 
-A file grows in the same folder as `.<name>.<random>.minisvdd-tmp`. A process that is killed leaves it there, where it
-does no harm: nothing reads such names. The next file written into that folder removes those that are an hour old.
+A file grows in the same folder as `.<name>.<writer>.<random>.minisvdd-tmp`. A process that is killed leaves it there,
+where it does no harm: nothing reads such names. The next file written into that folder removes it: at once when the
+writer ran on this machine and is no more, else (other machines may write into that folder, too) once it is an hour old.
 """
 
+import hashlib
 import json
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -16,8 +19,7 @@ from ..errors import DataError
 
 _TEMPORARY = ".minisvdd-tmp"
 _TEXT = {"encoding": "utf-8", "newline": "\n"}  # the same bytes on every system
-# Seconds after which a temporary file that has not grown belongs to nobody: writing takes seconds, on any disk. Process
-# numbers and locks would say it at once, but not of another machine that writes into the same folder.
+# Seconds after which a temporary file that has not grown belongs to nobody: writing takes seconds, on any disk.
 _ABANDONED = 3600
 
 
@@ -32,7 +34,7 @@ def atomic_write(path, mode: str = "w") -> Iterator[IO]:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(_TEMPORARY, f".{path.name}.", path.parent)
+        handle, temporary = tempfile.mkstemp(_TEMPORARY, f".{path.name}.{_writer()}.", path.parent)
         _remove_abandoned(path.parent, os.fstat(handle).st_mtime)
         with os.fdopen(handle, mode, **({} if "b" in mode else _TEXT)) as file:
             yield file
@@ -64,8 +66,58 @@ def _remove_abandoned(folder, now):
     """Remove what killed processes left; `now` is by the clock of the folder's disk, perhaps another machine's."""
     for path in folder.glob(f".*{_TEMPORARY}"):
         with suppress(OSError):  # removed by somebody else in between, or not ours to remove
-            if now - path.stat().st_mtime > _ABANDONED:
+            if now - path.stat().st_mtime > _ABANDONED or _is_gone(path.name.split(".")[-3]):
                 path.unlink()
+
+
+def _writer():
+    """This process, as the names of its temporary files have it: `<machine>-<number>`."""
+    return f"{_machine()}-{os.getpid()}"
+
+
+def _is_gone(writer):
+    """Whether it was a process of this machine, and is no more."""
+    machine, _, number = writer.partition("-")
+    if machine != _machine() or not number.isdecimal() or not machine:
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # it is there, and another user's
+        pass
+    return False
+
+
+@cache
+def _machine():
+    """Within what process numbers mean something: this start of the system, this container. Empty if nobody says."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8")
+        return hashlib.sha256((boot + os.readlink("/proc/self/ns/pid")).encode()).hexdigest()[:8]
+    except OSError:  # no Linux
+        return ""
+
+
+@contextmanager
+def locked(folder) -> Iterator[None]:
+    """Inside, no other process is inside with the same folder, which is made when it is missing.
+
+    For a file that is read, changed and written again. The system takes the lock back when its process ends, however it
+    does. Where folders cannot be locked (Windows, some network disks) the block runs without.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    with ExitStack() as stack:
+        with suppress(ImportError, OSError):
+            import fcntl  # not on every system
+
+            handle = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, handle)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def write_json(path, value) -> None:

@@ -9,15 +9,21 @@ epochs, and after the last, a training writes all that changes while it runs (`m
 on every backend.
 Whatever else a fit computes (pre-processing, the centre, scores between the trainings) is cheap and has no chance in
 it: a resumed fit computes it again, and only its trainings jump to the epoch where they were.
+
+Bit for bit, that is, on the same machine: another NumPy, or another kind of processor (for which BLAS has other
+kernels), rounds sums differently. A training that goes on there says so in a warning.
 """
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable
 from copy import copy
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_info
 
 from ..errors import DataError, one_line
 from ..validation import check_number
@@ -81,7 +87,7 @@ class LoopCheckpoint:
 
     def save(self, values: dict, arrays: dict[str, np.ndarray]) -> None:
         """Write a state: plain JSON values, and arrays by name. DataError, naming the file, when that fails."""
-        description = {"format": _FORMAT, "fingerprint": self.fingerprint, "state": values}
+        description = {"format": _FORMAT, "fingerprint": self.fingerprint, "rounding": _rounding(), "state": values}
         text = np.frombuffer(json.dumps(description).encode(), np.uint8)
         write_arrays(self.path, {**arrays, "checkpoint": text})
 
@@ -113,6 +119,21 @@ class LoopCheckpoint:
                 f"{self.path}: of another training: {name} was {theirs.get(name)!r:.80}, is {ours[name]!r:.80}: "
                 "train without --resume, or with the same arguments"
             )
+        then, now = description.get("rounding"), _rounding()
+        if then not in (None, now):  # older checkpoints do not say
+            warnings.warn(
+                f"{self.path}: goes on with {now}, was written with {one_line(ValueError(then)):.200}: "
+                "the training is the same, its last digits are not",
+                stacklevel=2,
+            )
+
+
+@cache
+def _rounding():
+    """What the last digits of a sum depend on, as one text: NumPy's version, and the processor that BLAS works for."""
+    libraries = (library for library in threadpool_info() if library["user_api"] == "blas")
+    kinds = {f"{library['internal_api']} for {library.get('architecture', 'any processor')}" for library in libraries}
+    return f"NumPy {np.__version__}, {', '.join(sorted(kinds)) or 'no BLAS that is known'}"
 
 
 def _fingerprint(estimator, X, y=None):

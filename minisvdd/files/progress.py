@@ -10,13 +10,14 @@ _SECONDS_BETWEEN_LINES = 5.0
 class Progress:
     """Report how far `total` steps of `label` have come, with the time left.
 
-    verbose: 0 keeps silent. stream: where to write, stderr by default.
+    verbose: 0 keeps silent. stream: where to write, stderr by default. Where there is none (a service), or it can no
+    longer be written to, it keeps silent, too: no work is lost for want of a reader.
     """
 
     def __init__(self, label: str, total: int, verbose: int = 1, stream: TextIO | None = None):
         self.label, self.total, self.verbose = label, total, verbose
-        self.stream = stream if stream is not None else sys.stderr
-        self._is_terminal = hasattr(self.stream, "isatty") and self.stream.isatty()
+        self.stream: TextIO | None = stream if stream is not None else sys.stderr
+        self._is_terminal = bool(self._of_stream("isatty"))
         self._start = self._last = time.monotonic()
         self._width = 0
 
@@ -25,7 +26,7 @@ class Progress:
         now = time.monotonic()
         finished = done >= self.total
         pause = 0.1 if self._is_terminal else _SECONDS_BETWEEN_LINES
-        if not self.verbose or (now - self._last < pause and not finished):
+        if not self.verbose or self.stream is None or (now - self._last < pause and not finished):
             return
         self._last = now
         elapsed = now - self._start
@@ -33,11 +34,19 @@ class Progress:
         text = f"{self.label} {done}/{self.total}  {note}  "
         text += f"{_clock(elapsed)} in all" if finished else f"{_clock(left)} left"
         if self._is_terminal:
-            self.stream.write("\r" + text.ljust(self._width) + ("\n" if finished else ""))
+            self._of_stream("write", "\r" + text.ljust(self._width) + ("\n" if finished else ""))
             self._width = len(text)
         else:
-            self.stream.write(text + "\n")
-        self.stream.flush()
+            self._of_stream("write", text + "\n")
+        self._of_stream("flush")
+
+    def _of_stream(self, method: str, *arguments: str) -> object:
+        """Call a method that the stream may lack; one that fails ends the report."""
+        try:
+            return getattr(self.stream, method, lambda *_: None)(*arguments)
+        except (OSError, ValueError):  # its reader has gone, or it is closed
+            self.stream = None
+            return None
 
 
 def _clock(seconds: float) -> str:

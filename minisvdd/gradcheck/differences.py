@@ -10,7 +10,8 @@ along a direction d: a single entry of v, or all entries at once. The central di
                                     +- eps ||G f|| / h          rounding: grows as h falls
 
 is best near h = eps^(1/3), which leaves about eps^(2/3) = 4e-11 of error in float64. The outputs are subtracted before
-they are summed: outputs that do not depend on d then contribute exactly nothing instead of their rounding.
+they are summed: outputs that do not depend on d then contribute nothing. One cannot see that they do not: a large
+output hides a change of up to half its last digit.
 """
 
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ COMPLEX_STEP = 1e-30
 STEP_FACTORS = (1.0, 0.1, 0.01)
 # One-sided slopes this far apart, relative to the gradient, may be those of a kink: smaller steps will tell.
 _SUSPICIOUS_BEND = 1e-3
-# Rounding inside a layer is some multiple of that of its outputs.
+# Rounding inside a layer is some multiple of that of its outputs; an output that seems not to move may have moved by
+# half of its last digit.
 _ROUNDING = 64 * EPS
 
 
@@ -57,7 +59,7 @@ class Slope:
 
     def __init__(self, function, point: np.ndarray, grad_output: np.ndarray, knows_kinks: bool):
         self.function, self.point, self.grad_output, self.knows_kinks = function, point, grad_output, knows_kinks
-        self.output, self.pattern = function(point)
+        self.output, self.pattern = function(point.copy())  # somebody else's function may work in place
 
     def difference(self, move, step: float) -> Difference:
         """Central difference along `move`: a flat index into the point, or a direction of the point's shape."""
@@ -67,8 +69,8 @@ class Slope:
             self.grad_output * (plus - self.output) / forward,
             self.grad_output * (minus - self.output) / backward,
         )
-        changed = plus != minus
-        terms = self.grad_output * self.output
+        terms, changed = self.grad_output * self.output, plus != minus
+        moved, unmoved = np.linalg.norm(terms[changed]), np.linalg.norm(terms[~changed])
         crossed = None
         if self.knows_kinks:
             crossed = not (same_pattern(pattern_plus, self.pattern) and same_pattern(pattern_minus, self.pattern))
@@ -77,7 +79,7 @@ class Slope:
             low=float(np.minimum(*one_sided).sum()),
             high=float(np.maximum(*one_sided).sum()),
             bend=float(np.abs(one_sided[0] - one_sided[1]).sum()),
-            noise=float(_ROUNDING * (np.linalg.norm(terms[changed]) / abs(forward) + np.linalg.norm(terms))),
+            noise=float((_ROUNDING * moved + EPS / 2 * unmoved) / abs(forward) + _ROUNDING * np.linalg.norm(terms)),
             step=step,
             crossed_kink=crossed,
         )

@@ -86,13 +86,11 @@ class FusedModule(Layer):
         else:
             h, mean, scale = self._convolved(x)
             y, winner = ops.norm_act_pool_forward.on(self.backend)(h, mean, scale, self.activation.slope, self.window)
-        self._keep((h, y, winner, mean, scale, not use_batch), training)
+        self._keep((h, y, winner, mean, scale, not use_batch), training, pattern=(winner, y))
         conv._keep(x, training)
-        self._pattern = (winner, y)
         return y
 
     def _evaluate(self, x: Array) -> Array:
-        self._saved = self._pattern = self.conv._saved = None
         h, mean, scale = self._convolved(x)
         return ops.norm_act_pool_evaluate.on(self.backend)(h, mean, scale, self.activation.slope, self.window)
 

@@ -3,13 +3,15 @@
 The contract of every layer:
 
 * `build(input_shape, rng)` infers shapes and draws the parameters; `input_shape` is one sample's: (C, H, W) or (D,);
-* `forward(x, training=False)` returns y and leaves x alone; it keeps what backward needs only when `training`;
+* `forward(x, training=False)` returns y and leaves x alone; it keeps what backward needs only when `training`, and
+  changes nothing in the layer otherwise: any number of threads may evaluate one network;
 * `backward(grad_output)` takes dL/dy of the last forward(training=True), writes `grads` (never adds), returns dL/dx;
   `need_input=False` or `need_params=False` say which of the two nobody asks for;
 * `params`, `grads`, `buffers` are dicts of arrays under the same names that PyTorch uses.
 """
 
 import inspect
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, TypeVar
 
 import numpy as np
@@ -114,12 +116,35 @@ class Layer:
         self.grad_slots.clear()
         return self
 
+    def twin(self: AnyLayer) -> AnyLayer:
+        """A copy with these very parameters and statistics, for passes that must leave this layer alone."""
+        arrays = (*self.params.values(), *self.buffers.values())
+        return deepcopy(self, {id(array): array for array in arrays})
+
     def freeze_statistics(self, frozen: bool = True) -> None:
         """Use running statistics as constants, in forward(training=True) too (batch norm); no effect elsewhere."""
 
     def kink_pattern(self) -> Any:
         """Which linear piece every entry took in the last forward(training=True), or None for smooth layers."""
         return self._pattern
+
+    def __deepcopy__(self: AnyLayer, memo: dict[int, Any]) -> AnyLayer:
+        memo[id(self)] = copied = type(self).__new__(type(self))
+        vars(copied).update(deepcopy(vars(self), memo))  # on a device it stays there, where a pickle cannot
+        return copied
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a pickle: arrays as NumPy's, wherever they lie; without what a training pass left behind."""
+        state = {**vars(self), "grad_slots": {}, "_saved": None, "_pattern": None}
+        for kind in ("params", "grads", "buffers"):
+            state[kind] = {name: self.backend.to_numpy(array) for name, array in state[kind].items()}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        for kind in ("params", "grads", "buffers"):
+            arrays = state[kind]
+            arrays.update({name: self.backend.asarray(array) for name, array in arrays.items()})
 
     def config(self) -> dict[str, Any]:
         """Constructor arguments, as plain JSON values: what a saved model needs to build the layer again."""
@@ -133,8 +158,10 @@ class Layer:
         """The argument `out` of a launch that computes this gradient, where the gradient has a fixed place."""
         return {"out": self.grad_slots[name]} if name in self.grad_slots else {}
 
-    def _keep(self, value: Any, training: bool) -> None:
-        self._saved = (value,) if training else None
+    def _keep(self, value: Any, training: bool, pattern: Any = None) -> None:
+        """What `backward` needs of a pass, and its `kink_pattern`; an evaluation writes nothing."""
+        if training:
+            self._saved, self._pattern = (value,), pattern
 
     def _take(self) -> Any:
         """What forward kept; handed out once, so that backward never works on a stale pass."""

@@ -285,9 +285,9 @@ class LeakyReLU(Layer):
         self.slope = float(slope)  # a NumPy scalar would promote float32 arrays to float64
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        positive = ops.is_positive.on(self.backend)(x) if training else None
-        self._keep(positive, training)
-        self._pattern = positive
+        if training:
+            positive = ops.is_positive.on(self.backend)(x)
+            self._keep(positive, training, pattern=positive)
         return ops.leaky_relu_forward.on(self.backend)(x, self.slope)
 
     def backward(self, grad_output: Array, need_input: bool = True, need_params: bool = True) -> Array:
@@ -371,8 +371,7 @@ class MaxPool2D(Layer):
         if margins != _NO_BORDER:
             x = ops.pad_forward.on(self.backend)(x, margins)
         y, winner = ops.maxpool_forward.on(self.backend)(x, self.kernel_size, self.stride)
-        self._keep((winner, x.shape, margins), training)
-        self._pattern = winner if training else None
+        self._keep((winner, x.shape, margins), training, pattern=winner)
         return y
 
     def backward(self, grad_output: Array, need_input: bool = True, need_params: bool = True) -> Array:

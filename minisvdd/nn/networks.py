@@ -113,6 +113,12 @@ class Sequential(Layer):
         nested = (layer.flat_layers() if isinstance(layer, Sequential) else [layer] for layer in self.layers)
         return [layer for layers in nested for layer in layers]
 
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self)  # the layers have all arrays
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+
     def config(self) -> dict[str, Any]:
         return {"layers": [[type(layer).__name__, layer.config()] for layer in self.layers]}
 

@@ -242,25 +242,24 @@ class AnoGAN(TrainedDetector):
 
     def _search(self, X):
         X, parts = _to_tanh_range(X), []
-        backend = self.network_.backend
+        network = self.network_.twin()  # a search runs backward passes, and the model may be in other threads' hands
+        network.freeze_statistics()
+        backend = network.backend
         progress = Progress("latent search, image", len(X), self.verbose)
-        self.network_.freeze_statistics()
-        try:
-            with one_blas_thread():
-                for first in range(0, len(X), _SEARCH_BATCH):
-                    x = X[first : first + _SEARCH_BATCH]
-                    z = backend.asarray(np.tile(self.start_, (len(x), 1)))
-                    parts.append(self._search_batch(backend.asarray(x), z))
-                    progress.update(first + len(x))
-        finally:
-            self.network_.freeze_statistics(False)
+        with one_blas_thread():
+            for first in range(0, len(X), _SEARCH_BATCH):
+                x = X[first : first + _SEARCH_BATCH]
+                z = backend.asarray(np.tile(self.start_, (len(x), 1)))
+                parts.append(self._search_batch(network, backend.asarray(x), z))
+                progress.update(first + len(x))
         names = ("z", "losses", "steps", "converged")
         return LatentSearch(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
-    def _search_batch(self, x, z):
+    def _search_batch(self, network, x, z):
+        generator, features, _ = network.layers
         return search(
-            self.generator_,
-            self.features_,
+            generator,
+            features,
             x,
             z,
             steps=self.search_steps,

@@ -49,7 +49,8 @@ class Baseline(Detector):
         features = _flat(self.preprocessing_.fit_transform(X))
         # The covariance is quick to decompose also for 6000 images. Constant samples have no variance to share out.
         with np.errstate(invalid="ignore"):
-            self.pca_ = PCA(VARIANCE_KEPT, svd_solver="covariance_eigh").fit(features)
+            pca = PCA(VARIANCE_KEPT, svd_solver="covariance_eigh").set_output(transform="default")  # arrays, always
+            self.pca_ = pca.fit(features)
         self.fit_components(self.pca_.transform(features))
 
     def fit_components(self, Z: np.ndarray) -> None:

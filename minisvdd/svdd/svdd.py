@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import NotFittedError
 
 from .. import nn
 from ..backends import Backend, get_backend
@@ -102,7 +103,9 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         features.
     autoencoder : Autoencoder or None, default=None
         A fitted one of the same network, whose encoder is taken instead of pre-training. Fitted with the same
-        `random_state` and `threshold`, it held out the same samples.
+        `random_state` and `threshold`, it held out the same samples. It stays fitted in clones of this estimator
+        (cross-validation, pipelines); as one of the values of a grid search it must be wrapped in
+        `sklearn.frozen.FrozenEstimator`.
     threshold : {"auto", "holdout", "nu"}, default="auto"
         "holdout": by normal samples held out of training, drawn from `random_state`, such that new normal samples are
         beyond it at a rate of at most `false_alarm_rate`. "nu": by the training samples. "auto": "holdout" where there
@@ -450,8 +453,17 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
             holdout=self.holdout,
         )
 
+    def __sklearn_clone__(self) -> DeepSVDD:
+        fresh: DeepSVDD = super().__sklearn_clone__()
+        fresh.autoencoder = self.autoencoder  # where training starts: an argument like an array, never fitted anew
+        return fresh
+
     def _load_encoder(self, autoencoder: Autoencoder) -> None:
-        check_fitted(autoencoder)
+        if not hasattr(autoencoder, "offset_"):
+            raise NotFittedError(
+                "autoencoder: expected a fitted one (a grid search makes its values unfitted: "
+                "wrap it in sklearn.frozen.FrozenEstimator)"
+            )
         theirs, ours = autoencoder.preprocessing_.name, self.preprocessing_.name
         if theirs != ours:
             raise ValueError(f"autoencoder was trained with preprocessing={theirs!r}: expected {ours!r}, as here")

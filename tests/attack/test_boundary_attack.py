@@ -173,3 +173,25 @@ def test_errors_name_the_argument(changes, words):
 def test_a_seed_is_no_generator():
     with pytest.raises(TypeError, match="rng=0"):
         boundary_attack(Hyperplane(), near_the_middle(2), np.zeros(2, int), rng=0)
+
+
+def test_a_classifier_may_work_in_place():
+    """Many normalise what they are given: the attack and the caller's images are the same as with a pure one."""
+
+    def pure(x):
+        return ((x - np.float32(0.5)).mean(axis=1) > 0).astype(int)
+
+    def in_place(x):
+        x -= np.float32(0.5)
+        return (x.mean(axis=1) > 0).astype(int)
+
+    x, starts = np.float32(0.4) * np.random.default_rng(0).random((3, 16), np.float32), np.ones((1, 16), np.float32)
+    before = x.copy()
+    results = [
+        boundary_attack(predict, x, pure(before), starts=starts, queries=200, rng=np.random.default_rng(0))
+        for predict in (pure, in_place)
+    ]
+    np.testing.assert_array_equal(x, before)
+    assert (starts == 1).all()
+    np.testing.assert_array_equal(results[1].adversarials, results[0].adversarials)
+    np.testing.assert_array_equal(results[1].distances, results[0].distances)

@@ -2,8 +2,10 @@
 
 import ctypes
 import importlib.util
+import pickle
 import sys
 import types
+from copy import deepcopy
 from itertools import zip_longest
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from helpers_cuda import HostArrays
 
 from minisvdd import DeepSVDD, load_dataset
-from minisvdd.backends import KernelError, backend_problems, cuda, get_backend
+from minisvdd.backends import CudaBackend, KernelError, backend_problems, cuda, get_backend
 from minisvdd.backends.kernel import kernel_folder
 from minisvdd.gradcheck import check_library
 from minisvdd.ops import linear_forward
@@ -159,3 +161,22 @@ def test_prepare_compiles_every_kernel_of_every_file(monkeypatch):
 def test_nvrtc_compiles_every_kernel_with_the_options_that_cupy_gets(path, architecture):
     program = Program(ctypes.CDLL(str(NVRTC)), cuda.source(path), path.name)
     assert program.compile([*cuda.COMPILE_OPTIONS, f"-arch={architecture}"], cuda.instances(path)) > 0
+
+
+@needs_emulator
+def test_models_and_the_backend_are_pickled_as_a_name_and_numpys_arrays(backend):
+    """So joblib's processes and `GridSearchCV(n_jobs=2)` take them; a module or an array of the device cannot be."""
+    assert isinstance(pickle.loads(pickle.dumps(backend)), CudaBackend)
+    assert deepcopy(backend) is backend
+    X = load_dataset("digits").one_class(3).train[:16]
+    model = DeepSVDD(network="digits_lenet", pretrain_epochs=1, epochs=1, batch_size=8, verbose=0, backend=backend)
+    model.fit(X)
+    content = pickle.dumps(model)
+    assert b"fake_cupy" not in content
+    assert b"cupy" not in content.replace(b"minisvdd", b"")
+    for other in (pickle.loads(content), deepcopy(model)):
+        for name, array in other.network_.params.items():
+            assert isinstance(array, backend.array_type)
+            assert array is not model.network_.params[name]
+            np.testing.assert_array_equal(backend.to_numpy(array), backend.to_numpy(model.network_.params[name]))
+        np.testing.assert_array_equal(other.anomaly_score(X), model.anomaly_score(X))

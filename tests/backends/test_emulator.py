@@ -1,5 +1,8 @@
 """The emulator: every detector finds its planted mistake, correct kernels pass and count, bad launches are refused."""
 
+import ctypes
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -157,3 +160,58 @@ def test_rungs_by_name():
         find_kernel("total", "tiled", KERNELS)
     with pytest.raises(KernelError, match="operation fold has no kernel yet"):
         find_kernel("fold", folder=KERNELS)
+
+
+def damage(library, how):
+    """What a crash of the machine leaves of a file that had not reached the disk."""
+    content = library.read_bytes()
+    library.write_bytes({"empty": b"", "half": content[: len(content) // 2], "zeros": bytes(len(content))}[how])
+
+
+@pytest.mark.slow
+def test_a_damaged_library_is_built_again(monkeypatch, tmp_path):
+    """Half a library would be a bus error at its first call, in this run and in every other."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first, path = emulator._build(KERNELS / "correct.cu", False), KERNELS / "correct.cu"
+    for how in ("empty", "half", "zeros"):
+        damage(first, how)
+        built = emulator._build(path, False)
+        assert built.parent == first.parent
+        assert not first.exists() or first == built
+        first = built
+    assert ctypes.CDLL(str(first)).emulator_launch  # only now: one that is cut short under a process is its end
+    assert len(list(first.parent.glob("correct-*.so"))) == 1
+
+
+def test_scratch_folders_of_killed_builds_go_after_an_hour(tmp_path):
+    for name, age in ((".build-old", 2 * 3600), (".build-new", 60), ("mine", 2 * 3600)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "kernels.o").write_bytes(b"half")
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    emulator._remove_abandoned(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".build-new", "mine"]
+
+
+@pytest.mark.parametrize(
+    ("compiler", "words"),
+    [
+        ("#!/bin/sh\n", "uncompilable.cu: the compiler .*mine reported no error, but wrote no kernels.o"),
+        ("#!/nowhere/sh\n", "uncompilable.cu: the compiler .*mine cannot be run: No such file"),
+        ("#!/bin/sh\nexit 3\n", "uncompilable.cu does not compile: exit status 3"),
+        (
+            "#!/bin/sh\nyes no | head -c 9000 >&2\nexit 1\n",
+            "uncompilable.cu does not compile: no no",
+        ),
+    ],
+)
+def test_a_compiler_that_does_not_work_is_named_in_one_line(compiler, words, tmp_path, monkeypatch):
+    mine = tmp_path / "mine"
+    mine.write_text(compiler)
+    mine.chmod(0o755)
+    monkeypatch.setenv("CXX", str(mine))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(KernelError, match=words) as error:
+        emulator._build(KERNELS / "uncompilable.cu")
+    assert len(str(error.value)) < 500
+    assert "\n" not in str(error.value)
+    assert list((tmp_path / "minisvdd" / "emulator").iterdir()) == []

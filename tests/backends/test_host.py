@@ -1,11 +1,13 @@
 """The backends in host memory: arrays stay where they are, copies of a layer stay on one backend."""
 
+import pickle
 from copy import deepcopy
 
 import numpy as np
 import pytest
 
-from minisvdd.backends import NUMPY, PLAIN, HostBackend, backend_problems, get_backend
+from minisvdd.backends import NUMPY, PLAIN, HostBackend, available_backends, backend_problems, get_backend
+from minisvdd.nn import BatchNorm, Conv2D, Flatten, LeakyReLU, Linear, MaxPool2D, Sequential
 
 MISSING = backend_problems()["emulator"]
 
@@ -66,3 +68,17 @@ def test_readings_belong_to_one_backend_and_are_copied():
     own.clear()
     assert mine.readings == {"tanh_forward": abs}
     assert NUMPY.readings == {}
+
+
+@pytest.mark.parametrize("name", [name for name in available_backends() if name != "cuda"])
+def test_backends_and_networks_are_pickled(name, rng):
+    backend = get_backend(name)
+    assert pickle.loads(pickle.dumps(backend)).name == name
+    network = Sequential([Conv2D(2, 3), BatchNorm(), LeakyReLU(), MaxPool2D(2), Flatten(), Linear(2)])
+    network.build((1, 6, 6), rng, backend=backend)
+    x = rng.standard_normal((3, 1, 6, 6)).astype(np.float32)
+    network.forward(x, training=True)
+    again = pickle.loads(pickle.dumps(network))
+    np.testing.assert_array_equal(again.forward(x), network.forward(x))
+    with pytest.raises(RuntimeError, match="before forward"):
+        again.backward(np.ones((3, 2), np.float32))

@@ -194,3 +194,24 @@ def test_container_limit(limit, cores, tmp_path):
     (tmp_path / "membership").write_text("1:cpu:/old\n0::/box\n")
     assert threads._cgroup_cores(str(tmp_path), str(tmp_path / "membership")) == cores
     assert threads._cgroup_cores(str(tmp_path), str(tmp_path / "none")) == np.inf
+
+
+@pytest.mark.parametrize(
+    ("text", "most"), [("512", 256), ("0", 256), ("-2", 256), ("auto", 256), ("3,2", 3), (" 1 ", 1)]
+)
+def test_a_foreign_variable_limits_or_says_nothing(text, most, monkeypatch):
+    """$OMP_NUM_THREADS belongs to all programs, which write into it what they like."""
+    monkeypatch.setenv("OMP_NUM_THREADS", text)
+    assert thread_count() == min(threads.usable_cores(), most)
+
+
+def test_threads_are_shared_by_all_who_ask():
+    """Two to twelve at a time: eleven helpers in the end, not the 66 of eleven pools."""
+    for count in range(2, 13):
+        with use_threads(count):
+            run(list, range(20))
+    with use_threads(3):
+        run(list, range(20))
+    helpers = [thread.name for thread in threading.enumerate() if thread.name.startswith("minisvdd_")]
+    assert len(set(helpers)) == len(helpers) <= max(11, threads._helpers.count)
+    assert threads._helpers.count >= 11

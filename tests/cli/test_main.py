@@ -1,12 +1,14 @@
 """The command as a whole: exit status, one line for every mistake, help that loads nothing."""
 
+import os
 import re
+import signal
 import warnings
 from pathlib import Path
 
 import pytest
 from helpers_cli import run
-from helpers_processes import python
+from helpers_processes import MAIN, python
 
 import minisvdd
 from minisvdd.cli.main import COMMANDS
@@ -88,6 +90,89 @@ def test_ctrl_c_is_one_line(monkeypatch, capsys):
     monkeypatch.setattr("minisvdd.cli.train.load_dataset", interrupt)
     assert run("train") == 130
     assert capsys.readouterr().err == "minisvdd: error: interrupted\n"
+
+
+_SLOW = """
+import sys, time
+sys.argv = ["minisvdd", "train", "--out", sys.argv[1]]
+from minisvdd.__main__ import command
+def slow(event, arguments):
+    if event == "import" and arguments[0] in ("numpy", "sklearn"):
+        print("loading", flush=True)
+        time.sleep(30)
+sys.addaudithook(slow)
+command()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="sends signals as POSIX does")
+def test_ctrl_c_while_packages_load_is_one_line(tmp_path):
+    """Inside an import an exception may get lost, or end in pages."""
+    process = python(_SLOW, tmp_path, start_new_session=True)
+    assert process.stdout.readline() == "loading\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "minisvdd: error: interrupted\n")
+
+
+def test_ctrl_c_is_left_to_whoever_has_taken_it(monkeypatch):
+    """A program that calls `main` and handles the signal itself finds its handler in force, and in place afterwards."""
+
+    def mine(number, frame):
+        pass
+
+    monkeypatch.setattr("minisvdd.cli.info.versions", lambda: seen.append(signal.getsignal(signal.SIGINT)) or {})
+    seen, before = [], signal.signal(signal.SIGINT, mine)
+    try:
+        assert run("info") == 0
+        assert [*seen, signal.getsignal(signal.SIGINT)] == [mine, mine]
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert run("info") == 0
+    assert [seen[1], signal.getsignal(signal.SIGINT)] == [signal.default_int_handler, before]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (MemoryError("Unable to allocate 9 GiB"), 2, ["not enough memory: Unable to allocate 9 GiB", "fewer samples"]),
+        (NotImplementedError("paint has no kernel"), 2, ["paint has no kernel"]),
+        (KeyError("x"), 70, ["unexpected KeyError in cli", "info.py, line", "'x'", "MINISVDD_TRACEBACK=1"]),
+        (AttributeError("no y"), 70, ["unexpected AttributeError", "no y", "a fault of minisvdd"]),
+        (RuntimeError("a\nb"), 70, ["unexpected RuntimeError", "a b"]),
+        (RecursionError(), 70, ["unexpected RecursionError"]),
+    ],
+)
+def test_every_failure_is_one_line(error, status, words, monkeypatch, capsys):
+    """A user's mistake says what to do; a mistake of ours says that it is ours, and where."""
+
+    def fail():
+        raise error
+
+    monkeypatch.delenv("MINISVDD_TRACEBACK", raising=False)
+    monkeypatch.setattr("minisvdd.cli.info.versions", fail)
+    assert run("info") == status
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert all(word in err for word in words), err
+    monkeypatch.setenv("MINISVDD_TRACEBACK", "1")
+    assert run("info") == status
+    full = capsys.readouterr().err
+    assert full.startswith("Traceback")
+    assert full.endswith(err)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="closes descriptors as POSIX does")
+@pytest.mark.parametrize("closed", [[1], [2], [0, 1, 2]])
+def test_closed_streams_are_no_reason_to_fail(closed, tmp_path):
+    """`>&-`: nobody reads, and no file that is opened later may be taken for a stream."""
+    code = f"import os; [os.close(n) for n in {closed}]; os.execv(sys.executable, [sys.executable, '-c', sys.argv[1]])"
+    command = f"{MAIN.replace('sys.argv[1:]', repr(['info', '--data-dir', str(tmp_path)]))}"
+    process = python(f"import sys; {code}", command)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert (1 in closed) == (out == "")
+    assert err == ""
 
 
 def test_divergence_is_status_1(monkeypatch, capsys):

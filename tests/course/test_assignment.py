@@ -1,14 +1,19 @@
 """What an assignment is, how a file is recognised, what a class's table and an archive say: small and quick."""
 
+import inspect
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers_processes import environment
 
 from minisvdd.course.assignment import Assignment, Part
 from minisvdd.course.catalog import NAMES, assignment_of, get_assignment
 from minisvdd.course.handout import handout
 from minisvdd.course.pack import write_archives
+from minisvdd.course.reading import docstring_of
 from minisvdd.course.skeleton import LEVELS
 
 
@@ -74,3 +79,23 @@ def test_points_add_up():
     for name in NAMES:
         assignment = get_assignment(name)
         assert assignment.points == np.sum([part.points for part in assignment.parts]) == 100
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_formulas_are_read_from_the_files(name):
+    """`python -OO` keeps no docstrings in memory."""
+    assignment = get_assignment(name)
+    in_memory = inspect.getdoc(assignment.derivation)
+    assert docstring_of(assignment.derivation) == in_memory
+    assert in_memory.startswith(assignment.formulas())
+
+
+@pytest.mark.slow
+def test_handouts_are_written_by_a_python_without_docstrings(tmp_path):
+    command = ["-m", "minisvdd", "assignment", "linear", "--out"]
+    for options, folder in (([], "plain"), (["-OO"], "without")):
+        done = subprocess.run([sys.executable, *options, *command, tmp_path / folder], env=environment())
+        assert done.returncode == 0
+    written = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("plain", "without")]
+    assert len(written[0]) == 2
+    assert written[0] == written[1]

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +20,7 @@ from sklearn.metrics import roc_auc_score
 
 from minisvdd import cli, load_dataset, load_model
 from minisvdd.errors import DataError
+from minisvdd.experiments import grid as grid_module
 from minisvdd.experiments.experiments import train_and_evaluate
 from minisvdd.experiments.grid import cells_of, make_grid, read_cell, read_grid, read_scores, run_grid
 from minisvdd.experiments.report import Entry, average_ranks, collect, plot_table, write_report
@@ -441,3 +444,49 @@ def test_mistakes_are_one_line_and_status_2(arguments, words, capsys, tmp_path, 
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert all(word in error for word in words), error
+
+
+def test_processes_that_share_a_folder_all_get_into_its_table(tmp_path, monkeypatch):
+    """Each reads grid.json, adds its own class and writes it again: with nobody else in between."""
+    write = grid_module.write_json
+
+    def write_slowly(path, value):
+        if path.name == "grid.json":
+            time.sleep(0.05)  # time enough for others to have read the old file
+        write(path, value)
+
+    monkeypatch.setattr(grid_module, "write_json", write_slowly)
+    monkeypatch.setattr(grid_module, "cells_of", lambda *_: [])
+    grids = [tiny_grid(methods=["isolation-forest"], classes=[name]) for name in "0123"]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda grid: run_grid(grid, tmp_path, verbose=0), grids))
+    assert sorted(read_grid(tmp_path).classes) == ["0", "1", "2", "3"]
+    assert [path.name for path in tmp_path.iterdir()] == ["grid.json"], "no lock is left lying about"
+
+
+def test_a_lost_dask_cluster_is_one_line(tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed", reason="needs the extra `distributed`")
+
+    class Lost:
+        """A client whose scheduler went away on the way."""
+
+        status = "closed"
+
+        def __init__(self, *_, **__):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+    def fail(*_, **__):
+        raise AttributeError("'NoneType' object has no attribute 'ncores'")
+
+    monkeypatch.setattr(distributed, "Client", Lost)
+    monkeypatch.setattr(grid_module, "parallel_config", lambda **_: nullcontext())
+    monkeypatch.setattr(grid_module, "Parallel", fail)
+    with pytest.raises(ConnectionError, match=r"--scheduler tcp://x:1: the Dask cluster was lost: run again") as error:
+        run_grid(tiny_grid(), tmp_path, scheduler="tcp://x:1", verbose=0)
+    assert "\n" not in str(error.value)

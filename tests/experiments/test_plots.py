@@ -1,10 +1,15 @@
 """Pictures: written as PNG, without a display, with what they are meant to show in them."""
 
+import ast
+from pathlib import Path
+
+import matplotlib
 import numpy as np
 import pytest
 from PIL import Image
 from trainer_properties import digits, small_model
 
+import minisvdd
 from minisvdd.data.split import Split
 from minisvdd.experiments.plots import displayed, plot_examples, plot_scores, plot_training, save_training_pictures
 
@@ -81,3 +86,23 @@ def test_without_labels_or_test_samples_there_is_still_a_picture(model, tmp_path
     assert [p.name for p in save_training_pictures(model, Split(train, None, None, "all", None), tmp_path)] == [
         "training.png"
     ]
+
+
+def test_a_users_matplotlibrc_is_meant_for_other_figures(model, tmp_path):
+    """LaTeX that is not there ended a training whose model was saved already."""
+    plain = [path.read_bytes() for path in save_training_pictures(model, digits(), tmp_path / "plain")]
+    wild = {"text.usetex": True, "font.size": 31, "axes.facecolor": "red", "figure.dpi": 17, "savefig.bbox": "tight"}
+    with matplotlib.rc_context(wild):
+        paths = save_training_pictures(model, digits(), tmp_path / "wild")
+    assert [path.read_bytes() for path in paths] == plain
+
+
+def test_every_figure_of_the_library_is_in_the_default_style():
+    package = Path(minisvdd.__file__).parent
+    for path in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                calls = {ast.unparse(call.func) for call in ast.walk(node) if isinstance(call, ast.Call)}
+                if "Figure" in calls or any(name.endswith(".savefig") for name in calls):
+                    styles = [ast.unparse(decorator) for decorator in node.decorator_list]
+                    assert "style.context('default')" in styles, f"{path.name}: {node.name}"

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from minisvdd.backends import EmulatorBackend
 from minisvdd.backends.emulator import find_compiler
 from minisvdd.data.readers import to_float
 from minisvdd.experiments.protocols import Protocol
+from minisvdd.files import checkpoint
 from minisvdd.files.atomic import check_writable
 from minisvdd.files.checkpoint import LoopCheckpoint
 
@@ -377,3 +379,18 @@ def test_read_only_folder(tmp_path):
 def test_resume_needs_checkpoints(capsys, tmp_path):
     assert cli.main(["train", "--resume", "--checkpoint-every", "0", "--out", str(tmp_path)]) == 2
     assert "--checkpoint-every" in capsys.readouterr().err
+
+
+def test_going_on_with_another_numpy_or_processor_is_said_in_one_line(tmp_path, monkeypatch):
+    """The same training, with other last digits: allowed, but not in silence."""
+    X = digits().train
+    resume = Checkpoint(tmp_path, 1, resume=True)
+    small_model(epochs=2).fit(X, checkpoint=resume)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        small_model(epochs=2).fit(X, checkpoint=resume)
+    monkeypatch.setattr(checkpoint, "_rounding", lambda: "NumPy 9.0, openblas for Z80")
+    words = r"svdd\.npz: goes on with NumPy 9\.0, openblas for Z80, was written with NumPy"
+    with pytest.warns(UserWarning, match=words) as seen:
+        small_model(epochs=2).fit(X, checkpoint=resume)
+    assert all("\n" not in str(warning.message) for warning in seen)

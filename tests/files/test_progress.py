@@ -93,3 +93,30 @@ def test_stderr_is_where_it_goes(capsys):
     captured = capsys.readouterr()
     assert captured.err.startswith("epoch 1/1")
     assert captured.out == ""
+
+
+def test_no_stream_no_progress(monkeypatch):
+    """A service has no standard error: Python's is None."""
+    monkeypatch.setattr(module.sys, "stderr", None)
+    Progress("epoch", 1).update(1)
+
+
+class Broken(io.StringIO):
+    """Its reader has gone."""
+
+    tries = 0
+
+    def write(self, text):
+        self.tries += 1
+        raise BrokenPipeError
+
+
+def test_a_stream_that_breaks_ends_the_report_and_not_the_work():
+    stream = Broken()
+    progress = Progress("epoch", 3, stream=stream)
+    for epoch in (3, 3):
+        progress.update(epoch)
+    assert stream.tries == 1
+    closed = io.StringIO()
+    closed.close()
+    Progress("epoch", 1, stream=closed).update(1)

@@ -244,3 +244,18 @@ def test_a_failure_shows_its_table_of_steps(rng):
         assert f"{error:.1e}" in text
     assert f"{report.arrays[0].wrong} of 12 checks wrong" in text
     assert report.arrays[0].wrong == 12
+
+
+@pytest.mark.parametrize("offset", [1e8, 1e12, 1e16])
+def test_a_right_gradient_passes_beside_a_large_constant(offset, rng):
+    """Whose last digit hides the change: a difference of exactly 0 is not free of rounding."""
+    x = rng.standard_normal(5)
+    assert check_gradient(lambda v: offset + (v**2).sum(), lambda v: 2 * v, x).passed
+
+
+def test_a_function_may_work_in_place(rng):
+    def squares(v):
+        v *= v
+        return v.sum()
+
+    assert check_gradient(squares, lambda v: 2 * v, rng.standard_normal(5)).passed

@@ -104,10 +104,24 @@ def test_backward_needs_a_fresh_training_forward(make, sample, rng):
     layer.backward(grad_output)
     with pytest.raises(RuntimeError, match="backward before forward"):
         layer.backward(grad_output)
+
+
+@every_layer
+def test_an_evaluation_changes_nothing(make, sample, rng):
+    """Not even between forward and backward of a training: another thread may score meanwhile."""
+    layer, x, shape = build(make, sample, rng)
+    grad_output = draw(rng, shape)
     layer.forward(x, training=True)
-    layer.forward(x)  # keeps nothing, and drops what the training pass kept
-    with pytest.raises(RuntimeError, match="backward before forward"):
-        layer.backward(grad_output)
+    expected, grads = layer.backward(grad_output), dict(layer.grads)
+    layer.forward(x, training=True)
+    before, pattern = vars(layer).copy(), layer.kink_pattern()
+    layer.forward(2 * x)
+    assert vars(layer).keys() == before.keys()
+    assert all(value is before[name] for name, value in vars(layer).items())
+    assert layer.kink_pattern() is pattern or isinstance(layer, Sequential)
+    np.testing.assert_array_equal(layer.backward(grad_output), expected)
+    for name, grad in grads.items():
+        np.testing.assert_array_equal(layer.grads[name], grad)
 
 
 @every_layer

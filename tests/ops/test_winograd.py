@@ -6,7 +6,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from minisvdd.ops.conv2d import winograd
+from minisvdd.backends import NUMPY
+from minisvdd.ops.conv2d import conv2d_forward, winograd
 from minisvdd.ops.conv2d.winograd import SIZES, cook_toom, winograd_backward_weight, winograd_forward, winograd_pays
 
 
@@ -69,3 +70,10 @@ def test_blocks_are_at_least_two_where_the_output_can_be_cut(out_h, N):
         assert images.stop - images.start <= 64
     assert (seen == 1).all()
     assert len(blocks) >= 2 or (out_h == 1 and N <= 64)
+
+
+def test_images_of_all_sizes_do_not_fill_the_memory(rng):
+    weight = rng.standard_normal((16, 16, 3, 3)).astype(np.float32)
+    for width in range(4, 104):
+        conv2d_forward.on(NUMPY)(np.ones((1, 16, 3, width), np.float32), weight)
+    assert winograd._row_transforms.cache_info().currsize <= 64

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import sklearn
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import make_scorer, roc_auc_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -111,3 +113,25 @@ def test_the_classifier_in_a_grid_search():
 def accuracy(y_true, y_pred):
     """Fraction of right labels."""
     return float(np.mean(np.asarray(y_true) == np.asarray(y_pred)))
+
+
+def test_a_fitted_autoencoder_goes_with_its_clones():
+    """scikit-learn clones in every tool, and unfits what it clones; where it cannot be helped the error says how."""
+    X = load_dataset("digits").one_class(3).train
+    shared = {"network": "digits_lenet", "preprocessing": "gcn-l1", "epochs": 1, "verbose": 0}
+    fitted = Autoencoder(**shared).fit(X)
+    model = DeepSVDD(autoencoder=fitted, **shared)
+    cloned = clone(model)
+    assert cloned is not model
+    assert cloned.get_params(deep=False) == model.get_params(deep=False)
+    np.testing.assert_array_equal(cloned.fit(X).anomaly_score(X), model.fit(X).anomaly_score(X))
+    assert clone(make_pipeline(model)).fit(X).predict(X).shape == (len(X),)
+    with pytest.raises(NotFittedError, match=r"^autoencoder: expected a fitted one.*FrozenEstimator.$") as error:
+        DeepSVDD(autoencoder=clone(fitted), **shared).fit(X)
+    assert "\n" not in str(error.value)
+
+
+def test_components_are_an_array_whatever_transformers_are_told_to_give(features):
+    pytest.importorskip("pandas", reason="scikit-learn's transformers give frames of pandas where one asks for them")
+    with sklearn.config_context(transform_output="pandas"):
+        assert type(KernelDensity().fit(features[0]).components(features[0])) is np.ndarray

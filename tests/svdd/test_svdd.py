@@ -376,6 +376,10 @@ def _message(call):
         ({"random_state": "x"}, ["random_state='x'"]),
         ({"preprocessing": "pca"}, ["preprocessing='pca'", "gcn-l1"]),
         ({"milestones": 5}, ["milestones=5"]),
+        ({"milestones": np.int64(5)}, ["milestones=", "5", "sequence"]),
+        ({"milestones": None}, ["milestones=None"]),
+        ({"milestones": ("5",)}, ["milestones=('5',)"]),
+        ({"milestones": "12"}, ["milestones='12'"]),
         ({"slope": 2}, ["slope=2"]),
     ],
 )

@@ -64,6 +64,31 @@ def test_exit_status(body, status, tmp_path):
     assert ("FAIL" in done.stdout) == ("does not" in done.stdout or "one more', False" in body)
 
 
+def test_a_claim_counts_as_its_cells_last_run_says(tmp_path):
+    """In a notebook; in a script, which runs once, every check counts."""
+    cells = ["check('a', 1 > 2)", "check('b', True)", "check('a', True)", "check('b', True); check('c', True)"]
+    script = tmp_path / "99_cells.py"
+    script.write_text(
+        "import lecture\nfrom lecture import check, finish\nclass Shell: execution_count = 0\n"
+        "if NOTEBOOK: lecture._shell = Shell\n"
+        + "\n".join(f"Shell.execution_count += 1\n{cell}" for cell in cells)
+        + "\nlecture._shell = lambda: None\nfinish()\n"
+    )
+    text = script.read_text()
+    for notebook, status, verdict in ((True, 0, "3 checks, all passed"), (False, 1, "5 checks, 1 FAILED")):
+        script.write_text(text.replace("NOTEBOOK", str(notebook)))
+        done = run(script, "--out", tmp_path)
+        assert (done.returncode, verdict in done.stdout) == (status, True), done.stdout + done.stderr
+
+
+@each_script
+def test_no_claim_is_made_twice(script):
+    """By its words a notebook knows that a claim is checked anew."""
+    calls = [node for node in ast.walk(ast.parse(script.read_text("utf-8"))) if isinstance(node, ast.Call)]
+    claims = [ast.unparse(call.args[0]) for call in calls if getattr(call.func, "id", "") == "check"]
+    assert len(set(claims)) == len(claims), [claim for claim in claims if claims.count(claim) > 1]
+
+
 def test_options_and_pictures(tmp_path):
     script = tmp_path / "99_picture.py"
     script.write_text(

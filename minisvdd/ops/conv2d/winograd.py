@@ -35,7 +35,7 @@ without the columns that meet only padding. The gradient of the weight runs the 
 import math
 from collections.abc import Iterator
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -97,7 +97,7 @@ def _inverse(matrix: Matrix) -> Matrix:
     return [row[n:] for row in rows]
 
 
-@cache
+@lru_cache(maxsize=64)  # more shapes than a network has layers; without a bound, images of all sizes would fill memory
 def _row_transforms(
     width: int, out_w: int, kw: int, padding: int, dtype: np.dtype[Any]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
