@@ -1,5 +1,6 @@
 """How samples reach a network: in batches for training, and all of them for evaluation."""
 
+import math
 from collections.abc import Iterator
 from copy import deepcopy
 
@@ -10,8 +11,9 @@ from ..backends.types import Shape
 from ..backends.workspace import Workspace
 from .layer import AnyLayer, Layer
 
-# Samples that evaluation takes at a time: a matter of memory, and of pieces that are large enough for threads.
-_EVALUATION_BATCH = 500
+# Samples that evaluation takes at a time, and rows x columns up to which it takes so many: a matter of memory, and of
+# pieces that are large enough for threads.
+_EVALUATION_BATCH, _EVALUATION_PIXELS = 500, 64 * 64
 
 
 def fixed_batches(n: int, batch_size: int) -> list[slice]:
@@ -29,6 +31,17 @@ def shuffled_batches(n: int, batch_size: int, rng: np.random.Generator) -> list[
     #: a random order, cut into batches
     order = rng.permutation(n)
     return [order[batch] for batch in fixed_batches(n, batch_size)]
+
+
+def evaluation_batch(input_shape: Shape) -> int:
+    """Samples of this shape that evaluation takes at a time: 500, of large images a divisor of 500.
+
+    >>> evaluation_batch((7,)), evaluation_batch((3, 64, 64)), evaluation_batch((1, 256, 256))
+    (500, 500, 25)
+    """
+    pixels = math.prod(input_shape[1:])
+    most = _EVALUATION_BATCH * _EVALUATION_PIXELS // max(pixels, _EVALUATION_PIXELS)
+    return max(size for size in range(1, max(1, most) + 1) if _EVALUATION_BATCH % size == 0)
 
 
 def for_evaluation(network: AnyLayer, input_shape: Shape) -> AnyLayer:
@@ -50,8 +63,9 @@ def outputs_in_parts(network: Layer, X: np.ndarray) -> Iterator[tuple[slice, np.
     network, backend = for_evaluation(network, X.shape[1:]), network.backend
     dtype = np.float64 if X.ndim == 2 and backend.runs_numpy else np.float32
     workspace = Workspace()
-    for start in range(0, max(1, len(X)), _EVALUATION_BATCH):
-        part = slice(start, start + _EVALUATION_BATCH)
+    size = evaluation_batch(X.shape[1:])
+    for start in range(0, max(1, len(X)), size):
+        part = slice(start, start + size)
         with one_blas_thread(), workspace:
             y = np.array(backend.to_numpy(network.forward(backend.asarray(X[part], dtype))), order="C")
         yield part, y

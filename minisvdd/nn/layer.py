@@ -10,7 +10,7 @@ The contract of every layer:
 """
 
 import inspect
-from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeGuard, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -56,11 +56,14 @@ class Layer:
     params, grads, buffers: dicts of arrays: trained, dL/d(params), and saved but not trained.
     has_bias_like: the layer can put a trainable constant into its output (paper, Proposition 2).
     is_bounded: its output has a finite, non-zero supremum or infimum (Proposition 3).
+    output_range: what its outputs never leave, (low, high), or None where they can be anything; "input" for a layer
+        that only moves values about.
     is_analytic: it extends to complex numbers, so that the complex-step derivative applies.
     """
 
     has_bias_like = False
     is_bounded = False
+    output_range: tuple[float, float] | Literal["input"] | None = None
     is_analytic = True
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from .. import nn
 from ..backends import Backend, get_backend
 from ..validation import Seed, check_fitted, check_number, check_test_samples, check_training_samples
 from .detector import TrainedDetector, decoder_for, encoder_for
-from .preprocessing import Preprocessing, make_preprocessing
+from .preprocessing import Preprocessing, make_preprocessing, warn_of_range
 from .radius import BOUNDARY_SLACK, exact_radius_squared
 from .storage import Arrays, Values, storable
 
@@ -193,6 +193,7 @@ class Autoencoder(TrainedDetector):
         self, X: np.ndarray, rng: np.random.Generator, checkpoint: LoopCheckpoint | None = None
     ) -> Iterator[nn.Training]:
         """`trainings` once the network is built, on pre-processed X."""
+        warn_of_range(X, self.preprocessing_.name, self.network_.output_range)
         training = nn.Training(
             self.network_,
             nn.MeanSquaredError(self.network_.backend),

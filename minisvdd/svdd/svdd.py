@@ -18,7 +18,7 @@ from . import center as centers
 from .autoencoder import Autoencoder
 from .collapse import Figures, compare, signs_of_collapse, snapshot, structural_risks
 from .detector import Detector, Part, TrainedDetector, encoder_for
-from .preprocessing import make_preprocessing
+from .preprocessing import make_preprocessing, warn_of_range
 from .radius import BOUNDARY_SLACK, RADIUS_RULES, exact_radius_squared, last_batch_radius_squared
 from .storage import Arrays, Values, restore_values, saved_values, storable
 
@@ -385,6 +385,8 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
             yield from self.autoencoder_.trainings_on(X, rng, state)
             # Deep SVDD goes on to train these very arrays: the autoencoder keeps a copy of what it has learnt.
             self.autoencoder_.detach_encoder()
+        else:
+            warn_of_range(X, self.preprocessing_.name)
 
     def _autoencoder(self, rng: np.random.Generator) -> Autoencoder:
         return Autoencoder.for_encoder(

@@ -72,6 +72,9 @@ SHAPES = {
     "gtsrb_lenet": (3, 32, 32),
     "digits_lenet": (1, 8, 8),
     "small_lenet": (3, 20, 24),
+    "lenet_32": (3, 33, 40),
+    "lenet_64": (1, 64, 95),
+    "lenet_128": (3, 131, 128),
     "mlp": (7,),
 }
 
