@@ -6,7 +6,6 @@ from pathlib import Path
 from ..data.datasets import DATASETS, load_dataset
 from ..experiments.experiments import train_and_evaluate
 from ..experiments.plots import save_training_pictures
-from ..experiments.protocols import get_protocol
 from ..files.atomic import check_writable, write_json
 from ..files.checkpoint import Checkpoint
 from ..nn.networks import NETWORKS
@@ -26,6 +25,7 @@ def add_train(train: argparse.ArgumentParser) -> None:
     options.add_check_kernels(train)
     options.add_ops(train)
     options.add_protocol(train, "quick")
+    options.add_schedule(train)
     options.add_seed(train)
     options.add_data_dir(train)
     train.add_argument("--out", help="folder for model and pictures (default: runs/DATA-CLASS-OBJECTIVE-seedSEED)")
@@ -47,7 +47,7 @@ def _train(arguments):
     checkpoint = _checkpoint(arguments, folder)
     model, result = train_and_evaluate(
         split,
-        get_protocol(arguments.protocol, dataset.name),
+        options.protocol_of(arguments, dataset.name, split.train.shape),
         objective=arguments.objective,
         nu=arguments.nu,
         network=arguments.network,

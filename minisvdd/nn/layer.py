@@ -10,6 +10,7 @@ The contract of every layer:
 """
 
 import inspect
+import math
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeGuard, TypeVar
 
 import numpy as np
@@ -58,6 +59,7 @@ class Layer:
     is_bounded: its output has a finite, non-zero supremum or infimum (Proposition 3).
     output_range: what its outputs never leave, (low, high), or None where they can be anything; "input" for a layer
         that only moves values about.
+    activations: how many numbers one sample is in its output, 0 before it is built.
     is_analytic: it extends to complex numbers, so that the complex-step derivative applies.
     """
 
@@ -73,6 +75,7 @@ class Layer:
         self.buffers: dict[str, Array] = {}
         self.backend: Backend = NUMPY
         self.is_built = False
+        self.activations = 0
         self._saved: tuple[Any] | None = None
         self._pattern: Any = None
 
@@ -92,6 +95,7 @@ class Layer:
         for arrays in (self.params, self.buffers):
             arrays.update({name: self.backend.asarray(array) for name, array in arrays.items()})
         self.is_built = True
+        self.activations = math.prod(output_shape)
         return output_shape
 
     def _build(self, input_shape: Shape, rng: np.random.Generator | None, dtype: DTypeLike) -> Shape:

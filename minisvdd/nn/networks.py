@@ -76,6 +76,7 @@ class Sequential(Layer):
     grads = property(lambda self: self._gather("grads"), doc="All gradients, under the names of `params`.")
     buffers = property(lambda self: self._gather("buffers"), doc="All running statistics.")
 
+    activations = property(lambda self: sum(layer.activations for layer in self.layers), doc="Of all its layers.")
     is_built = property(lambda self: all(layer.is_built for layer in self.layers))
     is_analytic = property(lambda self: all(layer.is_analytic for layer in self.layers))
     has_bias_like = property(lambda self: any(layer.has_bias_like for layer in self.layers))
@@ -158,12 +159,12 @@ ARCHITECTURES = {
     "cifar10_lenet": Architecture((32, 64, 128), 128, 5, 8, (2, 2, 2, 2), True, (3, 32, 32)),
     "gtsrb_lenet": Architecture((16, 32, 64), 32, 5, 2, (2, 2, 2, 2), True, (3, 32, 32)),
     # ours, for images of any size, a ladder: the longer the side, the more modules, so that the last map keeps a side
-    # of 4 to 8, and the fewer filters where there are many pixels
+    # of 6 to 11 (4 to 11 below 48), and the fewer filters where there are many pixels
     "digits_lenet": Architecture((16, 32), 32, 3, least_side=0),
     "small_lenet": Architecture((16, 32), 32, 5, least_side=16),
-    "lenet_32": Architecture((8, 16, 32), 32, 5, least_side=32),
-    "lenet_64": Architecture((8, 16, 32, 32), 32, 5, least_side=64),
-    "lenet_128": Architecture((8, 16, 32, 32, 32), 32, 5, least_side=128),
+    "lenet_48": Architecture((8, 16, 32), 32, 5, least_side=48),
+    "lenet_96": Architecture((8, 16, 32, 32), 32, 5, least_side=96),
+    "lenet_192": Architecture((8, 16, 32, 32, 32), 32, 5, least_side=192),
 }
 NETWORKS = (*ARCHITECTURES, "mlp")
 
@@ -267,7 +268,7 @@ def network_for(input_shape: Shape) -> str:
     """The name of the network made for samples of this shape.
 
     >>> network_for((1, 28, 28)), network_for((3, 63, 100)), network_for((3, 200, 256)), network_for((7,))
-    ('mnist_lenet', 'lenet_32', 'lenet_128', 'mlp')
+    ('mnist_lenet', 'lenet_48', 'lenet_192', 'mlp')
     """
     if len(input_shape) == 1:
         return "mlp"
