@@ -27,7 +27,7 @@ from joblib import Parallel, delayed, parallel_config
 from threadpoolctl import threadpool_limits
 
 from ..data.datasets import Dataset, class_index, load_dataset
-from ..errors import CollapseWarning, DataError, one_line
+from ..errors import CollapseWarning, DataError, TrainingWarning, one_line
 from ..files.arrays import read_array
 from ..files.atomic import atomic_write, write_json
 from ..files.progress import Progress
@@ -226,7 +226,8 @@ def run_cell(grid: Grid, cell: Cell, out: str, data_dir=None) -> str:
     started = time.perf_counter()
     split = _dataset(grid.data, data_dir).one_class(cell.normal_class)
     with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", CollapseWarning)  # the result lists the signs of collapse
+        for category in (CollapseWarning, TrainingWarning):
+            warnings.simplefilter("ignore", category)  # the result lists the signs of collapse, and the AUC before
         method = METHODS[cell.method]
         result = method.evaluate(split, protocol_of(grid, cell), cell.nu, cell.seed, cell.autoencoder_path(out))
     with atomic_write(cell.scores_path(out), "wb") as file:
