@@ -109,8 +109,8 @@ def signs_of_harm(auc: dict, figures: dict) -> list[str]:
     With labels, the test AUC of the trained network against that of the same network before. Without, whether the
     radius has shrunk (`figures`: the model's `diagnostics_`). Measured on digits and on textures of 64x64: where
     training raised the AUC (from 79 to 86 % to 97 to 99 %) the radius ended at 0.01 to 0.11 of what it was; where too
-    few steps brought nothing, or harm, at 0.41 to 0.65. How much higher new normal samples score than those of training says
-    nothing of the kind: 2.6 to 21 times after the good trainings, 1.0 to 1.3 times after the others.
+    few steps brought nothing, or harm, at 0.41 to 0.65. How much higher new normal samples score than those of training
+    says nothing of the kind: 2.6 to 21 times after the good trainings, 1.0 to 1.3 times after the others.
     """
     before = {stage: auc[stage] for stage in ("random", "pretrained") if stage in auc}
     remedy = "more epochs, smaller batches or another learning rate may help"
