@@ -5,6 +5,7 @@ import sys
 
 from .. import backends
 from ..experiments.protocols import PROTOCOLS, Protocol, adjusted, get_protocol
+from ..svdd.conformal import check_rate, holdout_size
 from ..svdd.detector import THRESHOLDS
 from ..svdd.svdd import OBJECTIVES
 
@@ -68,6 +69,7 @@ def add_protocol(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument("--protocol", choices=list(PROTOCOLS), default=default, help="epochs, rates and weight decays")
 
 
+_HOLDOUT = 0.2  # the estimators' default share of samples that are held out, on which no step is taken
 _SCHEDULE = {  # what is adjusted in a protocol: type, least value, help
     "epochs": (int, 0, "epochs of Deep SVDD"),
     "pretrain_epochs": (int, 0, "epochs of the autoencoder before; 0: none"),
@@ -85,6 +87,9 @@ def add_schedule(parser: argparse.ArgumentParser) -> None:
 
 def protocol_of(arguments: argparse.Namespace, dataset: str, shape: tuple[int, ...]) -> Protocol:
     """What --protocol means for training samples of that shape, with what `add_schedule`'s options change in it."""
+    check_rate(arguments.false_alarm_rate, "--false-alarm-rate")
+    held_out = 0 if arguments.threshold == "nu" else holdout_size(shape[0], _HOLDOUT, arguments.false_alarm_rate)
+    shape = (shape[0] - held_out, *shape[1:])
     given = {name: getattr(arguments, name) for name in _SCHEDULE}
     for name, (kind, least, _) in _SCHEDULE.items():
         if (value := given[name]) is not None and not (value >= least if kind is int else value > least):

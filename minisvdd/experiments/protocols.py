@@ -11,6 +11,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from ..svdd.patches import count, patch_shape
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -89,8 +91,8 @@ _GAN_PROTOCOLS = {"paper": _GAN_PAPER, "authors-code": _GAN_PAPER, "quick": _GAN
 
 
 # What `quick` means for other data than the tables': batches of a quarter of the samples, within bounds, fewer of large
-# images; and in both trainings as many epochs as there, or as make so many steps.
-_STEPS = 500
+# images; and in both trainings as many epochs as there, but at least and at most about so many steps.
+_LEAST_STEPS, _MOST_STEPS = 500, 2000
 _SMALLEST_BATCH, _LARGEST_BATCH = 8, 200
 _BATCH_PIXELS = 1 << 16  # rows x columns of all images of a batch: 16 of 64x64
 _NAMED = ("digits", "mnist", "cifar10", "gtsrb")
@@ -116,15 +118,16 @@ def get_protocol(name: str, dataset: str, shape: tuple[int, ...] | None = None) 
     protocol = replace(PROTOCOLS[name], **_EXCEPTIONS.get((name, dataset), {}))
     if name != "quick" or dataset in _NAMED or shape is None:
         return protocol
-    n, pixels = shape[0], math.prod(shape[2:])
-    most = min(_LARGEST_BATCH, _BATCH_PIXELS // pixels)
+    patch = patch_shape(shape[1:], "auto")
+    n = shape[0] * count(shape[1:], patch)
+    most = min(_LARGEST_BATCH, _BATCH_PIXELS // math.prod(patch[1:]))
     batch = max(_SMALLEST_BATCH, min(n // 4, most))
-    needed = math.ceil(_STEPS / max(1, n // batch))
+    least, limit = (math.ceil(steps / max(1, n // batch)) for steps in (_LEAST_STEPS, _MOST_STEPS))
     return adjusted(
         protocol,
         batch_size=batch,
-        pretrain_epochs=max(needed, protocol.pretrain_epochs),
-        epochs=max(needed, protocol.epochs),
+        pretrain_epochs=max(least, min(limit, protocol.pretrain_epochs)),
+        epochs=max(least, min(limit, protocol.epochs)),
     )
 
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from .. import nn
 from ..backends import Backend, get_backend
 from ..validation import Seed, check_fitted, check_number, check_test_samples, check_training_samples
+from . import patches
 from .detector import TrainedDetector, decoder_for, encoder_for
 from .preprocessing import Preprocessing, make_preprocessing, warn_of_range
 from .radius import BOUNDARY_SLACK, exact_radius_squared
@@ -234,15 +235,22 @@ class Autoencoder(TrainedDetector):
 
     def _set_state(self, values: Values, arrays: Arrays) -> None:
         super()._set_state(values, arrays)
-        if self.network_.output_shape != self.input_shape_:
-            raise ValueError(f"the network makes samples {self.network_.output_shape}, expected {self.input_shape_}")
+        patches.check(self.network_.input_shape, self.input_shape_)
+        made, seen = self.network_.output_shape, self.network_.input_shape
+        if made != seen:
+            raise ValueError(f"the network makes samples {made}, expected {seen}")
 
     def reconstruct(self, X: ArrayLike) -> np.ndarray:
         """dec(enc(x)) in the pre-processed scale (evaluation mode).  Returns an array shaped like X."""
         check_fitted(self)
-        return nn.outputs(self.network_, self.preprocessing_.transform(check_test_samples(self, X)))
+        X, shape = self.preprocessing_.transform(check_test_samples(self, X)), self.network_.input_shape
+        return patches.together(nn.outputs(self.network_, patches.cut(X, shape)), X.shape)
 
     def _scores(self, X: np.ndarray) -> np.ndarray:
+        return patches.scores_of_images(self._errors, X, self.network_.input_shape)
+
+    def _errors(self, X: np.ndarray) -> np.ndarray:
+        """||x - dec(enc(x))||^2 of what the network sees."""
         scores = np.empty(len(X))
         for part, y in nn.outputs_in_parts(self.network_, X):
             difference = (X[part] - y).reshape(len(y), -1).astype(np.float64)

@@ -18,6 +18,7 @@ radius and the figures of collapse are of patches.
 
 from __future__ import annotations  # so that a type loads no file
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -54,6 +55,35 @@ def cut(X: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     rows, columns = (starts(side, size) for side, size in zip(X.shape[2:], shape[1:]))
     patches = [X[:, :, i : i + shape[1], j : j + shape[2]] for i in rows for j in columns]
     return np.stack(patches, axis=1).reshape(-1, *shape)
+
+
+def together(pieces: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Images of this shape (n, C, H, W) from their patches, as `cut` makes them; where two overlap, the later one."""
+    if pieces.shape == shape:
+        return pieces
+    size = pieces.shape[2:]
+    rows, columns = (starts(side, length) for side, length in zip(shape[2:], size))
+    images = np.empty(shape, pieces.dtype)
+    pieces = pieces.reshape(shape[0], -1, *pieces.shape[1:])
+    for k, (i, j) in enumerate((i, j) for i in rows for j in columns):
+        images[:, :, i : i + size[0], j : j + size[1]] = pieces[:, k]
+    return images
+
+
+def count(input_shape: tuple[int, ...], shape: tuple[int, ...]) -> int:
+    """Patches of one sample.
+
+    >>> count((3, 300, 40), (3, 64, 40)), count((7,), (7,))
+    (5, 1)
+    """
+    return math.prod(-(-side // size) for side, size in zip(input_shape[1:], shape[1:]))
+
+
+def check(shape: tuple[int, ...], input_shape: tuple[int, ...]) -> None:
+    """ValueError unless samples of `input_shape` can be cut into patches of this shape."""
+    fits = len(shape) == len(input_shape) == 3 and shape[0] == input_shape[0]
+    if shape != input_shape and not (fits and all(a <= b for a, b in zip(shape, input_shape))):
+        raise ValueError(f"the network takes samples {shape}: expected {input_shape}, or patches of it")
 
 
 def scores_of_images(score: Callable[[np.ndarray], np.ndarray], X: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -15,6 +15,7 @@ from ..backends import Backend, get_backend
 from ..errors import CollapseWarning
 from ..validation import Seed, check_fitted, check_number, check_test_samples, check_training_samples
 from . import center as centers
+from . import patches
 from .autoencoder import Autoencoder
 from .collapse import Figures, compare, signs_of_collapse, snapshot, structural_risks
 from .detector import Detector, Part, TrainedDetector, encoder_for
@@ -100,6 +101,9 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         In (0, 0.5]; share of the samples to hold out, about; never fewer than the rate needs (19 for 0.05).
     refit : bool, default=False
         Train once more, on all samples, after the threshold is found, which then keeps its rate only approximately.
+    patch_size : {"auto"}, int or None, default="auto"
+        Side of the patches into which larger images are cut; an image's score is that of its worst patch
+        (`minisvdd.svdd.patches`). "auto" cuts images with a side above 256 into patches of 64; None cuts none.
 
     Attributes
     ----------
@@ -183,6 +187,7 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         false_alarm_rate: float = 0.05,
         holdout: float = 0.2,
         refit: bool = False,
+        patch_size: str | int | None = "auto",
     ) -> None:
         self.objective = objective
         self.nu = nu
@@ -210,6 +215,7 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         self.false_alarm_rate = false_alarm_rate
         self.holdout = holdout
         self.refit = refit
+        self.patch_size = patch_size
 
     def fit(
         self,
@@ -275,12 +281,13 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         self._warn("hypersphere collapse", signs_of_collapse(self.diagnostics_, self.network_, self.center))
 
     def _prepare(self, X: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Draw the network; returns X pre-processed."""
+        """Draw the network; returns X pre-processed and, if they are large images, cut into patches."""
         backend = get_backend(self.backend)
         self.preprocessing_ = make_preprocessing(self.preprocessing, backend, self.input_shape_)
-        X = self.preprocessing_.fit_transform(X).astype(self._dtype, copy=False)
-        self.network_ = encoder_for(self.network, self.input_shape_, self.slope)
-        self.network_.build(self.input_shape_, rng, self._dtype, backend)
+        shape = patches.patch_shape(self.input_shape_, self.patch_size)
+        X = patches.cut(self.preprocessing_.fit_transform(X), shape).astype(self._dtype, copy=False)
+        self.network_ = encoder_for(self.network, shape, self.slope)
+        self.network_.build(shape, rng, self._dtype, backend)
         self._check_batch_norm(self.network_)
         return X
 
@@ -293,6 +300,8 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         check_number(self.radius_every, "radius_every", 1, integer=True)
         check_number(self.center_epsilon, "center_epsilon", 0)
         check_number(self.slope, "slope", 0, 1)
+        if self.patch_size is not None and self.patch_size != "auto":
+            check_number(self.patch_size, "patch_size", 8, integer=True)
 
     def _state(self) -> tuple[Values, Arrays]:
         values, arrays = super()._state()
@@ -301,6 +310,7 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
     def _set_state(self, values: Values, arrays: Arrays) -> None:
         restore_values(self, values, radius_=float, diagnostics_=dict)
         super()._set_state(values, arrays)
+        patches.check(self.network_.input_shape, self.input_shape_)
         self.center_, self.autoencoder_ = arrays["center"], None
         if self.center_.shape != self.network_.output_shape:
             raise ValueError(f"center has shape {self.center_.shape}, expected {self.network_.output_shape}")
@@ -310,10 +320,16 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
             warnings.warn(f"{what}: {sentence}", CollapseWarning, stacklevel=3)
 
     def transform(self, X: ArrayLike) -> np.ndarray:
-        """The embedding phi(x) of every sample, (n, p) float64: what `anomaly_score` measures the distance of to c."""
+        """The embedding phi(x) of every sample, (n, p) float64: what `anomaly_score` measures the distance of to c.
+
+        Of an image that is cut into patches, that of its worst patch.
+        """
         check_fitted(self)
         X = self.preprocessing_.transform(check_test_samples(self, X)).astype(self._dtype, copy=False)
-        return np.asarray(nn.outputs(self.network_, X), dtype=np.float64)
+        y = nn.outputs(self.network_, patches.cut(X, self.network_.input_shape)).astype(np.float64)
+        y = y.reshape(len(X), patches.count(self.input_shape_, self.network_.input_shape), -1)
+        worst = ((y - self.center_) ** 2).sum(axis=2).argmax(axis=1)
+        return np.asarray(y[np.arange(len(X)), worst])
 
     @property
     def _n_features_out(self) -> int:
@@ -356,7 +372,7 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         return distances
 
     def _scores(self, X: np.ndarray) -> np.ndarray:
-        d = self._squared_distances(X)
+        d = patches.scores_of_images(self._squared_distances, X, self.network_.input_shape)
         return d - self.radius_**2 if self.objective == "soft-boundary" else d
 
     def _beyond_rounding(self, scores: np.ndarray) -> np.ndarray:
@@ -366,6 +382,14 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
 
     def _calibrated(self) -> list[Detector]:
         return [self] if self.autoencoder_ is None or self.autoencoder is not None else [self, self.autoencoder_]
+
+    def _set_threshold_by_nu(self, X: np.ndarray) -> None:
+        """Of images that are cut: by their scores, where training has set it by those of patches."""
+        if self.network_.input_shape == self.input_shape_:
+            return
+        for detector in self._calibrated():
+            scores = detector._beyond_rounding(detector._all_scores(X))
+            detector.offset_ = -exact_radius_squared(scores, self.nu)
 
     def _snapshot(self, X: np.ndarray) -> Figures:
         return snapshot(self.network_, self._squared_distances(X), self.nu)
@@ -381,6 +405,7 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
             self._load_encoder(self.autoencoder)
         elif self.pretrain_epochs:
             self.autoencoder_ = self._autoencoder(rng)
+            self.autoencoder_.input_shape_ = self.input_shape_  # where its network sees patches, it scores images too
             state = checkpoint.loop("autoencoder", self, X) if checkpoint else None
             yield from self.autoencoder_.trainings_on(X, rng, state)
             # Deep SVDD goes on to train these very arrays: the autoencoder keeps a copy of what it has learnt.

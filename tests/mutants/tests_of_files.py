@@ -59,6 +59,7 @@ TESTS: dict[str, list[str]] = {
     "svdd/svdd.py": ["svdd/test_svdd.py", "svdd/test_plain.py", "svdd/test_center.py", "svdd/test_collapse.py"],
     "svdd/center.py": ["svdd/test_center.py", "svdd/test_svdd.py"],
     "svdd/radius.py": ["svdd/test_radius.py", "svdd/test_svdd.py"],
+    "svdd/patches.py": ["svdd/test_patches.py"],
     "svdd/collapse.py": ["svdd/test_collapse.py", "svdd/test_svdd.py"],
     "svdd/preprocessing.py": [
         "svdd/test_preprocessing.py",
@@ -104,7 +105,6 @@ TESTS: dict[str, list[str]] = {
     "attack/classifier.py": ["attack/test_classifier.py", "svdd/test_sklearn.py"],
     "validation.py": ["whole/test_validation.py", "svdd/test_ranges.py"],
     "backends/memory.py": ["backends/test_memory.py"],
-    "svdd/patches.py": ["svdd/test_patches.py"],
     "backends/__init__.py": ["backends/test_host.py", "whole/test_public_names.py", "backends/test_training.py"],
     "backends/host.py": ["backends/test_host.py", _READINGS],
     "backends/device.py": ["backends/test_emulator.py", "nn/test_steps.py", "backends/test_training.py"],
