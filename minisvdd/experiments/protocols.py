@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from ..nn.batches import fixed_batches
 from ..svdd.patches import count, patch_shape
 
 
@@ -110,7 +111,7 @@ def get_protocol(name: str, dataset: str, shape: tuple[int, ...] | None = None) 
 
     >>> quick = get_protocol("quick", "tiles", (150, 3, 64, 64))
     >>> quick.batch_size, quick.pretrain_epochs, quick.epochs, quick.milestones
-    (16, 50, 50, (40,))
+    (16, 50, 50, (33,))
     """
     if name not in PROTOCOLS:
         raise ValueError(f"protocol={name!r}: expected one of {list(PROTOCOLS)}")
@@ -122,7 +123,7 @@ def get_protocol(name: str, dataset: str, shape: tuple[int, ...] | None = None) 
     n = shape[0] * count(shape[1:], patch)
     most = min(_LARGEST_BATCH, _BATCH_PIXELS // math.prod(patch[1:]))
     batch = max(_SMALLEST_BATCH, min(n // 4, most))
-    least, limit = (math.ceil(steps / max(1, n // batch)) for steps in (_LEAST_STEPS, _MOST_STEPS))
+    least, limit = (math.ceil(steps / len(fixed_batches(n, batch))) for steps in (_LEAST_STEPS, _MOST_STEPS))
     return adjusted(
         protocol,
         batch_size=batch,

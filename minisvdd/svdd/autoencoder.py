@@ -258,6 +258,22 @@ class Autoencoder(TrainedDetector):
         return scores
 
 
+def load_encoder(network: nn.Sequential, fitted: Preprocessing, autoencoder: Autoencoder) -> None:
+    """Take the weights and statistics of a fitted autoencoder's encoder.
+
+    fitted: the pre-processing of whoever takes them. ValueError where that or the network is another one there.
+    """
+    check_fitted(autoencoder)
+    theirs, ours = autoencoder.preprocessing_.name, fitted.name
+    if theirs != ours:
+        raise ValueError(f"autoencoder was trained with preprocessing={theirs!r}: expected {ours!r}, as here")
+    encoder = autoencoder.network_.layers[0]
+    try:
+        network.load_arrays({**encoder.params, **encoder.buffers})
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"autoencoder: its encoder is not of this network: {error}") from None
+
+
 def join(encoder: nn.Sequential, decoder: nn.Sequential) -> nn.Sequential:
     """Sequential([encoder, decoder]) of two built networks; both keep sharing their arrays with it."""
     network = nn.Sequential([encoder, decoder])

@@ -79,6 +79,14 @@ def count(input_shape: tuple[int, ...], shape: tuple[int, ...]) -> int:
     return math.prod(-(-side // size) for side, size in zip(input_shape[1:], shape[1:]))
 
 
+def worst(values: np.ndarray, scores: np.ndarray, n: int) -> np.ndarray:
+    """Of each of n images the value, (k, ...) -> (n, ...), of its patch with the largest score, (k,)."""
+    if len(scores) == n:
+        return values
+    places = scores.reshape(n, -1).argmax(axis=1)
+    return np.asarray(values.reshape(n, -1, *values.shape[1:])[np.arange(n), places])
+
+
 def check(shape: tuple[int, ...], input_shape: tuple[int, ...]) -> None:
     """ValueError unless samples of `input_shape` can be cut into patches of this shape."""
     fits = len(shape) == len(input_shape) == 3 and shape[0] == input_shape[0]

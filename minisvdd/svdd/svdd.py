@@ -16,7 +16,7 @@ from ..errors import CollapseWarning
 from ..validation import Seed, check_fitted, check_number, check_test_samples, check_training_samples
 from . import center as centers
 from . import patches
-from .autoencoder import Autoencoder
+from .autoencoder import Autoencoder, load_encoder
 from .collapse import Figures, compare, signs_of_collapse, snapshot, structural_risks
 from .detector import Detector, Part, TrainedDetector, encoder_for
 from .preprocessing import make_preprocessing, warn_of_range
@@ -327,9 +327,7 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         check_fitted(self)
         X = self.preprocessing_.transform(check_test_samples(self, X)).astype(self._dtype, copy=False)
         y = nn.outputs(self.network_, patches.cut(X, self.network_.input_shape)).astype(np.float64)
-        y = y.reshape(len(X), patches.count(self.input_shape_, self.network_.input_shape), -1)
-        worst = ((y - self.center_) ** 2).sum(axis=2).argmax(axis=1)
-        return np.asarray(y[np.arange(len(X)), worst])
+        return patches.worst(y, ((y - self.center_) ** 2).sum(axis=1), len(X))
 
     @property
     def _n_features_out(self) -> int:
@@ -402,7 +400,7 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         """The training of the encoder inside an autoencoder; none where weights are taken from a fitted one."""
         self.autoencoder_ = self.autoencoder
         if self.autoencoder is not None:
-            self._load_encoder(self.autoencoder)
+            load_encoder(self.network_, self.preprocessing_, self.autoencoder)
         elif self.pretrain_epochs:
             self.autoencoder_ = self._autoencoder(rng)
             self.autoencoder_.input_shape_ = self.input_shape_  # where its network sees patches, it scores images too
@@ -434,17 +432,6 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
             false_alarm_rate=self.false_alarm_rate,
             holdout=self.holdout,
         )
-
-    def _load_encoder(self, autoencoder: Autoencoder) -> None:
-        check_fitted(autoencoder)
-        theirs, ours = autoencoder.preprocessing_.name, self.preprocessing_.name
-        if theirs != ours:
-            raise ValueError(f"autoencoder was trained with preprocessing={theirs!r}: expected {ours!r}, as here")
-        encoder = autoencoder.network_.layers[0]
-        try:
-            self.network_.load_arrays({**encoder.params, **encoder.buffers})
-        except (KeyError, ValueError) as error:
-            raise ValueError(f"autoencoder: its encoder is not of this network: {error}") from None
 
     # Training
 
