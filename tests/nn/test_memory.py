@@ -51,9 +51,9 @@ def test_a_training_that_does_not_fit_is_refused_with_a_batch_that_would(monkeyp
         monkeypatch.setattr(batches, "available_bytes", lambda n=least: batches.step_bytes(network, n))
         for model in (DeepSVDD(pretrain_epochs=1, batch_size=64), Autoencoder(epochs=1, batch_size=500)):
             with pytest.raises(ValueError, match=rf"takes about .* GB are free: use batch_size={least}$") as caught:
-                model.set_params(verbose=0).fit(X)
+                model.set_params(verbose=0, threshold="nu").fit(X)
             assert str(caught.value).startswith("batch_size=64: a training step on so many samples (1, 16, 16)")
-    Autoencoder(epochs=1, batch_size=16, verbose=0).fit(X)
+    Autoencoder(epochs=1, batch_size=16, threshold="nu", verbose=0).fit(X)
     monkeypatch.setattr(batches, "available_bytes", lambda: 1000)
     with pytest.raises(ValueError, match="make the samples smaller"):
         Autoencoder(epochs=1, verbose=0).fit(X)
