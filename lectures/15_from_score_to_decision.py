@@ -423,8 +423,8 @@ check(
 # %% [markdown]
 # ## 4. Your own images
 #
-# It takes one line. Images are an array $(n, C, H, W)$, of any size whose sides are multiples of 4 and with any numbers
-# in it, since the pre-processing takes care of the range:
+# It takes one line. Images are an array $(n, C, H, W)$, $(n, H, W)$ or $(n, H, W, C)$, of any size and with any numbers
+# in it: the network goes by the size, and the pre-processing takes care of the range:
 #
 # ```python
 # model = DeepSVDD(false_alarm_rate=0.05).fit(images)

@@ -12,7 +12,9 @@ if TYPE_CHECKING:  # the same names once more, for editors and type checkers, wh
     from .data.folders import load_images as load_images
     from .errors import CollapseWarning as CollapseWarning
     from .errors import DataError as DataError
+    from .errors import RangeWarning as RangeWarning
     from .errors import ThresholdWarning as ThresholdWarning
+    from .errors import TrainingWarning as TrainingWarning
     from .files.checkpoint import Checkpoint as Checkpoint
     from .gradcheck.check import check_gradients as check_gradients
     from .rivals.anogan import AnoGAN as AnoGAN
@@ -36,8 +38,10 @@ __getattr__, __dir__, __all__ = lazy_names(
         "KernelDensity": ".rivals.baselines",
         "KernelError": ".backends",
         "OneClassSVM": ".rivals.baselines",
+        "RangeWarning": ".errors",
         "SoftmaxClassifier": ".attack.classifier",
         "ThresholdWarning": ".errors",
+        "TrainingWarning": ".errors",
         "check_gradients": ".gradcheck.check",
         "load_dataset": ".data.datasets",
         "load_images": ".data.folders",

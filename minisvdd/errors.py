@@ -16,3 +16,11 @@ class CollapseWarning(UserWarning):
 
 class ThresholdWarning(UserWarning):
     """The threshold is not the one asked for: too few normal samples to hold some out of training."""
+
+
+class RangeWarning(UserWarning):
+    """Values and what is to compute with them do not fit together: a decoder that ends below them, float32."""
+
+
+class TrainingWarning(UserWarning):
+    """Training has made a detector worse, or seems to have."""

@@ -8,17 +8,22 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import validate_data
 
-_BLOCK = 4096  # samples looked at in one go
+_BLOCK = 1 << 22  # numbers looked at in one go
+_COLORS = (1, 3)  # channels of an image by which a last axis is known as that of the channels
+_LARGEST = float(np.finfo(np.float32).max)
 Seed = int | np.random.Generator | None
 
 
 def check_training_samples(estimator: Any, X: ArrayLike) -> np.ndarray:
-    """X as a float32 array (n, D) or (n, C, H, W), n >= 2; notes the shape of a sample in `estimator.input_shape_`.
+    """X as an array (n, C, H, W), float32, or (n, D), n >= 2; notes the shape of a sample in `estimator.input_shape_`.
 
-    Raises ValueError for fewer samples, a wrong number of axes, an empty axis, NaN or infinity, TypeError for
-    non-numbers and sparse matrices.
+    Images may come as `as_images` reads them. Features stay float64 where they are: an offset must not cost the digits
+    behind it before pre-processing takes it away. Raises ValueError for fewer samples, a wrong number of axes, an empty
+    axis, NaN or infinity, TypeError for non-numbers and sparse matrices.
     """
-    X = _as_images(X) if np.asarray(X).ndim > 2 else validate_data(estimator, X, dtype=np.float32, **_OUR_OWN_CHECKS)
+    X = as_images(X) if np.asarray(X).ndim > 2 else validate_data(estimator, X, **_FEATURES)
+    if 0 in X.shape:
+        raise ValueError(f"X has shape {X.shape}: expected images (n, C, H, W) or features (n, D), none of them 0")
     _check_finite(X)
     if len(X) < 2:
         # "sample" and the number are what scikit-learn's conventions ask of this message.
@@ -28,41 +33,87 @@ def check_training_samples(estimator: Any, X: ArrayLike) -> np.ndarray:
 
 
 def check_test_samples(estimator: Any, X: ArrayLike, first: int = 0) -> np.ndarray:
-    """X as a float32 array of samples like those that `estimator` was trained on; errors as in training.
+    """X as an array of samples like those that `estimator` was trained on, in any layout that training takes.
 
-    first: index of X's first sample in a larger array, which errors count by.
+    first: index of X's first sample in a larger array, which errors count by. There may be no samples at all; for
+    other errors see training.
     """
     expected = estimator.input_shape_
     if len(expected) == 1 and np.asarray(X).ndim <= 2:
-        X = validate_data(estimator, X, reset=False, dtype=np.float32, **_OUR_OWN_CHECKS)
+        X = validate_data(estimator, X, reset=False, ensure_min_samples=0, **_FEATURES)
     else:
-        shape = np.asarray(X).shape
-        if shape[1:] != expected:
-            raise ValueError(f"X has shape {shape}: the model was trained on samples of shape {expected}")
-        X = _as_images(X)
+        X = _scaled(_like(np.asarray(X), expected))
     _check_finite(X, first)
     return X
 
 
 # scikit-learn's own check of finiteness does not say where the bad value is.
-_OUR_OWN_CHECKS = {"ensure_all_finite": False}
+_FEATURES: dict[str, Any] = {"ensure_all_finite": False, "dtype": (np.float64, np.float32)}
 
 
-def _as_images(X: ArrayLike) -> np.ndarray:
-    X = np.asarray(X)
+def as_images(X: ArrayLike) -> np.ndarray:
+    """Images in any common layout as (n, C, H, W), float32; uint8 is divided by 255, booleans become 0 and 1.
+
+    (n, H, W) are gray images; (n, H, W, C) with 1 or 3 channels is moved to channels first, unless it can be read so
+    already: a second axis of 1 or 3, or sides below 4. ValueError, with the remedy, for a shape that could mean two
+    things or nothing.
+
+    >>> as_images(np.zeros((5, 28, 20))).shape, as_images(np.zeros((5, 28, 20, 3))).shape
+    ((5, 1, 28, 20), (5, 3, 28, 20))
+    """
+    return _scaled(_channels_first(np.asarray(X)))
+
+
+def _channels_first(X: np.ndarray) -> np.ndarray:
+    shape = X.shape
+    if X.ndim == 3:
+        if shape[2] in _COLORS:
+            raise ValueError(f"X has shape {shape}: one image (H, W, C)? hand over X[None]; gray images? X[:, None]")
+        return X[:, None]
+    if X.ndim != 4:
+        raise ValueError(f"X has shape {shape}: expected images (n, C, H, W), (n, H, W) or features (n, D)")
+    _, first, second, last = shape
+    if first in _COLORS or min(first, second) < 4:
+        return X
+    if last in _COLORS:
+        return np.moveaxis(X, -1, 1)
+    if last in (2, 4) and min(first, second) >= 8:
+        remedy = "np.moveaxis(X, -1, 1)" if last == 2 else "np.moveaxis(X[..., :3], -1, 1), without transparency"
+        raise ValueError(f"X has shape {shape}: images (n, H, W, C)? expected channels first: {remedy}")
+    return X
+
+
+def _like(X: np.ndarray, expected: tuple[int, ...]) -> np.ndarray:
+    """X with samples of the expected shape, if it comes in a layout that training would have taken so."""
+    if X.shape[1:] == expected:
+        return X
+    if len(expected) == 3 and X.ndim == 3 and (1, *X.shape[1:]) == expected:
+        return X[:, None]
+    if len(expected) == 3 and X.ndim == 4 and (X.shape[3], *X.shape[1:3]) == expected:
+        return np.moveaxis(X, -1, 1)
+    one = "; one sample alone? hand over X[None]" if X.shape == expected else ""
+    raise ValueError(f"X has shape {X.shape}: the model was trained on samples of shape {expected}{one}")
+
+
+def _scaled(X: np.ndarray) -> np.ndarray:
+    """float32, with white at 1 for uint8: the one integer type whose white is known."""
     if not (np.issubdtype(X.dtype, np.number) or X.dtype == bool) or np.iscomplexobj(X):
         raise TypeError(f"X has dtype {X.dtype}: expected real numbers")
-    if X.ndim != 4 or 0 in X.shape:
-        raise ValueError(f"X has shape {X.shape}: expected images (n, C, H, W) or features (n, D), none of them 0")
-    return X.astype(np.float32, copy=False)
+    if X.dtype != np.uint8 or X.ndim < 3:
+        with np.errstate(over="ignore"):  # what is too large for float32 is infinite there, and found so
+            return X.astype(np.float32, copy=False)
+    scaled = X.astype(np.float32)
+    scaled /= 255
+    return scaled
 
 
 def _check_finite(X: np.ndarray, first: int = 0) -> None:
     """Block by block, so that a memory-mapped array is not doubled."""
+    block = max(1, _BLOCK // max(1, X[:1].size))
     places = [
         (start + int(index[0]), *map(int, index[1:]))
-        for start in range(0, len(X), _BLOCK)
-        for index in np.argwhere(~np.isfinite(X[start : start + _BLOCK]))
+        for start in range(0, len(X), block)
+        for index in np.argwhere(~(np.abs(X[start : start + block]) <= _LARGEST))
     ]
     if places:
         row, *rest = places[0]

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from .. import backends
 from ..data.pictures import COLORS
-from ..experiments.protocols import PROTOCOLS
+from ..experiments.protocols import PROTOCOLS, Protocol, adjusted, get_protocol
+from ..svdd.conformal import check_rate, holdout_size
 from ..svdd.detector import THRESHOLDS
 from ..svdd.svdd import OBJECTIVES
 
@@ -95,6 +96,40 @@ def print_notes(notes: Iterable[str], quiet: bool = False) -> None:
 def add_protocol(parser: argparse.ArgumentParser, default: str) -> None:
     """--protocol."""
     parser.add_argument("--protocol", choices=list(PROTOCOLS), default=default, help="epochs, rates and weight decays")
+
+
+_HOLDOUT = 0.2  # the estimators' default share of samples that are held out, on which no step is taken
+_SCHEDULE = {  # what is adjusted in a protocol: type, least value, help
+    "epochs": (int, 0, "epochs of Deep SVDD"),
+    "pretrain_epochs": (int, 0, "epochs of the autoencoder before; 0: none"),
+    "batch_size": (int, 2, "samples in a gradient step"),
+    "learning_rate": (float, 0, "Adam's"),
+}
+
+
+def add_schedule(parser: argparse.ArgumentParser) -> None:
+    """--epochs, --pretrain-epochs, --batch-size, --learning-rate: instead of the protocol's."""
+    for name, (kind, _, text) in _SCHEDULE.items():
+        unit = "N" if kind is int else "RATE"
+        parser.add_argument(_option(name), type=kind, metavar=unit, help=f"{text} (default: the protocol's)")
+
+
+def protocol_of(arguments: argparse.Namespace, dataset: str, shape: tuple[int, ...]) -> Protocol:
+    """What --protocol means for training samples of that shape, with what `add_schedule`'s options change in it."""
+    check_rate(arguments.false_alarm_rate, "--false-alarm-rate")
+    held_out = 0 if arguments.threshold == "nu" else holdout_size(shape[0], _HOLDOUT, arguments.false_alarm_rate)
+    shape = (shape[0] - held_out, *shape[1:])
+    given = {name: getattr(arguments, name) for name in _SCHEDULE}
+    for name, (kind, least, _) in _SCHEDULE.items():
+        if (value := given[name]) is not None and not (value >= least if kind is int else value > least):
+            raise ValueError(
+                f"{_option(name)} {value}: expected {'an integer >=' if kind is int else 'a number >'} {least}"
+            )
+    return adjusted(get_protocol(arguments.protocol, dataset, shape), **given)
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def add_objective(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,6 @@ from ..data.datasets import DATASETS, load_dataset
 from ..data.own import ENDINGS
 from ..experiments.experiments import train_and_evaluate
 from ..experiments.plots import save_training_pictures
-from ..experiments.protocols import get_protocol
 from ..files.atomic import check_writable, write_json
 from ..files.checkpoint import Checkpoint
 from ..files.names import safe_name
@@ -33,6 +32,7 @@ def add_train(train: argparse.ArgumentParser) -> None:
     options.add_check_kernels(train)
     options.add_ops(train)
     options.add_protocol(train, "quick")
+    options.add_schedule(train)
     options.add_seed(train)
     options.add_data_dir(train)
     options.add_pictures(train)
@@ -64,7 +64,7 @@ def _train(arguments):
     checkpoint = _checkpoint(arguments, folder)
     model, result = train_and_evaluate(
         split,
-        get_protocol(arguments.protocol, arguments.data),
+        options.protocol_of(arguments, arguments.data, split.train.shape),
         objective=arguments.objective,
         nu=arguments.nu,
         network=arguments.network,

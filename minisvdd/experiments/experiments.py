@@ -2,6 +2,7 @@
 
 import platform
 import time
+import warnings
 from dataclasses import asdict
 
 import numpy as np
@@ -9,6 +10,7 @@ import sklearn
 from sklearn.metrics import roc_auc_score
 
 from ..backends import get_backend
+from ..errors import TrainingWarning
 from ..files.checkpoint import Checkpoint
 from ..nn.networks import network_for
 from ..svdd.autoencoder import Autoencoder
@@ -17,6 +19,10 @@ from ..svdd.preprocessing import preprocessing_for
 from ..svdd.svdd import DeepSVDD
 from ..version import __version__
 from .protocols import Protocol
+
+# Test AUC by which training may make a detector worse before one is told; and to what part of itself the radius shrinks
+# at least in a training that was long enough (`signs_of_harm`).
+_MARGIN, _LEAST_SHRINKAGE = 0.02, 0.35
 
 
 def train_and_evaluate(
@@ -45,7 +51,8 @@ def train_and_evaluate(
         pretrained   encoder weights of the autoencoder, before any Deep SVDD training
         autoencoder  reconstruction error of that autoencoder (the paper's DCAE)
         trained      Deep SVDD
-    and is empty when the test samples are not labelled, or all of one kind.
+    and is empty when the test samples are not labelled, or all of one kind. Warns with TrainingWarning of
+    `signs_of_harm`.
     """
     started = time.perf_counter()
     settings = {**asdict(protocol), "network": network or network_of(protocol, split)}
@@ -72,6 +79,9 @@ def train_and_evaluate(
     model.fit(split.train, on_stage=evaluate, checkpoint=checkpoint)
     if model.autoencoder_ is not None:
         evaluate("autoencoder", model.autoencoder_)
+    signs = signs_of_harm(auc, model.diagnostics_)
+    for sign in signs:
+        warnings.warn(sign, TrainingWarning, stacklevel=2)
     result = {
         "normal_class": split.normal_class,
         "objective": objective,
@@ -86,10 +96,33 @@ def train_and_evaluate(
         "radius": model.radius_,
         "threshold": threshold_of(model, split),
         "signs_of_collapse": model.diagnostics()["signs_of_collapse"],
+        "signs_of_harm": signs,
         "seconds": round(time.perf_counter() - started, 1),
         "versions": versions(),
     }
     return model, result
+
+
+def signs_of_harm(auc: dict, figures: dict) -> list[str]:
+    """What says that training made the detector worse, or was too short to make it better: a sentence, or none.
+
+    With labels, the test AUC of the trained network against that of the same network before. Without, whether the
+    radius has shrunk (`figures`: the model's `diagnostics_`). Measured on digits and on textures of 64x64: where
+    training raised the AUC (from 79 to 86 % to 97 to 99 %) the radius ended at 0.01 to 0.11 of what it was; where too
+    few steps brought nothing, or harm, at 0.41 to 0.65. How much higher new normal samples score than those of training
+    says nothing of the kind: 2.6 to 21 times after the good trainings, 1.0 to 1.3 times after the others.
+    """
+    before = {stage: auc[stage] for stage in ("random", "pretrained") if stage in auc}
+    remedy = "more epochs, smaller batches or another learning rate may help"
+    if "trained" in auc and before:
+        best = max(before, key=lambda stage: before[stage])
+        if auc["trained"] >= before[best] - _MARGIN:
+            return []
+        then, now = 100 * before[best], 100 * auc["trained"]
+        return [f"training made it worse: test AUC {now:.1f} %, with {best} weights {then:.1f} %; {remedy}"]
+    if figures["radius_ratio"] <= _LEAST_SHRINKAGE:
+        return []
+    return [f"training has hardly begun: the radius is still {figures['radius_ratio']:.2f} of what it was; {remedy}"]
 
 
 def autoencoder_of(protocol: Protocol, split, seed: int, epochs: int | None = None) -> Autoencoder:

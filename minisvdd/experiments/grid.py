@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 
 from ..data.datasets import load_dataset
 from ..data.split import Dataset, class_index
-from ..errors import CollapseWarning, DataError, one_line
+from ..errors import CollapseWarning, DataError, TrainingWarning, one_line
 from ..files.arrays import read_array
 from ..files.atomic import atomic_write, locked, write_json
 from ..files.names import safe_name
@@ -221,7 +221,8 @@ def run_cell(grid: Grid, cell: Cell, out: str, data_dir=None) -> str:
     started = time.perf_counter()
     split = _dataset(grid.data, data_dir).one_class(cell.normal_class)
     with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", CollapseWarning)  # the result lists the signs of collapse
+        for category in (CollapseWarning, TrainingWarning):
+            warnings.simplefilter("ignore", category)  # the result lists the signs of collapse, and the AUC before
         method = METHODS[cell.method]
         result = method.evaluate(split, protocol_of(grid, cell), cell.nu, cell.seed, cell.autoencoder_path(out))
     with atomic_write(cell.scores_path(out), "wb") as file:

@@ -3,10 +3,16 @@
 `paper`         section 4.2: DCAE 250 + 100 epochs, Deep SVDD 150 + 100, learning rate 1e-4 then 1e-5, lambda 1e-6
 `authors-code`  the authors' published scripts: Deep SVDD 50 + 100 epochs; on MNIST a DCAE of 150 epochs with weight
                 decay 1e-3; leaky ReLU of slope 0.01; their own rule for the radius (see `minisvdd.svdd.radius`)
-`quick`         ours: minutes instead of hours, the default on the embedded digits
+`quick`         ours: minutes instead of hours, the default on the embedded digits; for data of one's own it counts
+                gradient steps, not epochs, since a hundred images in one batch would train for 25 steps
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+
+from ..nn.batches import fixed_batches
+from ..svdd.patches import count, patch_shape
 
 
 @dataclass(frozen=True)
@@ -85,18 +91,71 @@ _GAN_EXCEPTIONS = {
 _GAN_PROTOCOLS = {"paper": _GAN_PAPER, "authors-code": _GAN_PAPER, "quick": _GAN_QUICK}
 
 
+# What `quick` means for other data than the tables': batches of a quarter of the samples, within bounds, fewer of large
+# images; and in both trainings as many epochs as there, but at least and at most about so many steps.
+_LEAST_STEPS, _MOST_STEPS = 500, 2000
+_SMALLEST_BATCH, _LARGEST_BATCH = 8, 200
+_BATCH_PIXELS = 1 << 16  # rows x columns of all images of a batch: 16 of 64x64
+_NAMED = ("digits", "mnist", "cifar10", "gtsrb")
+
+
 # The stop signs of table 2 are a file of their own (`minisvdd.attack.adversarial`).
 _SAME_AS = {"stop-signs": "gtsrb"}
 
 
-def get_protocol(name: str, dataset: str) -> Protocol:
+def get_protocol(name: str, dataset: str, shape: tuple[int, ...] | None = None) -> Protocol:
     """The protocol of that name for a data set ("digits", "mnist", "cifar10", "gtsrb", or any other).
 
+    shape: of the training samples, (n, ...); `quick` goes by it where it does not know the data set.
     Raises ValueError for an unknown name.
+
+    >>> quick = get_protocol("quick", "tiles", (150, 3, 64, 64))
+    >>> quick.batch_size, quick.pretrain_epochs, quick.epochs, quick.milestones
+    (16, 50, 50, (33,))
     """
     if name not in PROTOCOLS:
         raise ValueError(f"protocol={name!r}: expected one of {list(PROTOCOLS)}")
-    return replace(PROTOCOLS[name], **_EXCEPTIONS.get((name, _SAME_AS.get(dataset, dataset)), {}))
+    dataset = _SAME_AS.get(dataset, dataset)
+    protocol = replace(PROTOCOLS[name], **_EXCEPTIONS.get((name, dataset), {}))
+    if name != "quick" or dataset in _NAMED or shape is None:
+        return protocol
+    patch = patch_shape(shape[1:], "auto")
+    n = shape[0] * count(shape[1:], patch)
+    most = min(_LARGEST_BATCH, _BATCH_PIXELS // math.prod(patch[1:]))
+    batch = max(_SMALLEST_BATCH, min(n // 4, most))
+    least, limit = (math.ceil(steps / len(fixed_batches(n, batch))) for steps in (_LEAST_STEPS, _MOST_STEPS))
+    return adjusted(
+        protocol,
+        batch_size=batch,
+        pretrain_epochs=max(least, min(limit, protocol.pretrain_epochs)),
+        epochs=max(least, min(limit, protocol.epochs)),
+    )
+
+
+def adjusted(
+    protocol: Protocol,
+    epochs: int | None = None,
+    pretrain_epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+) -> Protocol:
+    """The protocol with other values where one is given; milestones stay at their fraction of the epochs."""
+    given = {
+        "epochs": epochs,
+        "pretrain_epochs": pretrain_epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+    }
+    changed = replace(protocol, **{name: value for name, value in given.items() if value is not None})
+    return replace(
+        changed,
+        milestones=_moved(protocol.milestones, protocol.epochs, changed.epochs),
+        pretrain_milestones=_moved(protocol.pretrain_milestones, protocol.pretrain_epochs, changed.pretrain_epochs),
+    )
+
+
+def _moved(milestones: Sequence[int], old: int, new: int) -> tuple[int, ...]:
+    return tuple(milestones) if new == old else tuple(round(m * new / max(1, old)) for m in milestones)
 
 
 def get_gan_protocol(name: str, dataset: str) -> GanProtocol:

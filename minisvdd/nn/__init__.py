@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from ..lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .batches import evaluation_batch as evaluation_batch
     from .batches import fixed_batches as fixed_batches
     from .batches import for_evaluation as for_evaluation
     from .batches import input_gradients as input_gradients
@@ -76,6 +77,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "Tanh": ".layers",
         "Training": ".training",
         "Upsample": ".layers",
+        "evaluation_batch": ".batches",
         "fixed_batches": ".batches",
         "for_evaluation": ".batches",
         "glorot_uniform": ".init",

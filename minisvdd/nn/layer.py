@@ -11,8 +11,9 @@ The contract of every layer:
 """
 
 import inspect
+import math
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeGuard, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -58,11 +59,15 @@ class Layer:
     params, grads, buffers: dicts of arrays: trained, dL/d(params), and saved but not trained.
     has_bias_like: the layer can put a trainable constant into its output (paper, Proposition 2).
     is_bounded: its output has a finite, non-zero supremum or infimum (Proposition 3).
+    output_range: what its outputs never leave, (low, high), or None where they can be anything; "input" for a layer
+        that only moves values about.
+    activations: how many numbers one sample is in its output, 0 before it is built.
     is_analytic: it extends to complex numbers, so that the complex-step derivative applies.
     """
 
     has_bias_like = False
     is_bounded = False
+    output_range: tuple[float, float] | Literal["input"] | None = None
     is_analytic = True
 
     def __init__(self) -> None:
@@ -72,6 +77,7 @@ class Layer:
         self.buffers: dict[str, Array] = {}
         self.backend: Backend = NUMPY
         self.is_built = False
+        self.activations = 0
         self._saved: tuple[Any] | None = None
         self._pattern: Any = None
 
@@ -91,6 +97,7 @@ class Layer:
         for arrays in (self.params, self.buffers):
             arrays.update({name: self.backend.asarray(array) for name, array in arrays.items()})
         self.is_built = True
+        self.activations = math.prod(output_shape)
         return output_shape
 
     def _build(self, input_shape: Shape, rng: np.random.Generator | None, dtype: DTypeLike) -> Shape:

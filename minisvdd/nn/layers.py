@@ -297,6 +297,8 @@ class LeakyReLU(Layer):
 class ReLU(LeakyReLU):
     """y = max(x, 0): the leaky ReLU of slope 0. Its infimum is 0, which Proposition 3 permits."""
 
+    output_range = (0.0, np.inf)
+
     def __init__(self) -> None:
         super().__init__(slope=0.0)
 
@@ -308,6 +310,7 @@ class Sigmoid(Layer):
     """
 
     is_bounded = True
+    output_range = (0.0, 1.0)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         y = ops.sigmoid_forward.on(self.backend)(x)
@@ -322,6 +325,7 @@ class Tanh(Layer):
     """y = tanh(x);  dL/dx = G (1 - y^2). Bounded: saturated at +-1 it is a bias (paper, Proposition 3)."""
 
     is_bounded = True
+    output_range = (-1.0, 1.0)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         y = ops.tanh_forward.on(self.backend)(x)
@@ -347,6 +351,7 @@ class MaxPool2D(Layer):
     """
 
     is_analytic = False
+    output_range = "input"
 
     def __init__(
         self, kernel_size: Size = 2, stride: Size | None = None, padding: Size = 0, ceil_mode: bool = False
@@ -386,6 +391,8 @@ class Upsample(Layer):
     y[n,c,i,j] = x[n,c, i // s, j // s];    dL/dx = sum of G over each block of copies
     """
 
+    output_range = "input"
+
     def __init__(self, scale: Size = 2) -> None:
         super().__init__()
         self.scale = as_pair(scale, "scale", 1)
@@ -405,6 +412,8 @@ class Upsample(Layer):
 
 class Reshape(Layer):
     """Give every sample another shape: (N, *old) -> (N, *shape); backward is the way back. One entry may be -1."""
+
+    output_range = "input"
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()

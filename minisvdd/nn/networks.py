@@ -8,7 +8,7 @@ and a sigmoid at the end.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -76,10 +76,16 @@ class Sequential(Layer):
     grads = property(lambda self: self._gather("grads"), doc="All gradients, under the names of `params`.")
     buffers = property(lambda self: self._gather("buffers"), doc="All running statistics.")
 
+    activations = property(lambda self: sum(layer.activations for layer in self.layers), doc="Of all its layers.")
     is_built = property(lambda self: all(layer.is_built for layer in self.layers))
     is_analytic = property(lambda self: all(layer.is_analytic for layer in self.layers))
     has_bias_like = property(lambda self: any(layer.has_bias_like for layer in self.layers))
     is_bounded = property(lambda self: any(layer.is_bounded for layer in self.layers))
+
+    @property  # of the class for one layer; of a chain it follows from its last layers
+    def output_range(self) -> tuple[float, float] | Literal["input"] | None:  # type: ignore[override]
+        """That of the last layer which does more than move values about."""
+        return next((layer.output_range for layer in reversed(self.layers) if layer.output_range != "input"), "input")
 
     def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         """Set parameters and buffers by name. KeyError or ValueError name an array that is missing or misshapen."""
@@ -138,6 +144,8 @@ class Architecture:
 
     channels: filters of each encoder module.   features: dimension p of the output space (D for a multi-layer
     perceptron is inferred).   decoder_start: channels of the decoder's 4x4 start (None: mirror with a dense layer).
+    input_shape: of the only images it is made for.   least_side: or it is made for all whose shorter side is so long,
+    until the next rung of the ladder begins.
     """
 
     channels: tuple[int, ...]
@@ -147,6 +155,7 @@ class Architecture:
     decoder_paddings: tuple[int, ...] = ()
     decoder_conv_at_start: bool = False
     input_shape: tuple[int, int, int] | None = None
+    least_side: int | None = None
 
 
 ARCHITECTURES = {
@@ -155,9 +164,13 @@ ARCHITECTURES = {
     # 128 -> 8x4x4 -> conv 128 -> up -> conv 64 -> up -> conv 32 -> up -> conv 3
     "cifar10_lenet": Architecture((32, 64, 128), 128, 5, 8, (2, 2, 2, 2), True, (3, 32, 32)),
     "gtsrb_lenet": Architecture((16, 32, 64), 32, 5, 2, (2, 2, 2, 2), True, (3, 32, 32)),
-    # ours: for the embedded 8x8 digits, and for images of any size whose sides are multiples of 4
-    "digits_lenet": Architecture((16, 32), 32, 3),
-    "small_lenet": Architecture((16, 32), 32, 5),
+    # ours, for images of any size, a ladder: the longer the side, the more modules, so that the last map keeps a side
+    # of 6 to 11 (4 to 11 below 48), and the fewer filters where there are many pixels
+    "digits_lenet": Architecture((16, 32), 32, 3, least_side=0),
+    "small_lenet": Architecture((16, 32), 32, 5, least_side=16),
+    "lenet_48": Architecture((8, 16, 32), 32, 5, least_side=48),
+    "lenet_96": Architecture((8, 16, 32, 32), 32, 5, least_side=96),
+    "lenet_192": Architecture((8, 16, 32, 32, 32), 32, 5, least_side=192),
 }
 NETWORKS = (*ARCHITECTURES, "mlp")
 
@@ -221,16 +234,20 @@ def _lenet_mirror(spec: Architecture, start: int, input_shape: Shape, slope: flo
 
 
 def _dense_mirror(spec: Architecture, input_shape: Shape, slope: float) -> Sequential:
-    """A dense layer back to the last pooled size, then up-sampling and convolution once for each max-pool."""
-    C, H, W = input_shape
-    factor = 2 ** len(spec.channels)
-    if H % factor or W % factor:
-        raise ValueError(f"images of {H}x{W}: this decoder needs sides that are multiples of {factor}; pad the images")
-    start = (spec.channels[-1], H // factor, W // factor)
-    layers: list[Layer] = [LeakyReLU(slope), Linear(int(np.prod(start))), Reshape(start), BatchNorm(), LeakyReLU(slope)]
-    for channels in reversed(spec.channels[:-1]):
-        layers += [Upsample(2), Conv2D(channels, spec.kernel_size, padding="same"), BatchNorm(), LeakyReLU(slope)]
-    return Sequential([*layers, Upsample(2), Conv2D(C, spec.kernel_size, padding="same"), Sigmoid()])
+    """A dense layer back to the last pooled size, then up-sampling and convolution once for each max-pool.
+
+    Max-pooling halves a side and drops the odd row. On the way back 2 (n // 2) rows must become n: with padding p a
+    filter of k rows makes n + 2 p - k + 1 of n, as many for k = 2 p + 1, and one more for k = 2 p.
+    """
+    C, *size = input_shape
+    sizes = [[side // 2**level for side in size] for level in range(len(spec.channels) + 1)]
+    start = (spec.channels[-1], *sizes.pop())
+    layers: list[Layer] = [LeakyReLU(slope), Linear(int(np.prod(start))), Reshape(start)]
+    for channels, wanted in zip((*reversed(spec.channels[:-1]), C), reversed(sizes)):
+        kernel = tuple(spec.kernel_size + side % 2 for side in wanted)
+        padding = tuple(k // 2 for k in kernel)
+        layers += [BatchNorm(), LeakyReLU(slope), Upsample(2), Conv2D(channels, kernel, padding=padding)]
+    return Sequential([*layers, Sigmoid()])
 
 
 def _architecture(name: str, input_shape: Shape) -> Architecture:
@@ -254,10 +271,15 @@ def _check_features(input_shape: Shape) -> None:
 
 
 def network_for(input_shape: Shape) -> str:
-    """The name of the network made for samples of this shape."""
+    """The name of the network made for samples of this shape.
+
+    >>> network_for((1, 28, 28)), network_for((3, 63, 100)), network_for((3, 200, 256)), network_for((7,))
+    ('mnist_lenet', 'lenet_48', 'lenet_192', 'mlp')
+    """
     if len(input_shape) == 1:
         return "mlp"
     for name, spec in ARCHITECTURES.items():
         if spec.input_shape == tuple(input_shape):
             return name
-    return "digits_lenet" if max(input_shape[1:]) < 16 else "small_lenet"
+    rungs = {spec.least_side: name for name, spec in ARCHITECTURES.items() if spec.least_side is not None}
+    return rungs[max(least for least in rungs if least <= min(input_shape[1:]))]

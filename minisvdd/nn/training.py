@@ -13,6 +13,7 @@ several trainings, each on a stream of its own, share it; every one gives, bit f
             training.start_epoch()
 """
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -23,12 +24,14 @@ import numpy as np
 from ..files.checkpoint import LoopCheckpoint
 from ..files.progress import Progress
 from ..validation import check_milestones, check_number
-from .batches import shuffled_batches
+from .batches import check_memory, shuffled_batches
 from .layer import Array
 from .losses import Loss
 from .networks import Sequential
 from .optim import Adam, StepSchedule
 from .steps import Batches, DeviceSteps, HostSteps, Steps
+
+_MUCH = 1e9  # bytes of a step of which one is told
 
 
 @runtime_checkable
@@ -127,6 +130,9 @@ class Training:
     ) -> None:
         self.network, self.loss, self.X, self.targets, self.plan, self.rng = network, loss, X, targets, plan, rng
         self.before_epoch, self.columns, self.checkpoint = before_epoch, columns or {}, checkpoint
+        needed = check_memory(network, X.shape[1:], min(plan.batch_size, len(X)))
+        if verbose and needed > _MUCH:
+            print(f"{label}: a step takes about {needed / 1e9:.1f} GB of memory", file=sys.stderr)
         self.steps = self._make_steps(captured)
         self.optimizer = self.steps.optimizer
         names = ("epoch", *self._loss_names, *self.columns, "learning_rate", "seconds")

@@ -14,7 +14,7 @@ from ..nn.networks import Sequential
 from ..nn.optim import Adam
 from ..nn.training import Plan, Training
 from ..svdd.detector import Part, TrainedDetector
-from ..svdd.preprocessing import make_preprocessing
+from ..svdd.preprocessing import make_preprocessing, warn_of_range
 from ..svdd.radius import BOUNDARY_SLACK, exact_radius_squared
 from ..svdd.storage import storable
 from ..validation import Seed, check_fitted, check_number, check_test_samples, check_training_samples
@@ -191,6 +191,8 @@ class AnoGAN(TrainedDetector):
         self.network_ = make_gan(self.network or gan_for(self.input_shape_), self.input_shape_, self.latent_dim)
         self.network_.build((self.latent_dim,), rng, backend=get_backend(self.backend))
         self._check_batch_norm(self.network_)
+        low, high = self.generator_.output_range
+        warn_of_range(X, self.preprocessing_.name, (_from_tanh_range(low), _from_tanh_range(high)), "generator")
         self.start_ = _draw(rng, 1, self.latent_dim)[0]
         training = AdversarialTraining(
             self.network_,
@@ -227,7 +229,7 @@ class AnoGAN(TrainedDetector):
         if z.ndim != 2 or z.shape[1] != self.latent_dim:
             raise ValueError(f"z has shape {z.shape}: expected (n, {self.latent_dim})")
         backend = self.network_.backend
-        return (1 + backend.to_numpy(self.generator_.forward(backend.asarray(z)))) / 2
+        return _from_tanh_range(backend.to_numpy(self.generator_.forward(backend.asarray(z))))
 
     def _scores(self, X):
         return self._search(X).losses
@@ -404,3 +406,8 @@ def _draw(rng, n, latent_dim):
 def _to_tanh_range(X):
     """[0, 1] -> [-1, 1], where tanh can follow."""
     return 2 * X - 1
+
+
+def _from_tanh_range(y):
+    """[-1, 1] -> [0, 1]."""
+    return (1 + y) / 2

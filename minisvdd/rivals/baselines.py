@@ -17,7 +17,7 @@ from sklearn.metrics.pairwise import euclidean_distances, rbf_kernel
 from sklearn.svm import OneClassSVM as SklearnSVM
 
 from ..svdd.detector import Detector
-from ..svdd.preprocessing import make_preprocessing
+from ..svdd.preprocessing import make_preprocessing, warn_of_range
 from ..svdd.radius import exact_radius_squared
 from ..validation import Seed, check_fitted, check_generator, check_number, check_test_samples, check_training_samples
 
@@ -46,7 +46,9 @@ class Baseline(Detector):
 
     def _fit_on(self, X: np.ndarray) -> None:
         self.preprocessing_ = make_preprocessing(self.preprocessing)
-        features = _flat(self.preprocessing_.fit_transform(X))
+        X = self.preprocessing_.fit_transform(X)
+        warn_of_range(X, self.preprocessing_.name)
+        features = _flat(X)
         # The covariance is quick to decompose also for 6000 images. Constant samples have no variance to share out.
         with np.errstate(invalid="ignore"):
             pca = PCA(VARIANCE_KEPT, svd_solver="covariance_eigh").set_output(transform="default")  # arrays, always

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.exceptions import NotFittedError
 
 from .. import nn
 from ..backends import Backend, get_backend
+from ..files.arrays import arrays_under
 from ..validation import Seed, check_fitted, check_number, check_test_samples, check_training_samples
+from . import patches
 from .detector import TrainedDetector, decoder_for, encoder_for
-from .preprocessing import Preprocessing, make_preprocessing
+from .preprocessing import Preprocessing, make_preprocessing, warn_of_range
 from .radius import BOUNDARY_SLACK, exact_radius_squared
-from .storage import Arrays, Values, storable
+from .storage import Arrays, Values, can_be_saved, describe, rebuild, storable
 
 if TYPE_CHECKING:
     from ..files.checkpoint import Checkpoint, LoopCheckpoint
@@ -176,23 +179,24 @@ class Autoencoder(TrainedDetector):
             yield from self.trainings_on(samples, part.rng, state)
 
     @classmethod
-    def for_encoder(
-        cls, encoder: nn.Sequential, fitted: Preprocessing, rng: np.random.Generator, **arguments: Any
-    ) -> Autoencoder:
-        """An autoencoder around a built encoder, whose arrays it shares: Deep SVDD's pre-training starts here.
+    def around(cls, detector: TrainedDetector, rng: np.random.Generator) -> Autoencoder:
+        """An autoencoder around a detector's built network, whose arrays it shares: pre-training starts here.
 
-        fitted: the pre-processing of the samples that it is going to see.   rng: draws the decoder.
-        arguments: of the constructor.  Raises ValueError for a decoder that does not fit.
+        Its arguments are the detector's, those that begin with "pretrain_" first; it scores what the detector does.
+        rng: draws the decoder.  Raises ValueError for a decoder that does not fit.
         """
-        model = cls(**arguments)
-        model.preprocessing_ = fitted
-        model._surround(encoder, rng)
+        names = cls._get_param_names()
+        model = cls(**{name: getattr(detector, f"pretrain_{name}", getattr(detector, name)) for name in names})
+        model.preprocessing_ = detector.preprocessing_
+        model._surround(detector.network_, rng)
+        model.input_shape_ = detector.input_shape_  # whole images, where the network sees patches
         return model
 
     def trainings_on(
         self, X: np.ndarray, rng: np.random.Generator, checkpoint: LoopCheckpoint | None = None
     ) -> Iterator[nn.Training]:
         """`trainings` once the network is built, on pre-processed X."""
+        warn_of_range(X, self.preprocessing_.name, self.network_.output_range)
         training = nn.Training(
             self.network_,
             nn.MeanSquaredError(self.network_.backend),
@@ -231,15 +235,38 @@ class Autoencoder(TrainedDetector):
         super()._check_parameters()
         check_number(self.slope, "slope", 0, 1)
 
+    def add_to(self, values: Values, arrays: Arrays) -> None:
+        """Put it into what the file of the detector holds that it pre-trained; not one with layers of your own."""
+        if can_be_saved(self):
+            values["autoencoder"], ours = describe(self)
+            arrays.update({f"autoencoder/{name}": array for name, array in ours.items()})
+
+    @staticmethod
+    def saved(values: Values, arrays: Arrays, of: TrainedDetector) -> Autoencoder | None:
+        """The autoencoder in the file of another detector, which came out of its pre-training; None without one."""
+        described = values.get("autoencoder")
+        if described is None:
+            return None
+        if described["class"] != Autoencoder.__name__:
+            raise ValueError(f"its autoencoder is of class {described['class']!r}: expected 'Autoencoder'")
+        model = rebuild(described, arrays_under("autoencoder/", arrays), of.network_.backend)
+        assert isinstance(model, Autoencoder)
+        if model.input_shape_ != of.input_shape_:
+            raise ValueError(f"its autoencoder is for samples {model.input_shape_}, expected {of.input_shape_}")
+        return model
+
     def _set_state(self, values: Values, arrays: Arrays) -> None:
         super()._set_state(values, arrays)
-        if self.network_.output_shape != self.input_shape_:
-            raise ValueError(f"the network makes samples {self.network_.output_shape}, expected {self.input_shape_}")
+        patches.check(self.network_.input_shape, self.input_shape_)
+        made, seen = self.network_.output_shape, self.network_.input_shape
+        if made != seen:
+            raise ValueError(f"the network makes samples {made}, expected {seen}")
 
     def reconstruct(self, X: ArrayLike) -> np.ndarray:
         """dec(enc(x)) in the pre-processed scale (evaluation mode).  Returns an array shaped like X."""
         check_fitted(self)
-        return nn.outputs(self.network_, self.preprocessing_.transform(check_test_samples(self, X)))
+        X, shape = self.preprocessing_.transform(check_test_samples(self, X)), self.network_.input_shape
+        return patches.together(nn.outputs(self.network_, patches.cut(X, shape)), X.shape)
 
     def _explanations(self) -> tuple[str, ...]:
         return "residual", "exchange", "smoothgrad", "gradient", "occlusion"
@@ -249,20 +276,46 @@ class Autoencoder(TrainedDetector):
         return self._differences(self.preprocessing_.transform(X)) ** 2
 
     def _score_gradient(self, Z: np.ndarray) -> np.ndarray:
-        """s = ||z - y||^2 with y = dec(enc(z)):  ds/dz = 2 (z - y) + J' 2 (y - z), J = dy/dz."""
-        through = nn.input_gradients(self.network_, Z, lambda part, y: 2 * (y - Z[part]))
-        return through + 2 * self._differences(Z)
+        """s = ||z - y||^2 with y = dec(enc(z)):  ds/dz = 2 (z - y) + J' 2 (y - z), J = dy/dz, patch by patch."""
+        pieces = patches.cut(Z, self.network_.input_shape)
+        through = nn.input_gradients(self.network_, pieces, lambda part, y: 2 * (y - pieces[part]))
+        return patches.together(through, Z.shape) + 2 * self._differences(Z)
 
     def _differences(self, Z: np.ndarray) -> NDArray[np.float64]:
         """z - dec(enc(z)) in float64."""
-        return Z - nn.outputs(self.network_, Z).astype(np.float64)
+        y = nn.outputs(self.network_, patches.cut(Z, self.network_.input_shape))
+        return Z - patches.together(y, Z.shape).astype(np.float64)
 
     def _scores(self, X: np.ndarray) -> np.ndarray:
+        return patches.scores_of_images(self._errors, X, self.network_.input_shape)
+
+    def _errors(self, X: np.ndarray) -> np.ndarray:
+        """||x - dec(enc(x))||^2 of what the network sees."""
         scores = np.empty(len(X))
         for part, y in nn.outputs_in_parts(self.network_, X):
             difference = (X[part] - y).reshape(len(y), -1).astype(np.float64)
             scores[part] = (difference**2).sum(axis=1)
         return scores
+
+
+def load_encoder(network: nn.Sequential, fitted: Preprocessing, autoencoder: Autoencoder) -> None:
+    """Take the weights and statistics of a fitted autoencoder's encoder.
+
+    fitted: the pre-processing of whoever takes them. ValueError where that or the network is another one there.
+    """
+    if not hasattr(autoencoder, "offset_"):
+        raise NotFittedError(
+            "autoencoder: expected a fitted one (a grid search makes its values unfitted: "
+            "wrap it in sklearn.frozen.FrozenEstimator)"
+        )
+    theirs, ours = autoencoder.preprocessing_.name, fitted.name
+    if theirs != ours:
+        raise ValueError(f"autoencoder was trained with preprocessing={theirs!r}: expected {ours!r}, as here")
+    encoder = autoencoder.network_.layers[0]
+    try:
+        network.load_arrays({**encoder.params, **encoder.buffers})
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"autoencoder: its encoder is not of this network: {error}") from None
 
 
 def join(encoder: nn.Sequential, decoder: nn.Sequential) -> nn.Sequential:

@@ -9,6 +9,8 @@ holds for the network as it will be evaluated, up to the shift of near-zero coor
 
 from __future__ import annotations  # so that a type loads no file
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from .. import nn
@@ -49,3 +51,18 @@ def move_from_zero(center: np.ndarray, epsilon: float) -> np.ndarray:
     """
     #: coordinates that are too close to 0 move to the epsilon of their sign, 0 itself to the positive one
     return np.where(np.abs(center) < epsilon, np.where(center < 0, -epsilon, epsilon), center)
+
+
+def center_of(
+    network: nn.Sequential, X: np.ndarray, given: np.ndarray | Sequence[float] | None, epsilon: float
+) -> np.ndarray:
+    """c for the present weights, (p,) float64: what the user gave, else the mean output over X, moved from zero.
+
+    Raises ValueError for a given centre of another shape than the network's output, or not finite.
+    """
+    if given is None:
+        return move_from_zero(mean_output(network, X), epsilon)
+    center = np.array(given, dtype=np.float64)
+    if center.shape != network.output_shape or not np.isfinite(center).all():
+        raise ValueError(f"center has shape {center.shape}: expected {network.output_shape}, finite numbers")
+    return center

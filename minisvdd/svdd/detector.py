@@ -73,11 +73,12 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
 
     def _all_scores(self, X: ArrayLike) -> np.ndarray:
         """`anomaly_score`, also of a detector that has no threshold yet."""
-        if not isinstance(X, np.ndarray) or len(np.atleast_1d(X)) <= BLOCK:
+        block = min(BLOCK, 8 * nn.evaluation_batch(self.input_shape_))
+        if not isinstance(X, np.ndarray) or len(np.atleast_1d(X)) <= block:
             return self._checked_scores(X, 0)
         model = self._for_blocks()
         return np.concatenate(
-            [model._checked_scores(X[first : first + BLOCK], first) for first in range(0, len(X), BLOCK)]
+            [model._checked_scores(X[first : first + block], first) for first in range(0, len(X), block)]
         )
 
     def _for_blocks(self) -> Detector:
@@ -91,6 +92,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
     def _checked_scores(self, X: ArrayLike, first: int) -> np.ndarray:
         """Scores of one block; `first` is the index of its first sample in what the user handed over."""
         X = check_test_samples(self, X, first)
+        if not len(X):
+            return np.empty(0)
         scores = self._scores(self.preprocessing_.transform(X))
         if not np.isfinite(scores).all():
             worst = int(np.argmin(np.isfinite(scores)))

@@ -29,6 +29,9 @@ needs nothing but scores, and many of them.
 have expected there. `auto` takes it where there is one, else `exchange`; where nothing has a gradient, `occlusion`.
 `benchmarks/explain.py` measures all of them on defects of known place.
 
+Of a large image that is cut into patches (`minisvdd.svdd.patches`) every patch is asked for its own score's share, and
+the answers are put together.
+
 Heat maps of images are smoothed by a Gaussian of a 16th of the shorter side: single pixels of a gradient through
 max-pooling are noise, those around a defect are not.
 """

@@ -5,19 +5,27 @@ and maximum of test images would tell the detector about the test set. It is sav
 (`minisvdd.svdd.storage`).
 """
 
+import math
+import warnings
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from .. import ops
 from ..backends import NUMPY, Backend
+from ..errors import RangeWarning
 
-# Samples transformed at a time: bounds the float64 temporaries of a large data set.
-_CHUNK = 4096
+# Numbers, and samples, transformed at a time: bound the float64 temporaries of a large data set.
+_NUMBERS, _SAMPLES = 1 << 24, 4096
+_UNSCALED = 2.0  # images reach 1 by custom; beyond this nobody has scaled them
+_BEYOND = 0.05  # of its width: what rounding, or a test image that is a little brighter, may be outside of a range
+_COARSE = 0.01  # of a feature's standard deviation: the largest step between two float32 that does no harm
 
 
 class Preprocessing:
-    """Base class, and the pre-processing that does nothing.  X: float32, (n, C, H, W) or (n, D), before and after.
+    """Base class, and the pre-processing that does nothing.
+
+    X: (n, C, H, W), float32, or (n, D), float32 or float64, before; float32 after.
 
     name: the value of the estimators' argument `preprocessing`.   constants: arrays by name, learnt by `fit`.
     backend: where it computes; samples come from host memory and go back there.
@@ -31,11 +39,12 @@ class Preprocessing:
 
     def fit(self, X: np.ndarray) -> "Preprocessing":
         """Learn the constants from training samples."""
+        _warn_of_offsets(X)
         return self
 
     def transform(self, X: np.ndarray) -> np.ndarray:
         """Apply them; X itself is left alone."""
-        return X
+        return X.astype(np.float32, copy=False)
 
     def backward(self, grad: np.ndarray, X: np.ndarray) -> np.ndarray:
         """dL/dX from dL/d(transform(X)): the chain rule through `transform`, with the constants as they are."""
@@ -65,8 +74,8 @@ class ContrastNormalization(Preprocessing):
     def transform(self, X: np.ndarray) -> np.ndarray:
         low, span = self.constants["minimum"], self._span()
         scaled = np.empty(X.shape, np.float32)
-        for start, z in zip(range(0, len(X), _CHUNK), self._contrast_chunks(X)):
-            scaled[start : start + len(z)] = (z - low) / span
+        for chunk, z in zip(_chunks(X), self._contrast_chunks(X)):
+            scaled[chunk] = (z - low) / span
         return scaled
 
     def backward(self, grad: np.ndarray, X: np.ndarray) -> np.ndarray:
@@ -78,9 +87,9 @@ class ContrastNormalization(Preprocessing):
         return float(self.constants["maximum"] - self.constants["minimum"]) or 1.0
 
     def _contrast_chunks(self, X: np.ndarray) -> Iterator[np.ndarray]:
-        for start in range(0, len(X), _CHUNK):
-            chunk = self.backend.asarray(X[start : start + _CHUNK])
-            yield self.backend.to_numpy(ops.contrast_normalize.on(self.backend)(chunk))
+        for chunk in _chunks(X):
+            x = self.backend.asarray(X[chunk])
+            yield self.backend.to_numpy(ops.contrast_normalize.on(self.backend)(x))
 
 
 class Standardization(Preprocessing):
@@ -98,8 +107,7 @@ class Standardization(Preprocessing):
 
     def transform(self, X: np.ndarray) -> np.ndarray:
         scaled = np.empty(X.shape, np.float32)
-        for start in range(0, len(X), _CHUNK):
-            chunk = slice(start, start + _CHUNK)
+        for chunk in _chunks(X):
             scaled[chunk] = (X[chunk] - self.constants["mean"]) / self.constants["std"]
         return scaled
 
@@ -132,3 +140,54 @@ def preprocessing_for(X: np.ndarray) -> str:
 
 def _made_for(input_shape: tuple[int, ...]) -> str:
     return "standardize" if len(input_shape) == 1 else "gcn-l1"
+
+
+def _chunks(X: np.ndarray) -> list[slice]:
+    size = max(1, min(_SAMPLES, _NUMBERS // max(1, math.prod(X.shape[1:]))))
+    return [slice(start, start + size) for start in range(0, len(X), size)]
+
+
+# Samples and what computes with them: do their ranges fit together?
+
+
+def warn_of_range(X: np.ndarray, name: str | None, output_range: object = None, what: str = "decoder") -> None:
+    """RangeWarning when pre-processed training samples do not fit to what is to compute with them.
+
+    output_range: (low, high), what `what` can produce (`Layer.output_range`): a sigmoid that is to reproduce 0 to 255
+    can but saturate at 1. None, or another word, where nothing is to be reproduced: then images beyond 2 that no
+    pre-processing scales, since learning rates and kernel widths are made for [0, 1].   name: of the pre-processing.
+    """
+    low, high = output_range if isinstance(output_range, tuple) else (-math.inf, math.inf)
+    least, most = float(X.min()), float(X.max())
+    slack = _BEYOND * (high - low) if math.isfinite(high - low) else 0.0
+    after, images = f"after preprocessing={name!r}", "images in [0, 1], or preprocessing='gcn-l1'"
+    if least < low - slack or most > high + slack:
+        sentence = (
+            f"X {after} reaches from {least:.3g} to {most:.3g}, the {what}'s outputs only from {low:g} to {high:g}: "
+            f"expected {images if X.ndim == 4 else 'another last layer, or scaled features'}"
+        )
+    elif name is None and X.ndim == 4 and not isinstance(output_range, tuple) and most > _UNSCALED:
+        sentence = f"X has values up to {most:.4g} {after}: expected {images}"
+    else:
+        return
+    warnings.warn(sentence, RangeWarning, stacklevel=3)
+
+
+def _warn_of_offsets(X: np.ndarray) -> None:
+    """RangeWarning for features that vary by less than float32 can tell apart where they lie.
+
+    Between two neighbouring float32 near x lie about eps |x|: 128 for time stamps of 1.7e9, and all seconds of a minute
+    are one number.
+    """
+    if X.ndim != 2:
+        return
+    step, spread = np.finfo(np.float32).eps * np.abs(X).max(axis=0), X.std(axis=0, dtype=np.float64)
+    lost = np.flatnonzero((spread > 0) & (step > _COARSE * spread))
+    if len(lost):
+        j = lost[0]
+        warnings.warn(
+            f"X: feature {j} varies by {spread[j]:.3g} around {X[:, j].mean(dtype=np.float64):.6g}, where float32 "
+            f"counts in steps of {step[j]:.2g}: use preprocessing='standardize', or take its mean away",
+            RangeWarning,
+            stacklevel=2,
+        )

@@ -106,7 +106,8 @@ def describe(model: Storable) -> tuple[Values, Arrays]:
         "input_shape": list(model.input_shape_),
         "attributes": values,
     }
-    if model.network_.input_shape != model.input_shape_:  # AnoGAN: its network turns z into an image, then a logit
+    # AnoGAN's network turns z into an image, then a logit; that of large images sees patches
+    if model.network_.input_shape != model.input_shape_:
         description["network_input_shape"] = list(model.network_.input_shape)
     backend = model.network_.backend
     weights = {f"network/{name}": backend.to_numpy(a) for name, a in _arrays(model.network_).items()}

@@ -11,30 +11,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.exceptions import NotFittedError
 
 from .. import nn
 from ..backends import Backend, get_backend
 from ..errors import CollapseWarning
-from ..files.arrays import arrays_under
 from ..validation import Seed, check_fitted, check_number, check_test_samples, check_training_samples
 from . import center as centers
-from .autoencoder import Autoencoder
+from . import patches
+from .autoencoder import Autoencoder, load_encoder
 from .collapse import Figures, compare, signs_of_collapse, snapshot, structural_risks
 from .detector import Detector, Part, TrainedDetector, encoder_for
-from .preprocessing import make_preprocessing
+from .preprocessing import make_preprocessing, warn_of_range
 from .radius import BOUNDARY_SLACK, RADIUS_RULES, exact_radius_squared, last_batch_radius_squared
-from .storage import (
-    Arrays,
-    Values,
-    can_be_saved,
-    describe,
-    rebuild,
-    restore_values,
-    save_model,
-    saved_values,
-    storable,
-)
+from .storage import Arrays, Values, restore_values, save_model, saved_values, storable
 
 if TYPE_CHECKING:
     from ..files.checkpoint import Checkpoint
@@ -116,6 +105,9 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         In (0, 0.5]; share of the samples to hold out, about; never fewer than the rate needs (19 for 0.05).
     refit : bool, default=False
         Train once more, on all samples, after the threshold is found, which then keeps its rate only approximately.
+    patch_size : {"auto"}, int or None, default="auto"
+        Side of the patches into which larger images are cut; an image's score is that of its worst patch
+        (`minisvdd.svdd.patches`). "auto" cuts images with a side above 256 into patches of 64; None cuts none.
 
     Attributes
     ----------
@@ -199,6 +191,7 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         false_alarm_rate: float = 0.05,
         holdout: float = 0.2,
         refit: bool = False,
+        patch_size: str | int | None = "auto",
     ) -> None:
         self.objective = objective
         self.nu = nu
@@ -226,6 +219,7 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         self.false_alarm_rate = false_alarm_rate
         self.holdout = holdout
         self.refit = refit
+        self.patch_size = patch_size
 
     def fit(
         self,
@@ -291,12 +285,13 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         self._warn("hypersphere collapse", signs_of_collapse(self.diagnostics_, self.network_, self.center))
 
     def _prepare(self, X: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Draw the network; returns X pre-processed."""
+        """Draw the network; returns X pre-processed and, if they are large images, cut into patches."""
         backend = get_backend(self.backend)
         self.preprocessing_ = make_preprocessing(self.preprocessing, backend, self.input_shape_)
-        X = self.preprocessing_.fit_transform(X).astype(self._dtype, copy=False)
-        self.network_ = encoder_for(self.network, self.input_shape_, self.slope)
-        self.network_.build(self.input_shape_, rng, self._dtype, backend)
+        shape = patches.patch_shape(self.input_shape_, self.patch_size)
+        X = patches.cut(self.preprocessing_.fit_transform(X), shape).astype(self._dtype, copy=False)
+        self.network_ = encoder_for(self.network, shape, self.slope)
+        self.network_.build(shape, rng, self._dtype, backend)
         self._check_batch_norm(self.network_)
         self.autoencoder_ = None  # until there is one: no earlier fit's
         return X
@@ -310,44 +305,38 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         check_number(self.radius_every, "radius_every", 1, integer=True)
         check_number(self.center_epsilon, "center_epsilon", 0)
         check_number(self.slope, "slope", 0, 1)
+        if self.patch_size is not None and self.patch_size != "auto":
+            check_number(self.patch_size, "patch_size", 8, integer=True)
 
     def _state(self) -> tuple[Values, Arrays]:
         values, arrays = super()._state()
         values |= saved_values(self, "radius_", "diagnostics_")
         arrays |= {"center": self.center_}
-        if self.autoencoder_ is not None and can_be_saved(self.autoencoder_):
-            values["autoencoder"], theirs = describe(self.autoencoder_)
-            arrays |= {f"autoencoder/{name}": array for name, array in theirs.items()}
+        if self.autoencoder_ is not None:
+            self.autoencoder_.add_to(values, arrays)
         return values, arrays
 
     def _set_state(self, values: Values, arrays: Arrays) -> None:
         restore_values(self, values, radius_=float, diagnostics_=dict)
         super()._set_state(values, arrays)
-        self.center_, self.autoencoder_ = arrays["center"], self._saved_autoencoder(values, arrays)
+        patches.check(self.network_.input_shape, self.input_shape_)
+        self.center_, self.autoencoder_ = arrays["center"], Autoencoder.saved(values, arrays, self)
         if self.center_.shape != self.network_.output_shape:
             raise ValueError(f"center has shape {self.center_.shape}, expected {self.network_.output_shape}")
-
-    def _saved_autoencoder(self, values: Values, arrays: Arrays) -> Autoencoder | None:
-        described = values.get("autoencoder")
-        if described is None:
-            return None
-        if described["class"] != Autoencoder.__name__:
-            raise ValueError(f"its autoencoder is of class {described['class']!r}: expected 'Autoencoder'")
-        theirs = rebuild(described, arrays_under("autoencoder/", arrays), self.network_.backend)
-        assert isinstance(theirs, Autoencoder)
-        if theirs.input_shape_ != self.input_shape_:
-            raise ValueError(f"its autoencoder is for samples {theirs.input_shape_}, expected {self.input_shape_}")
-        return theirs
 
     def _warn(self, what: str, sentences: list[str]) -> None:
         for sentence in sentences:
             warnings.warn(f"{what}: {sentence}", CollapseWarning, stacklevel=3)
 
     def transform(self, X: ArrayLike) -> np.ndarray:
-        """The embedding phi(x) of every sample, (n, p) float64: what `anomaly_score` measures the distance of to c."""
+        """The embedding phi(x) of every sample, (n, p) float64: what `anomaly_score` measures the distance of to c.
+
+        Of an image that is cut into patches, that of its worst patch.
+        """
         check_fitted(self)
         X = self.preprocessing_.transform(check_test_samples(self, X)).astype(self._dtype, copy=False)
-        return np.asarray(nn.outputs(self.network_, X), dtype=np.float64)
+        y = nn.outputs(self.network_, patches.cut(X, self.network_.input_shape)).astype(np.float64)
+        return patches.worst(y, ((y - self.center_) ** 2).sum(axis=1), len(X))
 
     @property
     def _n_features_out(self) -> int:
@@ -358,15 +347,7 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
     def _place_sphere(self, X: np.ndarray) -> None:
         """c and R for the present weights, with running statistics collected on X (see `minisvdd.svdd.center`)."""
         centers.collect_statistics(self.network_, X, self.batch_size)
-        if self.center is None:
-            mean = centers.mean_output(self.network_, X)
-            self.center_ = centers.move_from_zero(mean, self.center_epsilon)
-        else:
-            self.center_ = np.array(self.center, dtype=np.float64)
-            if self.center_.shape != self.network_.output_shape or not np.isfinite(self.center_).all():
-                raise ValueError(
-                    f"center has shape {self.center_.shape}: expected {self.network_.output_shape}, finite numbers"
-                )
+        self.center_ = centers.center_of(self.network_, X, self.center, self.center_epsilon)
         self._set_radius(exact_radius_squared(self._squared_distances(X), self.nu))
 
     def _set_radius(self, radius_squared: float) -> None:
@@ -390,7 +371,7 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         return distances
 
     def _scores(self, X: np.ndarray) -> np.ndarray:
-        d = self._squared_distances(X)
+        d = patches.scores_of_images(self._squared_distances, X, self.network_.input_shape)
         return d - self.radius_**2 if self.objective == "soft-boundary" else d
 
     def _beyond_rounding(self, scores: np.ndarray) -> np.ndarray:
@@ -409,8 +390,17 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         return self.autoencoder_._residuals(X)
 
     def _score_gradient(self, Z: np.ndarray) -> np.ndarray:
-        """s = ||phi(z) - c||^2, less R^2, a constant:  ds/dphi = 2 (phi - c)."""
-        return nn.input_gradients(self.network_, Z, lambda part, y: 2 * (y - self.center_))
+        """s = ||phi(z) - c||^2, less R^2, a constant:  ds/dphi = 2 (phi - c).  Of patches, each its own."""
+        z = patches.cut(Z, self.network_.input_shape)
+        return patches.together(nn.input_gradients(self.network_, z, lambda _, y: 2 * (y - self.center_)), Z.shape)
+
+    def _set_threshold_by_nu(self, X: np.ndarray) -> None:
+        """Of images that are cut: by their scores, where training has set it by those of patches."""
+        if self.network_.input_shape == self.input_shape_:
+            return
+        for detector in self._calibrated():
+            scores = detector._beyond_rounding(detector._all_scores(X))
+            detector.offset_ = -exact_radius_squared(scores, self.nu)
 
     def _snapshot(self, X: np.ndarray) -> Figures:
         return snapshot(self.network_, self._squared_distances(X), self.nu)
@@ -423,55 +413,20 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         """The training of the encoder inside an autoencoder; none where weights are taken from a fitted one."""
         self.autoencoder_ = self.autoencoder
         if self.autoencoder is not None:
-            self._load_encoder(self.autoencoder)
+            load_encoder(self.network_, self.preprocessing_, self.autoencoder)
         elif self.pretrain_epochs:
-            self.autoencoder_ = self._autoencoder(rng)
+            self.autoencoder_ = Autoencoder.around(self, rng)
             state = checkpoint.loop("autoencoder", self, X) if checkpoint else None
             yield from self.autoencoder_.trainings_on(X, rng, state)
             # Deep SVDD goes on to train these very arrays: the autoencoder keeps a copy of what it has learnt.
             self.autoencoder_.detach_encoder()
-
-    def _autoencoder(self, rng: np.random.Generator) -> Autoencoder:
-        return Autoencoder.for_encoder(
-            self.network_,
-            self.preprocessing_,
-            rng,
-            network=self.network,
-            decoder=self.decoder,
-            epochs=self.pretrain_epochs,
-            learning_rate=self.learning_rate,
-            milestones=self.pretrain_milestones,
-            weight_decay=self.pretrain_weight_decay,
-            batch_size=self.batch_size,
-            slope=self.slope,
-            nu=self.nu,
-            preprocessing=self.preprocessing,
-            backend=self.backend,
-            verbose=self.verbose,
-            threshold=self.threshold,
-            false_alarm_rate=self.false_alarm_rate,
-            holdout=self.holdout,
-        )
+        else:
+            warn_of_range(X, self.preprocessing_.name)
 
     def __sklearn_clone__(self) -> DeepSVDD:
         fresh: DeepSVDD = super().__sklearn_clone__()
         fresh.autoencoder = self.autoencoder  # where training starts: an argument like an array, never fitted anew
         return fresh
-
-    def _load_encoder(self, autoencoder: Autoencoder) -> None:
-        if not hasattr(autoencoder, "offset_"):
-            raise NotFittedError(
-                "autoencoder: expected a fitted one (a grid search makes its values unfitted: "
-                "wrap it in sklearn.frozen.FrozenEstimator)"
-            )
-        theirs, ours = autoencoder.preprocessing_.name, self.preprocessing_.name
-        if theirs != ours:
-            raise ValueError(f"autoencoder was trained with preprocessing={theirs!r}: expected {ours!r}, as here")
-        encoder = autoencoder.network_.layers[0]
-        try:
-            self.network_.load_arrays({**encoder.params, **encoder.buffers})
-        except (KeyError, ValueError) as error:
-            raise ValueError(f"autoencoder: its encoder is not of this network: {error}") from None
 
     # Training
 
@@ -486,7 +441,10 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
             label=f"Deep SVDD ({self.objective})",
             verbose=self.verbose,
             before_epoch=self._move_radius,
-            columns={"radius": self._radius_seen, "fraction_outside": self._fraction_outside_seen},
+            columns={
+                "radius": lambda training: float(np.sqrt(self._squared_radius_seen(training))),
+                "fraction_outside": self._fraction_outside_seen,
+            },
             checkpoint=checkpoint.loop("svdd", self, X) if checkpoint else None,
         )
 
@@ -503,9 +461,6 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
 
     # For the history: radius and fraction outside by the distances that training saw, each before its step
 
-    def _radius_seen(self, training: nn.Training) -> float:
-        return float(np.sqrt(self._squared_radius_seen(training)))
-
     def _fraction_outside_seen(self, training: nn.Training) -> float:
         return float((_distances_seen(training) > self._squared_radius_seen(training)).mean())
 
@@ -520,9 +475,8 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         autoencoder: whether the file keeps that of the pre-training, too, which `explain` can tell most by; scores do
         not need it, and without it a file is a half to a third as large. One with layers of your own is left out.
         """
-        model = self if autoencoder else copy(self)
-        if not autoencoder:
-            model.autoencoder_ = None
+        model = copy(self)
+        model.autoencoder_ = self.autoencoder_ if autoencoder else None
         save_model(model, path)
 
     def diagnostics(self) -> Figures:

@@ -72,14 +72,10 @@ def test_anogan_follows_numpy(device):
 
 
 @needs_emulator
-def test_train_command(tmp_path, capsys, monkeypatch):
+def test_train_command(tmp_path, capsys):
     """As a new user calls it, but on few epochs; the result file says where it was computed."""
-    from minisvdd.experiments.protocols import Protocol
-
-    monkeypatch.setattr(
-        "minisvdd.cli.train.get_protocol", lambda *_: Protocol(pretrain_epochs=1, epochs=2, batch_size=32)
-    )
-    assert main(["train", "--backend", "emulator", "--out", str(tmp_path), "--quiet"]) == 0
+    few = ["--pretrain-epochs", "1", "--epochs", "2"]
+    assert main(["train", "--backend", "emulator", "--out", str(tmp_path), "--quiet", *few]) == 0
     assert "test AUC" in capsys.readouterr().out
     assert json.loads((tmp_path / "result.json").read_text())["backend"] == "emulator"
     assert load_model(tmp_path / "model.npz").backend == "numpy"

@@ -207,3 +207,42 @@ def test_train_with_a_convolution_of_one_s_own(backend, tmp_path, capsys):
         assert ("mine" in capsys.readouterr().out) == (name == "own")
         results.append(json.loads((tmp_path / name / "result.json").read_text()))
     assert results[0]["auc"]["trained"] == pytest.approx(results[1]["auc"]["trained"], abs=0.02)
+
+
+def test_epochs_batches_and_rate_of_one_s_own(tmp_path, capsys):
+    """The result records what was used; the model has it, with milestones at their fraction of the epochs."""
+    given = {"epochs": 3, "pretrain_epochs": 0, "batch_size": 16, "learning_rate": 0.01}
+    words = [word for name, value in given.items() for word in ("--" + name.replace("_", "-"), value)]
+    assert run("train", *words, "--quiet", "--out", tmp_path) == 0
+    result, model = json.loads((tmp_path / "result.json").read_text()), load_model(tmp_path / "model.npz")
+    assert given.items() <= result.items()
+    assert given.items() <= model.get_params().items()
+    assert (result["milestones"], model.milestones) == ([2], (2,))
+    assert len(model.history_["epoch"]) == 3
+    for option, value, expected in (
+        ("--epochs", -1, "an integer >= 0"),
+        ("--batch-size", 1, "an integer >= 2"),
+        ("--learning-rate", 0, "a number > 0"),
+    ):
+        assert run("train", option, value, "--quiet", "--out", tmp_path / "no") == 2
+        assert f"error: {option} {value}" in (error := capsys.readouterr().err)
+        assert error.endswith(f": expected {expected}\n")
+
+
+def test_training_that_does_harm_is_said(tmp_path, capsys):
+    """By the test AUC where there are labels, else by a radius that has hardly shrunk; nothing of a good training."""
+    assert run("train", "--quiet", "--out", tmp_path / "good") == 0
+    assert capsys.readouterr().err == ""
+    np.save(tmp_path / "threes.npy", load_dataset("digits").one_class("3").train)
+    few = ("--quiet", "--pretrain-epochs", 0, "--epochs", 1)
+    assert run("train", "--data", tmp_path / "threes.npy", "--out", tmp_path / "short", *few) == 0
+    assert "TrainingWarning: training has hardly begun: the radius is still 0." in capsys.readouterr().err
+    result = json.loads((tmp_path / "short" / "result.json").read_text())
+    assert len(result["signs_of_harm"]) == 1
+    assert json.loads((tmp_path / "good" / "result.json").read_text())["signs_of_harm"] == []
+
+
+def test_a_training_that_needs_too_much_memory_is_refused_in_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("minisvdd.nn.batches.available_bytes", lambda: 21 << 20)
+    assert run("train", "--batch-size", 92, "--quiet", "--out", tmp_path) == 2
+    assert "batch_size=92: a training step on so many samples (1, 8, 8) takes about 0.0 GB" in capsys.readouterr().err

@@ -6,7 +6,7 @@ from trainer_properties import digits
 
 from minisvdd.data.datasets import load_dataset
 from minisvdd.data.split import Split
-from minisvdd.experiments.experiments import area_under_roc, train_and_evaluate
+from minisvdd.experiments.experiments import area_under_roc, signs_of_harm, train_and_evaluate
 from minisvdd.experiments.protocols import Protocol, get_protocol
 
 pytestmark = pytest.mark.slow
@@ -43,3 +43,15 @@ def test_the_auc_is_the_chance_that_an_anomaly_scores_higher():
     assert area_under_roc(Fixed(), split) == pytest.approx(3 / 4)
     assert area_under_roc(Fixed(), Split(test, test, np.zeros(4, bool), "a", None)) is None
     assert area_under_roc(Fixed(), Split(test, None, None, "a", None)) is None
+
+
+def test_harm_is_a_fall_of_the_auc_or_without_labels_a_radius_that_stays():
+    good, bad = {"radius_ratio": 0.1}, {"radius_ratio": 0.5}
+    assert signs_of_harm({"random": 0.9, "pretrained": 0.5, "trained": 0.95}, bad) == []
+    assert signs_of_harm({"random": 0.9, "trained": 0.89}, good) == []
+    (sign,) = signs_of_harm({"random": 0.726, "pretrained": 0.357, "trained": 0.557}, good)
+    assert sign.startswith("training made it worse: test AUC 55.7 %, with random weights 72.6 %; more epochs")
+    (sign,) = signs_of_harm({"random": 0.5, "pretrained": 0.9, "trained": 0.8}, good)
+    assert "with pretrained weights 90.0 %" in sign
+    assert signs_of_harm({}, good) == []
+    assert signs_of_harm({}, bad)[0].startswith("training has hardly begun: the radius is still 0.50 of what it was")

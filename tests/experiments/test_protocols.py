@@ -10,7 +10,8 @@ from minisvdd import DeepSVDD
 from minisvdd.data.split import Split
 from minisvdd.experiments.experiments import network_of
 from minisvdd.experiments.paper import METHODS, TABLE_1
-from minisvdd.experiments.protocols import PROTOCOLS, Protocol, get_gan_protocol, get_protocol
+from minisvdd.experiments.protocols import PROTOCOLS, Protocol, adjusted, get_gan_protocol, get_protocol
+from minisvdd.nn import fixed_batches
 
 
 def test_a_protocol_holds_arguments_of_deep_svdd():
@@ -66,3 +67,44 @@ def test_column_means_of_table_1(data, means):
     columns = np.array([[row[method][0] for method in METHODS] for row in TABLE_1[data].values()])
     assert columns.shape == (10, 7)
     np.testing.assert_allclose(columns.mean(axis=0), means, atol=0.06)
+
+
+@pytest.mark.parametrize("n", [2, 9, 20, 31, 60, 150, 1000, 60000])
+@pytest.mark.parametrize("sample", [(5,), (1, 8, 8), (1, 28, 28), (3, 64, 64), (3, 256, 256)], ids=str)
+def test_quick_counts_steps_for_data_of_ones_own(n, sample):
+    """At least 500 in both trainings, with batches of at most a quarter (but 8), of fewer large images."""
+    quick, table = get_protocol("quick", "mine", (n, *sample)), get_protocol("quick", "mine")
+    steps = len(fixed_batches(n, quick.batch_size))
+    assert 8 <= quick.batch_size <= max(8, min(200, n / 4))
+    assert quick.batch_size * int(np.prod(sample[1:])) <= max(2**16, 8 * np.prod(sample[1:]))
+    for epochs, milestones, usual, part in (
+        (quick.epochs, quick.milestones, table.epochs, 10 / 15),
+        (quick.pretrain_epochs, quick.pretrain_milestones, table.pretrain_epochs, 8 / 10),
+    ):
+        assert epochs * steps >= 500
+        assert epochs >= usual or epochs * steps >= 2000
+        assert epochs <= usual or (epochs - 1) * steps < 500
+        assert milestones[0] == round(part * epochs)
+
+
+def test_quick_counts_the_patches_of_large_images():
+    large, patches = (get_protocol("quick", "mine", shape) for shape in ((30, 1, 500, 500), (30 * 64, 1, 64, 64)))
+    assert large == patches
+
+
+@pytest.mark.parametrize("data", ["digits", "mnist", "cifar10", "gtsrb", "stop-signs"])
+@pytest.mark.parametrize("protocol", list(PROTOCOLS))
+def test_data_of_the_tables_keep_their_protocols(data, protocol):
+    assert get_protocol(protocol, data, (92, 1, 8, 8)) == get_protocol(protocol, data)
+    assert get_protocol("paper", "mine", (92, 1, 8, 8)) == get_protocol("paper", "mine")
+
+
+def test_what_is_adjusted_changes_and_milestones_move_along():
+    paper = get_protocol("paper", "mnist")
+    assert adjusted(paper) == paper
+    short = adjusted(paper, epochs=50, pretrain_epochs=35, batch_size=20, learning_rate=0.5)
+    assert (short.epochs, short.milestones) == (50, (30,))
+    assert (short.pretrain_epochs, short.pretrain_milestones) == (35, (25,))
+    assert (short.batch_size, short.learning_rate, short.weight_decay) == (20, 0.5, paper.weight_decay)
+    assert adjusted(paper, pretrain_epochs=0).pretrain_epochs == 0
+    assert adjusted(adjusted(paper, pretrain_epochs=0), pretrain_epochs=10).pretrain_milestones == (0,)

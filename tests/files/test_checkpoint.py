@@ -18,7 +18,6 @@ from minisvdd.attack.classifier import SoftmaxClassifier
 from minisvdd.backends import EmulatorBackend
 from minisvdd.backends.emulator import find_compiler
 from minisvdd.data.readers import to_float
-from minisvdd.experiments.protocols import Protocol
 from minisvdd.files import checkpoint
 from minisvdd.files.atomic import check_writable
 from minisvdd.files.checkpoint import LoopCheckpoint
@@ -231,11 +230,9 @@ def test_classifier_and_anogan_are_resumed_on_a_device(make, tmp_path, monkeypat
 
 @pytest.mark.skipif(find_compiler() is None, reason="the emulator needs a C++ compiler")
 def test_the_command_resumes_on_the_emulator(tmp_path, monkeypatch):
-    protocol = Protocol(pretrain_epochs=1, epochs=2, batch_size=32)
-    monkeypatch.setattr("minisvdd.cli.train.get_protocol", lambda *_: protocol)
-
     def train(folder, *options):
-        every = ["--backend", "emulator", "--quiet", "--checkpoint-every", "1"]
+        few = ["--pretrain-epochs", "1", "--epochs", "2"]
+        every = ["--backend", "emulator", "--quiet", "--checkpoint-every", "1", *few]
         assert cli.main(["train", *every, "--out", str(tmp_path / folder), *options]) == 0
 
     train("whole")

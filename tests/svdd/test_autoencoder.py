@@ -72,6 +72,9 @@ SHAPES = {
     "gtsrb_lenet": (3, 32, 32),
     "digits_lenet": (1, 8, 8),
     "small_lenet": (3, 20, 24),
+    "lenet_48": (3, 49, 60),
+    "lenet_96": (1, 96, 99),
+    "lenet_192": (3, 195, 192),
     "mlp": (7,),
 }
 

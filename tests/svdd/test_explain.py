@@ -228,8 +228,7 @@ def test_what_cannot_be_explained_is_refused_in_one_line():
         one_line_error(call, *words, error=ValueError)
     with pytest.raises(NotFittedError):
         DeepSVDD().explain(X)
-    with pytest.raises(ValueError, match="none of them 0"):
-        model.explain(X[:0])
+    assert model.explain(X[:0]).shape == (0, 8, 8)
 
 
 @pytest.mark.skipif(bool(backend_problems()["emulator"]), reason="no compiler for the emulator")

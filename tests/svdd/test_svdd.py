@@ -398,7 +398,7 @@ def test_bad_samples():
     assert "(5, 0, 0, 0)" in _message(lambda: model.fit(with_inf))
     assert "at least 2" in _message(lambda: model.fit(train[:1]))
     assert "(0, 1, 8, 8)" in _message(lambda: model.fit(train[:0]))
-    assert "(90, 8, 8)" in _message(lambda: model.fit(train[:90, 0]))
+    assert "(90, 8, 1)" in _message(lambda: model.fit(train[:90, 0, :, :1]))
     assert "dtype" in _message(lambda: model.fit(np.full((4, 1, 8, 8), "a")))
     model.fit(train)
     assert "(2, 1, 9, 9)" in _message(lambda: model.anomaly_score(np.zeros((2, 1, 9, 9))))

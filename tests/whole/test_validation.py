@@ -33,13 +33,55 @@ def of_features():
     return estimator
 
 
-@pytest.mark.parametrize("shape", [(2, 4), (3, 1, 4, 5), (2, 3, 1, 1)])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint8, bool])
-def test_training_samples_become_float32_and_leave_their_shape(shape, dtype):
-    estimator, X = Estimator(), np.ones(shape, dtype)
+@pytest.mark.parametrize("shape", [(3, 1, 4, 5), (2, 3, 1, 1), (5, 8, 3, 3)])
+@pytest.mark.parametrize(("dtype", "white"), [(np.float64, 1), (np.float32, 1), (np.uint8, 255), (bool, 1), (int, 1)])
+def test_images_become_float32_and_uint8_is_scaled(shape, dtype, white):
+    estimator, X = Estimator(), np.full(shape, white, dtype)
     checked = check_training_samples(estimator, X)
     assert (checked.dtype, checked.shape, estimator.input_shape_) == (np.float32, shape, shape[1:])
     assert (checked == 1).all()
+    np.testing.assert_array_equal(X, white)
+    assert (check_test_samples(estimator, X) == 1).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint8, bool])
+def test_features_keep_their_precision_and_their_scale(dtype):
+    estimator, X = Estimator(), np.array([[0, 1, 1], [1, 0, 1]]).astype(dtype) * dtype(1)
+    for checked in (check_training_samples(estimator, X), check_test_samples(estimator, X)):
+        assert checked.dtype == (np.float32 if dtype == np.float32 else np.float64)
+        np.testing.assert_array_equal(checked, X)
+    times = 1.7e9 + np.arange(6.0).reshape(3, 2)
+    np.testing.assert_array_equal(check_training_samples(Estimator(), times), times)
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ((5, 8, 9), (1, 8, 9)),
+        ((5, 8, 9, 1), (1, 8, 9)),
+        ((5, 8, 9, 3), (3, 8, 9)),
+        ((5, 4, 4, 3), (3, 4, 4)),
+        ((5, 1, 8, 9), (1, 8, 9)),
+        ((5, 3, 8, 9), (3, 8, 9)),
+        ((5, 3, 8, 3), (3, 8, 3)),
+        ((5, 4, 8, 9), (4, 8, 9)),
+        ((5, 64, 4, 4), (64, 4, 4)),
+    ],
+)
+def test_images_come_in_any_common_layout_to_training_and_to_scoring(given, taken, rng):
+    estimator, X = Estimator(), rng.random(given, np.float32)
+    checked = check_training_samples(estimator, X)
+    assert estimator.input_shape_ == taken
+    channels = np.moveaxis(X, -1, 1) if given[-1] == taken[0] and given[1] != taken[0] else X
+    np.testing.assert_array_equal(checked, channels.reshape(5, *taken))
+    np.testing.assert_array_equal(check_test_samples(estimator, X), checked)
+    np.testing.assert_array_equal(check_test_samples(estimator, checked), checked)
+    np.testing.assert_array_equal(check_test_samples(estimator, np.moveaxis(checked, 1, -1)), checked)
+    assert check_test_samples(estimator, X[:0]).shape == (0, *taken)
+
+
+def test_no_features_to_score_are_no_error(of_features):
+    assert check_test_samples(of_features, np.empty((0, 4))).shape == (0, 4)
 
 
 def test_float32_images_are_not_copied(of_images):
@@ -51,8 +93,10 @@ def test_float32_images_are_not_copied(of_images):
 @pytest.mark.parametrize(
     ("X", "error", "words"),
     [
-        (np.zeros((2, 3, 4)), ValueError, r"X has shape \(2, 3, 4\): expected images"),
-        (np.zeros((2, 1, 3, 4, 1)), ValueError, r"expected images \(n, C, H, W\) or features \(n, D\)"),
+        (np.zeros((9, 8, 3)), ValueError, r"X has shape \(9, 8, 3\): one image .* X\[None\].* X\[:, None\]"),
+        (np.zeros((9, 8, 8, 2)), ValueError, r"channels first: np.moveaxis\(X, -1, 1\)$"),
+        (np.zeros((9, 8, 8, 4)), ValueError, r"np.moveaxis\(X\[..., :3\], -1, 1\), without transparency$"),
+        (np.zeros((2, 1, 3, 4, 1)), ValueError, r"expected images \(n, C, H, W\), \(n, H, W\) or features \(n, D\)"),
         (np.zeros((2, 0, 3, 4)), ValueError, r"X has shape \(2, 0, 3, 4\)"),
         (np.zeros((0, 1, 3, 4)), ValueError, r"X has shape \(0, 1, 3, 4\)"),
         (np.zeros((1, 1, 3, 4)), ValueError, "1 sample: one-class learning needs at least 2"),
@@ -75,8 +119,9 @@ def test_the_first_bad_value_is_named_wherever_its_block():
             check_training_samples(Estimator(), X)
     with pytest.raises(ValueError, match=r"X contains 1 values .* the first at index \(1, 0\)$"):
         check_training_samples(Estimator(), np.array([[0.0], [np.nan], [1.0]]))
-    with pytest.raises(ValueError, match="too large for float32"), np.errstate(over="ignore"):
-        check_training_samples(Estimator(), np.full((2, 1, 1, 1), 1e300))
+    for shape in ((2, 1, 1, 1), (2, 3)):
+        with pytest.raises(ValueError, match="too large for float32"):
+            check_training_samples(Estimator(), np.full(shape, 1e300))
 
 
 def test_bad_values_are_counted_from_the_beginning_of_the_larger_array(of_images):
@@ -90,7 +135,7 @@ def test_bad_values_are_counted_from_the_beginning_of_the_larger_array(of_images
 
 def test_test_samples_have_the_shape_of_the_training_samples(of_images, of_features):
     assert check_test_samples(of_images, np.ones((1, 1, 4, 5), int)).dtype == np.float32
-    assert check_test_samples(of_features, np.ones((1, 4), int)).dtype == np.float32
+    assert check_test_samples(of_features, np.ones((1, 4), int)).dtype == np.float64
     for X in (np.zeros((2, 1, 5, 4)), np.zeros((2, 20)), np.zeros((2, 4))):
         with pytest.raises(
             ValueError, match=r"X has shape \(2, .*\): the model was trained on samples of shape \(1, 4"
@@ -102,6 +147,10 @@ def test_test_samples_have_the_shape_of_the_training_samples(of_images, of_featu
         check_test_samples(of_features, np.zeros((2, 1, 2, 2)))
     with pytest.raises(ValueError, match=r"3 features.* 4 features"):
         check_test_samples(of_features, np.zeros((2, 3)))
+    color = Estimator()
+    check_training_samples(color, np.zeros((2, 3, 4, 5)))
+    with pytest.raises(ValueError, match=r"X has shape \(3, 4, 5\).*one sample alone\? hand over X\[None\]$"):
+        check_test_samples(color, np.zeros((3, 4, 5)))
 
 
 def test_generators_and_seeds():
