@@ -245,4 +245,4 @@ def test_training_that_does_harm_is_said(tmp_path, capsys):
 def test_a_training_that_needs_too_much_memory_is_refused_in_one_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("minisvdd.nn.batches.available_bytes", lambda: 21 << 20)
     assert run("train", "--batch-size", 92, "--quiet", "--out", tmp_path) == 2
-    assert "batch_size=92: a training step on so many samples (1, 8, 8) takes about 0.0 GB" in capsys.readouterr().err
+    assert "batch_size=73: a training step on so many samples (1, 8, 8) takes about 0.0 GB" in capsys.readouterr().err
