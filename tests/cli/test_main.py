@@ -205,7 +205,7 @@ def test_counts_below_1_are_refused_and_1_is_not(tmp_path, capsys):
 def test_an_assignment_goes_into_a_folder_of_its_name(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run("assignment", "linear") == 0
-    files = capsys.readouterr().out.split()
+    files = capsys.readouterr().out.splitlines()
     assert {Path(file).parent for file in files} == {Path("assignments") / "linear"}
     assert all(Path(file).is_file() for file in files)
 
