@@ -320,7 +320,8 @@ def test_killed_at_random_moments_and_resumed(signals, after, uninterrupted, tmp
     process.send_signal(signals)
     _, error = process.communicate(timeout=60)
     assert process.returncode == (130 if signals == signal.SIGINT else -signal.SIGKILL)
-    assert error == ("minisvdd: error: interrupted\n" if signals == signal.SIGINT else "")
+    goes_on = "minisvdd: error: interrupted: --resume goes on from the last checkpoint\n"
+    assert error == (goes_on if signals == signal.SIGINT else "")
     assert (tmp_path / "model.npz").read_bytes() == old
     process = command(*ARGUMENTS, tmp_path, "--resume")
     assert process.communicate(timeout=300)[1] == ""
