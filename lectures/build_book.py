@@ -41,7 +41,7 @@ def build(out: Path, *, quick: bool, only: list[str], jobs: int, reuse: bool) ->
     documents = sorted((ROOT / "docs").glob("*.md"))
     notebooks = execute_all([*scripts, *solutions], out / "notebooks", quick=quick, jobs=jobs, reuse=reuse)
 
-    book = _Book(out)
+    book = _Book(out, {script.stem for script in scripts})
     lectures = [book.lecture(script, notebooks[script]) for script in scripts]
     solved = [book.lecture(script, notebooks[script]) for script in solutions]
     texts = [book.document(path) for path in documents]
@@ -70,8 +70,8 @@ def build(out: Path, *, quick: bool, only: list[str], jobs: int, reuse: bool) ->
 class _Book:
     """Renders pages one after the other, and remembers which source they mention."""
 
-    def __init__(self, out: Path):
-        self.out, self.index, self.mentions = out, SourceIndex(), Mentions()
+    def __init__(self, out: Path, lectures: set[str]):
+        self.out, self.lectures, self.index, self.mentions = out, lectures, SourceIndex(), Mentions()
         self.text = TextRenderer(self.index, self.mentions, self._link)
         self.cells = CellRenderer(self.text, out)
 
@@ -127,6 +127,8 @@ class _Book:
             raise BuildError(f"{page.path}: the link {href} leads to no file of the repository")
         name = path.relative_to(ROOT).as_posix()
         if re.fullmatch(r"lectures/\d+_\w+\.py", name):
+            if path.stem not in self.lectures:
+                return ""  # not in this book
             target = f"{path.stem}.html"
         elif re.fullmatch(r"docs/\w+\.md", name):
             target = f"docs/{path.stem}.html"

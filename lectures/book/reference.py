@@ -258,7 +258,9 @@ class Reference:
         pieces = re.split(r"`+([^`]+)`+", " ".join(text.split()))
         for i in range(1, len(pieces), 2):
             pieces[i] = self.text.name(pieces[i], code(pieces[i]), page)
-        return "".join(piece if i % 2 else escape(piece) for i, piece in enumerate(pieces))
+        for i in range(0, len(pieces), 2):
+            pieces[i] = re.sub(r"\*\*(\w[^*]*)\*\*", r"<strong>\1</strong>", escape(pieces[i]))
+        return "".join(pieces)
 
     # The commands
 
