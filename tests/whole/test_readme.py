@@ -19,7 +19,8 @@ NUMBERS = {15: "Fifteen", 16: "Sixteen", 17: "Seventeen"}
 
 
 def blocks(text, language):
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    return [inside for kind, inside in found if kind == language]
 
 
 def example(page, beginning):
