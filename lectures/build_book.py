@@ -1,4 +1,4 @@
-"""Build the lectures, and the documents beside them, into a static book that renders offline.
+"""Build the lectures, the documents beside them and a reference of the library into a static book that works offline.
 
     python lectures/build_book.py                 the full experiments: as long as the lectures say
     python lectures/build_book.py --quick         small sizes: a few minutes
@@ -21,12 +21,15 @@ except ModuleNotFoundError as missing:
 import ziamath
 from book.cells import CellRenderer
 from book.pages import Entry, first_page, lecture_head, render_page, split_title
+from book.reference import Reference
+from book.search import SearchIndex
 from book.sources import Mentions, Place, SourceIndex, SourcePage, source_page
 from book.text import Page, TextRenderer
 from pygments.formatters import HtmlFormatter
 
 LECTURES = Path(__file__).resolve().parent
 ROOT = LECTURES.parent
+START = "docs/start.html"
 FONT = "STIXTwoMath-Regular.ttf"  # SIL Open Font License; it comes with ziamath
 FONT_NOTE = "<p class='colophon'>Formulas are MathML, set in STIX Two Math (SIL Open Font License).</p>"
 
@@ -38,31 +41,37 @@ def build(out: Path, *, quick: bool, only: list[str], jobs: int, reuse: bool) ->
     documents = sorted((ROOT / "docs").glob("*.md"))
     notebooks = execute_all([*scripts, *solutions], out / "notebooks", quick=quick, jobs=jobs, reuse=reuse)
 
-    book = _Book(out)
+    book = _Book(out, {script.stem for script in scripts})
     lectures = [book.lecture(script, notebooks[script]) for script in scripts]
     solved = [book.lecture(script, notebooks[script]) for script in solutions]
     texts = [book.document(path) for path in documents]
-    parts = {"Lectures": [entry for entry, _ in lectures]}
-    if texts:
-        parts["Beside the lectures"] = [entry for entry, _ in texts]
+    names = book.reference()
+    parts = {
+        "Start": [entry for entry, _ in texts if entry.page.path == START],
+        "Lectures": [entry for entry, _ in lectures],
+        "Beside the lectures": [entry for entry, _ in texts if entry.page.path != START],
+        "Reference": [entry for entry, _ in names],
+    }
 
-    for entry, body in [*lectures, *solved, *texts]:
+    search = SearchIndex()
+    for entry, body in [*texts, *lectures, *solved, *names]:
         book.write(entry.page, render_page(entry.page, body, parts))
+        search.add(entry.page, body, f"{entry.page.title}: {entry.title}" if entry.number else entry.title)
     for path in book.mentions.paths():
         source = Page(source_page(path), path, headings=[(1, "top", path)])
         body = SourcePage(path, book.mentions).html(source.prefix)
         book.write(source, render_page(source, body, parts, wide=True))
     first = Page("index.html", "Contents", headings=[(1, "top", "Contents")])
     book.write(first, render_page(first, first_page(parts), parts, foot=FONT_NOTE))
-    _write_static(out / "static")
+    _write_static(out / "static", search)
     return out / first.path
 
 
 class _Book:
     """Renders pages one after the other, and remembers which source they mention."""
 
-    def __init__(self, out: Path):
-        self.out, self.index, self.mentions = out, SourceIndex(), Mentions()
+    def __init__(self, out: Path, lectures: set[str]):
+        self.out, self.lectures, self.index, self.mentions = out, lectures, SourceIndex(), Mentions()
         self.text = TextRenderer(self.index, self.mentions, self._link)
         self.cells = CellRenderer(self.text, out)
 
@@ -82,6 +91,11 @@ class _Book:
             links = f"<a href='solutions/{script.stem}.html'>Solutions to the exercises</a> &middot; {links}"
         number, title = split_title(page)
         return Entry(page, title, number, summary), f"{body}<p class='also'>{links}</p>"
+
+    def reference(self) -> list[tuple[Entry, str]]:
+        """Entries and bodies of the reference's pages; after the lectures, to which it links."""
+        pages = Reference(self.text, self.index, self.mentions).pages()
+        return [(Entry(page, split_title(page)[1], "", summary), body) for page, body, summary in pages]
 
     def document(self, path: Path) -> tuple[Entry, str]:
         """The entry and the body of a Markdown file of docs/."""
@@ -113,6 +127,8 @@ class _Book:
             raise BuildError(f"{page.path}: the link {href} leads to no file of the repository")
         name = path.relative_to(ROOT).as_posix()
         if re.fullmatch(r"lectures/\d+_\w+\.py", name):
+            if path.stem not in self.lectures:
+                return ""  # not in this book
             target = f"{path.stem}.html"
         elif re.fullmatch(r"docs/\w+\.md", name):
             target = f"docs/{path.stem}.html"
@@ -135,9 +151,11 @@ def _chosen(only):
     return chosen
 
 
-def _write_static(folder):
+def _write_static(folder, search):
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(Path(ziamath.__file__).parent / "fonts" / FONT, folder)
+    shutil.copy(LECTURES / "book" / "search.js", folder)
+    (folder / "search-index.js").write_text(search.script(), encoding="utf-8")
     light = HtmlFormatter(style="friendly").get_style_defs("pre.code")
     dark = HtmlFormatter(style="github-dark").get_style_defs("pre.code")
     keep = "pre.code { background: var(--panel); color: var(--ink); }"

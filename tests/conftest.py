@@ -1,4 +1,4 @@
-"""Fixtures for all tests, the mark `quick`, and how Hypothesis draws."""
+"""Fixtures for all tests, the marks `quick` and `compiler`, and how Hypothesis draws."""
 
 import os
 
@@ -27,8 +27,14 @@ def pytest_configure():
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Whatever is not marked `slow` is `quick`: `pytest -m quick` ends within two minutes."""
+    """Whatever is not marked `slow` is `quick`: `pytest -m quick` ends within two minutes.
+
+    What is marked `compiler` is skipped where there is none.
+    """
+    no_emulator = backend_problems()["emulator"]
     for item in items:
+        if no_emulator and item.get_closest_marker("compiler"):
+            item.add_marker(pytest.mark.skip(reason=no_emulator))
         if not item.get_closest_marker("slow"):
             item.add_marker("quick")
 

@@ -8,6 +8,15 @@ from .text import Page
 
 TITLE = "Deep one-class classification"
 SUBTITLE = "from first principles"
+_SEARCH = (
+    "<form class='search' role='search' hidden><input type='search' placeholder='Search ( / )' "
+    "aria-label='Search the book' autocomplete='off' spellcheck='false'><ol hidden></ol></form>"
+)
+_DOORS = (
+    ("docs/start.html", "Start here", "Install, run the first command, and see where to go from there."),
+    ("01_idea.html", "Read", "The lectures, from the idea to the decision: formula, code, check."),
+    ("reference/minisvdd.html", "Look up", "Every class, function and operation, and every command."),
+)
 
 
 @dataclass
@@ -71,6 +80,7 @@ def render_page(page: Page, body: str, parts: dict[str, list[Entry]], *, wide: b
 {_turn(page, parts)}{foot}
 </article></main>
 </div>
+<script src="{page.prefix}static/search.js" data-root="{page.prefix}"></script>
 </body>
 </html>
 """
@@ -78,9 +88,14 @@ def render_page(page: Page, body: str, parts: dict[str, list[Entry]], *, wide: b
 
 def first_page(parts: dict[str, list[Entry]]) -> str:
     """The body of index.html: what the book is, and its contents with the question of each lecture."""
-    sections = []
+    sections, there = [], {entry.page.path for entries in parts.values() for entry in entries}
+    doors = "".join(
+        f"<a href='{href}'><b>{name}</b><span>{what}</span></a>" for href, name, what in _DOORS if href in there
+    )
     for name, entries in parts.items():
-        heading = "" if not sections else f"<h2>{escape(name)}</h2>"
+        if all(entry.page.path == _DOORS[0][0] for entry in entries):
+            continue  # it has a door
+        heading = f"<p class='part-name'>{escape(name)}</p>"
         items = "".join(
             f"<li><span class='n'>{entry.number or '&middot;'}</span><div><h2><a href='{entry.page.path}'>{entry.title}"
             f"</a></h2><p>{entry.summary}</p></div></li>"
@@ -93,6 +108,7 @@ def first_page(parts: dict[str, list[Entry]]) -> str:
 claim of the paper that started it is seen happening. Nothing is hidden behind an automatic derivative.</p>
 <p>Each page is a script that was run to make it: the pictures and the numbers are what its code gave, and the green
 lines are claims that were checked on the way. Underlined names lead to the library's source, which leads back.</p>
+<div class="doors">{doors}</div>
 {"".join(sections)}"""
 
 
@@ -103,8 +119,8 @@ def _contents(page, parts):
         groups.append(f"<div class='part'>{escape(name)}</div><ol>{items}</ol>")
     here = re.sub(r"<[^>]*>", "", split_title(page)[1])
     return (
+        f"<a class='book' href='{page.prefix}index.html'><span>{TITLE}<small>{SUBTITLE}</small></span></a>{_SEARCH}"
         f"<details class='menu'><summary>{escape(here, quote=False)}</summary><div class='inside'>"
-        f"<a class='book' href='{page.prefix}index.html'><span>{TITLE}<small>{SUBTITLE}</small></span></a>"
         f"{''.join(groups)}</div></details>"
     )
 

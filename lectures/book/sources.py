@@ -30,9 +30,13 @@ class Place:
 
 @dataclass
 class Mentions:
-    """Which lectures speak of which place: (page, section) -> title, in order, by path and anchor."""
+    """Which lectures speak of which place: (page, section) -> title, in order, by path and anchor.
+
+    documented: where in the reference a place has its entry.
+    """
 
     by_place: dict = field(default_factory=lambda: defaultdict(dict))
+    documented: dict = field(default_factory=dict)
 
     def add(self, place: Place, page: str, section: str, title: str) -> None:
         self.by_place[place.path, place.anchor].setdefault((page, section), title)
@@ -203,14 +207,14 @@ class SourcePage:
             return f"<span class='line'>{html}\n</span>"
         links = self._links(anchor, prefix)
         note = f"<span class='back'>&#8617; {links}</span>" if links else ""
-        return f"<span class='line' id='{anchor}'>{html}{note}\n</span>"
+        return f"<span class='line' id='{anchor}'>{html}{note or chr(10)}</span>"
 
     def _links(self, anchor, prefix):
-        """One link per lecture, to the section that speaks of it first."""
+        """One link per lecture, to the section that speaks of it first, and one to the reference."""
         first = {}
         for (page, section), title in self.mentions.of(self.path, anchor).items():
             first.setdefault(page, (section, title))
-        return ", ".join(
-            f"<a href='{prefix}{page}#{section}'>{escape(title)}</a>"
-            for page, (section, title) in sorted(first.items())
-        )
+        links = [(f"{page}#{section}", title) for page, (section, title) in sorted(first.items())]
+        if entry := self.mentions.documented.get((self.path, anchor)):
+            links.append((entry, "reference"))
+        return ", ".join(f"<a href='{prefix}{href}'>{escape(title)}</a>" for href, title in links)

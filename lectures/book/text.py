@@ -27,6 +27,7 @@ class Page:
 
     path: inside the book, `02_backprop.html`.   title: as mentioned elsewhere, "Lecture 2".
     imported: names of the library that its code imports.   headings: (level, anchor, HTML) in order.
+    is_mention: whether the source of what it names links back to it.
     """
 
     path: str
@@ -34,6 +35,7 @@ class Page:
     imported: dict[str, Place] = field(default_factory=dict)
     headings: list = field(default_factory=list)
     section: str = ""
+    is_mention: bool = True
 
     @property
     def prefix(self) -> str:
@@ -80,7 +82,7 @@ class TextRenderer:
         place = self.index.find(text, page.imported)
         if place is None:
             return html
-        if is_mention:
+        if is_mention and page.is_mention:
             self.mentions.add(place, page.path, page.section, page.title)
         else:
             self.mentions.need(place)
@@ -103,7 +105,7 @@ class TextRenderer:
         return f"<div class='formula'>{formula}{number}</div>\n"
 
     def _code_inline(self, token, page):
-        return self.name(token.content, f"<code>{escape(token.content)}</code>", page)
+        return self.name(token.content, code(token.content), page)
 
     def _heading_open(self, token, page):
         page.section = token.attrGet("id")
@@ -119,6 +121,12 @@ class TextRenderer:
         except ClassNotFound:
             lexer = TextLexer()
         return f"<pre class='code'>{highlight(token.content, lexer, HtmlFormatter(nowrap=True))}</pre>"
+
+
+def code(text: str) -> str:
+    """Inline code; a single word stays in one piece in a narrow column of a table."""
+    kind = "" if " " in text else " class='word'"
+    return f"<code{kind}>{escape(text)}</code>"
 
 
 def mathml(latex: str, display: str) -> str:

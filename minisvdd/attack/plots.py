@@ -30,7 +30,7 @@ def plot_distances(adversaries) -> Figure:
     figure = Figure(figsize=(6, 3.4), layout="constrained")
     axes = figure.subplots()
     queries, distances = adversaries.curve_queries, adversaries.curve_distances
-    axes.loglog(queries, distances, color="#a0aec0", linewidth=0.8)
+    axes.loglog(queries, distances, color="#a0aec0", linewidth=0.8)[0].set_label("each image")
     axes.loglog(np.median(queries, axis=1), np.median(distances, axis=1), color="#2b6cb0", linewidth=2, label="median")
     axes.set(xlabel="queries", ylabel="L2 distance to the original")
     axes.legend(frameon=False)

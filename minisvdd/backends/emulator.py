@@ -244,8 +244,9 @@ def _place(library: ctypes.CDLL, kernel: Kernel) -> str:
         return f"{kernel.path.name}:{line or '?'}"
     command = ["addr2line", "-i", "-e", library._name, hex(offset)]
     for found in subprocess.run(command, capture_output=True, text=True).stdout.splitlines():
-        if "cuda_on_cpu" not in found:
-            return Path(found.split(" ")[0]).name
+        name = Path(found).name  # what stands before it may hold anything, spaces too
+        if not name.startswith("cuda_on_cpu"):
+            return name.partition(" (discriminator")[0]
     return kernel.path.name
 
 

@@ -13,7 +13,6 @@ from . import options
 
 def add_attack(attack: argparse.ArgumentParser) -> None:
     """Add the command's options to its parser."""
-    attack.formatter_class = argparse.ArgumentDefaultsHelpFormatter
     attack.add_argument("--data", choices=list(SETTINGS), default="gtsrb", help="data set")
     attack.add_argument("--target-class", help="class whose test images are attacked (default: stop; 3 for digits)")
     attack.add_argument("--count", type=int, help="how many of them (default: 20)")

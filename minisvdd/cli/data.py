@@ -1,6 +1,7 @@
 """The command `minisvdd data fetch`: a data set from its official address."""
 
 import argparse
+import sys
 
 from ..data.datasets import DATASETS
 from ..data.download import fetch
@@ -15,12 +16,17 @@ def add_data(data: argparse.ArgumentParser) -> None:
     fetching.add_argument("name", choices=DATASETS[1:], help="data set: all but the embedded digits")
     fetching.add_argument("--data-dir", help="folder to put it in (default: the cache folder)")
     add_quiet(fetching)
-    fetching.set_defaults(run=_fetch)
+    fetching.set_defaults(run=_fetch, goes_on="the same command goes on where it was")
 
 
 def _fetch(arguments):
-    print(fetch(arguments.name, arguments.data_dir, on_progress=None if arguments.quiet else _DownloadProgress()))
+    progress, wait = (None, None) if arguments.quiet else (_DownloadProgress(), _say)
+    print(fetch(arguments.name, arguments.data_dir, on_progress=progress, on_wait=wait))
     return 0
+
+
+def _say(message):
+    print(message, file=sys.stderr, flush=True)
 
 
 class _DownloadProgress:

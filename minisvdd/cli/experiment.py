@@ -7,6 +7,7 @@ from ..attack.adversarial import STOP_SIGNS, adversaries_of, figure_4, write_sto
 from ..data.datasets import load_dataset
 from ..experiments.figures import save_grid_examples
 from ..experiments.grid import make_grid, run_grid
+from ..experiments.paper import METHODS
 from ..experiments.plots import save_figure
 from ..experiments.report import write_report, write_stages
 from . import options
@@ -35,7 +36,6 @@ def add_experiment(experiment: argparse.ArgumentParser) -> None:
     figures = tables.add_parser(
         "figures",
         help="figures 2 and 3: each class's most normal and most anomalous test images",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     figures.add_argument("folder", metavar="DIR", help="folder of an experiment")
     figures.add_argument("--methods", nargs="+", metavar="NAME", help="(default: all of the experiment)")
@@ -47,10 +47,8 @@ def add_experiment(experiment: argparse.ArgumentParser) -> None:
 
 
 def _add_table(tables, name, data, protocol):
-    table = tables.add_parser(
-        name, help=f"{name[:5]} {name[5]} on {data}", formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    table.add_argument("--methods", nargs="+", metavar="NAME", help="(default: all)")
+    table = tables.add_parser(name, help=f"{name[:5]} {name[5]} on {data}")
+    table.add_argument("--methods", nargs="+", metavar="NAME", help=f"some of {', '.join(METHODS)} (default: all)")
     table.add_argument("--classes", nargs="+", metavar="NAME", help="normal classes (default: all)")
     table.add_argument("--seeds", type=int, default=10, help="number of seeds, from 0")
     options.add_protocol(table, protocol)
@@ -67,7 +65,7 @@ def _add_table(tables, name, data, protocol):
     if data == "gtsrb":
         table.add_argument("--queries", type=int, help="of the Boundary Attack per image, if not as `minisvdd attack`")
     options.add_quiet(table)
-    table.set_defaults(run=_run, data=data)
+    table.set_defaults(run=_run, data=data, goes_on="the same command goes on with the first unfinished cell")
 
 
 def _run(arguments):

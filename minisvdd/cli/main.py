@@ -10,6 +10,7 @@ where: it must not look like a mistake of the user. With MINISVDD_TRACEBACK=1 ev
 
 import argparse
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -41,6 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     _provide_streams()
     warnings.showwarning = _show_warning
+    arguments = argparse.Namespace()
     with interrupt.ends_at_once():
         try:
             arguments = make_parser(argv).parse_args(argv)
@@ -52,19 +54,20 @@ def main(argv: list[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
             return 141  # as a shell says it of SIGPIPE
         except KeyboardInterrupt:
-            print(interrupt.INTERRUPTED, file=sys.stderr)
+            start = "\n" if sys.stderr.isatty() else ""  # the line that progress has begun stays as it is
+            print(f"{start}{interrupt.INTERRUPTED}{_how_to_go_on(arguments)}", file=sys.stderr)
             return interrupt.INTERRUPTED_STATUS
         except Exception as error:
             if os.environ.get("MINISVDD_TRACEBACK", "") not in ("", "0"):
                 traceback.print_exc()
             line, status = _explained(error)
-            print(f"minisvdd: error: {' '.join(line.split())}", file=sys.stderr)
+            print(f"minisvdd: error: {' '.join(_as_typed(line, arguments).split())}", file=sys.stderr)
             return status
 
 
 def make_parser(words: Collection[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
     """The parser of all commands. Only those among `words` have their options: the others' files are not imported."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="minisvdd", description="Deep one-class classification from first principles (Deep SVDD, ICML 2018)."
     )
     parser.add_argument("--version", action="version", version=f"minisvdd {__version__}")
@@ -103,6 +106,47 @@ def _provide_streams() -> None:
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115
     if hasattr(sys.stdout, "reconfigure"):  # a file's name may hold what the encoding of a pipe (on Windows) cannot say
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+class HelpFormatter(argparse.HelpFormatter):
+    """Adds the default to an option's text, where it has one and the text does not say it better."""
+
+    def _get_help_string(self, action):
+        text = action.help or ""
+        says_it = "(default" in text or action.default is None or action.default is False
+        if says_it or not action.option_strings or action.default == argparse.SUPPRESS:
+            return text
+        return f"{text} (default: %(default)s)"
+
+
+class Parser(argparse.ArgumentParser):
+    """Every command's parser, and those below it: one way to show help."""
+
+    def __init__(self, *arguments, formatter_class=HelpFormatter, **options):
+        super().__init__(*arguments, formatter_class=formatter_class, **options)
+
+
+# Arguments of the library whose options have other names.
+_OPTIONS = {"random_state": "seed", "every": "checkpoint_every", "name": "data", "method": "methods"}
+
+
+def _as_typed(message, arguments):
+    """`random_state=-1: expected ...` becomes `--seed -1: expected ...`, where the command has that option."""
+
+    def typed(match):
+        name, value = _OPTIONS.get(match[1], match[1]), match[2].strip("'")
+        given = vars(arguments).get(name, match)
+        if given is match or not (match[2][0] in "'[" or value == str(given)):
+            return match[0]
+        return f"--{name.replace('_', '-')}" + ("" if value == "None" else f" {value}")
+
+    return re.sub(r"(?:^|(?<=use ))(\w+)=('[^']*'|[\w.+-]+)(?=[:;\s]|$)", typed, message)
+
+
+def _how_to_go_on(arguments):
+    """What a command says of itself by `set_defaults(goes_on=...)`: how it takes up work that was stopped."""
+    goes_on = getattr(arguments, "goes_on", None)
+    return f": {goes_on}" if goes_on and getattr(arguments, "checkpoint_every", 1) else ""
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):

@@ -19,7 +19,6 @@ NORMAL_CLASSES = {**dict.fromkeys(("digits", "mnist"), "3"), "cifar10": "airplan
 
 def add_train(train: argparse.ArgumentParser) -> None:
     """Add the command's options to its parser."""
-    train.formatter_class = argparse.ArgumentDefaultsHelpFormatter
     defaults = "; ".join(f"{name} for {data}" for data, name in NORMAL_CLASSES.items())
     own = f"or your own {', '.join(ENDINGS)} file or folder of pictures"
     train.add_argument("--data", default="digits", help=f"{', '.join(DATASETS)}, {own}")
@@ -43,7 +42,7 @@ def add_train(train: argparse.ArgumentParser) -> None:
     )
     train.add_argument("--resume", action="store_true", help="go on where a training of the same arguments was stopped")
     options.add_quiet(train)
-    train.set_defaults(run=_train)
+    train.set_defaults(run=_train, goes_on="--resume goes on from the last checkpoint")
 
 
 def _train(arguments):

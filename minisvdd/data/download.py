@@ -81,6 +81,7 @@ def fetch(
     timeout: float = 30.0,
     attempts: int = 5,
     pause: float = 1.0,
+    on_wait: Callable[[str], object] | None = None,
 ) -> Path:
     """Download "mnist", "cifar10" or "gtsrb" to where `load_dataset` finds it, and return the folder.
 
@@ -97,7 +98,7 @@ def fetch(
     bases = SOURCES[name].urls if urls is None else [urls] if isinstance(urls, str) else list(urls)
     for file, check in SOURCES[name].files.items():
         addresses = [f"{url.rstrip('/')}/{file}" for url in bases]
-        download(addresses, folder / file, check, on_progress, timeout, attempts, pause)
+        download(addresses, folder / file, check, on_progress, timeout, attempts, pause, on_wait)
     return folder
 
 
@@ -109,11 +110,13 @@ def download(
     timeout: float = 30.0,
     attempts: int = 5,
     pause: float = 1.0,
+    on_wait: Callable[[str], object] | None = None,
 ) -> None:
     """Download one file, from the first of `urls` that has it, unless `target` is there and passes `check`.
 
     check(path): raises DataError when the content is wrong. on_progress(done_bytes, total_bytes or None): called as
     bytes arrive. timeout: seconds without a byte. attempts: connections per address, `pause` seconds apart (doubling).
+    on_wait(message): called before each pause, with the reason.
     Raises DataError with every address and its reason; an incomplete `<target>.part` stays for the next time, a damaged
     one is deleted.
     """
@@ -131,14 +134,15 @@ def download(
     reasons = []
     for url in urls:
         try:
-            _download_from(url, part, check, on_progress, timeout, attempts, pause)
+            _download_from(url, part, check, on_progress, timeout, attempts, pause, on_wait)
         except _Failure as failure:
             reasons.append(" ".join(f"{url}: {failure}".split()))
         else:
             with data_errors(target):
                 os.replace(part, target)
             return
-    raise DataError(f"{target.name} cannot be downloaded: {'; '.join(reasons) or 'no address given'}")
+    why = "; ".join(reasons) or "no address given"
+    raise DataError(f"{target.name} cannot be downloaded: {why}; a copy that you have goes by hand to {target}")
 
 
 class _Failure(Exception):  # noqa: N818
@@ -153,11 +157,9 @@ class _Misplaced(_Failure):
     """The server answered with another part of the file than asked for: only a fresh start helps."""
 
 
-def _download_from(url, part, check, on_progress, timeout, attempts, pause):
+def _download_from(url, part, check, on_progress, timeout, attempts, pause, on_wait):
     """Get `part` complete and checked from one address, or raise _Failure."""
-    for attempt in range(max(1, attempts)):
-        if attempt:
-            time.sleep(pause * 2 ** (attempt - 1))
+    for attempts_left in reversed(range(max(1, attempts))):
         resumed = part.exists() and part.stat().st_size > 0
         try:
             _receive(url, part, on_progress, timeout)
@@ -171,9 +173,12 @@ def _download_from(url, part, check, on_progress, timeout, attempts, pause):
             failure = error
             if isinstance(error, _Misplaced):
                 part.unlink()
-        if failure.final:
-            break
-    raise failure
+        if failure.final or not attempts_left:
+            raise failure
+        if on_wait:
+            on_wait(f"{url}: {failure}; once more in {pause:g} s")
+        time.sleep(pause)
+        pause *= 2
 
 
 def _receive(url, part, on_progress, timeout):

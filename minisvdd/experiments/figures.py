@@ -41,7 +41,7 @@ def plot_grid_examples(out, method: str, classes=None, *, seed: int = 0, columns
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
         axes[0].set_ylabel(normal_class, rotation=0, ha="right", va="center", fontsize=8)
-    for axis, title in zip(rows[0], ("most normal", "most anomalous")):
+    for axis, title in zip(rows[0], (f"most normal by {method}", f"most anomalous by {method}")):
         axis.set_title(title, fontsize=9)
     return figure
 

@@ -86,7 +86,7 @@ def plot_scores(
         kinds = [("normal", _NORMAL, ~is_anomaly), ("anomalous", _ANOMALY, is_anomaly)]
     figure = Figure(figsize=(6, 3.4), layout="constrained")
     axes = figure.subplots()
-    bins = np.linspace(scores.min(), max(np.quantile(scores, 0.99), threshold * 1.05), 60)
+    bins = np.linspace(scores.min(), max(np.quantile(scores, 0.99), threshold * 1.05), 1 + _bins(len(scores)))
     for label, color, chosen in kinds:
         if chosen.any():
             axes.hist(scores[chosen], bins, density=True, alpha=0.6, color=color, label=f"{label} ({chosen.sum()})")
@@ -96,9 +96,17 @@ def plot_scores(
     return figure
 
 
+def _bins(n):
+    """How many bars n samples fill: twice the root of n, between 10 and 60."""
+    return int(np.clip(2 * np.sqrt(n), 10, 60))
+
+
 @style.context("default")
 def plot_training(history: dict, autoencoder_history: dict | None = None) -> Figure:
-    """Loss of pre-training and of Deep SVDD, radius and fraction outside, over the epochs."""
+    """Loss of pre-training and of Deep SVDD, radius, and fraction outside where it is no constant, over the epochs.
+
+    One-class Deep SVDD computes R in every epoch so that a share nu lies outside: that curve would say nothing.
+    """
     curves = [
         ("autoencoder: loss", autoencoder_history, "loss"),
         ("Deep SVDD: loss", history, "loss"),
@@ -106,6 +114,7 @@ def plot_training(history: dict, autoencoder_history: dict | None = None) -> Fig
         ("fraction outside", history, "fraction_outside"),
     ]
     curves = [curve for curve in curves if curve[1] and curve[1]["epoch"]]
+    curves = [curve for curve in curves if curve[2] != "fraction_outside" or len(set(curve[1][curve[2]])) > 1]
     figure = Figure(figsize=(3.2 * max(len(curves), 1), 2.8), layout="constrained")
     for axes, (title, values, key) in zip(np.ravel(figure.subplots(1, max(len(curves), 1))), curves):
         axes.plot(values["epoch"], values[key], color=_NORMAL)

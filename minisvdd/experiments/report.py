@@ -143,7 +143,7 @@ def write_stages(out, objective: str) -> tuple[str, str]:
 
 @style.context("default")
 def plot_table(grid: Grid, entries: dict) -> Figure:
-    """Bars per class and method with standard deviations; a black dash is the paper's number.
+    """A dot per class and method, with its standard deviation; a black dash is the paper's number.
 
     grid, entries: as `collect` returns them.
     """
@@ -153,13 +153,16 @@ def plot_table(grid: Grid, entries: dict) -> Figure:
     for i, method in enumerate(grid.methods):
         found = [(x, entries[c, method]) for x, c in enumerate(grid.classes) if (c, method) in entries]
         places = [x + (i - (len(grid.methods) - 1) / 2) * width for x, _ in found]
-        axes.bar(places, [e.mean for _, e in found], width, yerr=[e.std for _, e in found],
-                 color=f"C{PAPER_METHODS.index(method)}", label=method)  # fmt: skip
+        axes.errorbar(places, [e.mean for _, e in found], [e.std for _, e in found], fmt="o", markersize=4,
+                      linewidth=1, color=f"C{PAPER_METHODS.index(method)}", label=method)  # fmt: skip
         printed = [(place, e.paper[0]) for place, (_, e) in zip(places, found) if e.paper]
         if printed:
             axes.scatter(*zip(*printed), marker="_", color="black", zorder=3)
     lowest = min((e.mean - e.std for (_, heading), e in entries.items() if heading in grid.methods), default=50)
     axes.set_ylim(max(0, 5 * np.floor(lowest / 5) - 5), 100)
+    for between in range(1, len(grid.classes)):
+        axes.axvline(between - 0.5, color="#e2e8f0", linewidth=0.8, zorder=0)
+    axes.set_xlim(-0.5, len(grid.classes) - 0.5)
     axes.set_xticks(range(len(grid.classes)), grid.classes)
     axes.set(xlabel="normal class", ylabel="test AUC in %")
     names_a_row = min(len(grid.methods), int(0.9 * figure.get_figwidth()))  # the longest takes about an inch
@@ -171,11 +174,7 @@ def _markdown(grid, entries, finished, total):
     lines = [
         f"# Table {2 if _name(grid) == 'stop-signs' else 1} on {_name(grid)}, protocol {grid.protocol_name}",
         "",
-        f"Test AUC in %, mean ± standard deviation over {_count(grid.seeds, 'seed')} "
-        f"(oc-svm: ten hold-outs; kde: one run). {finished} of {total} cells are finished{_fewer(grid, entries)}. "
-        "For oc-svm and soft-boundary the better nu is shown. "
-        "As in the paper, oc-svm chooses gamma with labels of a tenth of the test set: an advantage over all others."
-        + _gan_note(grid),
+        " ".join(_notes(grid, entries, finished, total)),
         "",
         *_table(grid, entries, grid.methods, ranks=True),
     ]
@@ -184,8 +183,30 @@ def _markdown(grid, entries, finished, total):
                   "+ 1 point."]  # fmt: skip
     extra = [heading for method, _, heading in _EXTRA if method in grid.methods]
     if extra:
-        lines += ["", "Before any training (epoch 0), and oc-svm without labels:", "", *_table(grid, entries, extra)]
+        lines += [
+            "",
+            f"Before any training (epoch 0){', and oc-svm without labels' if 'oc-svm' in grid.methods else ''}:",
+            "",
+            *_table(grid, entries, extra),
+        ]
     return "\n".join(lines) + "\n"
+
+
+def _notes(grid, entries, finished, total):
+    """What the numbers are, in sentences: of the methods that are there."""
+    spread = "mean ± standard deviation over" if grid.seeds > 1 or "oc-svm" in grid.methods else "of"
+    apart = {"oc-svm": "ten hold-outs", "kde": "one run"}
+    runs = "; ".join(f"{method}: {what}" for method, what in apart.items() if method in grid.methods)
+    yield f"Test AUC in %, {spread} {_count(grid.seeds, 'seed')}{f' ({runs})' if runs else ''}."
+    yield f"{finished} of {total} cells are finished{_fewer(grid, entries)}."
+    with_nu = " and ".join(method for method in ("oc-svm", "soft-boundary") if method in grid.methods)
+    if with_nu:
+        yield f"For {with_nu} the better nu is shown."
+    if "oc-svm" in grid.methods:
+        advantage = "an advantage over all others."
+        yield f"As in the paper, oc-svm chooses gamma with labels of a tenth of the test set: {advantage}"
+    if "anogan" in grid.methods:
+        yield _gan_note(grid)
 
 
 def _fewer(grid, entries):
@@ -209,11 +230,9 @@ def _printed(grid):
 
 
 def _gan_note(grid):
-    if "anogan" not in grid.methods:
-        return ""
     gan = grid.gan_protocol
     images = "all" if gan.test_images is None else f"{gan.test_images} random"
-    return f" anogan: {gan.epochs} epochs, at most {gan.search_steps} search steps, {images} test images."
+    return f"anogan: {gan.epochs} epochs, at most {gan.search_steps} search steps, {images} test images."
 
 
 def _convergence_note(grid, out):

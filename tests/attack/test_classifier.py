@@ -7,7 +7,6 @@ from minisvdd import load_dataset, load_model
 from minisvdd.attack.augmentation import Augmentation, mirror, warp
 from minisvdd.attack.classifier import SoftmaxClassifier, _partners
 from minisvdd.backends import EmulatorBackend
-from minisvdd.backends.emulator import find_compiler
 from minisvdd.data.readers import to_float
 
 SMALL = {"channels": (8, 16), "kernel_size": 3, "hidden": 32, "epochs": 6, "milestones": (5,), "verbose": 0}
@@ -55,7 +54,7 @@ def test_same_seed_same_network(digits):
         np.testing.assert_array_equal(array, second.network_.params[name])
 
 
-@pytest.mark.skipif(find_compiler() is None, reason="the emulator needs a C++ compiler")
+@pytest.mark.compiler
 @pytest.mark.parametrize("augment", [False, True])
 def test_training_on_a_device_follows_numpy(augment, digits):
     """Labels, and new versions of the images in every epoch, go to the device."""

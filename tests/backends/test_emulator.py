@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -9,11 +10,11 @@ import numpy as np
 import pytest
 
 from minisvdd.backends import emulator
-from minisvdd.backends.emulator import EmulatorBackend, find_compiler
+from minisvdd.backends.emulator import EmulatorBackend
 from minisvdd.backends.kernel import KernelError, find_kernel, read_kernels
 
 KERNELS = Path(__file__).parents[1] / "kernels"
-pytestmark = pytest.mark.skipif(find_compiler() is None, reason="the emulator needs a C++ compiler")
+pytestmark = pytest.mark.compiler
 
 
 def floats(n):
@@ -79,6 +80,14 @@ def test_correct_kernels_pass(seed, rng):
     votes, answers = np.arange(32, dtype=np.int32), np.empty(32, np.int32)
     run("vote", (votes, answers), block=32, seed=seed)
     np.testing.assert_array_equal(answers, 1116)
+
+
+def test_the_place_is_found_in_any_folder(tmp_path):
+    folder = tmp_path / "cuda_on_cpu of mine (2)"
+    folder.mkdir()
+    file = shutil.copy(KERNELS / "broken.cu", folder / "my kernels.cu")
+    with pytest.raises(KernelError, match=r"^unguarded \(my kernels\.cu:\d+\): "):
+        run("unguarded", (floats(64), floats(10)), file=file)
 
 
 def test_after_a_report_the_next_launch_is_sound():

@@ -1,6 +1,7 @@
 """The options of all commands: help that works, and one help text for what several commands share."""
 
 import argparse
+import re
 
 import pytest
 from helpers_cli import run
@@ -63,3 +64,38 @@ def test_a_shared_option_has_one_help_text_and_one_type(name):
     assert len({(action.help, action.type, action.nargs, str(action.choices)) for action in same}) == 1
     if name != "--protocol":  # each table has its own
         assert len({action.default for action in same}) == 1
+
+
+@pytest.mark.parametrize("words", PARSERS)
+def test_a_default_is_said_once_and_only_where_there_is_one(words):
+    for text in re.split(r"\n  (?=\S)", PARSERS[words].format_help()):
+        assert text.count("(default") <= 1, text
+        assert not re.search(r"\(default:\s+(None|False)\)", text), text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("train --seed -1", "--seed -1: expected a seed >= 0"),
+        ("train --checkpoint-every -3", "--checkpoint-every -3: expected an integer >= 1"),
+        ("train --data fashion", "--data fashion: expected digits, "),
+        ("train --nu 7", "--nu 7.0: expected a number in (0, 1]"),
+        (
+            "train --network mnist_lenet",
+            "--network mnist_lenet expects images of 28x28, got 8x8; use --network small_lenet",
+        ),
+        ("train --normal-class x", "--normal-class x: "),
+        ("train --backend gpu", "--backend gpu "),
+        ("experiment table1-digits --methods svm", "--methods svm: expected some of oc-svm, "),
+        ("experiment table1-digits --seeds 0", "--seeds 0: expected an integer >= 1"),
+    ],
+)
+def test_errors_name_the_option_that_was_typed(words, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(*words.split()) == 2
+    assert capsys.readouterr().err.startswith(f"minisvdd: error: {message}")
+
+
+def test_a_file_is_no_option(tmp_path, capsys):
+    assert run("train", "--data", tmp_path / "seed=0.npz") == 2
+    assert "seed=0.npz" in capsys.readouterr().err

@@ -4,7 +4,7 @@ import mistakes
 import mistakes_training
 import pytest
 
-from minisvdd.backends.emulator import find_compiler
+from minisvdd.backends import backend_problems
 from minisvdd.course import LEVELS, NAMES, get_assignment, skeleton
 from minisvdd.course.grader.grading import grade_source
 from minisvdd.course.grader.sandbox import Limits
@@ -18,8 +18,8 @@ PATIENT = Limits(call_seconds=20.0, total_seconds=60.0, start_seconds=60.0)  # a
 
 
 def run(name, source, seed=0):
-    if name == "conv2d-cuda" and find_compiler() is None:
-        pytest.skip("the emulator needs a C++ compiler")
+    if name == "conv2d-cuda" and (problem := backend_problems()["emulator"]):
+        pytest.skip(problem)
     assignment = get_assignment(name)
     return grade_source(source.encode(), assignment.filename, assignment, seed, PATIENT)
 

@@ -304,16 +304,24 @@ def test_pauses_between_attempts_double(server, target, monkeypatch):
     pauses = []
     monkeypatch.setattr("minisvdd.data.download.time.sleep", pauses.append)
     server.faults = [500] * 4
-    one_line_error(lambda: get(target, server, attempts=4, pause=0.25), "500")
+    said = []
+    one_line_error(
+        lambda: get(target, server, attempts=4, pause=0.25, on_wait=said.append), "500", f"by hand to {target}"
+    )
     assert pauses == [0.25, 0.5, 1.0]
+    assert [text.rpartition("; ")[2] for text in said] == [f"once more in {pause:g} s" for pause in pauses]
+    assert all(server.url in text and "500" in text for text in said)
 
 
 def test_fetch_hands_on_attempts_and_pause(server, tmp_path, monkeypatch):
     pauses = []
     monkeypatch.setattr("minisvdd.data.download.time.sleep", pauses.append)
     server.faults = [500] * 3
-    one_line_error(lambda: fetch("cifar10", tmp_path, urls=server.url, attempts=3, pause=0.25), "500")
+    said = []
+    options = {"attempts": 3, "pause": 0.25, "on_wait": said.append}
+    one_line_error(lambda: fetch("cifar10", tmp_path, urls=server.url, **options), "500", str(tmp_path / "cifar10"))
     assert pauses == [0.25, 0.5]
+    assert len(said) == 2
 
 
 def test_a_file_must_have_its_md5(tmp_path):

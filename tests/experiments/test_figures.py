@@ -67,10 +67,10 @@ def test_command_line(finished, capsys):
     assert cli.main(["experiment", "figures", str(finished), "--methods", "oc-svm", "--classes", "3"]) == 0
     assert "examples-oc-svm.png" in capsys.readouterr().out
     for arguments, words in (
-        (["--methods", "kde"], ["method='kde'", "oc-svm"]),
-        (["--classes", "5"], ["classes='5'", "3, 8"]),
-        (["--methods", "anogan", "--seed", "7"], ["seed=7"]),
-        (["--columns", "0"], ["columns=0"]),
+        (["--methods", "kde"], ["--methods kde", "oc-svm"]),
+        (["--classes", "5"], ["--classes 5", "3, 8"]),
+        (["--methods", "anogan", "--seed", "7"], ["--seed 7"]),
+        (["--columns", "0"], ["--columns 0"]),
     ):
         assert cli.main(["experiment", "figures", str(finished), *arguments]) == 2
         error = capsys.readouterr().err

@@ -16,7 +16,6 @@ from trainer_properties import digits, small_model
 from minisvdd import AnoGAN, Autoencoder, Checkpoint, DataError, cli, load_dataset, load_model
 from minisvdd.attack.classifier import SoftmaxClassifier
 from minisvdd.backends import EmulatorBackend
-from minisvdd.backends.emulator import find_compiler
 from minisvdd.data.readers import to_float
 from minisvdd.files import checkpoint
 from minisvdd.files.atomic import check_writable
@@ -194,7 +193,7 @@ def test_checkpoints_of_another_training_are_refused(tmp_path):
         Checkpoint(tmp_path, 0)
 
 
-@pytest.mark.skipif(find_compiler() is None, reason="the emulator needs a C++ compiler")
+@pytest.mark.compiler
 @pytest.mark.parametrize("killed_after", [2, 4, 6])
 @pytest.mark.parametrize("radius_update", ["exact", "last-batch"])
 def test_a_training_on_a_device_is_resumed_bit_for_bit(radius_update, killed_after, tmp_path):
@@ -215,7 +214,7 @@ def test_a_training_on_a_device_is_resumed_bit_for_bit(radius_update, killed_aft
     np.testing.assert_array_equal(resumed.anomaly_score(X), whole.anomaly_score(X))
 
 
-@pytest.mark.skipif(find_compiler() is None, reason="the emulator needs a C++ compiler")
+@pytest.mark.compiler
 @pytest.mark.parametrize("make", [classifier, gan])
 def test_classifier_and_anogan_are_resumed_on_a_device(make, tmp_path, monkeypatch):
     def model():
@@ -228,7 +227,7 @@ def test_classifier_and_anogan_are_resumed_on_a_device(make, tmp_path, monkeypat
     assert everything(resumed) == everything(whole)
 
 
-@pytest.mark.skipif(find_compiler() is None, reason="the emulator needs a C++ compiler")
+@pytest.mark.compiler
 def test_the_command_resumes_on_the_emulator(tmp_path, monkeypatch):
     def train(folder, *options):
         few = ["--pretrain-epochs", "1", "--epochs", "2"]
@@ -243,7 +242,7 @@ def test_the_command_resumes_on_the_emulator(tmp_path, monkeypatch):
     assert everything(resumed) == everything(whole)
 
 
-@pytest.mark.skipif(find_compiler() is None, reason="the emulator needs a C++ compiler")
+@pytest.mark.compiler
 def test_a_checkpoint_of_another_backend_is_refused(tmp_path):
     X = digits().train[:8]
     both(epochs=1, pretrain_epochs=0).fit(X, checkpoint=Checkpoint(tmp_path))
@@ -318,7 +317,8 @@ def test_killed_at_random_moments_and_resumed(signals, after, uninterrupted, tmp
     process.send_signal(signals)
     _, error = process.communicate(timeout=60)
     assert process.returncode == (130 if signals == signal.SIGINT else -signal.SIGKILL)
-    assert error == ("minisvdd: error: interrupted\n" if signals == signal.SIGINT else "")
+    goes_on = "minisvdd: error: interrupted: --resume goes on from the last checkpoint\n"
+    assert error == (goes_on if signals == signal.SIGINT else "")
     assert (tmp_path / "model.npz").read_bytes() == old
     process = command(*ARGUMENTS, tmp_path, "--resume")
     assert process.communicate(timeout=300)[1] == ""

@@ -170,7 +170,8 @@ def test_a_download_that_is_stopped_goes_on_where_it_was(signals, archives, tmp_
     process.send_signal(signals)
     _, error = process.communicate(timeout=60)
     assert process.returncode == (130 if signals == signal.SIGINT else -signal.SIGKILL)
-    assert error == ("minisvdd: error: interrupted\n" if signals == signal.SIGINT else "")
+    goes_on = "minisvdd: error: interrupted: the same command goes on where it was\n"
+    assert error == (goes_on if signals == signal.SIGINT else "")
     assert sorted(p.name for p in folder.iterdir()) == sorted([first, part.name])
     assert (folder / first).read_bytes() == archives[first]
     assert part.read_bytes() == archives[second][:half]
@@ -204,7 +205,7 @@ def test_ctrl_c_in_a_grid_is_one_line_and_leaves_whole_cells_and_no_process(jobs
     os.killpg(process.pid, signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert error == "minisvdd: error: interrupted\n"
+    assert error == "minisvdd: error: interrupted: the same command goes on with the first unfinished cell\n"
     wait_until(lambda: group_is_gone(process.pid), 60)
     grid = read_grid(tmp_path)
     finished = [cell for cell in cells_of(grid, ["dcae", *grid.methods]) if read_cell(cell, tmp_path)]

@@ -10,10 +10,8 @@ import pytest
 from helpers_benchmarks import load_benchmark
 from helpers_processes import environment
 
-from minisvdd.backends.emulator import find_compiler
-
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.skipif(find_compiler() is None, reason="the emulator needs a C++ compiler")
+pytestmark = pytest.mark.compiler
 
 
 @pytest.fixture(scope="module")

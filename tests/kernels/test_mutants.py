@@ -7,11 +7,11 @@ import kernel_mutants as mutation
 import pytest
 import recorded_mutants as recorded
 
-from minisvdd.backends.emulator import cache_folder, find_compiler
+from minisvdd.backends.emulator import cache_folder
 from minisvdd.backends.kernel import kernel_folder
 
 PUBLISHED = Path(__file__).with_name("kernel_mutants.json")
-pytestmark = pytest.mark.skipif(find_compiler() is None, reason="the emulator needs a C++ compiler")
+pytestmark = pytest.mark.compiler
 
 # One edit of each kind that matters, in the files that build fastest: (file, kind, what the line holds)
 SAMPLE = [

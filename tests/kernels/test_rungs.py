@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from references import CONV_CASES, POOL_CASES, draw
 
-from minisvdd.backends.emulator import EmulatorBackend, find_compiler
+from minisvdd.backends.emulator import EmulatorBackend
 from minisvdd.backends.kernel import kernel_folder, read_kernels
 from minisvdd.nn.layers import BatchNorm, Conv2D, LeakyReLU, MaxPool2D, ReLU
 from minisvdd.nn.networks import Sequential
@@ -13,7 +13,7 @@ from minisvdd.ops.batchnorm import batch_statistics
 from minisvdd.ops.batchnorm.launch import channel_means
 from minisvdd.ops.conv2d import launch as conv2d_launch
 
-pytestmark = pytest.mark.skipif(find_compiler() is None, reason="the emulator needs a C++ compiler")
+pytestmark = pytest.mark.compiler
 FILES = ("conv2d", "linear", "batchnorm", "pooling", "activations", "upsample", "fused", "reductions")
 
 

@@ -54,6 +54,7 @@ def test_reasons_are_those_of_published_survivors():
 
 @forks
 @pytest.mark.slow
+@pytest.mark.compiler  # an edit of a launch is seen by the emulator alone
 def test_ten_of_the_published_are_killed_today_as_well():
     seed = recorded.seed_of_today()
     done = run("--sample", 10, "--seed", seed, "--out", PUBLISHED)
@@ -81,6 +82,7 @@ def test_every_file_has_tests_or_a_reason_why_not():
 
 @forks
 @pytest.mark.slow
+@pytest.mark.compiler  # an edit of a launch is seen by the emulator alone
 def test_sample_is_killed(tmp_path):
     """The whole machinery, on the quickest files: copies, edits, test runs and their record."""
     out = tmp_path / "out.json"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from layer_table import layer_classes
 from references import draw, scattered
 
-from minisvdd.backends import NUMPY, backend_problems, get_backend
+from minisvdd.backends import NUMPY, get_backend
 from minisvdd.nn.layers import (
     BatchNorm,
     Conv2D,
@@ -250,7 +250,7 @@ def test_all_ways_of_convolution_agree(shape, filters, kernel, padding, dtype):
             assert np.linalg.norm(got - plain) <= (1e-11 if dtype == np.float64 else 1e-5) * (1 + np.linalg.norm(plain))
 
 
-@pytest.mark.skipif(backend_problems()["emulator"] is not None, reason=str(backend_problems()["emulator"]))
+@pytest.mark.compiler
 @settings(examples, max_examples=40)
 @given(image_layers, st.tuples(st.integers(1, 3), st.sampled_from([1, 2, 3]), st.integers(1, 6), st.integers(1, 6)))
 def test_numpy_and_the_emulated_kernels_agree(layer, shape):

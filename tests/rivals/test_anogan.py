@@ -166,6 +166,7 @@ def test_same_seed_same_scores():
     assert not np.array_equal(scores[0], scores[2])
 
 
+@pytest.mark.compiler
 def test_the_emulated_kernels_play_the_same_game():
     """Training and search on the kernel backends: the losses and scores of NumPy, up to rounding."""
     split, tiny = digits(), {**QUICK, "epochs": 1, "latent_dim": 8, "batch_size": 8, "search_steps": 1}

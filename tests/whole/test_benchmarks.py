@@ -12,7 +12,7 @@ from helpers_benchmarks import load_benchmark
 from helpers_processes import environment
 
 from minisvdd import load_dataset
-from minisvdd.backends import NUMPY, backend_problems
+from minisvdd.backends import NUMPY
 from minisvdd.backends.workspace import Workspace
 from minisvdd.nn.losses import MeanSquaredError
 from minisvdd.nn.networks import make_autoencoder
@@ -98,7 +98,7 @@ def test_ops_quick_measures_every_kind_of_operation(tmp_path):
     assert all(name in text for name in names)
 
 
-@pytest.mark.skipif(bool(backend_problems()["emulator"]), reason=str(backend_problems()["emulator"]))
+@pytest.mark.compiler
 def test_gpu_quick_runs_on_the_emulator(tmp_path):
     """Everything but what needs a GPU or PyTorch on one."""
     run("gpu.py", "--backend", "emulator", "--quick", "--seeds", 3, "--out", tmp_path / "gpu")
@@ -115,7 +115,7 @@ def test_gpu_quick_runs_on_the_emulator(tmp_path):
     assert (tmp_path / "gpu-ladder.png").stat().st_size > 1000
 
 
-@pytest.mark.skipif(bool(backend_problems()["emulator"]), reason=str(backend_problems()["emulator"]))
+@pytest.mark.compiler
 def test_gpu_script_runs_its_cuda_lines_on_a_stand_in(tmp_path, monkeypatch):
     """Graphs, events, flushes, ceilings: times mean nothing here, but every line has been run once."""
     import fake_cupy
@@ -134,7 +134,7 @@ def test_gpu_script_runs_its_cuda_lines_on_a_stand_in(tmp_path, monkeypatch):
         assert row["fraction_of_arithmetic"] == pytest.approx(row["flops"] / seconds / limits["flops"])
 
 
-@pytest.mark.skipif(bool(backend_problems()["emulator"]), reason=str(backend_problems()["emulator"]))
+@pytest.mark.compiler
 def test_gpu_keeps_to_its_budget(tmp_path):
     run("gpu.py", "--backend", "emulator", "--quick", "--budget", 0, "--only", "ladder", "--out", tmp_path / "gpu")
     result = json.loads((tmp_path / "gpu.json").read_text())

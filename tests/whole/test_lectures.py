@@ -14,7 +14,14 @@ pytestmark = pytest.mark.slow
 
 LECTURES = Path(__file__).parents[2] / "lectures"
 SCRIPTS = sorted(LECTURES.glob("[0-9]*.py")) + sorted(LECTURES.glob("solutions/[0-9]*.py"))
-each_script = pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: str(path.relative_to(LECTURES))[:-3])
+ON_KERNELS = ("13_cuda",)
+
+
+def _name(script):
+    return script.relative_to(LECTURES).with_suffix("").as_posix()
+
+
+each_script = pytest.mark.parametrize("script", SCRIPTS, ids=_name)
 
 
 def run(script, *arguments, **environment):
@@ -29,12 +36,16 @@ def run(script, *arguments, **environment):
 def quick_runs(request, tmp_path_factory):
     """Future results of the scripts whose tests were selected, two at a time."""
     out = tmp_path_factory.mktemp("lectures")
-    selected = {item.callspec.params["script"] for item in request.session.items if item.name.startswith("test_runs[")}
+    items = [item for item in request.session.items if item.name.startswith("test_runs[")]
+    selected = {item.callspec.params["script"] for item in items if not item.get_closest_marker("skip")}
     with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
         yield {script: pool.submit(run, script, "--quick", "--out", out) for script in SCRIPTS if script in selected}
 
 
-@each_script
+_RUNS = [pytest.param(s, marks=[pytest.mark.compiler] if s.stem in ON_KERNELS else [], id=_name(s)) for s in SCRIPTS]
+
+
+@pytest.mark.parametrize("script", _RUNS)
 def test_runs(script, quick_runs):
     done = quick_runs[script].result()
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
