@@ -11,7 +11,7 @@ from collections.abc import Collection
 from importlib import import_module
 
 from ..backends import KernelError
-from ..errors import DataError
+from ..errors import DataError, one_line
 from ..version import __version__
 
 # Command: (its file in this folder, what it does). The file's function `add_COMMAND` adds the command's options.
@@ -67,7 +67,7 @@ def make_parser(words: Collection[str] = tuple(COMMANDS)) -> argparse.ArgumentPa
 
 
 def _fail(message, status):
-    print(f"minisvdd: error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"minisvdd: error: {one_line(message)}", file=sys.stderr)
     return status
 
 

@@ -8,7 +8,10 @@ import numpy as np
 
 from ..errors import DataError
 from .atomic import atomic_write
-from .streams import CHUNK, opened, read_promised, read_up_to, refuse_bomb
+from .streams import CHUNK, open_zip, opened, read_promised, read_up_to, refuse_bomb
+
+# What minisvdd writes itself is hardly ever compressed: nothing that is read as a whole may expand more than this.
+_LARGEST_RATIO, _HARMLESS = 20, 1 << 24
 
 
 def write_arrays(path, arrays: dict[str, np.ndarray], compressed: bool = False) -> None:
@@ -33,7 +36,7 @@ def array_names(source) -> list[str]:
     with opened(source) as (stream, name):
         if _is_npy(stream, name):
             return ["X"]
-        with zipfile.ZipFile(stream) as archive:
+        with open_zip(stream, name) as archive:
             return [member.removesuffix(".npy") for member in archive.namelist()]
 
 
@@ -45,7 +48,7 @@ def read_array(source, key: str = "X") -> np.ndarray:
     with opened(source) as (stream, name):
         if _is_npy(stream, name):
             return _parse_npy(stream, name)
-        with zipfile.ZipFile(stream) as archive:
+        with open_zip(stream, name) as archive:
             members = {member.removesuffix(".npy"): member for member in archive.namelist()}
             if key not in members:
                 raise DataError(f"{name}: expected an array {key}, found {listed(members)}")
@@ -59,7 +62,11 @@ def read_arrays(source) -> dict[str, np.ndarray]:
         if _is_npy(stream, name):
             return {"X": _parse_npy(stream, name, empty=True)}
         arrays = {}
-        with zipfile.ZipFile(stream) as archive:
+        with open_zip(stream, name) as archive:
+            size = stream.seek(0, io.SEEK_END)
+            expanded = sum(member.file_size for member in archive.infolist())
+            if expanded > max(_HARMLESS, _LARGEST_RATIO * size):
+                raise DataError(f"{name}: {size} bytes promise {expanded}: damaged, or made to fill the memory")
             for member in archive.namelist():
                 key = member.removesuffix(".npy")
                 with _opened_member(archive, member, f"{name}: {listed([key])}") as inner:

@@ -50,8 +50,8 @@ def test_a_promise_is_kept_to_the_byte():
 @pytest.mark.parametrize(
     ("expanded", "compressed", "refused"),
     [
-        (1 << 28, 1, False),
-        ((1 << 28) + 1, 1, True),
+        (1 << 24, 1, False),
+        ((1 << 24) + 1, 1, True),
         (1 << 30, (1 << 30) // 200, True),
         (1 << 30, (1 << 30) // 200 + 1, False),
     ],
