@@ -63,7 +63,8 @@ def read_idx(source, sha256: str | None = None) -> np.ndarray:
 def _require_checksum(digest, expected, name):
     if digest.hexdigest() != expected:
         kind = digest.name.upper()
-        raise DataError(f"{name}: not the official content: expected {kind} {expected}, found {digest.hexdigest()}")
+        found = digest.hexdigest()
+        raise DataError(f"{name}: not the official content: expected {kind} {expected[:16]}..., found {found[:16]}...")
 
 
 # --- CIFAR-10, binary version -----------------------------------------------------------------------------------------

@@ -115,6 +115,7 @@ def open_zip(stream, name) -> zipfile.ZipFile:
     packed = sum(member.compress_size for member in members)
     if packed > size:
         raise DataError(f"{name}: expected members in {size} bytes, found {packed} promised: damaged, or overlapping")
+    refuse_bomb(sum(member.file_size for member in members), size, name)
     return archive
 
 
