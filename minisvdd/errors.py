@@ -4,10 +4,11 @@ LONGEST = 300  # characters of a message
 
 
 def one_line(error: BaseException | str) -> str:
-    """What an exception (or a text) says: printable, on one line of at most 300 characters; its name if it says nothing.
+    """What an exception, or a text, says: printable, on one line of at most 300 characters.
 
-    Names and numbers of a damaged file may be as long as the file, and hold what clears a terminal. What is too long
-    loses its middle: its beginning names the file, its end says what was expected.
+    An exception that says nothing gives its name. Names and numbers of a damaged file may be as long as the file,
+    and hold what clears a terminal. What is too long loses its middle: its beginning names the file, its end says what
+    was expected.
     """
     said = str(getattr(error, "strerror", None) or error)
     text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(said.split()))

@@ -232,9 +232,10 @@ def _load_cifar10(folder, verify):
     if not archive_path.is_file():
         return None
     batches = dict.fromkeys(checksums)
-    with opened(archive_path) as (stream, _), tarfile.open(
-        fileobj=_expanded(stream, archive_path), mode="r|", tarinfo=_Header
-    ) as archive:
+    with (
+        opened(archive_path) as (stream, _),
+        tarfile.open(fileobj=_expanded(stream, archive_path), mode="r|", tarinfo=_Header) as archive,
+    ):
         for member in archive:
             file = PurePosixPath(member.name).name
             if file in checksums and member.isfile():
@@ -280,7 +281,7 @@ def _is_complete(place, name, found):
     return not missing
 
 
-class _Unreadable(DataError):
+class _Unreadable(DataError):  # noqa: N818
     """An archive that looks like a part of a data set: it matters only where no readable one has the data."""
 
 

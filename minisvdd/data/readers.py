@@ -108,8 +108,8 @@ _MAX_IMAGE_BYTES = 3 * _MAX_PIXELS + CHUNK  # a header with long comments
 def read_image(source) -> np.ndarray:
     """Read a PPM (P6, 8-bit) or PNG image (recognised by content) as (H, W, 3) uint8; transparency is dropped.
 
-    Raises DataError for another format, a truncated image, more than 8 bits a channel or 2^24 pixels. Of a PPM file that holds
-    several images the first one is read, as the format's definition has it.
+    Raises DataError for another format, a truncated image, more than 8 bits a channel or 2^24 pixels. Of a PPM file
+    that holds several images the first one is read, as the format's definition has it.
     """
     with opened(source) as (stream, name):
         content = read_all(stream, _MAX_IMAGE_BYTES, name)
@@ -117,7 +117,9 @@ def read_image(source) -> np.ndarray:
             return _parse_ppm(content, name)
         if content.startswith(_PNG_MAGIC):
             return _parse_png(content, name)
-        raise DataError(f"{name}: expected a PPM (P6) or PNG image, found a file that begins with {bytes(content[:8])!r}")
+        raise DataError(
+            f"{name}: expected a PPM (P6) or PNG image, found a file that begins with {bytes(content[:8])!r}"
+        )
 
 
 def _parse_ppm(content, name):

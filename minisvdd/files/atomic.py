@@ -1,8 +1,9 @@
 """Writing files so that nothing is lost: the old content stays in place until the new one is complete.
 
 What is there already decides how: a regular file is replaced and keeps its permissions, behind a symbolic link it is
-the link's target, and a pipe or a device is written into. A file grows in the same folder as `.<name>.<random>.minisvdd-tmp`. A process that is killed leaves it there, where it
-does no harm: nothing reads such names. The next file written into that folder removes those that are an hour old.
+the link's target, and a pipe or a device is written into. A file grows in the same folder as
+`.<name>.<random>.minisvdd-tmp`. A process that is killed leaves it there, where it does no harm: nothing reads such
+names. The next file written into that folder removes those that are an hour old.
 """
 
 import json

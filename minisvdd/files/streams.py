@@ -58,7 +58,7 @@ def open_regular(path) -> BinaryIO:
     OSError when it is missing, or behind a loop of symbolic links.
     """
     try:
-        stream = open(path, "rb", opener=_open_at_once)
+        stream = open(path, "rb", opener=_open_at_once)  # noqa: SIM115  (the caller closes it)
     except IsADirectoryError:
         raise DataError(f"{path}: expected a regular file, found a folder") from None
     kind = stat.S_IFMT(os.fstat(stream.fileno()).st_mode)

@@ -33,6 +33,10 @@ class Preprocessing:
         """Learn the constants from training samples."""
         return self
 
+    def constant_shapes(self, input_shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        """Shapes of the constants, by name, for samples of this shape."""
+        return {}
+
     def transform(self, X: np.ndarray) -> np.ndarray:
         """Apply them; X itself is left alone."""
         return X
@@ -57,6 +61,9 @@ class ContrastNormalization(Preprocessing):
         lows, highs = zip(*extremes)
         self.constants = {"minimum": np.float64(min(lows)), "maximum": np.float64(max(highs))}
         return self
+
+    def constant_shapes(self, input_shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        return {"minimum": (), "maximum": ()}
 
     def transform(self, X: np.ndarray) -> np.ndarray:
         low = self.constants["minimum"]
@@ -85,6 +92,9 @@ class Standardization(Preprocessing):
         std = X.std(axis=0, dtype=np.float64)
         self.constants = {"mean": X.mean(axis=0, dtype=np.float64), "std": np.where(std > 0, std, 1.0)}
         return self
+
+    def constant_shapes(self, input_shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        return {"mean": input_shape, "std": input_shape}
 
     def transform(self, X: np.ndarray) -> np.ndarray:
         scaled = np.empty(X.shape, np.float32)

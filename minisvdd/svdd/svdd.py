@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import NotFittedError
 
 from .. import nn
 from ..backends import Backend, get_backend
 from ..errors import CollapseWarning
+from ..files.records import number, optional
 from ..validation import Seed, check_fitted, check_number, check_test_samples, check_training_samples
 from . import center as centers
 from .autoencoder import Autoencoder
-from .collapse import Figures, compare, signs_of_collapse, snapshot, structural_risks
+from .collapse import FIGURES, Figures, compare, signs_of_collapse, snapshot, structural_risks
 from .detector import Detector, Part, TrainedDetector, encoder_for
 from .preprocessing import make_preprocessing
 from .radius import BOUNDARY_SLACK, RADIUS_RULES, exact_radius_squared, last_batch_radius_squared
-from .storage import Arrays, Values, restore_values, saved_values, storable
+from .storage import Arrays, Values, restore_values, saved_array, saved_values, storable
 
 if TYPE_CHECKING:
     from ..files.checkpoint import Checkpoint
@@ -299,11 +301,18 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         return {**values, **saved_values(self, "radius_", "diagnostics_")}, {**arrays, "center": self.center_}
 
     def _set_state(self, values: Values, arrays: Arrays) -> None:
-        restore_values(self, values, radius_=float, diagnostics_=dict)
+        restore_values(self, values, radius_=number(0, 1e45), diagnostics_=optional(FIGURES))
         super()._set_state(values, arrays)
-        self.center_, self.autoencoder_ = arrays["center"], None
-        if self.center_.shape != self.network_.output_shape:
-            raise ValueError(f"center has shape {self.center_.shape}, expected {self.network_.output_shape}")
+        self.center_, self.autoencoder_ = saved_array(arrays, "center", self.network_.output_shape), None
+        if hasattr(self, "diagnostics_") != hasattr(self, "history_"):  # both are there once training has ended
+            raise ValueError("expected history_ and diagnostics_, or neither of them")
+        if hasattr(self, "diagnostics_") and self.diagnostics_["weight_norm_ratio"] is None:  # JSON has no infinity
+            self.diagnostics_["weight_norm_ratio"] = np.inf
+
+    def _try(self, X: np.ndarray) -> None:
+        super()._try(X)
+        if hasattr(self, "diagnostics_"):
+            self.diagnostics()
 
     def _warn(self, what: str, sentences: list[str]) -> None:
         for sentence in sentences:
@@ -467,6 +476,8 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         standard deviation over mean of the training scores; distinct_fraction counts different scores.
         """
         check_fitted(self)
+        if not hasattr(self, "diagnostics_"):
+            raise NotFittedError("this DeepSVDD has no diagnostics: it was saved before its training ended")
         signs = signs_of_collapse(self.diagnostics_, self.network_, self.center)
         return {**self.diagnostics_, "signs_of_collapse": signs}
 
