@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Collection
 from typing import Any
 
-from .streams import read_text
+from .streams import data_errors, read_text
 
 Check = Callable[[Any, str], None]
 _MAX = sys.float_info.max
@@ -24,7 +24,8 @@ def read_json(path, limit: int = 1 << 24) -> Any:
 
     NaN and infinity, which are no JSON, are read as null.
     """
-    return parse_json(read_text(path, limit))
+    with data_errors(path):
+        return parse_json(read_text(path, limit))
 
 
 def parse_json(text: str | bytes) -> Any:

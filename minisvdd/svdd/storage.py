@@ -54,9 +54,9 @@ _DAMAGED = (*DAMAGE, TypeError, AttributeError, ArithmeticError)
 SCORE = number(-1e90, 1e90)
 HISTORY = optional(table_of(list_of(optional(number()))))
 
-# One sample between two layers: so many numbers are harmless (images of 256x256 with 16 channels), and so many more are
-# justified as the file itself has. So many products of two numbers may be summed for it, over windows of such a size.
-_HARMLESS_SAMPLE, _MOST_PRODUCTS, _LARGEST_WINDOW = 1 << 20, 1 << 33, 1 << 16
+# One sample between two layers may have so many numbers (an image of 3x1024x1024), or as many as the file itself.
+# So many products of two numbers may be summed for it, over windows of such a size: seconds.
+_HARMLESS_SAMPLE, _MOST_PRODUCTS, _LARGEST_WINDOW = 3 << 20, 1 << 33, 1 << 16
 
 Class = TypeVar("Class", bound=type)
 Values = dict[str, Any]  # plain JSON
