@@ -333,11 +333,18 @@ def read_grid(out) -> Grid:
     value = read_json(path)
     with data_errors(path):
         _GRID(value, "grid")
-        settings = _settings(Protocol, value.pop("protocol"), "protocol")
         # folders of grids without AnoGAN, from before it was there, lack its protocol
-        gan = value.pop("gan_protocol", None) or asdict(get_gan_protocol(value["protocol_name"], value["data"]))
-        lists = {name: tuple(value.pop(name)) for name in ("classes", "methods")}
-        return Grid(**value, **lists, protocol=settings, gan_protocol=_settings(GanProtocol, gan, "gan_protocol"))
+        gan = value.get("gan_protocol") or asdict(get_gan_protocol(value["protocol_name"], value["data"]))
+        return Grid(
+            value["data"],
+            value["protocol_name"],
+            _settings(Protocol, value["protocol"], "protocol"),
+            value["data_hash"],
+            tuple(value["classes"]),
+            tuple(value["methods"]),
+            value["seeds"],
+            _settings(GanProtocol, gan, "gan_protocol"),
+        )
 
 
 def _settings(kind, values, name):

@@ -112,6 +112,16 @@ def test_idx_checksum_is_of_the_decompressed_content(tmp_path):
     refusal(lambda path: read_idx(path, sha256="0" * 64), written(tmp_path, content), "SHA256", digest[:16])
 
 
+def test_an_image_of_zeros_is_a_bomb(tmp_path):
+    """16 megapixels of one colour in 16 kB; the same of noise, or a smaller one, are read."""
+    bomb = io.BytesIO()
+    Image.new("L", (4096, 4096)).save(bomb, "PNG")
+    refusal(read_image, written(tmp_path, bomb.getvalue()), "made to fill the memory")
+    small = io.BytesIO()
+    Image.new("L", (2048, 2048)).save(small, "PNG")
+    assert read_image(written(tmp_path, small.getvalue())).shape == (2048, 2048, 3)
+
+
 def test_missing_file_and_folder(tmp_path):
     for read in (read_idx, read_cifar10, read_image, read_samples, read_sign_table):
         refusal(read, tmp_path / "absent", "no such file")
@@ -171,8 +181,8 @@ def test_image_refusals(tmp_path, rng):
     Image.fromarray(np.zeros((4, 4), np.uint16)).save(deep, "PNG")
     refusal(read_image, written(tmp_path, deep.getvalue()), "8-bit PNG")
     refusal(read_image, written(tmp_path, promising_png(png_bytes(image), 50_000, 50_000)), "exceeds limit")
-    large = promising_png(png_bytes(image), 8193, 8192)  # more than 2^26 pixels, which Pillow would take
-    refusal(read_image, written(tmp_path, large), "ordinary size", "mode RGB", "8193 x 8192")
+    large = promising_png(png_bytes(image), 4097, 4096)  # more than 2^24 pixels, which Pillow would take
+    refusal(read_image, written(tmp_path, large), "ordinary size", "mode RGB", "4097 x 4096")
 
 
 def promising_png(content, width, height):
