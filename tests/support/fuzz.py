@@ -178,6 +178,15 @@ def inside_message(rng, content):
     return content[:4] + len(head).to_bytes(8, "little") + content[12:start] + head + content[end:]
 
 
+def inside_source(rng, content):
+    """A kernel file with words that reach out, or many quotes and comments, in some places."""
+    words = (b"system", b"asm", b'R"(', b"#include <a>\n", b"??/", b"extern int", b"\\\n", b"'\\" * 1000, b"/*" * 1000)
+    for _ in range(int(rng.integers(1, 4))):
+        at = int(rng.integers(len(content)))
+        content = content[:at] + b" " + words[int(rng.integers(len(words)))] + b" " + content[at:]
+    return content
+
+
 def inside_json(rng, content):
     """Valid JSON with one value replaced or one key lost."""
     value = json.loads(content)
@@ -351,7 +360,7 @@ def course_targets(rng: np.random.Generator) -> list[Target]:
 
     return [
         Target("wire message", pack(message), "message", receive, inside_message, is_file=False),
-        Target("CUDA source", source, "kernel.cu", look, is_file=False),
+        Target("CUDA source", source, "kernel.cu", look, inside_source, is_file=False),
     ]
 
 

@@ -12,6 +12,7 @@ from helpers_data import gtsrb_test_files, gtsrb_training_files, idx_bytes, npy_
 
 from minisvdd import load_dataset, load_model
 from minisvdd.data.readers import read_idx, read_image, read_sign_table
+from minisvdd.errors import LONGEST
 from minisvdd.files.arrays import read_array
 from minisvdd.nn.layers import Flatten, Reshape, Upsample
 from minisvdd.nn.networks import Sequential
@@ -20,9 +21,31 @@ pytestmark = pytest.mark.slow
 
 MUTANTS = 120
 FORMATS = (
-    "IDX", "IDX, gzip", "CIFAR-10 binary", "PPM", "PNG", "GTSRB table", "npy", "npz", "npz, deflated", "GTSRB zip",
-    "CIFAR-10 tar.gz", "DeepSVDD model", "Autoencoder model", "AnoGAN model", "grid cell", "grid file", "grid scores",
-)  # fmt: skip
+    "IDX",
+    "IDX, gzip",
+    "CIFAR-10 binary",
+    "PPM",
+    "PNG",
+    "GTSRB table",
+    "npy",
+    "npz",
+    "npz, deflated",
+    "GTSRB zip",
+    "CIFAR-10 tar.gz",
+    "DeepSVDD model",
+    "DeepSVDD model, images",
+    "Autoencoder model",
+    "AnoGAN model",
+    "classifier",
+    "grid cell",
+    "grid file",
+    "grid scores",
+    "checkpoint autoencoder",
+    "checkpoint svdd",
+    "attack",
+    "wire message",
+    "CUDA source",
+)
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +66,7 @@ def test_mutants_are_read_or_refused(name, targets, folder):
     assert not result.findings, result.findings[:5]
     assert result.files == MUTANTS
     assert result.refused > MUTANTS // 5
+    assert result.longest_message <= LONGEST
 
 
 def test_the_fuzzer_itself_is_repeatable_and_finds_a_careless_reader(targets, folder):
