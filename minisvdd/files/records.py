@@ -16,7 +16,7 @@ from typing import Any
 from .streams import data_errors, read_text
 
 Check = Callable[[Any, str], None]
-_MAX = sys.float_info.max
+_MAX, _DEEPEST = sys.float_info.max, 200
 
 
 def read_json(path, limit: int = 1 << 24) -> Any:
@@ -29,8 +29,21 @@ def read_json(path, limit: int = 1 << 24) -> Any:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The value of a JSON text, NaN and infinity as null. ValueError or RecursionError for what is no JSON."""
-    return json.loads(text, parse_constant=lambda constant: None)
+    """The value of a JSON text, NaN and infinity as null.
+
+    ValueError or RecursionError for what is no JSON, or nested so deeply that no file of ours is.
+    """
+    value = json.loads(text, parse_constant=lambda constant: None)
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [inner for outer in level for inner in _inside(outer)]
+        if not level:
+            return value
+    raise ValueError(f"lists in lists, more than {_DEEPEST} deep")
+
+
+def _inside(value):
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def number(low: float = -math.inf, high: float = math.inf) -> Check:

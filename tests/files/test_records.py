@@ -66,7 +66,7 @@ def test_what_is_no_json_is_one_line_that_names_the_file(tmp_path):
     path = tmp_path / "x.json"
     path.write_text("\ufeff[1]", encoding="utf-8")  # a byte order mark, as some editors write it
     assert read_json(path) == [1]
-    for content in (b"", b"{", b"[" * 100_000, b"\xff", b"9" * 5000, b'"' + bytes(100)):
+    for content in (b"", b"{", b"[" * 100_000, b"[" * 300 + b"]" * 300, b"\xff", b"9" * 5000, b'"' + bytes(100)):
         path.write_bytes(content)
         with pytest.raises(DataError, match=r"x\.json: "):
             read_json(path)
