@@ -236,8 +236,10 @@ def _check_cost(network: nn.Sequential, input_shape: tuple[int, ...], numbers: i
     zeros, shape, products = _Zeros(numbers), input_shape, 0
     _check_sample(shape, numbers)
     for layer in network.flat_layers():
-        drawn, shape = zeros.left, layer.build(shape, zeros)
-        _check_sample(shape, numbers)
+        before, drawn = shape, zeros.left
+        shape = layer.build(shape, zeros)
+        for around in (before, shape) if hasattr(layer, "padding") else (shape,):
+            _check_sample(_padded(around, layer), numbers)
         arrays = sum(array.size for array in (*layer.params.values(), *layer.buffers.values()))
         zeros.take(arrays - (drawn - zeros.left))
         window = math.prod(getattr(layer, "kernel_size", ()))
@@ -247,6 +249,13 @@ def _check_cost(network: nn.Sequential, input_shape: tuple[int, ...], numbers: i
             raise ValueError(f"{type(layer).__name__}: a sample takes {products} products, over windows of {window}")
         layer.params.clear()
         layer.buffers.clear()
+
+
+def _padded(shape: tuple[int, ...], layer: nn.Layer) -> tuple[int, ...]:
+    """The shape of a sample with the border of zeros that a layer may put around it."""
+    margins = getattr(layer, "padding", (0, 0))
+    windows = getattr(layer, "kernel_size", (0, 0)) if getattr(layer, "ceil_mode", False) else (0, 0)
+    return (*shape[:-2], *(n + 2 * p + k for n, p, k in zip(shape[-2:], margins, windows)))
 
 
 def _check_sample(shape: tuple[int, ...], numbers: int) -> None:

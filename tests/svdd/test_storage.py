@@ -468,6 +468,7 @@ def pooled(side, window):
         ([1, 8, 8], [["Upsample", {"scale": 1024}], ["Flatten", {}]], "numbers"),
         ([1, 1024, 1024], [["MaxPool2D", {"kernel_size": 200, "stride": 1}]], "products"),
         ([1, 1024, 1024], [["LeakyReLU", {}]] * 9000, "products"),
+        ([1, 1 << 20, 1], [["MaxPool2D", {"kernel_size": [1, 4096], "padding": [0, 2048]}]], "numbers"),
     ],
 )
 def test_a_network_may_not_cost_more_than_its_file_justifies(shape, layers, words, every_kind, tmp_path):
