@@ -167,6 +167,8 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
 
     def _check_labels(self, X, y):
         """The classes of y in order, and the index of each label among them."""
+        if y.dtype == object:  # texts, as pandas has them: a file holds no objects
+            y = np.array(y.tolist())
         if y.shape != (len(X),):
             raise ValueError(f"y has shape {y.shape}: expected one label for each of {len(X)} images")
         if self.augment and X.ndim != 4:

@@ -10,6 +10,7 @@ from ..errors import DataError
 from .atomic import atomic_write
 from .streams import CHUNK, open_zip, opened, read_promised, read_up_to, refuse_bomb
 
+_KINDS = "buifU"  # of dtypes, by NumPy's letters: truth, numbers, text
 # What minisvdd writes itself is hardly ever compressed: nothing that is read as a whole may expand more than this.
 _LARGEST_RATIO, _HARMLESS = 20, 1 << 24
 
@@ -17,8 +18,12 @@ _LARGEST_RATIO, _HARMLESS = 20, 1 << 24
 def write_arrays(path, arrays: dict[str, np.ndarray], compressed: bool = False) -> None:
     """Write an .npz file, atomically. Raises DataError, naming the path, when it cannot be written.
 
+    ValueError for arrays that the readers below refuse: of objects (NumPy would pickle them), bytes, dates.
     It is put together in memory: a zip file that was begun on a full disk complains once more when it is forgotten.
     """
+    for name, array in arrays.items():
+        if array.dtype.kind not in _KINDS:
+            raise ValueError(f"array {name!r} has dtype {array.dtype}: expected numbers or text, to be read again")
     buffer = io.BytesIO()
     (np.savez_compressed if compressed else np.savez)(buffer, **arrays)
     with atomic_write(path, "wb") as file:
@@ -103,7 +108,7 @@ def _parse_npy(stream, name, empty=False):
     empty: whether the array may be without axes, or without entries.
     """
     shape, fortran_order, dtype = _npy_header(stream, name)
-    if dtype.kind not in "buifU":
+    if dtype.kind not in _KINDS:
         raise DataError(f"{name}: expected numbers, found dtype {dtype} (object arrays are refused: they need pickle)")
     if min(shape, default=0) <= 0 and not empty:
         raise DataError(f"{name}: expected an array of samples, found shape {shape}")

@@ -17,7 +17,6 @@ import gzip
 import io
 import json
 import re
-import resource
 import signal
 import sys
 import tempfile
@@ -54,6 +53,11 @@ from minisvdd.experiments.grid import cells_of, make_grid, read_cell, read_grid,
 from minisvdd.experiments.report import collect, write_report
 from minisvdd.files.arrays import read_array
 from minisvdd.files.checkpoint import Checkpoint
+
+try:
+    import resource
+except ImportError:  # Windows: no limits there
+    resource = None
 
 SECONDS_LIMIT, CLOCK_LIMIT = 8, 60
 ADDRESS_SPACE = 3 << 30
@@ -456,6 +460,9 @@ class _TooLong(BaseException):
 @contextlib.contextmanager
 def _limits():
     """So many seconds and so much address space beyond what the process has; on Linux."""
+    if resource is None:
+        yield
+        return
     before = resource.getrlimit(resource.RLIMIT_AS)
     mapped = _status("VmSize")
     clocks = ((signal.SIGPROF, signal.ITIMER_PROF, SECONDS_LIMIT), (signal.SIGALRM, signal.ITIMER_REAL, CLOCK_LIMIT))

@@ -516,6 +516,13 @@ def test_a_second_fit_leaves_nothing_of_the_first(tmp_path):
             load_model(tmp_path / "m.npz")
 
 
+def test_labels_that_are_objects_are_saved_as_text(tmp_path):
+    X, y = digits().train[:40], np.array(["cat", "dog"] * 20, dtype=object)
+    model = SoftmaxClassifier((4,), 3, 8, augment=False, epochs=1, verbose=0).fit(X, y)
+    model.save(tmp_path / "m.npz")
+    np.testing.assert_array_equal(load_model(tmp_path / "m.npz").predict(X), model.predict(X))
+
+
 def test_a_fit_that_is_refused_leaves_the_model_as_it_was():
     X = digits().train[:40]
     model = small_model(epochs=1).fit(X)
