@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -209,7 +210,8 @@ def _rebuild(description: Values, arrays: Arrays, backend: Backend) -> Storable:
     _restore_features(model, values)
     model._set_state(values, arrays)
     check_fitted(model)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zeros have no names, and are no sample of anything
         model._try(np.zeros((1, *model.input_shape_), np.float32))
     json_text(_describe(model)[0])
     return model

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tracemalloc
+import warnings
 
 import numpy as np
 import pytest
@@ -547,7 +548,10 @@ def test_names_of_features_are_in_the_file(tmp_path, monkeypatch):
 
     model = DeepSVDD(network="mlp", pretrain_epochs=0, epochs=1, verbose=0).fit(frame(["a", "b", "c"]))
     model.save(tmp_path / "m.npz")
-    loaded = load_model(tmp_path / "m.npz")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded = load_model(tmp_path / "m.npz")
+        loaded.anomaly_score(frame(["a", "b", "c"]))
     assert loaded.feature_names_in_.tolist() == ["a", "b", "c"]
     loaded.save(tmp_path / "again.npz")
     assert load_model(tmp_path / "again.npz").feature_names_in_.tolist() == ["a", "b", "c"]
