@@ -80,6 +80,23 @@ def test_the_fuzzer_itself_is_repeatable_and_finds_a_careless_reader(targets, fo
     assert len(careless.findings) > 10
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures through /proc")
+def test_the_fuzzer_notices_a_greedy_reader_and_an_endless_one(targets, folder, monkeypatch):
+    def greedy(path):
+        return np.ones(100 << 20, np.uint8).sum()
+
+    def endless(path):
+        while True:
+            pass
+
+    for read, seconds, words in ((greedy, 8, "MB for"), (endless, 0.2, "more than 0.2 seconds")):
+        monkeypatch.setattr("fuzz.SECONDS_LIMIT", seconds)
+        target = type(targets["npy"])("npy", b"x", f"{read.__name__}.npy", lambda path: None)
+        target.read = lambda path, read=read: None if path.read_bytes() == b"x" else read(path)
+        (finding,) = fuzz(target, folder, 1, np.random.default_rng(1)).findings
+        assert words in finding
+
+
 # Bombs: small files that promise, or even hold, more than any memory
 
 
