@@ -21,15 +21,24 @@ def check_training_samples(estimator: Any, X: ArrayLike) -> np.ndarray:
     behind it before pre-processing takes it away. Raises ValueError for fewer samples, a wrong number of axes, an empty
     axis, NaN or infinity, TypeError for non-numbers and sparse matrices.
     """
-    X = as_images(X) if np.asarray(X).ndim > 2 else validate_data(estimator, X, **_FEATURES)
+    are_images = np.asarray(X).ndim > 2
+    X = as_images(X) if are_images else validate_data(estimator, X, **_FEATURES)
     if 0 in X.shape:
         raise ValueError(f"X has shape {X.shape}: expected images (n, C, H, W) or features (n, D), none of them 0")
     _check_finite(X)
     if len(X) < 2:
         # "sample" and the number are what scikit-learn's conventions ask of this message.
         raise ValueError(f"X has 1 sample: one-class learning needs at least 2 (shape {X.shape})")
+    _forget_fit(estimator, () if are_images else ("n_features_in_", "feature_names_in_"))
     estimator.input_shape_ = X.shape[1:]
     return X
+
+
+def _forget_fit(estimator: Any, but: Sequence[str]) -> None:
+    """Remove what an earlier `fit` has left, by scikit-learn's sign of it, `but` what was noted of the new samples."""
+    for name in [name for name in vars(estimator) if name.endswith("_") and not name.startswith("_")]:
+        if name not in but:
+            delattr(estimator, name)
 
 
 def check_test_samples(estimator: Any, X: ArrayLike, first: int = 0) -> np.ndarray:

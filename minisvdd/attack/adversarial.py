@@ -8,6 +8,7 @@ Classifier and attack are kept with the settings that they were made with, and m
 """
 
 import json
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,7 @@ class Adversaries:
     curve_distances: np.ndarray
 
     def summary(self) -> dict:
-        """Figures of the attack as plain JSON values."""
+        """Figures of the attack as plain values; distances of failed attacks are infinite."""
         median = {name: float(np.median(getattr(self, name))) for name in ("start_distances", "distances", "queries")}
         return {
             "images": len(self.originals),
@@ -74,6 +75,21 @@ class Adversaries:
         }
 
 
+# Kinds of dtypes and axes of each array in a file.
+_AXES = {
+    "originals": ("f", "nCHW"),
+    "adversarials": ("f", "nCHW"),
+    "indices": ("iu", "n"),
+    "predicted": ("iu", "n"),
+    "success": ("b", "n"),
+    "start_distances": ("f", "n"),
+    "distances": ("f", "n"),
+    "queries": ("iu", "n"),
+    "curve_queries": ("iu", "Tn"),
+    "curve_distances": ("f", "Tn"),
+}
+
+
 def trained_classifier(dataset: Dataset, path, *, seed: int = 0, verbose: int = 1, **changes) -> SoftmaxClassifier:
     """The classifier of this data set kept in `path`, trained first when it is missing or of other settings.
 
@@ -82,8 +98,8 @@ def trained_classifier(dataset: Dataset, path, *, seed: int = 0, verbose: int = 
     if dataset.train_labels is None:
         raise ValueError(f"data={dataset.name!r}: expected labelled training images")
     model = SoftmaxClassifier(**{**SETTINGS.get(dataset.name, ({},))[0], **changes}, random_state=seed, verbose=verbose)
-    kept = _load_classifier(path)
-    if kept is not None and _settings(kept) == _settings(model):
+    kept = _again_if_damaged(path, lambda: load_model(path))
+    if isinstance(kept, SoftmaxClassifier) and _settings(kept) == _settings(model):
         return kept
     model.fit(to_float(dataset.train_images, dataset.white), dataset.train_labels)
     model.save(path)
@@ -142,14 +158,40 @@ def attack_class(
 def kept_attack(path, settings: dict, make) -> Adversaries:
     """The attack kept in `path` if it was made with these `settings`, else `make()`, which is kept then."""
     text = json.dumps(settings, sort_keys=True)
-    if Path(path).is_file():
-        with data_errors(path):
-            if str(read_array(path, "settings")[0]) == text:
-                return Adversaries(**{name: read_array(path, name) for name in Adversaries.__dataclass_fields__})
+    if (kept := _again_if_damaged(path, lambda: _read_attack(path, text))) is not None:
+        return kept
     made = make()
-    arrays = {name: getattr(made, name) for name in Adversaries.__dataclass_fields__}
+    arrays = {name: getattr(made, name) for name in _AXES}
     write_arrays(path, {"settings": np.array([text]), **arrays}, compressed=True)
     return made
+
+
+def _read_attack(path, settings):
+    """The attack in a file; None if it was made with other settings. DataError for one that cannot be drawn."""
+    with data_errors(path):
+        if str(read_array(path, "settings").ravel()[0]) != settings:
+            return None
+        arrays, sizes = {name: read_array(path, name) for name in _AXES}, {}
+        for name, (kinds, axes) in _AXES.items():
+            array = arrays[name]
+            expected = tuple(sizes.setdefault(axis, size) for axis, size in zip(axes, array.shape))
+            if array.dtype.kind not in kinds or array.ndim != len(axes) or array.shape != expected:
+                raise DataError(f"{path}: {name} has shape {array.shape} and dtype {array.dtype}: expected {axes}")
+        for name in ("originals", "adversarials"):
+            if not np.isfinite(arrays[name]).all():
+                raise DataError(f"{path}: {name} holds values that are NaN or infinite")
+        return Adversaries(**arrays)
+
+
+def _again_if_damaged(path, read):
+    """What `read` returns; None where there is nothing to read, or nothing whole, which is said then."""
+    if not Path(path).exists():
+        return None
+    try:
+        return read()
+    except DataError as error:
+        print(f"minisvdd: {error}; made again", file=sys.stderr)
+        return None
 
 
 def adversaries_of(dataset: Dataset, out, *, target_class=None, count=None, queries=None, seed=0, verbose=1):
@@ -214,14 +256,6 @@ def figure_4(out, method: str = "one-class", seed: int = 0):
         return None
     split = load_dataset(grid.data).one_class(cells[0].normal_class)
     return plot_outlined(split.test, read_scores(cells[0], out), split.is_anomaly)
-
-
-def _load_classifier(path):
-    try:
-        model = load_model(path)
-    except DataError:
-        return None
-    return model if isinstance(model, SoftmaxClassifier) else None
 
 
 def _settings(model):

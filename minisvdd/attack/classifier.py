@@ -16,7 +16,7 @@ from ..nn.losses import SoftmaxCrossEntropy
 from ..nn.networks import make_classifier
 from ..nn.training import Plan, Training
 from ..svdd.preprocessing import make_preprocessing
-from ..svdd.storage import restore_values, save_model, saved_values, storable
+from ..svdd.storage import HISTORY, restore_values, save_model, saved_array, saved_values, storable
 from ..validation import Seed, check_fitted, check_generator, check_number, check_test_samples, check_training_samples
 from .augmentation import Augmentation, mirror
 
@@ -167,6 +167,8 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
 
     def _check_labels(self, X, y):
         """The classes of y in order, and the index of each label among them."""
+        if y.dtype == object:  # texts, as pandas has them: a file holds no objects
+            y = np.array(y.tolist())
         if y.shape != (len(X),):
             raise ValueError(f"y has shape {y.shape}: expected one label for each of {len(X)} images")
         if self.augment and X.ndim != 4:
@@ -204,10 +206,16 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
         return saved_values(self, "history_"), {"classes": self.classes_}
 
     def _set_state(self, values, arrays):
-        restore_values(self, values, history_=dict)
-        self.classes_ = arrays["classes"]
-        if self.classes_.shape != self.network_.output_shape:
-            raise ValueError(f"classes have shape {self.classes_.shape}, expected {self.network_.output_shape}")
+        restore_values(self, values, history_=HISTORY)
+        self.classes_ = saved_array(arrays, "classes", self.network_.output_shape, kinds="biufU")
+        if self.classes_.ndim != 1 or not np.array_equal(np.unique(self.classes_), self.classes_):
+            raise ValueError("classes: expected different labels, ascending")
+
+    def _try(self, X):
+        """Do with images all that a fitted model does: before a loaded one is handed out."""
+        self.predict(X)
+        if not np.isfinite(self.decision_function(X)).all():
+            raise ValueError("its logits of an image of zeros are not finite: overflow in the network")
 
 
 def _partners(mirrors, classes):

@@ -19,6 +19,7 @@ from importlib import import_module
 from pathlib import Path
 
 from .. import interrupt
+from ..errors import one_line
 from ..version import __version__
 
 # Command: (its file in this folder, what it does). The file's function `add_COMMAND` adds the command's options.
@@ -61,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
             if os.environ.get("MINISVDD_TRACEBACK", "") not in ("", "0"):
                 traceback.print_exc()
             line, status = _explained(error)
-            print(f"minisvdd: error: {' '.join(_as_typed(line, arguments).split())}", file=sys.stderr)
+            print(f"minisvdd: error: {one_line(_as_typed(line, arguments))}", file=sys.stderr)
             return status
 
 

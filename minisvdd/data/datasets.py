@@ -7,6 +7,8 @@ the data set's name; files and folders of the user's own first where the path sa
 and are never unpacked or changed.
 """
 
+import gzip
+import io
 import os
 import tarfile
 import zipfile
@@ -16,11 +18,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from ..errors import DataError
-from ..files.streams import data_errors
+from ..files.streams import CHUNK, Expanding, data_errors, open_regular, open_zip, opened
 from ..places import cache_folder
 from . import own
 from .folders import load_folder
-from .readers import cut_sign, read_cifar10, read_idx, read_image, read_sign_table
+from .readers import CIFAR_BATCH, cut_sign, read_cifar10, read_idx, read_image, read_sign_table
 from .split import Dataset, class_index
 
 # SHA-256 of the decompressed content: a .gz file's own checksum changes when it is compressed anew.
@@ -97,9 +99,15 @@ def load_dataset(
     if name == "digits":
         return _load_digits()
     options = {"classes": classes} if name == "gtsrb" else {"verify": verify}
+    unreadable = []
     for folder in _places(name, data_dir):
-        if folder.is_dir() and (dataset := _LOADERS[name](folder, **options)) is not None:
-            return dataset
+        try:
+            if folder.is_dir() and (dataset := _LOADERS[name](folder, **options)) is not None:
+                return dataset
+        except _Unreadable as error:
+            unreadable.append(error)
+    if unreadable:
+        raise unreadable[0]
     looked_in = ", ".join(map(str, data_bases(data_dir))) or "any folder (no home folder, no $MINISVDD_DATA)"
     raise DataError(f"{name}: not found in {looked_in}: download it with `minisvdd data fetch {name}`")
 
@@ -194,15 +202,39 @@ def _load_cifar10(folder, verify):
     if not archive_path.is_file():
         return None
     batches = dict.fromkeys(checksums)
-    with data_errors(archive_path), tarfile.open(archive_path) as archive:
+    with (
+        opened(archive_path) as (stream, _),
+        tarfile.open(fileobj=_expanded(stream, archive_path), mode="r|", tarinfo=_Header) as archive,
+    ):
         for member in archive:
             file = PurePosixPath(member.name).name
             if file in checksums and member.isfile():
-                stream = archive.extractfile(member)
-                batches[file] = read_cifar10(stream, checksums[file], name=f"{archive_path}: {file}")
+                content = archive.extractfile(member)
+                batches[file] = read_cifar10(content, checksums[file], name=f"{archive_path}: {file}")
     if not _is_complete(archive_path, "cifar10", batches):
         raise DataError(f"{archive_path}: expected CIFAR-10's binary version, found no data_batch_1.bin")
     return _cifar10(list(batches.values()))
+
+
+class _Header(tarfile.TarInfo):
+    """What an archive says of a member: a batch is no larger than it is, all else small, and nothing sparse."""
+
+    @classmethod
+    def frombuf(cls, buf, encoding, errors):
+        member = super().frombuf(buf, encoding, errors)
+        limit = CIFAR_BATCH if member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) else CHUNK
+        if member.size > limit or member.type == tarfile.GNUTYPE_SPARSE:
+            raise ValueError(f"{member.name}: expected a batch of CIFAR-10, found {member.size} bytes")
+        return member
+
+
+def _expanded(stream, name):
+    """The bytes of a tar file, gzipped or not."""
+    compressed = stream.seek(0, io.SEEK_END)
+    stream.seek(0)
+    is_gzip = stream.read(2) == b"\x1f\x8b"
+    stream.seek(0)
+    return Expanding(gzip.GzipFile(fileobj=stream), compressed, name) if is_gzip else stream
 
 
 def _cifar10(batches):
@@ -219,6 +251,10 @@ def _is_complete(place, name, found):
     return not missing
 
 
+class _Unreadable(DataError):  # noqa: N818
+    """An archive that looks like a part of a data set: it matters only where no readable one has the data."""
+
+
 def _load_gtsrb(folder, classes):
     """GTSRB in official layout, or with Train.csv and Test.csv; unpacked or in zip archives, each part on its own.
 
@@ -226,12 +262,18 @@ def _load_gtsrb(folder, classes):
     """
     wanted = range(43) if classes is None else sorted({class_index(GTSRB_CLASSES, name, "classes") for name in classes})
     with ExitStack() as stack:
-        roots = [folder]
-        for path in sorted(folder.glob("*.zip")):
+        roots, unreadable = [folder], []
+        for path in sorted(folder.glob("[!.]*.zip")):  # a Mac leaves a ._NAME.zip beside every NAME.zip
             if any(word in path.name.lower() for word in ("gtsrb", "train", "test")):
-                with data_errors(path):
-                    roots.append(zipfile.Path(stack.enter_context(zipfile.ZipFile(path))))
+                try:
+                    with data_errors(path):
+                        stream = stack.enter_context(open_regular(path))
+                        roots.append(zipfile.Path(stack.enter_context(open_zip(stream, path))))
+                except DataError as error:
+                    unreadable.append(error)
         parts = {"Training": _training_tables(roots, wanted), "Test": _test_tables(roots)}
+        if unreadable and not all(parts.values()):
+            raise _Unreadable(str(unreadable[0]))
         if not any(parts.values()):
             return None
         for part, tables in parts.items():
@@ -283,8 +325,9 @@ def _signs(tables, wanted):
 def _inside(folder, file):
     """folder / file; DataError when a symbolic link on the way leads out of the folder that the table describes."""
     path = folder / file
-    if isinstance(path, Path) and not path.resolve().is_relative_to(folder.resolve()):
-        raise DataError(f"{path}: a symbolic link that leads out of {folder}: expected an image in it")
+    with data_errors(path):  # a loop of links
+        if isinstance(path, Path) and not path.resolve().is_relative_to(folder.resolve()):
+            raise DataError(f"{path}: a symbolic link that leads out of {folder}: expected an image in it")
     return path
 
 

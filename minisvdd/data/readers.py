@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import DataError
-from ..files.streams import CHUNK, opened, read_all, read_promised, read_up_to, refuse_bomb
+from ..files.streams import CHUNK, Expanding, opened, read_all, read_promised, read_up_to, refuse_bomb
 
 # --- IDX (MNIST) ------------------------------------------------------------------------------------------------------
 
@@ -39,7 +39,7 @@ def read_idx(source, sha256: str | None = None) -> np.ndarray:
             compressed = stream.seek(0, io.SEEK_END)
         stream.seek(0)
         if compressed is not None:
-            stream = gzip.GzipFile(fileobj=stream)
+            stream = Expanding(gzip.GzipFile(fileobj=stream), compressed, name)
         head = bytes(read_up_to(stream, 4))
         if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _IDX_TYPES or head[3] == 0:
             raise DataError(f"{name}: not an IDX file: expected 00 00 <type> <dimensions>, found '{head.hex(' ')}'")
@@ -50,7 +50,7 @@ def read_idx(source, sha256: str | None = None) -> np.ndarray:
         dtype = np.dtype(_IDX_TYPES[head[2]])
         size = math.prod(shape) * dtype.itemsize
         if compressed is not None:
-            refuse_bomb(size, compressed, name)
+            refuse_bomb(size, compressed, name)  # before it expands
         data = read_promised(stream, size, name)
         if sha256 is not None:
             digest = hashlib.sha256(head + sizes)
@@ -62,22 +62,25 @@ def read_idx(source, sha256: str | None = None) -> np.ndarray:
 def _require_checksum(digest, expected, name):
     if digest.hexdigest() != expected:
         kind = digest.name.upper()
-        raise DataError(f"{name}: not the official content: expected {kind} {expected}, found {digest.hexdigest()}")
+        found = digest.hexdigest()
+        raise DataError(f"{name}: not the official content: expected {kind} {expected[:16]}..., found {found[:16]}...")
 
 
 # --- CIFAR-10, binary version -----------------------------------------------------------------------------------------
 
 _CIFAR_RECORD = 1 + 3 * 32 * 32
+CIFAR_BATCH = 10_000 * _CIFAR_RECORD  # bytes of each official file
 
 
 def read_cifar10(source, md5: str | None = None, name: str | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Read one file of CIFAR-10's binary version: records of a label byte and 3072 pixels (planes R, G, B).
 
     md5: expected checksum of the file; name: what errors call a stream. Returns images (n, 3, 32, 32) and labels (n,),
-    both uint8. Raises DataError for a size that is no multiple of 3073 bytes, a label above 9 or another checksum.
+    both uint8. Raises DataError for a size that is no multiple of 3073 bytes or more than an official file has, a label
+    above 9 or another checksum.
     """
     with opened(source, name) as (stream, name):
-        content = read_up_to(stream, math.inf)
+        content = read_all(stream, CIFAR_BATCH, name)
         if not content or len(content) % _CIFAR_RECORD:
             raise DataError(f"{name}: expected CIFAR-10 records of {_CIFAR_RECORD} bytes, found {len(content)} bytes")
         if md5 is not None:
@@ -97,15 +100,15 @@ _GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"  # white space and comments
 _PPM_HEADER = re.compile(rb"P6" + 3 * (_GAP + rb"(\d{1,9})") + rb"\s")
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")  # 8 bits a channel or fewer
-_MAX_PIXELS = 1 << 26
+_MAX_PIXELS = 1 << 24  # 16 megapixels: 50 MB
 _MAX_IMAGE_BYTES = 3 * _MAX_PIXELS + CHUNK  # a header with long comments
 
 
 def read_image(source) -> np.ndarray:
     """Read a PPM (P6, 8-bit) or PNG image (recognised by content) as (H, W, 3) uint8; transparency is dropped.
 
-    Raises DataError for another format, a truncated image or more than 8 bits a channel. Of a PPM file that holds
-    several images the first one is read, as the format's definition has it.
+    Raises DataError for another format, a truncated image, more than 8 bits a channel or 2^24 pixels. Of a PPM file
+    that holds several images the first one is read, as the format's definition has it.
     """
     with opened(source) as (stream, name):
         content = read_all(stream, _MAX_IMAGE_BYTES, name)
@@ -113,18 +116,20 @@ def read_image(source) -> np.ndarray:
             return _parse_ppm(content, name)
         if content.startswith(_PNG_MAGIC):
             return _parse_png(content, name)
-        raise DataError(f"{name}: expected a PPM (P6) or PNG image, found a file that begins with {content[:8]!r}")
+        raise DataError(
+            f"{name}: expected a PPM (P6) or PNG image, found a file that begins with {bytes(content[:8])!r}"
+        )
 
 
 def _parse_ppm(content, name):
     header = _PPM_HEADER.match(content)
     if header is None:
-        raise DataError(f"{name}: expected a PPM header 'P6 <width> <height> 255', found {content[:20]!r}")
+        raise DataError(f"{name}: expected a PPM header 'P6 <width> <height> 255', found {bytes(content[:20])!r}")
     width, height, largest = map(int, header.groups())
     if width * height == 0 or largest != 255:
         raise DataError(f"{name}: expected an 8-bit PPM image, found {width} x {height} with maximum {largest}")
     size = 3 * width * height
-    pixels = content[header.end() : header.end() + size]
+    pixels = memoryview(content)[header.end() : header.end() + size]
     if len(pixels) < size:
         raise DataError(f"{name}: truncated: {width} x {height} pixels need {size} bytes, found {len(pixels)}")
     return np.frombuffer(pixels, np.uint8).reshape(height, width, 3).copy()
@@ -135,7 +140,8 @@ def _parse_png(content, name):
         if image.mode not in _PNG_MODES or math.prod(image.size) > _MAX_PIXELS:
             size = f"{image.width} x {image.height}"
             raise DataError(f"{name}: expected an 8-bit PNG of ordinary size, found mode {image.mode}, {size}")
-        return np.array(image.convert("RGB"))
+        refuse_bomb(3 * math.prod(image.size), len(content), name)
+        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _image(content):

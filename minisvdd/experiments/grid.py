@@ -17,7 +17,7 @@ import sys
 import time
 import warnings
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -28,19 +28,58 @@ from threadpoolctl import threadpool_limits
 
 from ..data.datasets import load_dataset
 from ..data.split import Dataset, class_index
-from ..errors import CollapseWarning, DataError, TrainingWarning, one_line
+from ..errors import CollapseWarning, DataError, TrainingWarning
 from ..files.arrays import read_array
 from ..files.atomic import atomic_write, locked, write_json
 from ..files.names import safe_name
 from ..files.progress import Progress
+from ..files.records import (
+    ANY,
+    FRACTION,
+    TEXT,
+    either,
+    list_of,
+    number,
+    one_of,
+    optional,
+    read_json,
+    record,
+    table_of,
+    whole,
+)
+from ..files.streams import data_errors
 from .experiments import versions
 from .lifeline import tie_to
-from .methods import METHODS
+from .methods import METHODS, check_tested
 from .protocols import GanProtocol, Protocol, get_gan_protocol, get_protocol
 
 _GRID_FILE = "grid.json"
-# What reading JSON, and values that are not what they should be, can raise.
-_DAMAGED = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError, OSError)
+_MOST_CELLS = 100_000
+_AUC = either(FRACTION, list_of(FRACTION, least=1))
+# What the files of a grid must hold: see `minisvdd.files.records`. A cell has what its method adds, too.
+_CELL = record(
+    config=table_of(ANY),
+    auc=record(trained=_AUC),
+    n_train=whole(1),
+    n_test=whole(1),
+    seconds=number(0),
+    versions=table_of(TEXT),
+    radius=optional(number(0)),
+    signs_of_collapse=optional(list_of(TEXT)),
+    converged=optional(FRACTION),
+    n_scored=optional(whole(1)),
+)
+_GRID = record(
+    data=TEXT,
+    protocol_name=TEXT,
+    data_hash=TEXT,
+    classes=list_of(TEXT, least=1, distinct=True),
+    methods=list_of(one_of(tuple(METHODS)), least=1, distinct=True),
+    seeds=whole(1),
+    protocol=table_of(ANY),
+    gan_protocol=optional(table_of(ANY)),
+)
+_LIKE = {int: whole(0), float: number(0), str: TEXT, tuple: list_of(whole(0))}
 
 
 @dataclass(frozen=True)
@@ -55,6 +94,10 @@ class Grid:
     methods: tuple[str, ...]
     seeds: int
     gan_protocol: GanProtocol
+
+    def __post_init__(self):
+        if len(self.classes) * len(self.methods) * self.seeds > _MOST_CELLS:
+            raise ValueError(f"seeds={self.seeds}: expected at most {_MOST_CELLS} cells in a grid")
 
 
 @dataclass(frozen=True)
@@ -107,7 +150,8 @@ def make_grid(
 
     settings, gan_settings: a Protocol and a GanProtocol instead of the named ones.
 
-    Raises ValueError for an unknown method, class or protocol, DataError when the data cannot be read.
+    Raises ValueError for an unknown method, class or protocol, and for a class that has no AUC since all or none of the
+    test samples are of it; DataError when the data cannot be read.
     """
     for name in methods or ():
         if name not in METHODS:
@@ -123,6 +167,13 @@ def make_grid(
     wanted = [dataset.class_names[class_index(dataset.class_names, name, "classes")] for name in classes or known]
     chosen = tuple(name for name in METHODS if methods is None or name in methods)
     wanted = tuple(dict.fromkeys(wanted))
+    for normal_class in wanted:
+        is_anomaly = dataset.test_labels != dataset.class_names.index(normal_class)
+        for name in chosen:
+            try:
+                check_tested(name, is_anomaly, gan_settings)
+            except ValueError as error:
+                raise ValueError(f"classes={normal_class!r}: {error}: leave out this class or this method") from None
     return Grid(data, protocol, settings, _data_hash(dataset), wanted, chosen, int(seeds), gan_settings)
 
 
@@ -146,7 +197,8 @@ def cells_of(grid: Grid, methods=None) -> list[Cell]:
 def run_grid(grid: Grid, out, *, jobs: int = 1, scheduler=None, data_dir=None, resume=True, verbose: int = 1) -> None:
     """Compute the cells that `out` does not hold yet (resume=False: all), on `jobs` processes or a Dask `scheduler`.
 
-    A damaged cell file is computed again. Pre-training goes first, since Deep SVDD's cells start from its weights.
+    A damaged cell is named and computed again; a damaged grid.json is a DataError. Pre-training goes first, since Deep
+    SVDD's cells start from its weights.
     """
     out = Path(out)
     needs_weights = any(METHODS[name].pretrained for name in grid.methods)
@@ -166,10 +218,9 @@ def run_grid(grid: Grid, out, *, jobs: int = 1, scheduler=None, data_dir=None, r
 
 def _with_earlier(grid, out):
     """The grid with the methods, classes and seeds of earlier runs in `out`: a table may be computed piece by piece."""
-    try:
-        earlier = read_grid(out)
-    except DataError:
+    if not (out / _GRID_FILE).exists():
         return grid
+    earlier = read_grid(out)
     if replace(earlier, data=grid.data, classes=grid.classes, methods=grid.methods, seeds=grid.seeds) != grid:
         return grid  # of another configuration
     methods = tuple(name for name in METHODS if name in (*earlier.methods, *grid.methods))
@@ -243,25 +294,19 @@ def run_cell(grid: Grid, cell: Cell, out: str, data_dir=None) -> str:
 def read_cell(cell: Cell, out) -> dict | None:
     """The finished cell, or None if there is no file. DataError, naming the file, when it is damaged."""
     path = cell.path(out)
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        if value["config"] != cell.config:
-            raise DataError(f"{path}: holds another configuration than its name says: delete it")
-        for stage in {"trained", *value["auc"]}:
-            _check_fractions(value["auc"][stage], f"its AUC {stage!r}")
-        return value
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except DataError:
-        raise
-    except _DAMAGED as error:
-        raise DataError(f"{path}: damaged cell: {one_line(error)}: run the experiment again to replace it") from error
-
-
-def _check_fractions(value, name):
-    numbers = np.asarray(value, dtype=float)
-    if numbers.size == 0 or not ((numbers >= 0) & (numbers <= 1)).all():
-        raise ValueError(f"{name} is {value!r:.60}, expected fractions in [0, 1]")
+    again = "run the experiment again to replace it"
+    try:
+        value = read_json(path)
+        with data_errors(path):
+            _CELL(value, "cell")
+            table_of(_AUC)(value["auc"], "auc")
+    except DataError as error:
+        raise DataError(f"{error}: {again}") from error
+    if value["config"] != cell.config:
+        raise DataError(f"{path}: holds another configuration than its name says: {again}")
+    return value
 
 
 def read_scores(cell: Cell, out) -> np.ndarray:
@@ -279,22 +324,43 @@ def read_scores(cell: Cell, out) -> np.ndarray:
 def read_grid(out) -> Grid:
     """The grid that was last run in `out`. DataError when there is none, or its file is damaged."""
     path = Path(out) / _GRID_FILE
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        settings = {k: tuple(v) if isinstance(v, list) else v for k, v in value.pop("protocol").items()}
+    if not path.exists():
+        raise DataError(f"{path}: no such file: expected the folder of an experiment")
+    value = read_json(path)
+    with data_errors(path):
+        _GRID(value, "grid")
         # folders of grids without AnoGAN, from before it was there, lack its protocol
-        gan = value.pop("gan_protocol", None) or asdict(get_gan_protocol(value["protocol_name"], value["data"]))
-        lists = {name: tuple(value.pop(name)) for name in ("classes", "methods")}
-        return Grid(**value, **lists, protocol=Protocol(**settings), gan_protocol=GanProtocol(**gan))
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file: expected the folder of an experiment") from None
-    except _DAMAGED as error:
-        raise DataError(f"{path}: damaged: {one_line(error)}") from error
+        gan = value.get("gan_protocol") or asdict(get_gan_protocol(value["protocol_name"], value["data"]))
+        return Grid(
+            value["data"],
+            value["protocol_name"],
+            _settings(Protocol, value["protocol"], "protocol"),
+            value["data_hash"],
+            tuple(value["classes"]),
+            tuple(value["methods"]),
+            value["seeds"],
+            _settings(GanProtocol, gan, "gan_protocol"),
+        )
+
+
+def _settings(kind, values, name):
+    """A protocol by its values in a file, each like its default: null only where that is None."""
+    defaults = {field.name: field.default for field in fields(kind)}
+    for key, value in values.items():
+        if key not in defaults:
+            raise ValueError(f"{name}: {key} is unknown")
+        default = defaults[key]
+        check = optional(either(TEXT, whole(1))) if default is None else _LIKE[type(default)]
+        check(list(value) if isinstance(value, tuple) else value, f"{name}: {key}")
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
 
 
 def _is_finished(cell, out, verbose):
     try:
-        return read_cell(cell, out) is not None
+        value = read_cell(cell, out)
+        if value is not None and cell.scores_path(out).exists() and len(read_scores(cell, out)) != value["n_test"]:
+            raise DataError(f"{cell.scores_path(out)}: expected {value['n_test']} scores")
+        return value is not None
     except DataError as error:
         if verbose:
             print(f"minisvdd: {error}; computed again", file=sys.stderr)

@@ -61,9 +61,7 @@ def _oc_svm(split, protocol, nu, seed, path):
     models = [OneClassSVM(gamma, nu, preprocessing=name, threshold="nu").fit(split.train) for gamma in GAMMAS]
     scores = [model.anomaly_score(split.test) for model in models]
     chosen = []
-    for draw in range(HOLD_OUTS):
-        order = np.random.default_rng(draw).permutation(len(split.test))
-        held = order[: max(2, round(HOLD_OUT_FRACTION * len(order)))]
+    for held in _hold_outs(len(split.test)):
         chosen.append(best_on_hold_out([s[held] for s in scores], split.is_anomaly[held]))
     honest = OneClassSVM(None, nu, preprocessing=name, threshold="nu").fit(split.train)
     auc = {
@@ -72,6 +70,12 @@ def _oc_svm(split, protocol, nu, seed, path):
     }
     gammas = [GAMMAS[i] for i in chosen]
     return {"auc": auc, "scores": scores[chosen[0]], "gamma": gammas, "gamma_unsupervised": honest.gamma_}
+
+
+def _hold_outs(n):
+    """Indices of a random tenth of the test samples, ten times."""
+    orders = (np.random.default_rng(draw).permutation(n) for draw in range(HOLD_OUTS))
+    return [order[: max(2, round(HOLD_OUT_FRACTION * n))] for order in orders]
 
 
 def _kde(split, protocol, nu, seed, path):
@@ -100,8 +104,7 @@ def _dcae(split, protocol, nu, seed, path):
 def _anogan(split, protocol: GanProtocol, nu, seed, path):
     settings = {name: value for name, value in asdict(protocol).items() if name != "test_images"}
     n = len(split.test)
-    order = np.random.default_rng(0).permutation(n)
-    chosen = np.sort(order[: protocol.test_images])
+    chosen = _scored_images(n, protocol)
     some = replace(split, test=split.test[chosen], is_anomaly=split.is_anomaly[chosen])
 
     def anogan(**changes):
@@ -122,6 +125,27 @@ def _anogan(split, protocol: GanProtocol, nu, seed, path):
         "trained": float(roc_auc_score(some.is_anomaly, found.losses)),
     }
     return {"auc": auc, "scores": scores, "n_scored": len(chosen), "converged": float(found.converged.mean())}
+
+
+def _scored_images(n, protocol: GanProtocol):
+    """Indices of those test images that AnoGAN scores."""
+    return np.sort(np.random.default_rng(0).permutation(n)[: protocol.test_images])
+
+
+def check_tested(method: str, is_anomaly: np.ndarray, gan_protocol: GanProtocol) -> None:
+    """ValueError where a method would ask for the AUC of test samples of one kind: it has none.
+
+    is_anomaly: (n,) bool, of the test samples.
+    """
+    n = len(is_anomaly)
+    parts = {"oc-svm": _hold_outs, "anogan": lambda n: [_scored_images(n, gan_protocol)]}.get(method, lambda n: [])(n)
+    for part in (np.arange(n), *parts):
+        anomalies = int(is_anomaly[part].sum())
+        if anomalies in (0, len(part)):
+            raise ValueError(
+                f"{method} needs normal and anomalous samples among {len(part)} of {n} test samples, "
+                f"found {anomalies} anomalous ones: no AUC"
+            )
 
 
 def _deep_svdd(objective):

@@ -4,7 +4,6 @@ A JSON file holds all cells, so that the table can be computed again without the
 """
 
 import csv
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from matplotlib import style
 from matplotlib.figure import Figure
 from scipy.stats import rankdata
 
-from ..files.atomic import atomic_write
+from ..files.atomic import atomic_write, json_text
 from .grid import Grid, cells_of, read_cell, read_grid
 from .paper import METHODS as PAPER_METHODS
 from .paper import TABLES
@@ -43,13 +42,17 @@ _STAGES = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One cell of the table, in %. n: seeds or hold-outs.   nu: the better one, None where there is no choice."""
+    """One cell of the table, in %. n: seeds or hold-outs.   nu: the better one, None where there is no choice.
+
+    collapsed: how many of the seeds' networks show signs of collapse.
+    """
 
     mean: float
     std: float
     n: int
     nu: float | None
     paper: tuple[float, float] | None = None
+    collapsed: int = 0
 
     @property
     def differs(self) -> bool:
@@ -81,15 +84,19 @@ def _entries(grid, found, columns):
     entries = {}
     for normal_class in grid.classes:
         for method, stage, heading in columns:
-            values = {}
+            values, collapsed = {}, {}
             for cell, value in found:
                 if (cell.method, cell.normal_class) == (method, normal_class) and stage in value["auc"]:
                     values.setdefault(cell.nu, []).extend(np.atleast_1d(value["auc"][stage]))
+                    signs = value.get("signs_of_collapse") if stage == "trained" else None
+                    collapsed[cell.nu] = collapsed.get(cell.nu, 0) + bool(signs)
             if values:
                 nu = max(values, key=lambda nu: np.mean(values[nu]))
                 auc = 100 * np.array(values[nu])
                 paper = _printed(grid).get(normal_class, {}).get(heading)
-                entries[normal_class, heading] = Entry(float(auc.mean()), float(auc.std()), len(auc), nu, paper)
+                entries[normal_class, heading] = Entry(
+                    float(auc.mean()), float(auc.std()), len(auc), nu, paper, collapsed[nu]
+                )
     return entries
 
 
@@ -178,6 +185,7 @@ def _markdown(grid, entries, finished, total):
         "",
         *_table(grid, entries, grid.methods, ranks=True),
     ]
+    lines += _collapse_note(grid, entries)
     if _printed(grid):
         lines += ["", "In parentheses: the paper. **!** marks a difference of more than 2 combined standard deviations "
                   "+ 1 point."]  # fmt: skip
@@ -207,6 +215,18 @@ def _notes(grid, entries, finished, total):
         yield f"As in the paper, oc-svm chooses gamma with labels of a tenth of the test set: {advantage}"
     if "anogan" in grid.methods:
         yield _gan_note(grid)
+
+
+def _collapse_note(grid, entries):
+    """Which entries have networks in them that map (almost) everything to one point."""
+    found = [
+        f"{method} on {normal_class} ({entry.collapsed} of {entry.n})"
+        for (normal_class, method), entry in entries.items()
+        if method in grid.methods and entry.collapsed
+    ]
+    if not found:
+        return []
+    return ["", f"**c** marks signs of collapse in some of the trained networks: {', '.join(found)}."]
 
 
 def _fewer(grid, entries):
@@ -301,7 +321,7 @@ def _text(entry):
     text = f"{entry.mean:.1f}" + (f" ± {entry.std:.1f}" if entry.n > 1 else "")
     if entry.paper:
         text += f" ({entry.paper[0]:.1f} ± {entry.paper[1]:.1f})"
-    return text + (" **!**" if entry.differs else "")
+    return text + (" **!**" if entry.differs else "") + (" **c**" if entry.collapsed else "")
 
 
 def _count(n, noun):
@@ -317,18 +337,21 @@ def _latex(grid, entries):
     lines += ["normal class & " + " & ".join(grid.methods) + r" \\", r"\hline"]
     for normal_class in grid.classes:
         texts = [_text(entries.get((normal_class, method))) for method in grid.methods]
-        row = " & ".join(texts).replace("±", r"$\pm$").replace("**!**", r"$\dagger$")
+        row = " & ".join(texts).replace("±", r"$\pm$").replace("**!**", r"$\dagger$").replace("**c**", r"$^c$")
         lines.append(f"{normal_class.replace('_', chr(92) + '_')} & {row} " + r"\\")
     return "\n".join([*lines, r"\hline", r"\end{tabular}"]) + "\n"
 
 
 def _write_csv(file, entries):
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["normal_class", "method", "auc_mean", "auc_std", "n", "nu", "paper_mean", "paper_std", "differs"])
+    writer.writerow(
+        ["normal_class", "method", "auc_mean", "auc_std", "n", "nu", "paper_mean", "paper_std", "differs", "collapsed"]
+    )
     for (normal_class, heading), e in entries.items():
         paper = e.paper or ("", "")
         nu = "" if e.nu is None else e.nu
-        writer.writerow([normal_class, heading, f"{e.mean:.3f}", f"{e.std:.3f}", e.n, nu, *paper, int(e.differs)])
+        numbers = (f"{e.mean:.3f}", f"{e.std:.3f}", e.n, nu, *paper, int(e.differs), e.collapsed)
+        writer.writerow([normal_class, heading, *numbers])
 
 
 def _json(grid, out):
@@ -342,11 +365,11 @@ def _json(grid, out):
         "cell_seconds": round(sum(cell["seconds"] for cell in cells), 1),
         "cells": [{**cell, "config": {name: cell["config"][name] for name in own}} for cell in cells],
     }
-    return "{\n" + ",\n".join(f"{json.dumps(name)}: {_lines(value)}" for name, value in document.items()) + "\n}\n"
+    return "{\n" + ",\n".join(f"{json_text(name)}: {_lines(value)}" for name, value in document.items()) + "\n}\n"
 
 
 def _lines(value):
     """JSON of a value on one line; of a list one line for each entry."""
     if isinstance(value, list) and value:
-        return "[\n" + ",\n".join(map(json.dumps, value)) + "\n]"
-    return json.dumps(value)
+        return "[\n" + ",\n".join(map(json_text, value)) + "\n]"
+    return json_text(value)

@@ -8,14 +8,22 @@ import numpy as np
 
 from ..errors import DataError
 from .atomic import atomic_write
-from .streams import CHUNK, opened, read_promised, read_up_to, refuse_bomb
+from .streams import CHUNK, open_zip, opened, read_promised, read_up_to, refuse_bomb
+
+_KINDS = "buifU"  # of dtypes, by NumPy's letters: truth, numbers, text
+# What minisvdd writes itself is hardly ever compressed: nothing that is read as a whole may expand more than this.
+_LARGEST_RATIO, _HARMLESS = 20, 1 << 24
 
 
 def write_arrays(path, arrays: dict[str, np.ndarray], compressed: bool = False) -> None:
     """Write an .npz file, atomically. Raises DataError, naming the path, when it cannot be written.
 
+    ValueError for arrays that the readers below refuse: of objects (NumPy would pickle them), bytes, dates.
     It is put together in memory: a zip file that was begun on a full disk complains once more when it is forgotten.
     """
+    for name, array in arrays.items():
+        if array.dtype.kind not in _KINDS:
+            raise ValueError(f"array {name!r} has dtype {array.dtype}: expected numbers or text, to be read again")
     buffer = io.BytesIO()
     (np.savez_compressed if compressed else np.savez)(buffer, **arrays)
     with atomic_write(path, "wb") as file:
@@ -33,7 +41,7 @@ def array_names(source) -> list[str]:
     with opened(source) as (stream, name):
         if _is_npy(stream, name):
             return ["X"]
-        with zipfile.ZipFile(stream) as archive:
+        with open_zip(stream, name) as archive:
             return [member.removesuffix(".npy") for member in archive.namelist()]
 
 
@@ -46,7 +54,7 @@ def read_array(source, key: str = "X", empty: bool = False) -> np.ndarray:
     with opened(source) as (stream, name):
         if _is_npy(stream, name):
             return _parse_npy(stream, name, empty)
-        with zipfile.ZipFile(stream) as archive:
+        with open_zip(stream, name) as archive:
             members = {member.removesuffix(".npy"): member for member in archive.namelist()}
             if key not in members:
                 raise DataError(f"{name}: expected an array {key}, found {listed(members)}")
@@ -60,7 +68,11 @@ def read_arrays(source) -> dict[str, np.ndarray]:
         if _is_npy(stream, name):
             return {"X": _parse_npy(stream, name, empty=True)}
         arrays = {}
-        with zipfile.ZipFile(stream) as archive:
+        with open_zip(stream, name) as archive:
+            size = stream.seek(0, io.SEEK_END)
+            expanded = sum(member.file_size for member in archive.infolist())
+            if expanded > max(_HARMLESS, _LARGEST_RATIO * size):
+                raise DataError(f"{name}: {size} bytes promise {expanded}: damaged, or made to fill the memory")
             for member in archive.namelist():
                 key = member.removesuffix(".npy")
                 with _opened_member(archive, member, f"{name}: {listed([key])}") as inner:
@@ -94,7 +106,7 @@ def _is_npy(stream, name):
 def _parse_npy(stream, name, empty=False):
     """numpy.load reserves memory for the shape that the header promises; this reads what is there."""
     shape, fortran_order, dtype = _npy_header(stream, name)
-    if dtype.kind not in "buifU":
+    if dtype.kind not in _KINDS:
         raise DataError(f"{name}: expected numbers, found dtype {dtype} (object arrays are refused: they need pickle)")
     if min(shape, default=0) <= 0 and not empty:
         raise DataError(f"{name}: expected an array of samples, found shape {shape}")

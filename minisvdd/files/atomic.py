@@ -1,5 +1,8 @@
 """Writing files so that nothing is lost: the old content stays in place until the new one is complete.
 
+What is there already decides how: a regular file is replaced and keeps its permissions, behind a symbolic link it is
+the link's target, and a pipe or a device is written into.
+
 A file grows in the same folder as `.<name>.<writer>.<random>.minisvdd-tmp`. A process that is killed leaves it there,
 where it does no harm: nothing reads such names. The next file written into that folder removes it: at once when the
 writer ran on this machine and is no more, else (other machines may write into that folder, too) once it is an hour old.
@@ -7,7 +10,9 @@ writer ran on this machine and is no more, else (other machines may write into t
 
 import hashlib
 import json
+import math
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -27,26 +32,41 @@ _ABANDONED = 3600
 def atomic_write(path, mode: str = "w") -> Iterator[IO]:
     """Open a temporary file beside `path` for writing; rename it to `path` when the block ends without an error.
 
-    mode: "w" (UTF-8 text) or "wb". The folder is made when it is missing.
+    mode: "w" (UTF-8 text) or "wb". The folder is made when it is missing. A pipe or device is no file to be replaced:
+    the block writes into it.
     Raises DataError, naming the path, when it cannot be written; the temporary file is removed then.
     """
     path = Path(path)
-    temporary = None
+    temporary, text = None, {} if "b" in mode else _TEXT
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(_TEMPORARY, f".{path.name}.{_writer()}.", path.parent)
-        _remove_abandoned(path.parent, os.fstat(handle).st_mtime)
-        with os.fdopen(handle, mode, **({} if "b" in mode else _TEXT)) as file:
+        there = _status(path)
+        if there is not None and not stat.S_ISREG(there.st_mode) and not stat.S_ISDIR(there.st_mode):
+            with open(path, mode, **text) as file:
+                yield file
+            return
+        target = Path(os.path.realpath(path))
+        handle, temporary = tempfile.mkstemp(_TEMPORARY, f".{target.name}.{_writer()}.", target.parent)
+        _remove_abandoned(target.parent, os.fstat(handle).st_mtime)
+        with os.fdopen(handle, mode, **text) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, _permissions())
-        os.replace(temporary, path)
+        os.chmod(temporary, _permissions() if there is None else stat.S_IMODE(there.st_mode))
+        os.replace(temporary, target)
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
         if temporary and os.path.exists(temporary):
             os.unlink(temporary)
+
+
+def _status(path):
+    """What lies there, through links; None for nothing yet. OSError for a loop of links."""
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
 
 
 def check_writable(folder) -> None:
@@ -121,10 +141,25 @@ def locked(folder) -> Iterator[None]:
 
 
 def write_json(path, value) -> None:
-    """Write `value` as indented JSON, atomically."""
+    """Write `value` as indented JSON, atomically; numbers that are not finite become null (`json_text`)."""
     with atomic_write(path) as file:
-        json.dump(value, file, indent=2, ensure_ascii=False)
-        file.write("\n")
+        file.write(json_text(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def json_text(value, **options) -> str:
+    """`value` as JSON that every program reads: it knows neither NaN nor infinity, which become null.
+
+    options: of `json.dumps`.
+    """
+    return json.dumps(_finite(value), allow_nan=False, **options)
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {name: _finite(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _permissions():

@@ -28,7 +28,9 @@ from threadpoolctl import threadpool_info
 from ..errors import DataError, one_line
 from ..validation import check_number
 from ..version import __version__
-from .arrays import read_arrays, write_arrays
+from .arrays import listed, read_arrays, write_arrays
+from .atomic import json_text
+from .records import parse_json
 from .streams import DAMAGE
 
 _FORMAT = "minisvdd checkpoint 2"
@@ -88,7 +90,7 @@ class LoopCheckpoint:
     def save(self, values: dict, arrays: dict[str, np.ndarray]) -> None:
         """Write a state: plain JSON values, and arrays by name. DataError, naming the file, when that fails."""
         description = {"format": _FORMAT, "fingerprint": self.fingerprint, "rounding": _rounding(), "state": values}
-        text = np.frombuffer(json.dumps(description).encode(), np.uint8)
+        text = np.frombuffer(json_text(description).encode(), np.uint8)
         write_arrays(self.path, {**arrays, "checkpoint": text})
 
     def restore(self, put: Callable[[dict, dict[str, np.ndarray]], None]) -> None:
@@ -100,8 +102,13 @@ class LoopCheckpoint:
             return
         arrays = read_arrays(self.path)
         try:
-            description = json.loads(bytes(arrays.pop("checkpoint")))
+            description = parse_json(bytes(arrays.pop("checkpoint")))
             self._check(description)
+            for name, array in arrays.items():
+                if array.dtype.kind == "f" and not np.isfinite(array).all():
+                    raise DataError(
+                        f"{self.path}: damaged: array {listed([name])} holds values that are NaN or infinite"
+                    )
             put(description["state"], arrays)
         except DataError:
             raise

@@ -19,7 +19,7 @@ from .fusion import fused
 from .layer import Array, Layer
 from .layers import BatchNorm, Conv2D, Flatten, LeakyReLU, Linear, MaxPool2D, ReLU, Reshape, Sigmoid, Upsample
 
-_LARGEST_SAMPLE = 1 << 28
+_LARGEST_SAMPLE = 1 << 24
 
 
 class Sequential(Layer):
@@ -133,7 +133,7 @@ class Sequential(Layer):
 
 
 def _check_size(shape: Shape) -> None:
-    """ValueError when one sample alone would take a gigabyte: a mistake in the layers, or a damaged file."""
+    """ValueError when one sample alone would take 64 MB: a mistake in the layers, or a damaged file."""
     if math.prod(shape) > _LARGEST_SAMPLE:
         raise ValueError(f"a sample of shape {shape} has more than {_LARGEST_SAMPLE} numbers")
 

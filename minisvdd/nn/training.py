@@ -23,6 +23,7 @@ import numpy as np
 
 from ..files.checkpoint import LoopCheckpoint
 from ..files.progress import Progress
+from ..files.records import ANY, list_of, number, optional, record, table_of, whole
 from ..validation import check_milestones, check_number
 from .batches import check_memory, shuffled_batches
 from .layer import Array
@@ -245,6 +246,19 @@ class Training:
 
     def _put_state(self, values: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         """The way back. Raises KeyError, TypeError or ValueError for what is missing or does not fit."""
+        column = list_of(optional(number()), least=1)
+        record(
+            epoch=whole(1, self.plan.epochs),
+            steps=whole(1, 1 << 53),
+            generator=table_of(ANY),
+            history=record(**dict.fromkeys(self.history, column)),
+            loss=optional(table_of(number())),
+        )(values, "state")
+        if any(len(values["history"][name]) != values["epoch"] for name in self.history):
+            raise ValueError(f"history: expected {values['epoch']} epochs in each of its columns")
+        last_batch = arrays.get("last_batch", np.zeros(1))
+        if last_batch.ndim != 1 or last_batch.dtype.kind != "f":
+            raise ValueError(f"last_batch: found {last_batch.dtype} {last_batch.shape}, expected distances (n,)")
         for name, array in self._arrays().items():
             saved = arrays[name]
             if saved.shape != array.shape or saved.dtype != array.dtype:
@@ -255,7 +269,7 @@ class Training:
         self.optimizer.step_count = int(values["steps"])
         self.rng.bit_generator.state = values["generator"]
         self.epoch, self.last_batch = int(values["epoch"]), arrays.get("last_batch")
-        self.history.update(values["history"])
+        self.history.update({name: values["history"][name] for name in self.history})
         if values["loss"] is not None and isinstance(self.loss, Stateful):
             self.loss.state = values["loss"]
 

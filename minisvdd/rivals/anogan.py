@@ -1,6 +1,7 @@
 """AnoGAN (Schlegl et al., 2017): a generative adversarial network of normal images, and how far an image is from it."""
 
 from collections.abc import Iterator
+from copy import copy
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,7 +17,7 @@ from ..nn.training import Plan, Training
 from ..svdd.detector import Part, TrainedDetector
 from ..svdd.preprocessing import make_preprocessing, warn_of_range
 from ..svdd.radius import BOUNDARY_SLACK, exact_radius_squared
-from ..svdd.storage import storable
+from ..svdd.storage import saved_array, storable
 from ..validation import Seed, check_fitted, check_number, check_test_samples, check_training_samples
 from .dcgan import gan_for, make_gan
 from .latent import LatentSearch, search
@@ -282,12 +283,15 @@ class AnoGAN(TrainedDetector):
 
     def _set_state(self, values, arrays):
         super()._set_state(values, arrays)
-        self.start_ = arrays["start"]
-        if self.start_.shape != self.network_.input_shape:
-            raise ValueError(f"start has shape {self.start_.shape}, expected {self.network_.input_shape}")
+        self.start_ = saved_array(arrays, "start", self.network_.input_shape)
         made = self.generator_.output_shape
         if made != self.input_shape_:
             raise ValueError(f"the generator makes images {made}, expected {self.input_shape_}")
+
+    def _try(self, X):
+        quick = copy(self)
+        quick.search_steps, quick.verbose = 0, 0  # where a search starts, it also scores
+        super(AnoGAN, quick)._try(X)
 
 
 class AdversarialTraining(Training):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import nn
+from ..files.records import number, optional, record, table_of
 from .radius import exact_radius_squared
 
 # A healthy run stays far from all of these; tests/svdd/test_collapse.py holds measured runs of both kinds against them.
@@ -19,6 +20,18 @@ MIN_RELATIVE_SPREAD = 1e-3
 MIN_DISTINCT = 0.5
 MIN_RADIUS_RATIO = 5e-3
 MIN_WEIGHT_RATIO = 1e-2
+
+# What a saved model's figures must hold (those of `compare`) for `signs_of_collapse`; null stands for infinity.
+FIGURES = record(
+    score_spread_ratio=number(0),
+    relative_spread=number(0),
+    distinct_fraction=number(0),
+    radius_start=number(0),
+    radius_end=number(0),
+    radius_ratio=number(0),
+    weight_norm_ratio=optional(number(0)),
+    weight_norms=table_of(number(0)),
+)
 
 Figures = dict[str, Any]  # numbers by name, and under "weight_norms" those of the arrays by theirs
 

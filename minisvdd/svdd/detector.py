@@ -21,7 +21,7 @@ from . import conformal
 from .explain import SMOOTHING, explain
 from .preprocessing import Preprocessing
 from .radius import BOUNDARY_SLACK
-from .storage import Arrays, Values, restore_values, save_model, saved_values
+from .storage import HISTORY, SCORE, Arrays, Values, restore_values, save_model, saved_values
 
 # Samples scored at a time: bounds what copies of a large (perhaps memory-mapped) array take. A multiple of the batches
 # of evaluation, so that the same samples share a batch with and without it.
@@ -331,7 +331,7 @@ class TrainedDetector(Detector):
     def _set_state(self, values: Values, arrays: Arrays) -> None:
         """The threshold is computed again from the held-out scores, and must come out as it was saved."""
         self._check_parameters()
-        restore_values(self, values, offset_=float, history_=dict)
+        restore_values(self, values, offset_=SCORE, history_=HISTORY)
         saved, kind, scores = self.offset_, values.get("threshold_kind_", "nu"), arrays.get("holdout_scores")
         if kind not in ("nu", "holdout") or (kind == "holdout") != (scores is not None):
             there = "without" if scores is None else "with"
@@ -345,6 +345,10 @@ class TrainedDetector(Detector):
             self._set_threshold(scores, values.get("false_alarm_rate_", 0.0))
             if not np.isclose(self.offset_, saved, rtol=1e-12, atol=0):
                 raise ValueError(f"offset_ is {saved}: expected {self.offset_} by the held-out scores")
+
+    def _try(self, X: np.ndarray) -> None:
+        """Do with samples all that a fitted model does: before a loaded one is handed out."""
+        self.predict(X)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

@@ -42,6 +42,10 @@ class Preprocessing:
         _warn_of_offsets(X)
         return self
 
+    def constant_shapes(self, input_shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        """Shapes of the constants, by name, for samples of this shape."""
+        return {}
+
     def transform(self, X: np.ndarray) -> np.ndarray:
         """Apply them; X itself is left alone."""
         return X.astype(np.float32, copy=False)
@@ -70,6 +74,9 @@ class ContrastNormalization(Preprocessing):
         lows, highs = zip(*extremes)
         self.constants = {"minimum": np.float64(min(lows)), "maximum": np.float64(max(highs))}
         return self
+
+    def constant_shapes(self, input_shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        return {"minimum": (), "maximum": ()}
 
     def transform(self, X: np.ndarray) -> np.ndarray:
         low, span = self.constants["minimum"], self._span()
@@ -104,6 +111,9 @@ class Standardization(Preprocessing):
         std = X.std(axis=0, dtype=np.float64)
         self.constants = {"mean": X.mean(axis=0, dtype=np.float64), "std": np.where(std > 0, std, 1.0)}
         return self
+
+    def constant_shapes(self, input_shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        return {"mean": input_shape, "std": input_shape}
 
     def transform(self, X: np.ndarray) -> np.ndarray:
         scaled = np.empty(X.shape, np.float32)

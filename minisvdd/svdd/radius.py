@@ -9,8 +9,15 @@ d_(1) >= d_(2) >= ... the slope is positive as soon as fewer than nu n distances
 and with it Proposition 4 in its exact form:  #{d_i > R^2} / n <= nu <= #{d_i >= R^2} / n.
 """
 
+from __future__ import annotations  # so that a type loads no file
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.optimize import minimize_scalar
+
+if TYPE_CHECKING:
+    from ..nn import Training
 
 # A sample *on* the sphere counts as inside. Its distance, summed in another order (another batch size), may come out
 # larger by rounding; thresholds therefore lie this fraction of R^2 beyond the sphere.
@@ -81,3 +88,28 @@ RADIUS_RULES = {
     "last-batch": last_batch_radius_squared,
     "authors-theano": authors_radius_squared,
 }
+
+
+# For the history of a training: radius and fraction outside by the distances that it saw, each before its step
+
+
+def radius_seen(nu: float, training: Training) -> float:
+    """R in the epoch that has just ended."""
+    return float(np.sqrt(_squared_radius_seen(nu, training)))
+
+
+def fraction_outside_seen(nu: float, training: Training) -> float:
+    """#{d_i > R^2} / n in the epoch that has just ended."""
+    return float((_distances_seen(training) > _squared_radius_seen(nu, training)).mean())
+
+
+def _squared_radius_seen(nu: float, training: Training) -> float:
+    """R^2 of the loss, where it has one: soft-boundary's."""
+    of_the_loss = getattr(training.loss, "radius_squared", None)
+    return exact_radius_squared(_distances_seen(training), nu) if of_the_loss is None else float(of_the_loss)
+
+
+def _distances_seen(training: Training) -> np.ndarray:
+    """d_i of all samples."""
+    assert training.per_sample is not None  # both losses return the distances
+    return np.concatenate(training.per_sample)

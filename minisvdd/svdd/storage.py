@@ -9,19 +9,25 @@
 W, R and c are all that scores (paper, section 3.1); no training samples are kept. The autoencoder is there to say where
 an anomaly is (`minisvdd.svdd.explain`), which it does better than anything that W, R and c can say.
 
-This module knows no class. A class that can be saved says so, and has a pair of methods:
+This module knows no class. A class that can be saved says so, and has three methods:
 
     @storable
     class Mine(BaseEstimator):              # a network_, a preprocessing_ and an input_shape_ once fitted
         def _state(self): ...               # -> (values, arrays): plain JSON by attribute, arrays by name in the file
         def _set_state(self, values, arrays): ...           # takes them back; ValueError for what does not fit
+        def _try(self, X): ...              # all that a fitted model does with samples; ValueError if it cannot
+
+A file is believed only as far as its bytes justify. What a class needs must be there, of the kind and shape that it
+says (`restore_values`, `saved_array`); a network may have no more numbers than the file, and must not make one sample
+larger or dearer than `_check_cost` permits, which holds for saving, too; and before `load_model` returns, the model has
+scored a sample of zeros and could be saved again.
 """
 
 from __future__ import annotations
 
 import importlib
-import json
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -33,8 +39,10 @@ from .. import nn
 from ..backends import Backend, get_backend
 from ..errors import DataError, one_line
 from ..files.arrays import arrays_under, read_arrays, write_arrays
+from ..files.atomic import json_text
+from ..files.records import TEXT, Check, list_of, number, optional, parse_json, record, table_of
 from ..files.streams import DAMAGE
-from ..validation import check_fitted
+from ..validation import check_fitted, check_generator
 from ..version import __version__
 from .preprocessing import Preprocessing, make_preprocessing
 
@@ -44,6 +52,15 @@ _CLASSES: dict[str, Callable[..., Storable]] = {}  # by the names in files
 _RENAMED = {"figures_": "diagnostics_"}  # attributes, by what older files call them
 # What a decompressor or parser may raise on a damaged file, and Python on a description that makes no sense.
 _DAMAGED = (*DAMAGE, TypeError, AttributeError, ArithmeticError)
+
+# No score of float32 outputs is larger: (2 * 3.4e38)^2 for each of 2^24 of them is 8e84.
+SCORE = number(-1e90, 1e90)
+HISTORY = optional(table_of(list_of(optional(number()))))
+
+# One sample between two layers may have so many numbers (an image of 3x1024x1024), or as many as the file itself.
+# So many products of two numbers may be summed for it, over windows of such a size: seconds.
+_HARMLESS_SAMPLE, _MOST_PRODUCTS, _LARGEST_WINDOW = 3 << 20, 1 << 33, 1 << 16
+_LARGEST_INPUT = 1 << 24  # of a whole image, which may be cut into patches before
 
 Class = TypeVar("Class", bound=type)
 Values = dict[str, Any]  # plain JSON
@@ -57,10 +74,12 @@ class Storable(Protocol):
     preprocessing_: Preprocessing
     input_shape_: tuple[int, ...]
     n_features_in_: int  # where samples are features
+    feature_names_in_: np.ndarray  # where they have names
 
     def get_params(self, deep: bool = True) -> dict[str, Any]: ...
     def _state(self) -> tuple[Values, Arrays]: ...
     def _set_state(self, values: Values, arrays: Arrays) -> None: ...
+    def _try(self, X: np.ndarray) -> None: ...
 
 
 def storable(cls: Class) -> Class:
@@ -73,10 +92,14 @@ def save_model(model: Storable, path: str | Path) -> None:
     """Write a fitted model to `path`, replacing an older file only once the new one is complete.
 
     Raises NotFittedError before `fit`, ValueError for a class that is not `storable` and for a network with layers
-    that are not minisvdd's own.
+    that are not minisvdd's own, or that costs more than `load_model` would believe.
     """
     description, arrays = describe(model)
-    text = np.frombuffer(json.dumps(description).encode(), np.uint8)
+    _check_input(model.input_shape_)
+    _check_cost(
+        network_from_config(description["network"]), model.network_.input_shape, sum(a.size for a in arrays.values())
+    )
+    text = np.frombuffer(json_text(description).encode(), np.uint8)
     write_arrays(path, {**arrays, "minisvdd": text})
 
 
@@ -96,6 +119,8 @@ def describe(model: Storable) -> tuple[Values, Arrays]:
     values, arrays = model._state()
     if hasattr(model, "n_features_in_"):  # what scikit-learn notes of features, whatever the class
         values = {**values, "n_features_in_": model.n_features_in_}
+    if hasattr(model, "feature_names_in_"):
+        values = {**values, "feature_names_in_": [str(feature) for feature in model.feature_names_in_]}
     description = {
         "format": _FORMAT,
         "format_version": FORMAT_VERSION,
@@ -111,7 +136,7 @@ def describe(model: Storable) -> tuple[Values, Arrays]:
         description["network_input_shape"] = list(model.network_.input_shape)
     backend = model.network_.backend
     weights = {f"network/{name}": backend.to_numpy(a) for name, a in _arrays(model.network_).items()}
-    constants = {f"constants/{name}": value for name, value in model.preprocessing_.constants.items()}
+    constants = {f"constants/{name}": np.asarray(value) for name, value in model.preprocessing_.constants.items()}
     return description, {**weights, **constants, **arrays}
 
 
@@ -144,7 +169,7 @@ def _read(path: str | Path) -> tuple[Values, Arrays]:
     if "minisvdd" not in arrays:
         raise DataError(f"{path}: not a minisvdd model: expected a .npz file with an entry 'minisvdd'")
     try:
-        description = json.loads(bytes(arrays.pop("minisvdd")))
+        description = parse_json(bytes(arrays.pop("minisvdd")))
         _check_format(path, description)
     except DataError:
         raise
@@ -159,7 +184,9 @@ def _read(path: str | Path) -> tuple[Values, Arrays]:
 def _check_format(path: str | Path, description: Any) -> None:
     if not isinstance(description, dict) or description.get("format") != _FORMAT:
         raise DataError(f"{path}: not a minisvdd model: its description does not say {_FORMAT!r}")
-    version = description["format_version"]
+    version = description.get("format_version")
+    if type(version) is not int or version < 1:
+        raise ValueError(f"format_version is {version!r:.60}, expected a whole number >= 1")
     if version > FORMAT_VERSION:
         raise DataError(
             f"{path}: written in model format {version} by minisvdd {description.get('library_version')}, "
@@ -178,23 +205,90 @@ def rebuild(description: Values, arrays: Arrays, backend: Backend) -> Storable:
     if "nu" in params:  # of detectors saved before samples could be held out
         params.setdefault("threshold", "nu")
     model = _class_named(description["class"])(**{**params, "backend": backend.name})
+    check_generator(params.get("random_state"))
     model.input_shape_ = _shape(description["input_shape"])
     model.preprocessing_ = make_preprocessing(params["preprocessing"], backend, model.input_shape_)
-    model.preprocessing_.constants = arrays_under("constants/", arrays)
+    model.preprocessing_.constants = {
+        name: saved_array(arrays, f"constants/{name}", shape)
+        for name, shape in model.preprocessing_.constant_shapes(model.input_shape_).items()
+    }
+    _check_input(model.input_shape_)
     model.network_ = network_from_config(description["network"])
     network_input_shape = _shape(description.get("network_input_shape", model.input_shape_))
-    weights = arrays_under("network/", arrays)
-    model.network_.build(network_input_shape, _Zeros(sum(a.size for a in weights.values())), backend=backend)
-    model.network_.load_arrays(weights)
+    numbers = sum(array.size for array in arrays.values())
+    _check_cost(network_from_config(description["network"]), network_input_shape, numbers)
+    model.network_.build(network_input_shape, _Zeros(numbers), backend=backend)
+    model.network_.load_arrays(_of_numbers(arrays_under("network/", arrays)))
     values = {_RENAMED.get(name, name): value for name, value in description["attributes"].items()}
-    if "n_features_in_" in values:
-        model.n_features_in_ = values["n_features_in_"]
-        if (model.n_features_in_,) != model.input_shape_:
-            raise ValueError(f"n_features_in_ is {model.n_features_in_!r}, expected samples {model.input_shape_}")
+    _restore_features(model, values)
     model._set_state(values, arrays)
     check_fitted(model)
-    model.preprocessing_.transform(np.zeros((1, *model.input_shape_), np.float32))  # its constants are there and fit
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zeros have no names, and are no sample of anything
+        model._try(np.zeros((1, *model.input_shape_), np.float32))
+    json_text(describe(model)[0])
     return model
+
+
+def _restore_features(model: Storable, values: Values) -> None:
+    """What scikit-learn notes of features: how many there are, and their names where they have some."""
+    if (count := values.get("n_features_in_")) is not None:
+        if (count,) != model.input_shape_:
+            raise ValueError(f"n_features_in_ is {count!r:.60}, expected samples {model.input_shape_}")
+        model.n_features_in_ = count
+    if (names := values.get("feature_names_in_")) is not None:
+        list_of(TEXT)(names, "feature_names_in_")
+        if (len(names),) != model.input_shape_:
+            raise ValueError(f"feature_names_in_ has {len(names)} names, expected samples {model.input_shape_}")
+        model.feature_names_in_ = np.array(names, dtype=object)
+
+
+def _check_cost(network: nn.Sequential, input_shape: tuple[int, ...], numbers: int) -> None:
+    """ValueError for a network, not yet built, that asks for more numbers than a file has, or for a sample too dear.
+
+    It is built layer by layer, and dropped, so that nothing is allocated that the layers before do not justify.
+    """
+    zeros, shape, products = _Zeros(numbers), input_shape, 0
+    _check_sample(shape, numbers)
+    for layer in network.flat_layers():
+        before, drawn = shape, zeros.left
+        shape = layer.build(shape, zeros)
+        for around in (before, shape) if hasattr(layer, "padding") else (shape,):
+            _check_sample(_padded(around, layer), numbers)
+        arrays = sum(array.size for array in (*layer.params.values(), *layer.buffers.values()))
+        zeros.take(arrays - (drawn - zeros.left))
+        window = math.prod(getattr(layer, "kernel_size", ()))
+        weight = layer.params.get("weight", np.zeros(0))
+        products += (weight.size if weight.ndim > 1 else window * shape[0]) * math.prod(shape[1:])
+        if window > _LARGEST_WINDOW or products > _MOST_PRODUCTS:
+            raise ValueError(f"{type(layer).__name__}: a sample takes {products} products, over windows of {window}")
+        layer.params.clear()
+        layer.buffers.clear()
+
+
+def _padded(shape: tuple[int, ...], layer: nn.Layer) -> tuple[int, ...]:
+    """The shape of a sample with the border of zeros that a layer may put around it."""
+    margins = getattr(layer, "padding", (0, 0))
+    windows = getattr(layer, "kernel_size", (0, 0)) if getattr(layer, "ceil_mode", False) else (0, 0)
+    return (*shape[:-2], *(n + 2 * p + k for n, p, k in zip(shape[-2:], margins, windows)))
+
+
+def _check_input(shape: tuple[int, ...]) -> None:
+    """ValueError for samples of more than 2^24 numbers, also where the network sees only patches of them."""
+    if math.prod(shape) > _LARGEST_INPUT:
+        raise ValueError(f"a sample of shape {shape} has {math.prod(shape)} numbers, expected at most {_LARGEST_INPUT}")
+
+
+def _check_sample(shape: tuple[int, ...], numbers: int) -> None:
+    if math.prod(shape) > (largest := max(_HARMLESS_SAMPLE, numbers)):
+        raise ValueError(f"a sample of shape {shape} has {math.prod(shape)} numbers, expected at most {largest}")
+
+
+def _of_numbers(arrays: Arrays) -> Arrays:
+    for name, array in arrays.items():
+        if array.dtype.kind != "f":
+            raise ValueError(f"array {name!r} has dtype {array.dtype}, expected floating-point numbers")
+    return arrays
 
 
 def _class_named(name: str) -> Callable[..., Storable]:
@@ -218,10 +312,14 @@ class _Zeros(np.random.Generator):
         self.left = limit
 
     def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Any = None) -> Any:
-        self.left -= math.prod(size)
+        self.take(math.prod(size))
+        return np.broadcast_to(0.0, size)
+
+    def take(self, count: int) -> None:
+        """So many of the file's numbers have found their place."""
+        self.left -= count
         if self.left < 0:
             raise ValueError("the layers have more parameters than the file has numbers")
-        return np.broadcast_to(0.0, size)
 
 
 def _shape(value: Sequence[int]) -> tuple[int, ...]:
@@ -238,19 +336,26 @@ def saved_values(model: object, *names: str) -> Values:
     return {name: getattr(model, name) for name in names if hasattr(model, name)}
 
 
-def restore_values(model: object, values: Values, **kinds: type) -> None:
-    """Set attributes from a file: for a `float` a finite number, which must be there; a `dict` only if there is one.
+def restore_values(model: object, values: Values, **checks: Check) -> None:
+    """Set attributes from a file, each checked (`minisvdd.files.records`); null and what is missing are not set.
 
-    Raises ValueError, naming the attribute, for anything else.
+    Raises ValueError, naming the attribute, for anything else than what is expected.
     """
-    for name, kind in kinds.items():
-        value = values.get(name)
-        if kind is float and not (isinstance(value, int | float) and math.isfinite(value)):
-            raise ValueError(f"{name} is {value!r}, expected a finite number")
-        if kind is dict and not isinstance(value, dict | None):
-            raise ValueError(f"{name}: expected lists by name")
-        if value is not None:
-            setattr(model, name, value)
+    record(**checks)(values, "attributes")
+    for name in checks:
+        if values.get(name) is not None:
+            setattr(model, name, values[name])
+
+
+def saved_array(arrays: Arrays, name: str, shape: tuple[int, ...], kinds: str = "f") -> np.ndarray:
+    """The array of that name; ValueError when it is missing, of another shape or of none of NumPy's kinds of dtypes."""
+    if name not in arrays:
+        raise ValueError(f"array {name!r} is missing")
+    array = arrays[name]
+    if array.shape != shape or array.dtype.kind not in kinds:
+        expected = "floating-point numbers" if kinds == "f" else "labels"
+        raise ValueError(f"{name} has shape {array.shape} and dtype {array.dtype}, expected {shape}, {expected}")
+    return array
 
 
 def network_from_config(config: Values) -> nn.Sequential:
@@ -262,7 +367,7 @@ def _layer_from_config(name: str, arguments: Values) -> nn.Layer:
     if name == "Sequential":
         return network_from_config(arguments)
     cls = getattr(nn, name, None)
-    if not (isinstance(cls, type) and issubclass(cls, nn.Layer)):
+    if not (isinstance(cls, type) and issubclass(cls, nn.Layer)) or cls in (nn.Layer, nn.Sequential):
         raise ValueError(f"layer {name!r} is not one of minisvdd's")
     return cls(**arguments)
 

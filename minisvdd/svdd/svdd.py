@@ -5,25 +5,35 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import NotFittedError
 
 from .. import nn
 from ..backends import Backend, get_backend
 from ..errors import CollapseWarning
+from ..files.records import number, optional
 from ..validation import Seed, check_fitted, check_number, check_test_samples, check_training_samples
 from . import center as centers
 from . import patches
 from .autoencoder import Autoencoder, load_encoder
-from .collapse import Figures, compare, signs_of_collapse, snapshot, structural_risks
+from .collapse import FIGURES, Figures, compare, signs_of_collapse, snapshot, structural_risks
 from .detector import Detector, Part, TrainedDetector, encoder_for
 from .preprocessing import make_preprocessing, warn_of_range
-from .radius import BOUNDARY_SLACK, RADIUS_RULES, exact_radius_squared, last_batch_radius_squared
-from .storage import Arrays, Values, restore_values, save_model, saved_values, storable
+from .radius import (
+    BOUNDARY_SLACK,
+    RADIUS_RULES,
+    exact_radius_squared,
+    fraction_outside_seen,
+    last_batch_radius_squared,
+    radius_seen,
+)
+from .storage import Arrays, Values, restore_values, save_model, saved_array, saved_values, storable
 
 if TYPE_CHECKING:
     from ..files.checkpoint import Checkpoint
@@ -317,12 +327,20 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         return values, arrays
 
     def _set_state(self, values: Values, arrays: Arrays) -> None:
-        restore_values(self, values, radius_=float, diagnostics_=dict)
+        restore_values(self, values, radius_=number(0, 1e45), diagnostics_=optional(FIGURES))
         super()._set_state(values, arrays)
         patches.check(self.network_.input_shape, self.input_shape_)
-        self.center_, self.autoencoder_ = arrays["center"], Autoencoder.saved(values, arrays, self)
-        if self.center_.shape != self.network_.output_shape:
-            raise ValueError(f"center has shape {self.center_.shape}, expected {self.network_.output_shape}")
+        self.center_ = saved_array(arrays, "center", self.network_.output_shape)
+        self.autoencoder_ = Autoencoder.saved(values, arrays, self)
+        if hasattr(self, "diagnostics_") != hasattr(self, "history_"):  # both are there once training has ended
+            raise ValueError("expected history_ and diagnostics_, or neither of them")
+        if hasattr(self, "diagnostics_") and self.diagnostics_["weight_norm_ratio"] is None:  # JSON has no infinity
+            self.diagnostics_["weight_norm_ratio"] = np.inf
+
+    def _try(self, X: np.ndarray) -> None:
+        super()._try(X)
+        if hasattr(self, "diagnostics_"):
+            self.diagnostics()
 
     def _warn(self, what: str, sentences: list[str]) -> None:
         for sentence in sentences:
@@ -442,8 +460,8 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
             verbose=self.verbose,
             before_epoch=self._move_radius,
             columns={
-                "radius": lambda training: float(np.sqrt(self._squared_radius_seen(training))),
-                "fraction_outside": self._fraction_outside_seen,
+                "radius": partial(radius_seen, self.nu),
+                "fraction_outside": partial(fraction_outside_seen, self.nu),
             },
             checkpoint=checkpoint.loop("svdd", self, X) if checkpoint else None,
         )
@@ -458,16 +476,6 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         """Every `radius_every` epochs of soft-boundary: R for the weights as they are."""
         if isinstance(training.loss, nn.SoftBoundary) and training.epoch % self.radius_every == 0:
             training.loss.radius_squared = self._solve_radius(training.X, training.last_batch)
-
-    # For the history: radius and fraction outside by the distances that training saw, each before its step
-
-    def _fraction_outside_seen(self, training: nn.Training) -> float:
-        return float((_distances_seen(training) > self._squared_radius_seen(training)).mean())
-
-    def _squared_radius_seen(self, training: nn.Training) -> float:
-        if isinstance(training.loss, nn.SoftBoundary):
-            return training.loss.radius_squared
-        return exact_radius_squared(_distances_seen(training), self.nu)
 
     def save(self, path: str | Path, autoencoder: bool = True) -> None:
         """Write the fitted model to one .npz file (no pickle), replacing it only once it is complete.
@@ -486,11 +494,7 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         standard deviation over mean of the training scores; distinct_fraction counts different scores.
         """
         check_fitted(self)
+        if not hasattr(self, "diagnostics_"):
+            raise NotFittedError("this DeepSVDD has no diagnostics: it was saved before its training ended")
         signs = signs_of_collapse(self.diagnostics_, self.network_, self.center)
         return {**self.diagnostics_, "signs_of_collapse": signs}
-
-
-def _distances_seen(training: nn.Training) -> np.ndarray:
-    """d_i of all samples in the epoch that has just ended."""
-    assert training.per_sample is not None  # both losses return the distances
-    return np.concatenate(training.per_sample)

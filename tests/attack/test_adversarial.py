@@ -9,7 +9,13 @@ import pytest
 
 from minisvdd import cli, load_dataset
 from minisvdd.attack import adversarial
-from minisvdd.attack.adversarial import adversaries_of, attack_class, write_stop_signs
+from minisvdd.attack.adversarial import (
+    Adversaries,
+    adversaries_of,
+    attack_class,
+    kept_attack,
+    write_stop_signs,
+)
 from minisvdd.data.datasets import GTSRB_CLASSES
 from minisvdd.experiments.grid import make_grid, run_grid
 from minisvdd.experiments.paper import TABLE_2, TABLES
@@ -47,6 +53,45 @@ def test_finished_work_is_kept_and_the_file_is_honest(attack):
     assert (classifier.predict(found.originals) == 3).all()
     np.testing.assert_array_equal(classifier.predict(found.adversarials), found.predicted)
     assert (found.predicted != 3).all()
+
+
+def test_a_damaged_attack_is_named_and_made_again(tmp_path, capsys):
+    """Whatever is wrong with the file: nothing of it is used, and the work is not lost for it."""
+    images, many, curve = np.zeros((2, 1, 3, 3), np.float32), np.arange(2), np.ones((3, 2))
+    made = Adversaries(images, images, many, many, many > 0, curve[0], curve[0], many, curve.astype(int), curve)
+    path = tmp_path / "adversarial.npz"
+    kept_attack(path, {"seed": 0}, lambda: made)
+    whole = path.read_bytes()
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    kept = kept_attack(path, {"seed": 0}, lambda: None)
+    np.testing.assert_array_equal(kept.curve_distances, curve)
+    changes = [{name: None} for name in arrays] + [
+        {"success": many}, {"distances": np.ones(3)}, {"distances": np.array(["x", "y"])}, {"indices": curve[0]},
+        {"originals": np.full_like(images, np.nan)}, {"adversarials": images[:1]}, {"curve_queries": many},
+    ]  # fmt: skip
+    for change in changes:
+        np.savez(path, **{name: array for name, array in (arrays | change).items() if array is not None})
+        assert kept_attack(path, {"seed": 0}, lambda: made) is made
+        (told,) = capsys.readouterr().err.splitlines()
+        assert str(path) in told
+        assert told.endswith("made again")
+    path.write_bytes(whole[:-50])
+    assert kept_attack(path, {"seed": 0}, lambda: made) is made
+    assert kept_attack(path, {"seed": 1}, lambda: made) is made
+    assert capsys.readouterr().err.count("made again") == 1, "other settings are no damage"
+
+
+def test_figures_of_an_attack_that_fails_are_json(tmp_path, capsys):
+    def refuse(token):
+        raise AssertionError(token)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(adversarial.SETTINGS, "digits", (TINY, "3", 3, 1))
+        assert cli.main(["attack", "--data", "digits", "--out", str(tmp_path), "--quiet"]) == 1
+    figures = json.loads((tmp_path / "attack.json").read_text(), parse_constant=refuse)
+    assert figures["misclassified"] < figures["images"]
+    assert None in figures["l2"]
 
 
 def test_a_table_with_adversarial_images(attack):

@@ -1,5 +1,7 @@
 import gzip
 import itertools
+import os
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -279,6 +281,73 @@ def test_gtsrb_refusals(tmp_path, rng):
     one_line_error(lambda: load(train | test | classes | {image: b"hello"}), image, "PPM")
     wrong_class = {"GT-final_test.csv": f"{SIGN_HEADER};ClassId\n00000.ppm;50;30;6;5;43;20;43\n".encode()}
     one_line_error(lambda: load(train | test | wrong_class), "ClassId from 0 to 42", "found 43")
+
+
+def test_gtsrb_beside_files_that_are_no_archives(tmp_path, rng):
+    """What a Mac leaves, and an archive whose name happens to hold "test", also in the folder above."""
+    train, (test, classes) = gtsrb_training_files(rng), gtsrb_test_files(rng)
+    archives = {"gtsrb/train.zip": zip_bytes(train), "gtsrb/test.zip": zip_bytes(test | classes)}
+    junk = dict.fromkeys(("latest.zip", "gtsrb/latest.zip", "gtsrb/._train.zip", ".test.zip"), b"\0\5\x16\7 no zip")
+    folder = write_files(tmp_path / "whole", archives | junk)
+    assert len(load_dataset("gtsrb", folder).train_images) == 6
+    damaged = write_files(tmp_path / "damaged", archives | {"gtsrb/test.zip": archives["gtsrb/test.zip"][:-40]})
+    one_line_error(lambda: load_dataset("gtsrb", damaged), damaged / "gtsrb/test.zip", "zip")
+    only_junk = write_files(tmp_path / "junk", {"latest.zip": b"no zip"})
+    one_line_error(lambda: load_dataset("gtsrb", only_junk), only_junk / "latest.zip")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes and links")
+def test_gtsrb_images_and_archives_that_are_no_files(tmp_path, rng):
+    test, classes = gtsrb_test_files(rng)
+    folder = write_files(tmp_path / "data", gtsrb_training_files(rng) | test | classes)
+    image = folder / "GTSRB/Final_Training/Images/00014/00000_00001.ppm"
+    image.unlink()
+    image.symlink_to(image)
+    one_line_error(lambda: load_dataset("gtsrb", folder), image)
+    image.unlink()
+    os.mkfifo(image)
+    one_line_error(lambda: load_dataset("gtsrb", folder), image, "expected a regular file, found a pipe")
+    other = write_files(tmp_path / "other", gtsrb_training_files(rng))
+    os.mkfifo(other / "test.zip")
+    one_line_error(lambda: load_dataset("gtsrb", other), other / "test.zip", "found a pipe")
+
+
+# --- Archives that promise more than they have ---
+
+
+def tar_with(*headers, content=b""):
+    """A gzipped tar file of these headers, each (name, type, size that it says), with `content` behind them."""
+    parts = []
+    for name, kind, size in headers:
+        member = tarfile.TarInfo(name)
+        member.type, member.size = kind, size
+        parts.append(member.tobuf(tarfile.GNU_FORMAT))
+    return gzip.compress(b"".join(parts) + content, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "size"),
+    [
+        ("data_batch_1.bin", tarfile.REGTYPE, 10_000 * 3073 + 1),
+        ("other", tarfile.REGTYPE, 3 << 30),
+        ("long", tarfile.GNUTYPE_LONGNAME, 1 << 25),
+        ("pax", tarfile.XHDTYPE, 1 << 25),
+        ("data_batch_1.bin", tarfile.GNUTYPE_SPARSE, 3073),
+    ],
+)
+def test_cifar10_archives_with_members_that_no_batch_is(tmp_path, name, kind, size):
+    path = tmp_path / "cifar-10-binary.tar.gz"
+    path.write_bytes(tar_with((name, kind, size), content=bytes(1 << 16)))
+    one_line_error(lambda: load_dataset("cifar10", tmp_path), path, "expected a batch of CIFAR-10", size)
+
+
+def test_cifar10_batches_of_zeros_are_a_bomb(tmp_path):
+    """Six batches of the official size, 180 MB of zeros in a file of 180 kB, are refused when 16 MB have come out."""
+    path = tmp_path / "cifar-10-binary.tar.gz"
+    files = {name: bytes(10_000 * 3073) for name in ("data_batch_1.bin", "data_batch_2.bin")}
+    path.write_bytes(tar_bytes(files))
+    message = one_line_error(lambda: load_dataset("cifar10", tmp_path, verify=False), path, "made to fill the memory")
+    assert int(message.split("promise ")[1].split(":")[0]) < (1 << 24) + (2 << 20)
 
 
 def test_gtsrb_has_43_class_names():

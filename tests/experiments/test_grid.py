@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers_data import one_line_error
 from helpers_grid import TINY, TINY_GAN, tiny_grid
 from helpers_processes import environment
 from matplotlib.container import ErrorbarContainer
@@ -246,6 +248,12 @@ def test_a_damaged_cell_is_named_by_the_report_and_computed_again_by_a_run(tmp_p
     before, path = aucs(tmp_path), cell_files(tmp_path)[0]
     good = json.loads(path.read_text())
     impossible = [json.dumps({**good, "auc": {"trained": value}}) for value in (1.5, -0.1, [], [0.9, None], "high")]
+    impossible += [json.dumps({**good, "auc": {**good["auc"], "random": "high"}})]
+    impossible += [json.dumps({name: value for name, value in good.items() if name != lost}) for lost in good]
+    impossible.remove(json.dumps({name: value for name, value in good.items() if name != "config_sha256"}))
+    for name, value in (("seconds", "x"), ("versions", None), ("versions", {"numpy": []}), ("n_test", 0.5)):
+        impossible.append(json.dumps({**good, name: value}))
+    impossible += [json.dumps({**good, "signs_of_collapse": 1}), json.dumps({**good, "auc": {"trained": float("nan")}})]
     for damage in ('{"config": ', "[]", '{"config": {}, "auc": {}}', *impossible):
         path.write_text(damage)
         with pytest.raises(DataError, match=path.name) as caught:
@@ -256,6 +264,75 @@ def test_a_damaged_cell_is_named_by_the_report_and_computed_again_by_a_run(tmp_p
     assert path.name in told
     assert "cell 1/1" in told
     assert aucs(tmp_path) == before
+
+
+def test_damaged_scores_are_computed_again_before_figures_want_them(tmp_path, capsys):
+    grid = tiny_grid(methods=["isolation-forest"], classes=["3"], seeds=1)
+    run_grid(grid, tmp_path, verbose=0)
+    (cell,) = cells_of(grid)
+    whole = cell.scores_path(tmp_path).read_bytes()
+    for damage in (whole[:-8], b"", whole.replace(b"896", b"895")[:-8]):
+        cell.scores_path(tmp_path).write_bytes(damage)
+        run_grid(grid, tmp_path)
+        assert cell.scores_path(tmp_path).name in capsys.readouterr().err
+        assert cell.scores_path(tmp_path).read_bytes() == whole
+
+
+def test_a_damaged_grid_file_is_refused_in_one_line_before_any_work(tmp_path, capsys):
+    """Not replaced: the other classes of the table stand in it."""
+    grid = tiny_grid(methods=["isolation-forest"], classes=["3"], seeds=1)
+    run_grid(grid, tmp_path, verbose=0)
+    path = tmp_path / "grid.json"
+    good = json.loads(path.read_text())
+    changes = [
+        {"methods": ["unknown"]}, {"methods": ""}, {"methods": []}, {"methods": ["kde", "kde"]}, {"classes": []},
+        {"classes": [3]}, {"classes": "3"}, {"seeds": "x"}, {"seeds": 10_000_000}, {"seeds": 0}, {"seeds": True},
+        {"data": None}, {"protocol_name": 3}, {"protocol": {"epochs": "x"}}, {"protocol": {"surprise": 1}},
+        {"protocol": [1]}, {"gan_protocol": {"epochs": -1}}, {"data_hash": None},
+    ]  # fmt: skip
+    texts = [json.dumps({**good, **change}) for change in changes]
+    texts += [json.dumps({k: v for k, v in good.items() if k != lost}) for lost in good if lost != "gan_protocol"]
+    for text in (*texts, "[]", "{", "", "\0"):
+        path.write_text(text)
+        for call in (lambda: read_grid(tmp_path), lambda: collect(tmp_path), lambda: run_grid(grid, tmp_path)):
+            one_line_error(call, path)
+        assert path.read_text() == text
+    assert cli.main(["experiment", "report", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_class_that_has_no_auc_is_refused_before_any_work(tmp_path):
+    X = np.random.default_rng(0).random((60, 8, 8)).astype(np.float32)
+    y = np.array(["a", "b", "c"] * 20)
+    path = str(tmp_path / "rare.npz")
+    np.savez(path, x_train=X, y_train=y, x_test=X[y != "c"], y_test=y[y != "c"])  # "c" is never tested
+    one_line_error(lambda: make_grid(path, methods=["kde"]), "classes='c'", "no AUC", error=ValueError)
+    assert make_grid(path, methods=["kde"], classes=["a", "b"]).classes == ("a", "b")
+    np.savez(path, x_train=X, y_train=y, x_test=X[y == "c"], y_test=y[y == "c"])
+    one_line_error(lambda: make_grid(path, methods=["kde"], classes=["c"]), "classes='c'", error=ValueError)
+    few = np.arange(40) < 2  # two anomalies: some tenths of the test samples hold none of them
+    labels = np.where(few, "a", "b")
+    np.savez(path, x_train=X[:40], y_train=labels, x_test=X[:40], y_test=labels)
+    one_line_error(lambda: make_grid(path, methods=["oc-svm"], classes=["b"]), "oc-svm", "of 40", error=ValueError)
+    assert make_grid(path, methods=["kde"], classes=["b"]).methods == ("kde",)
+
+
+def test_the_report_shows_signs_of_collapse(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "grid")
+    out = tmp_path / "grid"
+    assert "collapse" not in write_report(out)[0]
+    cell = next(c for c in cells_of(read_grid(out)) if c.method == "one-class")
+    value = read_cell(cell, out)
+    cell.path(out).write_text(json.dumps({**value, "signs_of_collapse": ["the radius fell to 0.001"]}))
+    markdown, _ = write_report(out)
+    (row,) = [line for line in markdown.splitlines() if line.startswith(f"| {cell.normal_class} ") and "**c**" in line]
+    assert row.count("**c**") == 1
+    assert f"one-class on {cell.normal_class} (1 of " in markdown
+    assert "$^c$" in (out / "report.tex").read_text()
+    rows = list(csv.DictReader((out / "report.csv").open()))
+    assert [(r["normal_class"], r["method"]) for r in rows if r["collapsed"] != "0"] == [
+        (cell.normal_class, "one-class")
+    ]
 
 
 def test_data_of_another_shape_are_other_data(tmp_path):

@@ -43,3 +43,10 @@ def test_names_in_a_message_are_few_and_printable():
     assert listed("abcdefghij") == "a, b, c, d, e, f, g, h, i, j"
     assert listed("abcdefghijk") == "a, b, c, d, e, f, g, h, i, j, ..."
     assert listed(["a\nb"]) == "'a\\nb'"
+
+
+@pytest.mark.parametrize("array", [np.array(["a", None], object), np.array([b"a"]), np.array(["2020-01-01"], "M8[D]")])
+def test_what_would_not_be_read_again_is_not_written(tmp_path, array):
+    with pytest.raises(ValueError, match="array 'x' has dtype"):
+        write_arrays(tmp_path / "x.npz", {"x": array})
+    assert list(tmp_path.iterdir()) == []

@@ -97,7 +97,8 @@ TESTS: dict[str, list[str]] = {
     "interrupt.py": ["cli/test_main.py"],
     "experiments/lifeline.py": ["files/test_interruptions.py"],
     "svdd/autoencoder.py": ["svdd/test_autoencoder.py", "svdd/test_svdd.py"],
-    "files/atomic.py": ["svdd/test_storage.py", "files/test_interruptions.py"],
+    "files/atomic.py": ["files/test_atomic.py", "svdd/test_storage.py", "files/test_interruptions.py"],
+    "files/records.py": ["files/test_records.py", "svdd/test_storage.py", "experiments/test_grid.py"],
     "rivals/baselines.py": ["rivals/test_baselines.py", "svdd/test_threshold.py"],
     "rivals/dcgan.py": ["rivals/test_anogan.py"],
     "rivals/latent.py": ["nn/test_layers.py", "rivals/test_anogan.py"],
@@ -130,6 +131,7 @@ TESTS: dict[str, list[str]] = {
     "files/progress.py": ["files/test_progress.py"],
     "files/names.py": ["files/test_names.py"],
     "files/arrays.py": ["files/test_arrays.py", "data/test_readers.py", "data/test_own.py", "svdd/test_storage.py"],
+    "errors.py": ["whole/test_errors.py"],
     "files/streams.py": ["files/test_streams.py", "data/test_readers.py"],
     "lazy.py": ["whole/test_public_names.py", _READINGS],
     "nn/networks.py": [
@@ -203,7 +205,6 @@ TESTS: dict[str, list[str]] = {
 WITHOUT_MUTANTS: dict[str, str] = {
     "*__init__.py": "imports alone, where TESTS does not name it",
     "__main__.py": "one call",
-    "errors.py": "names",
     "version.py": "a number",
     "backends/types.py": "short names",
     "course/tasks/*.py": "texts, points and cases: tests/course/test_mistakes.py plants the mistakes of students",

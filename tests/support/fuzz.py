@@ -4,19 +4,23 @@
 
 A mutant is a valid file after one to three random changes: bits flipped, cut short, bytes inserted, a block copied from
 elsewhere in the file, a number (decimal, or 1 to 8 bytes) replaced by an extreme one. Archives are also changed inside
-and packed again, so that their checksums hide nothing from the reader behind them. A reader may return data or raise
-`DataError` with one line, soon and within the memory limit; everything else is a finding.
+and packed again, so that their checksums hide nothing from the reader behind them. What is read must then work: a model
+scores and is saved again, a cell is reported, a checkpoint goes on.
+
+A reader may return data or raise `DataError` with one line of at most 300 characters, within 8 seconds of the processor
+(a minute by the clock), 3 GB of address space and 64 MB of memory beyond 20 times the file; all else is a finding.
 """
 
 import argparse
+import contextlib
 import gzip
 import io
 import json
 import re
+import signal
 import sys
 import tempfile
 import time
-import tracemalloc
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -39,15 +43,27 @@ from helpers_data import (
 )
 from PIL import Image
 
-from minisvdd import AnoGAN, Autoencoder, DeepSVDD, load_dataset, load_images, load_model
+from minisvdd import AnoGAN, Autoencoder, DeepSVDD, SoftmaxClassifier, load_dataset, load_images, load_model
+from minisvdd.attack.adversarial import Adversaries, kept_attack
+from minisvdd.course import cuda_source
+from minisvdd.course.cuda_source import refusal
+from minisvdd.course.grader.wire import Remote, Seed, WireError, pack, unpack
 from minisvdd.data.own import read_samples
 from minisvdd.data.readers import read_cifar10, read_idx, read_image, read_sign_table
-from minisvdd.errors import DataError
+from minisvdd.errors import LONGEST, DataError
 from minisvdd.experiments.grid import cells_of, make_grid, read_cell, read_grid, read_scores, run_grid
+from minisvdd.experiments.report import collect, write_report
 from minisvdd.files.arrays import read_array
+from minisvdd.files.checkpoint import Checkpoint
 
-SECONDS_LIMIT = 2.0  # of the processor, for one file, under tracemalloc
-MEMORY_LIMIT = 64 << 20  # every valid file here is below 200 kB
+try:
+    import resource
+except ImportError:  # Windows: no limits there
+    resource = None
+
+SECONDS_LIMIT, CLOCK_LIMIT = 8, 60
+ADDRESS_SPACE = 3 << 30
+MEMORY, TIMES_SIZE = 64 << 20, 20
 _NUMBERS = (b"0", b"-1", b"255", b"65536", b"4294967295", b"1000000000000", b"9" * 30, b"1e999", b"NaN", b"9" * 400)
 
 
@@ -60,6 +76,7 @@ class Target:
     path: str
     read: Callable[[Path], object]
     inside: Callable | None = None  # (rng, content) -> mutant: changed within a container that stays valid
+    is_file: bool = True  # whether errors must name it
 
 
 @dataclass
@@ -71,7 +88,8 @@ class Result:
     refused: int = 0
     seconds: float = 0.0
     slowest_ms: float = 0.0
-    largest_peak_mb: float = 0.0
+    largest_peak_mb: float = 0.0  # resident memory beyond what the process had
+    longest_message: int = 0
     findings: list[str] = field(default_factory=list)
 
 
@@ -141,16 +159,38 @@ def inside_zip(rng, content):
     return zip_bytes(members)
 
 
-def inside_model(rng, content):
-    """The description of a saved model with one JSON value replaced, or an array's bytes mutated."""
+def inside_model(rng, content, entry="minisvdd"):
+    """The JSON text in an .npz file with one value replaced, or an array's bytes mutated."""
     if rng.random() < 0.4:
         return inside_zip(rng, content)
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         arrays = dict(archive)
-    description = json.loads(bytes(arrays["minisvdd"]))
+    description = json.loads(bytes(arrays[entry]))
     _replace_json(rng, description)
-    arrays["minisvdd"] = np.frombuffer(json.dumps(description).encode(), np.uint8)
+    arrays[entry] = np.frombuffer(json.dumps(description).encode(), np.uint8)
     return npz_bytes(**arrays)
+
+
+def inside_checkpoint(rng, content):
+    """The same for a checkpoint."""
+    return inside_model(rng, content, "checkpoint")
+
+
+def inside_message(rng, content):
+    """A message of the course with another head, its sizes right."""
+    start = content.index(b"{")
+    end = content.rindex(b"}") + 1
+    head = inside_json(rng, content[start:end]) if rng.random() < 0.7 else mutate(rng, content[start:end])
+    return content[:4] + len(head).to_bytes(8, "little") + content[12:start] + head + content[end:]
+
+
+def inside_source(rng, content):
+    """A kernel file with words that reach out, or many quotes and comments, in some places."""
+    words = (b"system", b"asm", b'R"(', b"#include <a>\n", b"??/", b"extern int", b"\\\n", b"'\\" * 1000, b"/*" * 1000)
+    for _ in range(int(rng.integers(1, 4))):
+        at = int(rng.integers(len(content)))
+        content = content[:at] + b" " + words[int(rng.integers(len(words)))] + b" " + content[at:]
+    return content
 
 
 def inside_json(rng, content):
@@ -245,13 +285,17 @@ def archive_targets(rng: np.random.Generator) -> list[Target]:
 
 
 def model_targets(rng: np.random.Generator, folder: Path) -> list[Target]:
-    """Saved models of three kinds; a mutant that loads must also score."""
+    """Saved models of every kind; a mutant that loads must also score, and be saved again."""
     X = rng.random((12, 1, 8, 8), np.float32)
     quick = {"epochs": 1, "verbose": 0, "batch_size": 6, "preprocessing": "gcn-l1", "false_alarm_rate": 0.4}
+    training = {name: value for name, value in quick.items() if name != "false_alarm_rate"}
+    labels = np.array(["cat", "dog"] * 6)
     models = {
         "DeepSVDD model": _deep_svdd(X[:, 0, 0], quick),
+        "DeepSVDD model, images": DeepSVDD("soft-boundary", network="digits_lenet", pretrain_epochs=0, **quick).fit(X),
         "Autoencoder model": Autoencoder(network="digits_lenet", **quick).fit(X),
         "AnoGAN model": AnoGAN(latent_dim=4, search_steps=1, **quick).fit(X),
+        "classifier": SoftmaxClassifier((4,), 3, 8, augment=False, **training).fit(X, labels),
     }
     targets = []
     for name, model in models.items():
@@ -263,8 +307,11 @@ def model_targets(rng: np.random.Generator, folder: Path) -> list[Target]:
 
 
 def _load_and_score(path):
-    """A model that `load_model` lets pass must work: nothing may wait there until it scores."""
+    """A model that `load_model` lets pass must work: nothing may wait there until it scores, or is saved again."""
     model = load_model(path)
+    model.save(path.with_name("again.npz"))
+    if isinstance(model, DeepSVDD) and hasattr(model, "diagnostics_"):
+        model.diagnostics()
     try:
         return model.predict(np.full((3, *model.input_shape_), 0.5, np.float32))
     except ValueError as error:
@@ -277,14 +324,96 @@ def _deep_svdd(X, quick):
     return DeepSVDD(network="mlp", pretrain_epochs=1, **{**quick, "preprocessing": "standardize"}).fit(X)
 
 
+def checkpoint_targets(rng: np.random.Generator, folder: Path) -> list[Target]:
+    """Checkpoints of a training in its middle; one that is read goes on to the end, or says that it diverged."""
+    X = rng.random((12, 8), np.float32)
+    model = DeepSVDD(network="mlp", pretrain_epochs=2, epochs=2, verbose=0, batch_size=6, preprocessing="standardize")
+    kept = {}
+
+    def keep(loop):
+        def save(values, arrays):
+            loop(values, arrays)
+            for path in (folder / "checkpoint").glob("*.npz"):
+                kept.setdefault(path.name, path.read_bytes())
+
+        return save
+
+    class Kept(Checkpoint):
+        """Remembers the first state of every training."""
+
+        def loop(self, *arguments):
+            found = super().loop(*arguments)
+            found.save = keep(found.save)
+            return found
+
+    model.fit(X, checkpoint=Kept(folder / "checkpoint", every=1))
+
+    def go_on(path):
+        try:
+            return model.fit(X, checkpoint=Checkpoint(path.parent, every=1, resume=True))
+        except FloatingPointError:
+            return None
+
+    return [
+        Target(f"checkpoint {Path(name).stem}", content, f"one-{Path(name).stem}/{name}", go_on, inside_checkpoint)
+        for name, content in kept.items()
+    ]
+
+
+def attack_targets(rng: np.random.Generator, folder: Path) -> list[Target]:
+    """An attack that is kept: a damaged one is named, and made again."""
+    images = rng.random((2, 1, 3, 3), np.float32)
+    whole, far, curve = np.arange(2), np.ones(2), np.ones((3, 2))
+    made = Adversaries(images, images, whole, whole, whole > 0, far, far, whole, curve.astype(int), curve)
+    kept_attack(folder / "adversarial.npz", {"seed": 0}, lambda: made)
+
+    def read(path):
+        told = io.StringIO()
+        with contextlib.redirect_stderr(told):
+            kept = kept_attack(path, {"seed": 0}, lambda: made)
+        if kept is made:
+            raise DataError(told.getvalue().strip() or f"{path}: of other settings")
+        return kept.summary()
+
+    return [Target("attack", (folder / "adversarial.npz").read_bytes(), "adversarial.npz", read, inside_zip)]
+
+
+def course_targets(rng: np.random.Generator) -> list[Target]:
+    """What a submission sends, and the source of its kernels."""
+    message = {"a": [1, 2.5, None, "x"], "b": (slice(1, 2), rng.random((2, 3)), Seed(3), Remote(4, ("step",)))}
+    source = (Path(cuda_source.__file__).parent / "tasks" / "conv2d_cuda.cu").read_bytes()
+
+    def receive(path):
+        try:
+            return unpack(path.read_bytes())
+        except WireError as error:
+            raise DataError(str(error)) from None
+
+    def look(path):
+        if (why := refusal(path.read_bytes())) is not None:
+            raise DataError(why)
+
+    return [
+        Target("wire message", pack(message), "message", receive, inside_message, is_file=False),
+        Target("CUDA source", source, "kernel.cu", look, inside_source, is_file=False),
+    ]
+
+
 def grid_targets(folder: Path) -> list[Target]:
     """What a grid of experiments leaves behind."""
     grid = make_grid("digits", methods=["isolation-forest"], classes=["3"], seeds=1)
     run_grid(grid, folder, verbose=0)
     (cell,) = cells_of(grid)
+
+    def report(path):
+        """What is read is reported, and nothing is left out of the table without a word."""
+        if read_cell(cell, folder) is not None:
+            return write_report(folder)
+        return None
+
     paths = {
-        "grid cell": (cell.path(folder), lambda path: read_cell(cell, folder), inside_json),
-        "grid file": (folder / "grid.json", lambda path: read_grid(folder), inside_json),
+        "grid cell": (cell.path(folder), report, inside_json),
+        "grid file": (folder / "grid.json", lambda path: (cells_of(read_grid(folder)), collect(folder)), inside_json),
         "grid scores": (cell.scores_path(folder), lambda path: read_scores(cell, folder), None),
     }
     return [
@@ -298,7 +427,15 @@ def all_targets(folder: Path, seed: int = 0) -> list[Target]:
     rng = np.random.default_rng(seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return [*array_targets(rng), *archive_targets(rng), *model_targets(rng, folder), *grid_targets(folder)]
+        return [
+            *array_targets(rng),
+            *archive_targets(rng),
+            *model_targets(rng, folder),
+            *grid_targets(folder),
+            *checkpoint_targets(rng, folder),
+            *attack_targets(rng, folder),
+            *course_targets(rng),
+        ]
 
 
 def fuzz(target: Target, folder: Path, count: int, rng: np.random.Generator) -> Result:
@@ -308,43 +445,92 @@ def fuzz(target: Target, folder: Path, count: int, rng: np.random.Generator) -> 
     path.write_bytes(target.content)
     target.read(path)  # the valid file is read
     result = Result(target.name)
-    tracemalloc.start()
     try:
         for _ in range(count):
             change = target.inside if target.inside and rng.random() < 0.5 else mutate
             path.write_bytes(change(rng, target.content))
             _read_one(target, path, result)
     finally:
-        tracemalloc.stop()
         path.write_bytes(target.content)
     return result
 
 
 def _read_one(target, path, result):
-    tracemalloc.reset_peak()
-    before, started = tracemalloc.get_traced_memory()[0], time.process_time()
+    size, before, started = path.stat().st_size, _reset_peak(), time.process_time()
     finding = None
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _limits():
         warnings.simplefilter("ignore")
         try:
             target.read(path)
         except DataError as error:
+            message = str(error)
             result.refused += 1
-            if "\n" in str(error) or not (path.name in str(error) or str(path.parent) in str(error)):
-                finding = f"message {str(error)!r:.200}: expected one line that names the file"
+            result.longest_message = max(result.longest_message, len(message))
+            named = path.name in message or str(path.parent) in message or not target.is_file
+            if len(message) > LONGEST or not message.isprintable() or not named:
+                finding = f"message {message!r:.200}: expected one line that names the file"
+        except _TooLong:
+            finding = f"more than {SECONDS_LIMIT} seconds"
         except Exception as error:
             finding = f"{type(error).__name__}: {str(error)!r:.200}"
-    seconds, peak = time.process_time() - started, tracemalloc.get_traced_memory()[1] - before
-    if seconds > SECONDS_LIMIT:
-        finding = finding or f"{seconds:.1f} seconds"
-    if peak > MEMORY_LIMIT:
-        finding = finding or f"{peak >> 20} MB"
+    seconds, peak = time.process_time() - started, _peak() - before
+    if peak > MEMORY + TIMES_SIZE * size:
+        finding = finding or f"{peak >> 20} MB for {size} bytes"
     if finding:
         result.findings.append(f"file {result.files}: {finding}")
     result.files += 1
     result.seconds += seconds
     result.slowest_ms = max(result.slowest_ms, 1e3 * seconds)
     result.largest_peak_mb = max(result.largest_peak_mb, peak / (1 << 20))
+
+
+class _TooLong(BaseException):
+    """Raised by the clock, past everything that a reader catches."""
+
+
+@contextlib.contextmanager
+def _limits():
+    """So many seconds and so much address space beyond what the process has; on Linux."""
+    if resource is None:
+        yield
+        return
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    mapped = _status("VmSize")
+    clocks = ((signal.SIGPROF, signal.ITIMER_PROF, SECONDS_LIMIT), (signal.SIGALRM, signal.ITIMER_REAL, CLOCK_LIMIT))
+    handlers = [signal.signal(name, _too_long) for name, _, _ in clocks]
+    try:
+        if mapped:
+            resource.setrlimit(resource.RLIMIT_AS, (mapped + ADDRESS_SPACE, before[1]))
+        for _, timer, seconds in clocks:
+            signal.setitimer(timer, seconds)
+        yield
+    finally:
+        for (name, timer, _), handler in zip(clocks, handlers):
+            signal.setitimer(timer, 0)
+            signal.signal(name, handler)
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def _too_long(number, frame):
+    raise _TooLong
+
+
+def _reset_peak():
+    """Let the largest resident memory be the present one, and return it, in bytes; 0 where the system cannot say."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    return _peak()
+
+
+def _peak():
+    return _status("VmHWM")
+
+
+def _status(name):
+    with contextlib.suppress(OSError):
+        found = re.search(rf"^{name}:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+        return int(found[1]) << 10
+    return 0
 
 
 def main() -> int:
@@ -364,8 +550,9 @@ def main() -> int:
             result = fuzz(target, folder, arguments.count, np.random.default_rng([arguments.seed, index]))
             results.append(result)
             print(
-                f"{result.name:20}{result.files:7} files {result.refused:7} refused {result.seconds:7.1f} s "
+                f"{result.name:24}{result.files:7} files {result.refused:7} refused {result.seconds:7.1f} s "
                 f"slowest {result.slowest_ms:6.0f} ms  peak {result.largest_peak_mb:6.2f} MB  "
+                f"longest message {result.longest_message:3}  "
                 f"{len(result.findings)} findings",
                 flush=True,
             )

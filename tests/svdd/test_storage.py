@@ -4,15 +4,27 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
+import warnings
 
 import numpy as np
 import pytest
 from helpers_data import one_line_error
 from helpers_processes import environment
 from layer_table import classes_in, layer_classes
+from sklearn.exceptions import NotFittedError
 from trainer_properties import digits, small_model
 
-from minisvdd import AnoGAN, Autoencoder, DataError, DeepSVDD, load_model
+from minisvdd import (
+    AnoGAN,
+    Autoencoder,
+    CollapseWarning,
+    DataError,
+    DeepSVDD,
+    KernelDensity,
+    SoftmaxClassifier,
+    load_model,
+)
 from minisvdd.files.atomic import atomic_write
 from minisvdd.nn.layers import (
     BatchNorm,
@@ -344,3 +356,254 @@ def test_a_description_may_not_ask_for_more_numbers_than_the_file_has():
         draws.uniform(size=(1,))
     with pytest.raises(ValueError, match="more parameters than the file has numbers"):
         _Zeros(10).uniform(size=(10**9, 10**9))
+
+
+# What a class needs
+
+
+@pytest.fixture(scope="module")
+def every_kind(tmp_path_factory):
+    """A saved model of each class, by name."""
+    folder, X = tmp_path_factory.mktemp("kinds"), digits().train[:60]
+    quick = {"epochs": 1, "verbose": 0}
+    models = {
+        "one-class": small_model(epochs=1).fit(X),
+        "soft-boundary": small_model(objective="soft-boundary", epochs=1).fit(X),
+        "features": DeepSVDD(network="mlp", pretrain_epochs=0, **quick).fit(X.reshape(60, -1)),
+        "autoencoder": Autoencoder(network="digits_lenet", **quick).fit(X),
+        "anogan": AnoGAN(latent_dim=4, search_steps=1, **quick).fit(X),
+        "classifier": SoftmaxClassifier((4,), 3, 8, augment=False, **quick).fit(X, np.arange(60) % 5),
+    }
+    for name, model in models.items():
+        model.save(folder / f"{name}.npz")
+    return folder
+
+
+def with_arrays(path, tmp_path, **changes):
+    """A copy of a saved model with other arrays; None takes one away."""
+    with np.load(path) as archive:
+        arrays = dict(archive) | changes
+    np.savez(tmp_path / "changed.npz", **{name: array for name, array in arrays.items() if array is not None})
+    return tmp_path / "changed.npz"
+
+
+def attribute(name, value=None):
+    def change(description):
+        if value is None:
+            del description["attributes"][name]
+        else:
+            description["attributes"][name] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "words"),
+    [
+        ("one-class", attribute("offset_"), "offset_ is missing"),
+        ("one-class", attribute("offset_", 1e308), "offset_"),
+        ("autoencoder", attribute("offset_", True), "offset_"),
+        ("anogan", attribute("offset_", "x"), "offset_"),
+        ("soft-boundary", attribute("radius_"), "radius_ is missing"),
+        ("soft-boundary", attribute("radius_", -5), "radius_"),
+        ("one-class", attribute("diagnostics_"), "neither"),
+        ("one-class", attribute("history_"), "neither"),
+        ("one-class", attribute("diagnostics_", {}), "is missing"),
+        ("one-class", attribute("diagnostics_", [1]), "values by name"),
+        ("one-class", lambda d: d["attributes"]["diagnostics_"].update(relative_spread="x"), "relative_spread"),
+        ("one-class", lambda d: d["attributes"]["diagnostics_"].update(weight_norms=3), "weight_norms"),
+        ("classifier", attribute("history_", {"loss": "x"}), "loss"),
+        ("features", attribute("feature_names_in_", ["a"]), "feature_names_in_"),
+        ("features", attribute("feature_names_in_", [1] * 64), "feature_names_in_"),
+        ("features", attribute("n_features_in_", 3), "n_features_in_"),
+        ("anogan", lambda d: d.update(format_version=-1), "format_version"),
+        ("anogan", lambda d: d.update(format_version=True), "format_version"),
+        ("one-class", lambda d: d["network"]["layers"].insert(0, ["Layer", {}]), "Layer"),
+        ("one-class", lambda d: d["params"].update(random_state=-1), "random_state"),
+        ("classifier", lambda d: d["params"].update(channels=[[1], 2]), "shape"),
+    ],
+)
+def test_attributes_of_another_kind(kind, change, words, every_kind, tmp_path):
+    assert words in refusal(changed(every_kind / f"{kind}.npz", tmp_path, change))
+
+
+@pytest.mark.parametrize(
+    ("kind", "arrays", "words"),
+    [
+        ("one-class", {"center": None}, "'center' is missing"),
+        ("one-class", {"center": np.array(["x"] * 32)}, "center has shape"),
+        ("soft-boundary", {"center": np.zeros(31)}, "center has shape"),
+        ("anogan", {"start": None}, "'start' is missing"),
+        ("anogan", {"start": np.zeros(4, int)}, "start has shape"),
+        ("classifier", {"classes": None}, "'classes' is missing"),
+        ("classifier", {"classes": np.arange(4)}, "classes has shape (4,)"),
+        ("classifier", {"classes": np.zeros(5, int)}, "different labels"),
+        ("autoencoder", {"constants/minimum": None}, "minimum"),
+        ("autoencoder", {"constants/minimum": np.zeros((10**6, 1, 1, 1))}, "minimum"),
+        ("features", {"constants/std": np.zeros(64)}, "nan"),
+        ("features", {"constants/mean": np.array(["x"] * 64)}, "mean"),
+        ("features", {"network/0.weight": np.ones((64, 64), int)}, "0.weight"),
+    ],
+)
+def test_arrays_that_are_missing_or_of_another_kind(kind, arrays, words, every_kind, tmp_path):
+    assert words in refusal(with_arrays(every_kind / f"{kind}.npz", tmp_path, **arrays))
+
+
+def test_what_is_loaded_has_scored_a_sample(every_kind, tmp_path):
+    """Weights that are finite and too large: no single check sees it."""
+    with np.load(every_kind / "classifier.npz") as archive:
+        names = [name for name in archive.files if name.endswith("weight")]
+        huge = {name: np.full_like(archive[name], 3e38) for name in names}
+    assert "overflow" in refusal(with_arrays(every_kind / "classifier.npz", tmp_path, **huge))
+    huge = {"constants/minimum": -np.float64(1e300), "constants/maximum": np.float64(-1e300)}
+    assert "has the score" in refusal(with_arrays(every_kind / "autoencoder.npz", tmp_path, **huge))
+
+
+def test_a_model_saved_on_the_way_says_that_it_has_no_diagnostics(tmp_path):
+    X = digits().train[:40]
+
+    def save(stage, model):
+        model.save(tmp_path / f"{stage}.npz")
+
+    small_model(epochs=1, pretrain_epochs=1).fit(X, on_stage=save)
+    load_model(tmp_path / "trained.npz").diagnostics()
+    for stage in ("random", "pretrained"):
+        loaded = load_model(tmp_path / f"{stage}.npz")
+        assert np.isfinite(loaded.anomaly_score(X)).all()
+        with pytest.raises(NotFittedError, match="no diagnostics"):
+            loaded.diagnostics()
+
+
+def test_a_ratio_of_infinity_survives_a_file_of_json(tmp_path):
+    """A network without weight arrays has no smallest ratio of their norms."""
+    X = digits().train[:40]
+    with pytest.warns(CollapseWarning):
+        model = small_model(network=Sequential([Flatten(), BatchNorm(affine=True)]), pretrain_epochs=0, epochs=1).fit(X)
+    assert model.diagnostics()["weight_norm_ratio"] == np.inf
+    model.save(tmp_path / "m.npz")
+    with np.load(tmp_path / "m.npz") as archive:
+        assert b"Infinity" not in bytes(archive["minisvdd"])
+    assert load_model(tmp_path / "m.npz").diagnostics() == model.diagnostics()
+
+
+# What a network costs
+
+
+def tiny_file(every_kind, tmp_path, shape, layers, **weights):
+    """A file of a few kB with a network that was never trained."""
+    with np.load(every_kind / "one-class.npz") as archive:
+        arrays = {name: archive[name] for name in archive.files if not name.startswith("network/")}
+    description = json.loads(bytes(arrays["minisvdd"]))
+    description.update(input_shape=shape, network={"layers": layers})
+    description["params"]["preprocessing"] = "gcn-l1"
+    arrays["minisvdd"] = np.frombuffer(json.dumps(description).encode(), np.uint8)
+    weights = {f"network/{name}": array.astype(np.float32) for name, array in weights.items()}
+    np.savez(tmp_path / "tiny.npz", **arrays, **weights)
+    return tmp_path / "tiny.npz"
+
+
+def pooled(side, window):
+    return [1, side, side], [["MaxPool2D", {"kernel_size": window}], ["Flatten", {}], ["Linear", {"out_features": 32}]]
+
+
+@pytest.mark.parametrize(
+    ("shape", "layers", "words"),
+    [
+        (*pooled(16384, 16384), "numbers"),
+        (*pooled(4096, 4096), "numbers"),
+        (*pooled(1024, 1024), "windows of 1048576"),
+        ([1 << 28], [["BatchNorm", {"affine": True}]], "numbers"),
+        ([3 << 20], [["BatchNorm", {"affine": True}]] * 3, "parameters"),
+        ([1, 8, 8], [["Upsample", {"scale": 1024}], ["Flatten", {}]], "numbers"),
+        ([1, 1024, 1024], [["MaxPool2D", {"kernel_size": 200, "stride": 1}]], "products"),
+        ([1, 1024, 1024], [["LeakyReLU", {}]] * 9000, "products"),
+        ([1, 1 << 20, 1], [["MaxPool2D", {"kernel_size": [1, 4096], "padding": [0, 2048]}]], "numbers"),
+    ],
+)
+def test_a_network_may_not_cost_more_than_its_file_justifies(shape, layers, words, every_kind, tmp_path):
+    path = tiny_file(every_kind, tmp_path, shape, layers, **{"2.weight": np.ones((32, 1))})
+    tracemalloc.start()
+    assert words in refusal(path)
+    assert tracemalloc.get_traced_memory()[1] < (64 << 20) + 20 * path.stat().st_size
+    tracemalloc.stop()
+
+
+def test_what_load_would_refuse_is_not_saved(tmp_path, monkeypatch):
+    network = Sequential([Upsample(4), MaxPool2D(32), Flatten(), Linear(2)])
+    model = small_model(network=network, pretrain_epochs=0, epochs=1).fit(digits().train[:20])
+    monkeypatch.setattr("minisvdd.svdd.storage._HARMLESS_SAMPLE", 32 * 32 - 1)
+    with pytest.raises(ValueError, match=r"a sample of shape \(1, 32, 32\) has 1024 numbers"):
+        model.save(tmp_path / "m.npz")
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr("minisvdd.svdd.storage._HARMLESS_SAMPLE", 32 * 32)
+    model.save(tmp_path / "m.npz")
+    load_model(tmp_path / "m.npz")
+
+
+# What one fit leaves to the next
+
+
+def test_a_second_fit_leaves_nothing_of_the_first(tmp_path):
+    X = digits().train[:40]
+    for make in (
+        lambda: small_model(epochs=1),
+        lambda: Autoencoder(epochs=1, verbose=0),
+        lambda: SoftmaxClassifier((4,), 3, 8, augment=False, epochs=1, verbose=0, preprocessing=None),
+        lambda: KernelDensity(),
+    ):
+        y = np.arange(40) % 2
+        model = make().set_params(**({"network": None, "preprocessing": "auto"} if hasattr(make(), "network") else {}))
+        if not isinstance(model, SoftmaxClassifier):
+            model.fit(X.reshape(40, -1), y)
+            assert model.n_features_in_ == 64
+        model.left_over_ = "by a fit"
+        model.fit(X, y)
+        assert not hasattr(model, "n_features_in_")
+        assert not hasattr(model, "left_over_")
+        if hasattr(model, "save"):
+            model.save(tmp_path / "m.npz")
+            load_model(tmp_path / "m.npz")
+
+
+def test_labels_that_are_objects_are_saved_as_text(tmp_path):
+    X, y = digits().train[:40], np.array(["cat", "dog"] * 20, dtype=object)
+    model = SoftmaxClassifier((4,), 3, 8, augment=False, epochs=1, verbose=0).fit(X, y)
+    model.save(tmp_path / "m.npz")
+    np.testing.assert_array_equal(load_model(tmp_path / "m.npz").predict(X), model.predict(X))
+
+
+def test_a_fit_that_is_refused_leaves_the_model_as_it_was():
+    X = digits().train[:40]
+    model = small_model(epochs=1).fit(X)
+    scores = model.anomaly_score(X)
+    with pytest.raises(ValueError, match="NaN"):
+        model.fit(np.full_like(X, np.nan))
+    np.testing.assert_array_equal(model.anomaly_score(X), scores)
+
+
+class Frame(np.ndarray):
+    """Samples with named columns, as scikit-learn takes them of a data frame."""
+
+
+def test_names_of_features_are_in_the_file(tmp_path, monkeypatch):
+    """scikit-learn asks a data frame for its columns; pandas is not needed to hold that."""
+    monkeypatch.setattr("sklearn.utils.validation._get_feature_names", lambda X: getattr(X, "columns", None))
+
+    def frame(columns):
+        X = np.random.default_rng(0).normal(size=(40, 3)).view(Frame)
+        X.columns = np.array(columns, dtype=object)
+        return X
+
+    model = DeepSVDD(network="mlp", pretrain_epochs=0, epochs=1, verbose=0).fit(frame(["a", "b", "c"]))
+    model.save(tmp_path / "m.npz")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded = load_model(tmp_path / "m.npz")
+        loaded.anomaly_score(frame(["a", "b", "c"]))
+    assert loaded.feature_names_in_.tolist() == ["a", "b", "c"]
+    loaded.save(tmp_path / "again.npz")
+    assert load_model(tmp_path / "again.npz").feature_names_in_.tolist() == ["a", "b", "c"]
+    for one in (model, loaded):
+        one.anomaly_score(frame(["a", "b", "c"]))
+        with pytest.raises(ValueError, match="feature names"):
+            one.anomaly_score(frame(["c", "b", "a"]))

@@ -12,6 +12,7 @@ from helpers_data import gtsrb_test_files, gtsrb_training_files, idx_bytes, npy_
 
 from minisvdd import load_dataset, load_model
 from minisvdd.data.readers import read_idx, read_image, read_sign_table
+from minisvdd.errors import LONGEST
 from minisvdd.files.arrays import read_array
 from minisvdd.nn.layers import Flatten, Reshape, Upsample
 from minisvdd.nn.networks import Sequential
@@ -21,8 +22,9 @@ pytestmark = pytest.mark.slow
 MUTANTS = 120
 FORMATS = (
     "IDX", "IDX, gzip", "CIFAR-10 binary", "PPM", "PNG", "picture, png", "picture, jpg", "picture, tif", "picture, gif",
-    "picture, bmp", "picture, pgm", "GTSRB table", "CSV", "npy", "npz", "npz, deflated", "GTSRB zip",
-    "CIFAR-10 tar.gz", "DeepSVDD model", "Autoencoder model", "AnoGAN model", "grid cell", "grid file", "grid scores",
+    "picture, bmp", "picture, pgm", "GTSRB table", "CSV", "npy", "npz", "npz, deflated", "GTSRB zip", "CIFAR-10 tar.gz",
+    "DeepSVDD model", "DeepSVDD model, images", "Autoencoder model", "AnoGAN model", "classifier", "grid cell",
+    "grid file", "grid scores", "checkpoint autoencoder", "checkpoint svdd", "attack", "wire message", "CUDA source",
 )  # fmt: skip
 
 
@@ -44,6 +46,7 @@ def test_mutants_are_read_or_refused(name, targets, folder):
     assert not result.findings, result.findings[:5]
     assert result.files == MUTANTS
     assert result.refused > MUTANTS // 5
+    assert result.longest_message <= LONGEST
 
 
 def test_the_fuzzer_itself_is_repeatable_and_finds_a_careless_reader(targets, folder):
@@ -55,6 +58,23 @@ def test_the_fuzzer_itself_is_repeatable_and_finds_a_careless_reader(targets, fo
         type(target)("npy", targets["npy"].content, "careless.npy", np.load), folder, 100, np.random.default_rng(0)
     )
     assert len(careless.findings) > 10
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures through /proc")
+def test_the_fuzzer_notices_a_greedy_reader_and_an_endless_one(targets, folder, monkeypatch):
+    def greedy(path):
+        return np.ones(100 << 20, np.uint8).sum()
+
+    def endless(path):
+        while True:
+            pass
+
+    for read, seconds, words in ((greedy, 8, "MB for"), (endless, 0.2, "more than 0.2 seconds")):
+        monkeypatch.setattr("fuzz.SECONDS_LIMIT", seconds)
+        target = type(targets["npy"])("npy", b"x", f"{read.__name__}.npy", lambda path: None)
+        target.read = lambda path, read=read: None if path.read_bytes() == b"x" else read(path)
+        (finding,) = fuzz(target, folder, 1, np.random.default_rng(1)).findings
+        assert words in finding
 
 
 # Bombs: small files that promise, or even hold, more than any memory

@@ -75,7 +75,7 @@ def unpack(data: bytes):
     try:
         tree = json.loads(data[_HEAD.size : _HEAD.size + head])
         return _decode(tree, _Blobs(data, _HEAD.size + head))
-    except (ValueError, TypeError, KeyError, IndexError, RecursionError, OverflowError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OverflowError) as error:
         raise WireError(f"not a message: {error}") from None
 
 
