@@ -75,6 +75,24 @@ def test_a_model_of_patches_scores_images(model, images):
     assert model.autoencoder_.reconstruct(images).shape == images.shape
 
 
+def test_heat_maps_are_of_whole_images(model, images):
+    """Patch by patch: residuals are those of the reconstruction, gradients those of each patch's own score."""
+    for method in ("residual", "gradient", "exchange"):
+        maps = model.explain(images[:3], method)
+        assert maps.shape == (3, 21, 17)
+        assert np.isfinite(maps).all()
+        assert (maps >= 0).all()
+    Z = model.preprocessing_.transform(images[:3])
+    np.testing.assert_allclose(
+        model.autoencoder_._residuals(images[:3]), (Z - model.autoencoder_.reconstruct(images[:3])) ** 2, atol=1e-6
+    )
+    corner = (..., slice(8), slice(8))
+    for part in (model, model.autoencoder_):
+        gradient = part._score_gradient(Z)
+        assert gradient.shape == Z.shape
+        np.testing.assert_allclose(gradient[corner], part._score_gradient(Z[corner]), rtol=1e-4, atol=1e-4)
+
+
 def test_what_is_held_out_are_images(model, images):
     assert model.threshold_kind_ == "holdout"
     assert len(model.holdout_scores_) == 19
