@@ -12,7 +12,8 @@ from helpers_data import npy_bytes, npz_bytes, one_line_error
 
 from minisvdd import load_model
 from minisvdd.data.download import _check_zip
-from minisvdd.data.readers import read_idx, read_image, read_samples, read_sign_table
+from minisvdd.data.own import read_samples
+from minisvdd.data.readers import read_idx, read_image, read_sign_table
 from minisvdd.errors import DataError
 from minisvdd.files.arrays import array_names, read_array, read_arrays
 from minisvdd.files.records import read_json
