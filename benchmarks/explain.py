@@ -113,6 +113,7 @@ def _measure(data, seed, train, normal, images, masks, kinds, arguments):
         "milestones": (),
         "pretrain_milestones": (),
         "random_state": seed,
+        "threshold": "nu",
         "verbose": 0,
     }
     autoencoder, rows = None, []

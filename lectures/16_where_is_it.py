@@ -126,7 +126,7 @@ show(ops.contrast_normalize_backward)
 # %%
 image = (zeros[:1] + 0.05 * rng.random(zeros[:1].shape)).astype(np.float32)  # noise: no ties for max-pooling
 shares = model.explain(image, "gradient", smoothing=0)[0]
-pixels = np.argsort(shares.ravel())[::-1][:6]
+pixels = np.argsort(shares.ravel())[::-1][:9]
 rows = []
 for pixel in pixels:
     step = np.zeros_like(image)
@@ -134,8 +134,12 @@ for pixel in pixels:
     rows.append((model.anomaly_score(image + step) - model.anomaly_score(image - step))[0] / 4e-3)
 for pixel, value in zip(pixels, rows):
     print(f"pixel {pixel:3d}: |g| {shares.ravel()[pixel]:.5f}   central difference {value:+.5f}")
-error = np.abs(np.abs(rows) - shares.ravel()[pixels]).max() / shares.max()
-check("|g| is what central differences of the whole score say", error < 0.1, f"largest difference {100 * error:.1f} %")
+error = np.abs(np.abs(rows) / shares.ravel()[pixels] - 1)  # a step across a kink is off by more than the others
+check(
+    "|g| is what central differences of the whole score say",
+    np.median(error) < 0.02,
+    f"median difference {100 * np.median(error):.2f} %, {(error > 0.02).sum()} of 9 steps cross a kink",
+)
 
 # %% [markdown]
 # ## What the gradient does not say
