@@ -84,19 +84,25 @@ def plant(image, kind, rng):
 
 
 def digits(data, rng, arguments):
-    """The same of MNIST's zeros, whose defect is a stroke of ten pixels through black ones."""
+    """The same of MNIST's zeros, whose defect is a stroke, ten pixels long, through black ones."""
     split = load_dataset("mnist", arguments.data_dir).one_class(0)
     zeros = split.test[~split.is_anomaly.astype(bool)]
     chosen = zeros[rng.permutation(len(zeros))[: 8 * arguments.images]]
     normal, images = np.split(chosen, 2)
+    masks = np.array([_stroke(image[0], rng) for image in images])
+    images[:, 0][masks] = 1
+    return split.train, normal, images, masks, np.full(len(images), "stroke")
+
+
+def _stroke(image, rng):
+    """Where a stroke at a random place meets dark pixels of the image (28, 28), ten or more."""
     y, x = np.mgrid[:28, :28]
-    masks = []
-    for image in images:
+    while True:
         (row, column), angle = rng.uniform(8, 20, 2), rng.uniform(0, np.pi)
         across, along = ((y - row) * f - (x - column) * g for f, g in _rotation(angle))
-        masks.append((abs(across) <= 1.2) & (abs(along) <= 5) & (image[0] < 0.5))
-        image[:, masks[-1]] = 1
-    return split.train, normal, images, np.array(masks), np.full(len(images), "stroke")
+        where = (abs(across) <= 1.2) & (abs(along) <= 5) & (image < 0.5)
+        if where.sum() >= 10:
+            return where
 
 
 def _rotation(angle):
@@ -113,6 +119,7 @@ def _measure(data, seed, train, normal, images, masks, kinds, arguments):
         "milestones": (),
         "pretrain_milestones": (),
         "random_state": seed,
+        "threshold": "nu",
         "verbose": 0,
     }
     autoencoder, rows = None, []

@@ -28,7 +28,7 @@ SETTINGS |= (
     else {"pretrain_epochs": 15, "epochs": 15}
 )
 model = DeepSVDD(**SETTINGS).fit(split.train)
-zeros, others = split.test[~split.is_anomaly], split.test[split.is_anomaly]
+zeros = split.test[~split.is_anomaly]
 print(f"{DATA}: trained on {len(split.train)} zeros; AUC on {len(split.test)} digits", end=" ")
 print(f"{100 * roc_auc_score(split.is_anomaly, model.anomaly_score(split.test)):.1f} %")
 
@@ -126,7 +126,7 @@ show(ops.contrast_normalize_backward)
 # %%
 image = (zeros[:1] + 0.05 * rng.random(zeros[:1].shape)).astype(np.float32)  # noise: no ties for max-pooling
 shares = model.explain(image, "gradient", smoothing=0)[0]
-pixels = np.argsort(shares.ravel())[::-1][:6]
+pixels = np.argsort(shares.ravel())[::-1][:9]
 rows = []
 for pixel in pixels:
     step = np.zeros_like(image)
@@ -134,8 +134,12 @@ for pixel in pixels:
     rows.append((model.anomaly_score(image + step) - model.anomaly_score(image - step))[0] / 4e-3)
 for pixel, value in zip(pixels, rows):
     print(f"pixel {pixel:3d}: |g| {shares.ravel()[pixel]:.5f}   central difference {value:+.5f}")
-error = np.abs(np.abs(rows) - shares.ravel()[pixels]).max() / shares.max()
-check("|g| is what central differences of the whole score say", error < 0.1, f"largest difference {100 * error:.1f} %")
+error = np.abs(np.abs(rows) / shares.ravel()[pixels] - 1)  # a step across a kink is off by more than the others
+check(
+    "|g| is what central differences of the whole score say",
+    np.median(error) < 0.02,
+    f"median difference {100 * np.median(error):.2f} %, {(error > 0.02).sum()} of 9 steps cross a kink",
+)
 
 # %% [markdown]
 # ## What the gradient does not say
@@ -314,18 +318,16 @@ figure("heat_maps", fig)
 # On textures with four kinds of defects the order is the same (`benchmarks/explain.py`). The model files of
 # `DeepSVDD.save` therefore keep the autoencoder, and `explain` falls back to *exchange* where there is none.
 #
-# **What to promise.** A map shows what the *detector* answers to. It finds no defect that the detector is blind to, and
-# an image always has a hottest pixel, also when nothing is wrong with it: look at the score first. And when a whole
-# digit is another one, *where* has no answer: all of it.
+# **What to promise.** A map shows what the *detector* answers to: it finds no defect that the detector is blind to. And
+# an image always has a hottest pixel, also when nothing is wrong with it. So look at the score first.
 
 # %%
-chosen = np.argsort(model.anomaly_score(others))[::-1][: len(clean)]
-hottest = [np.sort(model.explain(images, smoothing=0).reshape(len(images), -1)) for images in (damaged, others[chosen])]
-share = [float(np.median(values[:, -masks[0].sum() :].sum(axis=1) / values.sum(axis=1))) for values in hottest]
+hottest = [model.explain(images).max(axis=(1, 2)) for images in (damaged, clean)]
+check("clean zeros have a hottest pixel, too", (hottest[1] > 0).all())
 check(
-    "a spot's blame is in few pixels, that of a wrong digit is spread out",
-    share[0] > share[1],
-    f"the {masks[0].sum()} hottest pixels have {100 * share[0]:.0f} % and {100 * share[1]:.0f} % of the residual",
+    "but a cooler one",
+    (hottest[0] > hottest[1]).mean() > 0.8,
+    f"in {100 * (hottest[0] > hottest[1]).mean():.0f} % of the pairs",
 )
 
 # %% [markdown]

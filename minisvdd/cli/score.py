@@ -120,7 +120,8 @@ def _write_heatmaps(folder, model, table, scores):
 
     if table.samples.ndim != 4:
         raise DataError(f"--heatmaps {folder}: samples of shape {table.samples.shape[1:]} are no images (C, H, W)")
-    paths = save_heatmaps(folder, table.samples, model.explain(table.samples), scores, table.names)
+    maps = model.explain(table.samples) if len(scores) else np.empty((0, *table.samples.shape[2:]))
+    paths = save_heatmaps(folder, table.samples, maps, scores, table.names)
     print(f"{len(paths)} heat maps: {folder}", file=sys.stderr)
 
 

@@ -484,7 +484,8 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         not need it, and without it a file is a half to a third as large. One with layers of your own is left out.
         """
         model = copy(self)
-        model.autoencoder_ = self.autoencoder_ if autoencoder else None
+        if not autoencoder:
+            model.autoencoder_ = None
         save_model(model, path)
 
     def diagnostics(self) -> Figures:

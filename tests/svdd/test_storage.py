@@ -150,6 +150,13 @@ def test_the_autoencoder_of_the_pretraining_is_kept_unless_it_is_left_out(tmp_pa
     assert model.autoencoder_ is not None
 
 
+def test_nothing_is_saved_before_fit(tmp_path):
+    for keep in (True, False):
+        with pytest.raises(NotFittedError, match="call fit"):
+            small_model().save(tmp_path / "m.npz", autoencoder=keep)
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_autoencoder_with_layers_of_your_own_is_left_out(tmp_path):
     class Mine(Reshape):
         pass
@@ -174,7 +181,7 @@ def test_an_autoencoder_that_does_not_belong_there_is_refused(tmp_path):
     np.savez(path, **{**arrays, "minisvdd": np.frombuffer(json.dumps(description).encode(), np.uint8)})
     assert "expected 'Autoencoder'" in refusal(path)
     other = np.zeros((4, 1, 12, 12), np.float32) + np.arange(12, dtype=np.float32)
-    model.autoencoder_ = Autoencoder(network="small_lenet", epochs=1, verbose=0).fit(other)
+    model.autoencoder_ = Autoencoder(network="small_lenet", epochs=1, verbose=0, threshold="nu").fit(other)
     model.save(path)
     assert "(1, 12, 12)" in refusal(path)
 
