@@ -52,7 +52,7 @@ _BYTES_PER_ACTIVATION, _SCRATCH = 1.4 * 4, 20 << 20
 def step_bytes(network: Layer, batch_size: int) -> int:
     """Bytes that a training step takes on the NumPy backend, about: 1.4 x 4 bytes for every activation, and scratch.
 
-    What a layer puts out is kept for the way back, where its gradient takes as much; fused modules keep less. Of ten
+    What a layer puts out is kept for the way back, where its gradient takes as much; fused modules keep less. Of nine
     measured steps (28x28 to 256x256, batches of 8 to 200) it is within 17 % for autoencoders, and up to 35 % too
     much for encoders alone.
     """

@@ -484,8 +484,7 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         not need it, and without it a file is a half to a third as large. One with layers of your own is left out.
         """
         model = copy(self)
-        if not autoencoder:
-            model.autoencoder_ = None
+        model.autoencoder_ = getattr(self, "autoencoder_", None) if autoencoder else None
         save_model(model, path)
 
     def diagnostics(self) -> Figures:

@@ -31,7 +31,7 @@ def test_activations_are_the_numbers_that_layers_put_out():
         (nn.make_autoencoder, (3, 100, 101), 8),
         (nn.make_encoder, (1, 96, 97), 8),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_the_estimate_is_near_what_a_step_takes(make, shape, size):
     """The workspace of a step, in which all of its large arrays lie; scratch of the threads comes on top."""
