@@ -93,5 +93,5 @@ def test_stages_command(finished, capsys):
     assert run("experiment", "stages", finished, "--objective", "soft-boundary") == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "objective='soft-boundary'" in error
+    assert "--objective soft-boundary" in error
     assert "kde, one-class" in error

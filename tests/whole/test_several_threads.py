@@ -75,7 +75,8 @@ def test_trainings_side_by_side_are_those_one_after_the_other(backend):
     X = digits().train[:24]
 
     def losses(seed):
-        model = DeepSVDD(**_NETWORK, pretrain_epochs=1, random_state=seed, backend=place(backend)).fit(X)
+        arguments = {**_NETWORK, "pretrain_epochs": 1, "threshold": "nu", "backend": place(backend)}
+        model = DeepSVDD(**arguments, random_state=seed).fit(X)
         return model.history_["loss"], model.anomaly_score(X).tobytes()
 
     assert in_threads(losses, [0, 1, 2]) == [losses(seed) for seed in range(3)]
