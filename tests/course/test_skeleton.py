@@ -207,7 +207,7 @@ def test_the_plain_training_loop_is_the_estimator(objective):
 
     model = Precise(
         objective=objective, network=network(), pretrain_epochs=0, milestones=(), learning_rate=0.01, weight_decay=0.0,
-        preprocessing=None, random_state=5, verbose=0, **settings,
+        preprocessing=None, random_state=5, verbose=0, threshold="nu", **settings,
     ).fit(X)  # fmt: skip
     rng, own = np.random.default_rng(5), network()
     own.build((6,), rng, np.float64)

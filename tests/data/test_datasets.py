@@ -99,12 +99,11 @@ def test_one_file_tells_where_a_data_set_lies(name, file, tmp_path, cache):
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10", "gtsrb"])
 def test_missing_data_says_where_it_looked_and_what_to_do(tmp_path, cache, monkeypatch, name):
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    monkeypatch.setenv("MINISVDD_DATA", str(tmp_path / "nowhere"))
-    words = (empty, tmp_path / "nowhere", cache, f"minisvdd data fetch {name}")
-    one_line_error(lambda: load_dataset(name, empty), *words)
-    one_line_error(lambda: load_dataset(name, tmp_path / "typo"), tmp_path / "typo", "no such folder")
+    monkeypatch.chdir(tmp_path)  # names that leave room for each other
+    Path("empty").mkdir()
+    monkeypatch.setenv("MINISVDD_DATA", "nowhere")
+    one_line_error(lambda: load_dataset(name, "empty"), "empty", "nowhere", cache, f"minisvdd data fetch {name}")
+    one_line_error(lambda: load_dataset(name, "typo"), "typo", "no such folder")
 
 
 def test_unknown_name():

@@ -326,7 +326,8 @@ def test_fetch_folder(gtsrb_server, tmp_path, monkeypatch):
     assert fetch("gtsrb", tmp_path / "gtsrb", urls=gtsrb_server.url) == tmp_path / "gtsrb"
 
 
-def test_fetch_checks_archives_of_signs(gtsrb_server, tmp_path):
+def test_fetch_checks_archives_of_signs(gtsrb_server, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     name = "GTSRB_Final_Test_Images.zip"
     whole = gtsrb_server.files[name]
     for wrong, word in (
@@ -335,7 +336,7 @@ def test_fetch_checks_archives_of_signs(gtsrb_server, tmp_path):
         (whole[:200] + bytes([whole[200] ^ 255]) + whole[201:], "damaged"),
     ):
         gtsrb_server.files[name] = wrong
-        one_line_error(lambda: fetch("gtsrb", tmp_path, urls=gtsrb_server.url, pause=0), name, word)
+        one_line_error(lambda: fetch("gtsrb", ".", urls=gtsrb_server.url, pause=0), name, word)
         assert [path.name for path in (tmp_path / "gtsrb").iterdir()] == ["GTSRB_Final_Training_Images.zip"]
 
 
