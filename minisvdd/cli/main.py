@@ -26,6 +26,7 @@ from ..version import __version__
 COMMANDS = {
     "train": ("train", "train Deep SVDD on one normal class, print the test AUC, save model and pictures"),
     "score": ("score", "score samples with a saved model"),
+    "report": ("report", "write what a detector finds as one page of HTML that can be sent"),
     "experiment": ("experiment", "all methods x classes x seeds of a table, resumable"),
     "attack": ("attack", "train a classifier on all classes, make adversarial images by the Boundary Attack"),
     "gradcheck": ("gradcheck", "check hand-written gradients against finite differences"),

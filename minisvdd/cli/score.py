@@ -50,22 +50,24 @@ def add_score(score: argparse.ArgumentParser) -> None:
     score.set_defaults(run=_score)
 
 
-class _Table(NamedTuple):
-    """What is to be scored. names: files, or None; labels: (n,) strings, or None."""
+class Table(NamedTuple):
+    """What is to be scored. names: files, or None; labels: (n,) strings, or None; feature_names: or None."""
 
     samples: np.ndarray
     names: tuple[str, ...] | None
     labels: np.ndarray | None
     notes: tuple[str, ...]
+    feature_names: tuple[str, ...] | None = None
 
 
 def _score(arguments):
     model = load_model(arguments.model)
     if arguments.false_alarm_rate is not None:
         model.set_false_alarm_rate(arguments.false_alarm_rate)
-    table = _read(arguments, model)
+    table = read_new(arguments.samples, model.input_shape_, arguments.skip_damaged)
     options.print_notes(table.notes)
-    normal_class = _normal_class(arguments, table.labels)
+    trained = _trained_class(Path(arguments.model).with_name("result.json"))
+    normal_class = normal_label(arguments.samples, table.labels, arguments.normal_class, trained)
     scores = _scores(arguments.samples, model, table.samples)
     p_values = model.p_value_of(scores) if model.threshold_kind_ == "holdout" else None
     outlier = -scores - model.offset_ < 0
@@ -82,13 +84,17 @@ def _score(arguments):
     return 0
 
 
-def _read(arguments, model):
-    path = Path(arguments.samples)
+def read_new(source: str, input_shape: tuple[int, ...], skip_damaged: bool = False) -> Table:
+    """New samples for a model of samples of that shape: a folder, a picture, or a file as `own.read_samples` takes it.
+
+    Raises DataError, naming file and array, for what is not understood.
+    """
+    path = Path(source)
     if path.is_dir() or is_picture(path):
-        pictures = read_folder(path, model.input_shape_, arguments.skip_damaged)
-        return _Table(to_float(pictures.images), pictures.names, pictures.labels, pictures.notes)
-    samples, labels, notes = own.read_samples(arguments.samples)
-    return _Table(samples, None, labels, notes)
+        pictures = read_folder(path, input_shape, skip_damaged)
+        return Table(to_float(pictures.images), pictures.names, pictures.labels, pictures.notes)
+    found = own.read_samples(source)
+    return Table(found.samples, None, found.labels, found.notes, found.feature_names)
 
 
 def _scores(name, model, samples):
@@ -128,16 +134,19 @@ def _write_heatmaps(folder, model, table, scores):
 # --- The AUC, where the samples have labels ---------------------------------------------------------------------------
 
 
-def _normal_class(arguments, labels):
-    """The label of normal samples: what the user says, else that of the training, whose result lies by the model."""
+def normal_label(source: str, labels: np.ndarray | None, wanted: str | None, trained: object) -> str | None:
+    """The label of normal samples: what the user wants, else that of the training, where it is known.
+
+    None without labels, and, which is said on stderr, where none of them is known to be normal.
+    Raises ValueError for a class that is wanted and not there.
+    """
     if labels is None:
-        if arguments.normal_class is not None:
-            raise ValueError(f"--normal-class: {arguments.samples} has no labels")
+        if wanted is not None:
+            raise ValueError(f"--normal-class: {source} has no labels")
         return None
     classes = sorted(set(labels))
-    if arguments.normal_class is not None:
-        return classes[class_index(classes, arguments.normal_class, "--normal-class")]
-    trained = _trained_class(Path(arguments.model).with_name("result.json"))
+    if wanted is not None:
+        return classes[class_index(classes, wanted, "--normal-class")]
     if trained in classes:
         return trained
     print(f"minisvdd: labels {listed(classes)}: give --normal-class for the AUC", file=sys.stderr)

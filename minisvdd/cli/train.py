@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ..data.datasets import DATASETS, load_dataset
+from ..data.datasets import DATASETS, load_dataset, own_path
 from ..data.own import ENDINGS
 from ..experiments.experiments import train_and_evaluate
 from ..experiments.plots import save_training_pictures
@@ -75,7 +75,8 @@ def _train(arguments):
         false_alarm_rate=arguments.false_alarm_rate,
         refit=arguments.refit,
     )
-    result = {"data": dataset.name, "protocol": arguments.protocol, **result, "notes": split.notes}
+    result = {"data": dataset.name, "source": _source(arguments), "protocol": arguments.protocol, **result}
+    result["notes"] = split.notes
     model.save(folder / "model.npz")
     write_json(folder / "result.json", result)
     if checkpoint:
@@ -85,6 +86,19 @@ def _train(arguments):
         print(note)
     _print_result(result, split, folder, pictures)
     return 0
+
+
+def _source(arguments):
+    """What it takes to read the same data again (`minisvdd report`), from any working folder."""
+    own = None if arguments.data in DATASETS else str(own_path(arguments.data, arguments.data_dir).resolve())
+    folder = None if arguments.data_dir is None else str(Path(arguments.data_dir).resolve())
+    return {
+        "data": own or arguments.data,
+        "data_dir": None if own else folder,
+        "skip_damaged": arguments.skip_damaged,
+        "size": arguments.size,
+        "color": arguments.color,
+    }
 
 
 def _checkpoint(arguments, folder):

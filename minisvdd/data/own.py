@@ -43,7 +43,8 @@ def load_file(path: Path) -> Dataset:
     if path.suffix.lower() == ".csv":
         table = read_table(path)
         labels = encode_labels(table.labels, None, path)
-        return Dataset(path.name, table.features, labels[1], None, None, labels[0], notes=table.notes)
+        known = {"notes": table.notes, "feature_names": table.names}
+        return Dataset(path.name, table.features, labels[1], None, None, labels[0], **known)
     with data_errors(path):
         found, notes = _roles(path)
         first = "x_train" if "x_train" in found else "X"
@@ -64,6 +65,7 @@ class Samples(NamedTuple):
     samples: np.ndarray
     labels: np.ndarray | None
     notes: tuple[str, ...] = ()
+    feature_names: tuple[str, ...] | None = None
 
 
 def read_samples(source) -> Samples:
@@ -74,7 +76,7 @@ def read_samples(source) -> Samples:
     """
     if str(source).lower().endswith(".csv"):
         table = read_table(source)
-        return Samples(table.features, _as_text(table.labels), table.notes)
+        return Samples(table.features, _as_text(table.labels), table.notes, table.names)
     name = getattr(source, "name", "<stream>") if hasattr(source, "read") else source
     names = array_names(source)
     found, left = _by_role(names, name)

@@ -23,7 +23,9 @@ class Split:
 
     train: (n, C, H, W) or (n, D), float32, normal samples only; test: all test samples, or None.
     is_anomaly: (n_test,) bool, None where the test samples have no labels; test_labels: indices into `class_names`.
-    train_names, test_names: the samples' files, or None.   notes: what was decided on the way, a sentence each.
+    train_names, test_names: the samples' files, or None; without files, samples held back for testing are called by
+    their number among all: "sample 17".   notes: what was decided on the way, a sentence each.
+    feature_names: of the D features, or None.
     """
 
     train: np.ndarray
@@ -34,6 +36,7 @@ class Split:
     train_names: tuple[str, ...] | None = None
     test_names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    feature_names: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +44,7 @@ class Dataset:
     """Images as they are stored, (n, C, H, W) or (n, D), mostly uint8; label k is `class_names[k]`.
 
     `white` is the value that uint8 images are divided by when a split is made; floating-point samples are left alone.
-    train_names, test_names, notes: as in `Split`.
+    train_names, test_names, notes, feature_names: as in `Split`.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Dataset:
     train_names: tuple[str, ...] | None = None
     test_names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    feature_names: tuple[str, ...] | None = None
 
     def one_class(self, normal_class: int | str | None = None) -> Split:
         """Train on one class, test on all. normal_class: a name, or the number of a class that is not named by numbers.
@@ -110,8 +114,8 @@ class Dataset:
         notes = self.notes
         if is_anomaly is not None and len(is_anomaly) and is_anomaly.all():
             notes = (*notes, f"no test sample is of the normal class {listed([normal_class])}")
-        names = (train_names, self.test_names)
-        return Split(to_float(train, self.white), test, is_anomaly, normal_class, self.test_labels, *names, notes)
+        known = (train_names, self.test_names, notes, self.feature_names)
+        return Split(to_float(train, self.white), test, is_anomaly, normal_class, self.test_labels, *known)
 
     def _held_back(self, label, normal):
         """The split of samples that have labels, but no test samples among them."""
@@ -130,8 +134,9 @@ class Dataset:
             self.class_names[label],
             self.train_labels[is_test],
             _chosen(self.train_names, ~is_test),
-            _chosen(self.train_names, is_test),
+            _chosen(self.train_names or [f"sample {k}" for k in range(len(normal))], is_test),
             (*self.notes, note),
+            self.feature_names,
         )
 
 

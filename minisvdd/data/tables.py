@@ -23,11 +23,15 @@ _COUNTERS = ("", "index", "id", "unnamed: 0")  # names of columns that may merel
 
 
 class Table(NamedTuple):
-    """features: (n, D) float32; labels: (n,) strings or whole numbers, or None; notes: what was left out."""
+    """features: (n, D) float32; labels: (n,) strings or whole numbers, or None; notes: what was left out.
+
+    names: of the D columns, or None.
+    """
 
     features: np.ndarray
     labels: np.ndarray | None
     notes: tuple[str, ...]
+    names: tuple[str, ...] | None = None
 
 
 def read_table(source) -> Table:
@@ -63,7 +67,8 @@ def _table(rows, columns, width, name):
     if not kept:
         raise DataError(f"{name}: expected columns of features, found none")
     notes = [f"{name}: column {shown[k]} counts the rows and is left out" for k in counters]
-    return Table(_numbers(rows, kept, shown, name), labels, tuple(notes))
+    names = tuple(columns[k] for k in kept) if columns else None
+    return Table(_numbers(rows, kept, shown, name), labels, tuple(notes), names)
 
 
 def _decoded(content):

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from .plots import save_figure
 
-_STRONGEST = 0.75  # opacity of the hottest pixel
+STRONGEST = 0.75  # opacity of the hottest pixel
 _LONGEST_NAME = 80
 
 
@@ -23,35 +23,42 @@ def save_heatmaps(
     One colour means the same in all pictures of a call: an image on which all is well stays cool. Files are named by
     the image's number and the letters, digits, "-" and "_" of its name; each is written whole or not at all.
     """
-    # The hottest pixel of most images, not of the worst, beside which all others would look cool.
-    hottest = float(np.quantile(maps.max(axis=(1, 2)), 0.9)) if len(maps) else 1.0
+    hottest = hottest_of(maps)
     digits, paths = len(str(max(len(images) - 1, 0))), []
     for index, (image, blame, score) in enumerate(zip(images, maps, scores)):
         name = f"{index:0{digits}}" if names is None else f"{index:0{digits}}-{_plain(names[index])}"
         title = f"score {score:.4g}" if names is None else f"{Path(names[index]).name[-40:]}: score {score:.4g}"
-        paths.append(save_figure(plot_heatmap(image, blame, hottest or 1.0, title), Path(folder) / f"{name}.png"))
+        paths.append(save_figure(plot_heatmap(image, blame, hottest, title), Path(folder) / f"{name}.png"))
     return paths
+
+
+def hottest_of(maps: np.ndarray) -> float:
+    """Where the colours of these maps (n, H, W) end: the hottest pixel of most images, not of the worst alone, beside
+    which all others would look cool."""
+    return (float(np.quantile(maps.max(axis=(1, 2)), 0.9)) if len(maps) else 1.0) or 1.0
+
+
+def warmth(blame: np.ndarray, hottest: float) -> np.ndarray:
+    """From 0 to 1 by the square root, so that what has a tenth of the blame is seen, too."""
+    return np.sqrt(np.clip(blame / hottest, 0, 1))
 
 
 @style.context("default")
 def plot_heatmap(image: np.ndarray, blame: np.ndarray, hottest: float, title: str = "") -> Figure:
-    """The image (C, H, W), alone and under its heat map (H, W), whose colours end at `hottest`.
-
-    Colours go by the square root, so that what has a tenth of the blame is seen, too.
-    """
-    picture = _as_picture(image)
-    heat = np.sqrt(np.clip(blame / hottest, 0, 1))
+    """The image (C, H, W), alone and under its heat map (H, W), whose colours end at `hottest`."""
+    picture = as_picture(image)
+    heat = warmth(blame, hottest)
     figure = Figure(figsize=(5.2, 3.0), layout="constrained")
     alone, under = figure.subplots(1, 2)
     for axes in (alone, under):
         axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set_axis_off()
-    under.imshow(heat, cmap="autumn_r", vmin=0, vmax=1, alpha=_STRONGEST * heat, interpolation="nearest")
+    under.imshow(heat, cmap="autumn_r", vmin=0, vmax=1, alpha=STRONGEST * heat, interpolation="nearest")
     figure.suptitle(title.replace("$", r"\$"), fontsize=9)
     return figure
 
 
-def _as_picture(image):
+def as_picture(image: np.ndarray) -> np.ndarray:
     """(H, W) or (H, W, 3) in [0, 1]: as it is, where it lies there, else stretched. Channels are averaged unless 3."""
     picture = image.transpose(1, 2, 0) if len(image) == 3 else image.mean(axis=0)
     low, high = float(picture.min()), float(picture.max())

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from ..files.atomic import atomic_write
 
-_NORMAL, _ANOMALY, _UNLABELLED, _LINE = "#2b6cb0", "#c53030", "#718096", "#1a202c"
+NORMAL, ANOMALY, _UNLABELLED, _LINE = "#2b6cb0", "#c53030", "#718096", "#1a202c"
 _SMALL = 32  # pixels: larger images are made smaller to be shown, and their pixels averaged
 
 
@@ -39,11 +39,9 @@ def plot_examples(
         axes.set_title(title, fontsize=10)
         axes.set_axis_off()
         for place, index in enumerate(chosen if is_anomaly is not None else ()):
-            outline(axes, place, images.shape[2:], columns, _ANOMALY if is_anomaly[index] else _NORMAL, inset=0.03)
+            outline(axes, place, images.shape[2:], columns, ANOMALY if is_anomaly[index] else NORMAL, inset=0.03)
     if is_anomaly is not None:
-        kinds = [
-            Patch(fill=False, edgecolor=c, label=kind) for kind, c in (("normal", _NORMAL), ("anomalous", _ANOMALY))
-        ]
+        kinds = [Patch(fill=False, edgecolor=c, label=kind) for kind, c in (("normal", NORMAL), ("anomalous", ANOMALY))]
         figure.legend(handles=kinds, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     return figure
 
@@ -83,7 +81,7 @@ def plot_scores(
     """
     kinds = [("unlabelled", _UNLABELLED, np.ones(len(scores), bool))]
     if is_anomaly is not None:
-        kinds = [("normal", _NORMAL, ~is_anomaly), ("anomalous", _ANOMALY, is_anomaly)]
+        kinds = [("normal", NORMAL, ~is_anomaly), ("anomalous", ANOMALY, is_anomaly)]
     figure = Figure(figsize=(6, 3.4), layout="constrained")
     axes = figure.subplots()
     bins = np.linspace(scores.min(), max(np.quantile(scores, 0.99), threshold * 1.05), 1 + _bins(len(scores)))
@@ -103,7 +101,16 @@ def _bins(n):
 
 @style.context("default")
 def plot_training(history: dict, autoencoder_history: dict | None = None) -> Figure:
-    """Loss of pre-training and of Deep SVDD, radius, and fraction outside where it is no constant, over the epochs.
+    """The `training_curves` beside each other."""
+    curves = training_curves(history, autoencoder_history)
+    figure = Figure(figsize=(3.2 * max(len(curves), 1), 2.8), layout="constrained")
+    for axes, curve in zip(np.ravel(figure.subplots(1, max(len(curves), 1))), curves):
+        draw_curve(axes, *curve)
+    return figure
+
+
+def training_curves(history: dict, autoencoder_history: dict | None = None) -> list[tuple[str, dict, str]]:
+    """(title, history, key) of each: loss of pre-training and of Deep SVDD, radius, fraction outside if it changes.
 
     One-class Deep SVDD computes R in every epoch so that a share nu lies outside: that curve would say nothing.
     """
@@ -113,18 +120,19 @@ def plot_training(history: dict, autoencoder_history: dict | None = None) -> Fig
         ("Deep SVDD: radius R", history, "radius"),
         ("fraction outside", history, "fraction_outside"),
     ]
-    curves = [curve for curve in curves if curve[1] and curve[1]["epoch"]]
-    curves = [curve for curve in curves if curve[2] != "fraction_outside" or len(set(curve[1][curve[2]])) > 1]
-    figure = Figure(figsize=(3.2 * max(len(curves), 1), 2.8), layout="constrained")
-    for axes, (title, values, key) in zip(np.ravel(figure.subplots(1, max(len(curves), 1))), curves):
-        axes.plot(values["epoch"], values[key], color=_NORMAL)
-        if key == "loss" and min(values[key]) > 0:
-            axes.set_yscale("log")
-        if key == "fraction_outside":
-            axes.set_ylim(0, max(0.2, 1.1 * max(values[key])))
-        axes.set_title(title, fontsize=10)
-        axes.set_xlabel("epoch")
-    return figure
+    curves = [curve for curve in curves if curve[1] and curve[1].get("epoch") and curve[2] in curve[1]]
+    return [curve for curve in curves if curve[2] != "fraction_outside" or len(set(curve[1][curve[2]])) > 1]
+
+
+def draw_curve(axes: Axes, title: str, history: dict, key: str) -> None:
+    """One of the `training_curves` over the epochs."""
+    axes.plot(history["epoch"], history[key], color=NORMAL)
+    if key == "loss" and min(history[key]) > 0:
+        axes.set_yscale("log")
+    if key == "fraction_outside":
+        axes.set_ylim(0, max(0.2, 1.1 * max(history[key])))
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel("epoch")
 
 
 @style.context("default")

@@ -1,0 +1,128 @@
+"""The command `minisvdd report`: one page of HTML on what a detector finds, that can be sent."""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ..data.datasets import DATASETS, load_dataset
+from ..errors import DataError, one_line
+from ..export.findings import Findings
+from ..export.report import SHOWN, write_report
+from ..svdd.storage import load_model
+from . import options
+from .score import normal_label, read_new
+
+
+def add_report(report: argparse.ArgumentParser) -> None:
+    """Add the command's options to its parser."""
+    report.add_argument("model", metavar="RUN|MODEL.npz", help="folder that `minisvdd train` wrote, or its model")
+    report.add_argument(
+        "--data",
+        help="report on these samples, as `minisvdd score` takes them (default: the test samples of the training)",
+    )
+    report.add_argument("--normal-class", help="which of the labels is normal (default: as in the training)")
+    report.add_argument("--shown", type=int, default=SHOWN, help="samples of each kind that are shown at most")
+    options.add_data_dir(report)
+    options.add_skip_damaged(report)
+    report.add_argument("--out", help="file to write (default: report.html beside the model)")
+    report.set_defaults(run=_report)
+
+
+def _report(arguments):
+    options.check_counts(arguments, "shown")
+    path = Path(arguments.model)
+    path = path / "model.npz" if path.is_dir() else path
+    result, model = _result(path.with_name("result.json")), load_model(path)
+    data = arguments.data or _source(result).get("data")
+    if data is None:
+        raise DataError(f"{path}: no result.json beside it says which data it was trained on: give --data")
+    read = _of_training if data in DATASETS or _is_same(data, result) else _new
+    try:
+        findings = read(data, arguments, model, result)
+    except ValueError as error:
+        raise error if isinstance(error, DataError) else DataError(f"{data}: {error}") from error
+    options.print_notes(findings.notes)
+    out = write_report(arguments.out or path.with_name("report.html"), findings, arguments.shown)
+    print(f"report    {out} ({out.stat().st_size / 1000:.0f} kB)")
+    return 0
+
+
+def _result(path):
+    """What `minisvdd train` wrote beside the model; {} where nothing is."""
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: damaged: {one_line(error)}") from error
+    if not isinstance(result, dict):
+        raise DataError(f"{path}: damaged: expected a result of `minisvdd train`")
+    return result
+
+
+def _source(result):
+    """Where the data of the training lie, {} where the result does not say it in words that could be true."""
+    source = result.get("source")
+    return source if isinstance(source, dict) and isinstance(source.get("data"), str) else {}
+
+
+def _is_same(data, result):
+    """Whether these are the data of the training, most of which must not be taken for new samples."""
+    trained = _source(result).get("data")
+    return trained is not None and (data == trained or Path(data).resolve() == Path(trained))
+
+
+def _of_training(data, arguments, model, result):
+    """The test samples of data that one class is trained on; those of the training, where there are no others."""
+    source = _source(result) if _is_same(data, result) else {}
+    shape, pictures = model.input_shape_, {}
+    if data not in DATASETS and Path(data).is_dir():
+        color = "grey" if shape[0] == 1 else "rgb"
+        skip = arguments.skip_damaged or source.get("skip_damaged") is True
+        pictures = {"size": shape[1:], "color": color, "skip_damaged": skip}
+    dataset = load_dataset(data, arguments.data_dir or source.get("data_dir"), **pictures)
+    wanted = (arguments.normal_class or result.get("normal_class")) if dataset.class_names else arguments.normal_class
+    split = dataset.one_class(wanted)
+    trained_on = split.test is None
+    labels = None if split.test_labels is None else np.array(dataset.class_names)[split.test_labels]
+    return Findings(
+        model,
+        split.train if trained_on else split.test,
+        dataset.name,
+        normal_class=split.normal_class if dataset.class_names else None,
+        names=split.train_names if trained_on else split.test_names,
+        labels=labels,
+        is_anomaly=split.is_anomaly,
+        feature_names=split.feature_names,
+        trained_on=trained_on,
+        result=result,
+        notes=(*split.notes, *_changes(result, split)),
+    )
+
+
+def _changes(result, split):
+    """A note where there are not as many samples as at the time of the training."""
+    found = {"n_train": len(split.train), "n_test": 0 if split.test is None else len(split.test)}
+    changed = [(name, n) for name, n in found.items() if name in result and result[name] != n]
+    words = {"n_train": "training", "n_test": "test"}
+    return [f"the data has changed: {result[name]} {words[name]} samples then, {n} now" for name, n in changed]
+
+
+def _new(data, arguments, model, result):
+    """Other samples than those of the training."""
+    table = read_new(data, model.input_shape_, arguments.skip_damaged)
+    normal = normal_label(data, table.labels, arguments.normal_class, result.get("normal_class"))
+    return Findings(
+        model,
+        table.samples,
+        Path(data).resolve().name,
+        normal_class=normal,
+        names=table.names,
+        labels=table.labels,
+        is_anomaly=None if normal is None else table.labels != normal,
+        feature_names=table.feature_names,
+        result={name: value for name, value in result.items() if name != "auc"},
+        notes=table.notes,
+    )
