@@ -1,4 +1,4 @@
-"""The command `minisvdd experiment`: run a grid of table 1 or 2, and report on one."""
+"""The command `minisvdd experiment`: run a grid of table 1 or 2, or of your own data, and report on one."""
 
 import argparse
 from pathlib import Path
@@ -10,6 +10,9 @@ from ..experiments.grid import make_grid, run_grid
 from ..experiments.paper import METHODS
 from ..experiments.plots import save_figure
 from ..experiments.report import write_report, write_stages
+from ..export.comparison import METHODS as OWN_METHODS
+from ..export.comparison import SLOW, is_comparison, write_comparison, write_split
+from ..files.names import safe_name
 from . import options
 
 # Table: (data set, default protocol).
@@ -26,6 +29,7 @@ def add_experiment(experiment: argparse.ArgumentParser) -> None:
     tables = experiment.add_subparsers(required=True, metavar="TABLE")
     for name, (data, protocol) in TABLES.items():
         _add_table(tables, name, data, protocol)
+    _add_own(tables)
     report = tables.add_parser("report", help="print and write the tables of an experiment's folder")
     report.add_argument("folder", metavar="DIR", help="folder of an experiment")
     report.set_defaults(run=_report)
@@ -46,26 +50,50 @@ def add_experiment(experiment: argparse.ArgumentParser) -> None:
     figures.set_defaults(run=_figures)
 
 
+def _add_own(tables):
+    own = tables.add_parser("own", help="all methods on your own data: a table of AUC, and all ROC curves")
+    own.add_argument("--data", required=True, help="labelled, as `minisvdd train` takes it")
+    own.add_argument("--normal-class", help="class taken as normal: name or index (default: the only one of training)")
+    usual = ", ".join(name for name in OWN_METHODS if name not in SLOW)
+    own.add_argument(
+        "--methods", nargs="+", metavar="NAME", help=f"some of {', '.join(OWN_METHODS)} (default: {usual})"
+    )
+    own.add_argument("--seeds", type=int, default=3, help="number of seeds, from 0")
+    options.add_protocol(own, "quick")
+    options.add_schedule(own)
+    options.add_pictures(own)
+    options.add_skip_damaged(own)
+    _add_running(own, "runs/own-NAME-CLASS")
+    # Here all normal samples train: an AUC needs no threshold.
+    own.set_defaults(run=_run_own, threshold="nu", false_alarm_rate=0.05)
+
+
 def _add_table(tables, name, data, protocol):
     table = tables.add_parser(name, help=f"{name[:5]} {name[5]} on {data}")
     table.add_argument("--methods", nargs="+", metavar="NAME", help=f"some of {', '.join(METHODS)} (default: all)")
     table.add_argument("--classes", nargs="+", metavar="NAME", help="normal classes (default: all)")
     table.add_argument("--seeds", type=int, default=10, help="number of seeds, from 0")
     options.add_protocol(table, protocol)
+    if data == "gtsrb":
+        table.add_argument("--queries", type=int, help="of the Boundary Attack per image, if not as `minisvdd attack`")
+    _add_running(table, f"runs/{name}")
+    table.set_defaults(run=_run, data=data, out=f"runs/{name}")
+
+
+def _add_running(table, folder):
+    """How the cells of a grid are computed, and where they are kept."""
     table.add_argument("--jobs", type=int, default=1, help="cells computed side by side on this machine")
     table.add_argument("--scheduler", metavar="tcp://...", help="Dask cluster; its workers must see --out and the data")
     options.add_data_dir(table)
-    table.add_argument("--out", default=f"runs/{name}", help="folder for cells and reports")
+    table.add_argument("--out", help=f"folder for cells and reports (default: {folder})")
     table.add_argument(
         "--resume",
         action=argparse.BooleanOptionalAction,
         default=True,
         help="keep finished cells of the same configuration",
     )
-    if data == "gtsrb":
-        table.add_argument("--queries", type=int, help="of the Boundary Attack per image, if not as `minisvdd attack`")
     options.add_quiet(table)
-    table.set_defaults(run=_run, data=data, goes_on="the same command goes on with the first unfinished cell")
+    table.set_defaults(goes_on="the same command goes on with the first unfinished cell")
 
 
 def _run(arguments):
@@ -78,16 +106,47 @@ def _run(arguments):
         protocol=arguments.protocol,
         data_dir=arguments.data_dir,
     )
+    return _run_grid(grid, arguments, arguments.out)
+
+
+def _run_grid(grid, arguments, out):
     run_grid(
         grid,
-        arguments.out,
+        out,
         jobs=arguments.jobs,
         scheduler=arguments.scheduler,
         data_dir=arguments.data_dir,
         resume=arguments.resume,
         verbose=options.verbosity(arguments),
     )
-    return _print_report(arguments.out)
+    return _print_report(out)
+
+
+def _run_own(arguments):
+    wanted = arguments.methods or [name for name in OWN_METHODS if name not in SLOW]
+    if unknown := [name for name in wanted if name not in OWN_METHODS]:
+        raise ValueError(f"--methods {unknown[0]}: expected some of {', '.join(OWN_METHODS)}")
+    options.check_counts(arguments, "seeds")
+    dataset = load_dataset(
+        arguments.data,
+        arguments.data_dir,
+        size=arguments.size,
+        color=arguments.color,
+        skip_damaged=arguments.skip_damaged,
+        verbose=options.verbosity(arguments),
+    )
+    split = dataset.one_class(arguments.normal_class)
+    options.print_notes(split.notes, arguments.quiet)
+    out = Path(arguments.out or Path("runs") / safe_name(f"own-{dataset.name}-{split.normal_class}"))
+    settings = options.protocol_of(arguments, arguments.data, split.train.shape)
+    grid = make_grid(
+        str(write_split(split, dataset.name, out).resolve()),
+        methods=[OWN_METHODS[name] for name in wanted],
+        seeds=arguments.seeds,
+        protocol=arguments.protocol,
+        settings=settings,
+    )
+    return _run_grid(grid, arguments, out)
 
 
 def _stop_signs(arguments):
@@ -125,7 +184,7 @@ def _figures(arguments):
 
 
 def _print_report(folder):
-    markdown, paths = write_report(folder)
+    markdown, paths = write_comparison(folder) if is_comparison(folder) else write_report(folder)
     if (Path(folder) / STOP_SIGNS).is_file() and (figure := figure_4(folder)) is not None:
         save_figure(figure, Path(folder) / "figure4.png")
         paths.append("figure4.png")

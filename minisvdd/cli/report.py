@@ -1,18 +1,32 @@
 """The command `minisvdd report`: one page of HTML on what a detector finds, that can be sent."""
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 
 from ..data.datasets import DATASETS, load_dataset
-from ..errors import DataError, one_line
+from ..errors import DataError
 from ..export.findings import Findings
 from ..export.report import SHOWN, write_report
+from ..files.records import FRACTION, TEXT, TRUTH, list_of, number, optional, read_json, record, table_of, whole
+from ..files.streams import data_errors
 from ..svdd.storage import load_model
 from . import options
 from .score import normal_label, read_new
+
+# What the report reads in the result of `minisvdd train`.
+_RESULT = record(
+    source=optional(record(data=TEXT, data_dir=optional(TEXT), skip_damaged=TRUTH)),
+    protocol=optional(TEXT),
+    normal_class=optional(TEXT),
+    n_train=optional(whole(0)),
+    n_test=optional(whole(0)),
+    auc=optional(table_of(FRACTION)),
+    signs_of_harm=optional(list_of(TEXT)),
+    seconds=optional(number(0)),
+    versions=optional(table_of(TEXT)),
+)
 
 
 def add_report(report: argparse.ArgumentParser) -> None:
@@ -35,7 +49,7 @@ def _report(arguments):
     path = Path(arguments.model)
     path = path / "model.npz" if path.is_dir() else path
     result, model = _result(path.with_name("result.json")), load_model(path)
-    data = arguments.data or _source(result).get("data")
+    data = arguments.data or (result.get("source") or {}).get("data")
     if data is None:
         raise DataError(f"{path}: no result.json beside it says which data it was trained on: give --data")
     read = _of_training if data in DATASETS or _is_same(data, result) else _new
@@ -51,36 +65,27 @@ def _report(arguments):
 
 def _result(path):
     """What `minisvdd train` wrote beside the model; {} where nothing is."""
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
+    if not path.exists():
         return {}
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: damaged: {one_line(error)}") from error
-    if not isinstance(result, dict):
-        raise DataError(f"{path}: damaged: expected a result of `minisvdd train`")
+    result = read_json(path)
+    with data_errors(path):
+        _RESULT(result, "the result")
     return result
-
-
-def _source(result):
-    """Where the data of the training lie, {} where the result does not say it in words that could be true."""
-    source = result.get("source")
-    return source if isinstance(source, dict) and isinstance(source.get("data"), str) else {}
 
 
 def _is_same(data, result):
     """Whether these are the data of the training, most of which must not be taken for new samples."""
-    trained = _source(result).get("data")
+    trained = (result.get("source") or {}).get("data")
     return trained is not None and (data == trained or Path(data).resolve() == Path(trained))
 
 
 def _of_training(data, arguments, model, result):
     """The test samples of data that one class is trained on; those of the training, where there are no others."""
-    source = _source(result) if _is_same(data, result) else {}
+    source = result["source"] if _is_same(data, result) else {}
     shape, pictures = model.input_shape_, {}
     if data not in DATASETS and Path(data).is_dir():
         color = "grey" if shape[0] == 1 else "rgb"
-        skip = arguments.skip_damaged or source.get("skip_damaged") is True
+        skip = arguments.skip_damaged or source.get("skip_damaged", False)
         pictures = {"size": shape[1:], "color": color, "skip_damaged": skip}
     dataset = load_dataset(data, arguments.data_dir or source.get("data_dir"), **pictures)
     wanted = (arguments.normal_class or result.get("normal_class")) if dataset.class_names else arguments.normal_class

@@ -51,6 +51,7 @@ from ..files.streams import data_errors
 from .experiments import versions
 from .lifeline import tie_to
 from .methods import METHODS, check_tested
+from .paper import METHODS as PAPER_METHODS
 from .protocols import GanProtocol, Protocol, get_gan_protocol, get_protocol
 
 _GRID_FILE = "grid.json"
@@ -146,7 +147,7 @@ def make_grid(
     settings=None,
     gan_settings=None,
 ) -> Grid:
-    """A grid on a data set. methods, classes: None for all.
+    """A grid on a data set. methods, classes: None for all, of the methods those of the paper's tables.
 
     settings, gan_settings: a Protocol and a GanProtocol instead of the named ones.
 
@@ -165,7 +166,7 @@ def make_grid(
         raise ValueError(f"data={data!r}: expected labelled training and test samples")
     known = [dataset.class_names[i] for i in np.unique(dataset.train_labels)]
     wanted = [dataset.class_names[class_index(dataset.class_names, name, "classes")] for name in classes or known]
-    chosen = tuple(name for name in METHODS if methods is None or name in methods)
+    chosen = tuple(name for name in METHODS if name in (PAPER_METHODS if methods is None else methods))
     wanted = tuple(dict.fromkeys(wanted))
     for normal_class in wanted:
         is_anomaly = dataset.test_labels != dataset.class_names.index(normal_class)

@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 
 from ..files.atomic import atomic_write, json_text
 from .grid import Grid, cells_of, read_cell, read_grid
-from .paper import METHODS as PAPER_METHODS
+from .methods import METHODS
 from .paper import TABLES
 from .plots import save_figure
 
@@ -161,7 +161,7 @@ def plot_table(grid: Grid, entries: dict) -> Figure:
         found = [(x, entries[c, method]) for x, c in enumerate(grid.classes) if (c, method) in entries]
         places = [x + (i - (len(grid.methods) - 1) / 2) * width for x, _ in found]
         axes.errorbar(places, [e.mean for _, e in found], [e.std for _, e in found], fmt="o", markersize=4,
-                      linewidth=1, color=f"C{PAPER_METHODS.index(method)}", label=method)  # fmt: skip
+                      linewidth=1, color=f"C{list(METHODS).index(method)}", label=method)  # fmt: skip
         printed = [(place, e.paper[0]) for place, (_, e) in zip(places, found) if e.paper]
         if printed:
             axes.scatter(*zip(*printed), marker="_", color="black", zorder=3)

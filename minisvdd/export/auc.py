@@ -23,7 +23,6 @@ A itself is on the right, too. Where all pairs are in order, a = 1, the variance
 (DeLong's, or a bootstrap's) would be the point 1: as if ten samples could prove a perfect detector.
 """
 
-import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtri
 

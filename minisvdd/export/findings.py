@@ -73,7 +73,7 @@ class Findings:
         return auc, *auc_interval(auc, *self.counts())
 
     def false_alarms(self) -> dict[str, float | tuple[float, float]]:
-        """Rates of false alarms: what was "asked", what is "expected" (low, high), what is "measured"; each if known."""
+        """Rates of false alarms, each where it is known: "asked", "expected" (low, high), "measured"."""
         rates: dict[str, float | tuple[float, float]] = {}
         normal = self.counts()[0]
         if self.p_values is not None:

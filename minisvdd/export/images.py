@@ -1,4 +1,4 @@
-"""Pictures that travel inside a page: figures as SVG, samples and their heat maps as small PNG or JPEG, by data: URIs."""
+"""Pictures that travel inside a page, as data: URIs: figures as SVG, samples and heat maps as small PNG or JPEG."""
 
 import base64
 import io

@@ -16,7 +16,6 @@ import numpy as np
 from ..experiments.experiments import versions
 from ..experiments.heatmaps import hottest_of
 from ..files.atomic import atomic_write
-from ..svdd.autoencoder import Autoencoder
 from . import charts
 from .findings import Findings
 from .images import SMALL, figure_uri, heat_uri, picture_uri
@@ -26,8 +25,9 @@ SHOWN = 12
 _BLAMED = 3  # features that are named of a sample
 _MOST_KINDS = 30
 _SETTINGS = (
-    "objective", "nu", "network", "patch_size", "pretrain_epochs", "epochs", "learning_rate", "milestones", "weight_decay",
-    "batch_size", "preprocessing", "backend", "threshold", "false_alarm_rate", "holdout", "refit", "random_state",
+    "objective", "nu", "network", "patch_size", "pretrain_epochs", "epochs", "learning_rate", "milestones",
+    "weight_decay", "batch_size", "preprocessing", "backend", "threshold", "false_alarm_rate", "holdout", "refit",
+    "random_state",
 )  # fmt: skip
 _FROM_RESULT = {"protocol": "protocol", "n_train": "training samples", "seconds": "seconds of training"}
 
@@ -74,8 +74,7 @@ def _warnings(f: Findings) -> Iterator[str]:
     signs = getattr(f.model, "diagnostics", dict)().get("signs_of_collapse", [])
     for sign in signs:
         yield paragraph(f"Sign of collapse: {sign}.", "warning")
-    harm = f.result.get("signs_of_harm")
-    for sign in harm if isinstance(harm, list) else ():
+    for sign in f.result.get("signs_of_harm") or ():
         yield paragraph(f"Sign of harm: {sign}.", "warning")
     if f.trained_on:
         yield paragraph(
@@ -224,7 +223,8 @@ class _Samples:
             (heat_uri(image, self.shares[k], self.hottest), f"{name}, heat map"),
         )
         pictures = "".join(f'<img{kind} src="{uri}" alt="{words}">' for uri, words in pair)
-        return f'<figure><div class="pair">{pictures}</div><figcaption><strong>{name}</strong>{self._caption(k)}</figcaption></figure>'
+        below = f"<figcaption><strong>{name}</strong>{self._caption(k)}</figcaption>"
+        return f'<figure><div class="pair">{pictures}</div>{below}</figure>'
 
     def _caption(self, k):
         words = self._words(k)
@@ -292,8 +292,7 @@ def _made(f: Findings) -> Iterator[str]:
     settings += [(label, f.result[key]) for key, label in _FROM_RESULT.items() if key in f.result]
     settings += [(name.replace("_", " "), _plain(params[name])) for name in _SETTINGS if name in params]
     settings += [("sample", "x".join(map(str, f.model.input_shape_)))]
-    made = f.result.get("versions")
-    made = made if isinstance(made, dict) else versions()
+    made = f.result.get("versions") or versions()
     tables = [f"<div>{table((), settings)}</div>", f"<div>{table((), list(made.items()))}{_stages(f)}</div>"]
     notes = [paragraph(note, "note") for note in f.notes]
     yield section("How it was made", *notes, f'<div class="columns">{"".join(tables)}</div>')
@@ -302,7 +301,7 @@ def _made(f: Findings) -> Iterator[str]:
 def _stages(f: Findings) -> str:
     """The AUC before training, without which that after it says little; of the test samples of the training."""
     found = f.result.get("auc")
-    if not isinstance(found, dict) or not found:
+    if not found:
         return ""
     names = {
         "random": "random weights",
@@ -310,7 +309,7 @@ def _stages(f: Findings) -> str:
         "autoencoder": "autoencoder",
         "trained": "trained",
     }
-    rows = [(names[key], _percent(found[key])) for key in names if isinstance(found.get(key), float)]
+    rows = [(names[key], _percent(found[key])) for key in names if key in found]
     return table(("test AUC in the training", ""), rows)
 
 
@@ -322,14 +321,14 @@ def _reading(f: Findings) -> Iterator[str]:
     where = "colours of a heat map show" if f.are_pictures else "percentages in a row show"
     method = f.model._explanations()[0]
     lines = [
-        "AUC: how often an anomalous sample has a larger score than a normal one; 50 % is chance. Its interval holds what "
-        "infinitely many samples of the same kinds would show, at a confidence of 95 %.",
+        "AUC: how often an anomalous sample has a larger score than a normal one; 50 % is chance. Its interval holds "
+        "what infinitely many samples of the same kinds would show, at a confidence of 95 %.",
         f"What is to blame: the {where} what share a part of the sample has in its score, by the method {method!r}.",
     ]
     if f.p_values is not None:
         lines.insert(1, (
-            "p-value: what share of new normal samples is at least as anomalous, by the normal samples that were held out "
-            "of training. A sample is reported where it is not above the rate of false alarms that was asked for."
+            "p-value: what share of new normal samples is at least as anomalous, by the normal samples that were held "
+            "out of training. A sample is reported where it is not above the rate of false alarms that was asked for."
         ))  # fmt: skip
     yield section("How to read it", *map(paragraph, lines))
 

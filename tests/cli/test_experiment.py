@@ -1,9 +1,15 @@
-"""`minisvdd experiment report`: what it prints, and when it draws figure 4."""
+"""`minisvdd experiment`: what `report` prints, and when it draws figure 4; all methods on data of one's own."""
 
+import numpy as np
 import pytest
 from helpers_cli import run
+from helpers_pictures import put_tiles
+from PIL import Image
+from sklearn.metrics import roc_auc_score
 
+from minisvdd import KernelDensity, load_dataset
 from minisvdd.attack.adversarial import STOP_SIGNS
+from minisvdd.svdd.preprocessing import preprocessing_for
 
 pytestmark = pytest.mark.slow
 
@@ -23,3 +29,70 @@ def test_figure_4_is_drawn_of_attacked_stop_signs_alone(attacked, found, monkeyp
     assert saved == ([("figure", tmp_path / "figure4.png")] if drawn else [])
     names = "report.md, figure4.png" if drawn else "report.md"
     assert capsys.readouterr().out == f"| table |\nwritten: {names} in {tmp_path}\n"
+
+
+QUICK = ("--seeds", 2, "--epochs", 1, "--pretrain-epochs", 1, "--quiet")
+
+
+def samples(kind):
+    rng = np.random.default_rng(0)
+    shape = (4,) if kind == "features" else (1, 8, 8)
+    return rng.random((50, *shape)).astype(np.float32), np.array(["fine"] * 40 + ["bent", "worn"] * 5)
+
+
+@pytest.mark.parametrize("kind", ["features", "images"])
+def test_all_methods_on_data_of_one_s_own(kind, tmp_path, capsys):
+    """Without a split for testing; a second run computes nothing again."""
+    X, y = samples(kind)
+    np.savez(tmp_path / "mine.npz", X=X, y=y)
+    arguments = ("experiment", "own", "--data", tmp_path / "mine.npz", "--normal-class", "fine", *QUICK)
+    assert run(*arguments, "--out", tmp_path / "out") == 0
+    text = capsys.readouterr().out
+    rows = {line.split("|")[1].strip(): line.split("|") for line in text.splitlines() if line.startswith("| ")}
+    assert next(iter(rows)) == "method"
+    assert set(rows) - {"method"} == {"one-class", "soft-boundary", "dcae", "oc-svm", "kde", "isolation-forest"}
+    means = [float(row[2].split("±")[0]) for name, row in rows.items() if name != "method"]
+    assert means == sorted(means, reverse=True)
+    assert "10 normal and 10 anomalous samples" in text
+    assert Image.open(tmp_path / "out/comparison.png").size[0] > 400
+    cells = {path: path.stat().st_mtime_ns for path in (tmp_path / "out/cells").rglob("*.json")}
+    assert len(cells) == 2 + 4 + 2 + 1 + 1 + 2
+    model = KernelDensity(preprocessing=preprocessing_for(X), threshold="nu")
+    split = load_dataset(str(tmp_path / "mine.npz")).one_class("fine")
+    auc = roc_auc_score(split.is_anomaly, model.fit(split.train).anomaly_score(split.test))
+    assert f"| kde | {100 * auc:.1f} |" in text
+
+    assert run("experiment", "report", tmp_path / "out") == 0
+    assert capsys.readouterr().out == text
+    assert run(*arguments, "--out", tmp_path / "out", "--methods", "kde", "oc-svm") == 0
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out/cells").rglob("*.json")} == cells
+
+
+def test_a_folder_of_pictures_of_one_s_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    put_tiles(tmp_path / "tiles")
+    assert run("experiment", "own", "--data", "tiles", "--methods", "kde", "one-class", *QUICK) == 0
+    assert "# Methods on tiles, normal class good" in capsys.readouterr().out
+    assert (tmp_path / "runs/own-tiles-good/comparison.md").exists()
+
+
+def test_methods_need_labels_to_be_compared_by(tmp_path, capsys):
+    X, y = samples("features")
+    np.save(tmp_path / "mine.npy", X)
+    np.savez(tmp_path / "one.npz", X=X, y=["fine"] * 50)
+    np.savez(tmp_path / "fine.npz", x_train=X, y_train=y, x_test=X[:9], y_test=y[:9])
+    np.savez(tmp_path / "mine.npz", X=X, y=y)
+    for arguments, message in (
+        (("mine.npy",), "mine.npy: expected test samples with labels, to compare methods by: it has none"),
+        (("one.npz",), "one.npz: expected test samples with labels"),
+        (("fine.npz", "--normal-class", "fine"), "expected normal and anomalous test samples, found 9 normal ones"),
+        (("mine.npz",), "expected one of mine.npz's classes: bent (5 training samples)"),
+        (("mine.npz", "--normal-class", "fine", "--methods", "svm"), "--methods svm: expected some of one-class, "),
+        (("mine.npz", "--normal-class", "fine", "--seeds", 0), "--seeds 0: expected an integer >= 1"),
+    ):
+        done = run("experiment", "own", "--data", tmp_path / arguments[0], *arguments[1:], "--out", tmp_path / "out")
+        assert done == 2
+        err = capsys.readouterr().err
+        assert message in err
+        assert err.count("\n") == 1
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,143 @@
+"""`minisvdd report`: from what a training left to a page, for every kind of data; what is missing is said."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from helpers_cli import run
+from helpers_pictures import put_tiles
+from PIL import Image
+
+from minisvdd import load_model
+
+pytestmark = pytest.mark.slow
+
+QUICK = ("--quiet", "--epochs", 2, "--pretrain-epochs", 2, "--checkpoint-every", 0)
+
+
+def report_of(folder, *arguments):
+    """The page that the command writes, and what it prints on stdout."""
+    assert run("report", folder, *arguments) == 0
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_folder_of_pictures_from_another_working_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    tiles = put_tiles(tmp_path / "tiles")
+    (tiles / "test" / "crack" / "damaged.png").write_bytes(b"no picture")
+    (tiles / "test" / "crack" / "0.png").rename(tiles / "test" / "crack" / "<b>&'ä.png")
+    Image.new("RGB", (30, 20)).save(tiles / "train" / "good" / "other.jpg")
+    assert run("train", "--data", "tiles", "--skip-damaged", "--out", "out", *QUICK) == 0
+    source = json.loads((tmp_path / "out/result.json").read_text())["source"]
+    assert source == {
+        "data": str(tiles), "data_dir": None, "skip_damaged": True, "size": None, "color": "auto"
+    }  # fmt: skip
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    capsys.readouterr()
+    content = report_of(tmp_path / "out")
+    assert "test/crack/1.png" in content
+    assert "&lt;b&gt;&amp;&#x27;ä.png" in content
+    assert "4 normal and 4 anomalous" in content
+    out, err = capsys.readouterr()
+    assert out.startswith(f"report    {tmp_path / 'out' / 'report.html'} (")
+    assert "damaged.png" in err
+
+
+def test_features_of_a_table_name_row_and_column(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [f"{a:.3f},{b:.3f},{'worn' if k >= 60 else 'fine'}" for k, (a, b) in enumerate(rng.normal(size=(70, 2)))]
+    rows[65] = "99,0,worn"
+    (tmp_path / "pumps.csv").write_text("heat & <noise>,flow,class\n" + "\n".join(rows))
+    out = tmp_path / "out"
+    assert run("train", "--data", tmp_path / "pumps.csv", "--normal-class", "fine", "--out", out, *QUICK) == 0
+    content = report_of(out)
+    assert "heat &amp; &lt;noise&gt; = 99" in content
+    assert "<td>sample 65</td>" in content, "by its row in the table, not its place among the test samples"
+    assert "15 of its 60 normal samples are held back" in content
+
+
+def test_unlabelled_arrays_show_the_samples_of_training(tmp_path):
+    np.save(tmp_path / "mine.npy", np.random.default_rng(0).random((50, 8, 8)))
+    assert run("train", "--data", tmp_path / "mine.npy", "--out", tmp_path / "out", *QUICK) == 0
+    content = report_of(tmp_path / "out")
+    assert "There are no test samples" in content
+    assert "50 training samples" in content
+
+
+def test_digits_and_how_many_are_shown(trained, tmp_path):
+    folder = shutil.copytree(trained, tmp_path / "run")
+    few, many = (report_of(folder, "--shown", shown) for shown in (2, 30))
+    auc = json.loads((folder / "result.json").read_text())["auc"]["trained"]
+    for content in (few, many):
+        assert f"<b>{100 * auc:.1f} %</b>" in content
+    assert few.count("<img") < 30 < many.count("<img")
+    assert few.count('<img class="small"') == 2 * 2 * (few.count('<div class="samples">'))
+
+
+def test_other_data_than_those_of_the_training(trained, tmp_path, capsys):
+    images = np.random.default_rng(0).random((9, 8, 8)).astype(np.float32)
+    np.savez(tmp_path / "new.npz", X=images, y=["6"] * 5 + ["odd"] * 4)
+    out = tmp_path / "deep" / "page.html"
+    model = trained / "model.npz"
+    assert run("report", model, "--data", tmp_path / "new.npz", "--out", out) == 0
+    content = out.read_text(encoding="utf-8")
+    assert "<h1>new.npz</h1>" in content
+    assert "5 normal and 4 anomalous" in content
+    assert f"score {load_model(model).anomaly_score(images).max():.4g}" in content
+    np.save(tmp_path / "new.npy", images)
+    assert run("report", model, "--data", tmp_path / "new.npy", "--out", out) == 0
+    assert "The samples are unlabelled" in out.read_text(encoding="utf-8")
+    assert not (trained / "report.html").exists()
+
+
+def test_a_model_alone_needs_data(trained, tmp_path, capsys):
+    shutil.copy(trained / "model.npz", tmp_path)
+    assert run("report", tmp_path) == 2
+    assert "no result.json beside it says which data it was trained on: give --data" in capsys.readouterr().err
+    assert run("report", tmp_path, "--data", "digits", "--normal-class", "6") == 0
+    assert "normal class 6" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{", "result.json"),
+        (b"[]", "expected values by name"),
+        (b'{"source": {"data": 3}}', "data is 3, expected a text"),
+        (b'{"source": {"data": "digits", "skip_damaged": false}, "auc": {"trained": "<b>"}}', "auc['trained']"),
+        (b'{"source": {"data": "/no/such.npz", "skip_damaged": false}}', "/no/such.npz: no such file"),
+        (b'{"source": {"data": "digits", "skip_damaged": false}, "normal_class": "x"}', "normal_class"),
+        (b"\xff\xfe", "result.json"),
+    ],
+)
+def test_a_damaged_result_is_one_line(trained, content, message, tmp_path, capsys):
+    shutil.copy(trained / "model.npz", tmp_path)
+    (tmp_path / "result.json").write_bytes(content)
+    assert run("report", tmp_path) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_missing_or_damaged_models_and_samples_that_do_not_fit(trained, tmp_path, capsys):
+    assert run("report", tmp_path) == 2
+    assert "model.npz" in capsys.readouterr().err
+    (tmp_path / "model.npz").write_bytes(b"x" * 100)
+    assert run("report", tmp_path) == 2
+    assert "model.npz" in capsys.readouterr().err
+    np.save(tmp_path / "other.npy", np.zeros((4, 9, 9)))
+    assert run("report", trained, "--data", tmp_path / "other.npy") == 2
+    assert "other.npy: " in capsys.readouterr().err
+    assert run("report", trained, "--shown", 0) == 2
+    assert "--shown 0: expected an integer >= 1" in capsys.readouterr().err
+
+
+def test_it_says_when_the_data_has_changed(tmp_path):
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    np.savez(tmp_path / "mine.npz", x_train=X, x_test=X[:20])
+    assert run("train", "--data", tmp_path / "mine.npz", "--out", tmp_path / "out", *QUICK) == 0
+    np.savez(tmp_path / "mine.npz", x_train=X, x_test=X[:30])
+    assert "the data has changed: 20 test samples then, 30 now" in report_of(tmp_path / "out")
