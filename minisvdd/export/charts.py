@@ -77,6 +77,7 @@ def _is_curve(epochs, values):
     return x.ndim == 1 and len(x) > 0 and x.shape == y.shape and bool(np.isfinite(y).all())
 
 
+@style.context("default")
 def _axes(title, x, y):
     figure = Figure(figsize=_SIZE, layout="constrained")
     axes = figure.subplots()

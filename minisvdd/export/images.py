@@ -14,11 +14,12 @@ SMALL, LARGEST = 64, 224  # pixels: to the one, sides stay as they are; above th
 _INK, _SOFT = "#1f2933", "#7b8794"
 
 
+@style.context("default")
 def figure_uri(figure: Figure) -> str:
     """A figure as SVG, crisp at any size; the same bytes for the same figure."""
     buffer = io.BytesIO()
     # A background, a name and a date would differ from page and day; text becomes outlines, whatever fonts there are.
-    with style.context("default"), rc_context({"svg.hashsalt": "minisvdd", "svg.fonttype": "path"}):
+    with rc_context({"svg.hashsalt": "minisvdd", "svg.fonttype": "path"}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return _uri("svg+xml", buffer.getvalue())
 

@@ -155,7 +155,7 @@ def test_errors_are_those_of_the_threshold_in_the_order_of_their_scores():
 def test_what_comes_from_data_is_only_ever_text():
     model, samples, is_anomaly = fitted("grey")
     labels = np.where(is_anomaly, NASTY, "good")
-    result = {"protocol": NASTY, "signs_of_harm": [NASTY], "versions": {NASTY: NASTY}, "seconds": [NASTY], "auc": 3}
+    result = {"protocol": NASTY, "signs_of_harm": [NASTY], "versions": {NASTY: NASTY}, "seconds": [NASTY]}
     found = Findings(model, samples, NASTY, NASTY, [NASTY] * 40, labels, is_anomaly, result=result, notes=[NASTY])
     content = render(found)
     content.encode("utf-8")
