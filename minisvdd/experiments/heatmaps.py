@@ -23,7 +23,7 @@ def save_heatmaps(
     One colour means the same in all pictures of a call: an image on which all is well stays cool. Files are named by
     the image's number and the letters, digits, "-" and "_" of its name; each is written whole or not at all.
     """
-    hottest = hottest_of(maps)
+    hottest = hottest_of(maps.max(axis=(1, 2)) if len(maps) else ())
     digits, paths = len(str(max(len(images) - 1, 0))), []
     for index, (image, blame, score) in enumerate(zip(images, maps, scores)):
         name = f"{index:0{digits}}" if names is None else f"{index:0{digits}}-{_plain(names[index])}"
@@ -32,10 +32,10 @@ def save_heatmaps(
     return paths
 
 
-def hottest_of(maps: np.ndarray) -> float:
-    """Where the colours of these maps (n, H, W) end: the hottest pixel of most images, not of the worst alone, beside
-    which all others would look cool."""
-    return (float(np.quantile(maps.max(axis=(1, 2)), 0.9)) if len(maps) else 1.0) or 1.0
+def hottest_of(peaks: Sequence[float]) -> float:
+    """Where the colours of heat maps end, by the largest entry of each: the hottest pixel of most images, not of the
+    worst alone, beside which all others would look cool."""
+    return (float(np.quantile(peaks, 0.9)) if len(peaks) else 1.0) or 1.0
 
 
 def warmth(blame: np.ndarray, hottest: float) -> np.ndarray:

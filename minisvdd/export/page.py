@@ -50,6 +50,8 @@ th, td { text-align: left; padding: .38rem 1.1rem .38rem 0; border-bottom: 1px s
   vertical-align: top; }
 th { color: var(--soft); font-weight: 600; font-size: .85rem; }
 td.number, th.number { text-align: right; white-space: nowrap; }
+td.wide { min-width: 19rem; }
+.whole { white-space: nowrap; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(21rem, 100%), 1fr)); gap: 0 2.5rem; }
 .columns table { width: 100%; }
 footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line); color: var(--soft);
@@ -108,14 +110,18 @@ def chart(uri: str, description: str, caption: str = "") -> str:
     return f'<figure><img src="{uri}" alt="{text(description)}">{below}</figure>'
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[object]], numbers: Sequence[int] = ()) -> str:
-    """Rows of plain values under their headings; numbers: the columns that are set to the right."""
+def table(
+    headings: Sequence[str], rows: Iterable[Sequence[object]], numbers: Sequence[int] = (), wide: int | None = None
+) -> str:
+    """Rows of plain values under their headings, sideways to scroll where there is no room.
+
+    numbers: the columns that are set to the right.   wide: the column of long texts, which is not made narrow.
+    """
+    kinds = {**dict.fromkeys(numbers, "number"), wide: "wide"}
 
     def line(tag, cells):
-        found = (
-            f"<{tag}{' class=number' if k in numbers else ''}>{text(cell)}</{tag}>" for k, cell in enumerate(cells)
-        )
-        return f"<tr>{''.join(found)}</tr>"
+        found = [f'<{tag} class="{kinds.get(k, "")}">{text(cell)}</{tag}>' for k, cell in enumerate(cells)]
+        return f"<tr>{''.join(found)}</tr>".replace(' class=""', "")
 
     head = line("th", headings) if headings else ""
     return "\n".join(['<div class="scroll"><table>', head, *(line("td", row) for row in rows), "</table></div>"])

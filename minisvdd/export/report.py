@@ -168,8 +168,10 @@ def _kinds(f: Findings) -> Iterator[str]:
         meant = "anomalous" if f.is_anomaly[chosen].any() else "normal"
         rows.append((kind, meant, n, beyond, _percent(beyond / n), f"{np.median(f.scores[chosen]):.4g}"))
     more = [paragraph(f"and {len(kinds) - _MOST_KINDS} more classes")] if len(kinds) > _MOST_KINDS else []
-    headings = ("class", "is", "samples", "beyond the threshold", "share", "median score")
-    yield section("By class", table(headings, rows, numbers=(2, 3, 4, 5)), *more)
+    headings = ("class", "is", "samples", "beyond", "share", "median score")
+    yield section(
+        "By class", paragraph("How many are beyond the threshold."), table(headings, rows, numbers=(2, 3, 4, 5)), *more
+    )
 
 
 # --- Samples ----------------------------------------------------------------------------------------------------------
@@ -189,7 +191,7 @@ class _Samples:
     def __init__(self, f: Findings, chosen: np.ndarray):
         self.f = f
         self.shares = dict(zip(chosen.tolist(), f.model.explain(f.samples[chosen])))
-        self.hottest = hottest_of(np.array(list(self.shares.values()))) if f.are_pictures else 1.0
+        self.hottest = hottest_of([float(share.max()) for share in self.shares.values()])
 
     def html(self, indices: np.ndarray) -> str:
         """These samples: pictures beside their heat maps, or rows with the features to blame."""
@@ -198,9 +200,8 @@ class _Samples:
         headings = ["sample", *([] if self.f.labels is None else ["class"]), "score"]
         headings += [] if self._p_values() is None else ["p-value"]
         rows = [[*self._words(k).values(), self._blamed(k)] for k in indices.tolist()]
-        return table(
-            [*headings, "what is to blame"], rows, numbers=range(1 + (self.f.labels is not None), len(headings))
-        )
+        numbers = range(1 + (self.f.labels is not None), len(headings))
+        return table([*headings, "what is to blame"], rows, numbers, wide=len(headings))
 
     def _p_values(self):
         """None also for training samples, of which p-values say nothing."""
@@ -228,7 +229,8 @@ class _Samples:
 
     def _caption(self, k):
         words = self._words(k)
-        says = [f"{label} {text(words[key])}" for key, label in (("score", "score"), ("p", "p =")) if key in words]
+        numbers = [(label, words[key]) for key, label in (("score", "score"), ("p", "p =")) if key in words]
+        says = [f'<span class="whole">{label} {text(value)}</span>' for label, value in numbers]
         if "class" in words:
             known = self.f.is_anomaly is not None
             kind = ("anomalous" if self.f.is_anomaly[k] else "normal") if known else ""
