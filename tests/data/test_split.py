@@ -126,3 +126,12 @@ def test_classes_that_differ_in_case_alone_stay_two(tmp_path):
     np.savez(path, x_train=X, y_train=y, x_test=X, y_test=y)
     assert make_grid(path, methods=["kde"]).classes == ("A", "a")
     assert make_grid(path, methods=["kde"], classes=["a"]).classes == ("a",)
+
+
+def test_samples_held_back_are_called_by_their_number_among_all():
+    X, y = np.arange(24, dtype=np.float32)[:, None], np.arange(24) % 3 // 2
+    split = Dataset("own", X, y, None, None, ("a", "b"), feature_names=("height",)).one_class("a")
+    assert split.test_names == tuple(f"sample {value:.0f}" for value in split.test[:, 0])
+    assert split.train_names is None
+    assert split.feature_names == ("height",)
+    assert Dataset("own", X, y, X, y, ("a", "b"), feature_names=("height",)).one_class("a").feature_names == ("height",)

@@ -113,3 +113,10 @@ def test_refusals_name_row_and_column(tmp_path, text, words):
 
 def test_missing_table(tmp_path):
     one_line_error(lambda: read_table(tmp_path / "absent.csv"), "absent.csv", "no such file")
+
+
+def test_names_of_features_are_those_of_the_columns_that_are_kept(tmp_path):
+    path = written(tmp_path, "id,u,class,größe\n0,1,a,2\n1,3,b,4\n")
+    assert read_table(path).names == ("u", "größe")
+    assert read_samples(path).feature_names == load_dataset(str(path)).feature_names == ("u", "größe")
+    assert read_table(written(tmp_path, "1,2\n3,4\n")).names is None
