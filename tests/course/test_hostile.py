@@ -1,5 +1,6 @@
 """Submissions that misbehave: each ends in a valid results.json in time, and loses no more than it must."""
 
+import contextlib
 import json
 import os
 import re
@@ -217,10 +218,16 @@ def test_patching_the_runner_changes_no_grade():
     assert {"linear_forward: values", "linear_forward: other shapes"} <= lost(grade)
 
 
-def test_forged_replies_are_no_points():
-    """Writing into the pipe of the results gives garbage or a wrong answer, never points."""
-    code = "import os\nfor fd in range(3, 30):\n    try: os.write(fd, b'{\"value\": 1}' * 99)\n    except OSError: pass"
-    grade = run(in_function(code))
+@pytest.mark.parametrize("files", [0, 60], ids=["", "grader with many files"])
+def test_forged_replies_are_no_points(files):
+    """Writing into the pipe of the results gives garbage or a wrong answer, never points, whatever its number is."""
+    code = (
+        "import os\nfor fd in range(3, 4096):\n    try: os.write(fd, b'{\"value\": 1}' * 99)\n    except OSError: pass"
+    )
+    with contextlib.ExitStack() as stack:
+        for _ in range(files):
+            stack.enter_context(open(os.devnull))
+        grade = run(in_function(code))
     assert lost(grade) == FORWARD
     assert "garbage" in messages(grade)
 
