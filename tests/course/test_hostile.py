@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import struct
 import subprocess
 import sys
 import tempfile
@@ -79,6 +80,7 @@ LOSES_FORWARD = [
     ("generator", "return (row for row in x)", "is of type generator: expected an array of shape"),
     ("closes all files", "import os\nos.closerange(0, 4096)", "closed the pipe|ended"),
     ("network", "import socket\nsocket.create_connection(('localhost', 80))", "socket.*not allowed here"),
+    ("a long text", "return (1 << 23) * 'x'", "too large to be sent, give arrays instead"),
     ("kills the grader", "import os\nos.kill(os.getppid(), 9)", "os.kill is not allowed here"),
 ]
 
@@ -228,6 +230,29 @@ def test_forged_replies_are_no_points(files):
         for _ in range(files):
             stack.enter_context(open(os.devnull))
         grade = run(in_function(code))
+    assert lost(grade) == FORWARD
+    assert "garbage" in messages(grade)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"remote": {"list": []}, "method": "step", "arguments": {"list": []}, "keywords": {"dict": {}}},
+        {"remote": 0, "method": {"array": ["|b1", [2]]}, "arguments": {"list": []}, "keywords": {"dict": {}}},
+        {"remote": 0},
+        {"error": {"dict": {"type": {"array": ["|b1", [2]]}}}},
+        {"error": 5},
+        {"value": 1, "arguments": 5},
+        {"value": 1},
+    ],
+    ids=str,
+)
+def test_messages_with_fields_of_other_types_are_garbage(fields):
+    """Well formed, and not what the runner would send; the next part begins in a new process."""
+    head = json.dumps({"dict": fields}).encode()
+    message = struct.pack("<4sQQ", b"mSVD", len(head), 2) + head + b"\0\0"
+    code = f"import os\nfor fd in range(3, 4096):\n    try: os.write(fd, {message!r})\n    except OSError: pass"
+    grade = run(in_function(code))
     assert lost(grade) == FORWARD
     assert "garbage" in messages(grade)
 
