@@ -1,6 +1,8 @@
-"""Fixtures for all tests, the marks `quick` and `compiler`, and how Hypothesis draws."""
+"""Fixtures for all tests, the marks `quick` and `compiler`, the order of tests, and how Hypothesis draws."""
 
 import os
+import random
+from itertools import groupby
 
 import numpy as np
 import pytest
@@ -37,6 +39,24 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason=no_emulator))
         if not item.get_closest_marker("slow"):
             item.add_marker("quick")
+    if seed := os.environ.get("MINISVDD_SHUFFLE"):
+        items[:] = shuffled(items, seed)
+
+
+def shuffled(items, seed):
+    """The files in the order that `seed` draws, and so the tests of each: no test may need another one before it."""
+    chance = random.Random(seed)
+    files = [list(tests) for _, tests in groupby(items, key=lambda item: item.path)]
+    chance.shuffle(files)
+    for tests in files:
+        chance.shuffle(tests)
+    return [test for tests in files for test in tests]
+
+
+def pytest_report_header():
+    """How to have the same order again."""
+    seed = os.environ.get("MINISVDD_SHUFFLE")
+    return f"MINISVDD_SHUFFLE={seed}" if seed else None
 
 
 @pytest.fixture(autouse=True, scope="session")

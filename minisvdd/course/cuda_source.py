@@ -10,8 +10,15 @@ from .assignment import Assignment
 BEGIN, END = "// BEGIN SOLUTION", "// END SOLUTION"
 _SOLUTION = Path(__file__).parent / "tasks" / "conv2d_cuda.cu"
 _DIRECTIVES = {"define", "undef", "if", "ifdef", "ifndef", "else", "elif", "endif", "pragma"}
-# From left to right, as a compiler reads: a comment may hold quotes, a string may hold what looks like a comment.
-_COMMENT_OR_STRING = re.compile(r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", re.DOTALL)
+# From left to right, as a compiler reads: a comment may hold quotes, a string may hold what looks like a comment, and a
+# number may hold apostrophes (1'000). The first quote or comment that nothing closes ends the reading.
+_TOKEN = re.compile(
+    r"""(?P<comment> //[^\n]* | /\*.*?\*/ )
+      | "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*'
+      | \.?\d(?:'?[\w.]|(?<=[eEpP])[+-])* | \w+
+      | (?P<unclosed> /\* | ["'] )""",
+    re.DOTALL | re.VERBOSE,
+)
 _REACHES_OUT = re.compile(
     r"\b(asm|__asm|__asm__|dlopen|dlsym|syscall|system|popen|fopen|exec\w*|fork|vfork|kill|getenv|_Pragma|import)\b"
 )
@@ -19,14 +26,15 @@ _REACHES_OUT = re.compile(
 
 def refusal(source: bytes) -> str | None:
     """Why a kernel file is not compiled, or None. A kernel needs no header, no assembly and no operating system."""
-    text = source.decode("utf-8", "replace").replace("\\\n", "")
+    text = re.sub(r"\\[ \t\v\f\r]*\n", "", source.decode("utf-8", "replace"))  # lines that go on in the next one
     if "??" in text or "%:" in text:
         return "trigraphs and digraphs are not allowed in a kernel file"
     if 'R"' in text:
         return "raw strings are not allowed in a kernel file"
-    text = _COMMENT_OR_STRING.sub(
-        lambda found: found[0] if found[0][0] in "\"'" else " " + "\n" * found[0].count("\n"), text
-    )
+    try:
+        text = _without_comments(text)
+    except ValueError as error:
+        return str(error)
     for number, line in enumerate(text.splitlines(), start=1):
         directive = re.match(r"\s*#\s*(\w*)", line)
         if directive and directive[1] not in _DIRECTIVES:
@@ -37,6 +45,19 @@ def refusal(source: bytes) -> str | None:
     if re.search(r"\bextern\b(?!\s+__shared__)", text):
         return "extern is allowed for shared memory only (extern __shared__ ...)"
     return None
+
+
+def _without_comments(text):
+    """A space and the line breaks for every comment. ValueError where a comment or a quote is not closed."""
+    pieces, end = [], 0
+    for token in _TOKEN.finditer(text):
+        if token.lastgroup == "unclosed":
+            line = text.count("\n", 0, token.start()) + 1
+            raise ValueError(f"{token[0]} (line {line}) is never closed")
+        if token.lastgroup == "comment":
+            pieces += [text[end : token.start()], " ", "\n" * token[0].count("\n")]
+            end = token.end()
+    return "".join(pieces) + text[end:]
 
 
 def plain_kernel(operation: str) -> Kernel:

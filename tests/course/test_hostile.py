@@ -1,8 +1,10 @@
 """Submissions that misbehave: each ends in a valid results.json in time, and loses no more than it must."""
 
+import contextlib
 import json
 import os
 import re
+import struct
 import subprocess
 import sys
 import tempfile
@@ -76,8 +78,9 @@ LOSES_FORWARD = [
     ("recursion", "return linear_forward(x, weight)", "RecursionError"),
     ("crash", "import signal\nsignal.raise_signal(signal.SIGSEGV)", "SIGSEGV"),
     ("generator", "return (row for row in x)", "is of type generator: expected an array of shape"),
-    ("closes all files", "import os\nos.closerange(0, 99)", "closed the pipe|ended"),
+    ("closes all files", "import os\nos.closerange(0, 4096)", "closed the pipe|ended"),
     ("network", "import socket\nsocket.create_connection(('localhost', 80))", "socket.*not allowed here"),
+    ("a long text", "return (1 << 23) * 'x'", "too large to be sent, give arrays instead"),
     ("kills the grader", "import os\nos.kill(os.getppid(), 9)", "os.kill is not allowed here"),
 ]
 
@@ -217,9 +220,38 @@ def test_patching_the_runner_changes_no_grade():
     assert {"linear_forward: values", "linear_forward: other shapes"} <= lost(grade)
 
 
-def test_forged_replies_are_no_points():
-    """Writing into the pipe of the results gives garbage or a wrong answer, never points."""
-    code = "import os\nfor fd in range(3, 30):\n    try: os.write(fd, b'{\"value\": 1}' * 99)\n    except OSError: pass"
+@pytest.mark.parametrize("files", [0, 60], ids=["", "grader with many files"])
+def test_forged_replies_are_no_points(files):
+    """Writing into the pipe of the results gives garbage or a wrong answer, never points, whatever its number is."""
+    code = (
+        "import os\nfor fd in range(3, 4096):\n    try: os.write(fd, b'{\"value\": 1}' * 99)\n    except OSError: pass"
+    )
+    with contextlib.ExitStack() as stack:
+        for _ in range(files):
+            stack.enter_context(open(os.devnull))
+        grade = run(in_function(code))
+    assert lost(grade) == FORWARD
+    assert "garbage" in messages(grade)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"remote": {"list": []}, "method": "step", "arguments": {"list": []}, "keywords": {"dict": {}}},
+        {"remote": 0, "method": {"array": ["|b1", [2]]}, "arguments": {"list": []}, "keywords": {"dict": {}}},
+        {"remote": 0},
+        {"error": {"dict": {"type": {"array": ["|b1", [2]]}}}},
+        {"error": 5},
+        {"value": 1, "arguments": 5},
+        {"value": 1},
+    ],
+    ids=str,
+)
+def test_messages_with_fields_of_other_types_are_garbage(fields):
+    """Well formed, and not what the runner would send; the next part begins in a new process."""
+    head = json.dumps({"dict": fields}).encode()
+    message = struct.pack("<4sQQ", b"mSVD", len(head), 2) + head + b"\0\0"
+    code = f"import os\nfor fd in range(3, 4096):\n    try: os.write(fd, {message!r})\n    except OSError: pass"
     grade = run(in_function(code))
     assert lost(grade) == FORWARD
     assert "garbage" in messages(grade)
@@ -270,6 +302,11 @@ KERNELS = skeleton(CUDA, solution=True)
         ('extern "C" int puts(const char*);', "extern is allowed for shared memory only"),
         ('void f() { asm("nop"); }', "asm is not allowed"),
         ("import <iostream>;", "import is not allowed"),
+        ("#inc\\ \t\nlude <stdio.h>", "#include (line 1) is not allowed"),
+        ("int n = 1'0; /* ' // */ asm(\"nop\");", "asm is not allowed"),
+        ("float x = 1e-1'0; /* ' // */ asm(\"nop\");", "asm is not allowed"),
+        ("// fine\nint n = 'a;", "' (line 2) is never closed"),
+        ("int n; /*/", "/* (line 1) is never closed"),
     ],
 )
 def test_kernel_files_that_reach_out_are_refused(text, message):
@@ -278,7 +315,23 @@ def test_kernel_files_that_reach_out_are_refused(text, message):
     assert message in grade.problem
 
 
-@pytest.mark.parametrize("text", ["// #include <stdio.h>\n", "extern __shared__ float tile[];\n", "#define TILE 16\n"])
+@pytest.mark.parametrize("text", ["'\\", '"\\', "/*", "/*/", "1'", "\\ ", "extern ", "//", "exec", "u8'", "# "])
+def test_a_kernel_file_is_read_in_linear_time(text):
+    """Whatever it repeats. Quadratic time would be half a minute and more for each of these, linear time is 50 ms."""
+    start = time.process_time()
+    cuda_source.refusal((text * (200_000 // len(text))).encode())
+    assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "// #include <stdio.h>, don't\n",
+        "extern __shared__ float tile[];\n",
+        "#define TILE 16\n",
+        "const int n = 1'000'000, m = 0x1'f; const char c = '\\'', *s = \"/* ' \"; /* don't */\n",
+    ],
+)
 def test_harmless_kernel_files_are_not_refused(text):
     assert cuda_source.refusal((text + KERNELS).encode()) is None
 

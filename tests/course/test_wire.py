@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as arrays
 
 from minisvdd.course.grader.wire import (
     LARGEST,
+    LARGEST_HEAD,
     ClosedError,
     Odd,
     Remote,
@@ -123,6 +124,11 @@ def test_limits_of_integers_depth_and_names():
     assert unpack(written({"odd": 150 * "x"})) == Odd(100 * "x")
 
 
+def test_more_objects_than_a_message_holds_are_not_sent():
+    with pytest.raises(WireError, match="too large to be sent, give arrays instead"):
+        pack([[0.125] * 1000] * 1000)
+
+
 def test_containers_of_others_are_odd():
     class Mine(list):
         pass
@@ -142,8 +148,9 @@ def test_the_head_promises_the_size():
     whole = written(None)
     assert (unpack(whole), message_size(whole)) == (None, len(whole))
     assert [message_size(whole[:n]) for n in (0, 19, 20)] == [None, None, len(whole)]
-    assert message_size(written(None, head=LARGEST - 5, tail=5)) == LARGEST + 20
-    for head, tail in ((LARGEST + 1, 0), (0, LARGEST + 1), (LARGEST, 1), (2**63, 2**63)):
+    assert message_size(written(None, head=5, tail=LARGEST - 5)) == LARGEST + 20
+    assert message_size(written(None, head=LARGEST_HEAD, tail=0)) == LARGEST_HEAD + 20
+    for head, tail in ((LARGEST_HEAD + 1, 0), (0, LARGEST + 1), (5, LARGEST - 4), (2**63, 2**63)):
         with pytest.raises(WireError, match="not a message"):
             message_size(written(None, head=head, tail=tail))
     for other in (whole[:-1], whole + b"x", written(None, magic=b"mSVX")):
@@ -165,6 +172,21 @@ def test_the_head_promises_the_size():
         {"array": ["|O", [1]]},
         {"array": ["<U4", [1]]},
         {"Seed": [1, 2]},
+        {"Seed": [[]]},
+        {"Seed": ["1"]},
+        {"Remote": [[], ["step"]]},
+        {"Remote": [1, [2]]},
+        {"Remote": [1, 2]},
+        {"Odd": [{}]},
+        {"dict": 5},
+        {"dict": [1]},
+        {"array": {"a": 1}},
+        {"array": "<f8"},
+        {"array": [[], [1]]},
+        {"array": ["<f8", 3]},
+        {"array": ["|b1", [2**70]]},
+        {"scalar": ["<f8", [2**40, 2**40]]},
+        {"list": 5},
     ],
     ids=str,
 )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .wire import LARGEST, Odd, Remote, WireError, message_size, pack, unpack
+from .wire import Odd, Remote, WireError, message_size, pack, unpack
 
 _RUNNER = Path(__file__).with_name("runner.py")
 _LIBRARY = Path(__file__).resolve().parents[2]
@@ -90,7 +90,7 @@ class Sandbox:
             raise
         if "error" in reply:
             raise _explain(reply["error"], name)
-        if "value" not in reply or len(reply.get("arguments", ())) != len(arguments):
+        if "value" not in reply or len(reply["arguments"]) != len(arguments):
             self._end()
             raise SubmissionError("garbage", f"{name}: the process answered with something else than a result")
         return reply["value"], reply["arguments"]
@@ -211,10 +211,9 @@ class Sandbox:
                 self.tried.append(what[:200])
 
     def _answer(self, reply):
-        key, method = reply.get("remote"), reply.get("method")
-        arguments, keywords = reply.get("arguments"), reply.get("keywords")
+        key, method, arguments, keywords = (reply[name] for name in ("remote", "method", "arguments", "keywords"))
         target, methods = self._remotes.get(key, (None, ()))
-        if method not in methods or not isinstance(arguments, list) or not isinstance(keywords, dict):
+        if method not in methods:
             return {"refused": "there is no such object or method"}
         try:
             return {"answer": getattr(target, method)(*arguments, **keywords)}
@@ -232,11 +231,11 @@ class Sandbox:
                     selector.register(self._requests, selectors.EVENT_WRITE)
                 while True:
                     reply = self._whole_message()
-                    if reply is not None and not outgoing:
-                        return reply
                     left = deadline - time.monotonic()
                     if left <= 0:
                         raise SubmissionError("time", late)
+                    if reply is not None and not outgoing:
+                        return reply
                     for key, _ in selector.select(min(left, 0.2)):
                         if key.fd == self._requests:
                             outgoing = outgoing[os.write(self._requests, outgoing[: 1 << 16]) :]
@@ -275,10 +274,7 @@ class Sandbox:
         if size is None or len(self._buffer) < size:
             return None
         data, self._buffer = self._buffer[:size], self._buffer[size:]
-        reply = unpack(data)
-        if not isinstance(reply, dict) or len(data) > LARGEST:
-            raise WireError("not a reply")
-        return reply
+        return _checked(unpack(data))
 
     def _drain(self):
         """Read what was printed, keep the beginning. Returns False at its end."""
@@ -292,6 +288,26 @@ class Sandbox:
             kept = max(0, self.limits.output_bytes - len(self._printed))
             self._printed += data[:kept]
             self._dropped += len(data[kept:])
+
+
+_FIELDS = {  # of a reply, by the field that says which one it is
+    "remote": {"remote": int, "method": str, "arguments": list, "keywords": dict},
+    "error": {"error": dict},
+    "value": {"arguments": list},
+}
+
+
+def _checked(reply):
+    """The reply, if its fields are of the types that the runner sends; its sender is not to be trusted."""
+    if not isinstance(reply, dict):
+        raise WireError("not a reply")
+    for kind, fields in _FIELDS.items():
+        if kind in reply and not all(isinstance(reply.get(name), wanted) for name, wanted in fields.items()):
+            raise WireError("not a reply")
+    said = reply.get("error", {})
+    if not all(isinstance(said.get(name, ""), str) for name in ("type", "message", "text")):
+        raise WireError("not a reply")
+    return reply
 
 
 def remote(target, key: int, methods: tuple[str, ...]):
@@ -314,9 +330,7 @@ def _how_it_ended(status):
 
 
 def _explain(error, name):
-    """A SubmissionError from what the runner says of an exception; fields are checked, as it is not to be trusted."""
-    if not isinstance(error, dict):
-        return SubmissionError("garbage", f"{name}: the process answered with garbage")
+    """A SubmissionError from what the runner says of an exception."""
     kind, message, line = (error.get(key) for key in ("type", "message", "line"))
     if kind == "missing":
         return SubmissionError("missing", f"there is no function {name}")

@@ -17,6 +17,9 @@ _MAGIC = b"mSVD"
 _DTYPES = {np.dtype(name).str for name in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")}
 _DEPTH = 20
 LARGEST = 1 << 26
+LARGEST_HEAD = (
+    1 << 22
+)  # all but the bytes of arrays: what it says has to be made, object by object, within a call's time
 
 
 class WireError(ValueError):
@@ -50,9 +53,14 @@ class Remote:
 
 
 def pack(value) -> bytes:
-    """A message: None, numbers, strings, arrays, slices, tuples, lists and dicts of them; all else becomes `Odd`."""
+    """A message: None, numbers, strings, arrays, slices, tuples, lists and dicts of them; all else becomes `Odd`.
+
+    Raises WireError for more of them than `unpack` takes.
+    """
     blobs: list[bytes] = []
     head = json.dumps(_encode(value, blobs, 0)).encode()
+    if len(head) > LARGEST_HEAD:
+        raise WireError(f"lists and strings of {len(head)} characters are too large to be sent, give arrays instead")
     return b"".join([_HEAD.pack(_MAGIC, len(head), sum(map(len, blobs))), head, *blobs])
 
 
@@ -61,7 +69,7 @@ def message_size(data: bytes) -> int | None:
     if len(data) < _HEAD.size:
         return None
     magic, head, blobs = _HEAD.unpack_from(data)
-    if magic != _MAGIC or head + blobs > LARGEST:
+    if magic != _MAGIC or head > LARGEST_HEAD or head + blobs > LARGEST:
         raise WireError("not a message")
     return _HEAD.size + head + blobs
 
@@ -75,7 +83,7 @@ def unpack(data: bytes):
     try:
         tree = json.loads(data[_HEAD.size : _HEAD.size + head])
         return _decode(tree, _Blobs(data, _HEAD.size + head))
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OverflowError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, ArithmeticError) as error:
         raise WireError(f"not a message: {error}") from None
 
 
@@ -119,7 +127,9 @@ def _encode(value, blobs, depth):
         )
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {"dict": {key: _encode(part, blobs, depth + 1) for key, part in value.items()}}
-    if isinstance(value, Odd | Seed | Remote):
+    if isinstance(value, Odd):
+        return {"odd": value.type}
+    if isinstance(value, Seed | Remote):
         return {
             type(value).__name__: [list(part) if isinstance(part, tuple) else part for part in vars(value).values()]
         }
@@ -175,8 +185,16 @@ def _decode(tree, blobs):
     }
     if kind in makers:
         return makers[kind]([_decode(part, blobs) for part in content])
-    return {"Odd": Odd, "Seed": Seed, "Remote": _remote}[kind](*content)
+    return {"Seed": _seed, "Remote": _remote}[kind](*content)
+
+
+def _seed(value):
+    if type(value) is not int:
+        raise WireError("not a seed")
+    return Seed(value)
 
 
 def _remote(key, methods):
+    if type(key) is not int or not all(isinstance(name, str) for name in methods):
+        raise WireError("not an object that stays with its sender")
     return Remote(key, tuple(methods))
