@@ -18,6 +18,7 @@ a / (a + mean d) with a = lambda/2 sum ||W||^2, says whether: if it is large, a 
 
 from __future__ import annotations  # so that a type loads no file
 
+import warnings
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any, Protocol
@@ -25,7 +26,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from .. import nn
-from ..files.records import number, optional, record, table_of
+from ..errors import CollapseWarning, TrainingWarning
+from ..files.records import TEXT, TRUTH, list_of, number, optional, record, table_of
 from .radius import exact_radius_squared
 
 # Healthy trainings stay far from all of these; benchmarks/collapse.py holds trainings of both kinds against them.
@@ -40,7 +42,8 @@ _HIDDEN_BIAS = 30.0  # a column with |mean| / deviation beyond that is one; of i
 _ZERO, _ZERO_OF_NORM = 1e-6, 0.05  # what counts as 0 in c; the latter for outputs of batch norm, which have size 1
 _SCRAMBLED = 1000  # so many, at most
 
-# What a saved model's figures must hold (those of `compare`) for `signs_of_collapse`; null stands for infinity.
+# What a saved model's figures must hold (those of `compare`) for `signs_of_collapse`; null stands for infinity. Older
+# files have none of those after the weights' norms.
 FIGURES = record(
     score_spread_ratio=number(0),
     relative_spread=number(0),
@@ -50,6 +53,13 @@ FIGURES = record(
     radius_ratio=number(0),
     weight_norm_ratio=optional(number(0)),
     weight_norms=table_of(number(0)),
+    contrast=optional(number(0)),
+    offset_start=optional(number(0)),
+    offset_end=optional(number(0)),
+    decay_share=optional(number(0)),
+    idle_epochs=optional(number(0)),
+    was_constant=optional(TRUTH),
+    risks=optional(list_of(TEXT)),
 )
 
 Figures = dict[str, Any]  # numbers by name, and under "weight_norms" those of the arrays by theirs
@@ -130,7 +140,7 @@ def signs_of_collapse(
     The explanations are the figures' "risks", or where they have none those of this network and centre; if nothing
     permits collapse, what else the figures show.
     """
-    f, signs = {**_UNSUSPICIOUS, **figures}, []
+    f, signs = {**_UNSUSPICIOUS, **{name: value for name, value in figures.items() if value is not None}}, []
     if f["relative_spread"] < MIN_RELATIVE_SPREAD:
         signs.append(f"scores are (nearly) constant: standard deviation / mean = {f['relative_spread']:.2g}")
     if f["distinct_fraction"] < MIN_DISTINCT:
@@ -138,7 +148,7 @@ def signs_of_collapse(
     if f["contrast"] < MIN_CONTRAST:
         signs.append(f"scrambled samples lie only {f['contrast']:.2g} times as far apart as before training")
     most = MAX_OFFSET_BY_DECAY if f["decay_share"] > MAX_DECAY_SHARE else MAX_OFFSET
-    if f["offset_end"] > max(most, f["offset_start"] / 2):  # else they are on their way to a c that was far away
+    if f["offset_end"] > max(most, f["offset_start"] / 5):  # else they are on their way to a c that was far away
         signs.append(f"the outputs lie in one spot beside c, {f['offset_end']:.2g} times as far as they lie apart")
     if not signs:
         return []
@@ -177,18 +187,9 @@ def few_outside(objective: str, nu: float, n: int) -> list[str]:
     return [f"nu n = {nu * n:.2g} < 1: R is the largest distance, no sample is outside; use nu >= {1 / n:.2g}"]
 
 
-class Trained(Protocol):
-    """What `idle_epochs` asks of a detector."""
-
-    objective: str
-    history_: dict[str, list[float]]
-
-
-def idle_epochs(model: Trained) -> tuple[float, list[str]]:
-    """The fraction of epochs in which soft-boundary found nobody outside; where those are most, a sentence, too."""
-    outside = model.history_["fraction_outside"]
-    idle = float(np.mean(np.equal(outside, 0))) if outside and model.objective == "soft-boundary" else 0.0
-    return idle, [_stood_still(idle)] if idle > MOST_IDLE else []
+def idle_epochs(objective: str, fraction_outside: Sequence[float]) -> float:
+    """The fraction of epochs in which soft-boundary found nobody outside."""
+    return float(np.mean(np.equal(fraction_outside, 0))) if fraction_outside and objective == "soft-boundary" else 0.0
 
 
 def _stood_still(idle: float) -> str:
@@ -210,7 +211,7 @@ def structural_risks(
     zero = _ZERO_OF_NORM if layers and isinstance(layers[-1], nn.BatchNorm) else _ZERO
     if center is not None and (zeros := int(np.sum(np.abs(center) <= zero))):
         risks.append(f"{zeros} of {len(center)} coordinates of the center are 0: {_PROPOSITIONS['weights']}")
-    if X is not None and len(X) > 1 and bool((X == X[:1]).all()):
+    if X is not None and len(X) > 1 and bool((X[:1] == X).all()):
         risks.append("after pre-processing all samples are alike: there is nothing to learn")
     elif X is not None and len(columns := constant_columns(X)):
         which = f"{len(columns)} of {X[0].size} columns of the samples, the first is {columns[0]},"
@@ -232,6 +233,40 @@ def constant_columns(X: np.ndarray) -> np.ndarray:
     size = float(np.sqrt(np.mean(mean**2 + spread**2)))
     limit = _HIDDEN_BIAS if X.ndim == 2 else 1 / _ZERO
     return np.flatnonzero((mean > 1e-3 * size) & (mean > limit * spread)) if len(X) > 1 else np.array([], int)
+
+
+class Sphere(Protocol):
+    """What is asked of a detector here."""
+
+    objective: str
+    nu: float
+    weight_decay: float
+    network_: nn.Sequential
+    center_: np.ndarray
+    history_: dict[str, list[float]]
+
+
+def warn_before(model: Sphere, X: np.ndarray) -> list[str]:
+    """Warn of what permits collapse, which is returned, and of a sphere that holds all samples X."""
+    risks = structural_risks(model.network_, model.center_, X)
+    _warn("this network can collapse", risks, CollapseWarning)
+    _warn("soft-boundary", few_outside(model.objective, model.nu, len(X)), TrainingWarning)
+    return risks
+
+
+def warn_after(model: Sphere, X: np.ndarray, before: Figures, risks: list[str]) -> Figures:
+    """Warn of signs of collapse since the snapshot `before`, and of a standstill; returns the figures."""
+    after = snapshot(model.network_, X, model.center_, model.nu)
+    idle = idle_epochs(model.objective, model.history_["fraction_outside"])
+    figures = {**compare(before, after, model.weight_decay, idle), "risks": risks}
+    _warn("hypersphere collapse", signs_of_collapse(figures, model.network_, model.center_), CollapseWarning)
+    _warn("soft-boundary", [_stood_still(idle)] * (idle > MOST_IDLE), TrainingWarning)
+    return figures
+
+
+def _warn(what: str, sentences: list[str], category: type[Warning]) -> None:
+    for sentence in sentences:
+        warnings.warn(f"{what}: {sentence}", category, stacklevel=4)
 
 
 def _ratio(numerator: float, denominator: float) -> float:

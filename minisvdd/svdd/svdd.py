@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from functools import partial
@@ -16,22 +15,12 @@ from sklearn.exceptions import NotFittedError
 
 from .. import nn
 from ..backends import Backend, get_backend
-from ..errors import CollapseWarning, TrainingWarning
 from ..files.records import number, optional
 from ..validation import Seed, check_fitted, check_number, check_test_samples, check_training_samples
 from . import center as centers
 from . import patches
 from .autoencoder import Autoencoder, load_encoder
-from .collapse import (
-    FIGURES,
-    Figures,
-    compare,
-    few_outside,
-    idle_epochs,
-    signs_of_collapse,
-    snapshot,
-    structural_risks,
-)
+from .collapse import FIGURES, Figures, signs_of_collapse, snapshot, warn_after, warn_before
 from .detector import Detector, Part, TrainedDetector, encoder_for
 from .preprocessing import make_preprocessing, warn_of_range
 from .radius import (
@@ -289,9 +278,7 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         """`trainings` on checked samples; what they do not need is the threshold."""
         X, rng, checkpoint = self._prepare(part.X, part.rng), part.rng, part.checkpoint
         self._place_sphere(X)
-        risks = structural_risks(self.network_, self.center_, X)
-        self._warn("this network can collapse", risks)
-        self._warn("soft-boundary", few_outside(self.objective, self.nu, len(X)), TrainingWarning)
+        risks = warn_before(self, X)
         notify("random", self)
 
         yield from self._pretrainings(X, rng, checkpoint)
@@ -303,10 +290,7 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         self.history_ = training.history
         yield training
         self._set_radius(self._solve_radius(X, training.last_batch))
-        after, (idle, stood_still) = snapshot(self.network_, X, self.center_, self.nu), idle_epochs(self)
-        self.diagnostics_ = {**compare(before, after, self.weight_decay, idle), "risks": risks}
-        self._warn("hypersphere collapse", signs_of_collapse(self.diagnostics_, self.network_, self.center_))
-        self._warn("soft-boundary", stood_still, TrainingWarning)
+        self.diagnostics_ = warn_after(self, X, before, risks)
 
     def _prepare(self, X: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw the network; returns X pre-processed and, if they are large images, cut into patches."""
@@ -355,10 +339,6 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         super()._try(X)
         if hasattr(self, "diagnostics_"):
             self.diagnostics()
-
-    def _warn(self, what: str, sentences: list[str], category: type[Warning] = CollapseWarning) -> None:
-        for sentence in sentences:
-            warnings.warn(f"{what}: {sentence}", category, stacklevel=3)
 
     def transform(self, X: ArrayLike) -> np.ndarray:
         """The embedding phi(x) of every sample, (n, p) float64: what `anomaly_score` measures the distance of to c.
