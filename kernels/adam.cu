@@ -3,7 +3,8 @@
 //   adam_update       one parameter array per launch; step and learning rate come from the host. The reference.
 //   adam_update_flat  all parameters of a network in one launch: they lie one behind the other, and so do gradients and
 //                     moments. The first `decayed` entries belong to weight matrices, the others have no weight decay.
-//                     Step and learning rate lie on the device, so that a captured graph can be launched again and again.
+//                     What changes from step to step lies on the device, so that a captured graph can be launched again
+//                     and again: step, learning rate, and whether weights decay (1) or not (0).
 // correction1 = 1 - beta1^t and correction2 = 1 - beta2^t are the same for all entries: the host computes them for
 // adam_update, a launch of one thread for adam_update_flat.
 
@@ -29,11 +30,13 @@ __global__ void adam_count_step_1_naive(int* steps, double* corrections, double 
 }
 template <typename T>
 __global__ void adam_update_flat_1_naive(T* params, const T* grads, T* first_moments, T* second_moments,
-                                         const double* learning_rate, const double* corrections, double beta1, double beta2,
-                                         double epsilon, double weight_decay, int decayed, int n) {
+                                         const double* learning_rate, const double* corrections, const double* decaying,
+                                         double beta1, double beta2, double epsilon, double weight_decay, int decayed,
+                                         int n) {
     int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= n) return;
-    T b1 = T(beta1), b2 = T(beta2), g = grads[i] + (i < decayed ? T(weight_decay) : T(0)) * params[i];
+    T decay = i < decayed ? T(weight_decay) * T(*decaying) : T(0);
+    T b1 = T(beta1), b2 = T(beta2), g = grads[i] + decay * params[i];
     T m = b1 * first_moments[i] + (T(1) - b1) * g, v = b2 * second_moments[i] + (T(1) - b2) * g * g;
     first_moments[i] = m;
     second_moments[i] = v;

@@ -105,7 +105,7 @@ def run(network, center=None, seed=0, free_center=False):
     network.build(X_train.shape[1:], rng)
     svdd.collect_statistics(network, X_train, SCHEDULE["batch_size"])
     c = svdd.move_from_zero(svdd.mean_output(network, X_train), 0.1) if center is None else np.array(center, float)
-    first, start = output_spread(network), collapse.snapshot(network, distances_to(network, c, X_train), nu=0.1)
+    first, start = output_spread(network), collapse.snapshot(network, X_train, c, nu=0.1)
     result = SimpleNamespace(network=network, center=c, before=nn.outputs(network, X_test))
 
     # c as a second set of parameters: Adam steps anything that has params and grads.
@@ -130,9 +130,8 @@ def run(network, center=None, seed=0, free_center=False):
     training = nn.Training(network, objective, X_train, plan, rng, before_epoch=same_rate, columns=columns)
     history = training.run().history
     result.loss, result.norms, result.contrast = history["loss"], history["norms"], [1.0, *history["contrast"]]
-    d = distances_to(network, c, X_train)
     result.after = nn.outputs(network, X_test)
-    result.figures = collapse.compare(start, collapse.snapshot(network, d, nu=0.1))
+    result.figures = collapse.compare(start, collapse.snapshot(network, X_train, c, nu=0.1))
     result.signs = collapse.signs_of_collapse(result.figures, network)
     result.scores = distances_to(network, c, X_test)
     result.auc = roc_auc_score(split.is_anomaly, result.scores)
@@ -600,7 +599,8 @@ check(
 # A popular library once shipped a Deep SVDD that had collapsed, and its tests, which asked for an AUC, passed. The
 # lesson: **compare with the network before training**. `DeepSVDD` does so by itself: it judges the structure before
 # training (each layer says whether it `has_bias_like` parameters or `is_bounded`), and figures such as the contrast
-# afterwards (`minisvdd.svdd.collapse`); `diagnostics()` returns them.
+# afterwards, of training images whose pixels are exchanged, since it has no other classes (`minisvdd.svdd.collapse`);
+# `diagnostics()` returns them.
 
 # %%
 with warnings.catch_warnings(record=True) as caught:

@@ -76,8 +76,8 @@ class _WatchedOptimizer:
     def __init__(self, optimizer: Stepping, named: Named) -> None:
         self.optimizer, self.named = optimizer, named
 
-    def step(self) -> None:
-        self.optimizer.step()
+    def step(self, pull: Array = None) -> None:
+        self.optimizer.step(pull)
         for name, layer in self.named:
             _check_all(layer.params, f"{name}, after the step:")
             _check_all(layer.buffers, name)

@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from .. import ops
+from ..ops.device_log import any_nonzero
 from .flat import FlatParameters, can_flatten
 from .layer import Array, Trainable
 
@@ -13,7 +14,7 @@ from .layer import Array, Trainable
 class Stepping(Protocol):
     """What a training step asks of an optimiser."""
 
-    def step(self) -> None: ...
+    def step(self, pull: Array = None) -> None: ...
 
 
 class OptimizerState(Protocol):
@@ -44,13 +45,20 @@ class Optimizer:
         self.network, self.learning_rate, self.weight_decay = network, learning_rate, weight_decay
         self.backend = network.backend
 
-    def step(self) -> None:
-        """Change every parameter in place, using the gradients of the last backward pass."""
-        grads = self.network.grads
+    def step(self, pull: Array = None) -> None:
+        """Change every parameter in place, using the gradients of the last backward pass.
+
+        pull: what that pass began with, the loss's gradient for the outputs; None: it is not 0.
+        """
+        grads, decay = self.network.grads, self._decay(pull)
         for name, param in self.network.params.items():
             if name not in grads:
                 raise RuntimeError(f"no gradient for {name!r}: call backward before step")
-            self._update(name, param, grads[name], self.weight_decay if param.ndim > 1 else 0.0)
+            self._update(name, param, grads[name], decay if param.ndim > 1 else 0.0)
+
+    def _decay(self, pull: Array) -> float:
+        """The weight decay of this step."""
+        return self.weight_decay
 
     def _update(self, name: str, param: Array, grad: Array, weight_decay: float) -> None:
         raise NotImplementedError
@@ -58,6 +66,14 @@ class Optimizer:
 
 class Adam(Optimizer):
     """Adam (Kingma & Ba 2015) with L2 regularisation in the gradient; defaults are the authors' and the paper's.
+
+    Adam divides a gradient by its own size. Beside a loss that pulls, lambda W = 1e-6 W is a whisper; where the loss
+    pulls at nothing (soft-boundary, no sample of the batch outside the sphere), it is all there is, and however small
+    lambda is, every weight goes a full step towards 0:
+
+        g = lambda W at every step   =>   m_hat / sqrt(v_hat) = sign(W),   W <- W - learning_rate sign(W).
+
+    So weight decay rests in steps in which the loss pulls at nothing: g = grad + lambda W [pull != 0]. Moments go on.
 
     flat: update all parameters in one launch; they then share one array (`minisvdd.nn.flat`). None: on kernel backends,
         where the network permits it. False: one array at a time, the plain form.
@@ -87,12 +103,15 @@ class Adam(Optimizer):
                 for _ in range(2)
             )
 
-    def step(self) -> None:
+    def step(self, pull: Array = None) -> None:
         if self._flat:
-            self._flat.step()
+            self._flat.step(pull)
         else:
             self._steps += 1
-            super().step()
+            super().step(pull)
+
+    def _decay(self, pull: Array) -> float:
+        return self.weight_decay if pull is None or self.backend.to_numpy(pull).any() else 0.0
 
     @property
     def step_count(self) -> int:
@@ -136,6 +155,7 @@ class _FlatAdam:
         self.first_moments, self.second_moments = backend.zeros(n, dtype), backend.zeros(n, dtype)
         self.steps = backend.zeros(1, np.int32)
         self.corrections, self.learning_rate = backend.zeros(2, np.float64), backend.zeros(1, np.float64)
+        self.always = backend.asarray(np.ones((), np.float64))
         self._written: float | None = None
 
     @property
@@ -145,15 +165,14 @@ class _FlatAdam:
     def moments_by_name(self) -> tuple[dict[str, Array], dict[str, Array]]:
         return self.flat.views(self.first_moments), self.flat.views(self.second_moments)
 
-    def step(self) -> None:
+    def step(self, pull: Array = None) -> None:
         self.flat.collect_grads()
+        pulled = self.always if pull is None else any_nonzero(self.backend, pull)
         self.write_learning_rate()
         a = self.adam
         factors = (a.beta1, a.beta2, a.epsilon, a.weight_decay)
-        moments = (self.first_moments, self.second_moments)
-        ops.adam_update_flat(
-            self.backend, self.flat, *moments, self.steps, self.corrections, self.learning_rate, *factors
-        )
+        moments, on_device = (self.first_moments, self.second_moments), (self.corrections, self.learning_rate, pulled)
+        ops.adam_update_flat(self.backend, self.flat, *moments, self.steps, *on_device, *factors)
 
     def write_learning_rate(self) -> None:
         """Bring the optimiser's learning rate to the device, if it has changed."""

@@ -45,7 +45,7 @@ def train_step(
     outputs = network.forward(x, training=True)
     value, grad_output, per_sample = loss(outputs, x if targets is None else targets)
     network.backward(grad_output, need_input=False)
-    optimizer.step()
+    optimizer.step(grad_output)
     return value, per_sample
 
 

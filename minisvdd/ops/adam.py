@@ -119,6 +119,7 @@ def adam_update_flat(
     steps: DeviceArray,
     corrections: DeviceArray,
     learning_rate: DeviceArray,
+    decaying: DeviceArray,
     beta1: float,
     beta2: float,
     epsilon: float,
@@ -128,9 +129,10 @@ def adam_update_flat(
 
     flat: `minisvdd.nn.flat.FlatParameters`.   first_moments, second_moments: like flat.params.
     steps: (1,) int32, those done so far, increased here; corrections: (2,) float64 for 1 - beta^t; learning_rate: (1,)
-    float64. They lie on the device, so that the launches can be repeated as they are.
+    float64; decaying: () float64, a factor of the weight decay, 1 or 0. They lie on the device, so that the launches
+    can be repeated as they are.
     """
     backend.launch("adam_count_step", (steps, corrections, beta1, beta2), grid=(1,), block=(1,))
     factors = (beta1, beta2, epsilon, weight_decay, flat.decayed, flat.params.size)
-    args = (flat.params, flat.grads, first_moments, second_moments, learning_rate, corrections, *factors)
+    args = (flat.params, flat.grads, first_moments, second_moments, learning_rate, corrections, decaying, *factors)
     backend.launch("adam_update_flat", args, threads=flat.params.size)

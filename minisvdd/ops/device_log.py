@@ -10,6 +10,8 @@ Kernel backends only: the NumPy backend takes X[batch].
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..backends.types import DeviceArray
 
 if TYPE_CHECKING:
@@ -43,6 +45,13 @@ def log_batch(
     """log[b * batch_size + i] = values[i].  values: one number (), or (rows,); batch_size: 1 for one number a step."""
     args = (values, steps, first_step, log, batch_size, values.size)
     backend.launch("log_batch", args, threads=values.size)
+
+
+def any_nonzero(backend: "KernelBackend", x: DeviceArray) -> DeviceArray:
+    """1 where any entry is not 0, else 0: an array () of float64."""
+    found = backend.empty((), np.float64)
+    backend.launch("any_nonzero", (backend.dense(x), found, x.size), grid=(1,))
+    return found
 
 
 def copy(backend: "KernelBackend", source: DeviceArray, target: DeviceArray) -> None:

@@ -43,11 +43,12 @@ def deep_svdd(
             difference = network.forward(X[batch], training=True) - c
             d = (difference**2).sum(axis=1)
             J, dJ_dd = one_class(d) if objective == "one-class" else soft_boundary(d, R2, nu)
-            network.backward(dJ_dd[:, None] * 2 * difference)  # the chain rule: dd/dphi = 2 (phi - c)
+            pull = dJ_dd[:, None] * 2 * difference  # the chain rule: dd/dphi = 2 (phi - c)
+            network.backward(pull)
             losses[-1] += J * len(batch) / n
             t += 1
             for name, W in network.params.items():  # Adam (Kingma & Ba 2015, algorithm 1), in place
-                g = network.grads[name] + weight_decay * W
+                g = network.grads[name] + (weight_decay * W if pull.any() else 0)  # why: `minisvdd.nn.Adam`
                 m[name] = 0.9 * m[name] + (1 - 0.9) * g
                 v[name] = 0.999 * v[name] + (1 - 0.999) * g**2
                 m_hat, v_hat = m[name] / (1 - 0.9**t), v[name] / (1 - 0.999**t)

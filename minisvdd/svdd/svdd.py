@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from functools import partial
@@ -16,13 +15,12 @@ from sklearn.exceptions import NotFittedError
 
 from .. import nn
 from ..backends import Backend, get_backend
-from ..errors import CollapseWarning
 from ..files.records import number, optional
 from ..validation import Seed, check_fitted, check_number, check_test_samples, check_training_samples
 from . import center as centers
 from . import patches
 from .autoencoder import Autoencoder, load_encoder
-from .collapse import FIGURES, Figures, compare, signs_of_collapse, snapshot, structural_risks
+from .collapse import FIGURES, Figures, signs_of_collapse, snapshot, warn_after, warn_before
 from .detector import Detector, Part, TrainedDetector, encoder_for
 from .preprocessing import make_preprocessing, warn_of_range
 from .radius import (
@@ -253,7 +251,8 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         DataError
             When a checkpoint cannot be written or is of another training.
 
-        Warns with CollapseWarning of a network that can collapse, or that did.
+        Warns with CollapseWarning of a network that can collapse, or that did; with TrainingWarning where soft-boundary
+        finds (almost) no sample outside the sphere, so that nothing trains the weights.
         """
         for training in self.trainings(X, on_stage, checkpoint):
             training.run()
@@ -279,7 +278,7 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         """`trainings` on checked samples; what they do not need is the threshold."""
         X, rng, checkpoint = self._prepare(part.X, part.rng), part.rng, part.checkpoint
         self._place_sphere(X)
-        self._warn("this network can collapse", structural_risks(self.network_, self.center))
+        risks = warn_before(self, X)
         notify("random", self)
 
         yield from self._pretrainings(X, rng, checkpoint)
@@ -287,12 +286,11 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
             self._place_sphere(X)
             notify("pretrained", self)
 
-        before, training = self._snapshot(X), self._training(X, rng, checkpoint)
+        before, training = snapshot(self.network_, X, self.center_, self.nu), self._training(X, rng, checkpoint)
         self.history_ = training.history
         yield training
         self._set_radius(self._solve_radius(X, training.last_batch))
-        self.diagnostics_ = compare(before, self._snapshot(X))
-        self._warn("hypersphere collapse", signs_of_collapse(self.diagnostics_, self.network_, self.center))
+        self.diagnostics_ = warn_after(self, X, before, risks)
 
     def _prepare(self, X: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw the network; returns X pre-processed and, if they are large images, cut into patches."""
@@ -341,10 +339,6 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         super()._try(X)
         if hasattr(self, "diagnostics_"):
             self.diagnostics()
-
-    def _warn(self, what: str, sentences: list[str]) -> None:
-        for sentence in sentences:
-            warnings.warn(f"{what}: {sentence}", CollapseWarning, stacklevel=3)
 
     def transform(self, X: ArrayLike) -> np.ndarray:
         """The embedding phi(x) of every sample, (n, p) float64: what `anomaly_score` measures the distance of to c.
@@ -420,9 +414,6 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
             scores = detector._beyond_rounding(detector._all_scores(X))
             detector.offset_ = -exact_radius_squared(scores, self.nu)
 
-    def _snapshot(self, X: np.ndarray) -> Figures:
-        return snapshot(self.network_, self._squared_distances(X), self.nu)
-
     # Pre-training
 
     def _pretrainings(
@@ -490,11 +481,10 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
     def diagnostics(self) -> Figures:
         """Figures that tell a healthy sphere from a collapsed one, and the signs of collapse (an empty list: none).
 
-        score_spread_ratio, radius_ratio, weight_norm_ratio compare with the network before training; relative_spread is
-        standard deviation over mean of the training scores; distinct_fraction counts different scores.
+        They are explained in `minisvdd.svdd.collapse`. risks: what permits collapse, in words.
         """
         check_fitted(self)
         if not hasattr(self, "diagnostics_"):
             raise NotFittedError("this DeepSVDD has no diagnostics: it was saved before its training ended")
-        signs = signs_of_collapse(self.diagnostics_, self.network_, self.center)
+        signs = signs_of_collapse(self.diagnostics_, self.network_, self.center_)
         return {**self.diagnostics_, "signs_of_collapse": signs}

@@ -20,7 +20,7 @@ from minisvdd.nn.layers import (
     Tanh,
     Upsample,
 )
-from minisvdd.nn.losses import MeanSquaredError
+from minisvdd.nn.losses import MeanSquaredError, SoftBoundary
 from minisvdd.nn.networks import Sequential
 from minisvdd.nn.optim import Adam
 from minisvdd.nn.steps import DeviceSteps
@@ -194,3 +194,26 @@ def test_divergence_is_reported_as_on_the_host(device):
         np.errstate(all="ignore"),
     ):
         training(network(device), samples=np.where(X > 0.5, np.nan, X)).run()
+
+
+def test_a_sphere_that_holds_all_samples_leaves_the_weights_alone(device):
+    """Captured, too: weight decay rests while nobody is outside, and is back when the radius is smaller again."""
+    plan = Plan(epochs=4, learning_rate=1e-2, weight_decay=1e-3, batch_size=8)
+
+    def run(shrinks_in, captured):
+        built = Sequential([Flatten(), Linear(6), LeakyReLU(), Linear(3)])
+        built.build(X.shape[1:], np.random.default_rng(0), backend=device)
+        loss = SoftBoundary(device.asarray(np.ones(3, np.float32)), 0.1, 1e9, device)
+
+        def set_radius(training):
+            loss.radius_squared = 1e9 if training.epoch < shrinks_in else 0.0
+
+        before, rng = arrays(built), np.random.default_rng(0)
+        Training(built, loss, X, plan, rng, before_epoch=set_radius, captured=captured).run()
+        return before, arrays(built)
+
+    for captured in (False, True):
+        assert_same(*run(4, captured))
+    (before, plain), (_, graphs) = (run(3, captured) for captured in (False, True))
+    assert_same(plain, graphs)
+    assert not any(np.array_equal(plain[name], before[name]) for name in plain)

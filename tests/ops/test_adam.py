@@ -9,6 +9,7 @@ from minisvdd.nn.layers import BatchNorm, Linear
 from minisvdd.nn.networks import Sequential
 from minisvdd.nn.optim import Adam
 from minisvdd.ops import adam
+from minisvdd.ops.device_log import any_nonzero
 
 
 def network(backend, dtype=np.float64):
@@ -81,3 +82,45 @@ def test_a_step_before_backward_is_refused(flat, backend):
         pytest.skip("the NumPy backend has the plain form only")
     with pytest.raises(RuntimeError, match=r"no gradient for .*: call backward before step"):
         Adam(network(backend), flat=flat).step()
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_weight_decay_rests_where_the_loss_pulls_at_nothing(flat, backend, dtype):
+    """From the start nothing moves at all; later momentum runs out, as it does without weight decay."""
+    if flat and backend.runs_numpy:
+        pytest.skip("the NumPy backend has the plain form only")
+    nothing, something = (backend.asarray(np.eye(6, 2, dtype=dtype) * factor) for factor in (0, 1))
+
+    def after(*steps):
+        """Weights after steps of (weight decay, pull, whether the optimiser is told of it)."""
+        built = network(backend, dtype)
+        optimizer = Adam(built, flat=flat)
+        for optimizer.weight_decay, pull, told in steps:
+            built.forward(backend.asarray(np.ones((6, 5), dtype)), training=True)
+            built.backward(pull)
+            optimizer.step(pull if told else None)
+        return np.concatenate([np.ravel(param) for param in built.params.values() if param.ndim > 1])
+
+    np.testing.assert_array_equal(after(*[(0.3, nothing, True)] * 3), after())
+    pulled = (0.0, something, True)
+    np.testing.assert_array_equal(after(pulled, (0.3, nothing, True)), after(pulled, (0.0, nothing, True)))
+    assert not np.array_equal(after(pulled, (0.3, nothing, True)), after(pulled))
+    assert not np.array_equal(after(pulled, (0.3, nothing, False)), after(pulled, (0.0, nothing, False)))
+    np.testing.assert_array_equal(after((0.3, something, True)), after((0.3, something, False)))
+
+
+@pytest.mark.parametrize("size", [1, 67, 256, 1000])
+def test_any_nonzero_finds_every_place(size, backend, dtype):
+    """One number anywhere, however small, or NaN; zeros of either sign are none."""
+    if backend.runs_numpy:
+        pytest.skip("kernel backends only")
+
+    def found(x):
+        return float(backend.to_numpy(any_nonzero(backend, backend.asarray(x.astype(dtype)))))
+
+    assert found(np.zeros(size)) == found(-np.zeros(size)) == 0
+    for place in {0, size // 2, size - 1}:
+        for value in (1e-30, -3.0, np.nan):
+            x = np.zeros(size)
+            x[place] = value
+            assert found(x) == 1, (place, value)

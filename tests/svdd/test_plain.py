@@ -79,3 +79,19 @@ def test_the_formulas_train_like_their_fast_readings(objective):
         np.testing.assert_allclose(weight, fast.network_.params[name], rtol=1e-5, atol=1e-5, err_msg=name)
     scores = (model.anomaly_score(DIGITS.test) for model in models)
     np.testing.assert_allclose(*scores, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("backend", ["plain", "numpy"])
+def test_the_plain_method_is_the_estimator_where_nobody_is_outside(backend):
+    """nu n < 1: the radius is the largest distance, and most steps have no gradient but weight decay's, which rests."""
+    settings = {**SETTINGS, "nu": 0.01, "epochs": 6}
+    X = FEATURES[0]
+    model = Precise(
+        "soft-boundary", network=network(X), pretrain_epochs=0, milestones=(), preprocessing=None, backend=backend,
+        verbose=0, threshold="nu", **settings,
+    ).fit(X)  # fmt: skip
+    own, _, R2, losses = _plain(objective="soft-boundary", **settings)
+    assert 0 in model.history_["fraction_outside"]
+    np.testing.assert_allclose([model.radius_**2, *model.history_["loss"]], [R2, *losses], rtol=1e-12)
+    for name, weight in model.network_.params.items():
+        np.testing.assert_allclose(weight, own.params[name], rtol=1e-12, atol=1e-12, err_msg=name)

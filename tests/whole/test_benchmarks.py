@@ -161,6 +161,12 @@ def test_shallow_measures_every_choice(tmp_path):
         assert row["dimensions"] == 64 or row["pca"]
 
 
+def test_collapse_is_told_from_what_is_none(tmp_path):
+    run("collapse.py", "--quick", "--out", tmp_path / "collapse.json")
+    rows = json.loads((tmp_path / "collapse.json").read_text())["rows"]
+    assert [row["seen"] for row in rows] == [row["expected"] for row in rows] == ["healthy", "lost: alike", "idle"]
+
+
 def test_svm_nu_ends_at_the_density_estimate(tmp_path):
     run("svm_nu.py", "--quick", "--out", tmp_path / "svm-nu.json")
     result = json.loads((tmp_path / "svm-nu.json").read_text())
