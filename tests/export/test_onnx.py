@@ -27,7 +27,7 @@ from minisvdd.nn.layers import (
 )
 from minisvdd.nn.networks import ARCHITECTURES, NETWORKS, Sequential
 
-SHORT = {"epochs": 1, "batch_size": 10, "verbose": 0, "random_state": 0}
+SHORT = {"epochs": 1, "batch_size": 10, "verbose": 0, "random_state": 0, "threshold": "nu"}
 EVERY_LAYER = [
     Conv2D(3, (3, 2), stride=(1, 2), padding=(1, 0), bias=True),
     BatchNorm(affine=True),
@@ -51,6 +51,14 @@ def samples(shape, n=40):
     X = rng.random((n, *shape)) * rng.uniform(0.2, 1, (n, *[1] * len(shape))) + rng.random((n, *[1] * len(shape)))
     X[3] = 0.7
     return X.astype(np.float32)
+
+
+def shape_for(name):
+    """Of small samples that the network takes: its own shape, else an oblong one, halved by every module."""
+    if name == "mlp":
+        return (7,)
+    side = 2 << len(ARCHITECTURES[name].channels)
+    return ARCHITECTURES[name].input_shape or (2, side, side + side // 2)
 
 
 def run(model, X, folder):
@@ -79,7 +87,7 @@ def assert_the_same(model, X, folder):
 @pytest.mark.parametrize("objective", ["one-class", "soft-boundary"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network(name, objective, tmp_path):
-    shape = (7,) if name == "mlp" else ARCHITECTURES[name].input_shape or (2, 8, 12)
+    shape = shape_for(name)
     X = samples(shape)
     model = DeepSVDD(objective, network=name, pretrain_epochs=0, **SHORT).fit(X[:30])
     found, metadata = assert_the_same(model, X, tmp_path)
@@ -96,7 +104,7 @@ def test_every_network(name, objective, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_autoencoder(name, tmp_path):
-    shape = (7,) if name == "mlp" else ARCHITECTURES[name].input_shape or (2, 8, 12)
+    shape = shape_for(name)
     X = samples(shape)
     model = Autoencoder(name, **SHORT).fit(X[:30])
     found, _ = assert_the_same(model, X, tmp_path)
