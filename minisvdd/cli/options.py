@@ -114,6 +114,24 @@ def add_schedule(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(_option(name), type=kind, metavar=unit, help=f"{text} (default: the protocol's)")
 
 
+def _pixels(text: str) -> str | int:
+    if text != "auto" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r}: expected auto or a number of pixels")
+    return text if text == "auto" else int(text)
+
+
+def add_patch_size(parser: argparse.ArgumentParser) -> None:
+    """--patch-size, for images in which a defect is small."""
+    parser.add_argument(
+        "--patch-size",
+        type=_pixels,
+        default="auto",
+        metavar="P",
+        help="cut images into patches of P x P pixels, the worst of which is the image's score: for textures and small "
+        "defects, as slow as there are patches; auto: 64 for images with a side above 256",
+    )
+
+
 def protocol_of(arguments: argparse.Namespace, dataset: str, shape: tuple[int, ...]) -> Protocol:
     """What --protocol means for training samples of that shape, with what `add_schedule`'s options change in it."""
     check_rate(arguments.false_alarm_rate, "--false-alarm-rate")
@@ -125,7 +143,7 @@ def protocol_of(arguments: argparse.Namespace, dataset: str, shape: tuple[int, .
             raise ValueError(
                 f"{_option(name)} {value}: expected {'an integer >=' if kind is int else 'a number >'} {least}"
             )
-    return adjusted(get_protocol(arguments.protocol, dataset, shape), **given)
+    return adjusted(get_protocol(arguments.protocol, dataset, shape, arguments.patch_size), **given)
 
 
 def _option(name: str) -> str:

@@ -27,6 +27,7 @@ def add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--nu", type=float, default=0.1, help="fraction of training samples outside the sphere")
     options.add_threshold(train)
     train.add_argument("--network", choices=NETWORKS, help="(default: the one made for the data)")
+    options.add_patch_size(train)
     options.add_backend(train)
     options.add_check_kernels(train)
     options.add_ops(train)
@@ -74,6 +75,7 @@ def _train(arguments):
         threshold=arguments.threshold,
         false_alarm_rate=arguments.false_alarm_rate,
         refit=arguments.refit,
+        patch_size=arguments.patch_size,
     )
     result = {"data": dataset.name, "source": _source(arguments), "protocol": arguments.protocol, **result}
     result["notes"] = split.notes

@@ -15,6 +15,7 @@ from ..files.checkpoint import Checkpoint
 from ..nn.networks import network_for
 from ..svdd.autoencoder import Autoencoder
 from ..svdd.conformal import false_alarm_interval
+from ..svdd.patches import patch_shape
 from ..svdd.preprocessing import preprocessing_for
 from ..svdd.svdd import DeepSVDD
 from ..version import __version__
@@ -40,12 +41,14 @@ def train_and_evaluate(
     threshold: str = "nu",
     false_alarm_rate: float = 0.05,
     refit: bool = False,
+    patch_size: str | int | None = "auto",
 ) -> tuple[DeepSVDD, dict]:
     """Train Deep SVDD on a split's training samples and score its test samples after every stage.
 
     split: a `minisvdd.data.split.Split`.   network: None for the protocol's, or else the one made for this shape.
     autoencoder: a fitted Autoencoder to start from instead of pre-training.   checkpoint: as in `DeepSVDD.fit`.
-    threshold, false_alarm_rate, refit: as in `DeepSVDD`; "nu" trains on all samples, as the paper does.
+    threshold, false_alarm_rate, refit, patch_size: as in `DeepSVDD`; threshold "nu" trains on all samples, as the paper
+    does.
     Returns the model and a result of plain JSON values. Its "auc" holds fractions in [0, 1]:
         random       the network as drawn: what no training at all achieves
         pretrained   encoder weights of the autoencoder, before any Deep SVDD training
@@ -55,7 +58,7 @@ def train_and_evaluate(
     `signs_of_harm`.
     """
     started = time.perf_counter()
-    settings = {**asdict(protocol), "network": network or network_of(protocol, split)}
+    settings = {**asdict(protocol), "network": network or network_of(protocol, split, patch_size)}
     model = DeepSVDD(
         objective=objective,
         nu=nu,
@@ -67,6 +70,7 @@ def train_and_evaluate(
         threshold=threshold,
         false_alarm_rate=false_alarm_rate,
         refit=refit,
+        patch_size=patch_size,
         **settings,
     )
     auc = {}
@@ -87,6 +91,7 @@ def train_and_evaluate(
         "objective": objective,
         "nu": nu,
         "preprocessing": model.preprocessing,
+        "patch_size": patch_size,
         "backend": get_backend(backend).name,
         "seed": seed,
         **settings,
@@ -142,9 +147,9 @@ def autoencoder_of(protocol: Protocol, split, seed: int, epochs: int | None = No
     )
 
 
-def network_of(protocol: Protocol, split) -> str:
-    """The name of the protocol's network, or of the one made for samples of this shape."""
-    return protocol.network or network_for(split.train.shape[1:])
+def network_of(protocol: Protocol, split, patch_size: str | int | None = None) -> str:
+    """The name of the protocol's network, or of the one made for samples of this shape, or for patches of them."""
+    return protocol.network or network_for(patch_shape(split.train.shape[1:], patch_size))
 
 
 def area_under_roc(model, split) -> float | None:

@@ -103,10 +103,13 @@ _NAMED = ("digits", "mnist", "cifar10", "gtsrb")
 _SAME_AS = {"stop-signs": "gtsrb"}
 
 
-def get_protocol(name: str, dataset: str, shape: tuple[int, ...] | None = None) -> Protocol:
+def get_protocol(
+    name: str, dataset: str, shape: tuple[int, ...] | None = None, patch_size: str | int | None = "auto"
+) -> Protocol:
     """The protocol of that name for a data set ("digits", "mnist", "cifar10", "gtsrb", or any other).
 
-    shape: of the training samples, (n, ...); `quick` goes by it where it does not know the data set.
+    shape: of the training samples, (n, ...); `quick` goes by it, and by the size of patches (as in `DeepSVDD`), where it
+    does not know the data set.
     Raises ValueError for an unknown name.
 
     >>> quick = get_protocol("quick", "tiles", (150, 3, 64, 64))
@@ -119,7 +122,7 @@ def get_protocol(name: str, dataset: str, shape: tuple[int, ...] | None = None) 
     protocol = replace(PROTOCOLS[name], **_EXCEPTIONS.get((name, dataset), {}))
     if name != "quick" or dataset in _NAMED or shape is None:
         return protocol
-    patch = patch_shape(shape[1:], "auto")
+    patch = patch_shape(shape[1:], patch_size)
     n = shape[0] * count(shape[1:], patch)
     most = min(_LARGEST_BATCH, _BATCH_PIXELS // math.prod(patch[1:]))
     batch = max(_SMALLEST_BATCH, min(n // 4, most))

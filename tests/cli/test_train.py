@@ -12,6 +12,7 @@ from helpers_pictures import put_tiles
 from PIL import Image
 
 from minisvdd import load_dataset, load_model
+from minisvdd.nn.networks import network_for
 from minisvdd.svdd.conformal import false_alarm_interval
 
 pytestmark = pytest.mark.slow
@@ -246,3 +247,18 @@ def test_a_training_that_needs_too_much_memory_is_refused_in_one_line(tmp_path, 
     monkeypatch.setattr("minisvdd.nn.batches.available_bytes", lambda: 21 << 20)
     assert run("train", "--batch-size", 92, "--quiet", "--out", tmp_path) == 2
     assert "batch_size=73: a training step on so many samples (1, 8, 8) takes about 0.0 GB" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "patch"), [((16, 16), ("--patch-size", 8), (1, 8, 8)), ((260, 40), (), (1, 64, 40))]
+)
+def test_patches_of_large_images_or_of_a_size_asked_for(shape, options, patch, tmp_path, capsys):
+    """The network is made for what it sees."""
+    np.save(tmp_path / "images.npy", np.random.default_rng(0).random((12, *shape), np.float32))
+    few = ("--epochs", 1, "--pretrain-epochs", 1, "--quiet", "--checkpoint-every", 0)
+    assert run("train", "--data", tmp_path / "images.npy", "--out", tmp_path / "run", *few, *options) == 0
+    model = load_model(tmp_path / "run" / "model.npz")
+    assert (model.network_.input_shape, model.input_shape_) == (patch, (1, *shape))
+    assert model.network == network_for(patch)
+    assert run("train", "--patch-size", 7, "--quiet", "--out", tmp_path) == 2
+    assert "--patch-size 7: expected an integer >= 8" in capsys.readouterr().err
