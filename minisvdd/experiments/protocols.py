@@ -108,8 +108,8 @@ def get_protocol(
 ) -> Protocol:
     """The protocol of that name for a data set ("digits", "mnist", "cifar10", "gtsrb", or any other).
 
-    shape: of the training samples, (n, ...); `quick` goes by it, and by the size of patches (as in `DeepSVDD`), where it
-    does not know the data set.
+    shape: of the training samples, (n, ...); `quick` goes by it, and by the size of patches (as in `DeepSVDD`), where
+    it does not know the data set.
     Raises ValueError for an unknown name.
 
     >>> quick = get_protocol("quick", "tiles", (150, 3, 64, 64))
