@@ -262,6 +262,7 @@ def every_kernel(backend, dtype, rng):
     matrix_product(backend, MATRIX_SIZES[1], dtype, rng)
     bias(backend, (2, 3, 2, 1), dtype, rng)
     max_pool(backend, MORE_POOL_CASES[0], dtype, rng, tied=False)
+    border(backend, *BORDERS[0], dtype, rng)
     batch_norm(backend, BATCHNORM_SHAPES[1], dtype, rng)
     normalize_pool(backend, FUSED_CASES[0], dtype, rng)
     pointwise(backend, 9, dtype, rng)
