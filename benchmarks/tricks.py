@@ -144,7 +144,7 @@ def batch_first():
             (module, "from_batch_last", from_batch_last)
             for module in (conv2d, phases, pooling, norm_act_pool, upsample)
         ),
-        *((module, "from_channel_rows", from_channel_rows) for module in (activations, batchnorm)),
+        (batchnorm, "from_channel_rows", from_channel_rows),
         (steps, "arranged", lambda x: x),
     )
 

@@ -45,8 +45,7 @@ from minisvdd.lecture import (
     figure,
     finish,
 )
-from minisvdd.svdd.conformal import conformal_threshold, false_alarm_interval, p_values
-from minisvdd.svdd.radius import exact_radius_squared
+from minisvdd.svdd import conformal_threshold, exact_radius_squared, false_alarm_interval, p_values
 
 rng = np.random.default_rng(15)
 DATA = "mnist" if available("mnist") and not QUICK else "digits"

@@ -34,7 +34,7 @@ def _of_the_system() -> int | None:
 
 def _of_a_group(folder: Path, limit: str, use: str, cached: str) -> int | None:
     try:
-        most, used = int((folder / limit).read_text()), int((folder / use).read_text())  # "max": no limit
+        most, used = (int((folder / name).read_text(encoding="utf-8")) for name in (limit, use))  # "max": no limit
         return max(0, most - used + _number(folder / "memory.stat", cached))
     except (OSError, ValueError):
         return None
@@ -42,7 +42,7 @@ def _of_a_group(folder: Path, limit: str, use: str, cached: str) -> int | None:
 
 def _number(file: Path, name: str) -> int:
     """The number behind a name in a file of lines "name number ...". ValueError if it is not there."""
-    for line in file.read_text().splitlines():
+    for line in file.read_text(encoding="utf-8").splitlines():
         words = line.split()
         if words and words[0] == name:
             return int(words[1])

@@ -80,7 +80,7 @@ def test_a_claim_counts_as_its_cells_last_run_says(tmp_path):
     cells = ["check('a', 1 > 2)", "check('b', True)", "check('a', True)", "check('b', True); check('c', True)"]
     script = tmp_path / "99_cells.py"
     script.write_text(
-        "import lecture\nfrom lecture import check, finish\nclass Shell: execution_count = 0\n"
+        "from minisvdd import lecture\nfrom minisvdd.lecture import check, finish\nclass Shell: execution_count = 0\n"
         "if NOTEBOOK: lecture._shell = Shell\n"
         + "\n".join(f"Shell.execution_count += 1\n{cell}" for cell in cells)
         + "\nlecture._shell = lambda: None\nfinish()\n"

@@ -133,7 +133,7 @@ def _limit(kind, value):
 def _mapped():
     """Bytes of address space in use."""
     try:
-        with open("/proc/self/statm") as file:
+        with open("/proc/self/statm", encoding="ascii") as file:
             return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 1 << 30
