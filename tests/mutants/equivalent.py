@@ -21,18 +21,6 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "self.corrections, self.learning_rate = backend.zeros(2, np.float64), backend.zeros(2, np.float64)",
     ): "the kernel reads the first of the two numbers; both are written",
     (
-        "backends/threads.py",
-        "tasks = [_Task(work, shared) for _ in range(min(most, count - 1))]",
-    ): "min(a, b) is min(b, a)",
-    (
-        "svdd/detector.py",
-        "if not isinstance(X, np.ndarray) or len(np.atleast_1d(X)) < BLOCK:",
-    ): "one whole block gives the same scores either way",
-    (
-        "files/atomic.py",
-        "if now - path.stat().st_mtime >= _ABANDONED:",
-    ): "an hour to the nanosecond",
-    (
         "ops/conv2d/winograd.py",
         "np.matmul(g, weight.transpose(3, 0, 2, 1).reshape(kw, -2), out=filters.reshape(n, -1))",
     ): "NumPy takes any negative number for the length that it must work out",
@@ -40,10 +28,6 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "rivals/baselines.py",
         'self.svm_ = SklearnSVM(kernel="rbf", gamma=self.gamma_, nu=self.nu).fit(Z)',
     ): "the size of the solver's cache: the same numbers, later",
-    (
-        "rivals/anogan.py",
-        "calibration = X[:: (-len(X) // _CALIBRATION_IMAGES)]",
-    ): "as many images, as evenly spread, counted from the other end",
     (
         "attack/boundary_attack.py",
         "tries = most - 1 if starts is None else min(len(starts), most - 1)",
@@ -56,10 +40,6 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "attack/adversarial.py",
         'write_arrays(path, {"settings": np.array([text]), **arrays}, compressed=False)',
     ): "the same arrays in a larger file",
-    (
-        "rivals/baselines.py",
-        "return -exact_radius_squared(scores, self.nu) - (1e-9)",
-    ): "scores are of the size of 1 to 1000: both are far above rounding, and far below what tells samples apart",
     (
         "gradcheck/differences.py",
         "COMPLEX_STEP = 2e-30",
@@ -94,10 +74,6 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "ast.parse(path.read_bytes(), str(path)) -> pass",
     ): "running a file that is no Python raises the same SyntaxError",
     (
-        "validation.py",
-        "_BLOCK = 4097  # samples looked at in one go",
-    ): "how many samples are looked at in one go",
-    (
         "attack/augmentation.py",
         "chosen = (partners[labels] >= 0) & (rng.random(len(labels)) <= 0.5)",
     ): "a random number is 1/2 once in 2^53 draws",
@@ -122,10 +98,6 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "array[...] = values -> pass",
     ): "every backend has a `write` of its own",
     (
-        "svdd/svdd.py",
-        "X = self.preprocessing_.fit_transform(X).astype(self._dtype, copy=True)",
-    ): "one copy more",
-    (
         "nn/divergence.py",
         "def backward(self, grad_output: Array, need_input: bool = False, need_params: bool = True) -> Array:",
     ): "the stand-in that looks for a divergence computes both in any case",
@@ -145,10 +117,6 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "nn/steps.py",
         "self._has_samples = True",
     ): "what the first step says",
-    (
-        "nn/networks.py",
-        "for channels in reversed(spec.channels[:(1)]):",
-    ): "the networks that have this decoder have two modules",
     (
         "course/catalog.py",
         'first = source[:201].decode("utf-8", "replace").partition("\\n")[0]',
