@@ -125,8 +125,8 @@ def loss_and_gradient(generator, features, z, x, x_features, a=0.1):
 
 # %% [markdown]
 # $f(x)$ does not depend on $z$, so it is computed once and handed in. A layer remembers its last
-# `forward(training=True)`, and `backward` belongs to that one; an evaluation in between leaves no trace. An $f(x)$ computed
-# there would do no harm, but cost time in every step of the search.
+# `forward(training=True)`, and `backward` belongs to that one; an evaluation in between leaves no trace. An $f(x)$
+# computed there would do no harm, but cost time in every step of the search.
 
 # %%
 network = dcgan.make_gan("small_dcgan", (1, 8, 8), latent_dim=6)
