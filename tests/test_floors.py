@@ -29,6 +29,7 @@ PACKAGE = Path(minisvdd.__file__).parent
 MODULES = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
+    if path.relative_to(PACKAGE).parts[0] != "lectures"  # what travels with an installed package, and nothing imports
 }
 
 
