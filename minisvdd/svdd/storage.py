@@ -95,7 +95,7 @@ def save_model(model: Storable, path: str | Path) -> None:
     that are not minisvdd's own, or that costs more than `load_model` would believe.
     """
     description, arrays = describe(model)
-    _check_input(model.input_shape_)
+    _check_sample(model.input_shape_, _LARGEST_INPUT)
     _check_cost(
         network_from_config(description["network"]), model.network_.input_shape, sum(a.size for a in arrays.values())
     )
@@ -212,7 +212,7 @@ def rebuild(description: Values, arrays: Arrays, backend: Backend) -> Storable:
         name: saved_array(arrays, f"constants/{name}", shape)
         for name, shape in model.preprocessing_.constant_shapes(model.input_shape_).items()
     }
-    _check_input(model.input_shape_)
+    _check_sample(model.input_shape_, _LARGEST_INPUT)
     model.network_ = network_from_config(description["network"])
     network_input_shape = _shape(description.get("network_input_shape", model.input_shape_))
     numbers = sum(array.size for array in arrays.values())
@@ -271,12 +271,6 @@ def _padded(shape: tuple[int, ...], layer: nn.Layer) -> tuple[int, ...]:
     margins = getattr(layer, "padding", (0, 0))
     windows = getattr(layer, "kernel_size", (0, 0)) if getattr(layer, "ceil_mode", False) else (0, 0)
     return (*shape[:-2], *(n + 2 * p + k for n, p, k in zip(shape[-2:], margins, windows)))
-
-
-def _check_input(shape: tuple[int, ...]) -> None:
-    """ValueError for samples of more than 2^24 numbers, also where the network sees only patches of them."""
-    if math.prod(shape) > _LARGEST_INPUT:
-        raise ValueError(f"a sample of shape {shape} has {math.prod(shape)} numbers, expected at most {_LARGEST_INPUT}")
 
 
 def _check_sample(shape: tuple[int, ...], numbers: int) -> None:
