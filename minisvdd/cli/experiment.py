@@ -127,14 +127,7 @@ def _run_own(arguments):
     if unknown := [name for name in wanted if name not in OWN_METHODS]:
         raise ValueError(f"--methods {unknown[0]}: expected some of {', '.join(OWN_METHODS)}")
     options.check_counts(arguments, "seeds")
-    dataset = load_dataset(
-        arguments.data,
-        arguments.data_dir,
-        size=arguments.size,
-        color=arguments.color,
-        skip_damaged=arguments.skip_damaged,
-        verbose=options.verbosity(arguments),
-    )
+    dataset = options.load(arguments)
     split = dataset.one_class(arguments.normal_class)
     options.print_notes(split.notes, arguments.quiet)
     out = Path(arguments.out or Path("runs") / safe_name(f"own-{dataset.name}-{split.normal_class}"))

@@ -3,13 +3,17 @@
 import argparse
 import sys
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from .. import backends
 from ..data.pictures import COLORS
 from ..experiments.protocols import PROTOCOLS, Protocol, adjusted, get_protocol
 from ..svdd.conformal import check_rate, holdout_size
 from ..svdd.detector import THRESHOLDS
-from ..svdd.svdd import OBJECTIVES
+from ..svdd.svdd import OBJECTIVES, DeepSVDD
+
+if TYPE_CHECKING:
+    from ..data.split import Dataset
 
 
 def add_backend(parser: argparse.ArgumentParser) -> None:
@@ -87,6 +91,20 @@ def add_skip_damaged(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--skip-damaged", action="store_true", help="leave out a folder's pictures that cannot be read")
 
 
+def load(arguments: argparse.Namespace) -> "Dataset":
+    """The data that --data and the options above say. Errors as of `load_dataset`."""
+    from ..data.datasets import load_dataset  # only now: not every command reads data
+
+    return load_dataset(
+        arguments.data,
+        arguments.data_dir,
+        size=arguments.size,
+        color=arguments.color,
+        skip_damaged=arguments.skip_damaged,
+        verbose=verbosity(arguments),
+    )
+
+
 def print_notes(notes: Iterable[str], quiet: bool = False) -> None:
     """What the library decided about data of the user's own, a line each on stderr."""
     for note in () if quiet else notes:
@@ -98,7 +116,6 @@ def add_protocol(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument("--protocol", choices=list(PROTOCOLS), default=default, help="epochs, rates and weight decays")
 
 
-_HOLDOUT = 0.2  # the estimators' default share of samples that are held out, on which no step is taken
 _SCHEDULE = {  # what is adjusted in a protocol: type, least value, help
     "epochs": (int, 0, "epochs of Deep SVDD"),
     "pretrain_epochs": (int, 0, "epochs of the autoencoder before; 0: none"),
@@ -135,8 +152,9 @@ def add_patch_size(parser: argparse.ArgumentParser) -> None:
 def protocol_of(arguments: argparse.Namespace, dataset: str, shape: tuple[int, ...]) -> Protocol:
     """What --protocol means for training samples of that shape, with what `add_schedule`'s options change in it."""
     check_rate(arguments.false_alarm_rate, "--false-alarm-rate")
-    held_out = 0 if arguments.threshold == "nu" else holdout_size(shape[0], _HOLDOUT, arguments.false_alarm_rate)
-    shape = (shape[0] - held_out, *shape[1:])
+    if arguments.threshold != "nu":  # no step is taken on what is held out
+        held_out = holdout_size(shape[0], DeepSVDD().holdout, arguments.false_alarm_rate)
+        shape = (shape[0] - held_out, *shape[1:])
     given = {name: getattr(arguments, name) for name in _SCHEDULE}
     for name, (kind, least, _) in _SCHEDULE.items():
         if (value := given[name]) is not None and not (value >= least if kind is int else value > least):

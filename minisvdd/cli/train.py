@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ..data.datasets import DATASETS, load_dataset, own_path
+from ..data.datasets import DATASETS, own_path
 from ..data.own import ENDINGS
 from ..experiments.experiments import train_and_evaluate
 from ..experiments.plots import save_training_pictures
@@ -48,14 +48,7 @@ def add_train(train: argparse.ArgumentParser) -> None:
 
 def _train(arguments):
     backend = options.start_backend(arguments.backend, arguments.check_kernels, arguments.ops)
-    dataset = load_dataset(
-        arguments.data,
-        arguments.data_dir,
-        size=arguments.size,
-        color=arguments.color,
-        skip_damaged=arguments.skip_damaged,
-        verbose=options.verbosity(arguments),
-    )
+    dataset = options.load(arguments)
     split = dataset.one_class(_normal_class(arguments, dataset))
     options.print_notes(dataset.notes, arguments.quiet)
     label = "-".join((dataset.name, split.normal_class, arguments.objective, f"seed{arguments.seed}"))

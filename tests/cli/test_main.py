@@ -87,7 +87,7 @@ def test_ctrl_c_is_one_line(monkeypatch, capsys):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("minisvdd.cli.train.load_dataset", interrupt)
+    monkeypatch.setattr("minisvdd.data.datasets.load_dataset", interrupt)
     assert run("train") == 130
     assert capsys.readouterr().err == "minisvdd: error: interrupted: --resume goes on from the last checkpoint\n"
     assert run("train", "--checkpoint-every", 0) == 130
