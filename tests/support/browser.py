@@ -69,8 +69,13 @@ class Browser:
         """Load a page, and wait until all of it is there."""
         self.events.clear()
         self.call("Page.navigate", url=url)
-        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
-            self.events.append(json.loads(self.socket.receive()))
+        self._wait_for_load()
+
+    def follow(self, expression: str) -> None:
+        """Run an expression that leaves the page, and wait until all of the next one is there."""
+        self.events.clear()
+        self.evaluate(f"setTimeout(() => {{ {expression} }})")  # which answers before the page is gone
+        self._wait_for_load()
 
     def evaluate(self, expression: str):
         """The value of a JavaScript expression, awaited if it is a promise. RuntimeError if it throws."""
@@ -94,6 +99,10 @@ class Browser:
                 case "Network.requestWillBeSent" if urlsplit(details["request"]["url"]).scheme not in ("file", "data"):
                     found.append(f"request to {details['request']['url']}")
         return found
+
+    def _wait_for_load(self):
+        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
+            self.events.append(json.loads(self.socket.receive()))
 
     def _wait_for(self, file):
         """The text of a file that the browser writes when it is ready."""
