@@ -10,9 +10,9 @@ from ..course.classroom import as_text as class_as_text
 from ..course.classroom import grade_class, write_results
 from ..course.grader.grading import failed
 from ..course.grader.output import as_text, gradescope, write_junit
-from ..course.handout import handout
-from ..course.lectures import copy_lectures
-from ..course.pack import write_archives
+from ..course.handouts.handout import handout
+from ..course.handouts.lectures import copy_lectures
+from ..course.handouts.pack import write_archives
 from ..errors import DataError
 from ..files.atomic import atomic_write, write_json
 

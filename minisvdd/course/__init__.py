@@ -1,7 +1,7 @@
 """The course kit: assignments that grade themselves.
 
-`skeleton` and `handout` make what a student gets, from the library's own sources; `grade` runs what a student hands in
-and says what is right, what is wrong and why; `pack` makes the archives for Gradescope; `classroom` grades a folder.
+`handouts/` makes what a student gets, from the library's own sources; `grade` runs what a student hands in and says
+what is right, what is wrong and why; `classroom` grades a folder.
 
     from minisvdd.course import get_assignment, grade, skeleton
     print(skeleton(get_assignment("linear"), "guided"))
@@ -13,6 +13,6 @@ runs in a process of its own: `sandbox` is the grader's side of it, `runner` and
 
 from .catalog import NAMES, get_assignment
 from .grader.grading import Grade, PartResult, grade
-from .skeleton import LEVELS, skeleton
+from .handouts.skeleton import LEVELS, skeleton
 
 __all__ = ["LEVELS", "NAMES", "Grade", "PartResult", "get_assignment", "grade", "skeleton"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .reading import Reading, docstring_of
+from .handouts.reading import Reading, docstring_of
 
 PUBLIC_SEED = 0
 

@@ -6,18 +6,19 @@ from pathlib import Path
 
 from .assignment import Assignment
 
-NAMES = (
-    "linear",
-    "conv2d",
-    "maxpool",
-    "leaky-relu",
-    "batchnorm",
-    "adam",
-    "one-class-loss",
-    "soft-boundary-radius",
-    "deep-svdd",
-    "conv2d-cuda",
-)
+_FOLDERS = {
+    "linear": "layers",
+    "conv2d": "layers",
+    "maxpool": "layers",
+    "leaky-relu": "layers",
+    "batchnorm": "layers",
+    "adam": "layers",
+    "one-class-loss": "layers",
+    "soft-boundary-radius": "method",
+    "deep-svdd": "method",
+    "conv2d-cuda": "cuda",
+}
+NAMES = tuple(_FOLDERS)
 _TAG = re.compile(r"^(?:#|//) minisvdd assignment: ([\w-]+)")
 
 
@@ -25,7 +26,7 @@ def get_assignment(name: str) -> Assignment:
     """The assignment of that name. Raises ValueError for an unknown one."""
     if name not in NAMES:
         raise ValueError(f"assignment={name!r}: expected one of {', '.join(NAMES)}")
-    return importlib.import_module(f".tasks.{name.replace('-', '_')}", __package__).ASSIGNMENT
+    return importlib.import_module(f".tasks.{_FOLDERS[name]}.{name.replace('-', '_')}", __package__).ASSIGNMENT
 
 
 def assignment_of(path: Path, source: bytes) -> Assignment:

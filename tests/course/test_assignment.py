@@ -11,10 +11,10 @@ from helpers_processes import environment
 
 from minisvdd.course.assignment import Assignment, Part
 from minisvdd.course.catalog import NAMES, assignment_of, get_assignment
-from minisvdd.course.handout import handout
-from minisvdd.course.pack import write_archives
-from minisvdd.course.reading import docstring_of
-from minisvdd.course.skeleton import LEVELS
+from minisvdd.course.handouts.handout import handout
+from minisvdd.course.handouts.pack import write_archives
+from minisvdd.course.handouts.reading import docstring_of
+from minisvdd.course.handouts.skeleton import LEVELS
 
 
 def drawn(part, seed):

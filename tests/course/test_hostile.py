@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from minisvdd.course import NAMES, cuda_source, get_assignment, skeleton
+from minisvdd.course import NAMES, get_assignment, skeleton
 from minisvdd.course.grader import confine
 from minisvdd.course.grader.grading import grade_source
 from minisvdd.course.grader.output import gradescope
 from minisvdd.course.grader.sandbox import Limits
+from minisvdd.course.handouts import cuda_source
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,7 @@ import pytest
 from helpers_cli import run
 
 from minisvdd import DataError
-from minisvdd.course.lectures import copy_lectures, lectures_folder, notebook
+from minisvdd.course.handouts.lectures import copy_lectures, lectures_folder, notebook
 
 SCRIPTS = sorted(path.relative_to(lectures_folder()) for path in lectures_folder().rglob("[0-9]*.py"))
 

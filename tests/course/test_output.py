@@ -15,7 +15,7 @@ import minisvdd
 from minisvdd import cli
 from minisvdd.course import LEVELS, NAMES, get_assignment, grade, skeleton
 from minisvdd.course.classroom import find_submissions, grade_class, statistics
-from minisvdd.course.pack import autograder_archive, student_archive
+from minisvdd.course.handouts.pack import autograder_archive, student_archive
 from minisvdd.errors import DataError
 
 pytestmark = pytest.mark.slow

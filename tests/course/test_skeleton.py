@@ -11,9 +11,9 @@ import pytest
 from minisvdd import DeepSVDD
 from minisvdd.course import LEVELS, NAMES, get_assignment, skeleton
 from minisvdd.course.assignment import Assignment, Source
-from minisvdd.course.handout import handout
-from minisvdd.course.reading import Reading
-from minisvdd.course.tasks import deep_svdd_solution as plain
+from minisvdd.course.handouts.handout import handout
+from minisvdd.course.handouts.reading import Reading
+from minisvdd.course.tasks.method import deep_svdd_solution as plain
 from minisvdd.nn.layer import Network
 from minisvdd.nn.layers import LeakyReLU, Linear
 from minisvdd.nn.networks import Sequential

@@ -45,9 +45,9 @@ from PIL import Image
 
 from minisvdd import AnoGAN, Autoencoder, DeepSVDD, SoftmaxClassifier, load_dataset, load_images, load_model
 from minisvdd.attack.adversarial import Adversaries, kept_attack
-from minisvdd.course import cuda_source
-from minisvdd.course.cuda_source import refusal
 from minisvdd.course.grader.wire import Remote, Seed, WireError, pack, unpack
+from minisvdd.course.handouts import cuda_source
+from minisvdd.course.handouts.cuda_source import refusal
 from minisvdd.data.own import read_samples
 from minisvdd.data.readers import read_cifar10, read_idx, read_image, read_sign_table
 from minisvdd.errors import LONGEST, DataError

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ...backends.emulator import find_compiler
 from ...errors import DataError
-from .. import cuda_source
 from ..assignment import Assignment
 from ..catalog import assignment_of, get_assignment
+from ..handouts import cuda_source
 from .checks import Student, Wrong
 from .sandbox import Limits, Sandbox, SubmissionError
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from ...nn.losses import OneClass
-from ...ops import losses as ops
-from ..assignment import Assignment, Part, Source
-from ..grader.checks import Case, values
-from ..parts import DTYPE, parts_of
+from ....nn.losses import OneClass
+from ....ops import losses as ops
+from ...assignment import Assignment, Part, Source
+from ...grader.checks import Case, values
+from ...parts import DTYPE, parts_of
 
 _HANDOUT = """
 The whole of One-Class Deep SVDD is in this loss: pull every output towards the centre. The squared distance is also the

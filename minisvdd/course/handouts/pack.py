@@ -9,10 +9,10 @@ import io
 import zipfile
 from pathlib import Path
 
-from ..errors import DataError
-from ..files.atomic import atomic_write
-from ..version import __version__
-from .assignment import Assignment
+from ...errors import DataError
+from ...files.atomic import atomic_write
+from ...version import __version__
+from ..assignment import Assignment
 from .handout import handout
 from .skeleton import skeleton
 

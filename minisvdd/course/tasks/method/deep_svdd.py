@@ -3,15 +3,15 @@
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from ...nn import batches
-from ...svdd import center
-from ...svdd.plain import anomaly_score
-from ...svdd.radius import exact_radius_squared
-from ..assignment import Assignment, Part, Source
-from ..grader.checks import Case, Wrong, compare, difference, values
-from ..grader.recording import Log, RecordedLoss, RecordedNetwork, RecordedOptimizer, as_arguments
-from ..grader.sandbox import SubmissionError
-from ..grader.wire import Seed
+from ....nn import batches
+from ....svdd import center
+from ....svdd.plain import anomaly_score
+from ....svdd.radius import exact_radius_squared
+from ...assignment import Assignment, Part, Source
+from ...grader.checks import Case, Wrong, compare, difference, values
+from ...grader.recording import Log, RecordedLoss, RecordedNetwork, RecordedOptimizer, as_arguments
+from ...grader.sandbox import SubmissionError
+from ...grader.wire import Seed
 from . import deep_svdd_solution as plain
 
 _HANDOUT = """

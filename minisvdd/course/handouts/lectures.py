@@ -7,13 +7,13 @@ import json
 import re
 from pathlib import Path
 
-from ..errors import DataError
-from ..files.atomic import atomic_write
+from ...errors import DataError
+from ...files.atomic import atomic_write
 
 
 def lectures_folder() -> Path:
     """Where they are: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parents[1]
+    package = Path(__file__).resolve().parents[2]
     installed = package / "lectures"
     return installed if installed.is_dir() else package.parent / "lectures"
 

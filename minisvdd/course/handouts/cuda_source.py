@@ -4,11 +4,11 @@ import re
 import textwrap
 from pathlib import Path
 
-from ..backends.kernel import Kernel, find_kernel
-from .assignment import Assignment
+from ...backends.kernel import Kernel, find_kernel
+from ..assignment import Assignment
 
 BEGIN, END = "// BEGIN SOLUTION", "// END SOLUTION"
-_SOLUTION = Path(__file__).parent / "tasks" / "conv2d_cuda.cu"
+_SOLUTION = Path(__file__).parents[1] / "tasks" / "cuda" / "conv2d_cuda.cu"
 _DIRECTIVES = {"define", "undef", "if", "ifdef", "ifndef", "else", "elif", "endif", "pragma"}
 # From left to right, as a compiler reads: a comment may hold quotes, a string may hold what looks like a comment, and a
 # number may hold apostrophes (1'000). The first quote or comment that nothing closes ends the reading.

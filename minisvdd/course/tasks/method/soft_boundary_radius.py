@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from ...ops import losses as ops
-from ...svdd import radius
-from ..assignment import Assignment, Part, Source
-from ..grader.checks import Case, Wrong, check_untouched, values
-from ..parts import DTYPE, parts_of
+from ....ops import losses as ops
+from ....svdd import radius
+from ...assignment import Assignment, Part, Source
+from ...grader.checks import Case, Wrong, check_untouched, values
+from ...parts import DTYPE, parts_of
 
 _HANDOUT = """
 For fixed weights the soft-boundary objective is piecewise linear in R^2, and its minimum can be read off the sorted

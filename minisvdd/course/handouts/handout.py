@@ -1,6 +1,6 @@
 """The handout that goes with a skeleton: what to write, what earns points, how to grade oneself. Markdown."""
 
-from .assignment import Assignment
+from ..assignment import Assignment
 
 _LEVELS = {
     "guided": "The steps of a solution stand in the file as comments.",

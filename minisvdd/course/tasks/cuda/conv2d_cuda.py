@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from ...ops import conv2d as ops
-from ..assignment import Assignment, Part
-from ..cuda_source import plain_kernel
-from ..grader.checks import Case, Wrong, compare
-from ..grader.sandbox import SubmissionError
-from . import conv2d
+from ....ops import conv2d as ops
+from ...assignment import Assignment, Part
+from ...grader.checks import Case, Wrong, compare
+from ...grader.sandbox import SubmissionError
+from ...handouts.cuda_source import plain_kernel
+from ..layers import conv2d
 
 _HANDOUT = """
 One thread computes one entry of the result and gathers its whole sum: no atomics, no shared memory. Begin with the

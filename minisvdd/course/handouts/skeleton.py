@@ -5,8 +5,8 @@ that nbgrader and Otter know; the student's file has an exception there instead.
 steps that the guided level keeps.
 """
 
+from ..assignment import Assignment
 from . import cuda_source
-from .assignment import Assignment
 from .reading import Reading, imports_first
 
 LEVELS = ("guided", "plain", "scratch")

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from ...ops import adam as ops
-from ..assignment import Assignment, Part, Source
-from ..grader.checks import Case, Wrong, check_untouched, compare
-from ..parts import DTYPE
+from ....ops import adam as ops
+from ...assignment import Assignment, Part, Source
+from ...grader.checks import Case, Wrong, check_untouched, compare
+from ...parts import DTYPE
 
 _HANDOUT = """
 Adam is eight lines, and nearly every wrong version of it still trains: that is why it is checked against numbers.

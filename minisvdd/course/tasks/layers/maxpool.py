@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from ...ops import pooling as ops
-from ..assignment import Assignment, Part, Source
-from ..grader.checks import Case, compare
-from ..parts import DTYPE, parts_of
+from ....ops import pooling as ops
+from ...assignment import Assignment, Part, Source
+from ...grader.checks import Case, compare
+from ...parts import DTYPE, parts_of
 
 _HANDOUT = """
 A window passes on its largest entry, and its whole gradient goes back to that entry alone. Where entries tie, the first

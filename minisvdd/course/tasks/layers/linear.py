@@ -1,9 +1,9 @@
 """The assignment `linear`: the fully connected layer and its gradients."""
 
-from ...ops import linear as ops
-from ..assignment import Assignment, Source
-from ..grader.checks import Case
-from ..parts import DTYPE, parts_of
+from ....ops import linear as ops
+from ...assignment import Assignment, Source
+from ...grader.checks import Case
+from ...parts import DTYPE, parts_of
 
 _HANDOUT = """
 A linear layer is a matrix product, and so are both of its gradients. What has to be got right is which product: the

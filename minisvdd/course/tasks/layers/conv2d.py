@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from ...ops import conv2d as ops
-from ..assignment import Assignment, Part, Source
-from ..grader.checks import Case, Wrong
-from ..parts import DTYPE, parts_of
+from ....ops import conv2d as ops
+from ...assignment import Assignment, Part, Source
+from ...grader.checks import Case, Wrong
+from ...parts import DTYPE, parts_of
 
 _HANDOUT = """
 Begin with the forward pass. A loop over the taps (a, b) of the filter, with everything else left to NumPy, is short and

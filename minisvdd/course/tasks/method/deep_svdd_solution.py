@@ -15,8 +15,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ...nn.batches import shuffled_batches
-from ...svdd.center import mean_output, move_from_zero
+from ....nn.batches import shuffled_batches
+from ....svdd.center import mean_output, move_from_zero
 
 
 def train_epoch(network, loss: Callable, optimizer, X: np.ndarray, batches: list[np.ndarray]) -> float:

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from ...ops import activations as ops
-from ..assignment import Assignment, Source
-from ..grader.checks import Case
-from ..parts import DTYPE, parts_of
+from ....ops import activations as ops
+from ...assignment import Assignment, Source
+from ...grader.checks import Case
+from ...parts import DTYPE, parts_of
 
 _HANDOUT = """
 The shortest layer with a kink. The gradient needs to know where x was positive, and nothing else of x: that is what

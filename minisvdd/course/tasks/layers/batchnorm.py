@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from ...gradcheck.diagnosis import diagnose_batchnorm
-from ...ops import batchnorm as ops
-from ..assignment import Assignment, Part, Source
-from ..grader.checks import Case, Wrong, as_numbers
-from ..parts import DTYPE, parts_of
+from ....gradcheck.diagnosis import diagnose_batchnorm
+from ....ops import batchnorm as ops
+from ...assignment import Assignment, Part, Source
+from ...grader.checks import Case, Wrong, as_numbers
+from ...parts import DTYPE, parts_of
 
 _HANDOUT = """
 The gradient is where everybody stumbles once: x reaches the loss directly, through the mean and through the variance,

@@ -1,0 +1,1 @@
+"""Assignments in CUDA C++, which run on the emulator."""

@@ -1,0 +1,1 @@
+"""Assignments on single operations: forward and backward passes of layers, losses, Adam."""

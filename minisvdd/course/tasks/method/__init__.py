@@ -1,0 +1,1 @@
+"""Assignments on the method: the radius, the whole of Deep SVDD."""
