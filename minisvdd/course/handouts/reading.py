@@ -47,12 +47,6 @@ class Reading:
         return f"{self.name}({ast.unparse(arguments)})"
 
     @property
-    def first_line(self) -> list[str]:
-        """The docstring's first line, as a docstring."""
-        text = ast.get_docstring(self._node).partition("\n")[0]
-        return [f'    """{text}"""']
-
-    @property
     def steps(self) -> list[str]:
         """The steps of the computation: the comments that begin with `#:`, as ordinary comments."""
         return [f"    # {line.strip()[len(_STEP) :].strip()}" for line in self.body if line.strip().startswith(_STEP)]
