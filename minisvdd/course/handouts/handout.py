@@ -22,11 +22,25 @@ explain each line has nothing to fear; you may be asked to.
 """
 
 
-def handout(assignment: Assignment, level: str = "plain") -> str:
-    """The text for the student."""
+_BY_COMMAND = """
+    minisvdd grade {file}
+
+says for each part what it expected, what it got, and where. `--seed 1` draws other hidden inputs: a right solution
+passes with every seed. An exception or an endless loop costs the points of its part only.
+"""
+_IN_NOTEBOOK = """
+Run the cell under each function: it says what it expected, what it got, and where. It takes what the cells that you ran
+define, so run a function's cell again after you change it. Functions and constants of your own are welcome, in cells of
+their own. An exception or an endless loop costs the points of its part only.
+"""
+
+
+def handout(assignment: Assignment, level: str = "plain", in_notebook: bool = False) -> str:
+    """The text for the student; `in_notebook` for one who writes no file, but the cells of a notebook."""
     file = assignment.filename
     lines = [f"# {assignment.title}", "", assignment.handout.strip(), "", *_goals(assignment)]
-    lines += ["## Before you begin", "", *_before(assignment, level), f"## What to write, in `{file}`", ""]
+    where = "" if in_notebook else f", in `{file}`"
+    lines += ["## Before you begin", "", *_before(assignment, level), f"## What to write{where}", ""]
     lines += [*_wrapped(_LEVELS[level]), ""]
     if assignment.functions:
         lines += [f"- `{source.reading.call}`" for source in assignment.functions]
@@ -45,10 +59,7 @@ def handout(assignment: Assignment, level: str = "plain") -> str:
         "",
         "## Grade yourself",
         "",
-        f"    minisvdd grade {file}",
-        "",
-        "says for each part what it expected, what it got, and where. `--seed 1` draws other hidden inputs: a right",
-        "solution passes with every seed. An exception or an endless loop costs the points of its part only.",
+        (_IN_NOTEBOOK if in_notebook else _BY_COMMAND.format(file=file)).strip(),
         "",
         "## Working together",
         "",
