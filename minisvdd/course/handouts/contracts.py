@@ -1,7 +1,8 @@
-"""What a function must do, for the level "scratch": all that a student needs to begin, and no formula to be derived.
+"""What a function must do: all that a student needs to begin, and no formula to be derived.
 
-A contract stands in the skeleton instead of the library's docstring. G = grad_output is dL/dy of the layer's output y,
-for a loss L that nobody needs to know. A function that is not listed keeps its docstring.
+A contract stands in the skeleton instead of the library's docstring, at the level "scratch" and, where the formula
+would be the line of code, at "plain". G = grad_output is dL/dy of the layer's output y, for a loss L that nobody needs
+to know. A function that is not listed keeps its docstring.
 """
 
 _G = "G = grad_output is dL/dy"
@@ -238,10 +239,16 @@ grad_output: (N, K, P, Q).   weight: (K, C, kh, kw).   grad_input: (N, C, H, W),
 """,
 }
 
+# Functions whose formula would be their line of code: the level "plain" has their contracts, too.
+SHORT = {
+    *("linear_forward", "linear_backward_input", "linear_backward_weight", "bias_forward", "bias_backward"),
+    *("leaky_relu_backward", "affine_forward", "affine_backward", "batchnorm_backward_fixed", "one_class_loss"),
+}
 
-def contract(name: str) -> list[str] | None:
-    """The lines of a function's contract, as a docstring; None where there is none."""
-    if name not in CONTRACTS:
+
+def contract(name: str, level: str) -> list[str] | None:
+    """The lines that a level has instead of a function's docstring; None where it keeps that."""
+    if name not in CONTRACTS or not (level == "scratch" or (level == "plain" and name in SHORT)):
         return None
     first, *rest = CONTRACTS[name].strip().splitlines()
     lines = [f'    """{first}', *(f"    {line}".rstrip() for line in rest), '    """']

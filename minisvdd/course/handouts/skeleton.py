@@ -70,7 +70,7 @@ def _to_write(reading, level, solution, given):
     else:
         steps = reading.steps if level == "guided" else []
         inner = [*steps, f'    raise NotImplementedError("{reading.name}")']
-    docstring = (contract(reading.name) if level == "scratch" else None) or reading.docstring
+    docstring = contract(reading.name, level) or reading.docstring
     return [*reading.head, *docstring, f"    {BEGIN}", *inner, f"    {END}"]
 
 
