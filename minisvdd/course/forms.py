@@ -86,7 +86,7 @@ def digits_in_single_precision(given: np.ndarray, right: np.ndarray) -> int:
     if right.dtype != np.float64 or given.shape != right.shape or given.dtype.kind != "f" or not right.size:
         return 0
     scale, distance = float(np.abs(right).max()), _distance(given, right)
-    if not 0 < distance <= _SINGLE * scale:
+    if not 0 < distance <= _SINGLE * scale or not np.isfinite(distance):
         return 0
     return round(-np.log10(distance / scale))
 
