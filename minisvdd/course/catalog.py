@@ -1,4 +1,4 @@
-"""The ten assignments by name; each module is loaded when it is asked for."""
+"""The assignments by name; each module is loaded when it is asked for."""
 
 import importlib
 import re
@@ -16,6 +16,7 @@ _FOLDERS = {
     "one-class-loss": "layers",
     "soft-boundary-radius": "method",
     "deep-svdd": "method",
+    "threshold": "method",
     "conv2d-cuda": "cuda",
 }
 NAMES = tuple(_FOLDERS)

@@ -31,51 +31,65 @@ from scipy.special import betaincinv, betaln
 
 
 def conformal_threshold(scores: ArrayLike, alpha: float) -> float:
-    """The k-th smallest of the scores, k = ceil((1 - alpha)(m + 1)): new normal samples exceed it at a rate <= alpha.
+    """The lowest of the scores that new normal samples exceed at a rate of at most alpha.
+
+    The k-th smallest of the scores, k = ceil((1 - alpha)(m + 1)) = m + 1 - `allowed_alarms(m, alpha)`.
 
     scores: (m,) of normal samples held out of training.   alpha: in (0, 1).
-    Returns infinity where m < `least_holdout(alpha)`.
+    Returns infinity where m < `least_holdout(alpha)`: too few samples to promise so little.
 
     >>> conformal_threshold(range(19), 0.05), conformal_threshold(range(18), 0.05)
     (18.0, inf)
     """
+    #: in ascending order, whatever order they came in
     s = _ascending(scores, "scores")
+    #: k counts from 1
     k = len(s) + 1 - allowed_alarms(len(s), alpha)
+    #: there may be no such score
     return float(s[k - 1]) if k <= len(s) else np.inf
 
 
 def p_values(holdout_scores: ArrayLike, scores: ArrayLike) -> np.ndarray:
-    """p = (1 + #{i : s_i >= s}) / (m + 1) of every score s: what share of normal samples is at least as anomalous.
+    """The p-value of every score: what share of normal samples is at least as anomalous.
+
+        p(s) = (1 + #{i : s_i >= s}) / (m + 1)
 
     holdout_scores: (m,) of normal samples held out of training.   scores: (n,).   Returns (n,), in [1 / (m + 1), 1].
 
     >>> p_values([1, 2, 3, 4], [0, 2, 2.5, 9])
     array([1. , 0.8, 0.6, 0.2])
     """
+    #: in ascending order, so that those at least as large as s are the last ones; equal ones count
     held = _ascending(holdout_scores, "holdout_scores")
     at_least = len(held) - np.searchsorted(held, np.asarray(scores, np.float64), side="left")
+    #: the new sample is one of m + 1
     return np.asarray((1 + at_least) / (len(held) + 1))
 
 
 def allowed_alarms(m: int, alpha: float) -> int:
-    """j = floor(alpha (m + 1)), in which rounding must play no part: in Python 0.29 * 100 is below 29.
+    """How many of m + 1 normal samples may raise an alarm, the new one among them, for a rate of at most alpha.
 
-    So j is the largest whole number whose quotient j / (m + 1), rounded as p-values are, is not above alpha.
+    j = floor(alpha (m + 1)), in which rounding must play no part: in Python 0.29 * 100 is below 29. So j is the largest
+    whole number whose quotient j / (m + 1), rounded as p-values are, is not above alpha.
 
     >>> [allowed_alarms(99, alpha) for alpha in (0.07, 0.1, 0.29, 1 / 3)]
     [7, 10, 29, 33]
     """
     check_rate(alpha, "alpha")
+    #: try whole numbers from one above the rounded product downwards; the quotient is what is promised
     return next(j for j in range(int(alpha * (m + 1)) + 1, -1, -1) if j / (m + 1) <= alpha)
 
 
 def least_holdout(alpha: float, allowed: int = 1) -> int:
-    """The smallest m with `allowed_alarms(m, alpha) >= allowed`; for one, ceil(1 / alpha) - 1.
+    """How many samples must be held out at least, for a rate of alpha to allow that many alarms.
+
+    The smallest m with `allowed_alarms(m, alpha) >= allowed`; for one alarm, ceil(1 / alpha) - 1.
 
     >>> least_holdout(0.05), least_holdout(0.1), least_holdout(0.1, allowed=3)
     (19, 9, 29)
     """
     check_rate(alpha, "alpha")
+    #: begin below allowed / alpha - 1, which is rounded, and go up
     m = max(int(allowed / alpha) - 2, 1)
     while allowed / (m + 1) > alpha:
         m += 1

@@ -1,0 +1,66 @@
+"""A known mistake is named only where it explains every answer of a part, the right ones too.
+
+One case fits many stories: whoever is one place too far in the order is where another is who counts among m instead of
+m + 1. So all cases of a part are asked first, and a story that fails for one of them is not told.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .forms import made
+from .grader.checks import Case, Wrong, as_numbers, compare, expected
+from .grader.sandbox import type_of
+
+_SAME = 1e-7
+
+
+def consistent(
+    op: Callable, cases: Callable, forms=(), outputs: tuple[str, ...] = ("the result",), pick=None
+) -> Callable:
+    """The check that `op.__name__` returns what `op` does, whose diagnosis holds for all cases together.
+
+    cases: rng -> Cases.   forms: known mistakes, (name, function of the arguments).   outputs: names of what is
+    returned.   pick: index of the only output that counts (None: all).
+    """
+
+    def check(student, rng):
+        asked = [(case, student.call(op.__name__, *case.arguments)) for case in cases(rng)]
+        for i, label in enumerate(outputs):
+            if pick is not None and pick != i:
+                continue
+            answers = [(case, _output(given, i, len(outputs))) for case, given in asked]
+            likely = [form for form in forms if _explains(form[1], answers, i)]
+            for case, given in answers:
+                right = expected(op, case.arguments)
+                right, output = (right[i], i) if len(outputs) > 1 else (right, None)
+                compare(given, right, label, case, op, student, likely, output)
+
+    return check
+
+
+def explained(answers: list[tuple], forms) -> list:
+    """Of the forms those that make every answer: answers are pairs (arguments, what was returned)."""
+    return [form for form in forms if _explains(form[1], [(Case(arguments), given) for arguments, given in answers], 0)]
+
+
+def _output(given, i, count):
+    if count == 1:
+        return given
+    if not isinstance(given, tuple | list) or len(given) != count:
+        raise Wrong(f"returned {type_of(given)}: expected a tuple of {count}")
+    return given[i]
+
+
+def _explains(mistaken, answers, output):
+    return all(_same(made(mistaken, case.arguments, output), as_numbers(given)) for case, given in answers)
+
+
+def _same(form, given):
+    """Whether a mistake makes what was given, up to rounding; what is not finite must be the same."""
+    if form is None or given is None or form.shape != given.shape or form.dtype.kind not in "biuf":
+        return False
+    scale = np.abs(form).max(initial=1e-12, where=np.isfinite(form))
+    with np.errstate(invalid="ignore"):
+        near = np.abs(given - form) <= _SAME * scale
+    return bool((near | (given == form) | (np.isnan(given) & np.isnan(form))).all())

@@ -1,0 +1,54 @@
+"""An assignment in tests: a student's own right file, mistakes planted in it, and nonsense."""
+
+from collections import Counter
+from pathlib import Path
+
+from in_process import grade_here
+
+from minisvdd.course import get_assignment, skeleton
+
+
+def results(name, source, seed=0):
+    """The result of every part for these lines."""
+    return grade_here(source, get_assignment(name), seed).parts
+
+
+def right(name):
+    """What a student handed in who got everything right."""
+    return (Path(__file__).with_name("students") / get_assignment(name).filename).read_text(encoding="utf-8")
+
+
+def changed(name, changes):
+    """The right lines with mistakes planted in them."""
+    source = right(name)
+    for old, new in changes:
+        assert old in source, f"the right lines have no {old!r}"
+        source = source.replace(old, new)
+    return source
+
+
+def judge(name, changes, lost, words, seed=0):
+    """Assert that exactly these parts lose points, and that the feedback has these words."""
+    parts = results(name, changed(name, changes), seed)
+    assert [part.name for part in parts if not part.passed] == list(lost)
+    assert words in "\n".join(part.message for part in parts)
+
+
+def full_points(name, seed):
+    """Assert that the model solution and the student's own words get 100 points."""
+    for source in (skeleton(get_assignment(name), solution=True), right(name)):
+        parts = results(name, source, seed)
+        assert [(part.name, part.message) for part in parts if part.message] == []
+        assert sum(part.score for part in parts) == 100
+
+
+def most_by_nonsense(name, bodies, seed=0):
+    """The points of a file that answers each function with that body, of these, which earns the most there."""
+    assignment, best = get_assignment(name), Counter()
+    for body in bodies:
+        functions = "\n".join(f"def {function.name}(*a, **k):\n    {body}" for function in assignment.functions)
+        earned = Counter()
+        for part in results(name, f"import numpy as np\n{functions}", seed):
+            earned[part.name.partition(":")[0]] += part.score
+        best |= earned
+    return best.total()
