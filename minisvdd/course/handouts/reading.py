@@ -108,7 +108,7 @@ class _Module:
 def imports_first(lines: Iterable[str]) -> list[str]:
     """Lines for the top of a file: the standard library, other packages, then what is no import."""
     groups: list[list[str]] = [[], [], []]
-    for line in sorted(set(lines)):
+    for line in sorted(set(lines), key=lambda line: (not line.startswith("import "), line)):
         words = line.split()
         if words[0] not in ("import", "from"):
             groups[2].append(line)
