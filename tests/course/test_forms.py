@@ -87,6 +87,6 @@ def test_a_form_of_several_results_is_compared_with_the_one_that_is_looked_at():
 def test_a_form_that_is_not_finite_or_of_another_shape_is_none():
     forms = [("nan", lambda x: x * np.nan), ("a row", lambda x: x[0])]
     assert name_of_error(X * np.nan, RIGHT, (X,), forms) == (
-        "some entries are not finite: a division by zero, or an overflow?"
+        "some entries are not finite: a division by zero, an overflow, or the root of a negative number?"
     )
     assert name_of_error(X[0], RIGHT, (X,), forms) == "looks like: a row"
