@@ -102,7 +102,7 @@ def _blame_moments(wrong, arguments, after):
         if follows:
             text = f"it is the right step from {_NAMES[i]} as you left it, which is wrong itself: 50% of the points"
             return Wrong(f"{first}\n{named}\n{text}", 0.5)
-        if not wrong.fraction:
+        if not wrong.fraction and "looks like" not in str(wrong):
             return Wrong(f"{first}\n{_NAMES[i]} is wrong already\n{named}")
     return wrong
 
@@ -217,7 +217,7 @@ _FORMS = [
     (_STORED, _adam(stored=True)),
     ("the weight decay has the wrong sign", _adam(gradient=lambda grad, param, decay: grad - decay * param)),
     ("the second moment sees the gradient without the weight decay", _adam(second_gradient=_plain)),
-    ("the weight decay is forgotten", _adam(gradient=_plain)),
+    ("the weight decay is forgotten: its gradient belongs to g before the moments see it", _adam(gradient=_plain)),
     (
         "decoupled weight decay, as in AdamW",
         _adam(gradient=_plain, after=lambda new, param, rate, decay: new - rate * decay * param),
@@ -251,6 +251,7 @@ _FORMS = [
     ("beta2 and 1 - beta2 are exchanged", _adam(second=lambda v, g, beta2: (1 - beta2) * v + beta2 * g * g)),
     ("beta1 and beta2 are exchanged", _adam(swapped=True)),
     ("the old moments are used for the step, not the new ones", _adam(old=("m", "v"))),
+    ("the old first moment is used for the step", _adam(old=("m",))),
     ("the old second moment is used for the step", _adam(old=("v",))),
     ("Nesterov's variant (NAdam)", _adam(numerator=_nesterov)),
     ("the gradient where its running mean belongs (RMSprop)", _adam(numerator=lambda m, m_hat, g, beta1, step: g)),
