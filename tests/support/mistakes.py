@@ -502,6 +502,45 @@ MISTAKES = {
             parts("batch_statistics", *USUAL),
             "the standard deviation, not the variance",
         ),
+        (
+            "r squared",
+            [("return scale.reshape(shape) * (grad_output", "return scale.reshape(shape) ** 2 * (grad_output")],
+            parts("batchnorm_backward", *USUAL),
+            "r^2 where r belongs",
+        ),
+        (
+            "divided by the scale",
+            [("return scale.reshape(shape) * (grad_output", "return 1 / scale.reshape(shape) * (grad_output")],
+            parts("batchnorm_backward", *USUAL),
+            "1/r where r belongs",
+        ),
+        (
+            "means over the batch axis only",
+            [
+                ("mean_g = grad_output.mean(axis=axes, keepdims=True)", "mean_g = grad_output.mean(axis=0)"),
+                ("(grad_output * x_hat).mean(axis=axes, keepdims=True)", "(grad_output * x_hat).mean(axis=0)"),
+            ],
+            parts("batchnorm_backward", "other shapes", "no pull along 1 and x_hat"),
+            "means over the batch axis only, not over the positions",
+        ),
+        (
+            "the mean is not subtracted",
+            [("return (x - mean.reshape(shape))", "return x")],
+            parts("batchnorm_forward", *USUAL, "constant channel"),
+            "the mean is not subtracted",
+        ),
+        (
+            "the square root as scale",
+            [("* scale.reshape(shape), scale", "* scale.reshape(shape), 1 / scale")],
+            parts("batchnorm_forward", *USUAL, "constant channel"),
+            "the scale is 1/r",
+        ),
+        (
+            "three results in another order",
+            [("return grad_x_hat, grad_weight, grad_bias", "return grad_weight, grad_bias, grad_x_hat")],
+            parts("affine_backward", *USUAL),
+            "the right results in another order",
+        ),
     ],
 }
 # The warm-up is made of three others: a few of their mistakes each.

@@ -237,6 +237,7 @@ def _own_statistics(x, mean, variance, epsilon):
 
 
 _FORWARD_FORMS = [
+    ("the scale is 1/r: the square root itself", lambda x, m, v, e: (None, np.sqrt(v + e))),
     ("epsilon is forgotten", _normalised(lambda v, e: v**-0.5)),
     ("epsilon outside the square root", _normalised(lambda v, e: 1 / (np.sqrt(v) + e))),
     ("divided by the variance, not by its square root", _normalised(lambda v, e: 1 / (v + e))),
@@ -247,7 +248,6 @@ _FORWARD_FORMS = [
     ("epsilon is squared", _normalised(lambda v, e: (v + e * e) ** -0.5)),
     ("epsilon is subtracted", _normalised(lambda v, e: (v - e) ** -0.5)),
     ("the mean and variance of x itself, not those that are given", _own_statistics),
-    ("the scale is 1/r: the square root itself", lambda x, m, v, e: (None, np.sqrt(v + e))),
     ("the scale is r^2", lambda x, m, v, e: (None, 1 / (v + e))),
 ]
 
