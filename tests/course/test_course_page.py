@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from minisvdd.course import NAMES, get_assignment
+from minisvdd.course.catalog import PIECES
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = ("course.md", "questions.md", "problems.md", "teaching.md", "teacher/rubrics.md")
 COURSE, QUESTIONS, PROBLEMS, TEACHING, RUBRICS = ((DOCS / name).read_text(encoding="utf-8") for name in PAGES)
 LECTURES = {int(path.name[:2]): path.stem for path in (ROOT / "lectures").glob("[0-9]*.py")}
-BY_THEMSELVES = ("linear", "leaky-relu", "one-class-loss")  # the parts of the warm-up
+BY_THEMSELVES = PIECES["warm-up"]
 
 
 def table(beginning):

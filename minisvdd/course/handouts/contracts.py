@@ -221,8 +221,8 @@ Returns (n,), larger for anomalies.
     "allowed_alarms": """
 How many of m + 1 normal samples may raise an alarm, the new one among them, for a rate of at most alpha.
 
-The largest whole number j for which the quotient j / (m + 1), as Python computes it, is not above alpha. A product may
-be rounded to the wrong side of a whole number: 0.29 * 100 is below 29, yet 29 of 100 are a rate of 0.29.
+The largest whole number j for which the quotient j / (m + 1), as Python computes it, is not above alpha. A product
+may be rounded to the wrong side of a whole number: 0.29 * 100 is below 29, yet 29 of 100 are a rate of 0.29.
 
 m: samples held out.   alpha: in (0, 1).   Returns an int.
 """,
@@ -232,15 +232,15 @@ How many samples must be held out at least, so that `allowed_alarms` is at least
 alpha: in (0, 1).   allowed: 1, 2, ...   Returns an int.
 """,
     "conformal_threshold": """
-The lowest of the scores that a new normal sample exceeds with a probability of at most alpha, hold-out drawn and all.
+The lowest of the scores that a new normal sample exceeds with a probability of at most alpha.
 
-Nothing tells the held-out samples and the new one apart. An alarm is a score above the threshold.
+That is a probability over hold-out and new sample: nothing tells them apart. An alarm is a score above the threshold.
 
 scores: (m,) of normal samples held out of training, in any order; they stay as they came.   alpha: in (0, 1).
 Returns a number: infinity where none of the scores can promise so little.
 """,
     "p_values": """
-For every score: which share of the normal samples is at least as anomalous, the sample itself counted as one of them.
+For every score: which share of the normal samples is at least as anomalous, itself counted as one of them.
 
 That is a share of m + 1. A held-out score that equals it is at least as anomalous.
 
@@ -254,27 +254,27 @@ For nu = 1 the smallest score. A product nu n that is whole up to rounding (0.29
 scores: (n,) of the samples that the network was trained on.   nu: in (0, 1].   Returns a number.
 """,
     "alarm_rate": """
-Mean and standard deviation of the rate of false alarms by `conformal_threshold`, the hold-out drawn anew each time.
+Mean and standard deviation of the rate of false alarms by `conformal_threshold`, over hold-outs.
 
 For continuous scores: the rate of one hold-out is the probability that a new normal sample exceeds its threshold.
 
-m: samples held out.   alpha: in (0, 1).   n_new: among how many new normal samples alarms are counted, whose share then
-takes the place of the rate; None for infinitely many.   Returns two numbers.
+m: samples held out.   alpha: in (0, 1).   n_new: among how many new normal samples alarms are counted, whose share
+then takes the place of the rate; None for infinitely many.   Returns two numbers.
 """,
     "precision": """
 How sure is an alarm: the share of anomalies among all samples that raise one.
 
-share: of anomalies among all samples.   alpha: rate of false alarms among normal samples.   beta: rate of misses among
-anomalies. Both are numbers or arrays of one shape.   Returns a number, or an array of that shape.
+share: of anomalies among all samples.   alpha: rate of false alarms among normal samples.   beta: rate of misses
+among anomalies. Both are numbers or arrays of one shape.   Returns a number, or an array of that shape.
 """,
     "best_threshold": """
 The threshold with the smallest expected cost for a sample to come, and that cost. An alarm is a score above it.
 
-A normal sample that raises an alarm costs cost_alarm, an anomaly that raises none cost_miss. How often either happens
-is read off the given scores. Minus infinity, with which everything is an alarm, is a threshold as well.
+A normal sample that raises an alarm costs cost_alarm, an anomaly that raises none cost_miss. How often either
+happens is read off the given scores. Minus infinity, with which everything is an alarm, is a threshold as well.
 
-normal: (n,) scores of normal samples.   anomalous: (m,) scores of anomalies.   share: of anomalies among the samples
-to come, whatever it is among these.   Returns (threshold, cost); where several cost the same, any of them.
+normal: (n,) scores of normal samples.   anomalous: (m,) scores of anomalies.   share: of anomalies among the
+samples to come, whatever it is among these.   Returns (threshold, cost); where several cost the same, any of them.
 """,
 }
 

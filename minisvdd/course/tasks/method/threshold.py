@@ -418,8 +418,8 @@ ASSIGNMENT = Assignment(
         "15_from_score_to_decision#2. What an alarm means: the base rate",
     ),
     without_forward="""
-`conformal_threshold` and `alarm_rate` can be written with `allowed_alarms`; all others need none of it. Without it, sort
-the scores and count ranks by hand for m = 19 and alpha = 0.05, 0.1: you will see which one it is.
+`conformal_threshold` and `alarm_rate` can be written with `allowed_alarms`; the others need none of it. Without it,
+sort the scores and count ranks by hand for m = 19 and alpha = 0.05, 0.1: you will see which one it is.
 """,
     derivation=plain,
     derivation_until="What follows",
