@@ -234,7 +234,7 @@ alpha: in (0, 1).   allowed: 1, 2, ...   Returns an int.
     "conformal_threshold": """
 The lowest of the scores that a new normal sample exceeds with a probability of at most alpha.
 
-That is a probability over hold-out and new sample: nothing tells them apart. An alarm is a score above the threshold.
+That is a probability over hold-out and new sample, which nothing tells apart. An alarm is a score above it.
 
 scores: (m,) of normal samples held out of training, in any order; they stay as they came.   alpha: in (0, 1).
 Returns a number: infinity where none of the scores can promise so little.
