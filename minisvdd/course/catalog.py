@@ -17,6 +17,7 @@ _FOLDERS = {
     "one-class-loss": "layers",
     "soft-boundary-radius": "method",
     "deep-svdd": "method",
+    "gradcheck": "method",
     "threshold": "method",
     "conv2d-cuda": "cuda",
 }
