@@ -11,6 +11,7 @@ import pytest
 from minisvdd import DeepSVDD
 from minisvdd.course import LEVELS, NAMES, get_assignment, skeleton
 from minisvdd.course.assignment import Assignment, Source
+from minisvdd.course.handouts.contracts import CONTRACTS, contract
 from minisvdd.course.handouts.handout import handout
 from minisvdd.course.handouts.lectures import lectures_folder
 from minisvdd.course.handouts.reading import Reading
@@ -234,6 +235,11 @@ def test_scratch_defines_what_it_speaks_of(name):
         for word in re.findall(r"`(\w+)`", text):
             assert word in nodes or word in inspect.signature(source.op).parameters, f"{source.name}: {word}"
         assert not re.search(r"\) above\b|\bas above\b", text)
+
+
+def test_contracts_fit_into_a_line():
+    for name in CONTRACTS:
+        assert max(map(len, contract(name, "scratch"))) <= 120, name
 
 
 @pytest.mark.parametrize("name", NAMES)

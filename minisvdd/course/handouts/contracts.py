@@ -5,6 +5,8 @@ would be the line of code, at "plain". G = grad_output is dL/dy of the layer's o
 to know. A function that is not listed keeps its docstring.
 """
 
+from .contracts_method import OF_THE_METHOD
+
 _G = "G = grad_output is dL/dy"
 
 CONTRACTS = {
@@ -164,118 +166,7 @@ the derivative of the inside.
 outputs: (N, p).   center: (p,).   radius_squared: the number R^2.
 Returns J (a number), its gradient dJ/doutputs (N, p) and the squared distances d (N,), in this order.
 """,
-    "move_from_zero": """
-Moves those coordinates of the centre away from 0 that are closer to it than epsilon.
-
-A coordinate with |c_j| < epsilon becomes epsilon or -epsilon and keeps its sign; 0 has none and becomes epsilon.
-The others stay as they are.
-
-center: (p,), which is not changed.   Returns a new array (p,).
-""",
-    "mean_output": """
-The mean of the network's outputs over all samples, in evaluation mode: network.forward(X, training=False).
-
-Add up in float64 (`dtype=np.float64`), also when the outputs are float32.   X: (n, ...).   Returns (p,) in float64.
-""",
-    "fixed_batches": """
-Batches of consecutive samples: slices that cover 0 to n - 1 in order, of batch_size samples each.
-
-The last one may be shorter. If a single sample is left over it joins the batch before it (batch norm needs two),
-unless there is no batch before it.   Returns a list of slices.
-""",
-    "shuffled_batches": """
-The samples 0 to n - 1 in a random order (`rng.permutation(n)`), cut into batches as `fixed_batches` cuts.
-
-Returns a list of integer arrays. Every sample is in exactly one of them.
-""",
-    "train_epoch": """
-One pass over the batches. For each: network.forward(x, training=True), loss, network.backward, optimizer.step.
-
-loss: called as loss(outputs, x), returns (value, gradient with respect to the outputs, one number for each sample);
-the numbers are not needed.   X: (n, ...).   batches: arrays of indices into X.
-Returns the mean loss per sample; a batch's value is a mean over its samples, and batches differ in size.
-""",
-    "train_deep_svdd": """
-The whole training of Deep SVDD by eq. (4), "one-class", or eq. (3), "soft-boundary", without weight decay.
-
-One-class: minimise the mean of d_i over the weights, d_i = ||phi(x_i) - c||^2.
-Soft-boundary: minimise R^2 + 1/(nu n) times the sum of max(0, d_i - R^2) over weights and R, in turns.
-
-The centre c is the mean output over X before training, moved away from 0 by `center_epsilon`; it stays fixed.
-Each of the `epochs` takes new batches, shuffled_batches(n, batch_size, rng), through train_epoch. A batch of N
-samples has the loss of the objective with N in place of n. For a sample on the sphere the derivative is 0.
-For "soft-boundary", R^2 is solved for exactly at the start of the epochs 0, radius_every, 2 radius_every, ..., with
-the weights fixed, from the outputs of all of X in evaluation mode: the smallest of the distances that minimises the
-objective (nu n that is an integer up to rounding counts as that integer). It is solved for once more after the last
-epoch, for both objectives.
-
-network: forward(x, training) -> (N, p), backward(gradient).   optimizer: step() after each backward.   X: (n, D).
-Returns the centre (p,), R^2 (a number), and a list with the mean loss of every epoch, in this order.
-""",
-    "anomaly_score": """
-Eq. (5): the squared distance of each output from the centre, less R2, by the network in evaluation mode.
-
-network.forward(X) evaluates.   X: (n, ...).   c: (p,).   R2: R^2 for soft-boundary, 0 for one-class.
-Returns (n,), larger for anomalies.
-""",
-    "allowed_alarms": """
-How many of m + 1 normal samples may raise an alarm, the new one among them, for a rate of at most alpha.
-
-The largest whole number j for which the quotient j / (m + 1), as Python computes it, is not above alpha. A product
-may be rounded to the wrong side of a whole number: 0.29 * 100 is below 29, yet 29 of 100 are a rate of 0.29.
-
-m: samples held out.   alpha: in (0, 1).   Returns an int.
-""",
-    "least_holdout": """
-How many samples must be held out at least, so that `allowed_alarms` is at least `allowed`.
-
-alpha: in (0, 1).   allowed: 1, 2, ...   Returns an int.
-""",
-    "conformal_threshold": """
-The lowest of the scores that a new normal sample exceeds with a probability of at most alpha.
-
-That is a probability over hold-out and new sample, which nothing tells apart. An alarm is a score above it.
-
-scores: (m,) of normal samples held out of training, in any order; they stay as they came.   alpha: in (0, 1).
-Returns a number: infinity where none of the scores can promise so little.
-""",
-    "p_values": """
-For every score: which share of the normal samples is at least as anomalous, itself counted as one of them.
-
-That is a share of m + 1. A held-out score that equals it is at least as anomalous.
-
-holdout_scores: (m,) of normal samples held out of training.   scores: (n,).   Returns (n,).
-""",
-    "nu_threshold": """
-The threshold by the training scores: the smallest of them that at most nu n of them exceed.
-
-For nu = 1 the smallest score. A product nu n that is whole up to rounding (0.29 * 100) counts as that number.
-
-scores: (n,) of the samples that the network was trained on.   nu: in (0, 1].   Returns a number.
-""",
-    "alarm_rate": """
-Mean and standard deviation of the rate of false alarms by `conformal_threshold`, over hold-outs.
-
-For continuous scores: the rate of one hold-out is the probability that a new normal sample exceeds its threshold.
-
-m: samples held out.   alpha: in (0, 1).   n_new: among how many new normal samples alarms are counted, whose share
-then takes the place of the rate; None for infinitely many.   Returns two numbers.
-""",
-    "precision": """
-How sure is an alarm: the share of anomalies among all samples that raise one.
-
-share: of anomalies among all samples.   alpha: rate of false alarms among normal samples.   beta: rate of misses
-among anomalies. Both are numbers or arrays of one shape.   Returns a number, or an array of that shape.
-""",
-    "best_threshold": """
-The threshold with the smallest expected cost for a sample to come, and that cost. An alarm is a score above it.
-
-A normal sample that raises an alarm costs cost_alarm, an anomaly that raises none cost_miss. How often either
-happens is read off the given scores. Minus infinity, with which everything is an alarm, is a threshold as well.
-
-normal: (n,) scores of normal samples.   anomalous: (m,) scores of anomalies.   share: of anomalies among the
-samples to come, whatever it is among these.   Returns (threshold, cost); where several cost the same, any of them.
-""",
+    **OF_THE_METHOD,
 }
 
 KERNELS = {
