@@ -132,8 +132,8 @@ Returns an array of x's shape, in float64.
     "relative_error": """
 The largest difference of two gradients, divided by the largest absolute entry of either.
 
-0 where both are zero everywhere; infinity where their shapes differ, or where an entry is not finite: a gradient with
-a NaN in it must not pass.
+0 where both are zero everywhere. Infinity where their shapes differ or an entry is not finite: a gradient with a
+NaN in it must not pass.
 
 analytic, numeric: arrays.   Returns a number.
 """,
@@ -156,8 +156,8 @@ Returns W1 (H, D) and W2 (p, H). Raises ValueError where no feature has the same
     "pull_on_weights": """
 How strongly the loss makes a weight array W grow or shrink: the sum of W times dJ/dW over all entries.
 
-J is the mean of ||phi_i - c||^2. The network has no biases and leaky ReLUs: with t W in the place of one W, t > 0, all
-outputs are t times as large. The number is the same for every layer, and needs nothing but the outputs.
+J is the mean of ||phi_i - c||^2. The network has no biases and leaky ReLUs: with t W in the place of one W, t > 0,
+all outputs are t times as large. The number is the same for every layer, and needs nothing but the outputs.
 
 outputs: phi_i, (n, p).   center: c, (p,).   Returns a number.
 """,
@@ -171,7 +171,7 @@ What training did to the outputs of the same inputs: "point", "line" or "healthy
 
 Let S be the root of the mean squared distance of the outputs from their mean, and s_1 >= s_2 >= ... what `spectrum`
 says. "point": S fell below 0.03 times its value before training. Where the outputs lie, and how many inputs come
-twice, does not matter. "line": otherwise, if s_2 / s_1 fell below 0.01; it was 0.01 or more before, and p is at least 2.
+twice, does not matter. "line": otherwise, if s_2 / s_1 fell below 0.01; before it was 0.01 or more, and p > 1.
 
 before, after: (n, p) outputs, n > p, of the untrained and of the trained network.   Returns the word.
 """,
@@ -179,8 +179,8 @@ before, after: (n, p) outputs, n > p, of the untrained and of the trained networ
 Which ingredient let this trained network W2 s(W1 x + b) collapse.
 
 Returns one of "zero weights, c = 0", "trainable centre", "bias", "bounded activation", "weight decay". The network
-had some weight decay in any case, and may have ingredients that did no harm: a bias that is 0, or an activation that is
-bounded but not saturated. Training is never exact: what should be 0 is small, a thousandth of c or less.
+had some weight decay in any case, and may have ingredients that did no harm: a bias that is 0, or an activation
+that is bounded but not saturated. Training is never exact: what should be 0 is small, a thousandth of c or less.
 
 W1: (H, D), b: (H,) or None, W2: (p, H), after training.   X: (n, D), the samples.   activation: "leaky relu" (slope
 0.1), "tanh" or "sigmoid".   center_before, center: c (p,) before and after training.
