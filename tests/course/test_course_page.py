@@ -138,3 +138,12 @@ def test_problems_are_ordered_and_marked():
 def test_rubrics_are_kept_from_the_book():
     """The book is made of docs/*.md."""
     assert "rubrics.md" not in {path.name for path in DOCS.glob("*.md")}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_formula_is_broken_into_a_list(page):
+    """A line that begins with a formula's plus or minus would be an item; dollar signs come in pairs."""
+    for block in (DOCS / page).read_text(encoding="utf-8").split("\n\n"):
+        outside = re.sub(r"```.*?```|`[^`\n]*`", "", block, flags=re.DOTALL)
+        assert outside.count("$") % 2 == 0, block
+        assert not re.search(r"^\s*[+-] .*\$", block, re.MULTILINE) or block.lstrip().startswith("- "), block
