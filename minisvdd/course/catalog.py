@@ -7,6 +7,7 @@ from pathlib import Path
 from .assignment import Assignment
 
 _FOLDERS = {
+    "warm-up": "layers",
     "linear": "layers",
     "conv2d": "layers",
     "maxpool": "layers",
@@ -22,6 +23,7 @@ _FOLDERS = {
     "conv2d-cuda": "cuda",
 }
 NAMES = tuple(_FOLDERS)
+PIECES = {"warm-up": ("linear", "leaky-relu", "one-class-loss")}  # assignments whose parts another one is made of
 _TAG = re.compile(r"^(?:#|//) minisvdd assignment: ([\w-]+)")
 
 
