@@ -13,13 +13,14 @@ from ..course.grader.grading import failed
 from ..course.grader.output import as_text, gradescope, write_junit
 from ..course.handouts.handout import handout
 from ..course.handouts.lectures import copy_lectures
+from ..course.handouts.notebooks import FORMATS, notebook
 from ..course.handouts.pack import write_archives
 from ..errors import DataError
 from ..files.atomic import atomic_write, write_json
 
 # minisvdd assignment
 
-_USAGE = """minisvdd assignment NAME --out DIR [--level LEVEL] [--solution]
+_USAGE = """minisvdd assignment NAME --out DIR [--level LEVEL] [--solution] [--notebook FORMAT [--seed N]]
        minisvdd assignment pack NAME [--out DIR] [--level LEVEL] [--seed N] [--wheel FILE | --install SPEC]
        minisvdd assignment list"""
 
@@ -31,7 +32,8 @@ def add_assignment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", help="folder to write into (default: assignments/NAME; for pack: .)")
     parser.add_argument("--level", choices=LEVELS, default="plain", help="how much is given (default: plain)")
     parser.add_argument("--solution", action="store_true", help="the teacher's version, with the model solution")
-    parser.add_argument("--seed", type=int, help="pack: seed of the hidden parts (default: drawn at random)")
+    parser.add_argument("--notebook", choices=FORMATS, help="write a notebook in this form instead")
+    parser.add_argument("--seed", type=int, help="pack, notebook: seed of the hidden parts (default: drawn at random)")
     parser.add_argument("--wheel", metavar="FILE", help="pack: put this wheel of minisvdd into the autograder")
     parser.add_argument("--install", metavar="SPEC", help="pack: what pip installs instead (default: this version)")
     parser.set_defaults(run=_assignment)
@@ -55,10 +57,18 @@ def _assignment(arguments):
 
 def _write(assignment, arguments):
     folder = Path(arguments.out or Path("assignments") / assignment.name)
+    if arguments.notebook:
+        seed = secrets.randbelow(1 << 31) if arguments.seed is None else arguments.seed
+        text = notebook(assignment, arguments.notebook, arguments.level, arguments.solution, seed)
+        return _write_texts({folder / f"{assignment.name.replace('-', '_')}.ipynb": text})
     texts = {
         folder / assignment.filename: skeleton(assignment, arguments.level, arguments.solution),
         folder / assignment.handout_name: handout(assignment, arguments.level),
     }
+    return _write_texts(texts)
+
+
+def _write_texts(texts):
     for path, text in texts.items():
         if path.exists() and path.read_text(encoding="utf-8", errors="replace") != text:
             raise DataError(f"{path}: exists already, and may hold somebody's work: choose another --out")

@@ -64,6 +64,9 @@ class Assignment:
 
     derivation: the object whose docstring opens the skeleton, and how the paragraph that ends it begins (None: all).
     helpers: functions of the library that are given, above those to write.   handout: a few paragraphs for the student.
+    goals: what one can do afterwards, as in "you can ...".   hours: how long it takes, such as "2 to 3".
+    lectures: what to read, such as "04_layers" or, with a section, "04_layers#Batch norm".
+    without_forward: what to do when a function is missing that others lean on.
     """
 
     name: str
@@ -77,6 +80,10 @@ class Assignment:
     derivation_until: str | None = None
     language: str = "python"
     kernels: tuple[str, ...] = field(default=())
+    goals: tuple[str, ...] = ()
+    hours: str = ""
+    lectures: tuple[str, ...] = ()
+    without_forward: str = ""
 
     @property
     def filename(self) -> str:

@@ -1,4 +1,4 @@
-"""The radius of soft-boundary Deep SVDD for fixed weights (paper, section 3.2), and two rules seen in other code.
+"""The radius of soft-boundary Deep SVDD for fixed weights (paper, section 3.2).
 
 For fixed weights the objective (3) in u = R^2 is  J(u) = u + 1/(nu n) sum_i max(0, d_i - u)  plus a constant. It is
 convex and piecewise linear with slope  1 - #{d_i > u} / (nu n). Its minimum is where the slope changes sign: with
@@ -7,6 +7,8 @@ d_(1) >= d_(2) >= ... the slope is positive as soon as fewer than nu n distances
     R*^2 = d_(floor(nu n) + 1)            (no search needed)
 
 and with it Proposition 4 in its exact form:  #{d_i > R^2} / n <= nu <= #{d_i >= R^2} / n.
+
+Beside it stand two rules seen in other code, which have no such property.
 """
 
 from __future__ import annotations  # so that a type loads no file

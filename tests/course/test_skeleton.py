@@ -11,7 +11,9 @@ import pytest
 from minisvdd import DeepSVDD
 from minisvdd.course import LEVELS, NAMES, get_assignment, skeleton
 from minisvdd.course.assignment import Assignment, Source
+from minisvdd.course.handouts.contracts import CONTRACTS, contract
 from minisvdd.course.handouts.handout import handout
+from minisvdd.course.handouts.lectures import lectures_folder
 from minisvdd.course.handouts.reading import Reading
 from minisvdd.course.tasks.method import deep_svdd_solution as plain
 from minisvdd.nn.layer import Network
@@ -41,7 +43,7 @@ def written(assignment, source):
 @pytest.mark.parametrize("name", PYTHON)
 def test_signatures_and_docstrings_are_the_library_s(name):
     assignment = get_assignment(name)
-    nodes = written(assignment, skeleton(assignment))
+    nodes = written(assignment, skeleton(assignment, "guided"))
     assert list(nodes) == [source.name for source in assignment.functions]
     for source in assignment.functions:
         arguments = nodes[source.name].args
@@ -145,23 +147,139 @@ def test_markers_as_nbgrader_and_otter_read_them(name):
     """
     assignment = get_assignment(name)
     kept, inside = [], False
-    for line in skeleton(assignment, solution=True).splitlines():
+    for line in below_its_opening(skeleton(assignment, solution=True)):
         if re.match(r"\s*# END SOLUTION$", line):
             inside = False
         if not inside:
             kept.append(line)
         if re.match(r"\s*# BEGIN SOLUTION$", line):
             inside = True
-    student = [line for line in skeleton(assignment).splitlines() if "raise NotImplementedError" not in line]
-    assert kept == student
+    lines = below_its_opening(skeleton(assignment))
+    assert kept == [line for line in lines if "raise NotImplementedError" not in line]
+
+
+def below_its_opening(source):
+    """The lines of a file from its first import on."""
+    lines = source.splitlines()
+    return lines[next(i for i, line in enumerate(lines) if re.match("import|from", line)) :]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_levels_give_less_and_less(name):
-    guided, basic, scratch = (skeleton(get_assignment(name), level) for level in LEVELS)
-    assert len(guided) > len(basic) > len(scratch)
+    """Steps and formulas, formulas, neither. What the teacher gets is of no level."""
+    assignment = get_assignment(name)
+    guided, plain, scratch = (skeleton(assignment, level) for level in LEVELS)
+    steps = [len(re.findall(r"^    (?:#|//) [a-z]", text, re.MULTILINE)) for text in (guided, plain, scratch)]
+    assert steps[0] > steps[1] == steps[2]
+    assert assignment.formulas().splitlines()[-1] in plain
+    assert assignment.formulas().splitlines()[-1] not in scratch
+    teachers = skeleton(assignment, "guided", solution=True)
+    assert "level" not in teachers.partition("\n\n")[0]
+    assert "the teacher's version" in teachers
     with pytest.raises(ValueError, match="level='easy': expected one of"):
-        skeleton(get_assignment(name), "easy")
+        skeleton(assignment, "easy")
+
+
+# What is handed out must not say: plumbing of the library, and at the level "scratch" what is to be derived.
+PLUMBING = (
+    "phase by phase",
+    "subpixel",
+    "minisvdd.ops",
+    "minisvdd/ops",
+    "pad_forward",
+    "ceil_mode",
+    "other code",
+)
+DERIVED = {
+    "a gradient of the linear layer": r"dL/d\w+ = |G\^T|\bG W\b|G x\b|\.T @",
+    "the input gradient of a convolution": r"flipped filters|flip the|G_s|zeros put between|u - a|\(k - 1 - p\)",
+    "the terms of batch norm": r"mean\(g|m ?\^-1|dL/dv|x_hat mean|r g\b|sum G",
+    "the derivative of a kink": r"1 if|else slope|slope G|G \(",
+    "the gradient of a loss": r"2 ?/ ?N|\b2 \((?:phi|outputs)|2 ?/ ?\(nu|1/\(nu N\) if|dJ/dphi_i = |dJ/dd",
+    "the order of the radius": r"d_\(|floor|sort|order statistic",
+}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("name", NAMES)
+def test_no_plumbing_is_handed_out(name, level):
+    assignment = get_assignment(name)
+    for text in (skeleton(assignment, level), handout(assignment, level)):
+        assert [word for word in PLUMBING if word in text] == []
+        assert max(map(len, text.splitlines())) <= 121
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scratch_gives_nothing_away_that_is_to_be_derived(name):
+    """`plain` gives what `scratch` must not: the words that are looked for are those of the formulas."""
+    text = skeleton(get_assignment(name), "scratch")
+    assert {what: re.findall(given, text) for what, given in DERIVED.items() if re.search(given, text)} == {}
+
+
+def test_the_words_that_are_looked_for_are_those_of_the_formulas():
+    plain = "\n".join(skeleton(get_assignment(name)) for name in NAMES)
+    assert [what for what, given in DERIVED.items() if not re.search(given, plain)] == []
+
+
+@pytest.mark.parametrize("name", PYTHON)
+def test_scratch_defines_what_it_speaks_of(name):
+    """Functions in backticks are in the file, every argument is explained, and each text says what is returned."""
+    assignment = get_assignment(name)
+    nodes = functions(skeleton(assignment, "scratch"))
+    explained = " ".join(ast.get_docstring(node) for node in nodes.values())
+    for source in assignment.functions:
+        text = ast.get_docstring(nodes[source.name])
+        assert re.search(r"Returns|Raises|return", text), source.name
+        for argument in inspect.signature(source.op).parameters:
+            assert re.search(rf"\b{argument}\b", explained), f"{source.name}: {argument}"
+        for word in re.findall(r"`(\w+)`", text):
+            assert word in nodes or word in inspect.signature(source.op).parameters, f"{source.name}: {word}"
+        assert not re.search(r"\) above\b|\bas above\b", text)
+
+
+def test_contracts_fit_into_a_line():
+    for name in CONTRACTS:
+        assert max(map(len, contract(name, "scratch"))) <= 120, name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_guided_has_its_steps(name):
+    source = skeleton(get_assignment(name), "guided")
+    bodies = re.findall(r"(?:#|//) BEGIN SOLUTION\n(.*?) *(?:#|//) END SOLUTION", source, re.DOTALL)
+    assert all(re.search(r"^    (?:#|//) \w", body, re.MULTILINE) for body in bodies)
+    assert "//:" not in source
+    assert "#:" not in source
+
+
+@pytest.mark.parametrize("name", PYTHON)
+def test_no_docstring_stands_twice(name):
+    source = skeleton(get_assignment(name), solution=True)
+    for node in functions(source).values():
+        assert source.count(ast.get_docstring(node).partition("\n")[0]) == 1
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_handout_says_what_a_student_asks_first(name, level):
+    """What it is good for, how long it takes, what to read, how exact, what if stuck, who may help."""
+    assignment, text = get_assignment(name), handout(get_assignment(name), level)
+    assert len(assignment.goals) >= 2
+    assert re.fullmatch(r"[\d.]+( to [\d.]+)?", assignment.hours)
+    for what in (
+        "Afterwards you can",
+        "**Time:** about",
+        "**If you are stuck.**",
+        "## Working together",
+    ):
+        assert what in text
+    for tolerance in ("1e-8", "1e-4"):
+        assert tolerance in text
+    assert assignment.lectures
+    for lecture in assignment.lectures:
+        stem, _, section = lecture.partition("#")
+        script = (lectures_folder() / f"{stem}.py").read_text(encoding="utf-8")
+        assert f"`lectures/{stem}.py`" in text
+        assert not section or re.search(rf"^# ##+ {re.escape(section)}$", script, re.MULTILINE), lecture
 
 
 def test_kernels_have_the_library_s_parameters_and_no_body():

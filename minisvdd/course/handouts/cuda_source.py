@@ -6,9 +6,11 @@ from pathlib import Path
 
 from ...backends.kernel import Kernel, find_kernel
 from ..assignment import Assignment
+from .contracts import KERNELS
 
 BEGIN, END = "// BEGIN SOLUTION", "// END SOLUTION"
-_SOLUTION = Path(__file__).parents[1] / "tasks" / "cuda" / "conv2d_cuda.cu"
+_STEP = "//:"  # begins a comment of a model solution that the level "guided" keeps
+_TASKS = Path(__file__).parents[1] / "tasks" / "cuda"
 _DIRECTIVES = {"define", "undef", "if", "ifdef", "ifndef", "else", "elif", "endif", "pragma"}
 # From left to right, as a compiler reads: a comment may hold quotes, a string may hold what looks like a comment, and a
 # number may hold apostrophes (1'000). The first quote or comment that nothing closes ends the reading.
@@ -65,34 +67,43 @@ def plain_kernel(operation: str) -> Kernel:
     return find_kernel(operation, "naive")
 
 
-def skeleton(assignment: Assignment, level: str, solution: bool) -> str:
-    """The .cu file to fill in. "guided" keeps the lines that find out which entry a thread works on."""
-    lines = [assignment.tag("//"), f"// {assignment.title}: assignment of minisvdd, level {level}.", "//"]
-    lines += [f"// Fill in what lies between the markers. Read: {assignment.reading}."]
-    if level != "scratch":
-        lines += ["//", *(f"// {line}".rstrip() for line in assignment.formulas().splitlines())]
-    lines += ["//", "// Arrays are contiguous, (N, C, H, W). " + _SIZES]
-    return "\n".join(lines) + "\n\n" + "\n".join(_kernel(name, level, solution) for name in assignment.kernels)
+def skeleton(assignment: Assignment, level: str, solution: bool, opening: list[str]) -> str:
+    """The .cu file to fill in, whose first comment begins with `opening`.
+
+    "guided" keeps the lines that find out which entry a thread works on, and the steps of the solution as comments.
+    """
+    formulas = [*assignment.formulas().splitlines(), ""] if level != "scratch" else []
+    lines = [*opening, "", *formulas, "Arrays are contiguous, the last index runs fastest.", _SIZES]
+    top = [assignment.tag("//"), *_comment(lines)]
+    return (
+        "\n".join(top) + "\n\n" + "\n".join(_kernel(assignment, name, level, solution) for name in assignment.kernels)
+    )
+
+
+def _comment(lines, indent=""):
+    return [f"{indent}// {line}".rstrip() for line in lines]
 
 
 _SIZES = "(H, W): input, (P, Q): output, (kh, kw): kernel, (sh, sw): stride, (ph, pw): padding."
 
 
-def _kernel(operation, level, solution):
+def _kernel(assignment, operation, level, solution):
     """One kernel: the library's head under the operation's name, markers, and the model solution where it is wanted."""
     kernel = plain_kernel(operation)
     head = _head_and_body(kernel.path, kernel.name)[0].replace(kernel.name, operation)
     template, _, rest = head.partition("\n")
-    head = "\n".join([template, *textwrap.wrap(rest, 118, subsequent_indent=" " * 8)])
-    body = _head_and_body(_SOLUTION, operation)[1]
-    given = _lines_before_the_sum(body) if level == "guided" else 0
-    inner = [*body[:given], f"    {BEGIN}", *(body[given:] if solution else []), f"    {END}"]
-    return "\n".join([head + " {", *inner, "}", ""])
+    contract = _comment(KERNELS[operation].strip().splitlines()) if level == "scratch" and operation in KERNELS else []
+    head = "\n".join([*contract, template, *textwrap.wrap(rest, 118, subsequent_indent=" " * 8)])
+    body = _head_and_body(_TASKS / assignment.filename, operation)[1]
+    given = next((i for i, line in enumerate(body) if _is_step(line)), 0) if level == "guided" else 0
+    left = [line.replace(_STEP, "//", 1) for line in body[given:]] if solution else []
+    if level == "guided" and not solution:
+        left = [f"    {line.strip().replace(_STEP, '//', 1)}" for line in body if _is_step(line)]
+    return "\n".join([head + " {", *body[:given], f"    {BEGIN}", *left, f"    {END}", "}", ""])
 
 
-def _lines_before_the_sum(body):
-    """How many lines find out which entry the thread works on."""
-    return next(i for i, line in enumerate(body) if line.strip() == "T sum = 0;")
+def _is_step(line):
+    return line.strip().startswith(_STEP)
 
 
 def _head_and_body(path, name):

@@ -47,12 +47,6 @@ class Reading:
         return f"{self.name}({ast.unparse(arguments)})"
 
     @property
-    def first_line(self) -> list[str]:
-        """The docstring's first line, as a docstring."""
-        text = ast.get_docstring(self._node).partition("\n")[0]
-        return [f'    """{text}"""']
-
-    @property
     def steps(self) -> list[str]:
         """The steps of the computation: the comments that begin with `#:`, as ordinary comments."""
         return [f"    # {line.strip()[len(_STEP) :].strip()}" for line in self.body if line.strip().startswith(_STEP)]
@@ -114,7 +108,7 @@ class _Module:
 def imports_first(lines: Iterable[str]) -> list[str]:
     """Lines for the top of a file: the standard library, other packages, then what is no import."""
     groups: list[list[str]] = [[], [], []]
-    for line in sorted(set(lines)):
+    for line in sorted(set(lines), key=lambda line: (not line.startswith("import "), line)):
         words = line.split()
         if words[0] not in ("import", "from"):
             groups[2].append(line)

@@ -2,11 +2,12 @@
 
 Head and docstring of a plain reading become a function to write. Its lines are the model solution, between the markers
 that nbgrader and Otter know; the student's file has an exception there instead. Comments that begin with `#:` are the
-steps that the guided level keeps.
+steps that the guided level keeps. The level "scratch" has a contract instead of the docstring (`contracts`).
 """
 
 from ..assignment import Assignment
 from . import cuda_source
+from .contracts import contract
 from .reading import Reading, imports_first
 
 LEVELS = ("guided", "plain", "scratch")
@@ -17,24 +18,32 @@ def skeleton(assignment: Assignment, level: str = "plain", solution: bool = Fals
     """The text of the file to fill in; with `solution`, the teacher's version of it, which gets full points.
 
     level: "guided" keeps the steps of the solution as comments, "plain" docstrings with formulas and shapes, "scratch"
-    signatures and one line each.   Raises ValueError for another level.
+    says what goes in and what comes out, and which conventions hold.   Raises ValueError for another level.
     """
     if level not in LEVELS:
         raise ValueError(f"level={level!r}: expected one of {list(LEVELS)}")
     if assignment.language == "cuda":
-        return cuda_source.skeleton(assignment, level, solution)
+        return cuda_source.skeleton(assignment, level, solution, _title_and_task(assignment, level, solution))
     readings = [source.reading for source in assignment.functions]
     helpers = [Reading(helper) for helper in assignment.helpers]
     given = {reading.name for reading in (*readings, *helpers)}
-    top = [assignment.tag("#"), _module_docstring(assignment, level), *_imports(readings, helpers, given)]
+    opening = _module_docstring(assignment, level, solution)
+    top = [assignment.tag("#"), opening, *_imports(readings, helpers, given)]
     functions = [_given(helper) for helper in helpers]
     functions += [_to_write(reading, level, solution, given) for reading in readings]
     return "\n\n\n".join("\n".join(lines) for lines in (top, *functions)) + "\n"
 
 
-def _module_docstring(assignment, level):
-    title = f"{assignment.title}: assignment of minisvdd, level {level}."
-    lines = [title, "", f"Fill in what lies between the markers. Read: {assignment.reading}."]
+def _title_and_task(assignment, level, solution):
+    """The first lines of a file: what it is, and what to do with it."""
+    if solution:
+        return [f"{assignment.title}: assignment of minisvdd, the teacher's version with the model solution."]
+    task = f"Fill in what lies between the markers. {assignment.handout_name} says what earns points, and what to read."
+    return [f"{assignment.title}: assignment of minisvdd, level {level}.", "", task]
+
+
+def _module_docstring(assignment, level, solution):
+    lines = _title_and_task(assignment, level, solution)
     if level != "scratch":
         lines += ["", assignment.formulas()]
     return '"""' + "\n".join(lines) + '\n"""\n'
@@ -61,7 +70,7 @@ def _to_write(reading, level, solution, given):
     else:
         steps = reading.steps if level == "guided" else []
         inner = [*steps, f'    raise NotImplementedError("{reading.name}")']
-    docstring = reading.first_line if level == "scratch" else reading.docstring
+    docstring = contract(reading.name, level) or reading.docstring
     return [*reading.head, *docstring, f"    {BEGIN}", *inner, f"    {END}"]
 
 

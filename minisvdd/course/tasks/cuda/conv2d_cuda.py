@@ -15,7 +15,7 @@ forward kernel: turn the thread's number into (n, k, p, q), then loop over chann
 
 No GPU is needed. The grader compiles your file with the system's C++ compiler and runs it on an emulator that watches
 every access: reads and writes out of bounds, races between threads and forgotten entries are reported with the line.
-The file needs no `#include`, and none is allowed.
+Your own `printf` is welcome while you search.
 """
 
 _SIZES = ("N", "C", "H", "W", "K", "P", "Q", "kh", "kw", "sh", "sw", "ph", "pw")
@@ -102,8 +102,20 @@ def _parts(name, points):
 ASSIGNMENT = Assignment(
     name="conv2d-cuda",
     title="Convolution as CUDA kernels",
-    reading="the assignment conv2d for the formulas, kernels/README.md for the emulator",
+    reading="the assignment conv2d for the formulas, `kernels/README.md` for the emulator",
     handout=_HANDOUT,
+    goals=(
+        "find out from block and thread which entry a thread has to compute",
+        "turn a scattering backward pass into a gathering one, so that no two threads write one entry",
+        "guard the threads that have nothing to do",
+    ),
+    hours="3 to 4",
+    lectures=("13_cuda#Threads, blocks, warps", "13_cuda#Races and barriers"),
+    without_forward="""
+The three kernels do not need each other, but they are compiled together: leave a kernel that you do not have empty, not
+broken. Index first: a kernel that writes n, k, p or q to its entry shows whether the thread's number is taken apart
+rightly. The formulas are those of the assignment conv2d.
+""",
     derivation=ops,
     functions=(),
     kernels=(_FORWARD, _WEIGHT, _INPUT),

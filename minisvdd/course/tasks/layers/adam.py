@@ -13,7 +13,7 @@ Adam is eight lines, and nearly every wrong version of it still trains: that is 
 The arrays are changed in place (the network holds them), all but the gradient, which is only read.
 
 Weight decay here is the lambda/2 ||W||^2 of the objectives (3) and (4): its gradient joins the gradient before the
-moments see it.
+moments see it. AdamW does otherwise.
 """
 
 _OP = ops.adam_update
@@ -287,8 +287,18 @@ def _decayed(rng):
 ASSIGNMENT = Assignment(
     name="adam",
     title="Adam, the update rule",
-    reading="section 3.2 of the paper; Kingma & Ba 2015, algorithm 1",
+    reading="section 3.2 of the paper; Kingma and Ba 2015, algorithm 1",
     handout=_HANDOUT,
+    goals=(
+        "implement an update rule from the pseudo-code of a paper, in place",
+        "say what the two corrections do in the first steps, and what weight decay is a gradient of",
+    ),
+    hours="1",
+    lectures=("05_adam#Adam, step by step",),
+    without_forward="""
+param and the two moments are compared one by one in the part "both moments": moments that are right earn it though
+param is not. Begin with the case of no weight decay.
+""",
     derivation=ops,
     functions=(Source(_OP),),
     parts=(

@@ -10,8 +10,8 @@ from ...parts import DTYPE, parts_of
 
 _HANDOUT = """
 The gradient is where everybody stumbles once: x reaches the loss directly, through the mean and through the variance,
-and each way has its term. Derive them before you read the formula, and check that the gradient of every channel sums to
-0: shifting a channel changes nothing, so no gradient can ask for it.
+and each way has its term. Derive them on paper, and check that the gradient of every channel sums to 0: shifting a
+channel changes nothing, so no gradient can ask for it.
 
 Beware of checking with grad_output = ones: the sum of the outputs does not depend on x at all, and a backward pass that
 returns zeros would pass. The grader's grad_output is random.
@@ -374,8 +374,20 @@ _SMALL = {"values": 4, "other shapes": 4, DTYPE: 2}
 ASSIGNMENT = Assignment(
     name="batchnorm",
     title="Batch normalisation and its gradient",
-    reading="section 4.1 of the paper; Proposition 2 for why its affine part is a bias",
+    reading="section 4.1 of the paper; its Proposition 2 says why the affine part is a bias",
     handout=_HANDOUT,
+    goals=(
+        "follow every way by which an input reaches the loss, and add up their terms",
+        "check a gradient by what it must be orthogonal to",
+        "say what changes when the statistics are fixed",
+    ),
+    hours="2 to 3",
+    lectures=("04_layers#Batch norm",),
+    without_forward="""
+Each function is called with inputs of its own: `batchnorm_backward` gets x_hat and scale from the grader, and can earn
+all its points though `batchnorm_forward` is empty. The fixed statistics and the affine part are the easy half: take
+them first.
+""",
     helpers=(ops.all_but_channel, ops.per_channel),
     derivation=ops,
     functions=tuple(

@@ -10,9 +10,11 @@ from ...parts import DTYPE, parts_of
 _HANDOUT = """
 Begin with the forward pass. A loop over the taps (a, b) of the filter, with everything else left to NumPy, is short and
 fast enough; seven nested loops are right too. Both gradients are the same walk over the same triples (output, tap,
-input): the forward pass adds w x to the output, the gradients send G x to the weight and G w to the input.
+input): each triple is one product in the forward pass, and it is visited once more for either gradient.
 
-Use rows and columns with different sizes, strides and paddings when you try your code: square cases hide mistakes.
+Use rows and columns with different sizes, strides and paddings when you try your code: square cases hide mistakes. Let
+the window not fit evenly, too: (7 - 3) / 2 comes out even, (8 - 3) / 2 does not, and a row is left over that no window
+sees.
 """
 
 # (N, C, H, W), filters K, kernel, stride, padding
@@ -197,8 +199,20 @@ _GRADIENT_POINTS = {"values": 8, "other shapes": 6, "stride": 6, "padding": 6, D
 ASSIGNMENT = Assignment(
     name="conv2d",
     title="Two-dimensional convolution and its gradients",
-    reading="section 4.1 of the paper for the networks that it is used in",
+    reading="section 4.1 of the paper, for the networks that use it",
     handout=_HANDOUT,
+    goals=(
+        "write a convolution with stride and padding, and predict the size of what it returns",
+        "derive its two gradients by asking which products an entry takes part in",
+        "try code on sizes that cannot hide a mistake",
+    ),
+    hours="3 to 4",
+    lectures=("03_convolution",),
+    without_forward="""
+Each function is called with inputs of its own, made by the grader: either gradient can earn all its points though
+`conv2d_forward` is empty. Begin with `conv2d_output_size`, which the others need, then take the case without stride and
+padding, which the first part of each function asks for. Lecture 3 does this case in full.
+""",
     derivation=ops,
     functions=tuple(
         Source(op)

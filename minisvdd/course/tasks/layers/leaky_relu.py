@@ -9,8 +9,8 @@ from ...parts import DTYPE, parts_of
 
 _HANDOUT = """
 The shortest layer with a kink. The gradient needs to know where x was positive, and nothing else of x: that is what
-`positive` is. At x = 0 there are two slopes to choose from; take the one of the negative side, as everywhere in this
-library, so that forward and backward agree.
+`positive` is. At x = 0 there are two slopes to choose from; take the one of the negative side, in forward and backward
+alike.
 
 Deep SVDD uses unbounded activations with a reason: Proposition 3 of the paper.
 """
@@ -96,6 +96,12 @@ ASSIGNMENT = Assignment(
     title="Leaky ReLU and its gradient",
     reading="section 3.3 of the paper, Proposition 3",
     handout=_HANDOUT,
+    goals=(
+        "differentiate a function with a kink, and say what is chosen there and why it may be",
+        "name what a backward pass has to remember of the forward pass, and what not",
+    ),
+    hours="0.5",
+    lectures=("04_layers#Leaky ReLU",),
     derivation=ops,
     derivation_until="`*_backward` takes what",
     functions=(Source(ops.leaky_relu_forward), Source(ops.leaky_relu_backward)),

@@ -117,6 +117,12 @@ ASSIGNMENT = Assignment(
     title="The linear layer and its gradients",
     reading="section 3.1 of the paper for what phi(x; W) is; Proposition 2 for the bias",
     handout=_HANDOUT,
+    goals=(
+        "turn a sum over indices into a matrix product, and say which index is summed away",
+        "derive the two gradients of a matrix product, and the gradient of what is broadcast",
+    ),
+    hours="1",
+    lectures=("02_backprop#The linear layer",),
     derivation=ops,
     functions=tuple(
         Source(op)

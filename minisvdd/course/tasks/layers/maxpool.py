@@ -146,9 +146,20 @@ def _rows_for_columns(grad_output, winner, shape, kernel, stride):
 ASSIGNMENT = Assignment(
     name="maxpool",
     title="Max-pooling and the way back",
-    reading="section 4.1 of the paper for the networks that it is used in",
+    reading="section 4.1 of the paper, for the networks that use it",
     handout=_HANDOUT,
+    goals=(
+        "say where the gradient of a maximum goes, also where entries tie",
+        "add up what comes back from windows that overlap, and know why `+=` with an array of indices does not",
+    ),
+    hours="1 to 2",
+    lectures=("04_layers#Max-pooling",),
+    without_forward="""
+`maxpool_backward` gets winners that the grader made: it can earn all its points though `maxpool_forward` is empty.
+Begin with windows that do not overlap.
+""",
     derivation=ops,
+    derivation_until="Windows that reach over",
     functions=(Source(ops.maxpool_forward), Source(ops.maxpool_backward)),
     parts=(
         *parts_of(

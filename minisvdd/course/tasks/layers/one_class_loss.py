@@ -12,7 +12,7 @@ _HANDOUT = """
 The whole of One-Class Deep SVDD is in this loss: pull every output towards the centre. The squared distance is also the
 anomaly score (5), so that one function serves training and testing.
 
-Mind the 1/N: the value is a mean over the batch, and so the gradient of each sample carries a 1/N as well.
+Look twice at what is summed and what is averaged: the gradient has to be that of the very number that you return.
 """
 
 
@@ -154,6 +154,16 @@ ASSIGNMENT = Assignment(
     title="The one-class objective",
     reading="section 3.1 of the paper, eq. (4) and (5)",
     handout=_HANDOUT,
+    goals=(
+        "write a loss and its gradient with respect to the outputs of a network",
+        "say which number a batch's loss is, and how it changes with the size of the batch",
+    ),
+    hours="0.5",
+    lectures=("06_deep_svdd#One-Class Deep SVDD, equation (4)",),
+    without_forward="""
+The value, the gradient and the distances are compared one by one: what is right of the three earns its points. Return
+zeros for what you do not have yet.
+""",
     derivation=OneClass,
     functions=(Source(ops.squared_distances), Source(_OP, instead=(("accumulator(outputs)", "np.float64"),))),
     parts=(

@@ -15,7 +15,7 @@ indices first. The bias functions serve features (N, K) and images (N, K, H, W) 
 Leaky ReLU: the gradient needs to know where x was positive, and nothing else of x. At x = 0 take the slope of the
 negative side.
 
-One-class loss: the value is a mean over the batch, and so the gradient of each sample carries a 1/N as well.
+One-class loss: look twice at what is summed and what is averaged; the gradient has to be that of the value.
 """
 
 PIECES = (linear.ASSIGNMENT, leaky_relu.ASSIGNMENT, one_class_loss.ASSIGNMENT)
@@ -26,6 +26,17 @@ ASSIGNMENT = Assignment(
     title="Warm-up: the linear layer, leaky ReLU, the one-class objective",
     reading="sections 3.1 and 3.3 of the paper, eq. (4) and (5), Propositions 2 and 3",
     handout=_HANDOUT,
+    goals=(
+        "turn a sum over indices into a matrix product, and derive the gradients of one",
+        "differentiate a function with a kink, and say what is chosen there",
+        "write a loss whose gradient is that of the very number that it returns",
+    ),
+    hours="2",
+    lectures=(
+        "02_backprop#The linear layer",
+        "04_layers#Leaky ReLU",
+        "06_deep_svdd#One-Class Deep SVDD, equation (4)",
+    ),
     derivation=linear.ASSIGNMENT.derivation,
     functions=tuple(source for piece in PIECES for source in piece.functions),
     parts=tuple(

@@ -19,16 +19,14 @@ The whole method in seven short functions. `network` and `optimizer` are given: 
 `forward(x, training=False)` and `backward(grad_output)`, the optimiser has `step()`. The grader sees every call that
 your loop makes, in order.
 
-At home, try the loop with the library's own objects. The grader has no library for you to import, so put this where
-only you run it, at the end of the file:
+At home, try the loop with real objects. The grader has no library for you to import, so put this where only you run it,
+at the end of the file:
 
     if __name__ == "__main__":
-        from minisvdd.nn.layers import LeakyReLU, Linear
-        from minisvdd.nn.networks import Sequential
-        from minisvdd.nn.optim import Adam
-        network = Sequential([Linear(16), LeakyReLU(0.1), Linear(4)])
+        from minisvdd import nn
+        network = nn.Sequential([nn.Linear(16), nn.LeakyReLU(0.1), nn.Linear(4)])
         network.build((64,), np.random.default_rng(0), dtype=np.float64)
-        optimizer = Adam(network, 0.01)
+        optimizer = nn.Adam(network, 0.01)
 
 A loop that forgets to call `backward`, or whose loss is scaled wrongly, still prints numbers that fall or scores that
 rank well by luck: look at what training adds to the network as it was drawn.
@@ -429,6 +427,17 @@ ASSIGNMENT = Assignment(
     title="Deep SVDD: the training loop",
     reading="sections 3.1 and 3.2 of the paper, eq. (3), (4) and (5)",
     handout=_HANDOUT,
+    goals=(
+        "write a training loop, and say in which mode and order its calls come",
+        "put centre, radius, batches and losses together into Deep SVDD as the paper trains it",
+        "tell what training added from what the random network could do already",
+    ),
+    hours="3",
+    lectures=("06_deep_svdd", "07_collapse#Proposition 1: the centre"),
+    without_forward="""
+The helpers are graded by themselves, and so is `anomaly_score`, for which no training is needed. Write `train_epoch`
+before `train_deep_svdd`; for "one-class" first, whose radius is asked for only after the last epoch.
+""",
     derivation=plain,
     derivation_until="What follows",
     functions=(

@@ -21,8 +21,7 @@ The functions that you get (`function`, `forward`, `backward`, `layers`) are the
 like, with arrays of the right shape; what they return is yours. Sizes are small, so that you can afford every entry.
 
 Try your checker at home on what you know: on the linear layer, on batch norm, on a leaky ReLU with a 0 in its input.
-Then break their backward passes, one by one, and see whether it tells. A checker that has never found anything has not
-been tested.
+Then break their backward passes, one by one, and see whether it tells: what has never found anything is not tested.
 """
 
 _STEP, _NUMERIC, _KINKS = plain.best_step, plain.numeric_gradient, plain.kinks
@@ -467,8 +466,12 @@ def _part(op, name, points, check, hidden=True, form=False):
 ASSIGNMENT = Assignment(
     name="gradcheck",
     title="A gradient checker, and eight layers to try it on",
-    reading="lecture 2, from `Finite differences` on",
+    reading="Squire and Trapp 1998 for the complex step, which finds the step size superfluous",
     handout=_HANDOUT,
+    goals=("write a gradient checker whose choices hide no mistake", "tell a wrong gradient from a kink; test a test"),
+    hours="3",
+    lectures=("02_backprop#Finite differences", "02_backprop#Why not ones?"),
+    without_forward="The first four functions stand by themselves. Without `kinks`, leave no entry out.",
     derivation=plain,
     derivation_until="What follows",
     functions=(Source(_STEP), Source(_NUMERIC), Source(_KINKS), Source(_ERROR), Source(_CHECK), Source(_WRONG)),

@@ -178,7 +178,19 @@ ASSIGNMENT = Assignment(
     title="The soft boundary and its exact radius",
     reading="section 3.1 of the paper, eq. (3); section 3.2 for the alternation; Proposition 4",
     handout=_HANDOUT,
+    goals=(
+        "minimise a convex, piecewise linear function by counting, without a search",
+        "say what happens where the minimiser is not unique, and where distances tie",
+        "write a loss with a hinge, and its gradient on either side of the kink",
+    ),
+    hours="1 to 2",
+    lectures=("06_deep_svdd#Soft-boundary Deep SVDD, equation (3)", "06_deep_svdd#The best radius needs no search"),
+    without_forward="""
+The three functions do not need each other: the radius can earn all its points without the objective, and the loss gets
+its R^2 from the grader. With your own objective you can check your radius: no other u may have a smaller value.
+""",
     derivation=radius,
+    derivation_until="Beside it stand",
     functions=_FUNCTIONS,
     parts=(
         *parts_of(

@@ -20,17 +20,10 @@ the promise, and what an alarm is worth where anomalies are rare.
 larger for more anomalous samples, and an alarm is a score *above* the threshold. No threshold but infinity keeps a
 promise for which there are too few samples. `n_new=None` stands for infinitely many new samples.
 
-**Goals.** You can derive a rate of false alarms from exchangeability alone; you know why the promise counts the new
-sample (m + 1, not m); you can say what a threshold by the training scores does not promise; you can tell a rate of
-false alarms from the share of alarms that are false.
-
-**Time**: about 3 hours. **Lecture**: 15, with exercises 1 and 2. **Tolerance**: whole numbers and thresholds exactly,
-other numbers to 8 digits in float64.
-
 Whole numbers are where this assignment bites. `0.29 * 100` is not 29 in Python, and one lost sample breaks the promise
 or wastes an alarm. Compute a few cases by hand first, such as m = 99 with alpha = 0.07, 0.29 and 0.9. Ties are the
-other trap: say of each comparison what it does with equal scores, and for whom that is the safe side. If you cannot do
-`allowed_alarms`, all other functions but those that call it can be done, and tested, without it.
+other trap: say of each comparison what it does with equal scores, and for whom that is the safe side. Whole numbers and
+thresholds are compared exactly.
 """
 
 _J, _LEAST, _THRESHOLD, _P = (
@@ -412,8 +405,22 @@ _CHECKED = ('    check_rate(alpha, "alpha")\n', "")
 ASSIGNMENT = Assignment(
     name="threshold",
     title="From score to decision: thresholds and promises",
-    reading="lecture 15, sections 1 and 2",
+    reading="exercises 1 and 2 of the lecture; Angelopoulos and Bates, Conformal Prediction: A Gentle Introduction",
     handout=_HANDOUT,
+    goals=(
+        "derive a rate of false alarms from exchangeability alone, and say why the promise counts the new sample, too",
+        "say what a threshold by the training scores does not promise",
+        "tell a rate of false alarms from the share of alarms that are false",
+    ),
+    hours="3",
+    lectures=(
+        "15_from_score_to_decision#1. What one may promise: false alarms",
+        "15_from_score_to_decision#2. What an alarm means: the base rate",
+    ),
+    without_forward="""
+`conformal_threshold` and `alarm_rate` can be written with `allowed_alarms`; the others need none of it. Without it,
+sort the scores and count ranks by hand for m = 19 and alpha = 0.05, 0.1: you will see which one it is.
+""",
     derivation=plain,
     derivation_until="What follows",
     functions=(

@@ -1,0 +1,128 @@
+"""Assignments as notebooks, for nbgrader and for Otter: a cell for each function, and under it the cells that check it.
+
+The teacher's notebook holds the model solution and the hidden checks. `nbgrader generate_assignment` and `otter assign`
+make the students' of it. The one written here without the solution has the public checks alone, and needs neither.
+"""
+
+import ast
+import json
+from itertools import pairwise
+
+from ..assignment import Assignment
+from .handout import handout
+from .skeleton import skeleton
+
+FORMATS = ("nbgrader", "otter")
+
+
+def notebook(assignment: Assignment, form: str, level: str = "plain", solution: bool = False, seed: int = 0) -> str:
+    """The JSON of the notebook, in format 4.5.
+
+    form: "nbgrader" or "otter".   solution: the teacher's version.   seed: draws the inputs of its hidden checks.
+    Raises ValueError for another form, and for an assignment that is not in Python.
+    """
+    if form not in FORMATS:
+        raise ValueError(f"notebook={form!r}: expected one of {list(FORMATS)}")
+    if assignment.language != "python":
+        raise ValueError(f"{assignment.name}: is written in {assignment.language}; notebooks are made of Python alone")
+    write = {"nbgrader": _for_nbgrader, "otter": _for_otter}[form] if solution or form == "nbgrader" else _plain
+    opening, functions = _pieces(assignment, level, solution)
+    texts = [_cell("markdown", handout(assignment, level, in_notebook=True))]
+    if level != "scratch":
+        texts.append(_cell("markdown", f"## Formulas\n\n```text\n{assignment.formulas()}\n```"))
+    cells = [*texts, *write(assignment, opening, functions, seed if solution else None)]
+    for number, cell in enumerate(cells):
+        cell["id"] = f"cell-{number}"
+    metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    whole = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+    return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
+
+
+def _pieces(assignment, level, solution):
+    """The skeleton, cut: what stands above the functions to write, and the text of each of these."""
+    source = skeleton(assignment, level, solution)
+    lines, nodes = source.splitlines(), ast.parse(source).body
+    starts = [node.lineno - 1 for node in nodes] + [len(lines)]
+    texts = ["\n".join(lines[start:stop]).rstrip() for start, stop in pairwise(starts)]
+    wanted = {one.name for one in assignment.functions}
+    opening, functions = ["from minisvdd.course.notebook_check import check"], {}
+    for node, text in zip(nodes, texts):
+        if isinstance(node, ast.FunctionDef) and node.name in wanted:
+            functions[node.name] = text
+        elif node is not nodes[0]:  # the docstring of the file
+            opening.append(("\n\n" if isinstance(node, ast.FunctionDef) else "") + text)
+    return "\n".join(sorted(opening, key=lambda text: not text.startswith(("import", "from")))), functions
+
+
+def _checks(assignment, function, seed):
+    """For one function: (is hidden, points, the line that checks it), of what there is to check."""
+    for hidden in (False, True):
+        points = sum(part.points for part in assignment.parts if part.function == function and part.hidden == hidden)
+        ending = f", seed={seed}" if hidden else ""
+        if points:
+            yield hidden, points, f"check({assignment.name!r}, {function!r}{ending})".replace("'", '"')
+
+
+# nbgrader: ordinary cells, with a role in their metadata
+
+
+def _for_nbgrader(assignment, opening, functions, seed):
+    cells = [_role(_cell("code", opening), "opening", locked=True)]
+    for function, text in functions.items():
+        cells.append(_cell("markdown", f"### `{function}`"))
+        cells.append(_role(_cell("code", text), function, solution=True))
+        for hidden, points, line in _checks(assignment, function, seed):
+            if hidden:
+                line = f"### BEGIN HIDDEN TESTS\n{line}\n### END HIDDEN TESTS" if seed is not None else ""
+            name = f"{function}-{'hidden' if hidden else 'public'}"
+            cells.append(_role(_cell("code", line), name, grade=True, locked=True, points=points))
+    return cells
+
+
+def _role(cell, grade_id, grade=False, solution=False, locked=False, **points):
+    cell["metadata"]["nbgrader"] = {
+        "schema_version": 3,
+        "cell_type": cell["cell_type"],
+        "grade_id": grade_id,
+        "grade": grade,
+        "solution": solution,
+        "locked": locked,
+        "task": False,
+        **points,
+    }
+    return cell
+
+
+# Otter: raw cells between the others
+
+
+def _for_otter(assignment, opening, functions, seed):
+    config = f"# ASSIGNMENT CONFIG\nname: {assignment.name}\nrequirements:\n  - minisvdd\nexport_cell:\n  pdf: false"
+    cells = [_cell("raw", config), _cell("code", opening)]
+    for function, text in functions.items():
+        cells.append(_cell("raw", f"# BEGIN QUESTION\nname: {function}"))
+        cells.append(_cell("markdown", f"### `{function}`"))
+        cells += [_cell("raw", "# BEGIN SOLUTION"), _cell("code", text), _cell("raw", "# END SOLUTION")]
+        cells.append(_cell("raw", "# BEGIN TESTS"))
+        for hidden, points, line in _checks(assignment, function, seed):
+            settings = f"points: {points}\nhidden: {str(hidden).lower()}"
+            cells.append(_cell("code", f'""" # BEGIN TEST CONFIG\n{settings}\n""" # END TEST CONFIG\n{line}'))
+        cells += [_cell("raw", "# END TESTS"), _cell("raw", "# END QUESTION")]
+    return cells
+
+
+def _plain(assignment, opening, functions, seed):
+    """For students without Otter: no raw cells, and the public checks alone."""
+    cells = [_cell("code", opening)]
+    for function, text in functions.items():
+        cells += [_cell("markdown", f"### `{function}`"), _cell("code", text)]
+        cells += [_cell("code", line) for hidden, _, line in _checks(assignment, function, seed) if not hidden]
+    return cells
+
+
+def _cell(kind, source):
+    of_code = {"execution_count": None, "outputs": []} if kind == "code" else {}
+    return {"cell_type": kind, "metadata": {}, "source": source.splitlines(keepends=True), **of_code}
