@@ -394,6 +394,17 @@ ASSIGNMENT = Assignment(
     title="Collapse: make it, detect it, explain it",
     reading="section 3.3 of the paper, Propositions 1 to 3",
     handout=_HANDOUT,
+    goals=(
+        "build the trivial solutions of Propositions 2 and 3 by hand, and say why descent finds that of Proposition 1",
+        "tell collapse from what looks like it: outputs far from 0, copies of one sample, another scale",
+        "say which ingredient of a network let it collapse, and which others did no harm",
+    ),
+    hours="3",
+    lectures=("07_collapse#Proposition 1: the centre", "07_collapse#What the AUC does not see"),
+    without_forward="""
+No function needs another one, but `verdict`, which is short with `spectrum`. Begin with the numbers: `pull_on_weights`
+is one line, and `spectrum` two.
+""",
     derivation=plain,
     derivation_until="What follows",
     functions=(
