@@ -7,7 +7,7 @@ from ...assignment import Assignment, Part
 from ...grader.checks import Case, Wrong, compare
 from ...grader.sandbox import SubmissionError
 from ...handouts.cuda_source import plain_kernel
-from ..layers import conv2d
+from ..layers import conv2d, conv2d_mistakes
 
 _HANDOUT = """
 One thread computes one entry of the result and gathers its whole sum: no atomics, no shared memory. Begin with the
@@ -20,7 +20,11 @@ The file needs no `#include`, and none is allowed.
 
 _SIZES = ("N", "C", "H", "W", "K", "P", "Q", "kh", "kw", "sh", "sw", "ph", "pw")
 _FORWARD, _WEIGHT, _INPUT = "conv2d_forward", "conv2d_backward_weight", "conv2d_backward_input"
-_FORMS = {_FORWARD: conv2d.FORWARD_FORMS, _WEIGHT: conv2d.WEIGHT_FORMS, _INPUT: conv2d.INPUT_FORMS}
+_FORMS = {
+    _FORWARD: conv2d_mistakes.FORWARD_FORMS,
+    _WEIGHT: conv2d_mistakes.WEIGHT_FORMS,
+    _INPUT: conv2d_mistakes.INPUT_FORMS,
+}
 
 
 def _launch(student, name, arrays, result_shape, sizes, grid, block, dtype):
