@@ -1,6 +1,5 @@
 """The assignment `conv2d`: convolution with stride and padding, and both gradients."""
 
-
 from ....ops import conv2d as ops
 from ...assignment import Assignment, Part, Source
 from ...grader.checks import Case, Wrong
