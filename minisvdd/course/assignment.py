@@ -38,12 +38,15 @@ class Part:
 
     name: "function: what is asked".   points: all or nothing, except for errors that follow from an earlier one.
     check: (student, rng) -> None, or raises `checks.Wrong`.   hidden: inputs are drawn from the teacher's seed.
+    form: asks for nothing but the form of an answer (dtype, a refusal, ...): worth points only where another part of
+    the same function earned some.
     """
 
     name: str
     points: int
     check: Callable
     hidden: bool = False
+    form: bool = False
 
     @property
     def function(self) -> str:

@@ -15,6 +15,7 @@ def parts_of(
     floats: tuple[int, ...] = (0,),
     forms=(),
     optional: int = 0,
+    terms=(),
 ) -> tuple[Part, ...]:
     """One part for each entry of `points`, whose inputs `cases` draws under the same name.
 
@@ -25,9 +26,16 @@ def parts_of(
         if name == DTYPE:
             check = keeps_dtype(op, cases["values"], outputs, floats, optional)
         else:
-            check = values(op, cases[name], outputs, forms=forms, optional=optional)
-        parts.append(Part(f"{op.__name__}: {name}", worth, check, hidden=name != "values"))
+            public = public_cases(op, cases["values"])
+            check = values(op, cases[name], outputs, None, forms, optional, terms, public)
+        parts.append(Part(f"{op.__name__}: {name}", worth, check, hidden=name != "values", form=name == DTYPE))
     return tuple(parts)
+
+
+def public_cases(op: Callable, cases: Callable, name: str = "values") -> Callable:
+    """() -> the cases of the public part of that name, as everybody gets them."""
+    part = Part(f"{op.__name__}: {name}", 0, cases)
+    return lambda: cases(part.generator(0))
 
 
 DTYPE = "dtype, inputs untouched"

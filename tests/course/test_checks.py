@@ -5,6 +5,7 @@ import pytest
 
 from minisvdd.course.grader import checks
 from minisvdd.course.grader.checks import Case, Wrong, as_numbers, close, compare, difference, keeps_dtype, values
+from minisvdd.course.grader.sandbox import SubmissionError
 
 RIGHT = np.array([[1.0, -2.0, 4.0], [8.0, 16.0, -32.0]])
 
@@ -119,14 +120,18 @@ def test_feedback_has_the_arguments_and_a_diagnosis_and_no_points():
     assert "form of error" not in str(caught.value)
 
 
-def gradient_case(own):
+def gradient_case(own, *known):
     """The gradient of <grad, y>, y = x^2, whose forward pass the student has written as `own`."""
     x, grad = RIGHT / 7, np.ones((2, 3)) + np.eye(2, 3)
-    return Case((grad, x), own_forward=lambda student: own, reference=np.square, point=x, grad_output=grad)
+    return Case((grad, x), lambda student: own, np.square, x, grad, known)
 
 
-def test_a_right_gradient_of_a_wrong_forward_pass_costs_half():
-    case = gradient_case(lambda v: v**3)
+def cube(v):
+    return v**3
+
+
+def test_a_right_gradient_of_a_forward_pass_with_a_known_mistake_costs_half():
+    case = gradient_case(cube, cube)
     grad, x = case.arguments
     right = 2 * x * grad
     student = Student(None)
@@ -139,12 +144,107 @@ def test_a_right_gradient_of_a_wrong_forward_pass_costs_half():
         assert caught.value.fraction == 0, given
 
 
+def fraction(case, given, right, public=None):
+    with pytest.raises(Wrong) as caught:
+        compare(given, right, "grad", case, both, Student(None), public=public)
+    return caught.value.fraction
+
+
+def test_any_function_with_its_gradient_is_not_worth_half():
+    """Nobody gets points for differentiating 3 x, unless the forward pass is right somewhere or nearly so."""
+    for own, slope in ((lambda v: 3 * v, lambda x: 3 + 0 * x), (cube, lambda x: 3 * x**2)):
+        case = gradient_case(own)
+        grad, x = case.arguments
+        assert fraction(case, slope(x) * grad, 2 * x * grad) == 0
+    case = gradient_case(lambda v: 2 * v**2)  # a factor 2 is a mistake that any array may have
+    grad, x = case.arguments
+    assert fraction(case, 4 * x * grad, 2 * x * grad) == 0.5
+
+
+def test_a_forward_pass_that_is_right_in_public_cases_is_worth_half_in_hidden_ones():
+    def bends(v):
+        return np.where(v > 1, v**3, v**2)
+
+    hidden, small = gradient_case(bends), np.full((2, 3), 0.5)
+    public = Case((small, small), lambda student: bends, np.square, small, small)
+    grad, x = hidden.arguments
+    given, right = np.where(x > 1, 3 * x**2, 2 * x) * grad, 2 * x * grad
+    assert fraction(hidden, given, right) == 0
+    assert fraction(hidden, given, right, lambda: [public]) == 0.5
+    assert fraction(hidden, given, right, lambda: [hidden]) == 0
+
+
 def test_at_a_kink_either_slope_of_the_own_forward_pass_is_right():
     x, grad = np.array([[0.0, 1.0, -2.0]]), np.array([[1.0, 2.0, 3.0]])
     case = Case((grad, x), own_forward=lambda student: lambda v: 2 * abs(v), reference=abs, point=x, grad_output=grad)
     sign = np.where(x >= 0, 1, -1)
     with pytest.raises(Wrong, match="it is the right gradient of your forward pass"):
         compare(2 * sign * grad, sign * grad, "grad", case, both, Student(None))
+
+
+def test_values_that_are_right_to_single_precision_get_half_and_are_not_given_another_name():
+    forms = [("the same by another way", lambda x, factor: x * factor * (1 + 1e-12)), ("negated", lambda x, f: -f * x)]
+    with pytest.raises(Wrong, match=r"right to [78] digits: something is computed in single precision") as caught:
+        compare((0.1 * RIGHT).astype(np.float32), 0.1 * RIGHT, "y", Case((RIGHT, 0.1)), twice, forms=forms)
+    first = str(caught.value).partition("(")[0]
+    expected, got = (first.split(word)[1].split()[0].strip(",") for word in ("expected ", "got "))
+    assert expected != got, "the difference must be seen"
+    assert caught.value.fraction == 0.5
+    with pytest.raises(Wrong, match="looks like: negated") as caught:
+        compare((-0.1 * RIGHT).astype(np.float32), 0.1 * RIGHT, "y", Case((RIGHT, 0.1)), twice, forms=forms)
+    assert caught.value.fraction == 0
+
+
+def test_half_the_points_of_one_case_do_not_hide_what_is_wrong_in_another():
+    def run(function):
+        check = values(twice, lambda rng: [Case((RIGHT / 7, 0.3)), Case((RIGHT[:1] / 7, 0.1))])
+        with pytest.raises(Wrong) as caught:
+            check(Student(function), np.random.default_rng(0))
+        return caught.value
+
+    assert run(lambda x, f: (f * x).astype(np.float32)).fraction == 0.5
+    mixed = run(lambda x, f: (f * x).astype(np.float32) if len(x) == 2 else -f * x)
+    assert mixed.fraction == 0
+    assert "negated" in str(mixed)
+
+
+def test_results_in_another_order_are_called_so():
+    def run(function):
+        check = values(both, lambda rng: [Case((RIGHT,))], ("the sum", "the square"))
+        check(Student(function), np.random.default_rng(0))
+
+    with pytest.raises(Wrong, match=r"returned \(the square, the sum\): expected \(the sum, the square\)"):
+        run(lambda x: (x * x, x + 1))
+
+
+def test_what_an_earlier_call_left_behind_is_recognised():
+    seen = []
+
+    def forward(v):
+        seen.append(v)
+        return v**2
+
+    case = gradient_case(forward)
+    grad, x = case.arguments
+
+    def square(grad_output, x):
+        """What is asked for."""
+        return 2 * x * grad_output
+
+    for first in ([], [np.ones((5, 1))], [np.ones((2, 3))]):
+        seen[:] = first
+        check = values(square, lambda rng: [case])
+        student = Student(lambda g, x: 2 * seen[-1] * g)
+        student.call = lambda name, *a: _failing(student.function, *a)
+        with pytest.raises(Wrong, match="it uses what an earlier call left behind"):
+            check(student, np.random.default_rng(0))
+
+
+def _failing(function, *arguments):
+    try:
+        return function(*arguments)
+    except Exception as error:
+        raise SubmissionError("exception", str(error)) from None
 
 
 def test_a_wrong_gradient_of_a_right_forward_pass_is_compared_with_finite_differences():
@@ -173,13 +273,14 @@ def run_dtype(function, op=twice, **options):
     ("function", "words"),
     [
         (lambda x: 2 * x.astype(np.float64), "the result is float64 for float32 input"),
-        (lambda x: [1.0], "the result is of type list: expected an array of shape (2, 3)"),
         (lambda x: x[0], "the result has shape (3,): expected (2, 3)"),
-        (lambda x: 0 * x, "the result is all zeros"),
-        (lambda x: x, "the result is one of the arguments, as it came"),
+        (lambda x: [1.0], "the result is of type list: a list has no dtype"),
+        (lambda x: 0 * x, "the result is wrong, in float32 as in float64"),
+        (lambda x: x, "the result is wrong"),
+        (lambda x: 3 * x, "the result is wrong"),
         (lambda x: np.multiply(x, 2, out=x), "x was changed by the call: work on a copy"),
     ],
-    ids=["float64", "list", "shape", "zeros", "argument", "in place"],
+    ids=["float64", "shape", "list", "zeros", "argument", "another factor", "in place"],
 )
 def test_dtype_and_inputs(function, words):
     with pytest.raises(Wrong) as caught:
@@ -189,13 +290,11 @@ def test_dtype_and_inputs(function, words):
 
 def test_dtype_of_a_right_function():
     run_dtype(twice)
-    run_dtype(lambda x: 3 * x)  # values are for another part
     check = keeps_dtype(twice, lambda rng: [Case((RIGHT, 3.0))])
     check(Submission(twice), np.random.default_rng(0))
-    with pytest.raises(Wrong, match="one of the arguments, as it came"):
-        check(Submission(lambda x, factor: x), np.random.default_rng(0))
+    check(Submission(lambda x, factor: x + x * np.float32(1.9999)), np.random.default_rng(0))
     outputs = {"outputs": ("the sum", "the square")}
-    run_dtype(lambda x: (x + 1, x.astype(np.float64)), both, **outputs)
+    run_dtype(lambda x: (x + 1, x.astype(np.float64) ** 2), both, **outputs)
     with pytest.raises(Wrong, match="the square is float64"):
         run_dtype(lambda x: (x + 1, x.astype(np.float64) ** 2), both, floats=(0, 1), **outputs)
     with pytest.raises(Wrong, match="expected the tuple"):

@@ -1,27 +1,31 @@
-"""Comparing what a submission computed with what the library computes, and saying what is wrong so that it teaches."""
+"""Checks of a submission's function: its values, and its form, with feedback that teaches."""
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from itertools import permutations
 
 import numpy as np
 
-from ...gradcheck.arrays import Setting, check_array
-from ...gradcheck.differences import DEFAULT_STEP, Slope
-from ..forms import name_of_error
-from .sandbox import type_of
+from ..forms import SINGLE_PRECISION, digits_in_single_precision, name_of_error
+from .comparison import Case, Wrong, as_numbers, close, difference, kind_of
+from .own_forward import FOLLOW_UP, follow_up, own_difference
+from .sandbox import SubmissionError, type_of
 
-# Largest error, over the largest expected number: rounding of sums in another order passes, a wrong formula does not.
-_TOLERANCES = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-8}
-_FOLLOW_UP = 0.5
-
-
-class Wrong(Exception):  # noqa: N818  (a verdict, not a failure of the program)
-    """A part is not right; the message is the feedback.  fraction: of the points that are given all the same."""
-
-    def __init__(self, message: str, fraction: float = 0.0):
-        super().__init__(message)
-        self.fraction = fraction
+__all__ = [
+    "Case",
+    "Student",
+    "Wrong",
+    "as_numbers",
+    "check_untouched",
+    "close",
+    "compare",
+    "difference",
+    "expected",
+    "keeps_dtype",
+    "values",
+    "worst",
+]
+_SINGLE = 0.5  # of the points for values that are right to the digits of float32
 
 
 class Student:
@@ -35,25 +39,24 @@ class Student:
         return self.sandbox.call(name, *arguments)[0]
 
 
-@dataclass(frozen=True)
-class Case:
-    """Arguments for one call.
-
-    own_forward: for a gradient, student -> (v -> output): the submission's own forward pass as a function of `point`,
-    whose gradient with `grad_output` the call computes.   reference: the same with the library's forward pass.
-    """
-
-    arguments: tuple
-    own_forward: Callable | None = None
-    reference: Callable | None = None
-    point: np.ndarray | None = None
-    grad_output: np.ndarray | None = None
-
-
 def expected(op: Callable, arguments: tuple):
     """What the library returns for copies of these arguments."""
     arguments = [a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
     return op(*arguments)
+
+
+def worst(comparisons: Iterable[Callable[[], None]]) -> None:
+    """Make all comparisons; raise what is wrong for no points at once, what is wrong for some points at the end."""
+    found = None
+    for comparison in comparisons:
+        try:
+            comparison()
+        except Wrong as wrong:
+            if not wrong.fraction:
+                raise
+            found = found or wrong
+    if found:
+        raise found
 
 
 def values(
@@ -63,30 +66,37 @@ def values(
     pick: int | tuple[int, ...] | None = None,
     forms=(),
     optional: int = 0,
+    terms=(),
+    public: Callable | None = None,
 ) -> Callable:
     """The check that `op.__name__` returns what the library's `op` does.
 
     cases: rng -> list of Case.   outputs: names of what is returned; `pick`: indices of those that count (None: all).
-    forms: known mistakes, (name, function of the arguments that makes it).
+    forms: known mistakes, (name, function of the arguments that makes it).   terms: as in `forms.name_of_error`.
     optional: how many outputs, the last ones, may be missing; what is there is compared.
+    public: () -> cases with inputs that are the same for everybody, for `own_forward.follow_up`.
     """
     chosen = range(len(outputs)) if pick is None else [pick] if isinstance(pick, int) else pick
 
+    def one(student, case):
+        """The comparisons of one case."""
+        right = expected(op, case.arguments)
+        given = _call(student, op, case, right)
+        if len(outputs) == 1:
+            yield lambda: compare(given, right, outputs[0], case, op, student, forms, None, terms, public)
+            return
+        given = _tuple(given, outputs, optional)
+        _check_order(given, right, outputs, chosen)
+        for i in (i for i in chosen if i < len(given)):
+            yield lambda i=i: compare(given[i], right[i], outputs[i], case, op, student, forms, i, terms, public)
+
     def check(student, rng):
-        for case in cases(rng):
-            right = expected(op, case.arguments)
-            given = student.call(op.__name__, *case.arguments)
-            if len(outputs) == 1:
-                compare(given, right, outputs[0], case, op, student, forms)
-                continue
-            given = _tuple(given, outputs, optional)
-            for i in (i for i in chosen if i < len(given)):
-                compare(given[i], right[i], outputs[i], case, op, student, forms, i)
+        worst(comparison for case in cases(rng) for comparison in one(student, case))
 
     return check
 
 
-def compare(given, right, label, case, op, student=None, forms=(), output=None) -> None:
+def compare(given, right, label, case, op, student=None, forms=(), output=None, terms=(), public=None) -> None:
     """Raise Wrong unless `given` is `right` up to rounding; the message has index, both numbers and a diagnosis."""
     right = np.asarray(right)
     text = difference(given, right, label)
@@ -96,60 +106,74 @@ def compare(given, right, label, case, op, student=None, forms=(), output=None) 
     given = as_numbers(given)
     if given is None:
         raise Wrong("\n".join(lines))
-    diagnosis = name_of_error(given, right, case.arguments, forms, output)
-    is_gradient = case.own_forward and student and right.shape == case.point.shape
-    follows = _follow_up(given, right, case, student) if is_gradient else None
-    if follows:
-        raise Wrong("\n".join([*lines, *([diagnosis] if diagnosis else []), follows]), _FOLLOW_UP)
-    if is_gradient:
-        lines += _own_difference(given, right, case, student)
+    diagnosis = name_of_error(given, right, case.arguments, forms, output, terms)
+    digits = digits_in_single_precision(given, right)
+    if digits and diagnosis == SINGLE_PRECISION.format(digits=digits):
+        raise Wrong("\n".join([*lines, f"{diagnosis}: {_SINGLE:.0%} of the points"]), _SINGLE)
+    if case.own_forward and student and right.shape == case.point.shape:
+        follows = follow_up(given, right, case, student, public)
+        if follows:
+            raise Wrong("\n".join([*lines, *([diagnosis] if diagnosis else []), follows]), FOLLOW_UP)
+        lines += own_difference(given, right, case, student)
+        diagnosis = diagnosis or _kept_state(right, case, op, student, output)
     raise Wrong("\n".join([*lines, diagnosis or "no known form of error fits"]))
 
 
-def difference(given, right: np.ndarray, label: str) -> str | None:
-    """Where and how `given` differs from `right`, in words; None where they agree up to rounding."""
-    if given is None:
-        return f"{label} is None: is a return statement missing?"
-    array = as_numbers(given)
-    if array is None:
-        return f"{label} is of type {type_of(given)}: expected {_kind(right)}"
-    if array.shape != right.shape:
-        return f"{label} has shape {array.shape}: expected {right.shape}"
-    wrong = ~close(array, right)
-    if not wrong.any():
-        return None
-    index = tuple(int(i) for i in np.argwhere(wrong)[0])
-    place = f"{label}[{', '.join(map(str, index))}]" if index else label
-    count = f" ({int(wrong.sum())} of {wrong.size} entries differ)" if wrong.size > 1 else ""
-    return f"{place}: expected {right[index]:.6g}, got {array[index]:.6g}{count}"
-
-
-def as_numbers(given) -> np.ndarray | None:
-    """What a submission returned, as an array of numbers; None when it is something else."""
-    if not isinstance(given, np.ndarray | np.generic | float | int | tuple | list):
-        return None
+def _call(student, op, case, right):
+    """What the student's function returns; where it fails, whether it works after the forward pass of the same case."""
     try:
-        array = np.asarray(given)
-    except ValueError:  # lists of different lengths
+        return student.call(op.__name__, *case.arguments)
+    except SubmissionError as error:
+        if error.kind != "exception" or not case.own_forward:
+            raise
+        several = isinstance(right, tuple)
+        kept = (
+            any(_kept_state(r, case, op, student, i) for i, r in enumerate(right))
+            if several
+            else _kept_state(np.asarray(right), case, op, student, None)
+        )
+        if not kept:
+            raise
+        raise Wrong(f"{error}\n{_STATE}") from None
+
+
+_STATE = (
+    "looks like: it uses what an earlier call left behind, not its arguments: called right after your forward pass, "
+    "with the same input, it is right"
+)
+
+
+def _kept_state(right, case, op, student, output):
+    """A sentence when the function is right once the forward pass has seen the same input."""
+    try:
+        case.own_forward(student)(case.point)
+        given = student.call(op.__name__, *case.arguments)
+        given = given if output is None else given[output]
+    except Exception:  # it is no better than before
         return None
-    return array if array.dtype.kind in "biuf" else None
+    return _STATE if difference(given, np.asarray(right), "") is None else None
 
 
-def close(given: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Which entries agree, up to rounding of the less precise of both dtypes."""
-    if right.dtype.kind != "f":
-        return given == right
-    scale = np.abs(right).max(initial=0.0, where=np.isfinite(right))
-    tolerance = _TOLERANCES.get(right.dtype, 1e-4)
-    with np.errstate(invalid="ignore"):
-        near = np.abs(given.astype(np.float64) - right) <= tolerance * max(float(scale), 1e-6)
-    return near | (given == right)
+def _check_order(given, right, outputs, chosen):
+    """Raise Wrong when the results are the right ones in another order."""
+    right = [np.asarray(r) for r in right[: len(given)]]
+    if all(difference(given[i], right[i], "") is None for i in chosen if i < len(given)):
+        return
+    for order in permutations(range(len(given))):
+        if any(i != j for i, j in enumerate(order)) and all(
+            difference(given[i], right[j], "") is None for i, j in enumerate(order)
+        ):
+            names = ", ".join(outputs[j] for j in order)
+            raise Wrong(
+                f"returned ({names}): expected ({', '.join(outputs[: len(given)])})\n"
+                "looks like: the right results in another order"
+            )
 
 
 def keeps_dtype(
     op: Callable, cases: Callable, outputs: tuple[str, ...] = ("the result",), floats=(0,), optional: int = 0
 ) -> Callable:
-    """The check that float32 in gives float32 out, shapes as they should be, and that no argument was changed.
+    """The check that float32 in gives float32 out, right to its precision, and that no argument was changed.
 
     floats: indices of the outputs that must be float32 arrays.   optional: as in `values`.
     """
@@ -162,7 +186,8 @@ def keeps_dtype(
             given, right = (_tuple(given, outputs, optional), right) if len(outputs) > 1 else ((given,), (right,))
             for i in floats:
                 _check_dtype(given[i], np.asarray(right[i]), outputs[i])
-                _check_computed(given[i], np.asarray(right[i]), outputs[i], arguments)
+            for i in range(len(given)):
+                _check_right(given[i], np.asarray(right[i]), outputs[i])
             check_untouched(op, arguments, after)
 
     return check
@@ -196,32 +221,32 @@ def _tuple(given, outputs, optional):
 
 
 def _check_dtype(given, right, label):
-    text = difference_in_form(given, right, label)
+    text = _difference_in_form(given, right, label)
     if text:
         raise Wrong(text)
 
 
-def _check_computed(given, right, label, arguments):
-    """No points for the dtype of what was not computed."""
-    if right.any() and not given.any():
-        raise Wrong(f"{label} is all zeros")
-    if any(a is not None and np.array_equal(given, a) and not np.array_equal(right, a) for a in arguments):
-        raise Wrong(f"{label} is one of the arguments, as it came")
+def _check_right(given, right, label):
+    """No points for the form of what is not right; rounding of float32 does not matter."""
+    array = as_numbers(given)
+    if array is None or array.shape != right.shape or not close(array, right.astype(_rounded(right.dtype))).all():
+        raise Wrong(f"{label} is wrong, in float32 as in float64: only a right result gets points for its form")
 
 
-def difference_in_form(given, right, label):
+def _rounded(dtype):
+    return np.float32 if dtype.kind == "f" else dtype
+
+
+def _difference_in_form(given, right, label):
     """What is wrong with shape or dtype of an array; None when nothing is."""
     if not isinstance(given, np.ndarray | np.generic):
-        return f"{label} is of type {type_of(given)}: expected {_kind(right)}"
+        fix = ": a list has no dtype, return np.array(..., dtype=...)" if isinstance(given, list | tuple) else ""
+        return f"{label} is of type {type_of(given)}{fix or f': expected {kind_of(right)}'}"
     if given.shape != right.shape:
         return f"{label} has shape {given.shape}: expected {right.shape}"
     if given.dtype != np.float32:
         return f"{label} is {given.dtype} for float32 input: a constant or np.zeros without dtype promotes it"
     return None
-
-
-def _kind(right):
-    return f"an array of shape {right.shape}" if right.ndim else "a number"
 
 
 def _single(value):
@@ -230,54 +255,3 @@ def _single(value):
 
 def _same_bits(old, new):
     return isinstance(new, np.ndarray) and new.dtype == old.dtype and new.tobytes() == old.tobytes()
-
-
-# Finite differences of the submission's own forward pass
-
-
-def _follow_up(given, right, case, student):
-    """A sentence when the gradient is wrong only because the forward pass is: right for the student's own forward."""
-    if given.shape != right.shape or not np.isfinite(given).all() or not given.any():
-        return None
-    if np.array_equal(given, case.grad_output):
-        return None  # the identity is no gradient that anybody derived
-    own = _own_slope(case, student)
-    if own is None or close(own.output, np.asarray(case.reference(case.point))).all():
-        return None
-    setting = Setting("start", "training", 1e-6, DEFAULT_STEP, 20, 3, np.random.default_rng(0))
-    if not check_array(own, given.astype(np.float64), "input", setting).passed:
-        return None
-    return (
-        "it is the right gradient of your forward pass (finite differences agree), which is wrong itself: "
-        f"{_FOLLOW_UP:.0%} of the points"
-    )
-
-
-def _own_difference(given, right, case, student):
-    """What finite differences of the student's own forward pass give at the first wrong entry."""
-    own = _own_slope(case, student)
-    if own is None or given.shape != right.shape:
-        return []
-    index = int(np.flatnonzero(~close(given, right))[0])
-    try:
-        return [
-            f"finite differences of your own forward pass give {own.difference(index, DEFAULT_STEP).numeric:.6g} there"
-        ]
-    except (ValueError, TypeError, FloatingPointError):
-        return []
-
-
-def _own_slope(case, student):
-    """The student's forward pass as gradcheck sees a function; None where it does not work."""
-    function = case.own_forward(student)
-
-    def output(v):
-        y = np.asarray(function(v), dtype=np.float64)
-        if y.shape != case.grad_output.shape:
-            raise ValueError("another shape")
-        return y, None
-
-    try:
-        return Slope(output, case.point, case.grad_output, knows_kinks=False)
-    except Exception:  # whatever the forward pass does wrong is reported by its own parts
-        return None

@@ -2,7 +2,7 @@
 
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ...backends.emulator import find_compiler
@@ -116,9 +116,7 @@ def grade_source(
     if refusal:
         return failed(assignment, filename, refusal, seed)
     with Sandbox(source, assignment.filename, limits, assignment.language) as sandbox:
-        student = Student(sandbox)
-        for part in assignment.parts:
-            result.parts.append(_grade_part(part, student, seed))
+        result.parts = grade_parts(assignment, Student(sandbox), seed)
     result.output, result.tried = sandbox.output, sandbox.tried
     result.seconds = time.perf_counter() - start
     return result
@@ -128,6 +126,23 @@ def failed(assignment: Assignment, filename: str, problem: str, seed: int = 0) -
     """A Grade without any points, for a submission of which nothing could be graded."""
     parts = [PartResult(part.name, part.points, 0.0, part.hidden, problem, 0.0) for part in assignment.parts]
     return Grade(assignment.name, filename, parts, seed, problem=problem)
+
+
+def grade_parts(assignment: Assignment, student: Student, seed: int) -> list[PartResult]:
+    """Every part, one after the other."""
+    results = [_grade_part(part, student, seed) for part in assignment.parts]
+    return _without_idea(assignment.parts, results)
+
+
+def _without_idea(parts, results):
+    """The results, but no points for the form of an answer where nothing of the same function is right."""
+    earned = {part.function for part, result in zip(parts, results) if result.score and not part.form}
+    return [
+        replace(result, score=0.0, message="points for the form only where another part of the function has some")
+        if part.form and result.score and part.function not in earned
+        else result
+        for part, result in zip(parts, results)
+    ]
 
 
 def _grade_part(part, student, seed):
