@@ -26,7 +26,7 @@ _STRIDED = [
 _PADDED = [
     ((4, 2, 5, 7), 3, (3, 4), (1, 1), (1, 2)),
     ((2, 3, 5, 4), 4, (3, 2), (2, 1), (0, 2)),
-    ((3, 2, 8, 7), 4, (4, 3), (3, 2), (1, 2)),
+    ((3, 2, 9, 8), 4, (4, 3), (3, 2), (2, 1)),
 ]
 KINDS = {"values": [_FIRST], "other shapes": _SHAPES, "stride": _STRIDED, "padding": _PADDED}
 # Just fits, fits once, and one more of each: sizes are cheap.
@@ -60,6 +60,7 @@ def _gradient(sizes, of_weight):
                 (g, x, kernel, *how) if of_weight else (g, w, x.shape[2:], *how),
                 own_forward=lambda s, pair=variable, how=how: lambda v: s.call("conv2d_forward", *pair(v), *how),
                 reference=lambda v, pair=variable, how=how: ops.conv2d_forward(*pair(v), *how),
+                known=tuple(lambda v, f=f, pair=variable, how=how: f(*pair(v), *how) for _, f in FORWARD_FORMS),
                 point=w if of_weight else x,
                 grad_output=g,
             )
@@ -73,13 +74,16 @@ def _sizes(cases):
 
 def _refuses(student, rng):
     """A kernel that does not fit must raise ValueError."""
-    try:
-        given = student.call("conv2d_output_size", (2, 5), (3, 3), (1, 1), (0, 0))
-    except Exception as error:
-        if "ValueError" not in str(error):
-            raise
-        return
-    raise Wrong(f"a kernel (3, 3) does not fit into (2, 5): expected ValueError, got {given}")
+    for size, kernel, padding in (((2, 5), (3, 3), (0, 0)), ((9, 2), (4, 5), (0, 1)), ((2, 6), (7, 3), (2, 0))):
+        try:
+            given = student.call("conv2d_output_size", size, kernel, (1, 1), padding)
+        except Exception as error:
+            if "ValueError" not in str(error):
+                raise
+            continue
+        raise Wrong(
+            f"a kernel {kernel} does not fit into {size} with padding={padding}: expected ValueError, got {given}"
+        )
 
 
 _GRADIENT_POINTS = {"values": 8, "other shapes": 6, "stride": 6, "padding": 6, DTYPE: 3}
@@ -106,7 +110,7 @@ ASSIGNMENT = Assignment(
             {"values": _sizes([_FIRST, *_SHAPES]), "stride and padding": _sizes([*_STRIDED, *_PADDED, *_FITTING])},
             forms=SIZE_FORMS,
         ),
-        Part("conv2d_output_size: refuses what does not fit", 2, _refuses, hidden=True),
+        Part("conv2d_output_size: refuses what does not fit", 2, _refuses, hidden=True, form=True),
         *parts_of(
             ops.conv2d_forward,
             {"values": 8, "other shapes": 7, "stride": 7, "padding": 7, DTYPE: 3},

@@ -77,6 +77,17 @@ def _mean(student, rng):
         same(given, y.mean(axis=0), "the mean output", f"X {X.shape}", forms)
 
 
+def _in_double(student, rng):
+    """The outputs of a network in float32 are averaged in float64."""
+    network, X = RecordedNetwork(Log(), 3, rng, dtype=np.float32), rng.standard_normal((50, 3))
+    (stand_in,), table = as_arguments(network)
+    given = student.sandbox.call("mean_output", stand_in, X, remotes=table)[0]
+    right = network.outputs(X).mean(axis=0, dtype=np.float64)
+    if getattr(given, "dtype", None) == np.float32:
+        raise Wrong("the mean of a network's float32 outputs is float32: it is asked for in float64")
+    same(given, right, "the mean output of a network in float32", f"X {X.shape}")
+
+
 # Batches
 
 
@@ -91,7 +102,7 @@ def _flat(given, n):
 
 
 def _slices(student, rng):
-    for n, size in ((10, 4), (9, 4), (6, 6), (1, 4)):
+    for n, size in ((10, 4), (9, 4), (5, 4), (6, 6), (1, 4)):
         given, right = student.call("fixed_batches", n, size), batches.fixed_batches(n, size)
         if not isinstance(given, list | tuple) or not all(isinstance(batch, slice) for batch in given):
             raise Wrong(f"returned {given!r:.80}: expected a list of slices")
@@ -115,7 +126,7 @@ def _partition(student, rng):
 
 
 def _sizes(student, rng):
-    for n, size in ((10, 4), (9, 4), (13, 6), (1, 4), (6, 6)):
+    for n, size in ((10, 4), (9, 4), (5, 4), (13, 6), (1, 4), (6, 6)):
         given = [len(part) for part in _flat(student.call("shuffled_batches", n, size, seed(rng)), n)]
         right = [len(range(n)[batch]) for batch in batches.fixed_batches(n, size)]
         if given != right:
@@ -196,6 +207,9 @@ def _each_batch(student, rng):
             )
     if len(log.of("backward")) != len(cut):
         raise Wrong(f"{len(log.of('backward'))} backward passes for {len(cut)} batches")
+    for i, (details, y, batch) in enumerate(zip(log.of("loss"), log.of("forward"), cut)):
+        if not np.array_equal(details["y"], y["y"]) or not np.array_equal(details["x"], X[batch]):
+            raise Wrong(f"in batch {i} the loss did not get the outputs and the inputs of this batch, loss(outputs, x)")
     for details, given in zip(log.of("loss"), log.of("backward")):
         text = difference(given["grad_output"], details["grad"], "the gradient handed to backward")
         if text:
@@ -281,7 +295,8 @@ ASSIGNMENT = Assignment(
         _part("move_from_zero: values", 4, _center_part("values"), False),
         _part("move_from_zero: zero itself", 5, _center_part("zero")),
         _part("move_from_zero: signs", 3, _center_part("sign")),
-        _part("mean_output: values", 6, _mean, False),
+        _part("mean_output: values", 5, _mean, False),
+        _part("mean_output: in float64", 1, _in_double),
         _part("fixed_batches: values", 4, _slices, False),
         _part("shuffled_batches: every sample once", 5, _partition, False),
         _part("shuffled_batches: sizes", 3, _sizes),
