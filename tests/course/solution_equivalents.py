@@ -39,7 +39,8 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ): "x, weight and gradients have one dtype in every call that is asked for",
     (
         "conv2d",
-        "grad_weight = np.zeros((grad_output.shape[1], x.shape[1], *kernel_size), np.result_type(grad_output, grad_output))",
+        "grad_weight = np.zeros((grad_output.shape[1], x.shape[1], *kernel_size), np.result_type(grad_output, "
+        "grad_output))",
     ): "x, weight and gradients have one dtype in every call that is asked for",
     ("conv2d", "shape = (len(grad_output), weight.shape[1], H + 3 * ph, W + 2 * pw)"): "zeros beyond what is cut out",
     ("conv2d", "shape = (len(grad_output), weight.shape[1], H + 2 * ph, W + 3 * pw)"): "zeros beyond what is cut out",

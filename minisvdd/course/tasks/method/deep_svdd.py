@@ -82,9 +82,9 @@ def _in_double(student, rng):
     network, X = RecordedNetwork(Log(), 3, rng, dtype=np.float32), rng.standard_normal((50, 3))
     (stand_in,), table = as_arguments(network)
     given = student.sandbox.call("mean_output", stand_in, X, remotes=table)[0]
-    right = network.outputs(X).mean(axis=0, dtype=np.float64)
     if getattr(given, "dtype", None) == np.float32:
         raise Wrong("the mean of a network's float32 outputs is float32: it is asked for in float64")
+    right = network.outputs(X).mean(axis=0)  # in float32: outputs depend, by rounding, on how many samples go together
     same(given, right, "the mean output of a network in float32", f"X {X.shape}")
 
 
