@@ -6,6 +6,7 @@ import secrets
 from pathlib import Path
 
 from ..course import LEVELS, NAMES, get_assignment, grade, skeleton
+from ..course.catalog import PIECES
 from ..course.classroom import as_text as class_as_text
 from ..course.classroom import grade_class, write_results
 from ..course.grader.grading import failed
@@ -41,7 +42,9 @@ def _assignment(arguments):
     if action == "list" and not rest:
         for name in NAMES:
             assignment = get_assignment(name)
-            print(f"{name:22}{assignment.points:4} points in {len(assignment.parts):2} parts   {assignment.title}")
+            whole = next((f" (a piece of {whole})" for whole, pieces in PIECES.items() if name in pieces), "")
+            counts = f"{assignment.points:4} points in {len(assignment.parts):2} parts"
+            print(f"{name:22}{counts}   {assignment.title}{whole}")
         return 0
     if action == "pack" and len(rest) == 1:
         return _pack(get_assignment(rest[0]), arguments)

@@ -7,7 +7,7 @@ what is right, what is wrong and why; `classroom` grades a folder.
     print(skeleton(get_assignment("linear"), "guided"))
     print(grade("linear.py").score)
 
-`assignment` says what an assignment is, `catalog` lists the ten, `tasks/` holds one module for each. The submission
+`assignment` says what an assignment is, `catalog` lists them, `tasks/` holds one module for each. The submission
 runs in a process of its own: `sandbox` is the grader's side of it, `runner` and `confine` the submission's.
 """
 

@@ -106,3 +106,12 @@ class Assignment:
     def points(self) -> int:
         """The points of all parts together."""
         return sum(part.points for part in self.parts)
+
+
+def scaled(points: list[int], total: int) -> list[int]:
+    """Points in nearly the same proportions, whole again, that add up to `total`: the largest rests round up."""
+    exact = [total * each / sum(points) for each in points]
+    whole = [int(each) for each in exact]
+    for i in sorted(range(len(points)), key=lambda i: whole[i] - exact[i])[: total - sum(whole)]:
+        whole[i] += 1
+    return whole

@@ -1,4 +1,4 @@
-"""The ten assignments by name; each module is loaded when it is asked for."""
+"""The assignments by name; each module is loaded when it is asked for."""
 
 import importlib
 import re
@@ -7,6 +7,7 @@ from pathlib import Path
 from .assignment import Assignment
 
 _FOLDERS = {
+    "warm-up": "layers",
     "linear": "layers",
     "conv2d": "layers",
     "maxpool": "layers",
@@ -19,6 +20,7 @@ _FOLDERS = {
     "conv2d-cuda": "cuda",
 }
 NAMES = tuple(_FOLDERS)
+PIECES = {"warm-up": ("linear", "leaky-relu", "one-class-loss")}  # assignments whose parts another one is made of
 _TAG = re.compile(r"^(?:#|//) minisvdd assignment: ([\w-]+)")
 
 

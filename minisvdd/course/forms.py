@@ -44,7 +44,7 @@ def name_of_error(
         turned = given.ndim == 2 and given.shape == right.shape[::-1] and _near(given.T, right)
         return "looks like: transposed" if turned else _other_shape(given, right)
     if given.dtype.kind == "f" and not np.isfinite(given).all():
-        return "some entries are not finite: a division by zero, or an overflow?"
+        return "some entries are not finite: a division by zero, an overflow, or the root of a negative number?"
     digits = digits_in_single_precision(given, right)
     if digits:
         return SINGLE_PRECISION.format(digits=digits)

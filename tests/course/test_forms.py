@@ -87,6 +87,52 @@ def test_a_form_of_several_results_is_compared_with_the_one_that_is_looked_at():
 def test_a_form_that_is_not_finite_or_of_another_shape_is_none():
     forms = [("nan", lambda x: x * np.nan), ("a row", lambda x: x[0])]
     assert name_of_error(X * np.nan, RIGHT, (X,), forms) == (
-        "some entries are not finite: a division by zero, or an overflow?"
+        "some entries are not finite: a division by zero, an overflow, or the root of a negative number?"
     )
     assert name_of_error(X[0], RIGHT, (X,), forms) == "looks like: a row"
+
+
+def test_a_form_that_is_right_for_these_arguments_is_never_named():
+    near = RIGHT * (1 + 1e-7)
+    forms = [("the right thing", lambda x: RIGHT), ("nearly so", lambda x: RIGHT * (1 + 1e-9))]
+    found = name_of_error(near, RIGHT, (X,), forms)
+    assert found.startswith("looks like: right to 7 digits: something is computed in single precision")
+    assert name_of_error(RIGHT.astype(np.float32), RIGHT, (X,), forms).startswith("looks like: right to ")
+    assert name_of_error(near, RIGHT, (X,), [("off by 1e-7", lambda x: near)]) == "looks like: off by 1e-7"
+
+
+@pytest.mark.parametrize("error", [1e-4, 2e-5])
+def test_what_is_further_off_than_rounding_is_no_single_precision(error):
+    assert "single" not in (name_of_error(RIGHT * (1 + error), RIGHT, (X,)) or "")
+    assert "single" not in (name_of_error(RIGHT + error * X, RIGHT, (X,)) or "")
+
+
+TERMS = [
+    ("X", lambda x: x),
+    ("the mean of X", lambda x: x.mean(axis=0)),
+    ("X^2", lambda x: x**2),
+    ("a row", lambda x: x[0, :2]),
+]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (-X, "the error is -1 times the term X"),
+        (2 * X.mean(axis=0) + 0 * X, "the error is 2 times the term the mean of X"),
+        (-X + 0.5 * X**2, "the error is -1 times the term X and 0.5 times the term X^2"),
+        (X**2 / 3, "the error is 0.3333 times the term X^2"),
+        (0.7213 * X, None),
+        (X**3, None),
+        (X + 1e-6 * X**3, None),
+    ],
+    ids=["one", "broadcast", "two", "a count", "no simple factor", "another term", "nearly"],
+)
+def test_an_error_without_a_form_is_looked_for_among_the_terms(error, words):
+    found = name_of_error(RIGHT + error, RIGHT, (X,), terms=TERMS)
+    assert found == (None if words is None else f"looks like: {words}")
+
+
+def test_the_right_numbers_in_another_shape():
+    assert "in the shape (12, 1) where (12,) belongs" in name_of_error(X.reshape(-1, 1), X.ravel(), (X,))
+    assert name_of_error(-X.reshape(-1, 1), X.ravel(), (X,)) is None

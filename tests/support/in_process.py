@@ -6,7 +6,7 @@ import numpy as np
 
 from minisvdd.course.assignment import Assignment
 from minisvdd.course.grader.checks import Student
-from minisvdd.course.grader.grading import Grade, grade_parts
+from minisvdd.course.grader.grading import Grade, grade_parts, names_in
 from minisvdd.course.grader.sandbox import SubmissionError
 from minisvdd.course.grader.wire import Remote, Seed
 
@@ -25,7 +25,7 @@ class Here:
     def call(self, name, *arguments, remotes=None):
         """What the function returns, and its arguments afterwards."""
         if not callable(self.names.get(name)):
-            raise SubmissionError("missing", f"{name} is not defined")
+            raise SubmissionError("missing", f"there is no function {name}")
         local = [_local(a, remotes) for a in arguments]
         try:
             with np.errstate(all="ignore"):
@@ -45,4 +45,5 @@ def _local(value, remotes):
 
 def grade_here(source: str, assignment: Assignment, seed: int = 0) -> Grade:
     """The grade that `grade_source` would give, without limits and without a cage."""
-    return Grade(assignment.name, assignment.filename, grade_parts(assignment, Student(Here(source)), seed), seed)
+    parts = grade_parts(assignment, Student(Here(source)), seed, names_in(source.encode()))
+    return Grade(assignment.name, assignment.filename, parts, seed)

@@ -6,12 +6,15 @@ the function's name where it is the same for all ("function: a, b").
 
 from pathlib import Path
 
+LEAKY_F, LEAKY_B = "leaky_relu_forward", "leaky_relu_backward"
 LINEAR_F, LINEAR_I, LINEAR_W = "linear_forward", "linear_backward_input", "linear_backward_weight"
 USUAL, DTYPE = ("values", "other shapes"), "dtype, inputs untouched"
 
 
 def right_submission(filename):
     """What a student handed in who got everything right: in his own words, from `tests/support/students`."""
+    if filename == "warm_up.py":
+        return "\n".join(right_submission(piece) for piece in ("linear.py", "leaky_relu.py", "one_class_loss.py"))
     return (Path(__file__).with_name("students") / filename).read_text(encoding="utf-8")
 
 
@@ -92,6 +95,73 @@ MISTAKES = {
             [("return x @ weight.T", "x @ weight.T")],
             parts(LINEAR_F, *USUAL, DTYPE),
             "is a return statement missing",
+        ),
+        (
+            "weight not transposed, and the sizes do not fit",
+            [("return x @ weight.T", "return x @ weight")],
+            parts(LINEAR_F, *USUAL, DTYPE),
+            "mismatch in its core dimension",
+        ),
+        (
+            "only the last sample",
+            [("return grad_output.T @ x", "return grad_output[-1][:, None] * x[-1]")],
+            parts(LINEAR_W, *USUAL),
+            "only the last sample counts",
+        ),
+        (
+            "products of sums",
+            [("return grad_output.T @ x", "return grad_output.sum(axis=0)[:, None] * x.sum(axis=0)")],
+            parts(LINEAR_W, *USUAL),
+            "the sums are multiplied",
+        ),
+        (
+            "bias gradient as a mean over batch and positions",
+            [
+                (
+                    "return grad_output.sum(axis=tuple(axis for axis in range(grad_output.ndim) if axis != 1))",
+                    "return grad_output.mean(axis=tuple(axis for axis in range(grad_output.ndim) if axis != 1))",
+                )
+            ],
+            parts("bias_backward", *USUAL),
+            "the mean over",
+        ),
+        (
+            "bias gradient keeps a width",
+            [
+                (
+                    "return grad_output.sum(axis=tuple(axis for axis in range(grad_output.ndim) if axis != 1))",
+                    "return grad_output.sum(axis=(0, 2) if grad_output.ndim == 4 else 0)",
+                )
+            ],
+            parts("bias_backward", *USUAL),
+            "summed over batch and rows, not over the columns",
+        ),
+        (
+            "bias subtracted",
+            [("return y + bias", "return y - bias")],
+            parts("bias_forward", *USUAL),
+            "the bias subtracted",
+        ),
+        (
+            "a list for an array",
+            [("return x @ weight.T", "return (x @ weight.T).tolist()")],
+            parts(LINEAR_F, DTYPE),
+            "a list has no dtype",
+        ),
+        (
+            "a name with a letter missing",
+            [("def linear_backward_weight", "def linear_backward_weigt")],
+            parts(LINEAR_W, *USUAL, DTYPE),
+            "is it linear_backward_weigt?",
+        ),
+        (
+            "arguments of the last forward pass",
+            [
+                ("return x @ weight.T", "linear_forward.x = x\n    return x @ weight.T"),
+                ("return grad_output.T @ x", "return grad_output.T @ linear_forward.x"),
+            ],
+            parts(LINEAR_W, *USUAL),
+            "it uses what an earlier call left behind",
         ),
     ],
     "conv2d": [
@@ -275,6 +345,63 @@ MISTAKES = {
             parts("leaky_relu_forward", *USUAL, "slopes 0 and 1"),
             "(min where max belongs)",
         ),
+        (
+            "the slope applied twice",
+            [("return np.where(x > 0, x, slope * x)", "return np.where(x > 0, x, slope**2 * x)")],
+            parts(LEAKY_F, *USUAL),
+            "the slope is applied twice",
+        ),
+        (
+            "exponential on the negative side",
+            [("return np.where(x > 0, x, slope * x)", "return np.where(x > 0, x, slope * np.expm1(x))")],
+            parts(LEAKY_F, *USUAL, "slopes 0 and 1"),
+            "ELU",
+        ),
+        (
+            "compared with the slope",
+            [("return np.where(x > 0, x, slope * x)", "return np.where(x > slope, x, slope * x)")],
+            parts(LEAKY_F, *USUAL),
+            "x is compared with the slope",
+        ),
+        (
+            "divided by the slope",
+            [("slope * grad_output)", "grad_output / slope)")],
+            parts(LEAKY_B, *USUAL, "at x = 0", "slopes 0 and 1"),
+            "G / slope where slope G belongs",
+        ),
+        (
+            "the slope everywhere",
+            [("return np.where(positive, grad_output, slope * grad_output)", "return slope * grad_output")],
+            parts(LEAKY_B, *USUAL, "at x = 0", "slopes 0 and 1"),
+            "the slope on both sides",
+        ),
+        (
+            "the slope itself on the negative side",
+            [("slope * grad_output)", "slope)")],
+            parts(LEAKY_B, *USUAL, "at x = 0", "slopes 0 and 1"),
+            "the slope itself where slope G belongs",
+        ),
+        (
+            "the mask of the gradient",
+            [("return np.where(positive,", "return np.where(grad_output > 0,")],
+            parts(LEAKY_B, *USUAL, "at x = 0", "slopes 0 and 1"),
+            "the sign of grad_output decides",
+        ),
+        (
+            "nothing is done",
+            [("return np.where(positive, grad_output, slope * grad_output)", "return grad_output")],
+            parts(LEAKY_B, *USUAL, "at x = 0", "slopes 0 and 1"),
+            "the mask is ignored",
+        ),
+        (
+            "both slopes doubled, consistently",
+            [
+                ("return np.where(x > 0, x, slope * x)", "return np.where(x > 0, x, slope**2 * x)"),
+                ("slope * grad_output)", "slope**2 * grad_output)"),
+            ],
+            parts(LEAKY_F, *USUAL) + parts(LEAKY_B, *USUAL, "at x = 0"),
+            "it is the right gradient of your forward pass",
+        ),
     ],
     "batchnorm": [
         (
@@ -313,7 +440,7 @@ MISTAKES = {
                 )
             ],
             parts("batchnorm_backward", *USUAL, "no pull along 1 and x_hat"),
-            "the term x_hat mean(g x_hat) is 6 times too large: a missing 1/N",
+            "the term x_hat mean(g x_hat) is a sum where the mean belongs: a missing 1/N",
         ),
         (
             "unbiased variance",
@@ -345,5 +472,76 @@ MISTAKES = {
             parts("affine_backward", "other shapes"),
             "summed over the batch only",
         ),
+        (
+            "no x_hat in front of its mean",
+            [("x_hat * mean_gx)", "mean_gx)")],
+            parts("batchnorm_backward", *USUAL, "no pull along 1 and x_hat"),
+            "the factor x_hat is missing",
+        ),
+        (
+            "the wrong sign of the variance's part",
+            [("- x_hat * mean_gx)", "+ x_hat * mean_gx)")],
+            parts("batchnorm_backward", *USUAL, "no pull along 1 and x_hat"),
+            "the term through the variance has the wrong sign",
+        ),
+        (
+            "a part that does not belong there",
+            [("- x_hat * mean_gx)", "- x_hat * mean_gx - x_hat * mean_g)")],
+            parts("batchnorm_backward", *USUAL, "no pull along 1 and x_hat"),
+            "the error is -1 times the term r x_hat mean(g)",
+        ),
+        (
+            "statistics of everything",
+            [("x.mean(axis=axes), x.var(axis=axes)", "np.full(x.shape[1], x.mean()), x.var(axis=axes)")],
+            parts("batch_statistics", *USUAL),
+            "over everything, channels included",
+        ),
+        (
+            "the deviation for the variance",
+            [("x.var(axis=axes)", "x.std(axis=axes)")],
+            parts("batch_statistics", *USUAL),
+            "the standard deviation, not the variance",
+        ),
+        (
+            "r squared",
+            [("return scale.reshape(shape) * (grad_output", "return scale.reshape(shape) ** 2 * (grad_output")],
+            parts("batchnorm_backward", *USUAL),
+            "r^2 where r belongs",
+        ),
+        (
+            "divided by the scale",
+            [("return scale.reshape(shape) * (grad_output", "return 1 / scale.reshape(shape) * (grad_output")],
+            parts("batchnorm_backward", *USUAL),
+            "1/r where r belongs",
+        ),
+        (
+            "means over the batch axis only",
+            [
+                ("mean_g = grad_output.mean(axis=axes, keepdims=True)", "mean_g = grad_output.mean(axis=0)"),
+                ("(grad_output * x_hat).mean(axis=axes, keepdims=True)", "(grad_output * x_hat).mean(axis=0)"),
+            ],
+            parts("batchnorm_backward", "other shapes", "no pull along 1 and x_hat"),
+            "means over the batch axis only, not over the positions",
+        ),
+        (
+            "the mean is not subtracted",
+            [("return (x - mean.reshape(shape))", "return x")],
+            parts("batchnorm_forward", *USUAL, "constant channel"),
+            "the mean is not subtracted",
+        ),
+        (
+            "the square root as scale",
+            [("* scale.reshape(shape), scale", "* scale.reshape(shape), 1 / scale")],
+            parts("batchnorm_forward", *USUAL, "constant channel"),
+            "the scale is 1/r",
+        ),
+        (
+            "three results in another order",
+            [("return grad_x_hat, grad_weight, grad_bias", "return grad_weight, grad_bias, grad_x_hat")],
+            parts("affine_backward", *USUAL),
+            "the right results in another order",
+        ),
     ],
 }
+# The warm-up is made of three others: a few of their mistakes each.
+MISTAKES["warm-up"] = [*MISTAKES["linear"][:3], *MISTAKES["leaky-relu"][:4]]

@@ -4,7 +4,12 @@ from mistakes import DTYPE, USUAL, parts
 
 A, S, L, R, B = "adam_update", "squared_distances", "one_class_loss", "exact_radius_squared", "soft_boundary_loss"
 T, E = "train_deep_svdd", "train_epoch"
-VALUES = ("the first step", "a later step", "weight decay", "other betas and epsilon", "ten steps in a row")
+STEPS = ("the first step", "a later step", "weight decay in the step", "other betas and epsilon")
+VALUES = (*STEPS, "ten steps in a row")
+MOMENTS = ("first moment", "second moment", "weight decay in the moments")
+DECAY = ("weight decay in the moments", "weight decay in the step")
+EDGES = "batch of one, sample at the centre"
+FORM = ("in place, grad untouched", "dtype")
 GRAD = "grad = 2 / len(outputs) * (outputs - center)"
 
 MISTAKES = {
@@ -15,13 +20,13 @@ MISTAKES = {
                 ("first_moment / (1 - beta1**step)", "first_moment"),
                 ("second_moment / (1 - beta2**step)", "second_moment"),
             ],
-            parts(A, *VALUES),
+            parts(A, *VALUES, "dtype"),
             "the bias correction is forgotten",
         ),
         (
             "no root",
             [("np.sqrt(v_hat) + epsilon", "v_hat + epsilon")],
-            parts(A, *VALUES),
+            parts(A, *VALUES, "dtype"),
             "the square root of v_hat is forgotten",
         ),
         (
@@ -36,36 +41,105 @@ MISTAKES = {
                 ("g = grad + weight_decay * param", "g = grad"),
                 ("param -= ", "param -= learning_rate * weight_decay * param\n    param -= "),
             ],
-            parts(A, "weight decay", "ten steps in a row"),
+            parts(A, *DECAY, "ten steps in a row"),
             "decoupled weight decay",
         ),
         (
             "no decay",
             [("g = grad + weight_decay * param", "g = grad")],
-            parts(A, "weight decay", "ten steps in a row"),
+            parts(A, *DECAY, "ten steps in a row"),
             "the weight decay is forgotten",
         ),
-        ("uphill", [("param -= ", "param += ")], parts(A, *VALUES), "a step uphill"),
+        ("uphill", [("param -= ", "param += ")], parts(A, *VALUES, "dtype"), "a step uphill"),
         (
             "betas exchanged",
             [
                 ("beta1 * first_moment + (1 - beta1) * g", "beta2 * first_moment + (1 - beta2) * g"),
                 ("beta2 * second_moment + (1 - beta2) * g * g", "beta1 * second_moment + (1 - beta1) * g * g"),
             ],
-            parts(A, *VALUES, "both moments"),
+            parts(A, *VALUES, *MOMENTS, "dtype"),
             "beta1 and beta2 are exchanged",
         ),
         (
             "not in place",
             [("param -= ", "param = param - ")],
-            parts(A, *VALUES, "in place, grad untouched", "dtype"),
-            "not changed in place: param",
+            parts(A, *VALUES, *FORM),
+            "param is as before: change the array in place",
         ),
         (
             "changes grad",
             [("g = grad + weight_decay * param", "grad += weight_decay * param\n    g = grad")],
             parts(A, "in place, grad untouched"),
             "grad was changed by the call",
+        ),
+        (
+            "moments rebound",
+            [("first_moment[...] =", "first_moment ="), ("second_moment[...] =", "second_moment =")],
+            parts(A, *MOMENTS, "ten steps in a row", "in place, grad untouched"),
+            "first_moment is as before: change the array in place",
+        ),
+        (
+            "corrected moments stored",
+            [("m_hat = first_moment", "m_hat = first_moment[...] = first_moment")],
+            parts(A, "first moment", "weight decay in the moments", "ten steps in a row"),
+            "the bias-corrected moments are stored",
+        ),
+        (
+            "beta t for beta^t",
+            [("1 - beta1**step", "1 - beta1 * step"), ("1 - beta2**step", "1 - beta2 * step")],
+            parts(A, *STEPS[1:], "ten steps in a row", "dtype"),
+            "the root of a negative number",
+        ),
+        (
+            "sign of the weight decay",
+            [("grad + weight_decay * param", "grad - weight_decay * param")],
+            parts(A, *DECAY, "ten steps in a row"),
+            "the weight decay has the wrong sign",
+        ),
+        (
+            "decay not in the second moment",
+            [("(1 - beta2) * g * g", "(1 - beta2) * grad * grad")],
+            parts(A, *DECAY, "ten steps in a row"),
+            "the second moment sees the gradient without the weight decay",
+        ),
+        (
+            "momentum without 1 - beta1",
+            [("+ (1 - beta1) * g", "+ g")],
+            parts(A, *VALUES, "first moment", "weight decay in the moments", "dtype"),
+            "the factor 1 - beta1 is forgotten",
+        ),
+        (
+            "not squared",
+            [("(1 - beta2) * g * g", "(1 - beta2) * abs(g)")],
+            parts(A, *VALUES, "second moment", "weight decay in the moments"),
+            "|g| where g^2 belongs",
+        ),
+        (
+            "old moment in the step",
+            [
+                ("    # the gradient of", "    m_old = 1 * first_moment\n    #"),
+                ("m_hat = first_moment", "m_hat = m_old"),
+            ],
+            parts(A, *VALUES, "dtype"),
+            "the old first moment is used for the step",
+        ),
+        (
+            "Nesterov",
+            [("m_hat = first_moment /", "m_hat = (beta1 * first_moment + (1 - beta1) * g) /")],
+            parts(A, *VALUES, "dtype"),
+            "Nesterov's variant",
+        ),
+        (
+            "no running mean of the gradient",
+            [("learning_rate * m_hat", "learning_rate * g")],
+            parts(A, *STEPS[1:], "ten steps in a row", "dtype"),
+            "(RMSprop)",
+        ),
+        (
+            "no learning rate (what is returned does not matter)",
+            [("learning_rate * m_hat", "m_hat"), ("+ epsilon)", "+ epsilon)\n    return param")],
+            parts(A, *VALUES, "dtype"),
+            "the learning rate is forgotten",
         ),
     ],
     "one-class-loss": [
@@ -140,6 +214,76 @@ MISTAKES = {
             [("return value, grad", "return value, grad, np.sqrt(squared_distances(outputs, center))")],
             parts(L, "value", "other shapes, value", "batch of one, sample at the centre"),
             "the distance is not squared",
+        ),
+        (
+            "divided by p",
+            [(GRAD, "grad = 2 / outputs.shape[1] * (outputs - center)")],
+            parts(L, "gradient", "other shapes, gradient", EDGES),
+            "the gradient is divided by p, where N belongs",
+        ),
+        (
+            "a sign lost in the expansion",
+            [
+                (
+                    "((outputs - center) ** 2).sum(axis=1)",
+                    "(outputs**2).sum(axis=1) + 2 * outputs @ center + center @ center",
+                )
+            ],
+            parts(S, *USUAL, "batch of one") + parts(L, "value", "other shapes, value", EDGES),
+            "the centre is added, not subtracted",
+        ),
+        (
+            "the centre's square forgotten",
+            [("((outputs - center) ** 2).sum(axis=1)", "(outputs**2).sum(axis=1) - 2 * outputs @ center")],
+            parts(S, *USUAL, "batch of one") + parts(L, "value", "other shapes, value", EDGES),
+            "the error is -1 times the term ||c||^2",
+        ),
+        (
+            "distances of shape (N, 1)",
+            [("** 2).sum(axis=1)", "** 2).sum(axis=1, keepdims=True)")],
+            parts(S, *USUAL, "batch of one", DTYPE),
+            "the right numbers, in the shape (4, 1) where (4,) belongs",
+        ),
+        (
+            "mean over the coordinates",
+            [("** 2).sum(axis=1)", "** 2).mean(axis=1)")],
+            parts(S, *USUAL, "batch of one") + parts(L, "value", "other shapes, value", EDGES),
+            "the mean over the coordinates where the sum belongs",
+        ),
+        (
+            "distance of the mean",
+            [
+                (
+                    "value = squared_distances(outputs, center).mean()",
+                    "value = ((outputs - center).mean(axis=0) ** 2).sum()",
+                )
+            ],
+            parts(L, "value", "other shapes, value", EDGES),
+            "the distance of the mean output",
+        ),
+        (
+            "a root too many",
+            [("squared_distances(outputs, center).mean()", "squared_distances(outputs, center).mean() ** 0.5")],
+            parts(L, "value", "other shapes, value", EDGES),
+            "a root too many",
+        ),
+        (
+            "the gradient for the centre",
+            [(GRAD, "grad = -2 / len(outputs) * (outputs - center).sum(axis=0)")],
+            parts(L, "gradient", "other shapes, gradient", EDGES),
+            "the gradient for the centre",
+        ),
+        (
+            "results exchanged",
+            [("return value, grad", "return grad, value")],
+            parts(L, "value", "gradient", "other shapes, value", "other shapes, gradient", EDGES),
+            "the right results in another order",
+        ),
+        (
+            "divided by N twice",
+            [(GRAD, "grad = 2 / len(outputs) ** 2 * (outputs - center)")],
+            parts(L, "gradient", "other shapes, gradient", EDGES),
+            "divided by N twice",
         ),
     ],
     "soft-boundary-radius": [

@@ -7,7 +7,7 @@ from itertools import permutations
 import numpy as np
 
 from ..forms import SINGLE_PRECISION, digits_in_single_precision, name_of_error
-from .comparison import Case, Wrong, as_numbers, close, difference, kind_of
+from .comparison import Case, Wrong, as_numbers, close, difference, kind_of, known_passes
 from .own_forward import FOLLOW_UP, follow_up, own_difference
 from .sandbox import SubmissionError, type_of
 
@@ -22,6 +22,7 @@ __all__ = [
     "difference",
     "expected",
     "keeps_dtype",
+    "known_passes",
     "values",
     "worst",
 ]

@@ -1,6 +1,6 @@
 """One comparison: is this what was expected, up to rounding, and if not, where and by how much."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,11 @@ class Case:
     point: np.ndarray | None = None
     grad_output: np.ndarray | None = None
     known: tuple[Callable, ...] = ()
+
+
+def known_passes(forms: Iterable[tuple[str, Callable]], arguments_of: Callable) -> tuple[Callable, ...]:
+    """For `Case.known`: forms of a forward pass as functions of the point.  arguments_of: point -> its arguments."""
+    return tuple(lambda v, mistaken=mistaken: mistaken(*arguments_of(v)) for _, mistaken in forms)
 
 
 def difference(given, right: np.ndarray, label: str) -> str | None:

@@ -1,8 +1,11 @@
 """Grading one submission: every part by itself, so that what goes wrong in one costs that part alone."""
 
 import os
+import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 
 from ...backends.emulator import find_compiler
@@ -14,6 +17,7 @@ from .checks import Student, Wrong
 from .sandbox import Limits, Sandbox, SubmissionError
 
 _LARGEST = 1 << 20
+_DEFINED = re.compile(rb"^[ \t]*(?:def|__global__ void) +([A-Za-z_]\w{0,80})", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ def grade_source(
     if refusal:
         return failed(assignment, filename, refusal, seed)
     with Sandbox(source, assignment.filename, limits, assignment.language) as sandbox:
-        result.parts = grade_parts(assignment, Student(sandbox), seed)
+        result.parts = grade_parts(assignment, Student(sandbox), seed, names_in(source))
     result.output, result.tried = sandbox.output, sandbox.tried
     result.seconds = time.perf_counter() - start
     return result
@@ -128,9 +132,14 @@ def failed(assignment: Assignment, filename: str, problem: str, seed: int = 0) -
     return Grade(assignment.name, filename, parts, seed, problem=problem)
 
 
-def grade_parts(assignment: Assignment, student: Student, seed: int) -> list[PartResult]:
-    """Every part, one after the other."""
-    results = [_grade_part(part, student, seed) for part in assignment.parts]
+def names_in(source: bytes) -> list[str]:
+    """What the file seems to define: functions of Python and kernels, read without running or parsing it."""
+    return sorted({name.decode() for name in _DEFINED.findall(source)})
+
+
+def grade_parts(assignment: Assignment, student: Student, seed: int, names: Sequence[str] = ()) -> list[PartResult]:
+    """Every part, one after the other.  names: what the file defines, from which a misspelt function is guessed."""
+    results = [_grade_part(part, student, seed, names) for part in assignment.parts]
     return _without_idea(assignment.parts, results)
 
 
@@ -145,14 +154,20 @@ def _without_idea(parts, results):
     ]
 
 
-def _grade_part(part, student, seed):
+def _nearest(part, names):
+    """A question, where a function is missing and another one has nearly its name."""
+    found = get_close_matches(part.function, names, 1, 0.8)
+    return f": is it {found[0]}?" if found and found[0] != part.function else ""
+
+
+def _grade_part(part, student, seed, names=()):
     start, fraction, message = time.perf_counter(), 1.0, ""
     try:
         part.check(student, part.generator(seed))
     except Wrong as wrong:
         fraction, message = wrong.fraction, str(wrong)
     except SubmissionError as error:
-        fraction, message = 0.0, str(error)
+        fraction, message = 0.0, str(error) + (_nearest(part, names) if error.kind == "missing" else "")
     except Exception as error:  # an answer so odd that the comparison itself stumbled over it
         fraction, message = 0.0, f"the result cannot be compared: {error}"
     return PartResult(part.name, part.points, fraction * part.points, part.hidden, message, time.perf_counter() - start)

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from ....gradcheck.diagnosis import diagnose_batchnorm
 from ....ops import batchnorm as ops
 from ...assignment import Assignment, Part, Source
-from ...grader.checks import Case, Wrong, as_numbers
+from ...forms import name_of_error
+from ...grader.checks import Case, Wrong, as_numbers, known_passes
 from ...parts import DTYPE, parts_of
 
 _HANDOUT = """
@@ -39,7 +39,7 @@ def _forward(*shapes, epsilon=_EPSILON):
 
 def _constant(rng):
     """A channel without variance: epsilon alone must hold."""
-    x = _x(rng, (3, 2, 2, 2))
+    x = _x(rng, (3, 2, 4, 5))
     x[:, 1] = 4.0
     yield Case((x, x.mean(axis=(0, 2, 3)), x.var(axis=(0, 2, 3)), 1e-4))
 
@@ -49,7 +49,8 @@ def _backward(*shapes):
         for shape in shapes:
             x, g = _x(rng, shape), rng.standard_normal(shape)
             x_hat, scale, _, _ = ops.batchnorm_forward_batch(x, _EPSILON)
-            yield Case((g, np.ascontiguousarray(x_hat), scale), _own_forward, _reference, x, g)
+            known = known_passes(_WHOLE_FORMS, lambda v: (v,))
+            yield Case((g, np.ascontiguousarray(x_hat), scale), _own_forward, _reference, x, g, known)
 
     return cases
 
@@ -89,22 +90,28 @@ def _affine_backward(*shapes):
 
 def _sums_to_zero(student, rng):
     """The gradient has no component along the constant vector, nor along x_hat (up to epsilon)."""
-    for case in _backward((6, 3), (2, 2, 3, 2))(rng):
+    for case in _backward((6, 3), (2, 4, 3, 5))(rng):
         given = as_numbers(student.call(_NAME, *case.arguments))
         if given is None or given.shape != case.point.shape or given.dtype.kind != "f":
             raise Wrong(f"the result is no gradient: expected an array of shape {case.point.shape}")
-        axes = tuple(axis for axis in range(given.ndim) if axis != 1)
-        size = float(np.abs(given).max())
-        if not size:
+        if not given.any():
             raise Wrong("the gradient is 0 everywhere: with a random grad_output it cannot be")
-        for name, weights in (("a shift of a channel", 1.0), ("a stretch of a channel", case.arguments[1])):
-            left = float(np.abs((given * weights).mean(axis=axes)).max()) / size
-            if left > 2 * _EPSILON:
-                word = "mean(g)" if name.startswith("a shift") else "x_hat mean(g x_hat)"
+        right, x_hat = ops.batchnorm_backward(*case.arguments), case.arguments[1]
+        for name, weights in (("a shift of a channel", 1.0), ("a stretch of a channel", x_hat)):
+            pull, allowed = _pull(given, weights), 2 * _pull(right, weights) + 1e-6
+            if (pull > allowed).any():
+                named = name_of_error(given, right, case.arguments, _BACKWARD_FORMS, None, _BACKWARD_TERMS)
                 raise Wrong(
-                    f"{name} leaves x_hat as it is, so the gradient must not ask for it; yours does ({left:.2g} of its "
-                    f"largest entry on average): look at the term {word}"
+                    f"{name} leaves x_hat as it is, so the gradient must not ask for it; yours does "
+                    f"({pull.max():.2g} of its largest entry on average)\n{named or 'no known form of error fits'}"
                 )
+
+
+def _pull(gradient, weights):
+    """Per channel: the component along the weights, over the largest entry. Only an epsilon makes it differ from 0."""
+    axes, _ = _each(gradient)
+    size = np.maximum(np.abs(gradient).max(axis=axes), 1e-300)
+    return np.abs((gradient * weights).mean(axis=axes)) / size
 
 
 # Known mistakes
@@ -163,6 +170,42 @@ def _second_moment(x):
     return x.mean(axis=axes), (x**2).mean(axis=axes)
 
 
+def _of_all(x):
+    return np.full(x.shape[1], x.mean()), np.full(x.shape[1], x.var())
+
+
+def _sum_of_squares(x):
+    axes, shape = _each(x)
+    mean = x.mean(axis=axes)
+    return mean, ((x - mean.reshape(shape)) ** 2).sum(axis=axes)
+
+
+def _sum_not_mean(x):
+    axes, _ = _each(x)
+    return x.sum(axis=axes), x.var(axis=axes)
+
+
+def _absolute(x):
+    axes, shape = _each(x)
+    mean = x.mean(axis=axes)
+    return mean, np.abs(x - mean.reshape(shape)).mean(axis=axes)
+
+
+_STATISTICS_FORMS = [
+    ("the unbiased variance: division by m - 1, not by m", _unbiased),
+    ("over the batch only, not over the positions", _over_batch),
+    ("over the positions only, not over the batch", lambda x: (x.mean(axis=(2, 3)), x.var(axis=(2, 3)))),
+    ("over the channels, not over the batch", lambda x: (x.mean(axis=1), x.var(axis=1))),
+    ("the standard deviation, not the variance", _deviation),
+    ("the mean of x^2, from which the squared mean is not subtracted", _second_moment),
+    ("over everything, channels included", lambda x: (x.mean(), x.var())),
+    ("over everything, channels included", _of_all),
+    ("the sum of the squares, not their mean", _sum_of_squares),
+    ("the sum, not the mean", _sum_not_mean),
+    ("the absolute deviation, not its square", _absolute),
+]
+
+
 def _normalised(scale_of, centred=True):
     def mistaken(x, mean, variance, epsilon):
         _, shape = _each(x)
@@ -172,47 +215,122 @@ def _normalised(scale_of, centred=True):
     return mistaken
 
 
-def _backward_parts():
-    """The usual parts, with the gradient checker's own diagnosis of batch norm as the last form."""
-    parts = parts_of(
-        ops.batchnorm_backward,
-        {"values": 12, "other shapes": 13, DTYPE: 4},
-        {"values": _backward((5, 3)), "other shapes": _backward((2, 3, 4, 3), (7, 1), (1, 2, 3, 3))},
-        forms=_BACKWARD_FORMS,
-    )
-    return (
-        *(_with_diagnosis(part) for part in parts),
-        Part(f"{_NAME}: no pull along 1 and x_hat", 6, _sums_to_zero, True),
-    )
+def _root(v, e):
+    return (v + e) ** -0.5
 
 
-def _with_diagnosis(part):
-    def check(student, rng):
-        state = rng.bit_generator.state
-        try:
-            part.check(student, rng)
-        except Wrong as wrong:
-            if "looks like" in str(wrong) or DTYPE in part.name:
-                raise
-            rng.bit_generator.state = state
-            found = _fit(student, rng)
-            raise Wrong(
-                str(wrong).replace("no known form of error fits", found or "no known form of error fits")
-            ) from None
-
-    return Part(part.name, part.points, check, part.hidden)
+def _mean_unscaled(x, mean, variance, epsilon):
+    _, shape = _each(x)
+    scale = _root(variance, epsilon)
+    return x * scale.reshape(shape) - mean.reshape(shape), scale
 
 
-def _fit(student, rng):
-    """`diagnose_batchnorm` on a batch of its own."""
-    (case,) = _backward((6, 3))(rng)
-    given = as_numbers(student.call(_NAME, *case.arguments))
-    if given is None or given.shape != case.point.shape:
-        return None
-    right = ops.batchnorm_backward(*case.arguments)
-    return diagnose_batchnorm(given.astype(np.float64), right, case.point, case.grad_output)
+def _mean_added(x, mean, variance, epsilon):
+    _, shape = _each(x)
+    scale = _root(variance, epsilon)
+    return (x + mean.reshape(shape)) * scale.reshape(shape), scale
 
 
+def _own_statistics(x, mean, variance, epsilon):
+    """The statistics of x itself, whatever is given."""
+    return ops.batchnorm_forward_batch(x, epsilon)[:2]
+
+
+_FORWARD_FORMS = [
+    ("the scale is 1/r: the square root itself", lambda x, m, v, e: (None, np.sqrt(v + e))),
+    ("epsilon is forgotten", _normalised(lambda v, e: v**-0.5)),
+    ("epsilon outside the square root", _normalised(lambda v, e: 1 / (np.sqrt(v) + e))),
+    ("divided by the variance, not by its square root", _normalised(lambda v, e: 1 / (v + e))),
+    ("multiplied by the square root, not divided by it", _normalised(lambda v, e: np.sqrt(v + e))),
+    ("the mean is not subtracted", _normalised(_root, centred=False)),
+    ("the mean is added, not subtracted", _mean_added),
+    ("the mean is subtracted after the scaling, unscaled", _mean_unscaled),
+    ("epsilon is squared", _normalised(lambda v, e: (v + e * e) ** -0.5)),
+    ("epsilon is subtracted", _normalised(lambda v, e: (v - e) ** -0.5)),
+    ("the mean and variance of x itself, not those that are given", _own_statistics),
+    ("the scale is r^2", lambda x, m, v, e: (None, 1 / (v + e))),
+]
+
+
+def _sum_of(which):
+    """The backward pass with a sum where one of its means belongs."""
+    return lambda g, x_hat, r: _lost(which, x_hat.size // x_hat.shape[1])(g, x_hat, r)
+
+
+def _m_minus_one(grad_output, x_hat, scale):
+    m = x_hat.size // x_hat.shape[1]
+    r, mean_g, through_v = _terms(grad_output, x_hat, scale)
+    return r * (grad_output - m / (m - 1) * mean_g - m / (m - 1) * through_v)
+
+
+def _through_v_m_minus_one(grad_output, x_hat, scale):
+    m = x_hat.size // x_hat.shape[1]
+    return _lost(1, m / (m - 1))(grad_output, x_hat, scale)
+
+
+def _with_scale(of):
+    """The backward pass with another function of r in front."""
+
+    def mistaken(grad_output, x_hat, scale):
+        r, mean_g, through_v = _terms(grad_output, x_hat, scale)
+        return of(r) * (grad_output - mean_g - through_v)
+
+    return mistaken
+
+
+def _without_factor(grad_output, x_hat, scale):
+    axes, _ = _each(x_hat)
+    r, mean_g, _ = _terms(grad_output, x_hat, scale)
+    return r * (grad_output - mean_g - (grad_output * x_hat).mean(axis=axes, keepdims=True))
+
+
+def _product_of_means(grad_output, x_hat, scale):
+    axes, _ = _each(x_hat)
+    r, mean_g, _ = _terms(grad_output, x_hat, scale)
+    return r * (grad_output - mean_g - x_hat * mean_g * x_hat.mean(axis=axes, keepdims=True))
+
+
+def _means_along(*axes):
+    """The backward pass whose means are taken along these axes."""
+
+    def mistaken(g, x_hat, scale):
+        r, _, _ = _terms(g, x_hat, scale)
+        means = (array.mean(axis=axes, keepdims=True) for array in (g, g * x_hat))
+        return r * (g - next(means) - x_hat * next(means))
+
+    return mistaken
+
+
+def _outside(grad_output, x_hat, scale):
+    """r in front of the direct way alone."""
+    r, mean_g, through_v = _terms(grad_output, x_hat, scale)
+    return r * grad_output - mean_g - through_v
+
+
+def _term(function):
+    """For the scan of terms: a function of (g, x_hat, r, mean over a channel)."""
+
+    def term(grad_output, x_hat, scale):
+        axes, shape = _each(x_hat)
+        return (
+            function(grad_output, x_hat, scale.reshape(shape), lambda v: v.mean(axis=axes, keepdims=True)) + 0 * x_hat
+        )
+
+    return term
+
+
+_BACKWARD_TERMS = [
+    ("r g", _term(lambda g, x_hat, r, mean: r * g)),
+    ("r mean(g)", _term(lambda g, x_hat, r, mean: r * mean(g))),
+    ("r x_hat mean(g x_hat)", _term(lambda g, x_hat, r, mean: r * x_hat * mean(g * x_hat))),
+    ("r mean(g x_hat)", _term(lambda g, x_hat, r, mean: r * mean(g * x_hat))),
+    ("r x_hat mean(g)", _term(lambda g, x_hat, r, mean: r * x_hat * mean(g))),
+    ("r x_hat", _term(lambda g, x_hat, r, mean: r * x_hat)),
+    ("r g x_hat", _term(lambda g, x_hat, r, mean: r * g * x_hat)),
+    ("g", _term(lambda g, x_hat, r, mean: g)),
+    ("mean(g)", _term(lambda g, x_hat, r, mean: mean(g))),
+    ("x_hat mean(g x_hat)", _term(lambda g, x_hat, r, mean: x_hat * mean(g * x_hat))),
+]
 _NAME = "batchnorm_backward"
 _BACKWARD_FORMS = [
     ("the gradient through the mean is forgotten: the term mean(g) is missing", _lost(0)),
@@ -223,6 +341,33 @@ _BACKWARD_FORMS = [
     ("the term through the variance has the wrong sign", _lost(1, -1.0)),
     ("the term mean(g) has the wrong sign", _lost(0, -1.0)),
     ("the term through the variance is taken twice: a factor 2 from the square", _lost(1, 2.0)),
+    ("half of the term through the variance", _lost(1, 0.5)),
+    ("the term mean(g) is taken twice", _lost(0, 2.0)),
+    ("the term x_hat mean(g x_hat) is a sum where the mean belongs: a missing 1/N", _sum_of(1)),
+    ("the term mean(g) is a sum where the mean belongs: a missing 1/N", _sum_of(0)),
+    ("the factor x_hat is missing in front of mean(g x_hat)", _without_factor),
+    ("mean(g) mean(x_hat) where mean(g x_hat) belongs", _product_of_means),
+    ("r^2 where r belongs", _with_scale(lambda r: r**2)),
+    ("1/r where r belongs: `scale` is not the standard deviation, but one over it", _with_scale(lambda r: 1 / r)),
+    ("the root of r where r belongs", _with_scale(np.sqrt)),
+    ("r^3 where r belongs", _with_scale(lambda r: r**3)),
+    ("the scale r in front of the direct way alone", _outside),
+    ("m - 1 where m belongs, in both means", _m_minus_one),
+    ("m - 1 where m belongs, in the term through the variance", _through_v_m_minus_one),
+    ("means over the batch axis only, not over the positions", _means_along(0)),
+    ("means over the positions only, not over the batch", _means_along(2, 3)),
+    ("means over the channels, not over the batch", _means_along(1)),
+    ("means over everything, channels included", _means_along(0, 1, 2, 3)),
+    ("grad_output comes back as it is", lambda g, x_hat, r: g),
+]
+# Mistaken statistics lead to a forward pass that is wrong in a known way.
+_WHOLE_FORMS = [
+    (name, lambda x, statistics=statistics: ops.batchnorm_forward(x, *statistics(x), _EPSILON)[0])
+    for name, statistics in _STATISTICS_FORMS
+]
+_WHOLE_FORMS += [
+    (name, lambda x, forward=forward: forward(x, *ops.batch_statistics(x), _EPSILON)[0])
+    for name, forward in _FORWARD_FORMS
 ]
 _SMALL = {"values": 4, "other shapes": 4, DTYPE: 2}
 
@@ -248,54 +393,58 @@ ASSIGNMENT = Assignment(
         *parts_of(
             ops.batch_statistics,
             {"values": 6, "other shapes": 6, DTYPE: 3},
-            {"values": _statistics((5, 3)), "other shapes": _statistics((2, 3, 4, 3), (4, 1, 2, 2), (1, 2, 3, 3))},
+            {"values": _statistics((5, 3)), "other shapes": _statistics((2, 3, 4, 5), (4, 1, 2, 3), (1, 2, 3, 4))},
             outputs=("mean", "variance"),
             floats=(0, 1),
-            forms=[
-                ("the unbiased variance: division by m - 1, not by m", _unbiased),
-                ("over the batch only, not over the positions", _over_batch),
-                ("the standard deviation, not the variance", _deviation),
-                ("the mean of x^2, from which the squared mean is not subtracted", _second_moment),
-            ],
+            forms=_STATISTICS_FORMS,
         ),
         *parts_of(
             ops.batchnorm_forward,
             {"values": 6, "other shapes": 6, "constant channel": 5, DTYPE: 3},
             {
                 "values": _forward((4, 3), epsilon=0.1),
-                "other shapes": _forward((2, 3, 4, 3), (1, 2), (3, 1, 2, 2)),
+                "other shapes": _forward((2, 3, 4, 5), (1, 2), (3, 1, 2, 4)),
                 "constant channel": _constant,
             },
             outputs=("x_hat", "scale"),
             floats=(0, 1),
-            forms=[
-                ("epsilon is forgotten", _normalised(lambda v, e: v**-0.5)),
-                ("epsilon outside the square root", _normalised(lambda v, e: 1 / (np.sqrt(v) + e))),
-                ("divided by the variance, not by its square root", _normalised(lambda v, e: 1 / (v + e))),
-                ("the mean is not subtracted", _normalised(lambda v, e: (v + e) ** -0.5, centred=False)),
-                ("the scale is 1/r: the square root itself", lambda x, m, v, e: (x * np.nan, np.sqrt(v + e))),
-            ],
+            forms=_FORWARD_FORMS,
         ),
-        *_backward_parts(),
+        *parts_of(
+            ops.batchnorm_backward,
+            {"values": 12, "other shapes": 13, DTYPE: 4},
+            {"values": _backward((5, 3)), "other shapes": _backward((2, 3, 4, 5), (7, 1), (1, 2, 3, 4))},
+            forms=_BACKWARD_FORMS,
+            terms=_BACKWARD_TERMS,
+        ),
+        Part(f"{_NAME}: no pull along 1 and x_hat", 6, _sums_to_zero, True),
         *parts_of(
             ops.batchnorm_backward_fixed,
             _SMALL,
-            {"values": _fixed((4, 3)), "other shapes": _fixed((2, 3, 4, 3), (1, 2))},
+            {"values": _fixed((4, 3)), "other shapes": _fixed((2, 3, 4, 5), (1, 2))},
             forms=[
                 ("divided by the scale", lambda g, r: g / r.reshape(_each(g)[1])),
+                ("r^2 where r belongs", lambda g, r: g * r.reshape(_each(g)[1]) ** 2),
+                ("the scale is forgotten", lambda g, r: g),
                 ("the mean is subtracted, though the statistics are constants", lambda g, r: _centred(g, r)),
             ],
         ),
         *parts_of(
             ops.affine_forward,
             _SMALL,
-            {"values": _affine((4, 3)), "other shapes": _affine((2, 3, 4, 3), (1, 2))},
-            forms=[("the bias is forgotten", lambda x, w, b: x * w.reshape(_each(x)[1]))],
+            {"values": _affine((4, 3)), "other shapes": _affine((2, 3, 4, 5), (1, 2))},
+            forms=[
+                ("the bias is forgotten", lambda x, w, b: x * w.reshape(_each(x)[1])),
+                ("the weight is forgotten", lambda x, w, b: x + b.reshape(_each(x)[1])),
+                ("the bias is multiplied, too", lambda x, w, b: (x + b.reshape(_each(x)[1])) * w.reshape(_each(x)[1])),
+                ("weight and bias are exchanged", lambda x, w, b: x * b.reshape(_each(x)[1]) + w.reshape(_each(x)[1])),
+                ("the bias subtracted", lambda x, w, b: x * w.reshape(_each(x)[1]) - b.reshape(_each(x)[1])),
+            ],
         ),
         *parts_of(
             ops.affine_backward,
             _SMALL,
-            {"values": _affine_backward((4, 3)), "other shapes": _affine_backward((2, 3, 4, 3), (1, 2))},
+            {"values": _affine_backward((4, 3)), "other shapes": _affine_backward((2, 3, 4, 5), (1, 2))},
             outputs=("grad_x_hat", "grad_weight", "grad_bias"),
             floats=(0, 1, 2),
             forms=[
@@ -305,6 +454,12 @@ ASSIGNMENT = Assignment(
                 ),
                 ("means where sums belong", lambda g, x, w: (g, (g * x).mean(_each(g)[0]), g.mean(_each(g)[0]))),
                 ("summed over the batch only", lambda g, x, w: (g, (g * x).sum(axis=0), g.sum(axis=0))),
+                ("summed over the positions only", lambda g, x, w: (g, (g * x).sum((2, 3)), g.sum((2, 3)))),
+                ("x_hat is forgotten in dL/dweight", lambda g, x, w: (None, g.sum(_each(g)[0]), None)),
+                ("grad_output is not used in dL/dweight", lambda g, x, w: (None, x.sum(_each(g)[0]), None)),
+                ("not summed", lambda g, x, w: (None, g * x, g)),
+                ("divided by the weight in dL/dx_hat", lambda g, x, w: (g / w.reshape(_each(g)[1]), None, None)),
+                ("dL/dx_hat times x_hat", lambda g, x, w: (g * x * w.reshape(_each(g)[1]), None, None)),
             ],
         ),
     ),

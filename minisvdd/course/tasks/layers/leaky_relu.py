@@ -4,7 +4,7 @@ import numpy as np
 
 from ....ops import activations as ops
 from ...assignment import Assignment, Source
-from ...grader.checks import Case
+from ...grader.checks import Case, known_passes
 from ...parts import DTYPE, parts_of
 
 _HANDOUT = """
@@ -36,13 +36,59 @@ def _backward(*cases, zeros=False):
                 reference=lambda v, slope=slope: ops.leaky_relu_forward(v, slope),
                 point=x,
                 grad_output=g,
+                known=known_passes(_FORWARD_FORMS, lambda v, slope=slope: (v, slope)),
             )
 
     return make
 
 
-_FIRST = ((4, 3), 0.1)
-_SHAPES = [((1, 2, 3, 4), 0.25), ((5, 7), 0.01), ((1, 1), 0.5)]
+# Known mistakes
+
+_FORWARD_FORMS = [
+    ("the slope is forgotten: plain ReLU", lambda x, slope: np.maximum(x, 0)),
+    ("the slope is on the positive side (min where max belongs)", lambda x, slope: np.minimum(x, slope * x)),
+    ("the absolute value on the negative side", lambda x, slope: np.where(x > 0, x, -slope * x)),
+    ("the slope itself where slope x belongs", lambda x, slope: np.where(x > 0, x, slope)),
+    ("the slope is applied twice: slope^2 x", lambda x, slope: np.where(x > 0, x, slope**2 * x)),
+    ("the slope on both sides", lambda x, slope: slope * x),
+    ("x is compared with the slope, not with 0", lambda x, slope: np.where(x > slope, x, slope * x)),
+    ("ELU, which bends: slope (exp(x) - 1) on the negative side", lambda x, slope: np.where(x > 0, x, _elu(x, slope))),
+    ("x / slope where slope x belongs", lambda x, slope: np.where(x > 0, x, x / np.float64(slope))),
+    ("x + slope where slope x belongs", lambda x, slope: np.where(x > 0, x, x + slope)),
+    ("x - slope where slope x belongs", lambda x, slope: np.where(x > 0, x, x - slope)),
+    ("the maximum of x and the slope, not of x and slope x", lambda x, slope: np.maximum(x, slope)),
+    ("the derivative, not the function", lambda x, slope: np.where(x > 0, 1.0, slope)),
+    ("1 - slope where slope belongs", lambda x, slope: np.where(x > 0, x, (1 - slope) * x)),
+    ("x as it came: the slope is never applied", lambda x, slope: x),
+]
+_BACKWARD_FORMS = [
+    ("the slope is forgotten: the gradient of plain ReLU", lambda g, positive, slope: g * positive),
+    ("the slope is on the positive side", lambda g, positive, slope: np.where(positive, slope * g, g)),
+    ("the derivative alone, not multiplied by grad_output", lambda g, positive, slope: np.where(positive, 1.0, slope)),
+    ("the mask is ignored", lambda g, positive, slope: g),
+    ("the slope is applied twice: slope^2", lambda g, positive, slope: np.where(positive, g, slope**2 * g)),
+    ("the slope on both sides", lambda g, positive, slope: slope * g),
+    ("the slope itself where slope G belongs", lambda g, positive, slope: np.where(positive, g, slope)),
+    ("the sign of the negative side is turned", lambda g, positive, slope: np.where(positive, g, -slope * g)),
+    ("G / slope where slope G belongs", lambda g, positive, slope: np.where(positive, g, g / np.float64(slope))),
+    ("1 - slope where slope belongs", lambda g, positive, slope: np.where(positive, g, (1 - slope) * g)),
+    (
+        "the slope is added to the derivative: slope + 1 where x was positive",
+        lambda g, positive, slope: (positive + slope) * g,
+    ),
+    (
+        "the sign of grad_output decides where the sign of x should",
+        lambda g, positive, slope: np.where(g > 0, g, slope * g),
+    ),
+]
+
+
+def _elu(x, slope):
+    return slope * np.expm1(np.minimum(x, 0))
+
+
+_FIRST = ((5, 4), 0.3)
+_SHAPES = [((1, 2, 3, 4), 0.25), ((5, 7), 0.01), ((1, 1), 0.4)]
 _SLOPES = [((3, 4), 0.0), ((3, 4), 1.0)]
 
 ASSIGNMENT = Assignment(
@@ -62,15 +108,7 @@ ASSIGNMENT = Assignment(
                 "other shapes": _forward(*_SHAPES),
                 "slopes 0 and 1": _forward(*_SLOPES, zeros=True),
             },
-            forms=[
-                ("the slope is forgotten: plain ReLU", lambda x, slope: np.maximum(x, 0)),
-                (
-                    "the slope is on the positive side (min where max belongs)",
-                    lambda x, slope: np.minimum(x, slope * x),
-                ),
-                ("the absolute value on the negative side", lambda x, slope: np.where(x > 0, x, -slope * x)),
-                ("the slope itself where slope x belongs", lambda x, slope: np.where(x > 0, x, slope)),
-            ],
+            forms=_FORWARD_FORMS,
         ),
         *parts_of(
             ops.leaky_relu_backward,
@@ -78,19 +116,10 @@ ASSIGNMENT = Assignment(
             {
                 "values": _backward(_FIRST),
                 "other shapes": _backward(*_SHAPES),
-                "at x = 0": _backward(((4, 5), 0.1), zeros=True),
+                "at x = 0": _backward(((3, 5), 0.1), zeros=True),
                 "slopes 0 and 1": _backward(*_SLOPES),
             },
-            forms=[
-                ("the slope is forgotten: the gradient of plain ReLU", lambda g, positive, slope: g * positive),
-                ("the slope is on the positive side", lambda g, positive, slope: np.where(positive, slope * g, g)),
-                ("the derivative alone, not multiplied by grad_output", lambda g, p, slope: np.where(p, 1.0, slope)),
-                ("the mask is ignored", lambda g, positive, slope: g),
-                (
-                    "the sign of grad_output decides where the sign of x should",
-                    lambda g, positive, slope: np.where(g > 0, g, slope * g),
-                ),
-            ],
+            forms=_BACKWARD_FORMS,
         ),
     ),
 )
