@@ -114,7 +114,7 @@ def graded(report=lambda line: None, count: int | None = None) -> list[dict]:
             some = of_kernel[at : at + _AT_ONCE]
             for mutant, lost in zip(some, _run_together(source, kernel, first, stop, some)):
                 row = row_of(source, mutant)
-                why = EQUIVALENT.get((NAME, row["after"]), "")
+                why = EQUIVALENT.get(row["after"], "")
                 outcome = "killed" if lost else "equivalent" if why else "survived"
                 rows.append({**row, "outcome": outcome, "why": lost or why})
                 if not lost:

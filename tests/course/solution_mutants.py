@@ -16,6 +16,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -56,6 +57,7 @@ class Mutant:
         return self.edit.apply(self.source).decode()
 
 
+@cache
 def mutants(name: str) -> list[Mutant]:
     """All mutants of a Python assignment: edits between the markers of its solution."""
     source = skeleton(get_assignment(name), solution=True).encode()
@@ -190,7 +192,7 @@ def _passes(part, student, seed):
 
 def reason(row: dict) -> str:
     """Why no grader can tell the mutant from the solution; "" if nobody has said so."""
-    return EQUIVALENT.get((row["assignment"], row["after"]), "")
+    return EQUIVALENT.get(row["after"], "")
 
 
 def graded(chosen: list[Mutant], report=lambda line: None) -> list[dict]:
