@@ -5,7 +5,7 @@
 // reported to the runtime by the compiler itself (-fsanitize=thread, whose own library is not linked).
 //
 // Dynamic shared memory is declared as on the GPU, always under this name:  extern __shared__ T dynamic_shared[];
-// Not emulated: textures, tensor cores, cooperative groups, half precision, printf, dynamic parallelism.
+// Not emulated: textures, tensor cores, cooperative groups, half precision, dynamic parallelism.
 #pragma once
 #include <math.h>
 #include <stdint.h>
@@ -48,6 +48,7 @@ const uint64_t* warp_meeting(unsigned mask, uint64_t value, int line, bool order
 void report_access(const void* address, unsigned bytes, Access kind, void* code);
 [[noreturn]] void bad_source_lane(int source, int line);
 int lane();
+int print(const char* format, ...);
 
 // A shuffle: the value of lane `source`, or one's own where the source lies outside the segment of `width` lanes.
 template <class T> EMULATED T shuffle(unsigned mask, T value, int source, int width, int line) {
@@ -112,6 +113,7 @@ template <class... A> EMULATED void call(void (*kernel)(A...), void** values) {
 #define __ballot_sync(mask, p) emulator::ballot(__LINE__, mask, p)
 #define __any_sync(mask, p) (emulator::ballot(__LINE__, mask, p) != 0)
 #define __all_sync(mask, p) (emulator::ballot(__LINE__, mask, !(p)) == 0)
+#define printf(...) emulator::print(__VA_ARGS__)
 inline void __threadfence() {}
 inline void __threadfence_block() {}
 

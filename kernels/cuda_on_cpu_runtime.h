@@ -18,6 +18,7 @@
 
 namespace {
 constexpr int max_threads = 1024, max_dynamic = 48 << 10;
+constexpr int64_t max_printed = 16 << 10;
 constexpr size_t stack_bytes = 64 << 10;
 }
 alignas(128) thread_local unsigned char dynamic_shared[max_dynamic] __asm__("dynamic_shared");
@@ -48,6 +49,7 @@ jmp_buf scheduler;
 char message[1024];
 void* failing_code;
 int failing_line;
+int64_t printed;  // bytes, in this launch
 void (*entry)(void**);
 void** arguments;
 uint64_t random_state;
@@ -356,6 +358,16 @@ void find_regions(void* const* arrays, const uint64_t* bytes, const uint64_t* it
 namespace emulator {
 void block_barrier(int line) { counts.barriers++, wait_as(State::at_barrier, line); }
 int lane() { return current & 31; }
+// What a kernel prints: to the process's output, up to so many bytes of each launch.
+int print(const char* format, ...) {
+    char text[512];
+    va_list values;
+    va_start(values, format);
+    int length = vsnprintf(text, sizeof text, format, values);
+    va_end(values);
+    if (length > 0 && (printed += length) <= max_printed) fwrite(text, 1, length < 511 ? length : 511, stdout), fflush(stdout);
+    return length;
+}
 void report_access(const void* p, unsigned bytes, Access kind, void* code) { on_access((uintptr_t)p, bytes, kind, code); }
 const uint64_t* warp_meeting(unsigned mask, uint64_t value, int line, bool orders_memory) {
     Thread& t = threads[current];
@@ -402,7 +414,7 @@ extern "C" void __ubsan_handle_out_of_bounds(SourceLocation* source, size_t inde
 extern "C" int emulator_launch(void (*kernel)(void**), void** values, const unsigned* geometry, unsigned dynamic_bytes,
                                void* const* arrays, const uint64_t* bytes, const uint64_t* item_bytes, int n_arrays,
                                uint64_t seed, int check, int count) {
-    message[0] = 0, failing_code = nullptr, failing_line = 0, counts = {};
+    message[0] = 0, failing_code = nullptr, failing_line = 0, counts = {}, printed = 0;
     entry = kernel, arguments = values, random_state = seed, checking = check, counting = count;
     gridDim = {geometry[0], geometry[1], geometry[2]}, blockDim = {geometry[3], geometry[4], geometry[5]};
     n_threads = blockDim.x * blockDim.y * blockDim.z;

@@ -18,6 +18,7 @@ _FOLDERS = {
     "soft-boundary-radius": "method",
     "deep-svdd": "method",
     "gradcheck": "method",
+    "collapse": "method",
     "threshold": "method",
     "conv2d-cuda": "cuda",
 }

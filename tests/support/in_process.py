@@ -15,8 +15,12 @@ class Here:
     """A `Sandbox` that calls the functions of a file in this process, on copies of the arguments."""
 
     def __init__(self, source: str):
-        self.names = {"__name__": "submission"}
+        self.names, self._source = {"__name__": "submission"}, source
         exec(compile(source, "submission", "exec"), self.names)
+
+    def variant(self, change):
+        """The same for the file as `change` makes it."""
+        return Here(change(self._source.encode()).decode())
 
     def call(self, name, *arguments, remotes=None):
         """What the function returns, and its arguments afterwards."""

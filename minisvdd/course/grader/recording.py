@@ -38,19 +38,19 @@ class Log:
 
 
 class RecordedNetwork:
-    """A small encoder without biases, in float64."""
+    """A small encoder without biases."""
 
     methods = ("forward", "backward")
 
-    def __init__(self, log: Log, features: int, rng, sizes=(16, 4)):
-        self.log = log
+    def __init__(self, log: Log, features: int, rng, sizes=(16, 4), dtype=np.float64):
+        self.log, self.dtype = log, dtype
         self.network = Sequential([Linear(sizes[0]), LeakyReLU(0.1), Linear(sizes[1])])
-        self.network.build((features,), rng, dtype=np.float64)
+        self.network.build((features,), rng, dtype=dtype)
 
     def forward(self, x, training=False):
         """The outputs for a batch."""
         x = _batch(x, self.network.input_shape[0])
-        y = np.ascontiguousarray(self.network.forward(x, training=bool(training)))
+        y = np.ascontiguousarray(self.network.forward(x.astype(self.dtype), training=bool(training)))
         self.log.note("forward" if training else "evaluate", x=x, y=y)
         return y
 
@@ -61,7 +61,7 @@ class RecordedNetwork:
 
     def outputs(self, X):
         """phi(X) for the grader itself, which is not noted."""
-        return self.network.forward(X)
+        return self.network.forward(X.astype(self.dtype))
 
 
 class RecordedOptimizer:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +62,7 @@ class Sandbox:
         self._source, self._printed, self._dropped = source, b"", 0
         self._process = self._remotes = None
         self._spent, self._slow, self._load_error = 0.0, set(), None
-        self._home = None
+        self._home, self._variants = None, {}
 
     def __enter__(self) -> "Sandbox":
         self._home = tempfile.TemporaryDirectory(prefix="minisvdd-grade-", ignore_cleanup_errors=True)
@@ -72,6 +73,10 @@ class Sandbox:
         self._home.cleanup()
         text = self._printed.decode("utf-8", "replace")
         self.output = text + (f"\n... and {self._dropped} further bytes" if self._dropped else "")
+        for variant in self._variants.values():
+            variant.__exit__()
+            self.output = self.output or variant.output
+            self.tried += [what for what in variant.tried if what not in self.tried]
 
     def call(self, name: str, *arguments, remotes: dict | None = None):
         """(what `name(*arguments)` returned, the arguments afterwards). Raises SubmissionError.
@@ -94,6 +99,13 @@ class Sandbox:
             self._end()
             raise SubmissionError("garbage", f"{name}: the process answered with something else than a result")
         return reply["value"], reply["arguments"]
+
+    def variant(self, change: Callable[[bytes], bytes]) -> "Sandbox":
+        """A sandbox for the file as `change` makes it, with limits of its own; it ends with this one."""
+        source = change(self._source)
+        if source not in self._variants:
+            self._variants[source] = Sandbox(source, self.filename, self.limits, self.kind).__enter__()
+        return self._variants[source]
 
     # Starting and loading
 

@@ -1,13 +1,17 @@
 """The assignment `conv2d-cuda`: the three kernels of convolution, graded on the emulator."""
 
+import re
+
 import numpy as np
 
 from ....ops import conv2d as ops
 from ...assignment import Assignment, Part
-from ...grader.checks import Case, Wrong, compare
+from ...grader.checks import Case, Student, Wrong, compare, difference
 from ...grader.sandbox import SubmissionError
 from ...handouts.cuda_source import plain_kernel
 from ..layers import conv2d
+from .conv2d_cuda_mistakes import FORMS
+from .one_kernel import only
 
 _HANDOUT = """
 One thread computes one entry of the result and gathers its whole sum: no atomics, no shared memory. Begin with the
@@ -20,15 +24,19 @@ Your own `printf` is welcome while you search.
 
 _SIZES = ("N", "C", "H", "W", "K", "P", "Q", "kh", "kw", "sh", "sw", "ph", "pw")
 _FORWARD, _WEIGHT, _INPUT = "conv2d_forward", "conv2d_backward_weight", "conv2d_backward_input"
-_FORMS = {_FORWARD: conv2d.FORWARD_FORMS, _WEIGHT: conv2d.WEIGHT_FORMS, _INPUT: conv2d.INPUT_FORMS}
 
 
-def _launch(student, name, arrays, result_shape, sizes, grid, block, dtype):
-    """The result of one launch: NaN where the kernel wrote nothing."""
-    result = np.full(result_shape, np.nan, dtype)
+def _launch(student, name, arrays, result, sizes, grid, block):
+    """What one launch makes of `result`. A kernel that compiles is not held back by another one that does not."""
     numbers = [sizes[parameter.name] for parameter in plain_kernel(name).parameters if not parameter.is_array]
-    arguments = [*(a.astype(dtype) for a in arrays), result, *numbers]
-    return student.call(name, arguments, (grid,), (block,))[2]
+    arguments = [*(a.astype(result.dtype) for a in arrays), result, *numbers]
+    try:
+        return student.call(name, arguments, (grid,), (block,))[2]
+    except SubmissionError as error:
+        if error.kind != "load":
+            raise
+    alone = Student(student.sandbox.variant(lambda source: only(source, name)))
+    return alone.call(name, arguments, (grid,), (block,))[2]
 
 
 def _cases(rng, kind):
@@ -45,46 +53,78 @@ def _cases(rng, kind):
 
 
 def _check(name, kind, spare=False, dtype=np.float64):
-    """The check of one kernel. Without `spare` there are exactly as many threads as entries of the result."""
+    """The check of one kernel, on three blocks or more. Without `spare` there are as many threads as entries."""
     op = getattr(ops, name)
 
     def check(student, rng):
         for operations in _cases(rng, kind):
             arguments, arrays, sizes = operations[name]
             right = op(*arguments).astype(dtype)
-            block = min(64, right.size) if spare else _divisor(right.size)
-            grid = -(-right.size // block) + spare
-            given = _launch(student, name, arrays, right.shape, sizes, grid, block, dtype)
-            if isinstance(given, np.ndarray) and np.isnan(given).all():
-                raise Wrong(f"{name} wrote no entry of its result")
-            if isinstance(given, np.ndarray) and np.isnan(given).any():
-                index = tuple(int(i) for i in np.argwhere(np.isnan(given))[0])
-                raise Wrong(f"{name} did not write entry {list(index)} of its result, or computed NaN there")
-            compare(given, right, "the result", Case(arguments), op, forms=_FORMS[name])
+            grid, block = _with_idle_threads(right.size) if spare else _exactly(right.size)
+
+            def run(before, arrays=arrays, sizes=sizes, right=right, grid=grid, block=block):
+                return _launch(student, name, arrays, np.full(right.shape, before, dtype), sizes, grid, block)
+
+            try:
+                given = run(np.nan)
+            except SubmissionError as error:
+                raise Wrong("\n".join([str(error), *_reasons(str(error), block, right.size)])) from None
+            _check_written(name, given, right, run)
+            _check_no_int(given, right)
+            compare(given, right, "the result", Case(arguments), op, forms=FORMS[name])
 
     return check
 
 
-def _divisor(size):
-    """The largest number of threads, up to 256, that divides the size."""
-    return max(n for n in range(1, 257) if size % n == 0)
+def _exactly(size):
+    """(blocks, threads of each) for as many threads as entries: the largest blocks of which there are three or more."""
+    block = max(n for n in range(1, min(256, max(1, size // 3)) + 1) if size % n == 0)
+    return size // block, block
 
 
-def _guard(name):
-    """More threads than entries, as on every real launch: the last ones must do nothing."""
-    check = _check(name, "values", spare=True)
+def _with_idle_threads(size):
+    """As on every real launch: the last block that works has idle threads, and one more block has nothing to do."""
+    block = next(n for n in (32, 64, 48, 80) if size % n)
+    return -(-size // block) + 1, block
 
-    def guarded(student, rng):
-        try:
-            check(student, rng)
-        except SubmissionError as error:
-            if "out of bounds" in str(error):
-                raise Wrong(
-                    f"{error}\nlooks like: no guard for the threads beyond the last entry (if (i >= ...) return;)"
-                ) from None
-            raise
 
-    return guarded
+def _check_written(name, given, right, run):
+    """Every entry is NaN until the kernel has written it."""
+    missing = np.argwhere(np.isnan(given)) if isinstance(given, np.ndarray) else ()
+    if not len(missing):
+        return
+    if not difference(run(0.0), right, ""):
+        raise Wrong(f"{name} is right only where the result is zero before: += where = belongs, memory holds anything")
+    if len(missing) == right.size:
+        raise Wrong(f"{name} wrote no entry of its result, or computed NaN")
+    index = tuple(int(i) for i in missing[0])
+    raise Wrong(f"{name} did not write entry {list(index)} of its result, or computed NaN there")
+
+
+def _check_no_int(given, right):
+    if isinstance(given, np.ndarray) and given.any() and (given == np.trunc(given)).all():
+        text = difference(given, right, "the result")
+        if text:
+            raise Wrong(f"{text}\nlooks like: every entry is a whole number: is the sum kept in an int?")
+
+
+_THREAD = re.compile(r"block \((\d+),0,0\) thread \((\d+),0,0\) writes.*written by thread (\d+) of another block")
+_OUTSIDE = re.compile(r"out of bounds: block \((\d+),0,0\) thread \((\d+),0,0\)")
+
+
+def _reasons(message, block, size):
+    """What a report of the emulator looks like."""
+    race, outside = _THREAD.search(message), _OUTSIDE.search(message)
+    if race and race[2] == race[3]:
+        yield "looks like: the block's index is forgotten: i = blockIdx.x * blockDim.x + threadIdx.x"
+    if outside and int(outside[1]) * block + int(outside[2]) == size:
+        yield "looks like: one thread too many: > where >= belongs in the guard, or no guard (if (i >= ...) return;)"
+    elif outside and int(outside[1]) * block + int(outside[2]) > size:
+        yield "looks like: no guard for the threads beyond the last entry (if (i >= ...) return;)"
+    if "must be float32, got float64" in message:
+        yield "looks like: a kernel for float alone: T, the type of its template, is float or double"
+    if "barrier divergence" in message:
+        yield "looks like: a barrier that some threads never reach: __syncthreads() behind the guard's return"
 
 
 def _parts(name, points):
@@ -94,7 +134,7 @@ def _parts(name, points):
         Part(f"{name}: other shapes", shapes, _check(name, "other shapes"), True),
         Part(f"{name}: stride", stride, _check(name, "stride"), True),
         Part(f"{name}: padding", padding, _check(name, "padding"), True),
-        Part(f"{name}: more threads than entries", guard, _guard(name)),
+        Part(f"{name}: more threads than entries", guard, _check(name, "values", spare=True)),
         Part(f"{name}: float32", single, _check(name, "other shapes", dtype=np.float32), True),
     )
 

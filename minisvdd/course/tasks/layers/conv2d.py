@@ -1,11 +1,10 @@
 """The assignment `conv2d`: convolution with stride and padding, and both gradients."""
 
-import numpy as np
-
 from ....ops import conv2d as ops
 from ...assignment import Assignment, Part, Source
 from ...grader.checks import Case, Wrong
 from ...parts import DTYPE, parts_of
+from .conv2d_mistakes import FORWARD_FORMS, INPUT_FORMS, SIZE_FORMS, WEIGHT_FORMS
 
 _HANDOUT = """
 Begin with the forward pass. A loop over the taps (a, b) of the filter, with everything else left to NumPy, is short and
@@ -17,12 +16,23 @@ the window not fit evenly, too: (7 - 3) / 2 comes out even, (8 - 3) / 2 does not
 sees.
 """
 
-# (N, C, H, W), filters K, kernel, stride, padding
-_FIRST = ((2, 3, 5, 4), 2, (3, 2), (1, 1), (0, 0))
-_SHAPES = [((1, 1, 6, 7), 3, (2, 3), (1, 1), (0, 0)), ((3, 2, 4, 4), 1, (4, 4), (1, 1), (0, 0))]
-_STRIDED = [((2, 2, 7, 6), 2, (3, 2), (2, 1), (0, 0)), ((1, 2, 8, 9), 3, (2, 3), (3, 2), (0, 0))]
-_PADDED = [((2, 1, 4, 5), 2, (3, 3), (1, 1), (1, 1)), ((1, 2, 5, 3), 2, (3, 2), (2, 1), (0, 2))]
+# (N, C, H, W), filters K, kernel, stride, padding. In the first, no two sizes agree: a result that is divided by one of
+# them, or an axis taken for another, can be told. Strides leave rows or columns over, at one edge or at both.
+_FIRST = ((4, 5, 8, 11), 6, (2, 3), (1, 1), (0, 0))
+_SHAPES = [((1, 1, 6, 8), 3, (2, 3), (1, 1), (0, 0)), ((3, 2, 4, 5), 1, (4, 5), (1, 1), (0, 0))]
+_STRIDED = [
+    ((4, 3, 8, 9), 2, (3, 4), (2, 1), (0, 0)),
+    ((3, 2, 9, 10), 4, (2, 3), (3, 2), (0, 0)),
+    ((2, 3, 7, 11), 4, (1, 2), (2, 4), (0, 0)),
+]
+_PADDED = [
+    ((4, 2, 5, 7), 3, (3, 4), (1, 1), (1, 2)),
+    ((2, 3, 5, 4), 4, (3, 2), (2, 1), (0, 2)),
+    ((3, 2, 9, 8), 4, (4, 3), (3, 2), (2, 1)),
+]
 KINDS = {"values": [_FIRST], "other shapes": _SHAPES, "stride": _STRIDED, "padding": _PADDED}
+# Just fits, fits once, and one more of each: sizes are cheap.
+_FITTING = [((1, 1, 2, 3), 1, (4, 5), (3, 2), (1, 1)), ((1, 1, 9, 6), 1, (3, 2), (4, 5), (2, 0))]
 
 
 def draw(rng, x_shape, K, kernel, stride, padding):
@@ -52,6 +62,7 @@ def _gradient(sizes, of_weight):
                 (g, x, kernel, *how) if of_weight else (g, w, x.shape[2:], *how),
                 own_forward=lambda s, pair=variable, how=how: lambda v: s.call("conv2d_forward", *pair(v), *how),
                 reference=lambda v, pair=variable, how=how: ops.conv2d_forward(*pair(v), *how),
+                known=tuple(lambda v, f=f, pair=variable, how=how: f(*pair(v), *how) for _, f in FORWARD_FORMS),
                 point=w if of_weight else x,
                 grad_output=g,
             )
@@ -65,135 +76,18 @@ def _sizes(cases):
 
 def _refuses(student, rng):
     """A kernel that does not fit must raise ValueError."""
-    try:
-        given = student.call("conv2d_output_size", (2, 5), (3, 3), (1, 1), (0, 0))
-    except Exception as error:
-        if "ValueError" not in str(error):
-            raise
-        return
-    raise Wrong(f"a kernel (3, 3) does not fit into (2, 5): expected ValueError, got {given}")
+    for size, kernel, padding in (((2, 5), (3, 3), (0, 0)), ((9, 2), (4, 5), (0, 1)), ((2, 6), (7, 3), (2, 0))):
+        try:
+            given = student.call("conv2d_output_size", size, kernel, (1, 1), padding)
+        except Exception as error:
+            if "ValueError" not in str(error):
+                raise
+            continue
+        raise Wrong(
+            f"a kernel {kernel} does not fit into {size} with padding={padding}: expected ValueError, got {given}"
+        )
 
 
-# Known mistakes
-
-
-def _no_padding(x, w, stride=(1, 1), padding=(0, 0)):
-    return ops.conv2d_forward(x, w, stride)
-
-
-def _unshifted(x, w, stride=(1, 1), padding=(0, 0)):
-    """An output of the right size, but its windows begin at the corner of the image, not of the padding."""
-    padded = np.pad(x, [(0, 0), (0, 0), *((0, 2 * p) for p in padding)])
-    return ops.conv2d_forward(padded, w, stride)
-
-
-def _first_sample(op):
-    """Every sample gets the result of the first."""
-
-    def mistaken(*arguments):
-        right = op(*arguments)
-        return np.broadcast_to(right[:1], right.shape)
-
-    return mistaken
-
-
-def _pad_swapped(x, w, stride=(1, 1), padding=(0, 0)):
-    return ops.conv2d_forward(x, w, stride, padding[::-1])
-
-
-def _stride_swapped(x, w, stride=(1, 1), padding=(0, 0)):
-    return ops.conv2d_forward(x, w, stride[::-1], padding)
-
-
-def _true_convolution(x, w, stride=(1, 1), padding=(0, 0)):
-    return ops.conv2d_forward(x, w[:, :, ::-1, ::-1], stride, padding)
-
-
-def _no_stride(x, w, stride=(1, 1), padding=(0, 0)):
-    return ops.conv2d_forward(x, w, (1, 1), padding)
-
-
-def _neighbours(x, w, stride=(1, 1), padding=(0, 0)):
-    """As many outputs as with the stride, but windows that stand side by side."""
-    P, Q = ops.conv2d_output_size(x.shape[2:], w.shape[2:], stride, padding)
-    return ops.conv2d_forward(x, w, (1, 1), padding)[:, :, :P, :Q]
-
-
-def _last_channel(x, w, stride=(1, 1), padding=(0, 0)):
-    return ops.conv2d_forward(x[:, -1:], w[:, -1:], stride, padding)
-
-
-def _weight_no_padding(g, x, kernel, stride=(1, 1), padding=(0, 0)):
-    """The taps that fall outside the array are left out."""
-    short = ops.conv2d_output_size(x.shape[2:], kernel, stride, (0, 0))
-    return ops.conv2d_backward_weight(g[:, :, : short[0], : short[1]], x, kernel, stride)
-
-
-def _weight_mean(g, x, kernel, stride=(1, 1), padding=(0, 0)):
-    return ops.conv2d_backward_weight(g, x, kernel, stride, padding) / len(x)
-
-
-def _weight_neighbours(g, x, kernel, stride=(1, 1), padding=(0, 0)):
-    padded = np.pad(x, [(0, 0), (0, 0), *((p, p) for p in padding)])
-    reach = [n + k - 1 for n, k in zip(g.shape[2:], kernel)]
-    return ops.conv2d_backward_weight(g, padded[:, :, : reach[0], : reach[1]], kernel)
-
-
-def _input_unflipped(g, w, size, stride=(1, 1), padding=(0, 0)):
-    return ops.conv2d_backward_input(g, w[:, :, ::-1, ::-1], size, stride, padding)
-
-
-def _input_uncut(g, w, size, stride=(1, 1), padding=(0, 0)):
-    """The gradient of the padded input, cut at the wrong place or not at all."""
-    whole = tuple(n + 2 * p for n, p in zip(size, padding))
-    return ops.conv2d_backward_input(g, w, whole, stride)
-
-
-def _input_corner(g, w, size, stride=(1, 1), padding=(0, 0)):
-    return _input_uncut(g, w, size, stride, padding)[:, :, : size[0], : size[1]]
-
-
-def _input_neighbours(g, w, size, stride=(1, 1), padding=(0, 0)):
-    padded = np.zeros((len(g), w.shape[1], *(n + 2 * p for n, p in zip(size, padding))))
-    reach = [n + k - 1 for n, k in zip(g.shape[2:], w.shape[2:])]
-    padded[:, :, : reach[0], : reach[1]] = ops.conv2d_backward_input(g, w, reach)
-    return padded[:, :, padding[0] : padding[0] + size[0], padding[1] : padding[1] + size[1]]
-
-
-def _input_overwritten(g, w, size, stride=(1, 1), padding=(0, 0)):
-    """Taps that meet at one entry overwrite each other."""
-    (sh, sw), (P, Q) = stride, g.shape[2:]
-    padded = np.zeros((len(g), w.shape[1], *(n + 2 * p for n, p in zip(size, padding))))
-    for a, b in np.ndindex(*w.shape[2:]):
-        share = np.einsum("kc,nkpq->ncpq", w[:, :, a, b], g)
-        padded[:, :, a : a + sh * (P - 1) + 1 : sh, b : b + sw * (Q - 1) + 1 : sw] = share
-    return padded[:, :, padding[0] : padding[0] + size[0], padding[1] : padding[1] + size[1]]
-
-
-FORWARD_FORMS = [
-    ("the padding is forgotten", _no_padding),
-    ("the padding is forgotten, but for the size: windows begin at the corner of the image", _unshifted),
-    ("every sample gets the result of the first", _first_sample(ops.conv2d_forward)),
-    ("the stride is forgotten", _no_stride),
-    ("the output has the right size, but its windows do not move by the stride", _neighbours),
-    ("rows and columns of the padding are exchanged", _pad_swapped),
-    ("rows and columns of the stride are exchanged", _stride_swapped),
-    ("the filters are flipped: that is convolution in the mathematician's sense", _true_convolution),
-    ("only the last channel counts: channels are overwritten, not summed", _last_channel),
-]
-WEIGHT_FORMS = [
-    ("the padding is forgotten", _weight_no_padding),
-    ("the mean over the batch where the sum belongs (a 1/N too many)", _weight_mean),
-    ("windows that do not move by the stride", _weight_neighbours),
-]
-INPUT_FORMS = [
-    ("the filters are flipped once too often", _input_unflipped),
-    ("every sample gets the result of the first", _first_sample(ops.conv2d_backward_input)),
-    ("the padding is not cut off", _input_uncut),
-    ("the padding is cut off at the far end only", _input_corner),
-    ("windows that do not move by the stride", _input_neighbours),
-    ("taps that meet at one entry overwrite each other: = where += belongs", _input_overwritten),
-]
 _GRADIENT_POINTS = {"values": 8, "other shapes": 6, "stride": 6, "padding": 6, DTYPE: 3}
 
 ASSIGNMENT = Assignment(
@@ -227,21 +121,10 @@ padding, which the first part of each function asks for. Lecture 3 does this cas
         *parts_of(
             ops.conv2d_output_size,
             {"values": 4, "stride and padding": 4},
-            {"values": _sizes([_FIRST, *_SHAPES]), "stride and padding": _sizes([*_STRIDED, *_PADDED])},
-            forms=[
-                ("the padding is forgotten", lambda n, k, s, p: ops.conv2d_output_size(n, k, s, (0, 0))),
-                ("the stride is forgotten", lambda n, k, s, p: ops.conv2d_output_size(n, k, (1, 1), p)),
-                (
-                    "padding is counted on one side only",
-                    lambda n, k, s, p: [(m + q - j) // t + 1 for m, j, t, q in zip(n, k, s, p)],
-                ),
-                (
-                    "the + 1 is missing",
-                    lambda n, k, s, p: [i - 1 for i in ops.conv2d_output_size(n, k, s, p)],
-                ),
-            ],
+            {"values": _sizes([_FIRST, *_SHAPES]), "stride and padding": _sizes([*_STRIDED, *_PADDED, *_FITTING])},
+            forms=SIZE_FORMS,
         ),
-        Part("conv2d_output_size: refuses what does not fit", 2, _refuses, hidden=True),
+        Part("conv2d_output_size: refuses what does not fit", 2, _refuses, hidden=True, form=True),
         *parts_of(
             ops.conv2d_forward,
             {"values": 8, "other shapes": 7, "stride": 7, "padding": 7, DTYPE: 3},

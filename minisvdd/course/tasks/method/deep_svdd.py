@@ -1,18 +1,17 @@
 """The assignment `deep-svdd`: centre, batches, the training loop, and the score."""
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from ....nn import batches
 from ....svdd import center
 from ....svdd.plain import anomaly_score
-from ....svdd.radius import exact_radius_squared
 from ...assignment import Assignment, Part, Source
-from ...grader.checks import Case, Wrong, compare, difference, values
+from ...grader.checks import Case, Wrong, difference, values
 from ...grader.recording import Log, RecordedLoss, RecordedNetwork, RecordedOptimizer, as_arguments
 from ...grader.sandbox import SubmissionError
-from ...grader.wire import Seed
+from . import deep_svdd_loop
 from . import deep_svdd_solution as plain
+from .deep_svdd_loop import same, seed
 
 _HANDOUT = """
 The whole method in seven short functions. `network` and `optimizer` are given: a network has
@@ -32,7 +31,7 @@ A loop that forgets to call `backward`, or whose loss is scaled wrongly, still p
 rank well by luck: look at what training adds to the network as it was drawn.
 """
 
-_CENTER_OP, _MEAN_OP = center.move_from_zero, center.mean_output
+_CENTER_OP = center.move_from_zero
 _EPSILON = 0.1
 
 
@@ -64,7 +63,27 @@ def _mean(student, rng):
         given = student.sandbox.call("mean_output", stand_in, X, remotes=table)[0]
         if log.of("forward"):
             raise Wrong("the network was used in training mode: the centre belongs to the network that will score")
-        _same(given, network.outputs(X).mean(axis=0), "the mean output", f"X {X.shape}")
+        y = network.outputs(X)
+        forms = [
+            ("the mean over the coordinates, not over the samples", lambda *_, y=y: y.mean(axis=1)),
+            ("one mean of all numbers: every coordinate has its own", lambda *_, y=y: y.mean()),
+            ("the sum over the samples, not divided by their number", lambda *_, y=y: y.sum(axis=0)),
+            ("the median of the samples", lambda *_, y=y: np.median(y, axis=0)),
+            ("the output of the last sample alone", lambda *_, y=y: y[-1]),
+            ("the output of the first sample alone", lambda *_, y=y: y[0]),
+        ]
+        same(given, y.mean(axis=0), "the mean output", f"X {X.shape}", forms)
+
+
+def _in_double(student, rng):
+    """The outputs of a network in float32 are averaged in float64."""
+    network, X = RecordedNetwork(Log(), 3, rng, dtype=np.float32), rng.standard_normal((50, 3))
+    (stand_in,), table = as_arguments(network)
+    given = student.sandbox.call("mean_output", stand_in, X, remotes=table)[0]
+    if getattr(given, "dtype", None) == np.float32:
+        raise Wrong("the mean of a network's float32 outputs is float32: it is asked for in float64")
+    right = network.outputs(X).mean(axis=0)  # in float32: outputs depend, by rounding, on how many samples go together
+    same(given, right, "the mean output of a network in float32", f"X {X.shape}")
 
 
 # Batches
@@ -81,7 +100,7 @@ def _flat(given, n):
 
 
 def _slices(student, rng):
-    for n, size in ((10, 4), (9, 4), (6, 6), (1, 4)):
+    for n, size in ((10, 4), (9, 4), (5, 4), (6, 6), (1, 4)):
         given, right = student.call("fixed_batches", n, size), batches.fixed_batches(n, size)
         if not isinstance(given, list | tuple) or not all(isinstance(batch, slice) for batch in given):
             raise Wrong(f"returned {given!r:.80}: expected a list of slices")
@@ -92,7 +111,9 @@ def _slices(student, rng):
 
 def _partition(student, rng):
     for n, size in ((10, 4), (12, 3), (5, 8)):
-        parts = _flat(student.call("shuffled_batches", n, size, _seed(rng)), n)
+        parts = _flat(student.call("shuffled_batches", n, size, seed(rng)), n)
+        if max(map(len, parts)) > size + 1:
+            raise Wrong(f"a batch of {max(map(len, parts))} samples: expected batch_size={size} of them")
         together = np.concatenate(parts)
         missing = sorted(set(range(n)) - set(together.tolist()))
         if missing:
@@ -103,8 +124,8 @@ def _partition(student, rng):
 
 
 def _sizes(student, rng):
-    for n, size in ((10, 4), (9, 4), (13, 6), (1, 4), (6, 6)):
-        given = [len(part) for part in _flat(student.call("shuffled_batches", n, size, _seed(rng)), n)]
+    for n, size in ((10, 4), (9, 4), (5, 4), (13, 6), (1, 4), (6, 6)):
+        given = [len(part) for part in _flat(student.call("shuffled_batches", n, size, seed(rng)), n)]
         right = [len(range(n)[batch]) for batch in batches.fixed_batches(n, size)]
         if given != right:
             single = " A single sample that is left over must join the batch before it." if given[-1] == 1 else ""
@@ -112,14 +133,17 @@ def _sizes(student, rng):
 
 
 def _shuffled(student, rng):
-    seed = _seed(rng)
-    first, again, other = (
-        np.concatenate(_flat(student.call("shuffled_batches", 40, 10, s), 40)) for s in (seed, seed, _seed(rng))
-    )
+    one, two = seed(rng), seed(rng)
+    given = [_flat(student.call("shuffled_batches", 40, 10, s), 40) for s in (one, one, two)]
+    if any(sorted(map(len, parts)) != [10] * 4 for parts in given):
+        raise Wrong(f"batches of {[len(part) for part in given[0]]} samples: expected 4 of 10")
+    first, again, other = map(np.concatenate, given)
     if np.array_equal(first, np.arange(40)):
         raise Wrong("the samples are not shuffled: they come in the order 0, 1, 2, ...")
     if not np.array_equal(first, again):
         raise Wrong("the same generator gave another order: take all randomness from rng, none from np.random")
+    if len(set(first.tolist())) < 40:
+        raise Wrong("some samples are drawn more than once, others never: shuffle, do not draw with replacement")
     if np.array_equal(first, other):
         raise Wrong("another generator gave the same order: is a seed set inside the function?")
 
@@ -181,6 +205,9 @@ def _each_batch(student, rng):
             )
     if len(log.of("backward")) != len(cut):
         raise Wrong(f"{len(log.of('backward'))} backward passes for {len(cut)} batches")
+    for i, (details, y, batch) in enumerate(zip(log.of("loss"), log.of("forward"), cut)):
+        if not np.array_equal(details["y"], y["y"]) or not np.array_equal(details["x"], X[batch]):
+            raise Wrong(f"in batch {i} the loss did not get the outputs and the inputs of this batch, loss(outputs, x)")
     for details, given in zip(log.of("loss"), log.of("backward")):
         text = difference(given["grad_output"], details["grad"], "the gradient handed to backward")
         if text:
@@ -200,184 +227,7 @@ def _mean_loss(student, rng):
         ("the sum over samples, not divided by their number", lambda *_: (losses * sizes).sum()),
         ("divided by the number of batches", lambda *_: (losses * sizes).sum() / len(losses)),
     ]
-    _same(given, (losses * sizes).sum() / sizes.sum(), "the mean loss", f"batches of {sizes.tolist()}", forms)
-
-
-# The whole loop
-
-
-def _sheet(rng, n=92, n_test=150):
-    """Normal samples lie near a plane in eight dimensions, anomalies anywhere: (X, X_test, which are anomalies)."""
-    plane = rng.standard_normal((2, 8))
-    normal = rng.standard_normal((n + n_test, 2)) @ plane + 0.1 * rng.standard_normal((n + n_test, 8))
-    anywhere = normal.std() * rng.standard_normal((n_test, 8))
-    test = np.concatenate([normal[n:], anywhere])
-    return 1 + normal[:n], 1 + test, np.arange(2 * n_test) >= n_test
-
-
-class _Run:
-    """One recorded training run of the submission's `train_deep_svdd`, on points near a plane (`_sheet`)."""
-
-    def __init__(self, student, rng, objective, epochs=6, nu=0.1, radius_every=2, move_most=False):
-        self.X, self.test, self.is_anomaly = _sheet(rng)
-        self.log = Log()
-        self.network = RecordedNetwork(self.log, self.X.shape[1], rng)
-        self.nu, self.epochs, self.objective, self.every = nu, epochs, objective, radius_every
-        self.start = self.network.outputs(self.X)
-        mean = self.start.mean(axis=0)
-        self.epsilon = 1.01 * float(np.sort(np.abs(mean))[-2]) if move_most else _EPSILON
-        self.right_center = self.used_center = center.move_from_zero(mean, self.epsilon)
-        self.auc_before = self._auc()
-        (a, b), table = as_arguments(self.network, RecordedOptimizer(self.log, self.network))
-        options = (objective, nu, epochs, 32, radius_every, self.epsilon, _seed(rng))
-        given = student.sandbox.call("train_deep_svdd", a, b, self.X, *options, remotes=table)[0]
-        if not isinstance(given, tuple | list) or len(given) != 3:
-            raise Wrong("expected the tuple (center, radius_squared, losses)")
-        self.center, self.radius_squared, self.losses = given
-        # A wrong centre costs its own part; what is built on it is judged with the submission's own.
-        self.used_center = self.center if _is_point(self.center, self.right_center) else self.right_center
-        self.auc_after = self._auc()
-
-    def _auc(self):
-        scores = ((self.network.outputs(self.test) - self.used_center) ** 2).sum(axis=1)
-        return roc_auc_score(self.is_anomaly, scores)
-
-    def batches(self):
-        """(outputs, gradient handed to backward) of every step."""
-        forward, backward = self.log.of("forward"), self.log.of("backward")
-        if len(forward) != len(backward) or not forward:
-            raise Wrong(f"{len(forward)} forward passes in training mode, {len(backward)} backward passes: one for one")
-        return [(f["y"], b["grad_output"]) for f, b in zip(forward, backward)]
-
-
-def _is_point(given, like):
-    """Whether this is an array that could be a centre."""
-    return (
-        isinstance(given, np.ndarray)
-        and given.shape == like.shape
-        and given.dtype.kind == "f"
-        and np.isfinite(given).all()
-    )
-
-
-def _center_rule(student, rng):
-    run = _Run(student, rng, "one-class", epochs=2, move_most=True)
-    forms = [
-        (
-            "the mean output after training: the centre is fixed before",
-            lambda *_: center.move_from_zero(run.network.outputs(run.X).mean(axis=0), run.epsilon),
-        ),
-        ("the mean output as it is: coordinates near 0 were not moved", lambda *_: run.start.mean(axis=0)),
-        ("the mean of the data, not of the outputs", lambda *_: run.X.mean(axis=0)),
-        (
-            "zero: the output of a network without weights, which Proposition 1 warns of",
-            lambda *_: 0 * run.right_center,
-        ),
-        ("negative coordinates lost their sign", lambda *_: _CENTER_FORMS[1][1](run.start.mean(axis=0), run.epsilon)),
-        ("the output of the first sample alone", lambda *_: center.move_from_zero(run.start[0], run.epsilon)),
-    ]
-    _same(run.center, run.right_center, "the centre", f"X {run.X.shape}", forms)
-
-
-def _epochs(student, rng):
-    run = _Run(student, rng, "one-class")
-    seen = sum(len(y) for y, _ in run.batches())
-    if seen != run.epochs * len(run.X):
-        raise Wrong(f"{seen} samples went through the network: expected {run.epochs} epochs of {len(run.X)}")
-    losses = np.asarray(run.losses)
-    if losses.shape != (run.epochs,) or losses.dtype.kind != "f":
-        raise Wrong(f"expected a list of {run.epochs} losses, one per epoch")
-    per_step = [float(((y - run.used_center) ** 2).sum(axis=1).mean()) for y, _ in run.batches()]
-    if not losses[-1] < 0.8 * losses[0]:
-        raise Wrong(f"the loss does not fall: {losses[0]:.4g} in the first epoch, {losses[-1]:.4g} in the last")
-    if not min(per_step) * 0.999 <= losses.min() <= losses.max() <= max(per_step) * 1.001:
-        raise Wrong("the losses are not those of the batches: expected the mean of eq. (4) over each epoch")
-
-
-def _descends(student, rng):
-    """Every gradient must be that of eq. (4) for its batch, and training must beat the network as it was drawn."""
-    run = _Run(student, rng, "one-class")
-    for y, given in run.batches():
-        right = 2 / len(y) * (y - run.used_center)
-        text = difference(given, right, "dJ/dphi")
-        if text:
-            _explain_gradient(text, given, y, run)
-    if run.log.names().count("step") != len(run.batches()):
-        raise Wrong("expected one step of the optimiser for each backward pass")
-
-
-def _explain_gradient(text, given, y, run):
-    forms = [
-        ("the wrong sign: outputs are pushed away from the centre", lambda *_: -2 / len(y) * (y - run.used_center)),
-        ("the 1/N is missing", lambda *_: 2 * (y - run.used_center)),
-        ("the factor 2 is missing", lambda *_: (y - run.used_center) / len(y)),
-        ("the centre is 0", lambda *_: 2 / len(y) * y),
-        ("the centre moves: each batch has its own mean", lambda *_: 2 / len(y) * (y - y.mean(axis=0))),
-        ("divided by n of the whole set, not of the batch", lambda *_: 2 / len(run.X) * (y - run.used_center)),
-        ("the centre is not moved from 0", lambda *_: 2 / len(y) * (y - run.start.mean(axis=0))),
-    ]
-    right = 2 / len(y) * (y - run.used_center)
-    compare(given, right, "dJ/dphi", Case(()), _TRAIN, forms=forms)
-    raise Wrong(text)
-
-
-def _improves(student, rng):
-    run = _Run(student, rng, "one-class", epochs=10)
-    if not run.auc_after > run.auc_before + 0.03:
-        raise Wrong(
-            f"training adds nothing: test AUC {100 * run.auc_after:.1f} % after it, {100 * run.auc_before:.1f} % before"
-        )
-
-
-def _radius(student, rng):
-    run = _Run(student, rng, "soft-boundary", epochs=5, nu=0.2)
-    d = ((run.network.outputs(run.X) - run.used_center) ** 2).sum(axis=1)
-    last = ((run.log.of("forward")[-1]["y"] - run.used_center) ** 2).sum(axis=1) if run.log.of("forward") else d
-    forms = [
-        ("an interpolated quantile", lambda *_: np.quantile(d, 1 - run.nu)),
-        ("R, where R^2 is asked for", lambda *_: np.sqrt(exact_radius_squared(d, run.nu))),
-        ("the distances of the last batch alone", lambda *_: exact_radius_squared(last, run.nu)),
-        ("the radius was not solved for after the last epoch", lambda *_: _last_solved(run)),
-        ("counted from the smallest distance", lambda *_: np.sort(d)[int(run.nu * len(d))]),
-    ]
-    _same(run.radius_squared, exact_radius_squared(d, run.nu), "R^2", f"nu={run.nu}, n={len(d)}", forms)
-
-
-def _last_solved(run):
-    """R^2 as an evaluation over the whole set last gave it before the end of training."""
-    names = run.log.names()
-    end = max(i for i, name in enumerate(names) if name == "step")
-    whole = [e["y"] for name, e in run.log.events[:end] if name == "evaluate" and len(e["y"]) == len(run.X)]
-    return exact_radius_squared(((whole[-1] - run.used_center) ** 2).sum(axis=1), run.nu)
-
-
-def _alternates(student, rng):
-    """Soft-boundary gradients, with the R^2 of the weights at the start of epochs 0, k, 2k, ..."""
-    run = _Run(student, rng, "soft-boundary", epochs=5, nu=0.2)
-    steps, rest = divmod(len(run.batches()), run.epochs)
-    if rest or not steps:
-        raise Wrong(f"{len(run.batches())} steps in {run.epochs} epochs: expected as many in each")
-    solved = _solved_after(run)
-    for i, (y, given) in enumerate(run.batches()):
-        epoch = i // steps // run.every * run.every
-        if epoch * steps not in solved:
-            raise Wrong(f"R^2 was not solved for over the whole of X at the start of epoch {epoch}")
-        squared = solved[epoch * steps]
-        outside = ((y - run.used_center) ** 2).sum(axis=1) > squared
-        right = 2 / (run.nu * len(y)) * outside[:, None] * (y - run.used_center)
-        text = difference(given, right, f"dJ/dphi in step {i}")
-        if text:
-            raise Wrong(f"{text}\nexpected the gradient of eq. (3) with R^2 = {squared:.4g}, that of epoch {epoch}")
-
-
-def _solved_after(run):
-    """R^2 by the number of steps taken when the whole of X went through the network in evaluation mode."""
-    solved, steps = {}, 0
-    for name, details in run.log.events:
-        steps += name == "backward"
-        if name == "evaluate" and len(details["y"]) == len(run.X):
-            solved[steps] = exact_radius_squared(((details["y"] - run.used_center) ** 2).sum(axis=1), run.nu)
-    return solved
+    same(given, (losses * sizes).sum() / sizes.sum(), "the mean loss", f"batches of {sizes.tolist()}", forms)
 
 
 # The score
@@ -389,7 +239,8 @@ def _score(student, rng):
         network, X, c = RecordedNetwork(log, 3, rng), rng.standard_normal((n, 3)), rng.standard_normal(4)
         (stand_in,), table = as_arguments(network)
         given = student.sandbox.call("anomaly_score", stand_in, X, c, squared, remotes=table)[0]
-        d = ((network.outputs(X) - c) ** 2).sum(axis=1)
+        y = network.outputs(X)
+        d = ((y - c) ** 2).sum(axis=1)
         if log.of("forward"):
             raise Wrong("the network was used in training mode")
         forms = [
@@ -398,20 +249,20 @@ def _score(student, rng):
             ("R^2 is not subtracted", lambda *_, d=d: d),
             ("R is subtracted where R^2 belongs", lambda *_, d=d, s=squared: d - np.sqrt(s)),
             ("the mean over the coordinates", lambda *_, d=d, s=squared: d / 4 - s),
-        ]
-        _same(given, d - squared, "the scores", f"X {X.shape}, radius_squared={squared}", forms)
-
-
-def _same(given, right, label, where, forms=()):
-    """`compare` for results that depend on more than the arguments: forms take none of them."""
-    compare(given, right, f"{label} ({where})", Case(()), _TRAIN, forms=forms)
-
-
-def _seed(rng):
-    return Seed(int(rng.integers(1 << 31)))
-
-
-_TRAIN = plain.train_deep_svdd
+            ("distance less radius, where both are to be squared", lambda *_, d=d, s=squared: np.sqrt(d) - np.sqrt(s)),
+            ("R^4 is subtracted: `radius_squared` is squared already", lambda *_, d=d, s=squared: d - s**2),
+            ("R^2 is added", lambda *_, d=d, s=squared: d + s),
+            ("divided by R^2, not less R^2", lambda *_, d=d, s=squared: d / s),
+            ("samples inside the sphere get 0: the score is below 0 there", lambda *_, d=d, s=squared: (
+                np.maximum(0, d - s))),
+            ("the distance from 0, not from the centre", lambda *_, y=y, s=squared: (y**2).sum(axis=1) - s),
+            ("scores are rescaled by those of other samples: each depends on its own sample alone", lambda *_, d=d: (
+                (d - d.min()) / max(d.max() - d.min(), 1e-12))),
+            ("scores are standardised by those of other samples: each depends on its own sample alone",
+                lambda *_, d=d: (d - d.mean()) / d.std()),
+            ("one number for all samples", lambda *_, d=d, s=squared: d.sum() - s),
+        ]  # fmt: skip
+        same(given, d - squared, "the scores", f"X {X.shape}, radius_squared={squared}", forms)
 
 
 def _part(name, points, check, hidden=True):
@@ -442,7 +293,7 @@ before `train_deep_svdd`; for "one-class" first, whose radius is asked for only 
     derivation_until="What follows",
     functions=(
         Source(_CENTER_OP),
-        Source(_MEAN_OP, instead=(("nn.outputs(network, X)", "network.forward(X, training=False)"),)),
+        deep_svdd_loop.MEAN_OUTPUT,
         Source(batches.fixed_batches),
         Source(batches.shuffled_batches),
         Source(plain.train_epoch),
@@ -453,7 +304,8 @@ before `train_deep_svdd`; for "one-class" first, whose radius is asked for only 
         _part("move_from_zero: values", 4, _center_part("values"), False),
         _part("move_from_zero: zero itself", 5, _center_part("zero")),
         _part("move_from_zero: signs", 3, _center_part("sign")),
-        _part("mean_output: values", 6, _mean, False),
+        _part("mean_output: values", 5, _mean, False),
+        _part("mean_output: in float64", 1, _in_double),
         _part("fixed_batches: values", 4, _slices, False),
         _part("shuffled_batches: every sample once", 5, _partition, False),
         _part("shuffled_batches: sizes", 3, _sizes),
@@ -461,12 +313,13 @@ before `train_deep_svdd`; for "one-class" first, whose radius is asked for only 
         _part("train_epoch: forward, loss, backward, step", 8, _order, False),
         _part("train_epoch: each batch, and its gradient as it is", 6, _each_batch),
         _part("train_epoch: mean loss", 6, _mean_loss),
-        _part("train_deep_svdd: centre", 8, _center_rule, False),
-        _part("train_deep_svdd: epochs, the loss falls", 6, _epochs),
-        _part("train_deep_svdd: gradient of eq. (4)", 8, _descends),
-        _part("train_deep_svdd: better than before training", 4, _improves),
-        _part("train_deep_svdd: radius", 6, _radius),
-        _part("train_deep_svdd: alternation, eq. (3)", 6, _alternates),
+        _part("train_deep_svdd: centre", 8, deep_svdd_loop.center_rule, False),
+        _part("train_deep_svdd: epochs, the loss falls", 5, deep_svdd_loop.epochs),
+        _part("train_deep_svdd: every epoch shuffled anew", 4, deep_svdd_loop.shuffled),
+        _part("train_deep_svdd: gradient of eq. (4)", 7, deep_svdd_loop.descends),
+        _part("train_deep_svdd: better than before training", 2, deep_svdd_loop.improves),
+        _part("train_deep_svdd: radius", 6, deep_svdd_loop.radius),
+        _part("train_deep_svdd: alternation, eq. (3)", 6, deep_svdd_loop.alternates),
         _part("anomaly_score: values", 8, _score),
     ),
 )

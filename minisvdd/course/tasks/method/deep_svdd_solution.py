@@ -57,7 +57,7 @@ def train_deep_svdd(
     R^2 = d_(floor(nu n) + 1) with d_(1) >= d_(2) >= ...; and once more, for both objectives, after the last epoch.
 
     network: forward(x, training) -> (N, p), backward(grad_output).   optimizer: step() after each backward pass.
-    X: (n, D).   objective: "one-class" or "soft-boundary".
+    X: (n, D).   objective: "one-class" or "soft-boundary".   nu: between 0 and 1.
     Returns center (p,), radius_squared (a number), and a list of numbers, one for each epoch.
     """
     #: the centre, before any training
@@ -66,7 +66,7 @@ def train_deep_svdd(
     #: R^2 for the present weights: an order statistic of the distances over the whole of X
     def solve_radius():
         distances = np.sort(((network.forward(X, training=False) - center) ** 2).sum(axis=1))[::-1]
-        return float(distances[min(int(np.floor(nu * len(X) * (1 + 1e-12))), len(X) - 1)])
+        return float(distances[int(np.floor(nu * len(X) * (1 + 1e-12)))])  # 28.999999999999996 counts as 29
 
     #: the loss of a batch, its gradient, and the distances that it is made of, eq. (4) or (3)
     def loss(outputs, inputs):

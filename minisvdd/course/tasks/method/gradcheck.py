@@ -9,7 +9,7 @@ from ...grader.recording import as_arguments
 from ...grader.sandbox import type_of
 from ...grader.wire import Seed
 from . import gradcheck_solution as plain
-from .gradcheck_layers import Backward, Function, Layers, draw_layers
+from .gradcheck_layers import STEP, Backward, Function, Layers, draw_layers, is_kink, kink_cases
 
 _HANDOUT = """
 A gradient that is wrong by a factor, or in a corner, still points downhill most of the time: the network learns, only
@@ -26,7 +26,7 @@ Then break their backward passes, one by one, and see whether it tells: what has
 
 _STEP, _NUMERIC, _KINKS = plain.best_step, plain.numeric_gradient, plain.kinks
 _ERROR, _CHECK, _WRONG = plain.relative_error, plain.check_gradient, plain.wrong_layers
-_H = 6e-6
+_H = STEP
 
 
 # Numeric gradients
@@ -185,45 +185,10 @@ _STEP_FORMS = [
 # Kinks
 
 
-def _leaky(x):
-    return np.where(x > 0, x, 0.1 * x)
-
-
-def _curved(x):
-    return 10 * x**2
-
-
-def _kink_cases(rng, hidden):
-    """(function, x) with kinks at the entries of x that are 0, or nearer to 0 than h."""
-    x = rng.uniform(0.3, 1.0, (2, 4)) * rng.choice([-1.0, 1.0], (2, 4))
-    x[0, 1] = x[1, 3] = 0.0
-    yield _leaky, x
-    if not hidden:
-        yield np.tanh, x
-        return
-    near = x.copy()
-    near[0, 0], near[1, 0], near[1, 1] = 0.1 * _H, -0.2 * _H, 5 * _H
-    yield _leaky, near
-    yield (lambda v: -_leaky(v)), x.astype(np.float32)
-    yield _curved, x
-    yield (lambda v: np.abs(v - 0.25).sum(axis=1)), np.where(np.abs(x) > 0.6, 0.25, x)
-    yield (lambda v: 1e3 * v**2 + v**3), 100 * x
-    yield (lambda v: 1e-4 * _leaky(v)), x
-    yield (lambda v: np.stack([v.sum(), 0.05 * _leaky(v).sum()])), x
-
-
-def _is_kink(f, x, h):
-    """Where an output bends: the definition, for all entries at once."""
-    units = h * np.eye(x.size).reshape(x.size, *x.shape)
-    above, below = (np.array([(f(x + s * e) - f(x)).ravel() / h for e in units]) for s in (1, -1))
-    largest = max(np.abs(above).max(), np.abs(below).max())
-    return (np.abs(above + below).max(axis=1) > 1e-3 * largest).reshape(x.shape)
-
-
 def _kinks(hidden):
     def check(student, rng):
-        for f, x in _kink_cases(rng, hidden):
-            function, right = Function(f, x.shape), _is_kink(f, x.astype(np.float64), _H)
+        for f, x in kink_cases(rng, hidden):
+            function, right = Function(f, x.shape), is_kink(f, x.astype(np.float64), _H)
             (stand_in,), table = as_arguments(function)
             given, after = student.sandbox.call(_KINKS.__name__, stand_in, x, _H, remotes=table)
             _check_comes_back(x, after[1])
@@ -392,7 +357,7 @@ def _skips(student, rng):
         x = layer.kinked
         for what, backward, right in (("right", layer.backward, True), (*layer.of_kind("plain")[0], False)):
             error, left_out, drawn = _checked(student, layer, backward, x, _seed(rng))
-            smooth = ~_is_kink(layer.forward, x, _H)
+            smooth = ~is_kink(layer.forward, x, _H)
             if left_out != (~smooth).sum():
                 raise Wrong(f"{layer.name}: {left_out:g} entries left out, expected the {(~smooth).sum()} on a kink")
             expected = 0 if right else _error_of(layer, backward, x, drawn[-1].astype(np.float64), smooth)

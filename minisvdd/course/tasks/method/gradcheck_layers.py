@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+STEP = 6e-6  # of the differences, where kinks are looked for
 _MOST_CALLS = 20000
 
 Pass = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -287,6 +288,44 @@ def _centred(rng):
             ("uniform", "zero everywhere", lambda G, x: np.zeros_like(x)),
         ),
     )
+
+
+# Functions with kinks, by where those are
+
+
+def _bent(x):
+    return np.where(x > 0, x, 0.1 * x)
+
+
+def _curved(x):
+    return 10 * x**2
+
+
+def kink_cases(rng, hidden):
+    """(function, x) with kinks at the entries of x that are 0, or nearer to 0 than h."""
+    x = rng.uniform(0.3, 1.0, (2, 4)) * rng.choice([-1.0, 1.0], (2, 4))
+    x[0, 1] = x[1, 3] = 0.0
+    yield _bent, x
+    if not hidden:
+        yield np.tanh, x
+        return
+    near = x.copy()
+    near[0, 0], near[1, 0], near[1, 1] = 0.1 * STEP, -0.2 * STEP, 5 * STEP
+    yield _bent, near
+    yield (lambda v: -_bent(v)), x.astype(np.float32)
+    yield _curved, x
+    yield (lambda v: np.abs(v - 0.25).sum(axis=1)), np.where(np.abs(x) > 0.6, 0.25, x)
+    yield (lambda v: 1e3 * v**2 + v**3), 100 * x
+    yield (lambda v: 1e-4 * _bent(v)), x
+    yield (lambda v: np.stack([v.sum(), 0.05 * _bent(v).sum()])), x
+
+
+def is_kink(f, x, h):
+    """Where an output bends: the definition, for all entries at once."""
+    units = h * np.eye(x.size).reshape(x.size, *x.shape)
+    above, below = (np.array([(f(x + s * e) - f(x)).ravel() / h for e in units]) for s in (1, -1))
+    largest = max(np.abs(above).max(), np.abs(below).max())
+    return (np.abs(above + below).max(axis=1) > 1e-3 * largest).reshape(x.shape)
 
 
 # What the submission may call

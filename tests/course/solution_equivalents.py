@@ -1,0 +1,96 @@
+"""Survivors of `solution_mutants.py`, and why no grader can tell them from the solution: a reason, edited lines."""
+
+_LINES: dict[str, list[str]] = {
+    "NumPy takes any negative number for the length that it must work out": [
+        "return y + bias.reshape(-2, *[1] * (y.ndim - 2))",
+        "windows = windows.reshape(*windows.shape[:4], -2)",
+    ],
+    "x, weight and gradients have one dtype in every call that is asked for": [
+        "y = np.zeros((len(x), len(weight), P, Q), np.result_type(kw, weight))",
+        "y = np.zeros((len(x), len(weight), P, Q), np.result_type(weight, weight))",
+        "y = np.zeros((len(x), len(weight), P, Q), np.result_type(weight, x))",
+        "y = np.zeros((len(x), len(weight), P, Q), np.result_type(x, x))",
+        "grad_weight = np.ones((grad_output.shape[1], x.shape[1], *kernel_size), np.result_type(grad_output, x))",
+        "grad_weight = np.zeros((grad_output.shape[1], x.shape[1], *kernel_size), np.result_type(Q, x))",
+        "grad_weight = np.zeros((grad_output.shape[1], x.shape[1], *kernel_size), np.result_type(x, x))",
+        "grad_weight = np.zeros((grad_output.shape[1], x.shape[1], *kernel_size), np.result_type(x, grad_output))",
+        (
+            "grad_weight = np.zeros((grad_output.shape[1], x.shape[1], *kernel_size), "
+            "np.result_type(grad_output, grad_output))"
+        ),
+        "grad_pad = np.zeros(shape, np.result_type(Q, weight))",
+        "grad_pad = np.zeros(shape, np.result_type(weight, weight))",
+        "grad_pad = np.zeros(shape, np.result_type(weight, grad_output))",
+        "grad_pad = np.zeros(shape, np.result_type(grad_output, grad_output))",
+    ],
+    "zeros beyond what is cut out": [
+        "shape = (len(grad_output), weight.shape[1], H + 3 * ph, W + 2 * pw)",
+        "shape = (len(grad_output), weight.shape[1], H + 2 * ph, W + 3 * pw)",
+    ],
+    "winner and grad_output have one shape": [
+        "(N, C, P, Q), grad_input = winner.shape, np.zeros(input_shape, grad_output.dtype)",
+    ],
+    "the same indices, written out": [
+        "n, c, i, j = np.indices((N, C, P, Q))",
+        "n, c, i, j = np.indices((N, C, P, Q), sparse=False)",
+    ],
+    "both branches are 0 at 0": [
+        "return np.where(x >= 0, x, slope * x)",
+    ],
+    "centered has mean 0, so the mean of x centered is that of its square": [
+        "return mean, (x * centered).mean(axis=axes)  # not np.var: its |.|^2 would break the complex step",
+        "return mean, (centered * x).mean(axis=axes)  # not np.var: its |.|^2 would break the complex step",
+    ],
+    "only the number of axes counts, and both arrays have one shape": [
+        "axes = all_but_channel(grad_output)",
+        "return per_channel(scale, grad_output) * (grad_output - mean_g - x_hat * mean_gx)",
+        "grad_x_hat = grad_output * per_channel(weight, x_hat)",
+    ],
+    "the square of a difference does not know its sign": [
+        "distances = squared_distances(center, outputs)",
+    ],
+    "max(a, b) is max(b, a)": [
+        "excess = np.maximum(squared_distances - radius_squared, 0)",
+        "value = radius_squared + np.maximum(excess, 0).sum() / (nu * N)",
+    ],
+    "a NumPy number is a number": [
+        "return (radius_squared + excess.mean() / nu)",
+        "return (np.sort(d)[::-1][outside])",
+        "total += (value) * len(batch)",
+        "return (distances[int(np.floor(nu * len(X) * (1 + 1e-12)))])  # 28.999999999999996 counts as 29",
+    ],
+    "min(a, b) is min(b, a)": [
+        "outside = min(len(d) - 1, int(np.floor(nu * len(d) * (1 + 1e-12))))",
+    ],
+    "int cuts off what floor cuts off, above 0": [
+        "outside = min(int((nu * len(d) * (1 + 1e-12))), len(d) - 1)",
+        "return float(distances[int((nu * len(X) * (1 + 1e-12)))])  # 28.999999999999996 counts as 29",
+    ],
+    "either is more than rounding and less than any 1/n": [
+        "outside = min(int(np.floor(nu * len(d) * (1 + 2e-12))), len(d) - 1)",
+        "return float(distances[int(np.floor(nu * len(X) * (1 + 2e-12)))])  # 28.999999999999996 counts as 29",
+    ],
+    "a coordinate of epsilon moves to epsilon": [
+        "return np.where(np.abs(center) <= epsilon, np.where(center < 0, -epsilon, epsilon), center)",
+    ],
+    "evaluation is the network's default": [
+        "return network.forward(X).mean(axis=0, dtype=np.float64)",
+        "distances = np.sort(((network.forward(X) - center) ** 2).sum(axis=1))[::-1]",
+    ],
+    "a batch has as many indices as samples": [
+        "total += float(value) * len(x)",
+    ],
+    "rounding of nu n is asked of soft-boundary-radius; here nu n is not rounded": [
+        "return float(distances[int(np.floor((nu * len(X))))])  # 28.999999999999996 counts as 29",
+        "return float(distances[int(np.floor(nu * len(X) * ((1))))])  # 28.999999999999996 counts as 29",
+    ],
+    "the numbers of each sample are not asked for": [
+        "return distances.mean(), 2 / N * difference, epoch",
+        "return value, 2 / (nu * N) * (excess > 0)[:, None] * difference, epoch",
+        "return value, 2 / (nu * N) * (excess > 0)[:, None] * difference, excess",
+    ],
+    "one-class has no use for the radius that it then solves for": [
+        "if ((epoch % radius_every == 0)):",
+    ],
+}
+EQUIVALENT = {line: reason for reason, lines in _LINES.items() for line in lines}
