@@ -95,7 +95,7 @@ TESTS: dict[str, list[str]] = {
     ],
     "places.py": ["cli/test_info.py"],
     "interrupt.py": ["cli/test_main.py"],
-    "experiments/lifeline.py": ["files/test_interruptions.py"],
+    "experiments/running/lifeline.py": ["files/test_interruptions.py"],
     "svdd/autoencoder.py": ["svdd/test_autoencoder.py", "svdd/test_svdd.py"],
     "files/atomic.py": ["files/test_atomic.py", "svdd/test_storage.py", "files/test_interruptions.py"],
     "files/records.py": ["files/test_records.py", "svdd/test_storage.py", "experiments/test_grid.py"],
