@@ -5,9 +5,11 @@ import os
 import secrets
 from pathlib import Path
 
-from ..course import LEVELS, NAMES, get_assignment, grade, skeleton
+from ..course import LEVELS, NAMES, get_assignment, skeleton
+from ..course.classroom import alike, grade_class, read_roster, write_grade, write_results
 from ..course.classroom import as_text as class_as_text
-from ..course.classroom import grade_class, write_results
+from ..course.classroom.grading import grade_path
+from ..course.classroom.submissions import left_out
 from ..course.grader.grading import failed
 from ..course.grader.output import as_text, gradescope, write_junit
 from ..course.handouts.handout import handout
@@ -80,7 +82,7 @@ def _pack(assignment, arguments):
 def add_grade(parser: argparse.ArgumentParser) -> None:
     """Add the options of `minisvdd grade` to its parser."""
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("file", nargs="?", metavar="FILE", help="the submission")
+    which.add_argument("file", nargs="?", metavar="FILE", help="the submission: a file, a notebook, a student's folder")
     which.add_argument("--class", dest="folder", metavar="DIR", help="a folder of submissions")
     parser.add_argument(
         "--assignment", choices=NAMES, metavar="NAME", help="(default: what the file's first line says)"
@@ -89,6 +91,7 @@ def add_grade(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", metavar="results.json", help="write what Gradescope reads")
     parser.add_argument("--junit", metavar="FILE", help="write JUnit XML")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="with --class: graded side by side")
+    parser.add_argument("--roster", metavar="FILE", help="with --class: the names of all students, or a table of them")
     parser.add_argument("--out", metavar="DIR", help="with --class: write grades.csv, parts.json and results/ there")
     parser.set_defaults(run=_grade)
 
@@ -96,20 +99,22 @@ def add_grade(parser: argparse.ArgumentParser) -> None:
 def _grade(arguments):
     if arguments.folder:
         return _grade_class(arguments)
-    if arguments.out:
-        raise ValueError("--out goes with --class; for one submission use --json or --junit")
+    for option in ("out", "roster"):
+        if getattr(arguments, option):
+            raise ValueError(f"--{option} goes with --class; for one submission use --json or --junit")
     try:
-        result = grade(arguments.file, arguments.assignment, arguments.seed)
-    except DataError as error:
+        result = grade_path(arguments.file, arguments.assignment, arguments.seed)
+    except Exception as error:
         if not (arguments.json and arguments.assignment):
             raise
-        # Gradescope must get its file: whoever handed in nothing readable has 0 points.
-        result = failed(get_assignment(arguments.assignment), str(arguments.file), str(error), arguments.seed)
-    print(as_text(result))
+        # Gradescope must get its file: 0 points for what cannot be read, and a fault of ours is said to be one.
+        ours = "" if isinstance(error, DataError) else "the grader failed, which is no fault of the submission: "
+        result = failed(get_assignment(arguments.assignment), str(arguments.file), f"{ours}{error}", arguments.seed)
     if arguments.json:
         write_json(arguments.json, gradescope(result))
     if arguments.junit:
         write_junit(arguments.junit, result)
+    print(as_text(result))
     return 0 if result.score == result.points else 1
 
 
@@ -118,10 +123,26 @@ def _grade_class(arguments):
         raise ValueError("--json and --junit are for one submission; with --class use --out DIR")
     if arguments.jobs < 1:
         raise ValueError(f"--jobs {arguments.jobs}: expected a number >= 1")
-    grades = grade_class(arguments.folder, arguments.assignment, arguments.seed, arguments.jobs)
-    print(class_as_text(grades))
+    roster = read_roster(arguments.roster) if arguments.roster else None
+    so_far = {}
+
+    def done(student, result):
+        """Written at once: whoever stops the grader keeps what is there."""
+        so_far[student] = result
+        if arguments.out:
+            write_grade(arguments.out, student, result)
+            write_results(arguments.out, so_far)
+
+    grades = grade_class(
+        arguments.folder, arguments.assignment, arguments.seed, arguments.jobs, roster=roster, done=done
+    )
+    pairs = alike(grades, get_assignment(next(iter(grades.values())).assignment))
+    print(class_as_text(grades, pairs))
+    beside = left_out(arguments.folder)
+    if beside:
+        print(f"not taken for submissions: {', '.join(beside)}")
     if arguments.out:
-        write_results(arguments.out, grades)
+        write_results(arguments.out, grades, pairs)
         print(f"written: grades.csv, parts.json, results/ in {arguments.out}")
     return 0
 
