@@ -1,10 +1,11 @@
-"""The commands `minisvdd assignment`, `minisvdd grade` and `minisvdd lectures`."""
+"""The commands `minisvdd assignment`, `minisvdd grade`, `minisvdd course` and `minisvdd lectures`."""
 
 import argparse
 import os
 import secrets
 from pathlib import Path
 
+from ..closed import check_is_teachers
 from ..course import LEVELS, NAMES, get_assignment, skeleton
 from ..course.classroom import alike, grade_class, read_roster, write_grade, write_results
 from ..course.classroom import as_text as class_as_text
@@ -15,6 +16,7 @@ from ..course.grader.output import as_text, gradescope, write_junit
 from ..course.handouts.handout import handout
 from ..course.handouts.lectures import copy_lectures
 from ..course.handouts.pack import write_archives
+from ..course.handouts.students import export
 from ..errors import DataError
 from ..files.atomic import atomic_write, write_json
 
@@ -147,6 +149,25 @@ def _grade_class(arguments):
     return 0
 
 
+# minisvdd course
+
+
+def add_course(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `minisvdd course` to its parser."""
+    parser.add_argument("action", choices=["export"], help="export: write a package that can be installed")
+    parser.add_argument(
+        "--for-students", dest="folder", metavar="DIR", required=True, help="without solutions, into this folder"
+    )
+    parser.set_defaults(run=_export)
+
+
+def _export(arguments):
+    path, hidden = export(arguments.folder)
+    print(path)
+    print(f"{len(hidden)} files are closed or left out, since they show solutions. Students: pip install {path.name}")
+    return 0
+
+
 # minisvdd lectures
 
 
@@ -158,6 +179,7 @@ def add_lectures(parser: argparse.ArgumentParser) -> None:
 
 
 def _lectures(arguments):
+    check_is_teachers("lectures")
     for path in copy_lectures(arguments.folder, arguments.notebooks):
         print(path)
     return 0

@@ -5,6 +5,7 @@ that nbgrader and Otter know; the student's file has an exception there instead.
 steps that the guided level keeps.
 """
 
+from ...closed import check_is_teachers
 from ..assignment import Assignment
 from . import cuda_source
 from .reading import Reading, imports_first
@@ -17,8 +18,9 @@ def skeleton(assignment: Assignment, level: str = "plain", solution: bool = Fals
     """The text of the file to fill in; with `solution`, the teacher's version of it, which gets full points.
 
     level: "guided" keeps the steps of the solution as comments, "plain" docstrings with formulas and shapes, "scratch"
-    signatures and one line each.   Raises ValueError for another level.
+    signatures and one line each.   Raises ValueError for another level, and in the package for students.
     """
+    check_is_teachers(f"{assignment.name}: skeletons and solutions")
     if level not in LEVELS:
         raise ValueError(f"level={level!r}: expected one of {list(LEVELS)}")
     if assignment.language == "cuda":
