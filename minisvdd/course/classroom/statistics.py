@@ -7,6 +7,8 @@ from ..grader.grading import Grade
 from ..grader.output import clean
 from .likeness import Pair
 
+_MOST_PAIRS = 20
+
 
 def statistics(grades: dict[str, Grade]) -> list[dict]:
     """For each part: how many passed, the mean share of its points, the most frequent diagnoses with their counts.
@@ -66,7 +68,8 @@ def as_text(grades: dict[str, Grade], alike: tuple[Pair, ...] | list[Pair] = ())
             "",
             "alike (share of the statements that agree but for names; read both before you think anything of it)",
         ]
-        lines += [f"{pair.share:5.0%}  {pair.one}, {pair.other}" for pair in alike]
+        lines += [f"{pair.share:5.0%}  {pair.one}, {pair.other}" for pair in alike[:_MOST_PAIRS]]
+        lines += [f"and {len(alike) - _MOST_PAIRS} pairs more"] if len(alike) > _MOST_PAIRS else []
     return "\n".join(lines)
 
 
