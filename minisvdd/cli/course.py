@@ -12,7 +12,7 @@ from ..course.classroom import as_text as class_as_text
 from ..course.classroom.grading import grade_path
 from ..course.classroom.submissions import left_out
 from ..course.grader.grading import failed
-from ..course.grader.output import as_text, gradescope, write_junit
+from ..course.grader.output import as_text, clean, gradescope, write_junit
 from ..course.handouts.handout import handout
 from ..course.handouts.lectures import copy_lectures
 from ..course.handouts.pack import write_archives
@@ -106,18 +106,28 @@ def _grade(arguments):
             raise ValueError(f"--{option} goes with --class; for one submission use --json or --junit")
     try:
         result = grade_path(arguments.file, arguments.assignment, arguments.seed)
-    except Exception as error:
+    except DataError as error:
         if not (arguments.json and arguments.assignment):
+            _tell(error, arguments.json)
             raise
-        # Gradescope must get its file: 0 points for what cannot be read, and a fault of ours is said to be one.
-        ours = "" if isinstance(error, DataError) else "the grader failed, which is no fault of the submission: "
-        result = failed(get_assignment(arguments.assignment), str(arguments.file), f"{ours}{error}", arguments.seed)
+        # Gradescope must get its file: whoever handed in nothing readable has 0 points.
+        result = failed(get_assignment(arguments.assignment), str(arguments.file), str(error), arguments.seed)
+    except Exception as error:
+        _tell(error, arguments.json)
+        raise
     if arguments.json:
         write_json(arguments.json, gradescope(result))
     if arguments.junit:
         write_junit(arguments.junit, result)
     print(as_text(result))
     return 0 if result.score == result.points else 1
+
+
+def _tell(error, path):
+    """Where results.json was asked for: that the error is none of the submission's."""
+    if path:
+        text = f"The grader failed, which is no fault of the submission: {clean(str(error))}"
+        write_json(path, {"score": 0, "output": text, "stdout_visibility": "hidden"})
 
 
 def _grade_class(arguments):

@@ -116,6 +116,20 @@ def test_a_missing_submission_still_gives_gradescope_its_file(tmp_path):
     assert "cannot be read" in results["output"]
 
 
+@pytest.mark.parametrize("options", [("--assignment", "conv2d-cuda"), ()])
+def test_a_grader_that_fails_says_so_in_results_json(options, tmp_path, monkeypatch, capsys):
+    """Here for want of a compiler; the teacher reads the error, the student that it is no fault of the submission."""
+    path = tmp_path / "conv2d_cuda.cu"
+    path.write_text("x")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    assert run("grade", path, *options, "--json", tmp_path / "r.json") == 2
+    assert "needs a C++ compiler" in capsys.readouterr().err
+    results = json.loads((tmp_path / "r.json").read_text())
+    assert results["score"] == 0
+    assert results["output"].startswith("The grader failed, which is no fault of the submission: conv2d-cuda needs")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_assignment_writes_skeleton_and_handout(name, tmp_path, capsys):
     assert run("assignment", name, "--out", tmp_path, "--level", "guided") == 0

@@ -93,8 +93,8 @@ def _read(path):
             data, notes = script_of(data, clean_name(path.name))
             return data, tagged(data), notes
         return data, tagged(data), ()
-    except DataError as error:
-        return error, None, ()
+    except DataError as error:  # in words for the student: without the teacher's folders
+        return DataError(str(error).replace(str(path), clean_name(path.name))), None, ()
 
 
 def _names(paths):

@@ -7,7 +7,7 @@ from ..grader.grading import Grade
 from ..grader.output import clean
 from .likeness import Pair
 
-_MOST_PAIRS = 20
+_MOST_PAIRS, _WIDEST = 20, 40
 
 
 def statistics(grades: dict[str, Grade]) -> list[dict]:
@@ -47,7 +47,7 @@ def reason(message: str) -> str:
 
 def as_text(grades: dict[str, Grade], alike: tuple[Pair, ...] | list[Pair] = ()) -> str:
     """Points of each student, then of each part with what went wrong most often, the hardest part first."""
-    width = max(len("student"), *map(len, grades))
+    width = min(max(len("student"), *map(len, grades)), _WIDEST)
     lines = [f"{'student':{width}}   total  public"]
     for student, grade in grades.items():
         marks = ("  !" if grade.tried else "") + (f"  {grade.problem.partition(chr(10))[0]}" if grade.problem else "")

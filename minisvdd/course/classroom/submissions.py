@@ -84,7 +84,9 @@ def _is_beside(path):
 
 
 def _student(path):
-    return path.name if path.is_dir() and not path.is_symlink() else path.stem
+    if path.is_dir() and not path.is_symlink():
+        return path.name
+    return path.stem.removesuffix(".py").removesuffix(".cu").removesuffix(".tar")
 
 
 def _free(name, taken):

@@ -26,8 +26,10 @@ def _other_name(name, text, language):
     """The function that may have been meant, and where."""
     found = list(_DEFINED[language].finditer(text[: 1 << 17]))
     exact = next((match for match in found if match[1] == name), None)
-    if exact:
+    if exact and exact[0][0] in " \t":
         return f"line {_line(text, exact)} defines {name}, but inside of something else: it must begin at the margin"
+    if exact:
+        return None
     near = difflib.get_close_matches(name, [match[1][:100] for match in found[:200]], n=1, cutoff=0.75)
     if not near:
         return None

@@ -86,11 +86,11 @@ def _about():
         return _of_checkout(project.read_text(encoding="utf-8")), license_file.read_bytes()
     try:
         installed = metadata.distribution("minisvdd")
-        if Path(installed.locate_file("minisvdd")).resolve() != _PACKAGE:
+        if installed.version.partition("+")[0] != __version__:
             raise metadata.PackageNotFoundError
     except metadata.PackageNotFoundError:
         raise DataError(
-            f"{_PACKAGE}: no wheel can be built: neither a checkout nor installed by pip; "
+            f"{_PACKAGE}: no wheel can be built: this is no checkout, and pip has not installed it; "
             "pass --wheel FILE, or --install SPEC with what pip is to install"
         ) from None
     kept = ("Summary", "License-Expression", "License", "Requires-Python", "Requires-Dist")
