@@ -10,11 +10,14 @@ from helpers_cli import run
 from minisvdd.course import get_assignment, skeleton
 from minisvdd.course.classroom import find_submissions, grade_class, read_roster
 from minisvdd.course.classroom import grading as class_grading
-from minisvdd.course.classroom.choosing import choose
+from minisvdd.course.classroom.choosing import choose, tags
+from minisvdd.course.classroom.likeness import Pair
 from minisvdd.course.classroom.notebook import script_of
-from minisvdd.course.classroom.results import cell
-from minisvdd.course.classroom.submissions import files_of, left_out
+from minisvdd.course.classroom.results import cell, write_results
+from minisvdd.course.classroom.statistics import as_text, reason, statistics
+from minisvdd.course.classroom.submissions import Submission, files_of, left_out
 from minisvdd.course.grader import grading
+from minisvdd.course.grader.grading import Grade, PartResult
 from minisvdd.course.grader.output import clean, clean_name
 from minisvdd.errors import DataError
 
@@ -104,6 +107,11 @@ def test_an_empty_or_missing_folder_says_so(tmp_path):
         find_submissions(tmp_path / "none")
 
 
+def test_a_folder_may_be_called_anything_and_names_that_look_the_same_are_told_apart(tmp_path):
+    fill(tmp_path, {"ann.md/x.py": "x = 1", "b\x01.py": "x = 1", "b\x02.py": "x = 1"})
+    assert list(find_submissions(tmp_path)) == ["ann.md", "b\ufffd", "b\ufffd (2)"]
+
+
 def test_links_pipes_and_devices_are_not_read(tmp_path):
     secret = tmp_path / "secret.py"
     secret.write_text("PASSWORD = 1 !")
@@ -124,6 +132,24 @@ def test_links_pipes_and_devices_are_not_read(tmp_path):
     assert "PASSWORD" not in str(grades)
     assert "pipe.py is no file, but a pipe" in grades["pipe"].problem
     assert "one_class_loss.py is a link: not read" in grades["copy"].notes
+
+
+def test_a_link_that_comes_after_the_look_into_the_folder_is_not_followed(tmp_path):
+    fill(tmp_path, {"secret.py": SOLUTION})
+    (tmp_path / RIGHT).symlink_to(tmp_path / "secret.py")
+    with pytest.raises(DataError, match=rf"^{RIGHT}: cannot be read"):
+        choose(Submission("ann", [tmp_path / RIGHT]), LOSS)
+
+
+def test_a_student_s_own_folder_may_be_named_through_a_link(tmp_path):
+    fill(tmp_path, {"ann/one_class_loss.py": SOLUTION})
+    (tmp_path / "link").symlink_to(tmp_path / "ann")
+    assert choose(files_of(tmp_path / "link"), LOSS).filename == RIGHT
+
+
+def test_the_assignment_is_told_by_what_can_be_a_source(tmp_path):
+    text = "# minisvdd assignment: adam\n"
+    assert tags(files_of(fill(tmp_path, {"a.pdf": text, "b.txt": text, "c.ipynb": notebook(text)}))) == ["adam", "adam"]
 
 
 @pytest.mark.parametrize("name", ["pipe", "/dev/zero"])
@@ -320,6 +346,44 @@ def test_names_can_always_be_printed():
     assert clean("\x9b31m\ud800\U0001f393") == "\N{REPLACEMENT CHARACTER}31m\N{REPLACEMENT CHARACTER}\U0001f393"
 
 
+# Tables
+
+
+def of_parts(*scores, message="looks like: the sign", **more):
+    parts = [
+        PartResult(f"f: {i}", 10, score, i > 0, "" if score == 10 else message, 0) for i, score in enumerate(scores)
+    ]
+    return Grade("one-class-loss", "f.py", parts, 0, **more)
+
+
+def test_statistics_count_those_whose_work_could_be_graded():
+    grades = {"ann": of_parts(10, 5), "ben": of_parts(10, 0), "cleo": of_parts(0, 0, problem="nothing handed in")}
+    assert statistics(grades) == [
+        {"part": "f: 0", "points": 10, "hidden": False, "passed": 2, "students": 2, "mean": 1, "reasons": []},
+        {"part": "f: 1", "points": 10, "hidden": True, "passed": 0, "students": 2, "mean": 0.25,
+         "reasons": [("the sign", 2)]},
+    ]  # fmt: skip
+    assert statistics({"cleo": grades["cleo"]}) == []
+    text = as_text(grades)
+    assert "3 students, mean 8.3 of 20; 1 with nothing that could be graded" in text
+    assert "to look at" not in text
+    assert "to look at\nann: chosen" in as_text({"ann": of_parts(1, 1, notes=("chosen",))})
+    assert len(reason("looks like: " + "x" * 300)) == len(reason("x" * 300)) == 100
+    assert reason("y[1, 2]: expected 3, got 4") == "y differs, of no known form"
+
+
+def test_the_table_of_the_class(tmp_path):
+    grades = {"ann": of_parts(10, 5, notes=("b", "c"), tried=["x"]), "ben": of_parts(0, 0, problem="a")}
+    pairs = [Pair("ann", name, 0.9) for name in ("ben", "p", "q", "r")] + [Pair("s", "ann", 0.86)]
+    write_results(tmp_path, grades, pairs)
+    assert (tmp_path / "grades.csv").read_bytes().decode() == (
+        "student,total,public,f: 0,f: 1,file,results,alike,notes\n"
+        "ann,15,10,10,5,f.py,results/ann.json,ben 90%; p 90%; q 90%; and 2 more,b; c; tried: x\n"
+        "ben,0,0,0,0,f.py,results/ben.json,ann 90%,a\n"
+    )
+    assert "and 5 pairs more" in as_text(grades, [*pairs] * 5)
+
+
 # The list of the class
 
 
@@ -334,6 +398,8 @@ def test_names_can_always_be_printed():
         (b"First Name,Surname\nAda,Lovelace\n", ["Ada Lovelace"]),
         (b"name,group\nM\xfcller,1\n", ["Müller"]),
         (b"Login\nada\nben\n", ["ada", "ben"]),
+        (b"Login\rada\rben\r", ["ada", "ben"]),
+        (b"student7@x.org,Ada\nben@x.org,Ben\n", ["student7@x.org", "ben@x.org"]),
     ],
 )
 def test_a_list_is_lines_or_a_table(text, shown, tmp_path):

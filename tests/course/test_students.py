@@ -14,8 +14,6 @@ from minisvdd.course.grader.grading import grade
 from minisvdd.course.grader.output import as_text
 from minisvdd.course.handouts.students import LONGEST, export, solution_lines
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
@@ -50,6 +48,7 @@ def wrong(assignment):
     return f"{assignment.tag('#')}\n{ast.unparse(tree)}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.compiler if "cuda" in n else ()) for n in NAMES])
 def test_it_grades_with_the_same_points_and_words(name, site, tmp_path):
     assignment = get_assignment(name)
@@ -62,6 +61,7 @@ def test_it_grades_with_the_same_points_and_words(name, site, tmp_path):
     assert without_time(done.stdout) == without_time(as_text(grade(path, seed=5)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -93,6 +93,7 @@ def test_no_file_shows_a_line_of_a_solution(site):
     assert not list(site.rglob("conv2d_cuda.cu"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["-O", "-I"])
 def test_python_s_own_tools_show_no_line(option, site):
     code = f"""
@@ -116,6 +117,7 @@ except AttributeError:
     assert "weight @" not in done.stdout
 
 
+@pytest.mark.slow
 def test_the_library_works_in_it(site):
     assert minisvdd(site, "gradcheck", "--layer", "BatchNorm").returncode == 0
     assert minisvdd(site, "assignment", "list").stdout.split()[0] == NAMES[0]

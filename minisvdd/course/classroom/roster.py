@@ -1,7 +1,6 @@
 """The list of a class: whoever is on it has a row, whether something was handed in or not."""
 
 import csv
-import io
 import re
 import unicodedata
 from pathlib import Path
@@ -32,7 +31,7 @@ def read_roster(path) -> dict[str, tuple[str, ...]]:
     except UnicodeDecodeError:
         text = data.decode("latin-1")  # as older spreadsheets write it
     try:
-        rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(text, newline=""), _dialect(text))]
+        rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines(), _dialect(text))]
     except csv.Error as error:
         raise DataError(f"{path}: no table of names: {error}") from error
     students = {}
@@ -77,8 +76,9 @@ def _of_table(rows):
     first, last = (next((i for i, cell in enumerate(heading) if of.match(cell)), None) for of in (_FIRST, _LAST))
     both = first is not None and last is not None
     if not (columns or both) or any("@" in cell for cell in heading) or len(rows) == 1:
-        columns, first, last, both = [0], 1, 0, all(len(row) == 2 for row in rows)  # no headings
-        columns = [] if both else columns
+        logins = [i for i in range(1, len(heading)) if any(sign in heading[i] for sign in "@0123456789")]
+        both = all(len(row) == 2 and not re.search(r"[@\d]", "".join(row)) for row in rows)
+        columns, first, last = [] if both else [0, *logins], 1, 0  # no headings: `Lovelace, Ada`, or a login first
     else:
         rows = rows[1:]
     for row in rows:
