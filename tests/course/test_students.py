@@ -4,11 +4,13 @@ import ast
 import os
 import subprocess
 import sys
+import traceback
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from minisvdd import closed
 from minisvdd.course import NAMES, get_assignment, skeleton
 from minisvdd.course.grader.grading import grade
 from minisvdd.course.grader.output import as_text
@@ -123,6 +125,25 @@ def test_the_library_works_in_it(site):
     assert minisvdd(site, "assignment", "list").stdout.split()[0] == NAMES[0]
     version = next(site.glob("minisvdd-*.dist-info")).name
     assert version.endswith("+students.dist-info"), "pip tells it from the teacher's"
+
+
+def test_a_closed_module_runs_as_it_did_without_its_lines(tmp_path, monkeypatch):
+    monkeypatch.setattr(closed, "ANSWERS", tmp_path / "answers")
+    assert not closed.is_students_package()
+    closed.check_is_teachers("this")
+    closed.ANSWERS.write_bytes(closed.packed({"some.module": '"""Text."""\ndef secret(): return 1 / 0\n'}))
+    assert closed.is_students_package()
+    with pytest.raises(ValueError, match="this: not in the students' package"):
+        closed.check_is_teachers("this")
+    assert b"secret" not in closed.ANSWERS.read_bytes()
+    names = {}
+    closed._sources.cache_clear()
+    closed.run("some.module", names)
+    closed._sources.cache_clear()
+    assert names["__doc__"] == "Text."
+    with pytest.raises(ZeroDivisionError) as caught:
+        names["secret"]()
+    assert traceback.extract_tb(caught.value.__traceback__)[-1][:] == ("<some.module>", 2, "secret", "")
 
 
 def test_it_is_the_same_bit_for_bit(tmp_path):

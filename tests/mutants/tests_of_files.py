@@ -211,7 +211,7 @@ TESTS: dict[str, list[str]] = {
     "course/parts.py": ["course/test_skeleton.py", "course/test_mistakes.py"],
     "course/handouts/reading.py": _COURSE,
     "course/handouts/skeleton.py": _COURSE,
-    "course/grader/advice.py": ["course/test_classroom.py"],
+    "course/grader/advice.py": ["course/test_advice.py"],
     "course/grader/checks.py": ["course/test_checks.py"],
     "course/grader/confine.py": ["course/test_hostile.py"],
     "course/grader/grading.py": ["course/test_output.py", "course/test_mistakes.py", "course/test_hostile.py"],
