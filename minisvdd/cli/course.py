@@ -35,8 +35,8 @@ def add_assignment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--level", choices=LEVELS, default="plain", help="how much is given (default: plain)")
     parser.add_argument("--solution", action="store_true", help="the teacher's version, with the model solution")
     parser.add_argument("--seed", type=int, help="pack: seed of the hidden parts (default: drawn at random)")
-    parser.add_argument("--wheel", metavar="FILE", help="pack: put this wheel of minisvdd into the autograder")
-    parser.add_argument("--install", metavar="SPEC", help="pack: what pip installs instead (default: this version)")
+    parser.add_argument("--wheel", metavar="FILE", help="pack: the autograder's wheel (default: of this minisvdd)")
+    parser.add_argument("--install", metavar="SPEC", help="pack: what pip installs instead of a wheel")
     parser.set_defaults(run=_assignment)
 
 
