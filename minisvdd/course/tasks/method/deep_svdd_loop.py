@@ -7,9 +7,9 @@ from ....nn import batches
 from ....svdd import center
 from ....svdd.radius import exact_radius_squared
 from ...assignment import Source
-from ...grader.checks import Case, Student, Wrong, compare, difference
+from ...by_itself import by_itself
+from ...grader.checks import Case, Wrong, compare, difference
 from ...grader.recording import Log, RecordedNetwork, RecordedOptimizer, as_arguments
-from ...grader.sandbox import SubmissionError
 from ...grader.wire import Seed
 from . import deep_svdd_solution as plain
 
@@ -47,31 +47,8 @@ _HELPERS = (
 )
 
 
-def _with_helpers(source: bytes) -> bytes:
-    """The file with the library's helpers in place of the student's own."""
-    lines = ["", "", "import numpy as np"]
-    for reading in (helper.reading for helper in _HELPERS):
-        lines += ["", "", f"def {reading.call}:", *reading.solution]
-    return source + "\n".join([*lines, ""]).encode()
-
-
 def _by_itself(check):
-    """The check, done once more with the library's helpers where it fails; the better of both counts."""
-
-    def judged(student, rng):
-        state = rng.bit_generator.state
-        try:
-            return check(student, rng)
-        except (Wrong, SubmissionError) as error:
-            first = error
-        rng.bit_generator.state = state
-        try:
-            check(Student(student.sandbox.variant(_with_helpers)), rng)
-        except (Wrong, SubmissionError) as again:
-            raise max(first, again, key=lambda error: getattr(error, "fraction", 0.0)) from None
-        raise Wrong(f"{first}\nnot the loop's mistake: with right helpers in place of yours it is right", fraction=1.0)
-
-    return judged
+    return by_itself(check, _HELPERS)
 
 
 # One run
