@@ -468,7 +468,7 @@ MISTAKES = {
             "radius never renewed",
             [("epoch % radius_every == 0", "epoch == 0")],
             parts(T, "alternation, eq. (3)"),
-            "R^2 was not solved for over the whole of X at the start of epoch 3",
+            "R^2 was not solved for over the whole of X, in evaluation mode, at the start of epoch 3",
         ),
         (
             "score not squared",

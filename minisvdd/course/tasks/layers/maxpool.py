@@ -63,6 +63,7 @@ def _tied_gradient(student, rng):
         forms = [
             ("the gradient goes to all entries that tie", lambda *_, x=x, y=y, w=window: _to_all_ties(x, y, _[0], *w)),
             ("the last of the tied entries takes the gradient", lambda *_, x=x, w=window: _to_last_tie(x, _[0], *w)),
+            *_BACKWARD_FORMS,
         ]
         compare(student.call("maxpool_backward", *arguments), right, "the result", Case(arguments), _OP, forms=forms)
 
