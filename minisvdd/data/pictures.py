@@ -35,6 +35,7 @@ from ..files.streams import DAMAGE
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".pnm")
 COLORS = ("auto", "grey", "rgb")
 MAX_PIXELS = 1 << 26
+_HARMLESS, _EXPANSION = 1 << 22, 1032  # that of deflate, which packs tightest
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "PPM")
 _GREY_MODES = ("1", "L", "LA", "La")
 _DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
@@ -72,7 +73,7 @@ def read_picture(path, size: tuple[int, int] | None = None, color: str = "rgb") 
 
     path: of a file.   size: (H, W) to resize to; None leaves it as it is.
     Raises DataError, in one line that names the file, for one that is missing, damaged or cut short, no picture or not
-    one alone, larger than 2^26 pixels, or of numbers whose white is unknown.
+    one alone, larger than 2^26 pixels or than so small a file can be, or of numbers whose white is unknown.
     """
     with _opened(path) as image:
         if size is not None:
@@ -122,7 +123,7 @@ def _opened(path) -> Iterator[Image.Image]:
             warnings.simplefilter("ignore")  # of Pillow, about metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with path.open("rb") as stream, Image.open(stream, formats=_FORMATS) as image:
-                _check_header(image, name)
+                _check_header(image, name, os.fstat(stream.fileno()).st_size)
                 yield image
     except DataError:
         raise
@@ -134,9 +135,12 @@ def _opened(path) -> Iterator[Image.Image]:
         raise DataError(f"{name}: damaged or unreadable: {one_line(error)}") from error
 
 
-def _check_header(image, name):
-    if math.prod(image.size) > MAX_PIXELS:
-        raise DataError(f"{name}: expected at most {MAX_PIXELS} pixels, found {image.width} x {image.height}")
+def _check_header(image, name, size):
+    pixels_in_a_byte = 8 if image.mode in ("1", "P") else 1
+    most = min(MAX_PIXELS, max(_HARMLESS, _EXPANSION * pixels_in_a_byte * size))
+    if math.prod(image.size) > most:
+        found = f"found {image.width} x {image.height} in {size} bytes"
+        raise DataError(f"{name}: expected at most {most} pixels, {found}")
     if image.format != "MPO" and getattr(image, "is_animated", False):
         raise DataError(f"{name}: expected one picture, found several (an animation, or pages): save the one you mean")
     if image.mode not in (*_GREY_MODES, *_DEEP_MODES, *_COLOUR_MODES):

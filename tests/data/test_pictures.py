@@ -192,6 +192,15 @@ def test_bombs_are_refused_by_their_header(tmp_path, rgb, width, height):
         one_line_error(lambda r=read: r(path), path)
 
 
+def test_a_picture_is_believed_as_far_as_its_bytes_can_go(tmp_path, rgb):
+    path = tmp_path / "picture.png"
+    Image.new("L", (4000, 3000), 200).save(path)  # which deflate packs as tightly as anything
+    assert (read_picture(path, (8, 8), "grey") == 200).all()
+    path.write_bytes(promising_png(png_bytes(rgb), 4000, 3000))
+    for read in (inspect, read_picture):
+        one_line_error(lambda r=read: r(path), path, "found 4000 x 3000 in")
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
 def test_pipes_and_devices_are_not_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")

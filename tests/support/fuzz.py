@@ -381,7 +381,7 @@ def attack_targets(rng: np.random.Generator, folder: Path) -> list[Target]:
 def course_targets(rng: np.random.Generator) -> list[Target]:
     """What a submission sends, and the source of its kernels."""
     message = {"a": [1, 2.5, None, "x"], "b": (slice(1, 2), rng.random((2, 3)), Seed(3), Remote(4, ("step",)))}
-    source = (Path(cuda_source.__file__).parent / "tasks" / "conv2d_cuda.cu").read_bytes()
+    source = (Path(cuda_source.__file__).parents[1] / "tasks" / "cuda" / "conv2d_cuda.cu").read_bytes()
 
     def receive(path):
         try:
