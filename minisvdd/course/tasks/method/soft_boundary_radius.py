@@ -216,7 +216,7 @@ _OBJECTIVE_FORMS = [
     ("u is R^2 already, it is squared once more", lambda u, d, nu: u**2 + np.maximum(0, d - u**2).mean() / nu),
     ("u is R^2 already, it is squared once more", lambda u, d, nu: u**2 + np.maximum(0, d - u).mean() / nu),
     ("the mean over those outside: the sum over them, divided by nu n, belongs there", lambda u, d, nu: (
-        u + (d[d > u] - u).mean())),
+        u + np.maximum(0, d - u).sum() / max(1, int((d > u).sum())))),
     ("the hinge is squared", lambda u, d, nu: u + (np.maximum(0, d - u) ** 2).mean() / nu),
     ("distances inside count, those outside do not", lambda u, d, nu: u + np.maximum(0, u - d).mean() / nu),
     ("the distances outside count whole: R^2 is to be subtracted", lambda u, d, nu: u + (d * (d > u)).mean() / nu),
