@@ -174,7 +174,6 @@ _LINES: dict[str, list[str]] = {
     ],
     "the activation between its bounds does not matter where outputs are constant": [
         's = {"leaky relu": np.where(a >= 0, a, 0.1 * a), "tanh": np.tanh(a), "sigmoid": 0.5 + 0.5 * np.tanh(a / 2)}',
-        's = {"leaky relu": np.where(a > 0, a, 0.1 / a), "tanh": np.tanh(a), "sigmoid": 0.5 + 0.5 * np.tanh(a / 2)}',
         's = {"leaky relu": np.where(a > 0, a, 0.1 * a), "tanh": np.tanh(a), "sigmoid": 0.5 + 0.5 * np.tanh((a))}',
         's = {"leaky relu": np.where(a > 0, a, 0.1 * a), "tanh": np.tanh(a), "sigmoid": 0.5 + 0.5 * np.tanh(a * 2)}',
         's = {"leaky relu": np.where(a > 0, a, 0.1 * a), "tanh": np.tanh(a), "sigmoid": 0.5 + 0.5 * np.tanh(a / 1)}',

@@ -309,7 +309,7 @@ class _Runs:
     def bias(self, activation="leaky relu", negative=2):
         """W1 vanishes, b does not, of which so many entries are negative."""
         D, H, _, _ = self.shape
-        W1, b = self.small(H, D), self.rng.uniform(0.5, 1.5, H) * np.where(np.arange(H) < negative, -1.0, 1.0)
+        W1, b = self.small(H, D), self.rng.uniform(0.2, 0.6, H) * np.where(np.arange(H) < negative, -1.0, 1.0)
         W2 = self.towards_c(_act(activation, self.X @ W1.T + b))
         return W1, b, W2, self.X, activation, self.c, self.c.copy()
 
