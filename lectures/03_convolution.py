@@ -412,8 +412,10 @@ check("with a bias, the constant map has loss 0", loss == 0, f"over {len(images)
 check("and maps every image to one point", spread == 0)
 
 # %% [markdown]
-# It is enough that *any* layer has a bias: with the weights before it at zero it puts out a constant, which the layers
-# behind it can turn into $c$. Without biases none of this works. Convolution, leaky ReLU, max-pooling and linear layers
+# The bias need not be in the last layer: with the weights before it at zero, a layer with a bias puts out a constant,
+# which the layers behind it can turn into $c$. (Unless batch norm follows at once: it subtracts every constant. All
+# convolutions of the paper have a batch norm behind them; lectures 4 and 7 come back to this, and to the bias that batch
+# norm has of its own.) Without biases none of this works. Convolution, leaky ReLU, max-pooling and linear layers
 # all map 0 to 0, and multiply their output by $t > 0$ when their input is multiplied by $t$:
 #
 # $$ \phi(0) = 0, \qquad \phi(t x) = t\, \phi(x) . $$

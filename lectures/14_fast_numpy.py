@@ -21,7 +21,7 @@ from numpy.lib.stride_tricks import as_strided, sliding_window_view
 from minisvdd import nn, ops
 from minisvdd.backends.threads import run, use_threads
 from minisvdd.backends.workspace import Workspace, empty
-from minisvdd.lecture import check, choose, figure, finish, show
+from minisvdd.lecture import QUICK, check, choose, figure, finish, show
 from minisvdd.ops.conv2d import fast as fast_convolution
 from minisvdd.ops.conv2d import winograd
 
@@ -113,12 +113,16 @@ target = np.empty_like(source)
 with use_threads(1):
     peak = 2 * n**3 / milliseconds(lambda: square @ square) / 1e6
     bandwidth = 2 * source.nbytes / milliseconds(lambda: np.copyto(target, source)) / 1e6
-print(f"matrix product {peak:.0f} GFLOP/s, copy {bandwidth:.1f} GB/s: {4 * peak / bandwidth:.0f} operations per number")
+operations = 8 * peak / bandwidth  # while 8 bytes move: 4 in, 4 out
+print(f"matrix product {peak:.0f} GFLOP/s, copy {bandwidth:.1f} GB/s: {operations:.0f} operations per copied number")
+if not QUICK:  # small arrays in a short run say little of a machine
+    check("a copied number costs as much time as many operations", operations > 8, f"{operations:.0f}")
 
 # %% [markdown]
-# The last figure is the one to remember: while a number travels from memory and back, a processor could do hundreds of
-# operations. Batch norm and leaky ReLU do two or three. Their time is the time of moving memory, and the only way to
-# speed them up is to move less of it. `benchmarks/ops.py` puts every operation of the library beside its roofline.
+# The last figure is the one to remember: it says how many operations of a matrix product a thread could do while a single
+# number travels from memory and back, four bytes each way. It depends on the machine, and is some dozens where one
+# thread has the memory to itself. Batch norm and leaky ReLU do two or three. Their time is the time of moving memory, and
+# the only way to speed them up is to move less of it. `benchmarks/ops.py` puts every operation of the library beside its roofline.
 #
 # ## Memory order: the batch last
 #
@@ -331,10 +335,12 @@ check("and the same entries win", np.array_equal(winners, winners_first))
 #
 # `np.empty` looks free. But the system hands out a large array page by page, each filled with zeros for reasons of
 # privacy, when it is touched first, and takes it back when the array dies. A training step makes the same arrays every
-# time; a `Workspace` hands out the same memory for them.
+# time; a `Workspace` hands out the same memory for them. How much that saves differs from system to system (the full run
+# prints both times here; `benchmarks/tricks.py` measures whole steps). What can be checked everywhere is that the memory
+# is the same.
 
 # %%
-shape = (8, 28, 28, choose(500, 2000))
+shape = (8, 28, 28, choose(200, 2000))
 
 
 def write_new_array():
@@ -349,7 +355,8 @@ def write_kept_array():
         empty(shape, np.float32)[...] = 1
 
 
-print(f"new array {milliseconds(write_new_array):.2f} ms, kept array {milliseconds(write_kept_array):.2f} ms")
+if not QUICK:  # whether it shows depends on the size, and on how large the system's pages are
+    print(f"new array {milliseconds(write_new_array):.2f} ms, kept array {milliseconds(write_kept_array):.2f} ms")
 with workspace:
     first = empty(shape, np.float32).__array_interface__["data"][0]
 with workspace:
