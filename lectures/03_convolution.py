@@ -288,6 +288,73 @@ layer.build((2, 7, 6), rng)
 check("and the library's layer passes its own checker", check_gradients(layer, rng.normal(size=(2, 2, 7, 6))).passed)
 
 # %% [markdown]
+# ## Stride
+#
+# So far the window moved on by one pixel. With a **stride** $s$ it moves by $s$ at a time:
+#
+# $$ y_{n,k,i,j} = \sum_{c}\sum_{a}\sum_{b} w_{k,c,a,b}\; \bar x_{n,c,\,si+a,\,sj+b} . $$
+#
+# **How many outputs?** The last window has to end inside: $s\,i + k_h \le H + 2p$, so that
+#
+# $$ H_{\text{out}} = \Big\lfloor \frac{H + 2p - k_h}{s} \Big\rfloor + 1 , $$
+#
+# rounded *down*. If the division leaves a remainder $\rho$, the last $\rho$ rows of $\bar x$ lie under no window.
+#
+# **The gradients** follow as before, by asking in which outputs a number occurs. The weight $w_{k,c,a,b}$ meets
+# $\bar x_{n,c,si+a,sj+b}$ in every output of its channel; the pixel $\bar x_{n,c,u,v}$ meets $w_{k,c,a,b}$ where
+# $si + a = u$ and $sj + b = v$, and that has a solution only when $u - a$ and $v - b$ are multiples of $s$:
+#
+# $$ \frac{\partial L}{\partial w_{k,c,a,b}} = \sum_{n,i,j} G_{n,k,i,j}\; \bar x_{n,c,\,si+a,\,sj+b}, \qquad
+# \frac{\partial L}{\partial \bar x_{n,c,u,v}}
+# = \sum_{k}\;\sum_{a,b\,:\; s \mid u-a,\; s \mid v-b} G_{n,k,\frac{u-a}{s},\frac{v-b}{s}}\; w_{k,c,a,b} . $$
+#
+# A pixel in the rows left over occurs in no output: its gradient is 0, and must not be forgotten in the shape of the
+# result. In code, take one tap $(a, b)$ at a time. The pixels that it meets in all windows lie $s$ apart, a slice with a
+# step. Forward and weight gradient *read* this slice; the input gradient adds to it, and exercise 1 finds a convolution
+# in it.
+
+
+# %%
+def met_by(tap, x, shape, stride):
+    """The view of the padded images that the tap (a, b) meets in the windows of all outputs: (N, C, H_out, W_out)."""
+    (a, b), (rows, columns) = tap, shape
+    return x[:, :, a : a + stride * rows : stride, b : b + stride * columns : stride]
+
+
+def convolve_strided(x, weight, stride, padding):
+    x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    kernel_size = weight.shape[2:]
+    shape = [(size - k) // stride + 1 for size, k in zip(x.shape[2:], kernel_size)]
+    taps = np.ndindex(*kernel_size)
+    return sum(np.einsum("ncij,kc->nkij", met_by(tap, x, shape, stride), weight[(..., *tap)]) for tap in taps)
+
+
+def backward_weight_strided(G, x, kernel_size, stride, padding):
+    x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    grad = np.empty((G.shape[1], x.shape[1], *kernel_size))
+    for tap in np.ndindex(*kernel_size):
+        grad[(..., *tap)] = np.einsum("nkij,ncij->kc", G, met_by(tap, x, G.shape[2:], stride))
+    return grad
+
+
+x, w = rng.normal(size=(2, 3, 9, 8)), rng.normal(size=(4, 3, 3, 3))
+y = convolve_strided(x, w, 2, 1)
+G = rng.normal(size=y.shape)
+check("stride 2: 5 x 4 outputs of 9 x 8 pixels, the half rounded down", y.shape[2:] == (5, 4), "(9 + 2 - 3)/2, (8 + 2 - 3)/2")
+check("stride 2, forward: ours is the library's", np.allclose(y, ops.conv2d_forward(x, w, stride=(2, 2), padding=(1, 1))))
+check(
+    "stride 2, weight gradient: ours is the library's",
+    np.allclose(
+        backward_weight_strided(G, x, (3, 3), 2, 1),
+        ops.conv2d_backward_weight(G, x, (3, 3), stride=(2, 2), padding=(1, 1)),
+    ),
+)
+grad = ops.conv2d_backward_input(G, w, (9, 8), stride=(2, 2), padding=(1, 1))
+check("stride 2, input gradient: dual to the forward", np.isclose(np.sum(y * G), np.sum(x * grad), rtol=1e-12))
+covered = ops.conv2d_backward_input(np.ones((1, 1, 2, 2)), np.ones((1, 1, 3, 3)), (6, 6), stride=(2, 2))
+check("and a row under no window gets 0", not covered[0, 0, 5].any() and covered[0, 0, :5, :5].all(), "3 x 3, 6 x 6 pixels")
+
+# %% [markdown]
 # ## One formula, three readings
 #
 # Every operation of the library is such a formula, and `ops.conv2d_forward(x, w)` computes it as it stands. Some have
@@ -438,9 +505,9 @@ check("with a bias both are lost", np.abs(biased.forward(zero)).max() > 1e-3)
 # %% [markdown]
 # ## Exercises
 #
-# 1. With a stride $s$ the window moves $s$ pixels at a time: $y_{n,k,i,j} = \sum w_{k,c,a,b}\, \bar x_{n,c,si+a,sj+b}$.
-#    Derive the input gradient for $s = 2$. Hint: put $s - 1$ zeros between the entries of $G$. Compare with
-#    `conv2d_backward_input`.
+# 1. The input gradient with a stride has awkward conditions in it, "where $s$ divides $u - a$". Show that it is the
+#    convolution with flipped filters once more, if $s - 1$ zeros are put between the entries of $G$. Mind the rows under
+#    no window. Compare with `conv2d_backward_input` for $s = 2$.
 # 2. What is a convolution with $1 \times 1$ filters? Show that it equals a linear layer applied to every pixel, and use
 #    that to write its three functions in one line each.
 # 3. How many multiplications does the first layer of the paper's MNIST network take for a batch of 200 images (one

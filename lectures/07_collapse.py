@@ -663,7 +663,9 @@ figure("collapsed-and-healthy", fig)
 # number of those that are not next to zero is the number of dimensions that are used.
 #
 # Does it happen to the paper's networks as well, with 32 outputs and $\lambda = 10^{-6}$, which are trained for some time
-# and not to the minimum? As a single number we take the *effective rank* of the singular values $s_j$,
+# and not to the minimum? Not by far: in the quick run on the digits the effective rank falls from 18.5 to 14.0, in a
+# full run on MNIST it stays at 17. What the minimum looks like and what training reaches are two things, here as with
+# tanh above. As a single number we take the *effective rank* of the singular values $s_j$,
 # $\exp(-\sum_j p_j \log p_j)$ with $p_j = s_j^2/\sum_k s_k^2$, which is $r$ if $r$ of them are equal and the others 0.
 
 
@@ -694,8 +696,8 @@ for title, epochs in (("as drawn", 0), ("trained", choose(60, 200 if DATA == "di
 ranks = {title: effective_rank(phi) for title, phi in stages.items()}
 dimensions = stages["trained"].shape[1]
 check(
-    "32 outputs at the paper's decay: training lowers the effective rank, but not to one",
-    1.5 < ranks["trained"] < ranks["as drawn"],
+    "32 outputs at the paper's decay: after so many epochs they are far from a line",
+    ranks["trained"] > ranks["as drawn"] / 3,
     f"{ranks['as drawn']:.1f} as drawn, {ranks['trained']:.1f} trained, of {dimensions}",
 )
 
@@ -727,7 +729,8 @@ for name, result in runs.items():
 #
 # Look at the column of AUCs. The run with a bias has collapsed, and yet ranks the test images as well as the healthy
 # one. An AUC depends on the *order* of the scores alone: multiply all of them by $10^{-9}$ and it is the same. What is
-# left of the images in a collapsed network, a faint linear echo, can still have a good order. It is worth nothing as
+# left of the images in a collapsed network, a faint linear echo, can still have a good order. (In a full run on MNIST
+# weight decay a tenth above the threshold left a contrast of $2 \cdot 10^{-12}$, and an AUC of 0.909.) It is worth nothing as
 # soon as anything else is added: rounding, noise, a change of version. Here the scores are rounded to four decimals, as
 # in a report:
 

@@ -368,6 +368,7 @@ for row, fraction in enumerate(FRACTIONS):
 print("anomalies in the training set" + "".join(f"{100 * f:8.0f} %" for f in FRACTIONS))
 for name, values in aucs.items():
     print(f"{name:29s}" + "".join(f"{value:10.1f}" for value in values.mean(axis=1)))
+    print(f"{'    standard error':29s}" + "".join(f"{e:10.1f}" for e in values.std(axis=1, ddof=1) / len(SEEDS) ** 0.5))
 
 # %%
 fig, ax = plt.subplots(figsize=(7.2, 3.9))
@@ -405,6 +406,11 @@ check(
 )
 
 # %% [markdown]
+# First a word on how to read the curves. Some rise where a little dirt is added, in the quick run soft-boundary's by
+# several points. Dirt does no good: with so few seeds a mean is uncertain by about the standard errors printed above, and
+# the trainings of two columns share nothing but the seed, since one image more changes every batch. Only falls that are
+# large beside these errors say something.
+#
 # So the hope was vain. Two reasons suggest themselves. The anomalies would have to be *outside* of the sphere from the
 # start, before the network has separated anything; those that are pulled in first stay in. And of the normal images,
 # soft-boundary trains on the outermost alone, where the anomalies are.
