@@ -110,17 +110,17 @@ check(
 # ## The dual
 #
 # Constrained problems have a second side. Give each constraint a multiplier, $\alpha_i \ge 0$ for the distances and
-# $\beta_i \ge 0$ for $\xi_i \ge 0$, and form the Lagrangian
+# $\zeta_i \ge 0$ for $\xi_i \ge 0$, and form the Lagrangian
 #
 # $$ \mathcal{L} = R^2 + \frac{1}{\nu n} \sum_i \xi_i
-# - \sum_i \alpha_i \big(R^2 + \xi_i - \lVert x_i - c \rVert^2\big) - \sum_i \beta_i\, \xi_i . $$
+# - \sum_i \alpha_i \big(R^2 + \xi_i - \lVert x_i - c \rVert^2\big) - \sum_i \zeta_i\, \xi_i . $$
 #
 # At the solution its derivatives by $R^2$, $c$ and $\xi_i$ vanish:
 #
 # $$ \begin{aligned}
 # 1 - \sum_i \alpha_i = 0 &\quad\Longrightarrow\quad \sum_i \alpha_i = 1 , \\
 # 2 \sum_i \alpha_i (c - x_i) = 0 &\quad\Longrightarrow\quad c = \sum_i \alpha_i\, x_i , \\
-# \frac{1}{\nu n} - \alpha_i - \beta_i = 0 &\quad\Longrightarrow\quad 0 \le \alpha_i \le \frac{1}{\nu n} .
+# \frac{1}{\nu n} - \alpha_i - \zeta_i = 0 &\quad\Longrightarrow\quad 0 \le \alpha_i \le \frac{1}{\nu n} .
 # \end{aligned} $$
 #
 # The centre is a weighted mean of the samples. Put this back into $\mathcal{L}$: the terms with $R^2$ and with $\xi_i$
@@ -130,7 +130,7 @@ check(
 # = \sum_i \alpha_i\, \langle x_i, x_i \rangle - \sum_{i,j} \alpha_i\, \alpha_j\, \langle x_i, x_j \rangle . $$
 #
 # It is a quadratic function of $n$ numbers under simple constraints, again a task for SciPy. We write it with a matrix
-# $K_{ij} = \langle x_i, x_j \rangle$, for a reason:
+# $\mathcal{K}_{ij} = \langle x_i, x_j \rangle$, for a reason:
 
 
 # %%
@@ -159,9 +159,9 @@ check("the centre is the weighted mean", np.allclose(alpha @ normal, c, atol=1e-
 
 # %% [markdown]
 # A multiplier is positive only where its constraint is tight (complementary slackness: $\alpha_i\, (R^2 + \xi_i -
-# d_i) = 0$ and $\beta_i\, \xi_i = 0$). This sorts the samples into three kinds:
+# d_i) = 0$ and $\zeta_i\, \xi_i = 0$). This sorts the samples into three kinds:
 #
-# | sample | $\xi_i$ | $\alpha_i$ | $\beta_i = \frac{1}{\nu n} - \alpha_i$ |
+# | sample | $\xi_i$ | $\alpha_i$ | $\zeta_i = \frac{1}{\nu n} - \alpha_i$ |
 # |---|---|---|---|
 # | inside, $d_i < R^2$ | 0 | 0 | positive |
 # | on the sphere, $d_i = R^2$ | 0 | anything between | anything between |
@@ -222,7 +222,7 @@ figure("spheres")
 # = k(x, x) - 2 \sum_i \alpha_i\, k(x_i, x) + \sum_{i,j} \alpha_i\, \alpha_j\, k(x_i, x_j) . $$
 #
 # The most popular kernel is Gaussian, $k(x, z) = \exp(-\gamma \lVert x - z \rVert^2)$; its $\varphi$ leads into a space
-# of infinitely many dimensions. In the code, $K$ is all that changes:
+# of infinitely many dimensions. In the code, $\mathcal{K}$ is all that changes:
 
 
 # %%
@@ -325,8 +325,8 @@ figure("equivalence")
 # ## Learning the features
 #
 # The kernel's features are fixed before any data is seen: two images are alike if their pixels are. Move a digit by two
-# pixels, and for the kernel it is another one. And the matrix $K$ has $n^2$ entries, and every score is a sum over the
-# support vectors.
+# pixels, and for the kernel it is another one. And the matrix $\mathcal{K}$ has $n^2$ entries, and every score is a sum
+# over the support vectors.
 #
 # Deep SVDD keeps the sphere and learns the map. A network $\phi(x; W)$ with weights $W$ takes the place of $\varphi$.
 # The paper has two objectives. The *soft-boundary* one is the SVDD objective from above, now minimised over the
@@ -410,7 +410,9 @@ for data in ("mnist", "cifar10"):
     print(f"{data:8s}" + ", ".join(f"{name} {value:.1f}" for name, value in means.items()))
     lead = means["one-class"] - max(means["oc-svm"], means["kde"])
     expected = lead > 2 if data == "mnist" else abs(lead) < 0.5
-    check(f"{data}: {'the network leads' if data == 'mnist' else 'neither leads'}", expected, f"{lead:+.1f} points of AUC")
+    check(
+        f"{data}: {'the network leads' if data == 'mnist' else 'neither leads'}", expected, f"{lead:+.1f} points of AUC"
+    )
 
 # %% [markdown]
 # Lecture 10 looks into the reasons: features learnt from normal photographs alone need not be those by which the others

@@ -34,7 +34,8 @@ rng = np.random.default_rng(3)
 # Keep the letters apart, for all that follows is about them: $n$ an image, $c$ an input channel, $k$ an output channel,
 # $(i, j)$ a position in the output, $(a, b)$ a position inside the window, and $(u, v)$ a position in the input. The
 # filter lies with its top left corner at $(i, j)$. There are as many outputs as places for it: $H + 2p - k_h + 1$ rows,
-# and likewise columns. With an odd $k$ and $p = (k-1)/2$ the output is as large as the input: "same" padding.
+# and likewise columns. With an odd $k_h = k_w$ and $p = (k_h-1)/2$ the output is as large as the input:
+# "same" padding.
 #
 # (Mathematicians call this a cross-correlation; *their* convolution has $\bar x_{i-a}$. Since the weights are learned,
 # it does not matter, and the field says convolution.) In Python the formula is seven loops, `np.ndindex` for the first
@@ -172,15 +173,15 @@ def backward_weight(G, x, kernel_size, padding):
 #
 # - the filter is **flipped** in both directions of space;
 # - its two channel axes are **exchanged**: $w'$ has $C$ filters with $K$ channels each, because the sum is over $k$;
-# - it begins $k_h - 1$ rows *before* $G$ does: a padding of $k - 1$ zeros around $G$.
+# - it begins $k_h - 1$ rows *before* $G$ does: a padding of $k_h - 1$ zeros around $G$.
 #
 # We wanted $x$ without its margin: $u = p, \dots, H + p - 1$. Leaving out $p$ rows and columns on each side of the
 # result is the same as beginning $p$ later, so the padding is
 #
-# $$ p' = k - 1 - p . $$
+# $$ p' = k_h - 1 - p . $$
 #
-# With "same" padding $p = (k-1)/2$ we get $p' = p$. The input gradient of a convolution is the convolution of $G$ with
-# the flipped filters, and there is no new code to write (`conv2d_backward_input`):
+# With "same" padding $p = (k_h-1)/2$ we get $p' = p$. The input gradient of a convolution is the convolution of $G$
+# with the flipped filters, and there is no new code to write (`conv2d_backward_input`):
 
 
 # %%
@@ -309,9 +310,9 @@ check("and the library's layer passes its own checker", check_gradients(layer, r
 # = \sum_{k}\;\sum_{a,b\,:\; s \mid u-a,\; s \mid v-b} G_{n,k,\frac{u-a}{s},\frac{v-b}{s}}\; w_{k,c,a,b} . $$
 #
 # A pixel in the rows left over occurs in no output: its gradient is 0, and must not be forgotten in the shape of the
-# result. In code, take one tap $(a, b)$ at a time. The pixels that it meets in all windows lie $s$ apart, a slice with a
-# step. Forward and weight gradient *read* this slice; the input gradient adds to it, and exercise 1 finds a convolution
-# in it.
+# result. In code, take one tap $(a, b)$ at a time. The pixels that it meets in all windows lie $s$ apart, a slice with
+# a step. Forward and weight gradient *read* this slice; the input gradient adds to it, and exercise 1 finds a
+# convolution in it.
 
 
 # %%
@@ -340,8 +341,14 @@ def backward_weight_strided(G, x, kernel_size, stride, padding):
 x, w = rng.normal(size=(2, 3, 9, 8)), rng.normal(size=(4, 3, 3, 3))
 y = convolve_strided(x, w, 2, 1)
 G = rng.normal(size=y.shape)
-check("stride 2: 5 x 4 outputs of 9 x 8 pixels, the half rounded down", y.shape[2:] == (5, 4), "(9 + 2 - 3)/2, (8 + 2 - 3)/2")
-check("stride 2, forward: ours is the library's", np.allclose(y, ops.conv2d_forward(x, w, stride=(2, 2), padding=(1, 1))))
+check(
+    "stride 2: 5 x 4 outputs of 9 x 8 pixels, the half rounded down",
+    y.shape[2:] == (5, 4),
+    "(9 + 2 - 3)/2, (8 + 2 - 3)/2",
+)
+check(
+    "stride 2, forward: ours is the library's", np.allclose(y, ops.conv2d_forward(x, w, stride=(2, 2), padding=(1, 1)))
+)
 check(
     "stride 2, weight gradient: ours is the library's",
     np.allclose(
@@ -352,7 +359,11 @@ check(
 grad = ops.conv2d_backward_input(G, w, (9, 8), stride=(2, 2), padding=(1, 1))
 check("stride 2, input gradient: dual to the forward", np.isclose(np.sum(y * G), np.sum(x * grad), rtol=1e-12))
 covered = ops.conv2d_backward_input(np.ones((1, 1, 2, 2)), np.ones((1, 1, 3, 3)), (6, 6), stride=(2, 2))
-check("and a row under no window gets 0", not covered[0, 0, 5].any() and covered[0, 0, :5, :5].all(), "3 x 3, 6 x 6 pixels")
+check(
+    "and a row under no window gets 0",
+    not covered[0, 0, 5].any() and covered[0, 0, :5, :5].all(),
+    "3 x 3, 6 x 6 pixels",
+)
 
 # %% [markdown]
 # ## One formula, three readings
@@ -481,8 +492,8 @@ check("and maps every image to one point", spread == 0)
 # %% [markdown]
 # The bias need not be in the last layer: with the weights before it at zero, a layer with a bias puts out a constant,
 # which the layers behind it can turn into $c$. (Unless batch norm follows at once: it subtracts every constant. All
-# convolutions of the paper have a batch norm behind them; lectures 4 and 7 come back to this, and to the bias that batch
-# norm has of its own.) Without biases none of this works. Convolution, leaky ReLU, max-pooling and linear layers
+# convolutions of the paper have a batch norm behind them; lectures 4 and 7 come back to this, and to the bias that
+# batch norm has of its own.) Without biases none of this works. Convolution, leaky ReLU, max-pooling and linear layers
 # all map 0 to 0, and multiply their output by $t > 0$ when their input is multiplied by $t$:
 #
 # $$ \phi(0) = 0, \qquad \phi(t x) = t\, \phi(x) . $$
@@ -506,8 +517,8 @@ check("with a bias both are lost", np.abs(biased.forward(zero)).max() > 1e-3)
 # ## Exercises
 #
 # 1. The input gradient with a stride has awkward conditions in it, "where $s$ divides $u - a$". Show that it is the
-#    convolution with flipped filters once more, if $s - 1$ zeros are put between the entries of $G$. Mind the rows under
-#    no window. Compare with `conv2d_backward_input` for $s = 2$.
+#    convolution with flipped filters once more, if $s - 1$ zeros are put between the entries of $G$. Mind the rows
+#    under no window. Compare with `conv2d_backward_input` for $s = 2$.
 # 2. What is a convolution with $1 \times 1$ filters? Show that it equals a linear layer applied to every pixel, and use
 #    that to write its three functions in one line each.
 # 3. How many multiplications does the first layer of the paper's MNIST network take for a batch of 200 images (one

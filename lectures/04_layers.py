@@ -35,17 +35,17 @@ def relative_error(analytic, numeric):
 # ## Leaky ReLU
 #
 # An elementwise function $y = f(x)$ has a Jacobian with nothing off its diagonal, and the chain rule becomes a product
-# of numbers, $\partial L / \partial x = G\, f'(x)$, for each entry by itself. The leaky ReLU with slope $\alpha$ (in
+# of numbers, $\partial L / \partial x = G\, f'(x)$, for each entry by itself. The leaky ReLU with slope $\kappa$ (in
 # the paper 0.1) is made of two straight lines:
 #
-# $$ f(x) = \begin{cases} x & x > 0 \\ \alpha x & x \le 0 \end{cases}, \qquad
-# \frac{\partial L}{\partial x} = \begin{cases} G & x > 0 \\ \alpha\, G & x \le 0 . \end{cases} $$
+# $$ f(x) = \begin{cases} x & x > 0 \\ \kappa x & x \le 0 \end{cases}, \qquad
+# \frac{\partial L}{\partial x} = \begin{cases} G & x > 0 \\ \kappa\, G & x \le 0 . \end{cases} $$
 #
-# For $0 \le \alpha \le 1$ one may also write $f(x) = \max(x, \alpha x)$, which needs no branch. At $x = 0$ there is
-# a kink and no derivative. Any number between $\alpha$ and 1 would do there (a *subgradient*); what matters is to make
-# one choice. Ours is $\alpha$.
+# For $0 \le \kappa \le 1$ one may also write $f(x) = \max(x, \kappa x)$, which needs no branch. At $x = 0$ there is
+# a kink and no derivative. Any number between $\kappa$ and 1 would do there (a *subgradient*); what matters is to make
+# one choice. Ours is $\kappa$.
 #
-# Why leaky? The ordinary ReLU, with $\alpha = 0$, stops the gradient wherever $x < 0$: a unit that is negative for all
+# Why leaky? The ordinary ReLU, with $\kappa = 0$, stops the gradient wherever $x < 0$: a unit that is negative for all
 # images never learns again. There is a second reason in one-class learning. The leaky ReLU has no bounds, up or down;
 # a function with a bound other than 0 can be driven to it for *all* inputs, and is then a bias (the paper's
 # Proposition 3). We come back to this with the sigmoid.
@@ -71,7 +71,7 @@ check(
 
 # %% [markdown]
 # A kink also disturbs the check of a gradient. If $x$ is closer to 0 than the step $h$, the difference takes one value
-# from each of the two lines and measures something between $\alpha$ and 1. That is no mistake in the gradient; the
+# from each of the two lines and measures something between $\kappa$ and 1. That is no mistake in the gradient; the
 # library's `check_gradients` notices it, by asking the layer on which line each entry is, and takes a smaller step.
 
 # %%

@@ -194,7 +194,7 @@ check("lambda = 0.0001 and lambda = 1 shrink it equally", abs(weak - strong) < 1
 #
 # $$ \operatorname{Var}(W) = \frac{2}{D + K} . $$
 #
-# **Uniform.** On $[-a, a]$ the variance is $\frac{1}{2a} \int_{-a}^{a} w^2\, dw = \frac{a^2}{3}$. Setting it equal to
+# **Uniform.** On $[-a, a]$ the variance is $\frac{1}{2a} \int_{-a}^{a} w^2\, \mathrm{d}w = \frac{a^2}{3}$. Setting it equal to
 # the line above gives the bound
 #
 # $$ a = \sqrt{\frac{6}{D + K}} . $$
@@ -385,8 +385,8 @@ check("the second phase lowers the loss at once", two < one, f"{two:.2e} against
 #
 # 1. Show by the formulas for $\hat m_1$ and $\hat v_1$ that Adam's first step is $-\eta\, g_1 / (|g_1| + \epsilon)$.
 #    What does $\epsilon = 10^{-8}$ do to a weight whose gradients are about $10^{-9}$?
-# 2. For $x$ symmetric about 0, what is $\operatorname{E}[f(x)^2]$ for the leaky ReLU of slope $\alpha$? Which variance
-#    of $W$ keeps the size of the activations, forward? Check it over twelve layers (He et al., 2015, for $\alpha = 0$).
+# 2. For $x$ symmetric about 0, what is $\operatorname{E}[f(x)^2]$ for the leaky ReLU of slope $\kappa$? Which variance
+#    of $W$ keeps the size of the activations, forward? Check it over twelve layers (He et al., 2015, for $\kappa = 0$).
 # 3. Predict $\operatorname{E}[w^2]$ for plain gradient descent on the noisy parabola with $\eta = 0.1$ and $\sigma = 1$
 #    from the formula above, and measure it.
 

@@ -2,7 +2,7 @@
 # # 6. Deep SVDD
 #
 # Lecture 1 found the smallest sphere around normal data, in a space that a kernel had chosen. Deep SVDD *learns* that
-# space: a network $\phi(\cdot; W): \mathbb{R}^d \to \mathbb{R}^p$ with weights $W = (W^1, \dots, W^L)$ is trained such
+# space: a network $\phi(\cdot; W): \mathbb{R}^D \to \mathbb{R}^p$ with weights $W = (W^1, W^2, \dots)$ is trained such
 # that the outputs of normal samples lie close to a point $c$, the centre. What is abnormal shares less of what normal
 # samples have in common, and lands further away. **The question:** which loss says this, what is its gradient, how
 # large is the sphere, and how do network and sphere find each other? At the end we train a network with two outputs, so
@@ -47,7 +47,7 @@ rng = np.random.default_rng(6)
 # for its **squared** distance from the centre. One-Class Deep SVDD minimises the mean of these, and the weights:
 #
 # $$ \min_W \quad \underbrace{\frac1n\sum_{i=1}^n d_i}_{J(W)}
-#    \;+\; \frac\lambda2\sum_{l=1}^L\| W^l\|_F^2 . \tag{4} $$
+#    \;+\; \frac\lambda2\sum_l\| W^l\|_F^2 . \tag{4} $$
 #
 # To pull the *mean* distance down, the network must find what all normal samples have in common, and give up what
 # distinguishes them.
@@ -60,7 +60,7 @@ rng = np.random.default_rng(6)
 #
 # This is the `grad_output` with which backpropagation starts; the layers (lectures 2 to 4) do the rest. The second term
 # of (4) needs no network:
-# $\frac{\partial}{\partial W^l_{ab}}\frac\lambda2\sum_{a',b'}(W^l_{a'b'})^2 = \lambda W^l_{ab}$, which `Adam` adds to
+# $\frac{\partial}{\partial W^l_{kj}}\frac\lambda2\sum_{k',j'}(W^l_{k'j'})^2 = \lambda W^l_{kj}$, which `Adam` adds to
 # the gradient. In code, the last line of the derivation (`one_class_loss` is the library's):
 
 
@@ -100,7 +100,7 @@ check(
 # a sample outside pays for how far out it is:
 #
 # $$ \min_{R,\,W}\quad \underbrace{R^2 + \frac{1}{\nu n}\sum_{i=1}^n\max(0,\; d_i - R^2)}_{J(R, W)}
-#    \;+\; \frac\lambda2\sum_{l=1}^L\| W^l\|_F^2 . \tag{3} $$
+#    \;+\; \frac\lambda2\sum_l\| W^l\|_F^2 . \tag{3} $$
 #
 # The number $\nu \in (0, 1]$ sets the price: small $\nu$, dear outliers, large sphere. Lecture 8 shows that $\nu$ is
 # the fraction of samples left outside.
@@ -313,7 +313,7 @@ check(
 #
 # (3) has two kinds of variables, and each is easy without the other: for fixed $R$ the weights follow their gradient,
 # for fixed $W$ the radius is an order statistic. So they take turns (**block coordinate descent**): $R$ is solved for
-# every $k = 5$ epochs, from the distances of the whole training set. What must be decided before is $c$. It is the mean
+# every 5 epochs, from the distances of the whole training set. What must be decided before is $c$. It is the mean
 # output of the network *as drawn*, moved away from 0 (lecture 7 shows why both are needed), and it stays.
 #
 # The network here is small and has **two outputs**, $p = 2$. The loop is complete; compare it with (3), (4) and

@@ -4,7 +4,7 @@
 # One-Class Deep SVDD (lecture 6) asks a network to map normal samples close to a centre $c$:
 #
 # $$ J(W) \;=\; \frac1n\sum_{i=1}^n \| \phi(x_i; W) - c \|^2
-#    \;+\; \frac\lambda2\sum_{l=1}^L \| W^l\|_F^2 . \tag{4} $$
+#    \;+\; \frac\lambda2\sum_l \| W^l\|_F^2 . \tag{4} $$
 #
 # Nothing in this formula mentions an anomaly. So here is **the question** that decides whether the method means
 # anything: what keeps the network from mapping *everything* to $c$? Such a network has loss zero, its sphere has
@@ -186,7 +186,7 @@ check(
 # $\phi(x; \dots, tW^l, \dots) = t\,\phi(x; W)$ with respect to $t$ at $t = 1$. The left side gives, by the chain rule,
 # the derivative of $\phi$ in the direction $W^l$, the right side gives $\phi$ (Euler's theorem):
 #
-# $$ \sum_{a,b} W^l_{ab}\,\frac{\partial \phi(x;W)}{\partial W^l_{ab}} = \phi(x; W)
+# $$ \sum_{k,j} W^l_{kj}\,\frac{\partial \phi(x;W)}{\partial W^l_{kj}} = \phi(x; W)
 #    \qquad\text{for every layer } l. $$
 #
 # Now take the loss without decay, $J = \frac1n\sum_i\|\phi_i-c\|^2$. Its gradient with respect to an output is
@@ -197,7 +197,7 @@ check(
 #    \qquad\xrightarrow{\;c\,=\,0\;}\qquad \frac2n\sum_{i=1}^n\|\phi_i\|^2 = 2J . $$
 #
 # Under gradient flow, $\dot W = -\nabla J$, this says
-# $\frac{d}{dt}\frac12\| W^l\|^2 = \langle W^l, \dot W^l\rangle = -2J$: with $c = 0$ **every layer shrinks at
+# $\frac{\mathrm{d}}{\mathrm{d}t}\frac12\| W^l\|^2 = \langle W^l, \dot W^l\rangle = -2J$: with $c = 0$ **every layer shrinks at
 # every moment**, until $J = 0$. With $c \ne 0$ the right-hand side changes sign as soon as the outputs are, on average,
 # shorter than they should be in the direction of $c$, and the shrinking stops. Batch norm breaks the homogeneity of the
 # layer before it, not that of the last one.
@@ -283,10 +283,10 @@ check(
 # > *If a hidden layer has bias terms, there are weights with which the network is constant, $\phi(x; W) = c$ for
 # > all $x$. With these, and $R = 0$, the terms of (3) and (4) that depend on the data are 0, the least possible.*
 #
-# (So much is proved here. The paper says that *there exists* an optimal solution with $R^* = 0$ and constant $\phi = c$.
-# It assumes that the network can put out $c$ at all, for some image, and its proof leaves the decay term out. With decay
-# the constant solution has a price, that of the weights which carry $b$ to $c$, and it is an optimum only up to that
-# price. In our experiment it is the cheaper one by far; we check that, too.)
+# (So much is proved here. The paper says that *there exists* an optimal solution with $R^* = 0$ and constant $\phi =
+# c$. It assumes that the network can put out $c$ at all, for some image, and its proof leaves the decay term out. With
+# decay the constant solution has a price, that of the weights which carry $b$ to $c$, and it is an optimum only up to
+# that price. In our experiment it is the cheaper one by far; we check that, too.)
 #
 # **Proof** (for our two layers; with more layers, repeat it). The hidden layer computes $h = \sigma(W^1 x + b)$. Choose
 # $W^1 = 0$: then $h = \sigma(b) =: q$ whatever $x$ is. Choose any $b$ with $q \neq 0$, and
@@ -400,10 +400,10 @@ check(
 # > of the unit's input is positive (or negative) for all training samples, the unit can approximate the constant $B$
 # > uniformly on them.*
 #
-# **Proof.** Let feature $k$ be positive for all of them, and $m = \min_i z_{ik} > 0$ ($n$ is finite). Give the unit the
-# weight $t > 0$ at feature $k$ and 0 elsewhere. Its outputs are $\sigma(t z_{ik})$, and since $\sigma$ increases,
+# **Proof.** Let feature $j$ be positive for all of them, and $m = \min_i z_{ij} > 0$ ($n$ is finite). Give the unit the
+# weight $t > 0$ at feature $j$ and 0 elsewhere. Its outputs are $\sigma(t z_{ij})$, and since $\sigma$ increases,
 #
-# $$ \sigma(t\,m) \;\le\; \sigma(t\,z_{ik}) \;\le\; B \qquad\text{for all } i. $$
+# $$ \sigma(t\,m) \;\le\; \sigma(t\,z_{ij}) \;\le\; B \qquad\text{for all } i. $$
 #
 # As $t\to\infty$ the left side tends to $B$; so the largest gap to $B$ tends to 0. (The infimum: $t \to -\infty$.)
 # $\square$ A unit that outputs $B \ne 0$ for everyone *is* a bias for the layer behind it, and Proposition 2 takes
@@ -521,16 +521,16 @@ check("one leaky ReLU unit gets no nearer, however large its weights", np.ptp(de
 # $$ J(W) = \|c\|^2 - 2\langle c, \bar\phi\rangle + \frac1n\sum_i\|\phi_i\|^2 + \frac\lambda2\sum_l\|W^l\|_F^2
 #    \;\ge\; \|c\|^2 - 2\langle c, \bar\phi\rangle + \frac\lambda2\sum_l\|W^l\|_F^2 . $$
 #
-# How large can $\langle c, \bar\phi\rangle$ be for weights of a given size? Let hidden unit $j$ have the incoming weights
-# $r_j e_j$ (of length $r_j \ge 0$, direction $\|e_j\| = 1$), and let $b_j$ be its outgoing weights. Since
+# How large can $\langle c, \bar\phi\rangle$ be for weights of a given size? Let hidden unit $k$ have the incoming
+# weights $r_k e_k$ (of length $r_k \ge 0$, direction $\|e_k\| = 1$), and let $b_k$ be its outgoing weights. Since
 # $\sigma(ta) = t\,\sigma(a)$ for $t \ge 0$,
 #
-# $$ \langle c, \bar\phi\rangle = \sum_j \langle c, b_j\rangle\, r_j\, \frac1n\sum_i\sigma(\langle e_j, x_i\rangle)
-#    \;\le\; \|c\|\, M \sum_j \|b_j\|\, r_j \;\le\; \frac{\|c\|\,M}{2}\sum_j\big(\|b_j\|^2 + r_j^2\big)
+# $$ \langle c, \bar\phi\rangle = \sum_k \langle c, b_k\rangle\, r_k\, \frac1n\sum_i\sigma(\langle e_k, x_i\rangle)
+#    \;\le\; \|c\|\, M \sum_k \|b_k\|\, r_k \;\le\; \frac{\|c\|\,M}{2}\sum_k\big(\|b_k\|^2 + r_k^2\big)
 #    = \frac{\|c\|\,M}{2}\sum_l\|W^l\|_F^2 , $$
 #
-# where $M$ is the largest mean response of a unit with weights of length 1, up to sign. For images with pixels in
-# $[0, 1]$ it is the length of the mean image, $M = \|\bar x\|$: the response is $\langle e, \frac1n\sum_i s_i x_i\rangle$
+# where $M$ is the largest mean response of a unit with weights of length 1, up to sign. For images with pixels in $[0,
+# 1]$ it is the length of the mean image, $M = \|\bar x\|$: the response is $\langle e, \frac1n\sum_i s_i x_i\rangle$
 # with factors $s_i \in \{1, 0.1\}$, so it is at most $\|\frac1n\sum_i s_i x_i\|$; no two such images have a negative
 # product $\langle x_i, x_j\rangle$, so that this length grows with every $s_i$; and $e = \bar x/\|\bar x\|$ has all
 # $s_i = 1$. Together,
@@ -539,8 +539,8 @@ check("one leaky ReLU unit gets no nearer, however large its weights", np.ptp(de
 #    \qquad \lambda_* = 2\,\|c\|\,\|\bar x\| . $$
 #
 # **For $\lambda \ge \lambda_*$ the zero network is the global minimum: collapse.** For $\lambda < \lambda_*$ it is no
-# minimum at all: give one unit the direction $\bar x$ and outgoing weights along $c$, so that both inequalities hold with
-# equality, and for small weights the term that was left out (of fourth order) is too small to matter. $\square$
+# minimum at all: give one unit the direction $\bar x$ and outgoing weights along $c$, so that both inequalities hold
+# with equality, and for small weights the term that was left out (of fourth order) is too small to matter. $\square$
 #
 # How much contrast is left below the threshold? Let that one unit do all the work, $\phi_i = t\,\langle e, x_i\rangle\,
 # c/\|c\|$, with weights of the size $\sqrt t$ in either layer. Then
@@ -549,8 +549,8 @@ check("one leaky ReLU unit gets no nearer, however large its weights", np.ptp(de
 #    \quad\text{is smallest for}\quad
 #    t = \Big(1 - \frac{\lambda}{\lambda_*}\Big)\,\frac{\|c\|\,M}{\frac1n\sum_i\langle e, x_i\rangle^2} : $$
 #
-# a **straight line that hits zero at $\lambda_*$**, with nothing in it to be fitted. (Near the threshold. Far below it the
-# unit may turn away from $\bar x$, toward a direction in which the images vary less, and other units join in.)
+# a **straight line that hits zero at $\lambda_*$**, with nothing in it to be fitted. (Near the threshold. Far below it
+# the unit may turn away from $\bar x$, toward a direction in which the images vary less, and other units join in.)
 
 # %%
 flat_train, flat_test = (X.reshape(len(X), -1).astype(np.float64) for X in (X_train, X_test))
@@ -568,7 +568,9 @@ decayed = [run(perceptron(), weight_decay=f * threshold) for f in relative_decay
 kept = np.array([result.contrast[-1] for result in decayed])
 for f, result in zip(relative_decay, decayed):
     predicted = slope * max(0, 1 - f)
-    print(f"lambda = {f:4.2f} lambda*: contrast {result.contrast[-1]:.1e}, predicted {predicted:.1e}, AUC {result.auc:.3f}")
+    print(
+        f"lambda = {f:4.2f} lambda*: contrast {result.contrast[-1]:.1e}, predicted {predicted:.1e}, AUC {result.auc:.3f}"
+    )
 above, near = relative_decay > 1, (relative_decay > 0.4) & (relative_decay < 1)
 check(
     "above the threshold the healthy network collapses",
@@ -590,10 +592,10 @@ ax.legend()
 figure("weight-decay", fig)
 
 # %% [markdown]
-# Two things to take along. The threshold is *proportional to $\|c\|$*, another reason to keep the centre away from 0. And
-# with more layers it is worse: an output is then a product of three or more weights, the gain is of third order or higher
-# while the price of decay stays quadratic, so that zero is a local minimum for *every* $\lambda > 0$, and a trap for a
-# network that starts small (exercise 4). The paper's $10^{-6}$ is far from any of this.
+# Two things to take along. The threshold is *proportional to $\|c\|$*, another reason to keep the centre away from 0.
+# And with more layers it is worse: an output is then a product of three or more weights, the gain is of third order or
+# higher while the price of decay stays quadratic, so that zero is a local minimum for *every* $\lambda > 0$, and a trap
+# for a network that starts small (exercise 4). The paper's $10^{-6}$ is far from any of this.
 
 # %% [markdown]
 # ## All runs side by side
@@ -653,20 +655,20 @@ figure("collapsed-and-healthy", fig)
 # %% [markdown]
 # ### Healthy, and yet on a line
 #
-# Look closely at the healthy outputs in the picture: they do not fill the plane, they lie on a line. This is no accident
-# of our small network. Project the weights of the last layer onto the direction of $c$,
-# $W^L \to \frac{c\,c^\top}{\|c\|^2} W^L$. Every output becomes its projection onto the line through 0 and $c$. Since $c$
-# itself lies on that line, every distance $\|\phi_i - c\|$ becomes smaller, unless $\phi_i$ was on the line already, and
-# a projection makes no weight matrix longer. So **every minimum of (4) has its normal outputs on a line**, with any
-# number of outputs and layers. The spread is not gone, but all of it is in one direction. This milder loss of
+# Look closely at the healthy outputs in the picture: they do not fill the plane, they lie on a line. This is no
+# accident of our small network. Project the weights of the last layer onto the direction of $c$, $W^{\text{last}} \to
+# \frac{c\,c^\top}{\|c\|^2} W^{\text{last}}$. Every output becomes its projection onto the line through 0 and $c$. Since
+# $c$ itself lies on that line, every distance $\|\phi_i - c\|$ becomes smaller, unless $\phi_i$ was on the line
+# already, and a projection makes no weight matrix longer. So **every minimum of (4) has its normal outputs on a line**,
+# with any number of outputs and layers. The spread is not gone, but all of it is in one direction. This milder loss of
 # information has a name of its own, *dimensional collapse*, and the singular values of the centred outputs show it: the
 # number of those that are not next to zero is the number of dimensions that are used.
 #
-# Does it happen to the paper's networks as well, with 32 outputs and $\lambda = 10^{-6}$, which are trained for some time
-# and not to the minimum? Not by far: in the quick run on the digits the effective rank falls from 18.5 to 14.0, in a
-# full run on MNIST it stays at 17. What the minimum looks like and what training reaches are two things, here as with
-# tanh above. As a single number we take the *effective rank* of the singular values $s_j$,
-# $\exp(-\sum_j p_j \log p_j)$ with $p_j = s_j^2/\sum_k s_k^2$, which is $r$ if $r$ of them are equal and the others 0.
+# Does it happen to the paper's networks as well, with 32 outputs and $\lambda = 10^{-6}$, which are trained for some
+# time and not to the minimum? Not by far: in the quick run on the digits the effective rank falls from 18.5 to 14.0, in
+# a full run on MNIST it stays at 17. What the minimum looks like and what training reaches are two things, here as with
+# tanh above. As a single number we take the *effective rank* of the singular values $s_j$, $\exp(-\sum_j p_j \log p_j)$
+# with $p_j = s_j^2/\sum_k s_k^2$, which is $r$ if $r$ of them are equal and the others 0.
 
 
 # %%
@@ -685,7 +687,9 @@ ratios = {name: np.divide(*singular_values(runs[name].after)[::-1]) for name in 
 print(f"batch norm: second singular value {ratios['batch norm']:.1e} of the first")
 check("the healthy outputs lie on a line", ratios["healthy"] < 1e-3, f"second/first {ratios['healthy']:.0e}")
 across = healthy.after - np.outer(healthy.after @ healthy.center, healthy.center) / (healthy.center @ healthy.center)
-check("the one through 0 and c", np.abs(across).max() < 1e-3 * np.abs(healthy.after).max(), f"{np.abs(across).max():.0e}")
+check(
+    "the one through 0 and c", np.abs(across).max() < 1e-3 * np.abs(healthy.after).max(), f"{np.abs(across).max():.0e}"
+)
 
 stages, images = {}, split.test[: choose(400, 2000)]
 small_decay = {"weight_decay": 1e-6, "learning_rate": 1e-3, "batch_size": SCHEDULE["batch_size"], "milestones": ()}
@@ -730,9 +734,9 @@ for name, result in runs.items():
 # Look at the column of AUCs. The run with a bias has collapsed, and yet ranks the test images as well as the healthy
 # one. An AUC depends on the *order* of the scores alone: multiply all of them by $10^{-9}$ and it is the same. What is
 # left of the images in a collapsed network, a faint linear echo, can still have a good order. (In a full run on MNIST
-# weight decay a tenth above the threshold left a contrast of $2 \cdot 10^{-12}$, and an AUC of 0.909.) It is worth nothing as
-# soon as anything else is added: rounding, noise, a change of version. Here the scores are rounded to four decimals, as
-# in a report:
+# weight decay a tenth above the threshold left a contrast of $2 \cdot 10^{-12}$, and an AUC of 0.909.) It is worth
+# nothing as soon as anything else is added: rounding, noise, a change of version. Here the scores are rounded to four
+# decimals, as in a report:
 
 
 # %%
@@ -756,11 +760,10 @@ check(
 )
 
 # %% [markdown]
-# So a test that asks for an AUC is passed by a detector that has collapsed. The lesson: **compare with the network before
-# training**. `DeepSVDD` does so by itself: it judges the structure before
-# training (each layer says whether it `has_bias_like` parameters or `is_bounded`), and figures such as the contrast
-# afterwards, of training images whose pixels are exchanged, since it has no other classes (`minisvdd.svdd.collapse`);
-# `diagnostics()` returns them.
+# So a test that asks for an AUC is passed by a detector that has collapsed. The lesson: **compare with the network
+# before training**. `DeepSVDD` does so by itself: it judges the structure before training (each layer says whether it
+# `has_bias_like` parameters or `is_bounded`), and figures such as the contrast afterwards, of training images whose
+# pixels are exchanged, since it has no other classes (`minisvdd.svdd.collapse`); `diagnostics()` returns them.
 
 # %%
 with warnings.catch_warnings(record=True) as caught:
@@ -849,9 +852,10 @@ check(
 #    compare.
 # 3. **Dead, not collapsed.** ReLU has the infimum 0. Let all hidden ReLUs be dead (output 0 for every image). What is
 #    the loss, what is the gradient, and why is this not the trivial solution of Proposition 3?
-# 4. **A deeper trap.** Let the network have $L \ge 3$ layers and no biases. Show that the zero network is a strict local
-#    minimum of (4) for *every* $\lambda > 0$. Train three layers with $\lambda = 0.1$ twice, from weights as drawn and
-#    from a tenth of them. Hint: how does $\langle c, \bar\phi\rangle$ change when all weights are multiplied by $t$?
+# 4. **A deeper trap.** Let the network have three layers or more, and no biases. Show that the zero network is a strict
+#    local minimum of (4) for *every* $\lambda > 0$. Train three layers with $\lambda = 0.1$ twice, from weights as
+#    drawn and from a tenth of them. Hint: how does $\langle c, \bar\phi\rangle$ change when all weights are multiplied
+#    by $t$?
 #
 # Solutions: `lectures/solutions/07_collapse.py`.
 

@@ -292,7 +292,7 @@ figure("other-rules", fig)
 # %% [markdown]
 # ## Between two updates
 #
-# During training $R$ is solved for every $k = 5$ epochs, and in between the weights move while $R$ stands still.
+# During training $R$ is solved for every 5 epochs, and in between the weights move while $R$ stands still.
 # Samples outside are pulled in, so the share outside falls below $\nu$; then $R$ shrinks and the share jumps back. The
 # property holds at the moment after each update, hence `DeepSVDD` ends with one. `history_` has the share of every
 # epoch (as training saw it, batch by batch):
@@ -318,11 +318,12 @@ ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 figure("between-updates", fig)
 
 # %% [markdown]
-# Even where $R$ is solved for in every epoch, training sees far fewer samples outside than $\nu$. The radius is right at
-# the start of an epoch, for all samples and in evaluation mode. Then each step pulls those outside inwards, and batch by
-# batch there are fewer left; and training sees the outputs of batch norm in *training* mode, which differ. So read $\nu$
-# with care: it is the share outside of the sphere of the finished model, and no statement about how many samples have
-# taught it anything. Of a batch of 32 with 2 % outside, not even one has a gradient on average; the others have none.
+# Even where $R$ is solved for in every epoch, training sees far fewer samples outside than $\nu$. The radius is right
+# at the start of an epoch, for all samples and in evaluation mode. Then each step pulls those outside inwards, and
+# batch by batch there are fewer left; and training sees the outputs of batch norm in *training* mode, which differ. So
+# read $\nu$ with care: it is the share outside of the sphere of the finished model, and no statement about how many
+# samples have taught it anything. Of a batch of 32 with 2 % outside, not even one has a gradient on average; the others
+# have none.
 
 # %%
 per_batch = {every: SETTINGS["batch_size"] * mean for every, mean in means.items()}

@@ -520,8 +520,8 @@ check("what pre-training itself has added is still there at the end", with_it > 
 # The network is wide enough, and the learning rate small enough, that a good solution lies close to wherever it starts:
 # every layer moves by a fraction of its length, whatever it is trained for. (This is called *lazy* training.) Hence the
 # likeness of the filters is no evidence for a transfer of features. The honest measure subtracts the draw: of the small
-# step that pre-training has made, a good part remains through Deep SVDD, and Deep SVDD alone does not make it. Something
-# is handed over, then. What it is worth is the difference of the pairs, no more.
+# step that pre-training has made, a good part remains through Deep SVDD, and Deep SVDD alone does not make it.
+# Something is handed over, then. What it is worth is the difference of the pairs, no more.
 #
 # ## Exercises
 #

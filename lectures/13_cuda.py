@@ -80,11 +80,11 @@ check("a column takes 32", sectors["copy_columns"] == 32)
 #
 # There are three memories, and each has a width of its own. One multiprocessor of an H100 can, per clock, multiply and
 # add 128 pairs of floats and read 32 words of **shared memory**, which it has to itself. Its way to the **L2 cache**,
-# which all multiprocessors share, is 64 bytes wide. And behind the cache lies the **HBM**, the gigabytes that a data sheet
-# gives 3.35 terabytes per second: divided by 132 multiprocessors and a clock of 1.75 GHz these are only 14.5 bytes.
-# (Data sheet figures, rounded.) Every sector that a warp asks for passes the way to the L2; how many of them must come
-# from the HBM depends on what the cache still has. At best it is each array once. From the counts per output follow four
-# times, and a kernel takes at least the longest:
+# which all multiprocessors share, is 64 bytes wide. And behind the cache lies the **HBM**, the gigabytes that a data
+# sheet gives 3.35 terabytes per second: divided by 132 multiprocessors and a clock of 1.75 GHz these are only 14.5
+# bytes. (Data sheet figures, rounded.) Every sector that a warp asks for passes the way to the L2; how many of them
+# must come from the HBM depends on what the cache still has. At best it is each array once. From the counts per output
+# follow four times, and a kernel takes at least the longest:
 #
 # $$ t \ge \max\left( \frac{\text{multiplications}}{128},\; \frac{\text{shared loads}}{32},\;
 # \frac{32 \cdot \text{sectors}}{64},\; \frac{\text{bytes of all arrays}}{14.5} \right) \text{ clocks.} $$
@@ -132,22 +132,23 @@ def count(call):
 # %% [markdown]
 # ## The ladder
 #
-# The layer: the paper's networks have $5 \times 5$ filters with padding 2. An output is a sum of $L = 25\,C$ products.
+# The layer: the paper's networks have $5 \times 5$ filters with padding 2. An output is a sum of $M = 25\,C$ products.
 #
-# **1 naive.** One thread per output, which loads its $L$ weights and $L$ pixels: $2L$ loads, less what lies in the
+# **1 naive.** One thread per output, which loads its $M$ weights and $M$ pixels: $2M$ loads, less what lies in the
 # padding. Neighbouring threads stand below each other in the image.
 #
 # **2 coalesced.** The same, with neighbours in a row.
 #
-# **3 tiled.** Read the convolution as a matrix product (lecture 3): filters $(K \times L)$ times patches $(L \times$
-# positions$)$. A block of $16 \times 16$ threads computes a tile of $16 \times 16$ outputs. In steps of 16 along $L$
-# it copies $16 \times 16$ weights and as many patch entries into *shared memory*, a small fast memory of the block;
-# then each number is used 16 times. Loads per output: $2L/16$. The matrix of patches is never stored: a thread that
-# needs the entry $((c,a,b),(n,p,q))$ looks it up in the image. Hence *implicit* matrix product.
+# **3 tiled.** Read the convolution as a matrix product (lecture 3): filters $(K \times M)$ times patches $(M \times$
+# positions$)$. A block of $16 \times 16$ threads computes a tile of $16 \times 16$ outputs. In steps of 16 along $M$ it
+# copies $16 \times 16$ weights and as many patch entries into *shared memory*, a small fast memory of the block; then
+# each number is used 16 times. Loads per output: $2M/16$. The matrix of patches is never stored: a thread that needs
+# the entry $((c,a,b),(n,i,j))$ looks it up in the image (the kernels, where $i$ counts threads, write $p, q$). Hence
+# *implicit* matrix product.
 #
 # **4 register-blocked.** Now shared memory is the bottleneck: two loads per multiplication. Let each thread compute
 # $4 \times 4$ outputs: it reads four weights and four patch entries into registers, the fastest memory of all, and
-# makes 16 products of these eight numbers. The tile is $64 \times 64$: loads $2L/64$.
+# makes 16 products of these eight numbers. The tile is $64 \times 64$: loads $2M/64$.
 #
 # **5 halo.** A matrix product does not know that patches overlap. One pixel appears in 25 patches, and the tile loads
 # it up to 25 times. This rung gives a block a *piece of the image*: it copies the pixels under its outputs, with a
@@ -183,13 +184,13 @@ for rung in RUNGS:
 
 # %%
 loads = {rung: counts[rung]["global_loads"] / wanted.size for rung in RUNGS}
-check("naive: at most 2 L", 1.3 * terms < loads["naive"] <= 2 * terms, f"L = {terms}, {loads['naive']:.0f} loads")
+check("naive: at most 2 M", 1.3 * terms < loads["naive"] <= 2 * terms, f"M = {terms}, {loads['naive']:.0f} loads")
 check("coalesced: not one load less", loads["coalesced"] == loads["naive"])
 falling = [counts[rung]["transactions"] for rung in ("naive", "coalesced")]
 check("but much less traffic", falling[1] < 0.6 * falling[0], f"{falling[0] / falling[1]:.1f} times fewer sectors")
-check("tiled: about 2 L / 16", loads["tiled"] <= 2 * terms / 16, f"{loads['tiled']:.1f} of {2 * terms / 16:.1f}")
+check("tiled: about 2 M / 16", loads["tiled"] <= 2 * terms / 16, f"{loads['tiled']:.1f} of {2 * terms / 16:.1f}")
 ideal = terms / 64 + terms / min(K, 64)
-check("register-blocked: L / 64 + L / rows of the tile", loads["register_blocked"] <= ideal, f"{ideal:.1f} at most")
+check("register-blocked: M / 64 + M / rows of the tile", loads["register_blocked"] <= ideal, f"{ideal:.1f} at most")
 check("halo: fewer still", loads["halo"] < loads["register_blocked"] / 2, f"{loads['halo']:.2f} loads")
 shared = {rung: counts[rung]["shared_loads"] / wanted.size / terms for rung in RUNGS}
 print("shared loads per multiplication:", {rung: round(value, 2) for rung, value in shared.items()})
@@ -232,9 +233,9 @@ check(
 # %% [markdown]
 # ### And on a real card?
 #
-# The counts are the emulator's; times are a GPU's. One H100 (80 GB, CUDA 13) has run these rungs, on the second layer of
-# the paper's CIFAR-10 network: 200 images, 32 to 64 channels, $16 \times 16$ pixels. Milliseconds for a forward pass,
-# by `benchmarks/gpu.py`, with an earlier version of the code:
+# The counts are the emulator's; times are a GPU's. One H100 (80 GB, CUDA 13) has run these rungs, on the second layer
+# of the paper's CIFAR-10 network: 200 images, 32 to 64 channels, $16 \times 16$ pixels. Milliseconds for a forward
+# pass, by `benchmarks/gpu.py`, with an earlier version of the code:
 #
 # | | naive | coalesced | tiled | register-blocked | halo |
 # |---|---|---|---|---|---|
@@ -243,37 +244,39 @@ check(
 #
 # The order in the first row is the predicted one, and yet the roofline is not reached. This layer has $2.6 \cdot 10^9$
 # products; at 128 per clock they take 0.089 ms, and the last rung needs 3.7 times as long. The second row does not even
-# keep the order: with a single channel and eight filters, tiles of 64 rows are mostly empty (exercise 2). Where does the
-# rest of the time go? Into what follows, of which the roofline knows nothing.
+# keep the order: with a single channel and eight filters, tiles of 64 rows are mostly empty (exercise 2). Where does
+# the rest of the time go? Into what follows, of which the roofline knows nothing.
 
 # %%
 products = 200 * 64 * 16 * 16 * 25 * 32
 at_best = products / (132 * MULTIPLICATIONS * 1.75e9)
-check("0.089 ms at best", round(1e3 * at_best, 3) == 0.089, f"measured 0.327 ms: {0.327e-3 / at_best:.1f} times as long")
+check(
+    "0.089 ms at best", round(1e3 * at_best, 3) == 0.089, f"measured 0.327 ms: {0.327e-3 / at_best:.1f} times as long"
+)
 
 # %% [markdown]
 # **Latency hiding.** A number from the HBM arrives some 500 clocks after it was asked for, one from shared memory after
 # about 30. A GPU does not make the way shorter; while one warp waits, the multiprocessor runs another. A warp that has
-# ten independent instructions to do in the meantime hides as much as ten warps with one each. Hence there are two ways to
-# keep the arithmetic busy, many warps, or much independent work in each, and register blocking takes the second: 16 sums
-# that do not wait for each other.
+# ten independent instructions to do in the meantime hides as much as ten warps with one each. Hence there are two ways
+# to keep the arithmetic busy, many warps, or much independent work in each, and register blocking takes the second: 16
+# sums that do not wait for each other.
 #
 # **Occupancy** is the share of the 64 warps, which a multiprocessor can hold at most, that are really there. Registers
 # bound it (65 536 per multiprocessor: a kernel with 80 registers per thread leaves room for 25 warps), and so do shared
-# memory, the size of blocks, and too small a launch. The profiler found the halo rung at 35 % on the layer above, with 80
-# registers per thread and 43 % of the multiply-add slots in use. More warps would mean fewer registers for each, and with
-# them less reuse: high occupancy is a means, not an aim.
+# memory, the size of blocks, and too small a launch. The profiler found the halo rung at 35 % on the layer above, with
+# 80 registers per thread and 43 % of the multiply-add slots in use. More warps would mean fewer registers for each, and
+# with them less reuse: high occupancy is a means, not an aim.
 #
-# **Vector loads.** A load instruction may fetch 16 neighbouring bytes at once, a `float4`, if their address is a multiple
-# of 16. The traffic stays the same, but there are a quarter as many instructions, and instructions are what a kernel with
-# little arithmetic runs out of first. The rungs called `vectorised` of the elementwise kernels do this; a remainder at the
-# end is left to single loads.
+# **Vector loads.** A load instruction may fetch 16 neighbouring bytes at once, a `float4`, if their address is a
+# multiple of 16. The traffic stays the same, but there are a quarter as many instructions, and instructions are what a
+# kernel with little arithmetic runs out of first. The rungs called `vectorised` of the elementwise kernels do this; a
+# remainder at the end is left to single loads.
 #
-# **Tensor cores** multiply small matrices, such as $16 \times 8$ by $8 \times 8$, in one instruction of a whole warp, and
-# an H100 does some seven times as many products per clock with them as with ordinary float32. The price is precision:
-# the inputs are rounded to TF32, with ten bits behind the point in place of 23, or to half precision. Our kernels do
-# without them, since gradients here are held to the formulas' digits. That is one reason why a library of NVIDIA's, which
-# may use them, is faster where it is allowed to.
+# **Tensor cores** multiply small matrices, such as $16 \times 8$ by $8 \times 8$, in one instruction of a whole warp,
+# and an H100 does some seven times as many products per clock with them as with ordinary float32. The price is
+# precision: the inputs are rounded to TF32, with ten bits behind the point in place of 23, or to half precision. Our
+# kernels do without them, since gradients here are held to the formulas' digits. That is one reason why a library of
+# NVIDIA's, which may use them, is faster where it is allowed to.
 #
 # ## Fusion: the fastest load is none
 #

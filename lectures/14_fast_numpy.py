@@ -102,8 +102,8 @@ show(ops.leaky_relu_forward, ops.leaky_relu_forward.reading("fast"))
 # ## What the machine can do
 #
 # Two numbers bound every operation. One is the rate of multiplications and additions in a large matrix product, the
-# other the rate at which numbers can be copied. An operation that needs $F$ operations and moves $B$ bytes takes at
-# least $\max(F / \text{peak},\, B / \text{bandwidth})$. This is called the *roofline*.
+# other the rate at which numbers can be copied. An operation takes at least
+# $\max(\text{operations} / \text{peak},\; \text{bytes} / \text{bandwidth})$. This is called the *roofline*.
 
 # %%
 n = choose(512, 1024)
@@ -119,10 +119,11 @@ if not QUICK:  # small arrays in a short run say little of a machine
     check("a copied number costs as much time as many operations", operations > 8, f"{operations:.0f}")
 
 # %% [markdown]
-# The last figure is the one to remember: it says how many operations of a matrix product a thread could do while a single
-# number travels from memory and back, four bytes each way. It depends on the machine, and is some dozens where one
-# thread has the memory to itself. Batch norm and leaky ReLU do two or three. Their time is the time of moving memory, and
-# the only way to speed them up is to move less of it. `benchmarks/ops.py` puts every operation of the library beside its roofline.
+# The last figure is the one to remember: it says how many operations of a matrix product a thread could do while a
+# single number travels from memory and back, four bytes each way. It depends on the machine, and is some dozens where
+# one thread has the memory to itself. Batch norm and leaky ReLU do two or three. Their time is the time of moving
+# memory, and the only way to speed them up is to move less of it. `benchmarks/ops.py` puts every operation of the
+# library beside its roofline.
 #
 # ## Memory order: the batch last
 #
@@ -210,12 +211,12 @@ print(", ".join(f"{name} {ms:.2f} ms" for name, ms in times.items()))
 # pixel. Here the multiplications themselves must become fewer, and there is a way. Two neighbouring outputs of a filter
 # with three taps,
 #
-# $$ y_0 = g_0 d_0 + g_1 d_1 + g_2 d_2, \qquad y_1 = g_0 d_1 + g_1 d_2 + g_2 d_3 , $$
+# $$ y_0 = g_0 x_0 + g_1 x_1 + g_2 x_2, \qquad y_1 = g_0 x_1 + g_1 x_2 + g_2 x_3 , $$
 #
 # take six multiplications. Or four:
 #
-# $$ m_1 = (d_0 - d_2)\, g_0, \quad m_2 = (d_1 + d_2)\,\tfrac{g_0 + g_1 + g_2}{2}, \quad
-# m_3 = (d_2 - d_1)\,\tfrac{g_0 - g_1 + g_2}{2}, \quad m_4 = (d_1 - d_3)\, g_2 , $$
+# $$ m_1 = (x_0 - x_2)\, g_0, \quad m_2 = (x_1 + x_2)\,\tfrac{g_0 + g_1 + g_2}{2}, \quad
+# m_3 = (x_2 - x_1)\,\tfrac{g_0 - g_1 + g_2}{2}, \quad m_4 = (x_1 - x_3)\, g_2 , $$
 #
 # $$ y_0 = m_1 + m_2 + m_3, \qquad y_1 = m_2 - m_3 - m_4 . $$
 #
@@ -227,10 +228,10 @@ print(", ".join(f"{name} {ms:.2f} ms" for name, ms in times.items()))
 # $$ g h = V_n^{-1} \big[ (V_r\, g) \odot (V_m\, h) \big] . $$
 #
 # A convolution layer computes not a product of polynomials but its transpose: if $u = gh$ means $u_{q+s} \mathrel{+}=
-# g_s h_q$, then $y_q = \sum_s g_s d_{q+s}$ runs through the same coefficients from $d$ to $y$. Transposing a product of
+# g_s h_q$, then $y_q = \sum_s g_s x_{q+s}$ runs through the same coefficients from $x$ to $y$. Transposing a product of
 # matrices reverses it, and so
 #
-# $$ y = V_m^\top \big[ (V_r\, g) \odot (V_n^{-\top} d) \big] = A^\top \big[ (G g) \odot (B^\top d) \big] . $$
+# $$ y = V_m^\top \big[ (V_r\, g) \odot (V_n^{-\top} x) \big] = A^\top \big[ (G g) \odot (B^\top x) \big] . $$
 #
 # One of the points may be "infinity", the leading coefficient. With the points $0, 1, -1, \infty$ this gives the four
 # products above. `cook_toom` computes the matrices in exact fractions:
@@ -255,7 +256,7 @@ check(
 )
 
 # %% [markdown]
-# $B^\top d$ and $A^\top m$ are matrix products with small constant matrices, and $G g$ is done once for a batch.
+# $B^\top x$ and $A^\top m$ are matrix products with small constant matrices, and $G g$ is done once for a batch.
 # Between them stands, for each of the $n$ values, an ordinary matrix product over the channels. So for a convolution
 # with $C$ channels and $K$ filters the transforms cost in proportion to $C + K$, and the multiplications saved are in
 # proportion to $CK$: it pays for many channels. That is the library's rule:
@@ -335,9 +336,9 @@ check("and the same entries win", np.array_equal(winners, winners_first))
 #
 # `np.empty` looks free. But the system hands out a large array page by page, each filled with zeros for reasons of
 # privacy, when it is touched first, and takes it back when the array dies. A training step makes the same arrays every
-# time; a `Workspace` hands out the same memory for them. How much that saves differs from system to system (the full run
-# prints both times here; `benchmarks/tricks.py` measures whole steps). What can be checked everywhere is that the memory
-# is the same.
+# time; a `Workspace` hands out the same memory for them. How much that saves differs from system to system (the full
+# run prints both times here; `benchmarks/tricks.py` measures whole steps). What can be checked everywhere is that the
+# memory is the same.
 
 # %%
 shape = (8, 28, 28, choose(200, 2000))

@@ -407,9 +407,9 @@ check(
 
 # %% [markdown]
 # First a word on how to read the curves. Some rise where a little dirt is added, in the quick run soft-boundary's by
-# several points. Dirt does no good: with so few seeds a mean is uncertain by about the standard errors printed above, and
-# the trainings of two columns share nothing but the seed, since one image more changes every batch. Only falls that are
-# large beside these errors say something.
+# several points. Dirt does no good: with so few seeds a mean is uncertain by about the standard errors printed above,
+# and the trainings of two columns share nothing but the seed, since one image more changes every batch. Only falls that
+# are large beside these errors say something.
 #
 # So the hope was vain. Two reasons suggest themselves. The anomalies would have to be *outside* of the sphere from the
 # start, before the network has separated anything; those that are pulled in first stay in. And of the normal images,
@@ -512,8 +512,8 @@ figure("own-images", fig)
 #    Show that for continuous scores it has a beta distribution with parameters $m + 1 - k$ and $k$, and find how many
 #    samples must be held back such that a promise of 5 % is kept to 7 % in 95 of 100 cases.
 # 2. **The best threshold.** Differentiate the expected cost with respect to $\tau$ and derive the slope of the ROC
-#    curve stated above. Find the best threshold for two normal densities ($s \sim N(0, 1)$ if normal, $N(2, 1)$ if
-#    anomalous, $\pi = 0.01$, $C_\beta = 50\,C_\alpha$), and check it numerically.
+#    curve stated above. Find the best threshold for two normal densities ($s \sim \mathcal{N}(0, 1)$ if normal,
+#    $\mathcal{N}(2, 1)$ if anomalous, $\pi = 0.01$, $C_\beta = 50\,C_\alpha$), and check it numerically.
 # 3. **Clean, then train again.** Hide 10 % anomalies among the digits' eights, train, throw out the 10 % of the
 #    training images with the highest scores, and train anew. Does it help? Why can the first training not be trusted to
 #    find all of them?

@@ -73,15 +73,15 @@ check(
 # %% [markdown]
 # ## Exercise 3
 #
-# As $\gamma \to \infty$, $k(x_i, x_j) \to 0$ for $i \ne j$: all $\varphi(x_i)$ are perpendicular to each other, $K$
-# becomes the unit matrix, $\alpha' K \alpha = \sum_i \alpha_i^2$ is smallest for $\alpha_i = \frac1n$, and every sample
-# has the squared distance $1 - \frac2n + \frac1n = 1 - \frac1n$ to the centre. A new point has $1 + \frac1n$, wherever
-# it is: the machine knows its samples by heart, and nothing else.
+# As $\gamma \to \infty$, $k(x_i, x_j) \to 0$ for $i \ne j$: all $\varphi(x_i)$ are perpendicular to each other,
+# $\mathcal{K}$ becomes the unit matrix, $\alpha' \mathcal{K} \alpha = \sum_i \alpha_i^2$ is smallest for $\alpha_i =
+# \frac1n$, and every sample has the squared distance $1 - \frac2n + \frac1n = 1 - \frac1n$ to the centre. A new point
+# has $1 + \frac1n$, wherever it is: the machine knows its samples by heart, and nothing else.
 #
-# As $\gamma \to 0$, $k(x, z) \approx 1 - \gamma \lVert x - z \rVert^2$. With $\sum_i \alpha_i = 1$ one finds $\alpha' K
-# \alpha \approx 1 - 2 \gamma\, \big( \sum_i \alpha_i \lVert x_i \rVert^2 - \lVert \sum_i \alpha_i x_i \rVert^2 \big)$.
-# To make it small is to maximise the dual of the *linear* sphere: for small $\gamma$ we get the ordinary sphere in the
-# plane back.
+# As $\gamma \to 0$, $k(x, z) \approx 1 - \gamma \lVert x - z \rVert^2$. With $\sum_i \alpha_i = 1$ one finds $\alpha'
+# \mathcal{K} \alpha \approx 1 - 2 \gamma\, \big( \sum_i \alpha_i \lVert x_i \rVert^2 - \lVert \sum_i \alpha_i x_i
+# \rVert^2 \big)$. To make it small is to maximise the dual of the *linear* sphere: for small $\gamma$ we get the
+# ordinary sphere in the plane back.
 
 # %%
 K = rbf_kernel(X, X, gamma=1e6)

@@ -33,10 +33,10 @@ for g in (3.0, -1e-3, 1e-9):
 # %% [markdown]
 # ## Exercise 2
 #
-# A symmetric $x$ is positive in half of the cases. There $f(x)^2 = x^2$, in the other half $\alpha^2 x^2$, so
+# A symmetric $x$ is positive in half of the cases. There $f(x)^2 = x^2$, in the other half $\kappa^2 x^2$, so
 #
-# $$ \operatorname{E}[f(x)^2] = \frac{1 + \alpha^2}{2} \operatorname{E}[x^2], \qquad
-# \operatorname{Var}(W) = \frac{2}{(1 + \alpha^2)\, D} . $$
+# $$ \operatorname{E}[f(x)^2] = \frac{1 + \kappa^2}{2} \operatorname{E}[x^2], \qquad
+# \operatorname{Var}(W) = \frac{2}{(1 + \kappa^2)\, D} . $$
 
 # %%
 alpha, width = 0.1, 256
