@@ -6,6 +6,10 @@
 # classification. Its oldest answer is a sphere around the data; its next one is a sphere in a space of features; and
 # Deep SVDD learns the features. We walk this way in two dimensions, where everything can be drawn.
 #
+# **Before you start:** vectors, means and gradients of functions of several variables; Lagrange multipliers, and what a
+# convex function is. Reading takes about 40 minutes. **Letters** (`docs/notation.md` has all of them): here $\alpha_i$
+# is a multiplier, $\gamma$ the width of a kernel, and $k(x, z)$ is the kernel.
+#
 # *Needs: no data. Minutes: 0.2 quick, 0.3 full.*
 
 # %%
@@ -126,7 +130,7 @@ check(
 # The centre is a weighted mean of the samples. Put this back into $\mathcal{L}$: the terms with $R^2$ and with $\xi_i$
 # cancel, and what is left is a function of $\alpha$ alone, to be *maximised*:
 #
-# $$ D(\alpha) = \sum_i \alpha_i \lVert x_i - c \rVert^2
+# $$ \sum_i \alpha_i \lVert x_i - c \rVert^2
 # = \sum_i \alpha_i\, \langle x_i, x_i \rangle - \sum_{i,j} \alpha_i\, \alpha_j\, \langle x_i, x_j \rangle . $$
 #
 # It is a quadratic function of $n$ numbers under simple constraints, again a task for SciPy. We write it with a matrix
@@ -135,7 +139,7 @@ check(
 
 # %%
 def solve_dual(K, nu):
-    """The alpha that maximises D, and D."""
+    """The alpha that maximises the dual, and its value."""
     n = len(K)
     found = minimize(
         lambda a: a @ K @ a - np.diag(K) @ a,
@@ -460,12 +464,21 @@ print(f"loss {losses[0]:.3f} at first, {losses[-1]:.4f} last; R = {np.sqrt(radiu
 #
 # ## Exercises
 #
-# 1. What is the solution of the dual for $\nu = 1$? Show that the one-class SVM's score is then, up to a factor, a
+# One star: routine; three: take your time.
+#
+# 1. ★★ What is the solution of the dual for $\nu = 1$? Show that the one-class SVM's score is then, up to a factor, a
 #    kernel density estimate.
-# 2. With the linear kernel $k(x, z) = \langle x, z \rangle$ sphere and hyperplane are not the same. Find the reason in
-#    the text, and show with the crescent that the multipliers differ.
-# 3. What happens to $\alpha$, to the radius and to the scores of new points as $\gamma \to \infty$? And as $\gamma \to
-#    0$?
+# 2. ★★ With the linear kernel $k(x, z) = \langle x, z \rangle$ sphere and hyperplane are not the same. Find the reason
+#    in the text, and show with the crescent that the multipliers differ.
+# 3. ★★★ What happens to $\alpha$, to the radius and to the scores of new points as $\gamma \to \infty$? And as $\gamma
+#    \to 0$? Hint: which entries of $\mathcal{K}$ are left in either limit? For small $\gamma$, keep the terms of first
+#    order.
+# 4. ★ **By hand.** Three samples lie at $-1$, $0$ and $3$ on a line, and $\nu n \le 1$. What are $c$, $R^2$ and the
+#    $\alpha_i$? Check with the dual.
+# 5. ★ **Counting.** For $n = 200$ and $\nu = 0.05$: how many samples are outside at most, how many support vectors are
+#    there at least, and how large may an $\alpha_i$ be? Draw such a set, solve it, and count.
+#
+# Solutions: `lectures/solutions/01_idea.py`.
 
 # %%
 finish()

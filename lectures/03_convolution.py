@@ -6,6 +6,10 @@
 # loops into one matrix product, derive both gradients index by index, and see why the filters of Deep SVDD have no
 # bias.
 #
+# **Before you start:** lecture 2. Reading takes about 60 minutes. **Letters** (`docs/notation.md` has all of them):
+# here $n$ counts images and $c$ input channels wherever they are indices, $s$ is a stride, and $W$ also the number of
+# columns.
+#
 # *Needs: no data but scikit-learn's digits and sample photograph. Minutes: 0.1 quick, 0.1 full.*
 
 # %%
@@ -516,13 +520,23 @@ check("with a bias both are lost", np.abs(biased.forward(zero)).max() > 1e-3)
 # %% [markdown]
 # ## Exercises
 #
-# 1. The input gradient with a stride has awkward conditions in it, "where $s$ divides $u - a$". Show that it is the
+# One star: routine; three: take your time.
+#
+# 1. ★★★ The input gradient with a stride has awkward conditions in it, "where $s$ divides $u - a$". Show that it is the
 #    convolution with flipped filters once more, if $s - 1$ zeros are put between the entries of $G$. Mind the rows
 #    under no window. Compare with `conv2d_backward_input` for $s = 2$.
-# 2. What is a convolution with $1 \times 1$ filters? Show that it equals a linear layer applied to every pixel, and use
-#    that to write its three functions in one line each.
-# 3. How many multiplications does the first layer of the paper's MNIST network take for a batch of 200 images (one
+# 2. ★★ What is a convolution with $1 \times 1$ filters? Show that it equals a linear layer applied to every pixel, and
+#    use that to write its three functions in one line each.
+# 3. ★ How many multiplications does the first layer of the paper's MNIST network take for a batch of 200 images (one
 #    channel, 28 x 28, 8 filters of 5 x 5, "same" padding)? How much larger than the images is the matrix $P$?
+# 4. ★ **Sizes.** How large is the output, and how many rows lie under no window, for $(H, k_h, s, p)$ = $(28, 5, 1,
+#    2)$, $(32, 5, 2, 2)$, $(9, 4, 3, 0)$ and $(10, 3, 2, 0)$?
+# 5. ★ **By hand.** An image of a single row, $(1, 2, 3, 4)$, and the filter $(1, 0, -1)$. Compute the output, and for
+#    $G = (1, 1)$ both gradients.
+#
+# Solutions: `lectures/solutions/03_convolution.py`.
+#
+# **Assignment:** `minisvdd assignment conv2d` (3 to 4 hours): the three functions of this lecture, with strides.
 
 # %%
 finish()

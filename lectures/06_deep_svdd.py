@@ -8,6 +8,9 @@
 # large is the sphere, and how do network and sphere find each other? At the end we train a network with two outputs, so
 # that all of it can be watched.
 #
+# **Before you start:** lectures 1 and 2; convex functions of one variable. Reading takes about 50 minutes. Letters are
+# those of `docs/notation.md`.
+#
 # *Needs: no data (MNIST, where found, in the full run). Minutes: 0.3 quick, 3 full.*
 
 # %%
@@ -497,15 +500,22 @@ figure("radius-and-auc", fig)
 #
 # ## Exercises
 #
-# 1. **Convex in $R^2$, not in $R$.** Show that $J$ as a function of $R$ is not convex for $\nu < 1$ (when some distance
-#    is positive), and that every minimiser is found all the same. Draw it for the eight distances of the picture above.
-# 2. **One loss, two names.** Show that (3) with $\nu = 1$ and the exact radius becomes (4) as far as the weights are
-#    concerned: same value, and the same gradient for all samples but the innermost one. What does the missing sample
-#    change?
-# 3. **A free centre.** For fixed $W$, which $c$ minimises (4)? What is the minimum, and why is it no good idea to
+# One star: routine; three: take your time.
+#
+# 1. ★★ **Convex in $R^2$, not in $R$.** Show that $J$ as a function of $R$ is not convex for $\nu < 1$ (when some
+#    distance is positive), and that every minimiser is found all the same. Draw it for the eight distances of the
+#    picture above.
+# 2. ★★★ **One loss, two names.** Show that (3) with $\nu = 1$ and the exact radius becomes (4) as far as the weights
+#    are concerned: same value, and the same gradient for all samples but the innermost one. What does the missing
+#    sample change? Hint: for $\nu = 1$, who is inside the sphere of the exact radius?
+# 3. ★★ **A free centre.** For fixed $W$, which $c$ minimises (4)? What is the minimum, and why is it no good idea to
 #    re-compute $c$ after each epoch?
 #
 # Solutions: `lectures/solutions/06_deep_svdd.py`.
+#
+# **Assignments:** `minisvdd assignment warm-up` (its one-class loss, half an hour), `minisvdd assignment
+# soft-boundary-radius` (1 to 2 hours) and `minisvdd assignment deep-svdd` (3 hours); at the end of the course `minisvdd
+# assignment capstone` (8 hours and more), a Deep SVDD of your own layers.
 
 # %%
 finish()

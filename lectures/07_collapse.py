@@ -21,6 +21,9 @@
 # In this lecture each of them is proved, made to happen, and measured against a healthy run. At the end we look at what
 # "healthy" is worth.
 #
+# **Before you start:** lecture 6; singular values. Reading takes about 75 minutes. **Letters** (`docs/notation.md` has
+# all of them): here $s_j$ are singular values.
+#
 # *Needs: no data (MNIST, where found, in the full run). Minutes: 0.2 quick, 3 full.*
 
 # %%
@@ -196,11 +199,10 @@ check(
 #    = \frac2n\sum_{i=1}^n \langle\phi_i - c,\; \phi_i\rangle
 #    \qquad\xrightarrow{\;c\,=\,0\;}\qquad \frac2n\sum_{i=1}^n\|\phi_i\|^2 = 2J . $$
 #
-# Under gradient flow, $\dot W = -\nabla J$, this says
-# $\frac{\mathrm{d}}{\mathrm{d}t}\frac12\| W^l\|^2 = \langle W^l, \dot W^l\rangle = -2J$: with $c = 0$ **every layer shrinks at
-# every moment**, until $J = 0$. With $c \ne 0$ the right-hand side changes sign as soon as the outputs are, on average,
-# shorter than they should be in the direction of $c$, and the shrinking stops. Batch norm breaks the homogeneity of the
-# layer before it, not that of the last one.
+# Under gradient flow, $\dot W = -\nabla J$, this says $\frac{\mathrm{d}}{\mathrm{d}t}\frac12\| W^l\|^2 = \langle W^l,
+# \dot W^l\rangle = -2J$: with $c = 0$ **every layer shrinks at every moment**, until $J = 0$. With $c \ne 0$ the
+# right-hand side changes sign as soon as the outputs are, on average, shorter than they should be in the direction of
+# $c$, and the shrinking stops. Batch norm breaks the homogeneity of the layer before it, not that of the last one.
 
 # %%
 network = perceptron()
@@ -530,10 +532,10 @@ check("one leaky ReLU unit gets no nearer, however large its weights", np.ptp(de
 #    = \frac{\|c\|\,M}{2}\sum_l\|W^l\|_F^2 , $$
 #
 # where $M$ is the largest mean response of a unit with weights of length 1, up to sign. For images with pixels in $[0,
-# 1]$ it is the length of the mean image, $M = \|\bar x\|$: the response is $\langle e, \frac1n\sum_i s_i x_i\rangle$
-# with factors $s_i \in \{1, 0.1\}$, so it is at most $\|\frac1n\sum_i s_i x_i\|$; no two such images have a negative
-# product $\langle x_i, x_j\rangle$, so that this length grows with every $s_i$; and $e = \bar x/\|\bar x\|$ has all
-# $s_i = 1$. Together,
+# 1]$ it is the length of the mean image, $M = \|\bar x\|$: the response is $\langle e, \frac1n\sum_i f_i x_i\rangle$
+# with factors $f_i \in \{1, 0.1\}$, so it is at most $\|\frac1n\sum_i f_i x_i\|$; no two such images have a negative
+# product $\langle x_i, x_j\rangle$, so that this length grows with every $f_i$; and $e = \bar x/\|\bar x\|$ has all
+# $f_i = 1$. Together,
 #
 # $$ J(W) \;\ge\; \|c\|^2 + \frac{\lambda - \lambda_*}{2}\sum_l\|W^l\|_F^2 ,
 #    \qquad \lambda_* = 2\,\|c\|\,\|\bar x\| . $$
@@ -568,9 +570,8 @@ decayed = [run(perceptron(), weight_decay=f * threshold) for f in relative_decay
 kept = np.array([result.contrast[-1] for result in decayed])
 for f, result in zip(relative_decay, decayed):
     predicted = slope * max(0, 1 - f)
-    print(
-        f"lambda = {f:4.2f} lambda*: contrast {result.contrast[-1]:.1e}, predicted {predicted:.1e}, AUC {result.auc:.3f}"
-    )
+    numbers = f"contrast {result.contrast[-1]:.1e}, predicted {predicted:.1e}, AUC {result.auc:.3f}"
+    print(f"lambda = {f:4.2f} lambda*: {numbers}")
 above, near = relative_decay > 1, (relative_decay > 0.4) & (relative_decay < 1)
 check(
     "above the threshold the healthy network collapses",
@@ -843,21 +844,24 @@ check(
 #
 # ## Exercises
 #
-# 1. **Where does the shrinking stop?** For $c \ne 0$, use
-#    $\langle W^l,\partial J/\partial W^l\rangle = \frac2n\sum_i\langle \phi_i-c,\phi_i\rangle$ to show that at every
-#    stationary point of $J$ (without decay) the mean squared output is the mean projection on $c$:
-#    $\frac1n\sum\|\phi_i\|^2 = \frac1n\sum\langle c,\phi_i\rangle$. Show that the zero network is such a point
-#    and yet no minimum. Check both on a trained network.
-# 2. **A bias at the output.** Show that a bias in the *last* layer is the same as a trained $c$. Train both and
+# One star: routine; three: take your time.
+#
+# 1. ★★ **Where does the shrinking stop?** For $c \ne 0$, use $\langle W^l,\partial J/\partial W^l\rangle =
+#    \frac2n\sum_i\langle \phi_i-c,\phi_i\rangle$ to show that at every stationary point of $J$ (without decay) the mean
+#    squared output is the mean projection on $c$: $\frac1n\sum\|\phi_i\|^2 = \frac1n\sum\langle c,\phi_i\rangle$. Show
+#    that the zero network is such a point and yet no minimum. Check both on a trained network.
+# 2. ★★ **A bias at the output.** Show that a bias in the *last* layer is the same as a trained $c$. Train both and
 #    compare.
-# 3. **Dead, not collapsed.** ReLU has the infimum 0. Let all hidden ReLUs be dead (output 0 for every image). What is
-#    the loss, what is the gradient, and why is this not the trivial solution of Proposition 3?
-# 4. **A deeper trap.** Let the network have three layers or more, and no biases. Show that the zero network is a strict
-#    local minimum of (4) for *every* $\lambda > 0$. Train three layers with $\lambda = 0.1$ twice, from weights as
-#    drawn and from a tenth of them. Hint: how does $\langle c, \bar\phi\rangle$ change when all weights are multiplied
-#    by $t$?
+# 3. ★★ **Dead, not collapsed.** ReLU has the infimum 0. Let all hidden ReLUs be dead (output 0 for every image). What
+#    is the loss, what is the gradient, and why is this not the trivial solution of Proposition 3?
+# 4. ★★★ **A deeper trap.** Let the network have three layers or more, and no biases. Show that the zero network is a
+#    strict local minimum of (4) for *every* $\lambda > 0$. Train three layers with $\lambda = 0.1$ twice, from weights
+#    as drawn and from a tenth of them. Hint: how does $\langle c, \bar\phi\rangle$ change when all weights are
+#    multiplied by $t$?
 #
 # Solutions: `lectures/solutions/07_collapse.py`.
+#
+# **Assignment:** `minisvdd assignment collapse` (3 hours): make it, detect it, explain it.
 
 # %%
 finish()

@@ -11,6 +11,8 @@
 # Yes, as a share of the data. Proposition 4 says so, and it is exact: not for many samples, not on average, but for
 # every training set, every network and every $\nu$.
 #
+# **Before you start:** lecture 6. Reading takes about 35 minutes. Letters are those of `docs/notation.md`.
+#
 # *Needs: no data (MNIST, where found, in the full run). Minutes: 0.3 quick, 9 full.*
 
 # %%
@@ -352,15 +354,18 @@ check(
 # %% [markdown]
 # ## Exercises
 #
-# 1. **From price to share.** A colleague writes the objective as $R^2 + C\sum_i\max(0, d_i - R^2)$. What is her $C$ in
-#    terms of $\nu$? What happens for $C < 1/n$? Check with the eleven distances $0, 1, \dots, 10$.
-# 2. **A squared hinge.** Replace $\max(0, d_i - R^2)$ by its square. Derive the condition for the optimal $u = R^2$ (it
-#    has no closed form; solve for it numerically) and show by an example that the share outside is no longer tied to
-#    $\nu$: it depends on the *unit* in which distances are measured.
-# 3. **New data.** Let the network be fixed, and *not* trained on the $n$ samples that set the radius
-#    $R_*^2 = d_{(k+1)}$, $k = \nu n$ an integer, all distances different. Show, by counting ranks, that one more sample
-#    of the same distribution is outside with the probability $(\nu n + 1)/(n + 1)$, barely more than $\nu$; confirm it
-#    by simulation. Why does the picture of new data not contradict you?
+# One star: routine; three: take your time.
+#
+# 1. ★ **From price to share.** A colleague writes the objective as $R^2 + C\sum_i\max(0, d_i - R^2)$. What is her $C$
+#    in terms of $\nu$? What happens for $C < 1/n$? Check with the eleven distances $0, 1, \dots, 10$.
+# 2. ★★ **A squared hinge.** Replace $\max(0, d_i - R^2)$ by its square. Derive the condition for the optimal $u = R^2$
+#    (it has no closed form; solve for it numerically) and show by an example that the share outside is no longer tied
+#    to $\nu$: it depends on the *unit* in which distances are measured.
+# 3. ★★★ **New data.** Let the network be fixed, and *not* trained on the $n$ samples that set the radius $R_*^2 =
+#    d_{(k+1)}$, $k = \nu n$ an integer, all distances different. Show, by counting ranks, that one more sample of the
+#    same distribution is outside with the probability $(\nu n + 1)/(n + 1)$, barely more than $\nu$; confirm it by
+#    simulation. Why does the picture of new data not contradict you? Hint: which ranks, counted from the outside, may
+#    the new sample have if it is to be outside?
 #
 # Solutions: `lectures/solutions/08_nu_property.py`.
 

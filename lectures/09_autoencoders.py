@@ -7,6 +7,9 @@
 # learn, and what of that is of any use to Deep SVDD? The last one is rarely asked. We shall answer it with the one row
 # of a table that is usually missing: the result *before* training.
 #
+# **Before you start:** lectures 4 and 6; the singular value decomposition. Reading takes about 50 minutes. **Letters**
+# (`docs/notation.md` has all of them): here $s_j$ are singular values.
+#
 # *Needs: no data (MNIST, where found, in the full run). Minutes: 0.3 quick, 3 full.*
 
 # %%
@@ -525,14 +528,17 @@ check("what pre-training itself has added is still there at the end", with_it > 
 #
 # ## Exercises
 #
-# 1. **Tied weights.** A linear autoencoder with $B = A^\top$ has $y = A^\top A x$. $A$ now occurs twice. Derive
+# One star: routine; three: take your time.
+#
+# 1. ★★ **Tied weights.** A linear autoencoder with $B = A^\top$ has $y = A^\top A x$. $A$ now occurs twice. Derive
 #    $\partial J/\partial A$ (it has two terms) and check it against finite differences.
-# 2. **The simplest copy.** The decoder that ignores its code can still output one fixed image. Which image is best,
+# 2. ★ **The simplest copy.** The decoder that ignores its code can still output one fixed image. Which image is best,
 #    what is its error, and what AUC does its reconstruction error have? Compare it with the DCAE's: how much of that is
 #    copying?
-# 3. **Scale.** Multiply the last layer of the encoder by $t = 10$. What happens to the reconstruction error of the DCAE
-#    on the digits (look at the decoder's first layers), and what to the distances from $c$? What follows for the
-#    pre-trained row of the table?
+# 3. ★★★ **Scale.** Multiply the last layer of the encoder by $t = 10$. What happens to the reconstruction error of the
+#    DCAE on the digits (look at the decoder's first layers), and what to the distances from $c$? What follows for the
+#    pre-trained row of the table? Hint: follow the factor $t$ layer by layer; which layers are homogeneous, and which
+#    one divides it away?
 #
 # Solutions: `lectures/solutions/09_autoencoders.py`.
 

@@ -6,6 +6,10 @@
 # from the first to the last step, draw the paper's figures 2 and 3 from it, and then read the tables that larger runs
 # have left in `benchmarks/results/`.
 #
+# **Before you start:** lectures 1, 6 and 9; mean, standard deviation, rank. Reading takes about 60 minutes. **Letters**
+# (`docs/notation.md` has all of them): here $\alpha_i$ is a multiplier, and $\gamma$ the width of a kernel, as in
+# lecture 1.
+#
 # *Needs: no data in a quick run; MNIST in a full one, if it is there. Minutes: 0.2 quick, 2 full.*
 
 # %%
@@ -454,12 +458,16 @@ check("the nearer nu is to 1, the nearer is OC-SVM to the paper's column", (np.d
 # %% [markdown]
 # ## Exercises
 #
-# 1. Show from the formula that the scores $-s$ have the AUC $1 - \mathrm{AUC}$. What does it mean if a detector's AUC
+# One star: routine; three: take your time.
+#
+# 1. ★ Show from the formula that the scores $-s$ have the AUC $1 - \mathrm{AUC}$. What does it mean if a detector's AUC
 #    on one class is 0.43, as the isolation forest's is for frogs in the paper?
-# 2. The paper's mean over ten seeds of One-Class Deep SVDD on threes is 91.9 with a standard deviation of 1.5. How far
-#    may the mean of *your* three seeds lie from 91.9 without giving you a reason to doubt? Simulate it.
-# 3. OC-SVM chooses its $\gamma$ by the AUC on a random tenth of the test set. Let ten detectors have scores of pure
+# 2. ★★ The paper's mean over ten seeds of One-Class Deep SVDD on threes is 91.9 with a standard deviation of 1.5. How
+#    far may the mean of *your* three seeds lie from 91.9 without giving you a reason to doubt? Simulate it.
+# 3. ★★ OC-SVM chooses its $\gamma$ by the AUC on a random tenth of the test set. Let ten detectors have scores of pure
 #    noise. What does that choice gain them on the hold-out, on the rest, and on the whole test set?
+#
+# Solutions: `lectures/solutions/10_mnist_cifar.py`.
 
 # %%
 folder.cleanup()

@@ -6,6 +6,10 @@
 # one-class detector notices. **The questions:** how does one make such an image knowing nothing of the classifier but
 # its answers, how large should the attack's steps be, and what does a detector see of it?
 #
+# **Before you start:** lecture 6; the normal distribution. Reading takes about 40 minutes. **Letters**
+# (`docs/notation.md` has all of them): here $\epsilon$ is the length of a step, $w$ the step sideways, and $y$ an image
+# made by the attack.
+#
 # *Needs: no data (GTSRB, where found, in the full run). Minutes: 0.3 quick, 15 full.*
 
 # %%
@@ -50,11 +54,12 @@ rng = np.random.default_rng(11)
 #
 # Since $w \perp u$, Pythagoras gives $\lVert r u + w\rVert^2 = r^2(1 + \delta^2)$, so that
 #
-# $$ s = x + \frac{r u + w}{\sqrt{1 + \delta^2}} $$
+# $$ y_\perp = x + \frac{r u + w}{\sqrt{1 + \delta^2}} $$
 #
 # lies exactly as far from $x$ as $y$ does (`orthogonal_step`). Then comes the step toward the original, and the box:
-# $y' = \mathrm{clip}\bigl(x + (1 - \epsilon)(s - x),\,0,\,1\bigr)$. Clipping is the projection onto a convex set that
-# contains $x$, so it never increases the distance to $x$. If the classifier is still wrong about $y'$, it replaces $y$.
+# $y' = \mathrm{clip}\bigl(x + (1 - \epsilon)(y_\perp - x),\,0,\,1\bigr)$. Clipping is the projection onto a convex set
+# that contains $x$, so it never increases the distance to $x$. If the classifier is still wrong about $y'$, it replaces
+# $y$.
 
 # %%
 x, y = rng.uniform(0, 1, (2, 4, 1, 8, 8))
@@ -326,13 +331,16 @@ print("paper:", {name: mean for name, (mean, _) in TABLE_2["stop"].items()})
 #
 # ## Exercises
 #
-# 1. **Clipping.** Show that the projection $P$ onto a convex set $C$ satisfies
-#    $\lVert P(z) - x\rVert \le \lVert z - x\rVert$ for every $x \in C$, and check it for the box.
-# 2. **How many queries?** In the model above the mean gain per query is $0.083\tan^2\theta/D$ of the distance. Near
+# One star: routine; three: take your time.
+#
+# 1. ★★ **Clipping.** Show that the projection $P$ onto a convex set $C$ satisfies $\lVert P(z) - x\rVert \le \lVert z -
+#    x\rVert$ for every $x \in C$, and check it for the box.
+# 2. ★★★ **How many queries?** In the model above the mean gain per query is $0.083\tan^2\theta/D$ of the distance. Near
 #    the end $\tan^2\theta \approx 2(r/h - 1)$, where $h$ is the distance of the plane. How do the queries needed for a
-#    given ratio $r/h$ grow with $D$? Measure it for two values of $D$.
-# 3. **A wish.** Make the attack targeted: turn threes into eights. Is the distance larger than that of the untargeted
-#    attack, and why must it be, in exact arithmetic?
+#    given ratio $r/h$ grow with $D$? Measure it for two values of $D$. Hint: write the change per query of $r/h - 1$ in
+#    terms of itself.
+# 3. ★★ **A wish.** Make the attack targeted: turn threes into eights. Is the distance larger than that of the
+#    untargeted attack, and why must it be, in exact arithmetic?
 #
 # Solutions: `lectures/solutions/11_adversarial_stop_signs.py`.
 

@@ -6,6 +6,9 @@
 # The question "what comes closest?" is an optimisation problem of its own, one per test image, and its gradient runs
 # backwards through two networks down to the input of the first. We derive it, check it, and watch it search.
 #
+# **Before you start:** lectures 2 and 4. Reading takes about 35 minutes. **Letters** (`docs/notation.md` has all of
+# them): here $n$ counts the $N$ samples of a batch, $s$ is a sign, and $J_f$ a Jacobian.
+#
 # *Needs: no data (MNIST in a full run, if it is there). Minutes: 0.4 quick, 3 full.*
 
 # %%
@@ -243,11 +246,18 @@ check("none of the four farthest is", is_anomaly[order[-4:]].all())
 #
 # ## Exercises
 #
-# 1. The generator may use $\log(1 - \sigma(q))$ (climb $L_{\mathcal{D}}$) or $-\log \sigma(q)$. Plot both slopes over
+# One star: routine; three: take your time.
+#
+# 1. ★ The generator may use $\log(1 - \sigma(q))$ (climb $L_{\mathcal{D}}$) or $-\log \sigma(q)$. Plot both slopes over
 #    $q$, and find the $q$ at which they are equal.
-# 2. Replace both absolute values in $L(z)$ by squares. Derive the new $\partial L / \partial z$ and check it.
-# 3. Give the search a memory of the prior: $z$ was drawn from $\mathcal N(0, I)$, so add $b \|z\|^2$ to the loss. How
-#    do the mean loss and the AUC of the digits change with $b$?
+# 2. ★★ Replace both absolute values in $L(z)$ by squares. Derive the new $\partial L / \partial z$ and check it.
+# 3. ★★★ Give the search a memory of the prior: $z$ was drawn from $\mathcal N(0, I)$, so add $b \|z\|^2$ to the loss.
+#    How do the mean loss and the AUC of the digits change with $b$? Hint: only one line of the loss and one of its
+#    gradient change; write the search as a loop of `adam_update`.
+#
+# Solutions: `lectures/solutions/12_anogan.py`.
+#
+# **Assignment:** `minisvdd assignment anogan-search` (2 to 3 hours).
 
 # %%
 finish()

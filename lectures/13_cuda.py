@@ -7,6 +7,9 @@
 # kernels on purpose and see what races and missing barriers do. No GPU is needed: the emulator of
 # `minisvdd/backends/emulator.py` runs the very same files.
 #
+# **Before you start:** lecture 3; a little C. Reading takes about 45 minutes. **Letters** (`docs/notation.md` has all
+# of them): here $n$ counts images and $c$ input channels, as in lecture 3.
+#
 # *Needs: a C++ compiler (g++ or clang++), no data. Minutes: 0.5 quick, 1 full.*
 
 # %%
@@ -404,13 +407,22 @@ check("sums in two steps do not", len(fixed) == 1)
 # %% [markdown]
 # ## Exercises
 #
-# 1. Transpose a matrix: either the loads or the stores of a thread per entry are scattered. Write a kernel that stages
-#    a tile of $32 \times 32$ in shared memory so that both are coalesced, and count its sectors. What does the column
-#    `[33]` in `tile[32][33]` do to the worst bank conflict?
-# 2. The register-blocked rung has a tile of 64 filters. What fraction of its arithmetic is wasted for the paper's MNIST
-#    network, with 8 filters in its first layer and 4 in its second? Check against the counts of `kernels/README.md`.
-# 3. How many bytes must a fused forward of conv 1 of the MNIST encoder (batch 200) move at the very least, and what
+# One star: routine; three: take your time.
+#
+# 1. ★★★ Transpose a matrix: either the loads or the stores of a thread per entry are scattered. Write a kernel that
+#    stages a tile of $32 \times 32$ in shared memory so that both are coalesced, and count its sectors. What does the
+#    column `[33]` in `tile[32][33]` do to the worst bank conflict? Hint: let the warp read rows and write rows, and
+#    turn the tile in between; a bank is the address, in words, modulo 32.
+# 2. ★★ The register-blocked rung has a tile of 64 filters. What fraction of its arithmetic is wasted for the paper's
+#    MNIST network, with 8 filters in its first layer and 4 in its second? Check against the counts of
+#    `kernels/README.md`.
+# 3. ★★ How many bytes must a fused forward of conv 1 of the MNIST encoder (batch 200) move at the very least, and what
 #    does that take at 3.35 terabytes per second? What share of it is the output of the convolution?
+#
+# Solutions: `lectures/solutions/13_cuda.py`.
+#
+# **Assignments:** `minisvdd assignment conv2d-cuda` (3 to 4 hours), then `minisvdd assignment conv2d-tiled` (4 hours),
+# which is graded by the traffic that this lecture counts.
 
 # %%
 finish()

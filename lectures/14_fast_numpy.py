@@ -7,6 +7,10 @@
 # this lecture we take a training step apart and remove these costs one by one. Each trick is a few lines, each leaves
 # the result as it is, and the library uses every one of them: not in its formulas, but in a second reading of each.
 #
+# **Before you start:** lectures 3 and 4; how long NumPy takes for what. Reading takes about 45 minutes. **Letters**
+# (`docs/notation.md` has all of them): here $n$ is a number of points, $s$ counts taps, $W$ is the number of columns,
+# and $G$ a matrix of constants.
+#
 # *Needs: no data. Minutes: 0.1 quick, 0.3 full.*
 
 # %%
@@ -424,11 +428,17 @@ check("the quick readings earn their keep", step_ms["numpy"] < step_ms["plain"] 
 #
 # ## Exercises
 #
-# 1. A strip serves $q$ neighbouring outputs of a filter with 5 taps. How many times does it copy a pixel, and how many
-#    multiplications does it make per output and row? Which $q$ is best if a copy costs as much as eight of them?
-# 2. Derive $F(2, 2)$ by hand with the points $0$, $1$ and $\infty$: two outputs of two taps with three multiplications.
-# 3. Is $\max_i f(x_i) = f(\max_i x_i)$ still true for batch norm with a trainable scale $\gamma$? What would you pool
+# One star: routine; three: take your time.
+#
+# 1. ★★ A strip serves $q$ neighbouring outputs of a filter with 5 taps. How many times does it copy a pixel, and how
+#    many multiplications does it make per output and row? Which $q$ is best if a copy costs as much as eight of them?
+# 2. ★★★ Derive $F(2, 2)$ by hand with the points $0$, $1$ and $\infty$: two outputs of two taps with three
+#    multiplications. Hint: write the values of $g(t)\,h(t)$ at the three points, solve for its coefficients, and
+#    transpose.
+# 3. ★ Is $\max_i f(x_i) = f(\max_i x_i)$ still true for batch norm with a trainable scale $\gamma$? What would you pool
 #    instead when $\gamma < 0$?
+#
+# Solutions: `lectures/solutions/14_fast_numpy.py`.
 
 # %%
 finish()

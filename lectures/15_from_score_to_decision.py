@@ -6,6 +6,10 @@
 # has one. **The questions:** where to put the threshold, and what may one promise about it? What if the "normal"
 # training data were not quite clean? And: how does all of this work on *my* images?
 #
+# **Before you start:** lecture 6; probabilities, the binomial distribution. Reading takes about 60 minutes. **Letters**
+# (`docs/notation.md` has all of them): here $\beta$ is the rate of misses, $\epsilon$ a share of dirt, and in shapes
+# $C$ and $W$ are channels and columns.
+#
 # *Needs: no data (MNIST, where found, in the full run). Minutes: 0.3 quick, 6 full.*
 
 # %%
@@ -508,17 +512,22 @@ figure("own-images", fig)
 #
 # ## Exercises
 #
-# 1. **How much is one hold-out worth?** Given the hold-out, the false alarm rate of its threshold is a random number.
-#    Show that for continuous scores it has a beta distribution with parameters $m + 1 - k$ and $k$, and find how many
-#    samples must be held back such that a promise of 5 % is kept to 7 % in 95 of 100 cases.
-# 2. **The best threshold.** Differentiate the expected cost with respect to $\tau$ and derive the slope of the ROC
+# One star: routine; three: take your time.
+#
+# 1. ★★★ **How much is one hold-out worth?** Given the hold-out, the false alarm rate of its threshold is a random
+#    number. Show that for continuous scores it has a beta distribution with parameters $m + 1 - k$ and $k$, and find
+#    how many samples must be held back such that a promise of 5 % is kept to 7 % in 95 of 100 cases. Hint: put every
+#    score through the distribution function of normal scores; then it is a question about uniform numbers.
+# 2. ★★ **The best threshold.** Differentiate the expected cost with respect to $\tau$ and derive the slope of the ROC
 #    curve stated above. Find the best threshold for two normal densities ($s \sim \mathcal{N}(0, 1)$ if normal,
 #    $\mathcal{N}(2, 1)$ if anomalous, $\pi = 0.01$, $C_\beta = 50\,C_\alpha$), and check it numerically.
-# 3. **Clean, then train again.** Hide 10 % anomalies among the digits' eights, train, throw out the 10 % of the
+# 3. ★★ **Clean, then train again.** Hide 10 % anomalies among the digits' eights, train, throw out the 10 % of the
 #    training images with the highest scores, and train anew. Does it help? Why can the first training not be trusted to
 #    find all of them?
 #
 # Solutions: `lectures/solutions/15_from_score_to_decision.py`.
+#
+# **Assignment:** `minisvdd assignment threshold` (2 hours).
 
 # %%
 finish()

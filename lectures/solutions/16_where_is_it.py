@@ -21,7 +21,7 @@ rng = np.random.default_rng(16)
 # $$ 2\rho\,\frac{\partial \rho}{\partial x_j} = \frac2D\sum_i (x_i - m)\Big(\delta_{ij} - \frac1D\Big)
 #    = \frac2D (x_j - m), \qquad\text{so}\qquad \frac{\partial \rho}{\partial x_j} = \frac{z_j}{D} : $$
 #
-# where the L1 norm has $\sigma_j - \bar\sigma$, this one has $z_j$ (whose mean is 0). Therefore
+# where the L1 norm has $\theta_j - \bar\theta$, this one has $z_j$ (whose mean is 0). Therefore
 #
 # $$ \frac{\partial L}{\partial x_j} = \frac1\rho\big(G_j - \overline G - \overline{Gz}\, z_j\big) , $$
 #
