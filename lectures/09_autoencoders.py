@@ -10,7 +10,7 @@
 # **Before you start:** lectures 4 and 6; the singular value decomposition. Reading takes about 50 minutes. **Letters**
 # (`docs/notation.md` has all of them): here $s_j$ are singular values.
 #
-# *Needs: no data (MNIST, where found, in the full run). Minutes: 0.3 quick, 3 full.*
+# *Needs: no data (MNIST, where found, in the full run). Minutes: 0.3 quick, 6 full.*
 
 # %%
 import matplotlib.pyplot as plt
@@ -445,7 +445,11 @@ check(
 )
 
 # %% [markdown]
-# MEASURED
+# So much for the better place. What pre-training is worth at the end is the picture of the pairs, and it depends on the
+# data: in the quick run $+0.7$ points of AUC (standard error 0.3; three classes of the digits, three seeds), in a full
+# run on MNIST $-2.2$ points (standard error 0.6): there it cost accuracy in eight of nine pairs, though training was as
+# long from either start. Neither number is a law. Learning rate, length and decay of the two trainings were chosen
+# once, and others may turn the sign; what they show is that "pre-train first" is a habit to be tested, not a result.
 #
 # Now the filters. Here are those of the first layer: as drawn, after pre-training, and after Deep SVDD from either
 # start. "What autoencoder and Deep SVDD have in common are these filters", one is tempted to say, and the rows do look
@@ -517,14 +521,17 @@ def cosine(a, b):
 learned = change(given)
 with_it, without_it = (cosine(change(model.network_), learned) for model in reversed(models[3]))
 print(f"cosine of a change with that of pre-training: {with_it:.2f} after pre-training, {without_it:.2f} without any")
-check("what pre-training itself has added is still there at the end", with_it > without_it + 0.2)
+check(
+    "the change that pre-training made is found in the end, but in part it is made without it", with_it > without_it > 0
+)
 
 # %% [markdown]
-# The network is wide enough, and the learning rate small enough, that a good solution lies close to wherever it starts:
-# every layer moves by a fraction of its length, whatever it is trained for. (This is called *lazy* training.) Hence the
-# likeness of the filters is no evidence for a transfer of features. The honest measure subtracts the draw: of the small
-# step that pre-training has made, a good part remains through Deep SVDD, and Deep SVDD alone does not make it.
-# Something is handed over, then. What it is worth is the difference of the pairs, no more.
+# A good solution lies close to wherever training starts: every layer moves by a fraction of its length, whatever it is
+# trained for. (This is called *lazy* training.) Hence the likeness of the filters is no evidence for a transfer of
+# features. A more honest measure subtracts the draw: is the step that pre-training made still there? It is, in the
+# quick run with a cosine of 0.63, on MNIST with 0.76. But look at the control once more: Deep SVDD *alone*, from the
+# draw, goes in a similar direction, 0.24 and 0.64. Both losses see the same images, and much of what the autoencoder's
+# filters learn, Deep SVDD's learn without its help.
 #
 # ## Exercises
 #
