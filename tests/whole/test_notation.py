@@ -85,7 +85,7 @@ def test_every_symbol_of_a_lecture_is_in_the_tables(number):
 
 @each_lecture
 def test_a_letter_with_another_meaning_is_announced(number):
-    """In the lecture's first cell, behind the word "here"; no other letter of all lectures is used for something else."""
+    """In the lecture's first cell, behind the word "here"; no other letter of all lectures means something else."""
     protected = {symbol.strip("$") for symbol in EVERYWHERE}
     first = LECTURES[number].read_text(encoding="utf-8").split("\n# %%")[0]
     announced = symbols(re.sub("^# ?", "", first, flags=re.MULTILINE).partition("here ")[2])
