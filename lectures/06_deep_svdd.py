@@ -309,7 +309,8 @@ check(
 #    \qquad\text{soft-boundary:}\quad s(x) = \|\phi(x; W^*) - c\|^2 - R_*^2 ,
 #    \tag{5} $$
 #
-# so that the latter is positive exactly outside of the sphere. The training data are no longer needed: $W^*$, $c$ and
+# so that the latter is positive exactly outside of the sphere. (The paper says in words that the final *radius* is
+# subtracted; its square is meant.) The training data are no longer needed: $W^*$, $c$ and
 # $R_*$ are the whole model. (A kernel method keeps its support vectors, and its scoring time grows with them.)
 #
 # ## Network and sphere find each other

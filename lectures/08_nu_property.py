@@ -67,6 +67,9 @@ rng = np.random.default_rng(8)
 # The first is $\#\{d_i > R_*^2\} \le \nu n$, which is claim 1; the second is $\#\{d_i\ge R_*^2\} \ge \nu n$, claim 2.
 # If $u_* = 0$, there is no left side, but claim 2 is trivial, as all $n$ distances are $\ge 0$. $\square$
 #
+# (The paper's proof is shorter. Read it beside this one, and find the step that is not covered where several samples
+# lie at the same distance.)
+#
 # So the two claims are nothing but "right of the minimum it rises" and "left of the minimum it falls". Note what the
 # proof does *not* use: how $W$ was found. The property holds for any network, trained or not, as long as $R$ is exactly
 # optimal for it. And the two bounds are close: they differ by the samples exactly *on* the sphere. If all distances are

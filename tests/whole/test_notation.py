@@ -85,10 +85,10 @@ def test_every_symbol_of_a_lecture_is_in_the_tables(number):
 
 @each_lecture
 def test_a_letter_with_another_meaning_is_announced(number):
-    """In the lecture's first cell, behind the word "here"; no other letter of all lectures means something else."""
+    """In the lecture's first cell, behind "Letters"; no other letter of all lectures means something else."""
     protected = {symbol.strip("$") for symbol in EVERYWHERE}
     first = LECTURES[number].read_text(encoding="utf-8").split("\n# %%")[0]
-    announced = symbols(re.sub("^# ?", "", first, flags=re.MULTILINE).partition("here ")[2])
+    announced = symbols(re.sub("^# ?", "", first, flags=re.MULTILINE).partition("**Letters**")[2])
     other = symbols(HERE.get(number, "")) & protected
     assert other - house_letters(number) <= announced, (
         "letters of which the first cell does not say that they are others"
