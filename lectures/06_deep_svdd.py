@@ -249,8 +249,9 @@ check(
 # its lower bound. Either way it returns a bound. We try it for $n = 6000$, $\nu = 0.1$ and distances of all scales
 # (`authors_radius_squared`).
 #
-# **All data or one batch?** Popular ports take the $1-\nu$ quantile of the distances, which is nearly right, but of the
-# *last mini-batch* alone (`quantile_radius_squared`): a hundred samples instead of thousands.
+# **All data or one batch?** The authors' later program, Deep-SVDD-PyTorch, and what was made from it take the $1-\nu$
+# quantile of the distances, which is nearly right, but of the *last mini-batch* alone (`quantile_radius_squared`): a
+# hundred samples instead of thousands.
 
 # %%
 n, nu = 6000, 0.1
