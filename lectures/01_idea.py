@@ -7,8 +7,8 @@
 # Deep SVDD learns the features. We walk this way in two dimensions, where everything can be drawn.
 #
 # **Before you start:** vectors, means and gradients of functions of several variables; Lagrange multipliers, and what a
-# convex function is. Reading takes about 40 minutes. **Letters** (`docs/notation.md` has all of them): here $\alpha_i$
-# is a multiplier, $\gamma$ the width of a kernel, and $k(x, z)$ is the kernel.
+# convex function is. A first reading takes about 40 minutes. **Letters** (`docs/notation.md` has all of them): here
+# $\alpha_i$ is a multiplier, $\gamma$ the width of a kernel, and $k(x, z)$ is the kernel.
 #
 # *Needs: no data. Minutes: 0.2 quick, 0.3 full.*
 

@@ -5,9 +5,9 @@
 # single weight. Backpropagation computes all these answers in one sweep from the loss back to the input. We derive the
 # sweep, write it for the linear layer, and learn how to convince ourselves that a gradient is right.
 #
-# **Before you start:** partial derivatives, the chain rule, matrix products; NumPy. Reading takes about 40 minutes.
-# **Letters** (`docs/notation.md` has all of them): here $n$ counts the $N$ samples of a batch and $d$ the $D$ inputs,
-# $\sigma_d$ is a standard deviation, and $J_l$ a Jacobian.
+# **Before you start:** partial derivatives, the chain rule, matrix products; NumPy. A first reading takes about 40
+# minutes. **Letters** (`docs/notation.md` has all of them): here $n$ counts the $N$ samples of a batch and $d$ the $D$
+# inputs, $\sigma_d$ is a standard deviation, and $J_l$ a Jacobian.
 #
 # *Needs: no data. Minutes: 0.1 quick, 0.1 full.*
 

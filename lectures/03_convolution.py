@@ -6,9 +6,9 @@
 # loops into one matrix product, derive both gradients index by index, and see why the filters of Deep SVDD have no
 # bias.
 #
-# **Before you start:** lecture 2. Reading takes about 60 minutes. **Letters** (`docs/notation.md` has all of them):
-# here $n$ counts images and $c$ input channels wherever they are indices, $s$ is a stride, and $W$ also the number of
-# columns.
+# **Before you start:** lecture 2. A first reading takes about 60 minutes. **Letters** (`docs/notation.md` has all of
+# them): here $n$ counts images and $c$ input channels wherever they are indices, $s$ is a stride, and $W$ also the
+# number of columns.
 #
 # *Needs: no data but scikit-learn's digits and sample photograph. Minutes: 0.1 quick, 0.1 full.*
 

@@ -5,9 +5,9 @@
 # a decoder up-sampling and a sigmoid. Each takes a few lines of code, and each has one thing that is easily done wrong.
 # We derive all their backward passes, batch norm's in full, and at the end run a whole module of an encoder by hand.
 #
-# **Before you start:** lectures 2 and 3. Reading takes about 60 minutes. **Letters** (`docs/notation.md` has all of
-# them): here $n$ counts images and $c$ channels wherever they are indices, $s$ is a stride, and $W$ also the number of
-# columns.
+# **Before you start:** lectures 2 and 3. A first reading takes about 60 minutes. **Letters** (`docs/notation.md` has
+# all of them): here $n$ counts images and $c$ channels wherever they are indices, $s$ is a stride, and $W$ also the
+# number of columns.
 #
 # *Needs: no data but scikit-learn's digits. Minutes: 0.1 quick, 0.1 full.*
 

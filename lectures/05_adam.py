@@ -5,7 +5,7 @@
 # size per weight, Glorot the second with one number per layer. We derive both, see what Adam's hats are for, and why
 # the paper trains in two phases, "searching" and "fine-tuning".
 #
-# **Before you start:** lecture 2; mean and variance of a sum of random numbers. Reading takes about 45 minutes.
+# **Before you start:** lecture 2; mean and variance of a sum of random numbers. A first reading takes about 45 minutes.
 # **Letters** (`docs/notation.md` has all of them): here $d$ counts the $D$ inputs of a layer, and $\sigma$ is a
 # standard deviation.
 #

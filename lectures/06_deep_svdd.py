@@ -8,8 +8,8 @@
 # large is the sphere, and how do network and sphere find each other? At the end we train a network with two outputs, so
 # that all of it can be watched.
 #
-# **Before you start:** lectures 1 and 2; convex functions of one variable. Reading takes about 50 minutes. Letters are
-# those of `docs/notation.md`.
+# **Before you start:** lectures 1 and 2; convex functions of one variable. A first reading takes about 50 minutes.
+# Letters are those of `docs/notation.md`.
 #
 # *Needs: no data (MNIST, where found, in the full run). Minutes: 0.3 quick, 3 full.*
 

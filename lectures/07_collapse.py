@@ -21,8 +21,8 @@
 # In this lecture each of them is proved, made to happen, and measured against a healthy run. At the end we look at what
 # "healthy" is worth.
 #
-# **Before you start:** lecture 6; singular values. Reading takes about 75 minutes. **Letters** (`docs/notation.md` has
-# all of them): here $s_j$ are singular values.
+# **Before you start:** lecture 6; singular values. A first reading takes about 75 minutes. **Letters**
+# (`docs/notation.md` has all of them): here $s_j$ are singular values.
 #
 # *Needs: no data (MNIST, where found, in the full run). Minutes: 0.2 quick, 3 full.*
 

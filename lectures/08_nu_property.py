@@ -11,7 +11,7 @@
 # Yes, as a share of the data. Proposition 4 says so, and it is exact: not for many samples, not on average, but for
 # every training set, every network and every $\nu$.
 #
-# **Before you start:** lecture 6. Reading takes about 35 minutes. Letters are those of `docs/notation.md`.
+# **Before you start:** lecture 6. A first reading takes about 35 minutes. Letters are those of `docs/notation.md`.
 #
 # *Needs: no data (MNIST, where found, in the full run). Minutes: 0.3 quick, 9 full.*
 

@@ -7,8 +7,8 @@
 # learn, and what of that is of any use to Deep SVDD? The last one is rarely asked. We shall answer it with the one row
 # of a table that is usually missing: the result *before* training.
 #
-# **Before you start:** lectures 4 and 6; the singular value decomposition. Reading takes about 50 minutes. **Letters**
-# (`docs/notation.md` has all of them): here $s_j$ are singular values.
+# **Before you start:** lectures 4 and 6; the singular value decomposition. A first reading takes about 50 minutes.
+# **Letters** (`docs/notation.md` has all of them): here $s_j$ are singular values.
 #
 # *Needs: no data (MNIST, where found, in the full run). Minutes: 0.3 quick, 6 full.*
 

@@ -6,9 +6,9 @@
 # from the first to the last step, draw the paper's figures 2 and 3 from it, and then read the tables that larger runs
 # have left in `benchmarks/results/`.
 #
-# **Before you start:** lectures 1, 6 and 9; mean, standard deviation, rank. Reading takes about 60 minutes. **Letters**
-# (`docs/notation.md` has all of them): here $\alpha_i$ is a multiplier, and $\gamma$ the width of a kernel, as in
-# lecture 1.
+# **Before you start:** lectures 1, 6 and 9; mean, standard deviation, rank. A first reading takes about 60 minutes.
+# **Letters** (`docs/notation.md` has all of them): here $\alpha_i$ is a multiplier, and $\gamma$ the width of a kernel,
+# as in lecture 1.
 #
 # *Needs: no data in a quick run; MNIST in a full one, if it is there. Minutes: 0.2 quick, 2 full.*
 

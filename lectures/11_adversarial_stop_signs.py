@@ -6,7 +6,7 @@
 # one-class detector notices. **The questions:** how does one make such an image knowing nothing of the classifier but
 # its answers, how large should the attack's steps be, and what does a detector see of it?
 #
-# **Before you start:** lecture 6; the normal distribution. Reading takes about 40 minutes. **Letters**
+# **Before you start:** lecture 6; the normal distribution. A first reading takes about 40 minutes. **Letters**
 # (`docs/notation.md` has all of them): here $\epsilon$ is the length of a step, $w$ the step sideways, and $y$ an image
 # made by the attack.
 #

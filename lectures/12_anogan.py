@@ -6,8 +6,8 @@
 # The question "what comes closest?" is an optimisation problem of its own, one per test image, and its gradient runs
 # backwards through two networks down to the input of the first. We derive it, check it, and watch it search.
 #
-# **Before you start:** lectures 2 and 4. Reading takes about 35 minutes. **Letters** (`docs/notation.md` has all of
-# them): here $n$ counts the $N$ samples of a batch, $s$ is a sign, and $J_f$ a Jacobian.
+# **Before you start:** lectures 2 and 4. A first reading takes about 35 minutes. **Letters** (`docs/notation.md` has
+# all of them): here $n$ counts the $N$ samples of a batch, $s$ is a sign, and $J_f$ a Jacobian.
 #
 # *Needs: no data (MNIST in a full run, if it is there). Minutes: 0.4 quick, 3 full.*
 

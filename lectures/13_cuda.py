@@ -7,8 +7,8 @@
 # kernels on purpose and see what races and missing barriers do. No GPU is needed: the emulator of
 # `minisvdd/backends/emulator.py` runs the very same files.
 #
-# **Before you start:** lecture 3; a little C. Reading takes about 45 minutes. **Letters** (`docs/notation.md` has all
-# of them): here $n$ counts images and $c$ input channels, as in lecture 3.
+# **Before you start:** lecture 3; a little C. A first reading takes about 45 minutes. **Letters** (`docs/notation.md`
+# has all of them): here $n$ counts images and $c$ input channels, as in lecture 3.
 #
 # *Needs: a C++ compiler (g++ or clang++), no data. Minutes: 0.5 quick, 1 full.*
 

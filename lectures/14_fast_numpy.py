@@ -7,7 +7,7 @@
 # this lecture we take a training step apart and remove these costs one by one. Each trick is a few lines, each leaves
 # the result as it is, and the library uses every one of them: not in its formulas, but in a second reading of each.
 #
-# **Before you start:** lectures 3 and 4; NumPy's views and strides. Reading takes about 45 minutes. **Letters**
+# **Before you start:** lectures 3 and 4; NumPy's views and strides. A first reading takes about 45 minutes. **Letters**
 # (`docs/notation.md` has all of them): here $n$ is a number of points, $s$ counts taps, $W$ is the number of columns,
 # and $G$ a matrix of constants.
 #

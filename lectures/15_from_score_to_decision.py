@@ -6,9 +6,9 @@
 # has one. **The questions:** where to put the threshold, and what may one promise about it? What if the "normal"
 # training data were not quite clean? And: how does all of this work on *my* images?
 #
-# **Before you start:** lecture 6; probabilities, the binomial distribution. Reading takes about 60 minutes. **Letters**
-# (`docs/notation.md` has all of them): here $\beta$ is the rate of misses, $\epsilon$ a share of dirt, and in shapes
-# $C$ and $W$ are channels and columns.
+# **Before you start:** lecture 6; probabilities, the binomial distribution. A first reading takes about 60 minutes.
+# **Letters** (`docs/notation.md` has all of them): here $\beta$ is the rate of misses, $\epsilon$ a share of dirt, and
+# in shapes $C$ and $W$ are channels and columns.
 #
 # *Needs: no data (MNIST, where found, in the full run). Minutes: 0.3 quick, 6 full.*
 
@@ -527,7 +527,7 @@ figure("own-images", fig)
 #
 # Solutions: `lectures/solutions/15_from_score_to_decision.py`.
 #
-# **Assignment:** `minisvdd assignment threshold` (2 hours).
+# **Assignment:** `minisvdd assignment threshold` (3 hours).
 
 # %%
 finish()

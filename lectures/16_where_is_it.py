@@ -7,9 +7,9 @@
 # with large steps in place of a derivative; and another network's opinion. Then we plant defects ourselves and measure
 # who finds them.
 #
-# **Before you start:** lectures 2, 4 and 6; the normal distribution. Reading takes about 45 minutes. **Letters**
-# (`docs/notation.md` has all of them): here $\sigma$ is a standard deviation, $w$ a window, and $J_\phi$ a Jacobian;
-# $i$ and $j$ count pixels.
+# **Before you start:** lectures 2, 4 and 6; the normal distribution. A first reading takes about 45 minutes.
+# **Letters** (`docs/notation.md` has all of them): here $\sigma$ is a standard deviation, $w$ a window, and $J_\phi$ a
+# Jacobian; $i$ and $j$ count pixels.
 #
 # *Needs: no data (MNIST, where found, in the full run). Minutes: 0.2 quick, 2 full.*
 
