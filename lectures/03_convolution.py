@@ -72,6 +72,8 @@ for ax in axes:
 figure("filters")
 
 # %% [markdown]
+# *In the book a window walks over a digit here, and the sum under it is written out.* <!-- living: window -->
+#
 # Two properties make this the layer for images. It is *local*: an output depends on $C k_h k_w$ numbers only, not on
 # the whole image. And it is the *same everywhere*: if the image moves, the output moves with it.
 

@@ -464,6 +464,8 @@ for title, phi, center, squared in panels:
 # network has drawn together the images it was shown more tightly than others. With few training images this gap is
 # large. It does not hurt the ranking, but it makes the sphere itself a poor threshold; lecture 15 finds a better one.
 #
+# *In the book the reader moves the epochs by hand here.* <!-- living: sphere -->
+#
 # And as a film: one frame per epoch, each at the scale of its own cloud.
 
 # %%

@@ -130,6 +130,8 @@ ax.legend()
 figure("staircase", fig)
 
 # %% [markdown]
+# *In the book ν can be turned by hand here, over the distances of real images.* <!-- living: nu -->
+#
 # ## Trying to break it
 #
 # Ties are the dangerous case, because then many samples lie exactly on the sphere. Zeros, one single sample, $\nu n$ an

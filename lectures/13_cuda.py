@@ -158,6 +158,8 @@ def count(call):
 # margin of 2 on each side (the halo), once into shared memory, and takes all patches from there. A thread computes 4
 # positions of 8 filters.
 #
+# *In the book sixteen threads load such a piece here, step by step.* <!-- living: tile -->
+#
 # In the library the launch of these kernels is a *reading* of the operation, beside its formula (lecture 3):
 # `ops.conv2d_forward.on(backend)` picks it for a backend of kernels, and with it the rung. We take the reading itself,
 # and name the rung.

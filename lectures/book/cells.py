@@ -10,6 +10,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
+from .living import with_figures
 from .text import Page, TextRenderer
 
 _VERDICT = re.compile(r"^(PASS|FAIL)  (.*?)(?:  \((.*)\))?$")
@@ -30,7 +31,7 @@ class CellRenderer:
         parts, pictures, is_first = [], 0, True
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
-                parts.append(self.text.render(cell.source, page))
+                parts.append(with_figures(self.text.render(cell.source, page)))
                 continue
             if cell.source.strip() not in ("", "finish()"):
                 parts.append(self._folded(cell.source, page, is_first))
