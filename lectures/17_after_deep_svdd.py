@@ -117,7 +117,7 @@ def margin(a, b):
 # Without anomalies this is (4). The gradient is that of $d$, times the derivative of the outer function:
 #
 # $$ \frac{\partial J}{\partial \phi_i} = \frac{2(\phi_i - c)}{n+m}\cdot
-#    \begin{cases} 1 & y_i = +1\\[2pt] -\eta / d_i^2 & y_i = -1 . \end{cases} $$
+#    \begin{cases} 1 & y_i = +1\\ -\eta / d_i^2 & y_i = -1 . \end{cases} $$
 #
 # An anomaly is pushed with a force of length $2\eta\,d_i^{-3/2}$: without bound at the centre (a small $\varepsilon$ is
 # added to $d_i$), next to nothing far out. So no anomaly is pushed to infinity, which a loss $-d_i$ would do: that one

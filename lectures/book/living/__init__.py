@@ -2,9 +2,9 @@
 
     *In the book a figure to move stands here: ....* <!-- living: window -->
 
-Such a line in a lecture's text becomes the figure; a notebook shows the sentence. Each module has `figure()`, which draws
-the frame that stands there without script, and hands the numbers to the script of the same name: its `draw(value)` paints
-the frame of a slider's value and returns what that frame says. `slider.js` does the rest for all of them.
+Such a line in a lecture's text becomes the figure; a notebook shows the sentence. Each module has `figure()`, which
+draws the frame that stands there without script, and hands the numbers to the script of the same name: its
+`draw(value)` paints the frame of a slider's value and returns what that frame says. `slider.js` does the rest for all.
 """
 
 import importlib

@@ -40,6 +40,7 @@ def figure() -> Living:
     J = np.array([svdd.soft_boundary_objective(v, d, nu) for v in u])
     curve = " ".join(f"{WIDTH * v / most:.1f},{CURVE - 88 * (j - J.min()) / np.ptp(J):.1f}" for v, j in zip(u, J))
     place, outside = WIDTH * radius_squared / most, int((d > radius_squared).sum())
+    share = 100 * outside / len(d)
     svg = (
         f"<clipPath id='inside'><rect x='0' y='0' width='{place:.1f}' height='{FLOOR}'/></clipPath>"
         f"<g class='odd'>{bars}</g><g class='normal covers' clip-path='url(#inside)'>{bars}</g>"
@@ -55,7 +56,7 @@ def figure() -> Living:
         1,
         100,
         START,
-        f"\u03bd = {nu:.2f}, \u03bdn = {nu * len(d):.2f}: {outside} of {len(d)} samples outside, {100 * outside / len(d):.1f} %",
-        "Turn \u03bd: the green objective J(u) bends to another minimum, the dashed line, and the share of samples beyond "
-        "it, red, follows. Histogram: squared distances of 901 images of digits, in units of their mean.",
+        f"ν = {nu:.2f}, νn = {nu * len(d):.2f}: {outside} of {len(d)} samples outside, {share:.1f} %",
+        "Turn ν: the green objective J(u) bends to another minimum, the dashed line, and the share of samples "
+        "beyond it, red, follows. Histogram: squared distances of 901 images of digits, in units of their mean.",
     )

@@ -77,7 +77,7 @@ def figure() -> Living:
         0,
         len(data) - 1,
         0,
-        f"epoch 0: R = {first['radius']}, AUC {first['auc']} %",
+        f"epoch 0: R = {first['radius']:.3f}, AUC {first['auc']:.1f} %",
         "The sphere contracts. Blue: test images of sixes, red: of other digits; green: the sphere that holds nine of "
         "ten training images. The large panel grows with its cloud, the small one keeps its scale.",
     )

@@ -38,6 +38,7 @@ def figure() -> Living:
         START + THREADS,
         START,
         "step 3: thread t loads pixel t + 32, twelve threads have none left; then all wait",
-        "A block of 4 x 4 threads and filters of 3 x 3: the tile has 6 x 6 pixels, each with the number of the thread that "
-        "loads it, in three turns of sixteen. Then every thread reads its window from shared memory: 144 reads, 36 loads.",
+        "A block of 4 x 4 threads and filters of 3 x 3: the tile has 6 x 6 pixels, each with the number of the thread "
+        "that loads it, in three turns of sixteen. Then every thread reads its window from shared memory: 144 "
+        "reads, 36 loads.",
     )

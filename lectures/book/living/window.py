@@ -35,8 +35,8 @@ def figure() -> Living:
         35,
         START,
         says(windows[i, j], i, j),
-        "A filter that answers to changes from left to right, (-1 0 1; -2 0 2; -1 0 1), walks over a three. Left the image "
-        "with the window, right the outputs so far.",
+        "A filter that answers to changes from left to right, (-1 0 1; -2 0 2; -1 0 1), walks over a three. Left the "
+        "image with the window, right the outputs so far.",
     )
 
 
