@@ -1,9 +1,9 @@
 const loads = figure.querySelectorAll("g.load"), [, window3, own] = figure.querySelectorAll("rect.frame");
 function draw(step) {
   loads.forEach((cell, k) => cell.classList.toggle("later", k >= 16 * step));
-  const thread = step - 4, i = Math.floor(thread / 4), j = thread % 4;
+  const thread = Math.max(0, step - 4), i = Math.floor(thread / 4), j = thread % 4;
   [[window3, 32, 32], [own, data.beside, 62]].forEach(([rect, x, y]) => {
-    rect.setAttribute("visibility", thread < 0 ? "hidden" : "visible");
+    rect.setAttribute("visibility", step < 4 ? "hidden" : "visible");
     rect.setAttribute("x", x + j * data.cell);
     rect.setAttribute("y", y + i * data.cell);
   });

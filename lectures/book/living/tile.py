@@ -26,8 +26,8 @@ def figure() -> Living:
         f"{around}{pixels}<rect class='frame' x='32' y='32' width='{TILE * CELL}' height='{TILE * CELL}'/>"
         f"<g class='threads'>{threads}</g><text x='{BESIDE + 60}' y='50'>threads</text>"
         f"<text x='122' y='{8 * CELL + 20}'>image, and the tile</text>"
-        f"<rect class='frame one' x='0' y='0' width='{3 * CELL}' height='{3 * CELL}' visibility='hidden'/>"
-        f"<rect class='frame one' x='0' y='0' width='{CELL}' height='{CELL}' visibility='hidden'/>"
+        f"<rect class='frame one' x='32' y='32' width='{3 * CELL}' height='{3 * CELL}' visibility='hidden'/>"
+        f"<rect class='frame one' x='{BESIDE}' y='62' width='{CELL}' height='{CELL}' visibility='hidden'/>"
     )
     return Living(
         svg,

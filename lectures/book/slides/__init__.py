@@ -291,7 +291,7 @@ def _glyphs(font, body):
     from fontTools.ttLib import TTFont
 
     formulas = re.sub(r"<[^>]*>", "", "".join(re.findall(r"<math.*?</math>", body, re.DOTALL)))
-    characters = set(formulas) | set("0123456789()[]{}|+-=")
+    characters = set(formulas) | set("0123456789()[]{}|+-=\u221a")  # roots are drawn, not written
     characters |= {chr(point) for point in range(0x1D434, 0x1D7CA)}  # letters that browsers slant by themselves
     options = subset.Options(flavor="woff", layout_features=["ssty", "dtls"], notdef_outline=True, drop_tables=["DSIG"])
     loaded = TTFont(font)
