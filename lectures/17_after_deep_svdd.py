@@ -22,6 +22,10 @@
 # with its standard deviation, and a claim that one method is better is a claim about *paired* differences: same seed,
 # same images. Which method is best on photographs is not decided here; what each loss *does* is.
 #
+# **Before you start:** lectures 6 and 7; lecture 16 for gradients of inputs. Reading takes about 75 minutes.
+# **Letters** (`docs/notation.md` has all of them): here $y$ is a label, $\eta$ the weight of labelled anomalies,
+# $\gamma$ how much wider a shell may be, $\alpha$ the length of a step, and $\tau$ a temperature.
+#
 # *Needs: no data. Minutes: 0.6 quick, 3 full.*
 
 # %%
@@ -594,9 +598,10 @@ check(
 # ## How was it turned? Transformations and CSI
 #
 # A task that needs no labels: turn every normal image by 0, 90, 180 and 270 degrees, and train a classifier to say
-# which it was. On an image of another kind, the idea goes, it will be less sure. The score is the cross-entropy of the
-# true turns, $s(x) = -\sum_{k=0}^3\log P(k\mid T_k x)$, and its gradient is lecture 10's softmax. We let every digit be
-# the normal class once.
+# which it was (four of the 72 transformations of Golan and El-Yaniv). On an image of another kind, the idea goes, it
+# will be less sure. The score is the cross-entropy of the true turns, $s(x) = -\sum_{k=0}^3\log P(k\mid T_k x)$, where
+# $P$ is the softmax of four outputs; `softmax_cross_entropy` has its gradient. We let every digit be the normal class
+# once.
 
 
 # %%
@@ -773,13 +778,13 @@ figure("all", fig)
 #
 # ## Exercises
 #
-# 1. **Without a sphere.** Replace $e^{-\rho}$ by the sigmoid of one linear output, a plain classifier. Show that the
+# 1. ★★ **Without a sphere.** Replace $e^{-\rho}$ by the sigmoid of one linear output, a plain classifier. Show that the
 #    best possible network ranks the images in the same way, and measure the difference, with photographs as outliers.
-# 2. **Contrast.** Let $z_1,\dots,z_{2N}$ be unit vectors, $z_{j(i)}$ the other view of the image of $z_i$, and
+# 2. ★★★ **Contrast.** Let $z_1,\dots,z_{2N}$ be unit vectors, $z_{j(i)}$ the other view of the image of $z_i$, and
 #    $J = -\frac{1}{2N}\sum_i \log\frac{\exp(z_i\cdot z_{j(i)}/\tau)}{\sum_{k\ne i}\exp(z_i\cdot z_k/\tau)}$. Derive
 #    $\partial J/\partial z_i$ and the gradient with respect to the outputs before normalisation, and check both.
-# 3. **A smaller memory.** Choose $k$ of the memory's features greedily, each time the one furthest from all chosen so
-#    far. Show that no choice of $k$ features has a covering radius less than half of this one's, and measure what a
+# 3. ★★ **A smaller memory.** Choose $k$ of the memory's features greedily, each time the one furthest from all chosen
+#    so far. Show that no choice of $k$ features has a covering radius less than half of this one's, and measure what a
 #    tenth and a hundredth of the memory cost, against a random choice.
 #
 # Solutions: `lectures/solutions/17_after_deep_svdd.py`.

@@ -469,7 +469,7 @@ def test_what_goes_on_a_slide(monkeypatch):
     v4 = nbformat.v4
     printed = v4.new_output("stream", text="".join(f"PASS  claim {k}  (detail)\n" for k in range(6)) + "printed\n")
     cells = [
-        v4.new_markdown_cell("# 3. Title\n\nSome words.\n\n**The question:** why? Because.\n\n*Needs: nothing.*"),
+        v4.new_markdown_cell("# 3. Title\n\nSome words.\n\nAsk! **The question:** why? Because.\n\n*Needs: nothing.*"),
         v4.new_code_cell("def not_this():\n    return 0"),
         v4.new_markdown_cell("## Section\n\nThe first one. The second one.\n\nNot this one.\n\nIt is\n\n$$ y = 2x $$"),
         v4.new_code_cell("def f(x):\n    return 2 * x", outputs=[printed]),

@@ -97,7 +97,8 @@ def _from_text(html):
                 continue
             question = _QUESTION.search(piece)
             if opens or question or following in ("div", "blockquote", "ol", "ul"):
-                start = piece.rfind(". ", 0, question.start()) + 1 if question else 0
+                before = re.finditer(r"[.?!]\s", piece[: question.start()] if question else "")
+                start = max((end.end() for end in before), default=0)  # of the sentence that poses it
                 sentence = first_sentence(piece[start:])
                 yield None, Block(f"<p>{sentence}</p>", _height(sentence), leads=following == "div")
             opens = False
