@@ -114,7 +114,7 @@ def _from_text(html):
                 yield None, Block(f"<{tag}{first}>{inside}</{tag}>", sum(map(_height, some)))
         elif tag in ("blockquote", "div", "figure"):
             rows = sum(0.9 * _height(row) for row in piece.split("<tr")[1:]) if tag == "div" else _height(piece) + 1
-            yield None, Block(piece, min(ROOM, 12 if tag == "figure" else rows))
+            yield None, Block(piece, ROOM if tag == "figure" else min(ROOM, rows))  # a living figure is a slide
 
 
 def top_level(html: str) -> list[tuple[str, str]]:
