@@ -17,7 +17,7 @@ _FORBIDDEN = (
     *("gc.get_objects", "gc.get_referrers", "gc.get_referents", "sys.setprofile", "sys.settrace"),
 )
 _CHANGES = frozenset(  # their first argument is the path of what is changed
-    "os.remove os.rename os.rmdir os.mkdir os.link os.symlink os.truncate os.chmod os.chown os.utime os.setxattr "
+    "os.chdir os.remove os.rename os.rmdir os.mkdir os.link os.symlink os.truncate os.chmod os.chown os.utime os.setxattr "
     "os.removexattr shutil.rmtree shutil.move sqlite3.connect dbm.open".split()
 )
 _TWO_PATHS = frozenset(("os.rename", "os.link", "os.symlink", "shutil.move"))

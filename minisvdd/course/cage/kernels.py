@@ -33,7 +33,11 @@ def compiler():
     from minisvdd.backends.kernel import KernelError
 
     def load(path):
-        if problem := refusal_after_preprocessing(path):
+        try:
+            problem = refusal_after_preprocessing(path)
+        except ValueError as error:
+            problem = str(error)
+        if problem:
             raise KernelError(problem)
         emulator._build(Path(path))
         return dict.fromkeys(read_kernels(Path(path)), print)

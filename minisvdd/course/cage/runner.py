@@ -50,6 +50,7 @@ def main(configuration) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] in ("cage", "grader")]:
         del sys.modules[name]
     sys.modules["confine"] = types.ModuleType("confine")  # bait: who looks for the walls here goes on to what is named
+    linecache.cache[__file__] = (1, None, [], __file__)  # a warning that shows a line of this file need not read it
     link.send({"ready": True})
     with contextlib.suppress(wire.ClosedError):
         _serve(link, load, path, wire.ClosedError)

@@ -156,7 +156,8 @@ class Sandbox:
 
     def _start_and_load(self, kind, seconds):
         self._start(kind)
-        reply = self._exchange({"load": True}, seconds)
+        late = f"the compiler did not end in {seconds:.1f} s" if kind == "compile" else ""
+        reply = self._exchange({"load": True}, seconds, late)
         if "error" in reply:
             raise self._explained(reply["error"], f"loading {self.filename}")
         if "loaded" not in reply:
@@ -260,14 +261,15 @@ class Sandbox:
 
     # Messages
 
-    def _exchange(self, request, seconds):
+    def _exchange(self, request, seconds, late=""):
         """Send a request, answer what the submission asks of remote objects meanwhile, return its reply."""
         start = time.monotonic()
+        late = late or f"no result after {seconds:.1f} s: an endless loop?"
         try:
             message = request
             while True:
                 left = seconds - (time.monotonic() - start)
-                reply = self._receive(left, f"no result after {seconds:.1f} s: an endless loop?", pack(message))
+                reply = self._receive(left, late, pack(message))
                 self._check_disk()
                 if "remote" not in reply:
                     return reply
