@@ -3,6 +3,7 @@
 import argparse
 import os
 import secrets
+import sys
 from pathlib import Path
 
 from ..course import LEVELS, NAMES, get_assignment, grade, skeleton
@@ -11,6 +12,7 @@ from ..course.classroom import as_text as class_as_text
 from ..course.classroom import grade_class, write_results
 from ..course.grader.grading import failed
 from ..course.grader.output import as_text, gradescope, write_junit
+from ..course.grader.places import problems
 from ..course.handouts.handout import handout
 from ..course.handouts.lectures import copy_lectures
 from ..course.handouts.notebooks import FORMATS, notebook
@@ -107,6 +109,8 @@ def add_grade(parser: argparse.ArgumentParser) -> None:
 
 
 def _grade(arguments):
+    for problem in problems() if hasattr(os, "fork") else ():
+        print(f"minisvdd: warning: {problem}", file=sys.stderr)
     if arguments.folder:
         return _grade_class(arguments)
     if arguments.out:

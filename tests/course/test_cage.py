@@ -144,7 +144,8 @@ PATCHES = [
     "try: open('/etc/hostname')\nexcept OSError as e:\n"
     "    frame = e.__traceback__.tb_next.tb_frame\n    frame.f_globals.clear()\n    frame.f_locals.clear()",
     "try: open('/etc/hostname')\nexcept OSError as e:\n"
-    "    frame = e.__traceback__.tb_next.tb_frame\n    frame.f_locals.update(reads=(), changes=(), forbidden=(), home='/')",
+    "    frame = e.__traceback__.tb_next.tb_frame\n"
+    "    frame.f_locals.update(reads=(), changes=(), forbidden=(), home='/')",
     "frame = sys._getframe()\nwhile frame:\n    for value in list(frame.f_locals.values()):\n"
     "        if hasattr(value, 'tried'): value.tried = []\n    frame = frame.f_back",
 ]
@@ -229,7 +230,7 @@ def attempt(number, code):
     if _result not in (None, [], '', 'error'):
         _print('DONE', number, repr(_result)[:60])
 """
-# The C library's function `syscall`, in a page of memory that can be executed; arguments beyond six are not needed here.
+# The C library's function `syscall`, in a page of memory that can be executed; with six arguments at most.
 CALL = """
 _page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
 _page.write(bytes.fromhex('4889f8 4889f7 4889d6 4889ca 4d89c2 4d89c8 4c8b4c2408 0f05 c3'))
@@ -276,7 +277,8 @@ class Canaries:
             file = self.folder / f"folder-{number}" / "secret"
             assert file.read_text() == "the secret\n"
             assert file.stat().st_mode & 0o777 == 0o666
-            assert file.stat().st_mtime > 1 and not os.listxattr(file)
+            assert file.stat().st_mtime > 1
+            assert os.listxattr(file) == []
         assert self.victim.poll() is None
         assert os.getpriority(os.PRIO_PROCESS, self.victim.pid) == os.getpriority(os.PRIO_PROCESS, 0)
 
@@ -339,6 +341,17 @@ def test_no_patch_opens_the_walls(patch, canaries):
         assert re.search(name, tried), (code, name, result.tried)
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root has rights to give up")
+def test_as_root_the_submission_is_nobody():
+    """Wherever Python lies: it may have to keep the right to read every file, and the walls then allow but a few."""
+    code = "import os\nprint(os.getresuid(), os.getresgid(), os.getgroups())\n"
+    code += "try: os.setuid(0)\nexcept OSError: print('held')\n"
+    result = grade_source((code + SOLUTION).encode(), "linear.py", LINEAR)
+    nobody = (confine.NOBODY,) * 3
+    assert result.output == f"{nobody} {nobody} []\nheld\n"
+    assert result.score == 100
+
+
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the machine code is that of x86_64")
 @pytest.mark.parametrize("attempts", groups(MACHINE_CODE), ids=lambda group: group[0][0])
 def test_machine_code_meets_the_same_walls(attempts, canaries):
@@ -369,4 +382,5 @@ def test_all_of_this_holds_for_an_ordinary_user(tmp_path):
             cwd=ROOT, env=environment, capture_output=True, text=True, **who,
         )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-500:]
-    assert "passed" in done.stdout and "skipped" not in done.stdout
+    assert "passed" in done.stdout
+    assert "skipped" not in done.stdout

@@ -37,8 +37,8 @@ def set_limits(seconds: int, memory: int, file_bytes: int, files: int) -> None:
 def shut(places: dict, programs: list[str] | None = None) -> None:
     """Give up root's rights and all files but some, and die with the grader.
 
-    places: "home", the folder to write to; "writable", further ones; "readable"; "closed", folders that are not readable
-    though they lie below a readable one; "needed", files that the user nobody has to reach.
+    places: "home", the folder to write to; "writable", further ones; "readable"; "closed", folders that are not
+    readable though they lie below a readable one; "needed", files that the user nobody has to reach.
     programs: folders with programs that may be started; None for none, and no further process either.
     """
     if not landlock.abi():

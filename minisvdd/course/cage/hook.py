@@ -16,10 +16,10 @@ _FORBIDDEN = (
     *("ctypes.", "socket.", "signal.pthread_kill", "_thread.start_new_thread", "sys.addaudithook"),
     *("gc.get_objects", "gc.get_referrers", "gc.get_referents", "sys.setprofile", "sys.settrace"),
 )
-_CHANGES = frozenset(  # their first argument is the path of what is changed
-    "os.chdir os.remove os.rename os.rmdir os.mkdir os.link os.symlink os.truncate os.chmod os.chown os.utime os.setxattr "
-    "os.removexattr shutil.rmtree shutil.move sqlite3.connect dbm.open".split()
-)
+# Their first argument is the path of what is changed.
+_CHANGES = {f"os.{name}" for name in ("chdir", "remove", "rename", "rmdir", "mkdir", "link", "symlink", "truncate")}
+_CHANGES |= {f"os.{name}" for name in ("chmod", "chown", "utime", "setxattr", "removexattr")}
+_CHANGES |= {"shutil.rmtree", "shutil.move", "sqlite3.connect", "dbm.open"}
 _TWO_PATHS = frozenset(("os.rename", "os.link", "os.symlink", "shutil.move"))
 _READS = frozenset(("open", "os.listdir", "os.scandir"))
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -35,21 +35,28 @@ def watch(pipe: int, places: dict) -> None:
     def below(*paths):
         return tuple(f"{path}/" for path in paths)
 
+    home, packages = below(places["home"]), below(places["home"], *places["packages"])
+    readable = below(*places["readable"], "/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
+    closed = below(*places["closed"])
+    # Of Java's package `org` there is a trace in Python's library.
+    importable = sys.stdlib_module_names | {os.path.basename(path) for path in places["packages"]} | {"org"}
+    changes, own = frozenset(_CHANGES), os.getpid()
+
     def hook(
         event,
         arguments,
         pipe=pipe,
-        home=below(places["home"]),
-        packages=below(places["home"], *places["packages"]),
-        readable=below(*places["readable"], "/dev/null", "/dev/zero", "/dev/urandom", "/dev/random"),
-        closed=below(*places["closed"]),
-        importable=sys.stdlib_module_names | {os.path.basename(p) for p in places["packages"]} | {"__main__"},
+        home=home,
+        packages=packages,
+        readable=readable,
+        closed=closed,
+        importable=importable,
+        own=own,
         forbidden=_FORBIDDEN,
-        changes=_CHANGES,
+        changes=changes,
         two_paths=_TWO_PATHS,
         reads=_READS,
         writing=_WRITING,
-        own=os.getpid(),
         write=posix.write,
         getcwd=posix.getcwd,
         fspath=posix.fspath,
@@ -63,7 +70,7 @@ def watch(pipe: int, places: dict) -> None:
         what, paths, change = "", (), True
         if event == "import":
             name = str.partition(arguments[0], ".")[0]
-            if name in importable:
+            if name in importable or name[:1] == "_":  # such names are Python's own
                 return
             write(pipe, f"importing {name}\0".encode("utf-8", "backslashreplace")[-500:])
             message = f"{name} is not there while grading: NumPy and the standard library are"

@@ -28,9 +28,8 @@ def programs() -> list[str]:
 def compiler():
     """`load` of the process that compiles: {kernel's name: None} once it is built, and has no forbidden word in it."""
     from minisvdd.backends import emulator
-    from minisvdd.backends.kernel import read_kernels
+    from minisvdd.backends.kernel import KernelError, read_kernels
     from minisvdd.course.handouts.cuda_source import refusal_after_preprocessing
-    from minisvdd.backends.kernel import KernelError
 
     def load(path):
         try:

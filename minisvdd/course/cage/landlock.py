@@ -17,8 +17,12 @@ _CREATE, _ADD_RULE, _RESTRICT = 444, 445, 446  # the same numbers on all machine
 _PATH_BENEATH, _VERSION = 1, 1
 _NO_NEW_PRIVS = 38
 
-_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _REMOVE_DIR, _REMOVE_FILE, _MAKE_CHAR, _MAKE_DIR = (1 << i for i in range(8))
-_MAKE_REG, _MAKE_SOCK, _MAKE_FIFO, _MAKE_BLOCK, _MAKE_SYM, _REFER, _TRUNCATE, _IOCTL_DEV = (1 << i for i in range(8, 16))
+_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _REMOVE_DIR, _REMOVE_FILE, _MAKE_CHAR, _MAKE_DIR = (
+    1 << i for i in range(8)
+)
+_MAKE_REG, _MAKE_SOCK, _MAKE_FIFO, _MAKE_BLOCK, _MAKE_SYM, _REFER, _TRUNCATE, _IOCTL_DEV = (
+    1 << i for i in range(8, 16)
+)
 _CONTROLLED = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}  # by ABI: how many of these there are
 _OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEV
 READ = _READ_FILE | _READ_DIR

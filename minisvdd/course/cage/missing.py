@@ -1,9 +1,9 @@
 """Imports at the top of a submission that grading has not got: they cost nothing until they are used.
 
 `import matplotlib.pyplot as plt` is left over from work at home as often as not, and no attempt at anything. So a
-statement at the top of the file that imports what is not there is put off: its name stands for a `Later`, and the import
-happens, and fails, when that is first used. `try: import torch` (not at the top, for it stands inside the `try`) and an import inside
-a function happen where they stand, and raise ModuleNotFoundError, as on any machine without that package.
+statement at the top of the file that imports what is not there is put off: its name stands for a `Later`, and the
+import happens, and fails, when that is first used. An import inside a function or inside `try: import torch` happens
+where it stands, and raises ModuleNotFoundError, as on any machine without that package.
 """
 
 import ast

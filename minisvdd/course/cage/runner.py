@@ -6,6 +6,7 @@ grader, in another process, compares and keeps the score. What a submission chan
 
 import ast
 import contextlib
+import importlib
 import json
 import linecache
 import os
@@ -21,11 +22,8 @@ def main(configuration) -> None:
     sys.dont_write_bytecode = True
     path_before = list(sys.path)
     sys.path[:0] = [configuration["packages"], os.path.dirname(_HERE)]
-    import numpy as np
-    import numpy.fft
-    import numpy.lib.stride_tricks
-    import numpy.linalg
-    import numpy.random
+    for name in ("fft", "lib.stride_tricks", "linalg", "random"):  # now, while everything can be read
+        importlib.import_module(f"numpy.{name}")
     from cage import confine, hook, kernels, missing
     from grader import wire
 

@@ -3,7 +3,8 @@
 A program reaches anything outside its own memory by a system call: a number, and up to six arguments in registers. The
 filter is a program in BPF (`bpf.py`) which sees these, and answers: allow it; let it fail with an error number; or let
 it wait while *another* process, which holds a file descriptor called the listener, is told, and says how to go on. The
-grader holds the listener (`grader/watch.py`): so what a submission tried is known outside, whatever it does to its Python.
+grader holds the listener (`grader/watch.py`): so what a submission tried is known outside, whatever it does to its
+Python.
 
 No pointer is looked at: what it points to can change after the filter has seen it. Paths are Landlock's business.
 Linux 5.0 or newer. Source: Linux, Documentation/userspace-api/seccomp_filter.rst.
@@ -13,8 +14,6 @@ import ctypes
 import errno
 import os
 import platform
-
-
 
 from . import bpf, landlock, syscalls
 
@@ -71,7 +70,7 @@ def rules(machine: str, pid: int, sender: int, refuse: int, tell: int) -> list:
 
 
 def install(sender: int) -> int | None:
-    """Put the filter on this process; returns the listener, or None on a kernel without: then refused calls just fail."""
+    """Put the filter on this process; returns the listener, or None where there is none: refused calls just fail."""
     machine, pid = platform.machine(), os.getpid()
     landlock.never_gain_rights()
     listener = _set(machine, rules(machine, pid, sender, TELL, TELL), _WITH_LISTENER)

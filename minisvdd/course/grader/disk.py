@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 
 _DEEPEST, _MOST = 40, 2000
 
@@ -30,21 +29,38 @@ def remove(folder: str) -> None:
     """Remove a folder with all that is in it.
 
     `shutil.rmtree` calls itself for each level, and a path has at most 4096 characters: too few for folders that a
-    program made by going down. So what lies two levels down is moved up, until there is no second level.
+    program made by going down. So this goes down, and up again by "..", in a loop, with one folder open at a time.
     """
-    number = 0
-    while children := [entry for entry in _entries(folder) if entry.is_dir(follow_symlinks=False)]:
-        for child in children:
-            with contextlib.suppress(OSError):
-                os.chmod(child.path, 0o700)
-            for entry in _entries(child.path):
-                if entry.is_dir(follow_symlinks=False):
-                    number += 1
-                    os.rename(entry.path, os.path.join(folder, f".removed-{number}"))
-            shutil.rmtree(child.path)
-    shutil.rmtree(folder)
+    here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        way, left = [], [_remove_files(here)]  # the names from `folder` to `here`; the folders left on each level
+        while way or left[-1]:
+            if left[-1]:
+                name = left[-1].pop()
+                os.chmod(name, 0o700, dir_fd=here)
+                here = _step(here, name)
+                way.append(name)
+                left.append(_remove_files(here))
+            else:
+                here = _step(here, "..")
+                os.rmdir(way.pop(), dir_fd=here)
+                left.pop()
+    finally:
+        os.close(here)
+    os.rmdir(folder)
 
 
-def _entries(folder):
+def _step(here, name):
+    there = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
+    os.close(here)
+    return there
+
+
+def _remove_files(folder):
+    """Remove what is no folder from an open folder; the names of the folders in it."""
     with os.scandir(folder) as found:
-        return list(found)
+        entries = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in found]
+    for name, is_folder in entries:
+        if not is_folder:
+            os.unlink(name, dir_fd=folder)
+    return [name for name, is_folder in entries if is_folder]

@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -101,9 +102,12 @@ def check_machine(assignment: Assignment) -> None:
 
 
 def read_submission(path: Path) -> bytes:
-    """The bytes of a submission. Raises DataError, naming the file."""
+    """The bytes of a submission, a regular file. Raises DataError, naming the file."""
     try:
-        if path.stat().st_size > _LARGEST:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # reading a pipe or a device might never end
+            raise DataError(f"{path}: not a file: expected a source file")
+        if found.st_size > _LARGEST:
             raise DataError(f"{path}: larger than 1 MB: expected a source file")
         return path.read_bytes()
     except OSError as error:

@@ -22,7 +22,7 @@ def places(home: Path, writable: tuple[Path, ...] = ()) -> dict[str, list[str] |
     foreign += [path for path in sys.path if os.path.basename(path) in _PACKAGES]
     closed = list(dict.fromkeys(os.path.realpath(path) for path in foreign if os.path.isdir(path)))
     shared = [folder for folder in _shared_libraries() if not f"{folder}/".startswith(tuple(f"{c}/" for c in closed))]
-    files = ["/etc/ld.so.cache", "/etc/localtime", "/usr/share/zoneinfo"]
+    files = ["/etc/ld.so.cache", "/etc/localtime", "/usr/share/zoneinfo", "/sys/devices/system/cpu"]
     return {
         "home": os.path.realpath(home),
         "writable": [os.path.realpath(path) for path in writable],
@@ -44,9 +44,11 @@ def _shared_libraries():
 
 
 def problems() -> list[str]:
-    """What the kernel does not keep of the walls around a submission on this machine, a sentence each; [] for nothing."""
+    """What the kernel of this machine does not keep of the walls around a submission, a sentence each."""
     if sys.platform != "linux":
-        return ["files, network and other processes are kept from a submission by Python's hook alone, not by the kernel"]
+        return [
+            "files, network and other processes are kept from a submission by Python's hook alone, not by the kernel"
+        ]
     from ..cage import confine, landlock, seccomp
 
     found = []

@@ -224,7 +224,7 @@ class Sandbox:
                 os.chown(path, NOBODY, NOBODY)
 
     def _places_of(self, kind):
-        """The compiler needs the library and writes the cache; what it built can be read, and nothing of the library."""
+        """The compiler needs the library and writes the cache; later that can be read, and nothing of the library."""
         found = places(self._home, (self._cache,) if kind == "compile" else ())
         if kind == "compile":
             found["readable"] += [str(_LIBRARY), str(kernel_folder()), found["packages"][0]]

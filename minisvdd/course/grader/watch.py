@@ -27,10 +27,10 @@ _AT_CWD = -100
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 # Where the paths of a call are: (number of the argument with the folder or None, that of the path), for each path.
 _PATHS = {
-    **dict.fromkeys(("open", "creat", "mkdir", "rmdir", "unlink"), [(None, 0)]),
-    **dict.fromkeys(("openat", "mkdirat", "unlinkat"), [(0, 1)]),
-    "rename": [(None, 0), (None, 1)],
-    **dict.fromkeys(("renameat", "renameat2"), [(0, 1), (2, 3)]),
+    **dict.fromkeys(("open", "creat", "mkdir", "rmdir", "unlink"), ((None, 0),)),
+    **dict.fromkeys(("openat", "mkdirat", "unlinkat"), ((0, 1),)),
+    "rename": ((None, 0), (None, 1)),
+    **dict.fromkeys(("renameat", "renameat2"), ((0, 1), (2, 3))),
 }
 _FLAGS = {"open": 1, "openat": 2}
 
@@ -67,16 +67,22 @@ class Listener:
         name = self._on_paths.get(number) if machine == self._machine else None
         tried, writes = [], False
         if name is None:
-            call = self._names.get(number, f"system call {number}") if machine == self._machine else "foreign system call"
+            call = (
+                self._names.get(number, f"system call {number}") if machine == self._machine else "foreign system call"
+            )
             tried = [call]
         else:
             flags = arguments[_FLAGS[name]] if name in _FLAGS else 0
             writes = name in ("creat", "mkdir", "mkdirat") or bool(flags & _WRITING)
             change = name not in _FLAGS or writes
-            paths = [_path(pid, folder if folder is None else arguments[folder], arguments[i]) for folder, i in _PATHS[name]]
+            paths = [
+                _path(pid, folder if folder is None else arguments[folder], arguments[i]) for folder, i in _PATHS[name]
+            ]
             tried = [self._words(name, path, change) for path in paths if path and not self._belongs(path, change)]
         with contextlib.suppress(OSError):  # it was killed
-            fcntl.ioctl(self.descriptor, _SEND, _ANSWER.pack(key, 0, *((-errno.EPERM, 0) if name is None else (0, _GO_ON))))
+            fcntl.ioctl(
+                self.descriptor, _SEND, _ANSWER.pack(key, 0, *((-errno.EPERM, 0) if name is None else (0, _GO_ON)))
+            )
         return tried, writes
 
     def fileno(self) -> int:
