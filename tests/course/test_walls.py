@@ -16,8 +16,9 @@ import pytest
 from minisvdd.course import get_assignment, skeleton
 from minisvdd.course.cage import bpf, landlock, missing, seccomp, syscalls
 from minisvdd.course.grader import disk, places
-from minisvdd.course.grader.grading import grade_source
+from minisvdd.course.grader.grading import grade_source, read_submission
 from minisvdd.course.grader.sandbox import Limits
+from minisvdd.errors import DataError
 
 LINEAR = get_assignment("linear")
 SOLUTION = skeleton(LINEAR, solution=True)
@@ -359,3 +360,20 @@ def test_words_are_sought_after_preprocessing_too(text, found, tmp_path):
     (tmp_path / "file.cu").write_text(text)
     refusal = refusal_after_preprocessing(str(tmp_path / "file.cu"))
     assert refusal is None if found is None else found in refusal
+
+
+@pytest.mark.slow
+def test_a_teacher_is_warned_where_the_kernel_keeps_nothing(monkeypatch, capsys, tmp_path):
+    from minisvdd.cli import course, main
+
+    monkeypatch.setattr(course, "problems", lambda: ["no walls here"])
+    (tmp_path / "linear.py").write_text(SOLUTION)
+    assert main.main(["grade", str(tmp_path / "linear.py"), "--assignment", "linear"]) == 0
+    assert capsys.readouterr().err == "minisvdd: warning: no walls here\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_no_submission(tmp_path):
+    os.mkfifo(tmp_path / "linear.py")
+    with pytest.raises(DataError, match="not a file: expected a source file"):
+        read_submission(tmp_path / "linear.py")

@@ -10,6 +10,7 @@ Not controlled: whether a file is there, its size and its times (`stat`), and ch
 """
 
 import ctypes
+import functools
 import os
 import struct
 
@@ -43,6 +44,7 @@ class Ruleset:
 
     def __enter__(self) -> "Ruleset":
         version = abi()
+        self._allowed: set[tuple[str, int]] = set()
         self._files = (1 << _CONTROLLED[min(version, 5)]) - 1
         network = _TCP if version >= 4 else 0
         scope = _ABSTRACT_SOCKETS_AND_SIGNALS if version >= 6 else 0
@@ -60,28 +62,32 @@ class Ruleset:
         A rule holds for the whole tree below it. Where something forbidden lies in that, each entry gets its own rule;
         the folder itself can then be listed only.
         """
-        path = os.path.realpath(path)
-        if path in but_for:
+        if os.path.exists(path):
+            path = os.path.realpath(path)
+            self._allow(path, access, but_for, os.path.isdir(path))
+
+    def _allow(self, path, access, but_for, is_folder):
+        if path in but_for or (path, access) in self._allowed:
             return
-        if any(forbidden.startswith(path.rstrip("/") + "/") for forbidden in but_for):
+        self._allowed.add((path, access))
+        if is_folder and any(forbidden.startswith(path.rstrip("/") + "/") for forbidden in but_for):
             self._add(path, access & _READ_DIR)
-            for entry in os.listdir(path):
-                self.allow(os.path.join(path, entry), access, but_for)
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    there = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
+                    self._allow(there, access, but_for, entry.is_dir())
         else:
-            self._add(path, access)
+            self._add(path, access if is_folder else access & _OF_FILES)
 
     def _add(self, path, access):
         try:
             descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except OSError:
             return
-        try:
-            kinds = access & self._files & (~0 if os.path.isdir(path) else _OF_FILES)
-            rule = struct.pack("=Qi", kinds, descriptor)
-            call = _libc().syscall(_ADD_RULE, ctypes.c_int(self._ruleset), _PATH_BENEATH, rule, ctypes.c_uint(0))
-            _checked(call)
-        finally:
-            os.close(descriptor)
+        rule = struct.pack("=Qi", access & self._files, descriptor)
+        result = _libc().syscall(_ADD_RULE, ctypes.c_int(self._ruleset), _PATH_BENEATH, rule, ctypes.c_uint(0))
+        os.close(descriptor)
+        _checked(result)
 
     def restrict(self) -> None:
         """From now on and for ever, this thread and what it starts."""
@@ -94,6 +100,7 @@ def never_gain_rights() -> None:
     _checked(_libc().prctl(_NO_NEW_PRIVS, *map(ctypes.c_ulong, (1, 0, 0, 0))))
 
 
+@functools.cache
 def _libc():
     return ctypes.CDLL(None, use_errno=True)
 
