@@ -368,7 +368,7 @@ def test_a_teacher_is_warned_where_the_kernel_keeps_nothing(monkeypatch, capsys,
 
     monkeypatch.setattr(course, "problems", lambda: ["no walls here"])
     (tmp_path / "linear.py").write_text(SOLUTION)
-    assert main.main(["grade", str(tmp_path / "linear.py"), "--assignment", "linear"]) == 0
+    assert main(["grade", str(tmp_path / "linear.py"), "--assignment", "linear"]) == 0
     assert capsys.readouterr().err == "minisvdd: warning: no walls here\n"
 
 
