@@ -375,5 +375,5 @@ def test_a_teacher_is_warned_where_the_kernel_keeps_nothing(monkeypatch, capsys,
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
 def test_a_pipe_is_no_submission(tmp_path):
     os.mkfifo(tmp_path / "linear.py")
-    with pytest.raises(DataError, match="not a file: expected a source file"):
+    with pytest.raises(DataError, match="expected a regular file"):
         read_submission(tmp_path / "linear.py")
