@@ -485,6 +485,7 @@ MISTAKES = {
 }
 
 _MEETS = """int u = sh * p + a - ph, v = sw * q + b - pw;
+                // in the border there are zeros: leave those taps out; else add weight times x
                 if (u >= 0 && u < H && v >= 0 && v < W)
                     sum += weight"""  # of the forward kernel
 F, W, I = "conv2d_forward", "conv2d_backward_weight", "conv2d_backward_input"  # noqa: E741
@@ -572,8 +573,8 @@ MISTAKES["conv2d-cuda"] = [
     ),
     (
         "includes a header",
-        [("// Fill in", '#include "kernels/conv2d.cu"\n// Fill in')],
+        [("// Convolution as", '#include "kernels/conv2d.cu"\n// Convolution as')],
         parts(F, *KERNEL) + parts(W, *KERNEL) + parts(I, *KERNEL),
-        "#include (line 4) is not allowed",
+        "#include (line 2) is not allowed",
     ),
 ]
