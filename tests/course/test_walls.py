@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -320,14 +321,15 @@ static long tried = attempts();
 @pytest.mark.slow
 @pytest.mark.compiler
 @pytest.mark.skipif(platform.machine() != "x86_64" or bool(places.problems()), reason="x86_64 code, and walls")
-def test_native_code_of_a_kernel_file_meets_the_walls(tmp_path):
-    secret = tmp_path / "secret"
-    secret.write_text("the secret")
-    native = NATIVE.replace("SECRET", str(secret)).replace("PARENT", str(os.getpid()))
-    result = grade_source((KERNELS + native).encode(), CUDA.filename, CUDA)
-    assert secret.read_text() == "the secret"
+def test_native_code_of_a_kernel_file_meets_the_walls():
+    with tempfile.TemporaryDirectory(prefix="canary-") as folder:  # pytest's own may have a forbidden word in its name
+        secret = Path(folder) / "secret"
+        secret.write_text("the secret")
+        native = NATIVE.replace("SECRET", str(secret)).replace("PARENT", str(os.getpid()))
+        result = grade_source((KERNELS + native).encode(), CUDA.filename, CUDA)
+        assert secret.read_text() == "the secret"
     found = [r"\(fork\)", f"reading {secret}", f"writing {secret}", r"\(socket\)", r"\(kill\)", r"\(execve\)"]
-    assert all(re.search(pattern, "\n".join(result.tried)) for pattern in found), result.tried
+    assert all(re.search(pattern, "\n".join(result.tried)) for pattern in found), (result.tried, result.parts[0])
 
 
 @pytest.mark.slow
