@@ -284,7 +284,8 @@ def test_no_process_outlives_a_grader_that_is_killed(tmp_path):
     code += "drain = sandbox.Sandbox._drain\ndef tell(self):\n    print(self._process.pid, flush=True)\n"
     code += "    return drain(self)\nsandbox.Sandbox._drain = tell\n"
     code += f"from minisvdd.course import grade\ngrade({str(tmp_path / 'linear.py')!r}, 'linear')"
-    grader = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}  # what a killed grader leaves goes with this folder
+    grader = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
     pid = int(grader.stdout.readline())
     grader.send_signal(signal.SIGKILL)
     grader.wait()

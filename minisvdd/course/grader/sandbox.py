@@ -50,7 +50,7 @@ class Limits:
 class SubmissionError(Exception):
     """The submission did not deliver a result; the message says what it did instead.
 
-    kind: missing, exception, time, died, disk, garbage or load.
+    kind: missing, exception, time, died, disk, garbage, load (the file does not), or stopped (while it was loaded).
     """
 
     def __init__(self, kind: str, message: str):
