@@ -11,7 +11,7 @@ import pytest
 import minisvdd
 
 FLOORS = (
-    {"version", "errors", "validation", "lazy", "places", "interrupt"},  # single files, one room: below all
+    {"version", "errors", "validation", "lazy", "places", "interrupt", "closed"},  # single files, one room: below all
     {"backends"},
     {"ops", "files"},
     {"nn", "data"},

@@ -152,7 +152,7 @@ MISTAKES = {
             "a name with a letter missing",
             [("def linear_backward_weight", "def linear_backward_weigt")],
             parts(LINEAR_W, *USUAL, DTYPE),
-            "is it linear_backward_weigt?",
+            "defines linear_backward_weigt: is linear_backward_weight meant?",
         ),
         (
             "arguments of the last forward pass",
