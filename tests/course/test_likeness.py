@@ -165,7 +165,7 @@ def test_what_is_handed_out_does_not_count(name, level):
 def test_kernels_are_compared_word_by_word():
     assignment = get_assignment("conv2d-cuda")
     text = skeleton(assignment, solution=True)
-    copy = text.replace("sum", "acc").replace("  ", " ").replace(";", ";  // mine\n")
+    copy = text.replace("sum", "acc").replace("  ", " ").replace(";\n", ";  // mine\n\n")
     found = pairs(assignment, ann=copy, ben=INDEPENDENT)
     assert found[frozenset(("ann", MODEL))] == 1
     assert len(found) == 1

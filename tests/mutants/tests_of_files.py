@@ -193,6 +193,7 @@ TESTS: dict[str, list[str]] = {
     "cli/train.py": ["cli/test_train.py", "cli/test_main.py", "files/test_checkpoint.py", "backends/test_training.py"],
     "cli/course.py": ["cli/test_main.py", "course/test_output.py", "course/test_teaching.py"],
     "course/assignment.py": ["course/test_assignment.py", *_COURSE],
+    "course/by_itself.py": ["course/test_right_ways.py"],
     "course/catalog.py": ["course/test_catalog.py", "course/test_assignment.py"],
     "course/classroom/choosing.py": ["course/test_classroom.py"],
     "course/classroom/grading.py": ["course/test_classroom.py", "course/test_output.py"],
