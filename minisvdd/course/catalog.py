@@ -20,6 +20,7 @@ _FOLDERS = {
     "gradcheck": "method",
     "collapse": "method",
     "threshold": "method",
+    "capstone": "capstone",
     "conv2d-cuda": "cuda",
 }
 NAMES = tuple(_FOLDERS)
