@@ -207,7 +207,7 @@ def test_a_file_that_never_ends_loses_its_network_alone():
     source = changed(NAME, [("return x @ weight.T", "while True: pass")])
     grade = grade_source(source.encode(), "capstone.py", get_assignment(NAME), 0, Limits(0.5, 10.0))
     scores = {part.name: part.score for part in grade.parts}
-    assert scores["conv2d_forward: by itself"] == 6
+    assert scores["conv2d_forward: by itself"] == 5
     assert all(scores[name] == 0 for name in (*OF_NETWORK, "linear_forward: by itself"))
 
 

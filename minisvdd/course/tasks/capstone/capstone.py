@@ -8,7 +8,6 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
 from ....ops.batchnorm import all_but_channel, per_channel
-from ....ops.conv2d import conv2d_output_size
 from ...assignment import Assignment, Part
 from ...grader.checks import Wrong
 from ...grader.sandbox import SubmissionError
@@ -24,8 +23,8 @@ Begin with what you have. A function that is missing, or still raises NotImpleme
 network runs all the same: hand in two functions today, and four tomorrow. On your own machine
 
     minisvdd gradcheck --ops capstone.py
-    minisvdd train --ops capstone.py --backend plain
-    minisvdd train --ops capstone.py --backend plain --data mnist
+    minisvdd train --ops capstone.py
+    minisvdd train --ops capstone.py --data mnist
 
 check each function and the whole network, and train on the digits that come with scikit-learn, or on MNIST where you
 have it; the last line says which of your functions were really called. Only for these commands may your file read
@@ -40,8 +39,8 @@ pages at most, with the numbers of your own runs.
 
 _PIECES = [module.ASSIGNMENT for module in (conv2d, maxpool, batchnorm, leaky_relu, linear, one_class_loss, adam)]
 _POINTS = {
-    "conv2d_forward": 6,
-    "conv2d_backward_weight": 7,
+    "conv2d_forward": 5,
+    "conv2d_backward_weight": 6,
     "conv2d_backward_input": 7,
     "maxpool_forward": 4,
     "maxpool_backward": 4,
@@ -57,6 +56,7 @@ _POINTS = {
     "one_class_loss": 3,
     "adam_update": 5,
 }
+_SIZE = {"conv2d_output_size": 2}  # no operation of its own: convolutions may call it
 _SOURCES = {source.name: source for piece in _PIECES for source in piece.functions}
 _GAIN, _NEAR, _NORMAL, _OTHERS = 0.05, 0.02, 80, 120
 
@@ -202,13 +202,14 @@ ASSIGNMENT = Assignment(
     hours="8",
     lectures=("06_deep_svdd", "10_mnist_cifar"),
     without_forward="""
-Leave it out: the library's formula stands in, and the rest of the network is graded with the points of what is yours.
+No function has to be there: the library's formula stands in for what is missing, and the network's parts give the share
+of their points that is yours. Begin with the linear map and the loss.
 """,
     derivation=network,
-    helpers=(all_but_channel, per_channel, conv2d_output_size),
-    functions=tuple(_SOURCES[name] for name in _POINTS),
+    helpers=(all_but_channel, per_channel),
+    functions=tuple(_SOURCES[name] for name in _SIZE | _POINTS),
     parts=(
-        *(Part(f"{name}: by itself", points, _of_pieces(name)) for name, points in _POINTS.items()),
+        *(Part(f"{name}: by itself", points, _of_pieces(name)) for name, points in (_SIZE | _POINTS).items()),
         Part("network: gradients in float64", 12, _gradients),
         Part("network: trains on your operations", 10, _loss_falls, True),
         Part("network: AUC better than before training", 8, _better, True),

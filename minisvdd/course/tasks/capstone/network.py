@@ -145,5 +145,3 @@ def gradients_apart(backend, rng, step=1e-6):
                 weight -= sign * step * direction
             found.append((name, float((analytic[name] * direction).sum()), (values[0] - values[1]) / (2 * step)))
     return found
-
-
