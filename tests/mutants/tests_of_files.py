@@ -213,6 +213,7 @@ TESTS: dict[str, list[str]] = {
     "course/handouts/wheel.py": ["course/test_pack.py"],
     "course/notebook_check.py": ["course/test_notebooks.py"],
     "course/terms.py": ["course/test_forms.py"],
+    "course/variants.py": ["course/test_variants.py"],
     "course/parts.py": ["course/test_skeleton.py", "course/test_mistakes.py"],
     "course/handouts/reading.py": _COURSE,
     "course/handouts/skeleton.py": _COURSE,

@@ -38,8 +38,8 @@ _OPTIONAL = {"one_class_loss": 1}  # results at the end that older handouts do n
 class Own:
     """A backend that asks the submission for the operations that it has, and takes the formulas for all others.
 
-    names: the operations it is asked for.   calls: how often each was called.   missing: what the submission does not have.   wrong: where an answer was not the
-    formula's, in words, by name; the network goes on with the submission's.
+    names: the operations it is asked for.   calls: how often each was called.   missing: what the submission does not
+    have.   wrong: where an answer was not the formula's, in words, by name; the network goes on with the submission's.
     """
 
     def __init__(self, student, names):
