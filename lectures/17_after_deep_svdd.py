@@ -123,7 +123,7 @@ def margin(a, b):
 # $$ \frac{\partial J}{\partial \phi_i} = \frac{2(\phi_i - c)}{n+m}\cdot
 #    \begin{cases} 1 & y_i = +1\\ -\eta / d_i^2 & y_i = -1 . \end{cases} $$
 #
-# An anomaly is pushed with a force of length $2\eta\,d_i^{-3/2}$: without bound at the centre (a small $\varepsilon$ is
+# An anomaly is pushed with a force of length $2\eta\,d_i^{-3/2}$: without bound at the centre (a small $\epsilon$ is
 # added to $d_i$), next to nothing far out. So no anomaly is pushed to infinity, which a loss $-d_i$ would do: that one
 # has no minimum at all.
 

@@ -3,6 +3,7 @@
 import argparse
 import os
 import secrets
+import sys
 from pathlib import Path
 
 from ..closed import check_is_teachers
@@ -14,6 +15,7 @@ from ..course.classroom.grading import grade_path
 from ..course.classroom.submissions import left_out
 from ..course.grader.grading import failed
 from ..course.grader.output import as_text, clean, gradescope, write_junit
+from ..course.grader.places import problems
 from ..course.handouts.handout import handout
 from ..course.handouts.lectures import copy_lectures
 from ..course.handouts.notebooks import FORMATS, notebook
@@ -123,6 +125,8 @@ def _grade(arguments):
         if not wanted:
             raise ValueError("--variant: needs --assignment NAME")
         arguments.assignment = get_assignment(wanted, arguments.variant)
+    for problem in problems() if hasattr(os, "fork") else ():
+        print(f"minisvdd: warning: {problem}", file=sys.stderr)
     if arguments.folder:
         return _grade_class(arguments)
     for option in ("out", "roster"):

@@ -1,10 +1,13 @@
 """CUDA assignments: skeletons with the heads of the library's kernels, and what a submitted file may not contain."""
 
 import re
+import subprocess
 import textwrap
 from pathlib import Path
 
+from ...backends.emulator import find_compiler
 from ...backends.kernel import Kernel, find_kernel
+from ...errors import DataError
 from ..assignment import Assignment
 from .contracts import KERNELS
 
@@ -37,6 +40,8 @@ def refusal(source: bytes) -> str | None:
         text = _without_comments(text)
     except ValueError as error:
         return str(error)
+    if "##" in text:
+        return "## is not allowed in a kernel file: write the whole name"
     for number, line in enumerate(text.splitlines(), start=1):
         directive = re.match(r"\s*#\s*(\w*)", line)
         if directive and directive[1] not in _DIRECTIVES:
@@ -47,6 +52,23 @@ def refusal(source: bytes) -> str | None:
     if re.search(r"\bextern\b(?!\s+__shared__)", text):
         return "extern is allowed for shared memory only (extern __shared__ ...)"
     return None
+
+
+def refusal_after_preprocessing(path: str) -> str | None:
+    """`refusal` of what the compiler's preprocessor makes of a file: no macro hides a word from that.
+
+    Raises DataError when the file cannot be preprocessed.
+    """
+    command = [find_compiler() or "g++", "-std=c++17", "-E", "-P", "-w", "-x", "c++", path]
+    done = subprocess.run(command, capture_output=True)
+    if done.returncode:
+        raise DataError(f"{Path(path).name} does not compile: {_first_error(done.stderr)}")
+    return refusal(done.stdout)
+
+
+def _first_error(said):
+    errors = re.findall(r"[^\n/]+:\d+:\d+: (?:fatal )?error: [^\n]+", said.decode("utf-8", "replace"))
+    return errors[0][:300] if errors else "the preprocessor gave up"
 
 
 def _without_comments(text):
