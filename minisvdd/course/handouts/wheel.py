@@ -95,6 +95,7 @@ def _about():
         ) from None
     kept = ("Summary", "License-Expression", "License", "Requires-Python", "Requires-Dist")
     lines = [f"{key}: {value}" for key in kept for value in installed.metadata.get_all(key) or ()]
+    lines = [line for line in lines if "extra ==" not in line]
     text = next((file.read_text() for file in installed.files or () if file.name == "LICENSE"), "")
     return [line.replace("License-Expression", "License") for line in lines], text.encode()
 
