@@ -11,6 +11,7 @@ detector is trained once and scores all of them.
 
 import itertools
 from dataclasses import replace
+from inspect import isgenerator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,7 +22,8 @@ from sklearn.metrics import roc_auc_score
 from minisvdd import load_model
 from minisvdd.attack.adversarial import SETTINGS, attack_class, trained_classifier
 from minisvdd.data.datasets import load_dataset
-from minisvdd.experiments.grid import cells_of, make_grid, read_grid
+from minisvdd.experiments.experiments import run
+from minisvdd.experiments.grid import cells_of, make_grid, protocol_of, read_grid, setting_of
 from minisvdd.experiments.methods import METHODS
 
 DETECTORS = ("kde", "isolation-forest", "dcae", "one-class")
@@ -44,20 +46,22 @@ def main():
             rows[-1]["misclassified"] = int(attacks[-1].success.sum())
             print(rows[-1], flush=True)
         split = _with_all(dataset.one_class(target_class), attacks)
-        for cell, protocol in _detectors(folder, arguments):
-            scores = _scores(cell, protocol, split, folder)
+        grid = _grid(folder, arguments)
+        for cell in cells_of(grid, DETECTORS):
+            scores = _scores(grid, cell, split, folder)
             for row, auc in zip(rows, _auc_by_attack(split, scores, len(attacks))):
                 row.setdefault(cell.method, []).append(auc)
             print(f"{cell.method} {cell.seed}:", [round(row[cell.method][-1], 4) for row in rows], flush=True)
             write_rows(arguments.out, rows, data=dataset.name, seeds=arguments.seeds)
 
 
-def _scores(cell, protocol, split, folder):
+def _scores(grid, cell, split, folder):
     """Scores of the test samples; the autoencoder is not trained again where table 2 has left its weights."""
     path = cell.autoencoder_path(folder)
     if cell.method == "dcae" and path.is_file():
         return load_model(path).anomaly_score(split.test)
-    return METHODS[cell.method].evaluate(split, protocol, cell.nu, cell.seed, path)["scores"]
+    result = METHODS[cell.method].evaluate(split, protocol_of(grid, cell), setting_of(grid, cell, folder))
+    return (run(result) if isgenerator(result) else result)["scores"]
 
 
 def _with_all(split, attacks):
@@ -75,14 +79,12 @@ def _auc_by_attack(split, scores, n_attacks):
         yield float(roc_auc_score(truth, np.concatenate([normal, own])))
 
 
-def _detectors(folder, arguments):
-    """Cells of table 2, whose pre-trained weights lie in its folder, each with its protocol."""
+def _grid(folder, arguments):
+    """Table 2, whose pre-trained weights lie in its folder."""
     if arguments.folder:
-        grid = replace(read_grid(folder), seeds=arguments.seeds)
-    else:
-        grid = make_grid(arguments.data, classes=[SETTINGS[arguments.data][1]], seeds=1, protocol="quick")
-        grid = replace(grid, protocol=replace(grid.protocol, pretrain_epochs=2, epochs=2))
-    return [(cell, grid.protocol) for cell in cells_of(grid, DETECTORS)]
+        return replace(read_grid(folder), seeds=arguments.seeds)
+    grid = make_grid(arguments.data, classes=[SETTINGS[arguments.data][1]], seeds=1, protocol="quick")
+    return replace(grid, protocol=replace(grid.protocol, pretrain_epochs=2, epochs=2))
 
 
 def _arguments():

@@ -247,7 +247,7 @@ check(
 # (`authors_radius_squared`).
 #
 # **All data or one batch?** Popular ports take the $1-\nu$ quantile of the distances, which is nearly right, but of the
-# *last mini-batch* alone (`last_batch_radius_squared`): a hundred samples instead of thousands.
+# *last mini-batch* alone (`quantile_radius_squared`): a hundred samples instead of thousands.
 
 # %%
 n, nu = 6000, 0.1
@@ -258,7 +258,7 @@ fractions = {
     for rule in (svdd.exact_radius_squared, svdd.authors_radius_squared)
 }
 batches = [rng.choice(n, size=123, replace=False) for _ in range(400)]
-last_batch = np.array([(d > svdd.last_batch_radius_squared(d[batch], nu)).mean() for batch in batches])
+last_batch = np.array([(d > svdd.quantile_radius_squared(d[batch], nu)).mean() for batch in batches])
 low, high = np.quantile(last_batch, [0.025, 0.975])
 
 # %%

@@ -22,6 +22,7 @@ from sklearn.metrics import roc_auc_score
 from minisvdd import load_dataset
 from minisvdd.experiments import figures, grid, protocols, report
 from minisvdd.experiments.paper import METHODS, TABLE_1
+from minisvdd.experiments.running.run import run_grid
 from minisvdd.lecture import BLUE, GRAY, ORANGE, RED, RESULTS, available, check, choose, data_dir, figure, finish
 
 # %% [markdown]
@@ -77,7 +78,7 @@ small_grid = grid.make_grid(
     data_dir=data_dir(),
     settings=protocol,
 )
-grid.run_grid(small_grid, folder.name, verbose=0, data_dir=data_dir())
+run_grid(small_grid, folder.name, verbose=0, data_dir=data_dir())
 _, entries, finished, total = report.collect(folder.name)
 check("all cells are finished", finished == total, f"{total}")
 for normal_class in small_grid.classes:

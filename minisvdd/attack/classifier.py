@@ -49,7 +49,7 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
         Draw a new random version of every training image in every epoch (`minisvdd.attack.augmentation`).
     mirrors : sequence of pairs, default=()
         Pairs of labels (a, b), a = b included: with `augment`, an a in the mirror counts as a b, and a b as an a.
-    preprocessing : {"gcn-l1"} or None, default="gcn-l1"
+    preprocessing : {"gcn-l1", "min-max"} or None, default="gcn-l1"
         Brightness and contrast of a photograph say nothing about the sign; None for images as they are.
     backend : {"plain", "numpy", "emulator", "cuda"} or Backend, default="numpy"
         Where it trains and predicts.

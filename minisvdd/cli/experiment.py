@@ -6,10 +6,11 @@ from pathlib import Path
 from ..attack.adversarial import STOP_SIGNS, adversaries_of, figure_4, write_stop_signs
 from ..data.datasets import load_dataset
 from ..experiments.figures import save_grid_examples
-from ..experiments.grid import make_grid, run_grid
+from ..experiments.grid import make_grid
 from ..experiments.paper import METHODS
 from ..experiments.plots import save_figure
 from ..experiments.report import write_report, write_stages
+from ..experiments.running.run import run_grid
 from ..export.comparison import METHODS as OWN_METHODS
 from ..export.comparison import SLOW, is_comparison, write_comparison, write_split
 from ..files.names import safe_name
@@ -84,6 +85,8 @@ def _add_running(table, folder):
     """How the cells of a grid are computed, and where they are kept."""
     table.add_argument("--jobs", type=int, default=1, help="cells computed side by side on this machine")
     table.add_argument("--scheduler", metavar="tcp://...", help="Dask cluster; its workers must see --out and the data")
+    options.add_backend(table)
+    table.add_argument("--budget", type=float, metavar="SECONDS", help="end before then, with all finished cells")
     options.add_data_dir(table)
     table.add_argument("--out", help=f"folder for cells and reports (default: {folder})")
     table.add_argument(
@@ -105,6 +108,7 @@ def _run(arguments):
         seeds=arguments.seeds,
         protocol=arguments.protocol,
         data_dir=arguments.data_dir,
+        backend=arguments.backend,
     )
     return _run_grid(grid, arguments, arguments.out)
 
@@ -118,6 +122,7 @@ def _run_grid(grid, arguments, out):
         data_dir=arguments.data_dir,
         resume=arguments.resume,
         verbose=options.verbosity(arguments),
+        budget=arguments.budget,
     )
     return _print_report(out)
 
@@ -138,6 +143,7 @@ def _run_own(arguments):
         seeds=arguments.seeds,
         protocol=arguments.protocol,
         settings=settings,
+        backend=arguments.backend,
     )
     return _run_grid(grid, arguments, out)
 

@@ -210,7 +210,7 @@ def _torch_outputs(module, x):
 def _peak_memory(name, contender, backend, threads):
     """Peak resident memory, in MB, of a process that runs ten steps of one contender and nothing else."""
     code = (
-        f"from minisvdd.experiments.lifeline import tie_to; tie_to({os.getpid()}); "
+        f"from minisvdd.experiments.running.lifeline import tie_to; tie_to({os.getpid()}); "
         f"from minisvdd.experiments.bench import run_alone; run_alone({name!r}, {contender!r}, {backend!r}, {threads})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -3,7 +3,9 @@
 import platform
 import time
 import warnings
+from collections.abc import Generator
 from dataclasses import asdict
+from typing import TypeVar
 
 import numpy as np
 import sklearn
@@ -13,6 +15,7 @@ from ..backends import get_backend
 from ..errors import TrainingWarning
 from ..files.checkpoint import Checkpoint
 from ..nn.networks import network_for
+from ..nn.training import Training
 from ..svdd.autoencoder import Autoencoder
 from ..svdd.conformal import false_alarm_interval
 from ..svdd.patches import patch_shape
@@ -21,12 +24,31 @@ from ..svdd.svdd import DeepSVDD
 from ..version import __version__
 from .protocols import Protocol
 
+Result = TypeVar("Result")
+
 # Test AUC by which training may make a detector worse before one is told; and to what part of itself the radius shrinks
 # at least in a training that was long enough (`signs_of_harm`).
 _MARGIN, _LEAST_SHRINKAGE = 0.02, 0.35
 
 
-def train_and_evaluate(
+def train_and_evaluate(split, protocol: Protocol, **options) -> tuple[DeepSVDD, dict]:
+    """Train Deep SVDD on a split's training samples and score its test samples after every stage.
+
+    Arguments, result, warnings: those of `trainings_and_result`, all of whose trainings this runs.
+    """
+    return run(trainings_and_result(split, protocol, **options))
+
+
+def run(steps: Generator[Training, None, Result]) -> Result:
+    """Run every training that a generator yields; returns what it returns."""
+    while True:
+        try:
+            next(steps).run()
+        except StopIteration as end:
+            return end.value
+
+
+def trainings_and_result(
     split,
     protocol: Protocol,
     *,
@@ -42,8 +64,8 @@ def train_and_evaluate(
     false_alarm_rate: float = 0.05,
     refit: bool = False,
     patch_size: str | int | None = "auto",
-) -> tuple[DeepSVDD, dict]:
-    """Train Deep SVDD on a split's training samples and score its test samples after every stage.
+) -> Generator[Training, None, tuple[DeepSVDD, dict]]:
+    """The trainings of `train_and_evaluate`, each to be run by whoever asks for the next; then its result.
 
     split: a `minisvdd.data.split.Split`.   network: None for the protocol's, or else the one made for this shape.
     autoencoder: a fitted Autoencoder to start from instead of pre-training.   checkpoint: as in `DeepSVDD.fit`.
@@ -58,14 +80,17 @@ def train_and_evaluate(
     `signs_of_harm`.
     """
     started = time.perf_counter()
-    settings = {**asdict(protocol), "network": network or network_of(protocol, split, patch_size)}
+    settings = {
+        **asdict(protocol),
+        "network": network or network_of(protocol, split, patch_size),
+        "preprocessing": preprocessing_of(protocol.preprocessing, split),
+    }
     model = DeepSVDD(
         objective=objective,
         nu=nu,
         backend=backend,
         random_state=seed,
         verbose=verbose,
-        preprocessing=preprocessing_for(split.train),
         autoencoder=autoencoder,
         threshold=threshold,
         false_alarm_rate=false_alarm_rate,
@@ -80,7 +105,7 @@ def train_and_evaluate(
         if value is not None:
             auc[stage] = value
 
-    model.fit(split.train, on_stage=evaluate, checkpoint=checkpoint)
+    yield from model.trainings(split.train, evaluate, checkpoint)
     if model.autoencoder_ is not None:
         evaluate("autoencoder", model.autoencoder_)
     signs = signs_of_harm(auc, model.diagnostics_)
@@ -90,7 +115,6 @@ def train_and_evaluate(
         "normal_class": split.normal_class,
         "objective": objective,
         "nu": nu,
-        "preprocessing": model.preprocessing,
         "patch_size": patch_size,
         "backend": get_backend(backend).name,
         "seed": seed,
@@ -130,7 +154,7 @@ def signs_of_harm(auc: dict, figures: dict) -> list[str]:
     return [f"training has hardly begun: the radius is still {figures['radius_ratio']:.2f} of what it was; {remedy}"]
 
 
-def autoencoder_of(protocol: Protocol, split, seed: int, epochs: int | None = None) -> Autoencoder:
+def autoencoder_of(protocol: Protocol, split, seed: int, epochs: int | None = None, backend="numpy") -> Autoencoder:
     """The protocol's autoencoder for a split's samples, not fitted yet.  epochs: instead of the protocol's."""
     return Autoencoder(
         network=network_of(protocol, split),
@@ -140,11 +164,21 @@ def autoencoder_of(protocol: Protocol, split, seed: int, epochs: int | None = No
         weight_decay=protocol.pretrain_weight_decay,
         batch_size=protocol.batch_size,
         slope=protocol.slope,
-        preprocessing=preprocessing_for(split.train),
+        preprocessing=preprocessing_of(protocol.preprocessing, split),
+        affine=protocol.affine,
+        gain=protocol.gain,
+        first_filters=protocol.first_filters,
+        batches=protocol.batches,
+        backend=backend,
         random_state=seed,
         verbose=0,
         threshold="nu",
     )
+
+
+def preprocessing_of(name: str, split) -> str:
+    """A protocol's word for pre-processing, "auto" as the name that it means for a split's samples."""
+    return preprocessing_for(split.train) if name == "auto" else name
 
 
 def network_of(protocol: Protocol, split, patch_size: str | int | None = None) -> str:

@@ -20,7 +20,7 @@ from .report import collect
 def plot_grid_examples(out, method: str, classes=None, *, seed: int = 0, columns: int = 8, data_dir=None) -> Figure:
     """The most normal and most anomalous in-class test images by `method`, one row per class.
 
-    out: folder of a grid (`minisvdd.experiments.grid.run_grid`).   classes: names, None for all of the grid.   seed:
+    out: folder of a grid (`minisvdd.experiments.running.run`).   classes: names, None for all of the grid.   seed:
     which cells. Where a method has several nu, those of the better AUC, as in the table. AnoGAN's unscored images are
     left out. Raises ValueError for a method, class or seed that the grid has not, DataError for missing or damaged
     scores, for data other than the grid's, and for samples that are no images.

@@ -11,28 +11,18 @@ for present ones. With a Dask cluster, all workers must see OUT and the data und
 
 import hashlib
 import json
-import logging
-import os
 import sys
-import time
-import warnings
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed, parallel_config
-from joblib.parallel import LokyBackend
-from threadpoolctl import threadpool_limits
 
 from ..data.datasets import load_dataset
 from ..data.split import Dataset, class_index
-from ..errors import CollapseWarning, DataError, TrainingWarning
+from ..errors import DataError
 from ..files.arrays import read_array
-from ..files.atomic import atomic_write, locked, write_json
 from ..files.names import safe_name
-from ..files.progress import Progress
 from ..files.records import (
     ANY,
     FRACTION,
@@ -48,13 +38,18 @@ from ..files.records import (
     whole,
 )
 from ..files.streams import data_errors
-from .experiments import versions
-from .lifeline import tie_to
-from .methods import METHODS, check_tested
+from .methods import METHODS, Setting, check_tested, draw_of
 from .paper import METHODS as PAPER_METHODS
-from .protocols import GanProtocol, Protocol, get_gan_protocol, get_protocol
+from .protocols import (
+    GanProtocol,
+    Protocol,
+    ShallowProtocol,
+    get_gan_protocol,
+    get_protocol,
+    get_shallow_protocol,
+)
 
-_GRID_FILE = "grid.json"
+GRID_FILE = "grid.json"
 _MOST_CELLS = 100_000
 _AUC = either(FRACTION, list_of(FRACTION, least=1))
 # What the files of a grid must hold: see `minisvdd.files.records`. A cell has what its method adds, too.
@@ -79,13 +74,18 @@ _GRID = record(
     seeds=whole(1),
     protocol=table_of(ANY),
     gan_protocol=optional(table_of(ANY)),
+    shallow_protocol=optional(table_of(ANY)),
+    backend=optional(TEXT),
 )
-_LIKE = {int: whole(0), float: number(0), str: TEXT, tuple: list_of(whole(0))}
+_LIKE = {bool: one_of((False, True)), int: whole(0), float: number(0), str: TEXT, tuple: list_of(number())}
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What to compute. data: a name or file as `load_dataset` takes it; data_hash: SHA-256 of its arrays."""
+    """What to compute. data: a name or file as `load_dataset` takes it; data_hash: SHA-256 of its arrays.
+
+    backend: what networks are trained on.
+    """
 
     data: str
     protocol_name: str
@@ -95,6 +95,8 @@ class Grid:
     methods: tuple[str, ...]
     seeds: int
     gan_protocol: GanProtocol
+    shallow_protocol: ShallowProtocol = field(default_factory=ShallowProtocol)
+    backend: str = "numpy"
 
     def __post_init__(self):
         if len(self.classes) * len(self.methods) * self.seeds > _MOST_CELLS:
@@ -136,6 +138,16 @@ class Cell:
         return Path(out) / "autoencoders" / safe_name(self.normal_class) / f"seed{self.seed}-{_short_hash(shared)}.npz"
 
 
+def setting_of(grid: Grid, cell: Cell, out) -> Setting:
+    """What a cell is computed with, beside samples and protocol."""
+    draws = {"seed": cell.method, "weights_seed": "dcae"}
+    if cell.seed is not None:
+        draws = {name: draw_of(cell.seed, cell.normal_class, method) for name, method in draws.items()}
+    else:
+        draws = dict.fromkeys(draws)
+    return Setting(cell.nu, weights=cell.autoencoder_path(out), backend=grid.backend, **draws)
+
+
 def make_grid(
     data: str,
     *,
@@ -146,10 +158,11 @@ def make_grid(
     data_dir=None,
     settings=None,
     gan_settings=None,
+    backend: str = "numpy",
 ) -> Grid:
     """A grid on a data set. methods, classes: None for all, of the methods those of the paper's tables.
 
-    settings, gan_settings: a Protocol and a GanProtocol instead of the named ones.
+    settings, gan_settings: a Protocol and a GanProtocol instead of the named ones.   backend: of networks.
 
     Raises ValueError for an unknown method, class or protocol, and for a class that has no AUC since all or none of the
     test samples are of it; DataError when the data cannot be read.
@@ -161,7 +174,7 @@ def make_grid(
         raise ValueError(f"seeds={seeds!r}: expected an integer >= 1")
     settings = settings or get_protocol(protocol, Path(data).stem)
     gan_settings = gan_settings or get_gan_protocol(protocol, Path(data).stem)
-    dataset = _dataset(data, data_dir)
+    dataset = dataset_by_name(data, data_dir)
     if dataset.test_labels is None or dataset.train_labels is None:
         raise ValueError(f"data={data!r}: expected labelled training and test samples")
     known = [dataset.class_names[i] for i in np.unique(dataset.train_labels)]
@@ -175,7 +188,18 @@ def make_grid(
                 check_tested(name, is_anomaly, gan_settings)
             except ValueError as error:
                 raise ValueError(f"classes={normal_class!r}: {error}: leave out this class or this method") from None
-    return Grid(data, protocol, settings, _data_hash(dataset), wanted, chosen, int(seeds), gan_settings)
+    return Grid(
+        data,
+        protocol,
+        settings,
+        _data_hash(dataset),
+        wanted,
+        chosen,
+        int(seeds),
+        gan_settings,
+        get_shallow_protocol(protocol, Path(data).stem),
+        backend,
+    )
 
 
 def cells_of(grid: Grid, methods=None) -> list[Cell]:
@@ -189,37 +213,18 @@ def cells_of(grid: Grid, methods=None) -> list[Cell]:
                     # A file's content counts, not the folder it lies in.
                     config = {"data": Path(grid.data).name, "data_sha256": grid.data_hash, "normal_class": normal_class}
                     config |= {"method": name, "nu": nu, "seed": seed}
-                    if method.protocol:
-                        config["protocol"] = asdict(getattr(grid, method.protocol))
+                    config["protocol"] = asdict(getattr(grid, method.protocol))
+                    if method.trains:
+                        config["backend"] = grid.backend
+                    if method.seeded:
+                        config["drawn_from"] = ["seed", "class", "method"]
                     cells.append(Cell(name, normal_class, nu, seed, json.loads(json.dumps(config))))
     return cells
 
 
-def run_grid(grid: Grid, out, *, jobs: int = 1, scheduler=None, data_dir=None, resume=True, verbose: int = 1) -> None:
-    """Compute the cells that `out` does not hold yet (resume=False: all), on `jobs` processes or a Dask `scheduler`.
-
-    A damaged cell is named and computed again; a damaged grid.json is a DataError. Pre-training goes first, since Deep
-    SVDD's cells start from its weights.
-    """
-    out = Path(out)
-    needs_weights = any(METHODS[name].pretrained for name in grid.methods)
-    methods = grid.methods if "dcae" in grid.methods or not needs_weights else ("dcae", *grid.methods)
-    with locked(out):  # several processes may compute parts of one table
-        write_json(out / _GRID_FILE, asdict(_with_earlier(grid, out)))
-    todo = [cell for cell in cells_of(grid, methods) if not (resume and _is_finished(cell, out, verbose))]
-    progress, done = Progress("experiment, cell", len(todo), verbose), 0
-    with _workers(jobs, scheduler):
-        for later in (False, True):
-            phase = [cell for cell in todo if METHODS[cell.method].pretrained == later]
-            calls = (delayed(run_cell)(grid, cell, str(out.resolve()), data_dir) for cell in phase)
-            for label in Parallel(return_as="generator_unordered")(calls):
-                done += 1
-                progress.update(done, label)
-
-
-def _with_earlier(grid, out):
+def with_earlier(grid, out):
     """The grid with the methods, classes and seeds of earlier runs in `out`: a table may be computed piece by piece."""
-    if not (out / _GRID_FILE).exists():
+    if not (out / GRID_FILE).exists():
         return grid
     earlier = read_grid(out)
     if replace(earlier, data=grid.data, classes=grid.classes, methods=grid.methods, seeds=grid.seeds) != grid:
@@ -229,67 +234,9 @@ def _with_earlier(grid, out):
     return replace(grid, methods=methods, classes=classes, seeds=max(earlier.seeds, grid.seeds))
 
 
-class _Workers(LokyBackend):
-    """joblib's processes on this machine; none outlives this one."""
-
-    def configure(self, *args, **options):
-        return super().configure(*args, **options, initializer=tie_to, initargs=(os.getpid(),))
-
-
-@contextmanager
-def _workers(jobs, scheduler):
-    """Processes on this machine, or those of a Dask cluster."""
-    if scheduler is None:
-        with parallel_config(backend=_Workers(), n_jobs=jobs):
-            yield
-        return
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise ValueError(f"--scheduler: {error}: install the extra `distributed`") from error
-    for name in ("distributed", "distributed.client"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # the error below says what their own lines would
-    with Client(scheduler, timeout="10s") as client, parallel_config(backend="dask", client=client):
-        try:
-            yield
-        except Exception as error:
-            if client.status == "running":
-                raise
-            raise ConnectionError(
-                f"--scheduler {scheduler}: the Dask cluster was lost: run again to go on with the first unfinished cell"
-            ) from error
-
-
-def protocol_of(grid: Grid, cell: Cell) -> Protocol | GanProtocol:
+def protocol_of(grid: Grid, cell: Cell) -> Protocol | GanProtocol | ShallowProtocol:
     """The part of the grid's protocol that the cell's method follows."""
-    return getattr(grid, METHODS[cell.method].protocol or "protocol")
-
-
-def run_cell(grid: Grid, cell: Cell, out: str, data_dir=None) -> str:
-    """Compute one cell of the grid and write its file. Returns a label for the progress line.
-
-    One BLAS thread, so that sums come out the same however many cells run side by side.
-    """
-    started = time.perf_counter()
-    split = _dataset(grid.data, data_dir).one_class(cell.normal_class)
-    with threadpool_limits(1), warnings.catch_warnings():
-        for category in (CollapseWarning, TrainingWarning):
-            warnings.simplefilter("ignore", category)  # the result lists the signs of collapse, and the AUC before
-        method = METHODS[cell.method]
-        result = method.evaluate(split, protocol_of(grid, cell), cell.nu, cell.seed, cell.autoencoder_path(out))
-    with atomic_write(cell.scores_path(out), "wb") as file:
-        np.save(file, np.asarray(result.pop("scores"), np.float64))
-    finished = {
-        "config": cell.config,
-        "config_sha256": cell.hash,
-        **result,
-        "n_train": len(split.train),
-        "n_test": len(split.test),
-        "seconds": round(time.perf_counter() - started, 2),
-        "versions": versions(),
-    }
-    write_json(cell.path(out), finished)
-    return f"{cell.method} {cell.normal_class}"
+    return getattr(grid, METHODS[cell.method].protocol)
 
 
 def read_cell(cell: Cell, out) -> dict | None:
@@ -324,14 +271,16 @@ def read_scores(cell: Cell, out) -> np.ndarray:
 
 def read_grid(out) -> Grid:
     """The grid that was last run in `out`. DataError when there is none, or its file is damaged."""
-    path = Path(out) / _GRID_FILE
+    path = Path(out) / GRID_FILE
     if not path.exists():
         raise DataError(f"{path}: no such file: expected the folder of an experiment")
     value = read_json(path)
     with data_errors(path):
         _GRID(value, "grid")
         # folders of grids without AnoGAN, from before it was there, lack its protocol
-        gan = value.get("gan_protocol") or asdict(get_gan_protocol(value["protocol_name"], value["data"]))
+        names = value["protocol_name"], Path(value["data"]).stem
+        gan = value.get("gan_protocol") or asdict(get_gan_protocol(*names))
+        shallow = value.get("shallow_protocol") or asdict(get_shallow_protocol(*names))
         return Grid(
             value["data"],
             value["protocol_name"],
@@ -341,12 +290,14 @@ def read_grid(out) -> Grid:
             tuple(value["methods"]),
             value["seeds"],
             _settings(GanProtocol, gan, "gan_protocol"),
+            _settings(ShallowProtocol, shallow, "shallow_protocol"),
+            value.get("backend") or "numpy",
         )
 
 
 def _settings(kind, values, name):
     """A protocol by its values in a file, each like its default: null only where that is None."""
-    defaults = {field.name: field.default for field in fields(kind)}
+    defaults = {one.name: one.default for one in fields(kind)}
     for key, value in values.items():
         if key not in defaults:
             raise ValueError(f"{name}: {key} is unknown")
@@ -356,7 +307,8 @@ def _settings(kind, values, name):
     return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
 
 
-def _is_finished(cell, out, verbose):
+def is_finished(cell: Cell, out, verbose: int) -> bool:
+    """Whether its file is there and whole; a damaged one is named."""
     try:
         value = read_cell(cell, out)
         if value is not None and cell.scores_path(out).exists() and len(read_scores(cell, out)) != value["n_test"]:
@@ -370,14 +322,15 @@ def _is_finished(cell, out, verbose):
 
 def dataset_of(grid: Grid, data_dir=None) -> Dataset:
     """The data set that the grid was computed on. DataError when what lies there now is another one."""
-    dataset = _dataset(grid.data, data_dir)
+    dataset = dataset_by_name(grid.data, data_dir)
     if _data_hash(dataset) != grid.data_hash:
         raise DataError(f"{grid.data}: these are not the data of the experiment (another SHA-256)")
     return dataset
 
 
 @lru_cache(maxsize=1)
-def _dataset(name, data_dir):
+def dataset_by_name(name: str, data_dir) -> Dataset:
+    """A data set; the last one stays in memory."""
     return load_dataset(name, data_dir)
 
 

@@ -2,27 +2,28 @@
 
 All methods train on all normal samples (threshold="nu"), as in the paper: an AUC needs no threshold.
 
-A cell is one method on one normal class, with one seed and one nu where the method has them. Its result is a dict of
-plain JSON values with "auc": fractions by name; the entry "trained" is what the table shows. Beside them stand
-"scores", (n,), the anomaly scores of all test samples after training; the grid keeps them in a file of their own, so
-that figures 2 and 3 need no second training.
+A cell is one method on one normal class, with one seed and one nu where the method has them. All that it draws comes
+from these three: (seed, class, method) by `draw_of`, so that the classes of one seed are independent, and the mean over
+classes has the deviation that it seems to have; one unlucky draw of filters cannot move a whole column.
+
+The result of a cell is a dict of plain JSON values with "auc": fractions by name; the entry "trained" is what the table
+shows. Beside them stand "scores", (n,), the anomaly scores of all test samples after training; the grid keeps them in a
+file of their own, so that figures 2 and 3 need no second training.
 
 `oc-svm`         gamma by AUC on a random tenth of the *test set*, as in the paper: a supervised advantage. One cell
                  holds ten such draws ("trained" is a list); "unsupervised" is a gamma chosen without labels.
 `oc-svm-no-labels`  that gamma alone: what is left to choose by, for whom the test set is no validation set. In no
                  table of the paper.
 `kde`            deterministic: one cell.
-`dcae`           also the pre-training of both Deep SVDD objectives, which take its weights from a file. They are the
-                 weights that each would find itself with this seed. Two things differ from `train_and_evaluate` without
-                 the file: the order of Deep SVDD's own batches, and where batch norm's running statistics start, which
-                 training forgets.
+`dcae`           also the pre-training of both Deep SVDD objectives, which take its weights from a file.
 `one-class`      the objective does not contain nu: one cell per seed.
 `soft-boundary`  nu as in the paper; the better one is reported.
 `anogan`         its latent search costs thousands of passes, so that a protocol may score some test images only; the
                  others have the score NaN.
 """
 
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -30,52 +31,92 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from ..errors import DataError
+from ..nn.training import Training
 from ..rivals.anogan import AnoGAN
 from ..rivals.baselines import GAMMAS, IsolationForest, KernelDensity, OneClassSVM, best_on_hold_out
 from ..svdd.center import collect_statistics
 from ..svdd.preprocessing import preprocessing_for
 from ..svdd.storage import load_model
-from .experiments import area_under_roc, autoencoder_of, train_and_evaluate
-from .protocols import GanProtocol, Protocol
+from .experiments import area_under_roc, autoencoder_of, preprocessing_of, trainings_and_result
+from .protocols import GanProtocol, Protocol, ShallowProtocol
 
 HOLD_OUTS = 10
 HOLD_OUT_FRACTION = 0.1
 
 
-@dataclass(frozen=True)
-class Method:
-    """How a column is computed: `evaluate(split, protocol, nu, seed, autoencoder_path)` returns the result of a cell.
+def draw_of(seed: int, normal_class: str, method: str) -> int:
+    """The seed of a cell's own generator: of its grid's seed, class and method, by `numpy.random.SeedSequence`.
 
-    nus: one cell for each, None where nu plays no part.   seeded: whether each seed needs a cell.
-    protocol: the field of `grid.Grid` that holds the method's protocol, None where none matters.
-    pretrained: whether the autoencoder's cell must be there first.
+    >>> draw_of(0, "3", "one-class") == draw_of(0, "3", "one-class")
+    True
+    >>> len({draw_of(seed, name, method) for seed in (0, 1) for name in "37" for method in ("dcae", "one-class")})
+    8
+    """
+    words = [seed, zlib.crc32(normal_class.encode()), zlib.crc32(method.encode())]
+    return int(np.random.SeedSequence(words).generate_state(1)[0])
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a cell is computed with, beside samples and protocol.
+
+    seed: of its own generator, None where it draws nothing.   weights: file of the autoencoder's, which were drawn with
+    `weights_seed`.   backend: of networks.
     """
 
-    evaluate: Callable[..., dict]
+    nu: float | None
+    seed: int | None
+    weights: Path
+    weights_seed: int | None
+    backend: str = "numpy"
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a column is computed: `evaluate(split, protocol, setting)` returns the result of a cell.
+
+    Or, of a method that trains a network, a generator that yields its trainings, each to be run by whoever asks for the
+    next one, and returns the result.
+
+    nus: one cell for each, None where nu plays no part.   seeded: whether each seed needs a cell.
+    protocol: the field of `grid.Grid` that holds the method's protocol.
+    pretrained: whether the autoencoder's cell must be there first.   trains: whether it depends on the backend.
+    """
+
+    evaluate: Callable[..., dict | Generator[Training, None, dict]]
     nus: tuple[float | None, ...] = (None,)
     seeded: bool = True
-    protocol: str | None = None
+    protocol: str = "shallow_protocol"
     pretrained: bool = False
 
+    @property
+    def trains(self) -> bool:
+        """Whether it trains a network, on a backend."""
+        return self.protocol != "shallow_protocol"
 
-def _oc_svm(split, protocol, nu, seed, path):
-    name = preprocessing_for(split.train)
-    models = [OneClassSVM(gamma, nu, preprocessing=name, threshold="nu").fit(split.train) for gamma in GAMMAS]
+
+def _oc_svm(split, protocol: ShallowProtocol, setting):
+    fixed = {"preprocessing": preprocessing_of(protocol.svm, split), "threshold": "nu"}
+    models = [OneClassSVM(gamma, setting.nu, **fixed).fit(split.train) for gamma in GAMMAS]
     scores = [model.anomaly_score(split.test) for model in models]
-    chosen = []
+    chosen, auc = [], []
     for held in _hold_outs(len(split.test)):
-        chosen.append(best_on_hold_out([s[held] for s in scores], split.is_anomaly[held]))
-    honest = OneClassSVM(None, nu, preprocessing=name, threshold="nu").fit(split.train)
-    auc = {
-        "trained": [float(roc_auc_score(split.is_anomaly, scores[i])) for i in chosen],
-        "unsupervised": area_under_roc(honest, split),
+        best = best_on_hold_out([s[held] for s in scores], split.is_anomaly[held])
+        counted = np.delete(np.arange(len(split.test)), held) if protocol.apart else slice(None)
+        chosen.append(best)
+        auc.append(float(roc_auc_score(split.is_anomaly[counted], scores[best][counted])))
+    honest = OneClassSVM(None, setting.nu, **fixed).fit(split.train)
+    return {
+        "auc": {"trained": auc, "unsupervised": area_under_roc(honest, split)},
+        "scores": scores[chosen[0]],
+        "gamma": [GAMMAS[i] for i in chosen],
+        "gamma_unsupervised": honest.gamma_,
     }
-    gammas = [GAMMAS[i] for i in chosen]
-    return {"auc": auc, "scores": scores[chosen[0]], "gamma": gammas, "gamma_unsupervised": honest.gamma_}
 
 
-def _oc_svm_no_labels(split, protocol, nu, seed, path):
-    model = OneClassSVM(None, nu, preprocessing=preprocessing_for(split.train), threshold="nu").fit(split.train)
+def _oc_svm_no_labels(split, protocol: ShallowProtocol, setting):
+    name = preprocessing_of(protocol.svm, split)
+    model = OneClassSVM(None, setting.nu, preprocessing=name, threshold="nu").fit(split.train)
     return {**_result(model, split), "gamma_unsupervised": model.gamma_}
 
 
@@ -85,8 +126,10 @@ def _hold_outs(n):
     return [order[: max(2, round(HOLD_OUT_FRACTION * n))] for order in orders]
 
 
-def _kde(split, protocol, nu, seed, path):
-    model = KernelDensity(preprocessing=preprocessing_for(split.train), threshold="nu").fit(split.train)
+def _kde(split, protocol: ShallowProtocol, setting):
+    bandwidths = tuple(2.0**exponent for exponent in protocol.exponents)
+    name = preprocessing_of(protocol.kde, split)
+    model = KernelDensity(bandwidths=bandwidths, preprocessing=name, threshold="nu").fit(split.train)
     return {**_result(model, split), "bandwidth": model.bandwidth_}
 
 
@@ -96,19 +139,24 @@ def _result(model, split, **auc):
     return {"auc": {**auc, "trained": float(roc_auc_score(split.is_anomaly, scores))}, "scores": scores}
 
 
-def _isolation_forest(split, protocol, nu, seed, path):
-    model = IsolationForest(preprocessing=preprocessing_for(split.train), random_state=seed, threshold="nu")
+def _isolation_forest(split, protocol: ShallowProtocol, setting):
+    name = preprocessing_of(protocol.forest, split)
+    model = IsolationForest(preprocessing=name, random_state=setting.seed, threshold="nu")
     return _result(model.fit(split.train), split)
 
 
-def _dcae(split, protocol, nu, seed, path):
-    drawn, model = (autoencoder_of(protocol, split, seed, epochs).fit(split.train) for epochs in (0, None))
+def _dcae(split, protocol: Protocol, setting):
+    def autoencoder(epochs=None):
+        return autoencoder_of(protocol, split, setting.weights_seed, epochs, setting.backend)
+
+    drawn, model = autoencoder(epochs=0).fit(split.train), autoencoder()
     collect_statistics(drawn.network_, drawn.preprocessing_.transform(split.train), protocol.batch_size)
-    model.save(path)
+    yield from model.trainings(split.train)
+    model.save(setting.weights)
     return _result(model, split, random=area_under_roc(drawn, split))
 
 
-def _anogan(split, protocol: GanProtocol, nu, seed, path):
+def _anogan(split, protocol: GanProtocol, setting):
     settings = {name: value for name, value in asdict(protocol).items() if name != "test_images"}
     n = len(split.test)
     chosen = _scored_images(n, protocol)
@@ -118,17 +166,19 @@ def _anogan(split, protocol: GanProtocol, nu, seed, path):
         return AnoGAN(
             **{**settings, **changes},
             preprocessing=preprocessing_for(split.train),
-            random_state=seed,
+            backend=setting.backend,
+            random_state=setting.seed,
             verbose=0,
             threshold="nu",
-        ).fit(split.train)
+        )
 
     model = anogan()
+    yield from model.trainings(split.train)
     found = model.search(some.test)
     scores = np.full(n, np.nan)
     scores[chosen] = found.losses
     auc = {
-        "random": area_under_roc(anogan(epochs=0), some),
+        "random": area_under_roc(anogan(epochs=0).fit(split.train), some),
         "trained": float(roc_auc_score(some.is_anomaly, found.losses)),
     }
     return {"auc": auc, "scores": scores, "n_scored": len(chosen), "converged": float(found.converged.mean())}
@@ -156,15 +206,16 @@ def check_tested(method: str, is_anomaly: np.ndarray, gan_protocol: GanProtocol)
 
 
 def _deep_svdd(objective):
-    def evaluate(split, protocol: Protocol, nu, seed, path):
-        model, result = train_and_evaluate(
+    def evaluate(split, protocol: Protocol, setting):
+        model, result = yield from trainings_and_result(
             split,
             protocol,
             objective=objective,
-            nu=0.1 if nu is None else nu,
-            seed=seed,
+            nu=0.1 if setting.nu is None else setting.nu,
+            backend=setting.backend,
+            seed=setting.seed,
             verbose=0,
-            autoencoder=_pretrained(split, protocol, seed, path),
+            autoencoder=(yield from _pretrained(split, protocol, setting)),
         )
         kept = {name: result[name] for name in ("auc", "radius", "signs_of_collapse")}
         return {**kept, "scores": model.anomaly_score(split.test)}
@@ -172,14 +223,14 @@ def _deep_svdd(objective):
     return evaluate
 
 
-def _pretrained(split, protocol, seed, path):
+def _pretrained(split, protocol, setting):
     """The autoencoder of this seed, trained again when its file is missing or damaged."""
     try:
-        return load_model(path)
+        return load_model(setting.weights, setting.backend)
     except DataError:
-        Path(path).unlink(missing_ok=True)
-        _dcae(split, protocol, None, seed, path)
-        return load_model(path)
+        Path(setting.weights).unlink(missing_ok=True)
+        yield from _dcae(split, protocol, setting)
+        return load_model(setting.weights, setting.backend)
 
 
 METHODS = {

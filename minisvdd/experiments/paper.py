@@ -1,8 +1,16 @@
 """Numbers printed in the paper, to stand beside ours: tables 1 and 2 (AUC in %, mean and deviation of 10 seeds).
 
+`distance_from` says how far a column of ours is from the paper's, and how far it would be by chance.
+
 Columns: OC-SVM/SVDD, KDE, isolation forest, DCAE, AnoGAN, soft-boundary and One-Class Deep SVDD.
 """
 
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import spearmanr
+
+SEEDS = 10  # of the paper's means
 METHODS = ("oc-svm", "kde", "isolation-forest", "dcae", "anogan", "soft-boundary", "one-class")
 
 _MNIST = """
@@ -55,3 +63,46 @@ TABLE_2 = {
 }
 # By the name of the data, for files that without their ending.
 TABLES = {**TABLE_1, "stop-signs": TABLE_2}
+
+
+@dataclass(frozen=True)
+class Distance:
+    """A column of ours beside the paper's, in points of AUC, over the classes that both have.
+
+    difference: of the means over classes, ours less the paper's, with its standard_error.   rms: root of the mean over
+    classes of the squared difference.   expected: what that would be if seeds were all that differed.   correlation:
+    Spearman's, of the classes' order; nan for fewer than three.
+    """
+
+    difference: float
+    standard_error: float
+    rms: float
+    expected: float
+    correlation: float
+
+
+def distance_from(ours: dict[str, tuple[float, float, int]], paper: dict[str, tuple[float, float]]) -> Distance:
+    """How far ours is from the paper's.  ours: by class, mean, standard deviation (n - 1 in the denominator) and n.
+
+    If both are means of independent draws of the same thing, of n with deviation s and of 10 with deviation t, their
+    difference D has mean 0 and E[D^2] = s^2 / n + t^2 / 10 in each class. A single seed has no deviation of its own: it
+    is given the paper's, so that E[D^2] = 1.1 t^2. ValueError when no class is in both.
+
+    >>> round(distance_from({"3": (91.0, 1.5, 10)}, {"3": (91.9, 1.5)}).expected, 2)
+    0.67
+    """
+    classes = [name for name in ours if name in paper]
+    if not classes:
+        raise ValueError("ours: expected a class that the paper has, too")
+    means, deviations, counts = (np.array([ours[name][i] for name in classes], float) for i in range(3))
+    printed, spread = (np.array([paper[name][i] for name in classes]) for i in range(2))
+    own = np.where(np.isfinite(deviations), deviations, spread)
+    difference, variance = means - printed, own**2 / counts + spread**2 / SEEDS
+    order = spearmanr(means, printed).statistic if len(classes) > 2 else np.nan
+    return Distance(
+        difference=float(difference.mean()),
+        standard_error=float(np.sqrt(variance.sum()) / len(classes)),
+        rms=float(np.sqrt(np.mean(difference**2))),
+        expected=float(np.sqrt(variance.mean())),
+        correlation=float(order),
+    )

@@ -15,7 +15,7 @@ from scipy.stats import rankdata
 from ..files.atomic import atomic_write, json_text
 from .grid import Grid, cells_of, read_cell, read_grid
 from .methods import METHODS
-from .paper import TABLES
+from .paper import TABLES, distance_from
 from .plots import save_figure
 
 # Cells further from the paper's than this many standard deviations plus this many points are marked.
@@ -189,6 +189,7 @@ def _markdown(grid, entries, finished, total):
     if _printed(grid):
         lines += ["", "In parentheses: the paper. **!** marks a difference of more than 2 combined standard deviations "
                   "+ 1 point."]  # fmt: skip
+        lines += ["", *_distances(grid, entries)]
     extra = [heading for method, _, heading in _EXTRA if method in grid.methods]
     if extra:
         lines += [
@@ -198,6 +199,38 @@ def _markdown(grid, entries, finished, total):
             *_table(grid, entries, extra),
         ]
     return "\n".join(lines) + "\n"
+
+
+def _distances(grid, entries):
+    """How far each column is from the paper's, and how far seeds alone would put it."""
+    lines = [
+        f"How far from the paper, in points ({_one_seed(grid)}):",
+        "",
+        "| column | mean difference | RMS over classes | expected of seeds alone | rank correlation |",
+        "|---|---|---|---|---|",
+    ]
+    for method in grid.methods:
+        paper = {name: row[method] for name, row in _printed(grid).items() if method in row}
+        ours = {name: entries[name, method] for name in paper if (name, method) in entries}
+        if ours:
+            d = distance_from({name: (e.mean, _deviation(method, e), e.n) for name, e in ours.items()}, paper)
+            numbers = (f"{d.difference:+.1f} ± {d.standard_error:.1f}", f"{d.rms:.1f}", f"{d.expected:.1f}")
+            order = "-" if np.isnan(d.correlation) else f"{d.correlation:.2f}"
+            lines.append(f"| {method} | {' | '.join(numbers)} | {order} |")
+    return lines
+
+
+def _one_seed(grid):
+    if grid.seeds > 1:
+        return "± one standard error"
+    return "± one standard error, with the paper's deviations: one seed says nothing about its own"
+
+
+def _deviation(method, entry):
+    """Of seeds, with n - 1 in the denominator; of what has no seeds 0; nan for a single one."""
+    if not METHODS[method].seeded:
+        return 0.0
+    return entry.std * np.sqrt(entry.n / (entry.n - 1)) if entry.n > 1 else np.nan
 
 
 def _notes(grid, entries, finished, total):

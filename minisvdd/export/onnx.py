@@ -164,17 +164,21 @@ def _contrast_normalized(graph: _Graph, constants: Any) -> str:
     largest = graph.add("ReduceMax", graph.add("Abs", flat), axes=[1])
     has_contrast = graph.add("Greater", deviation, graph.add("Mul", largest, np.float64(np.finfo(np.float32).eps)))
     scale = graph.add("Where", has_contrast, graph.add("Reciprocal", deviation), np.float64(0))
-    z = graph.cast(graph.cast(graph.add("Mul", centered, scale), np.float32), np.float64)
+    z = graph.cast(graph.add("Mul", centered, scale), np.float32)
+    return graph.add("Reshape", _min_max_scaled(graph, constants, z), graph.add("Shape", "X"))
+
+
+def _min_max_scaled(graph: _Graph, constants: Any, z: str = "X") -> str:
     low = np.float64(constants["minimum"])
     span = np.float64(constants["maximum"] - low or 1.0)
-    scaled = graph.cast(graph.add("Div", graph.add("Sub", z, low), span), np.float32)
-    return graph.add("Reshape", scaled, graph.add("Shape", "X"))
+    return graph.cast(graph.add("Div", graph.add("Sub", graph.cast(z, np.float64), low), span), np.float32)
 
 
 _PREPROCESSINGS: dict[str | None, Callable[[_Graph, Any], str]] = {
     None: _unchanged,
     "standardize": _standardized,
     "gcn-l1": _contrast_normalized,
+    "min-max": _min_max_scaled,
 }
 
 

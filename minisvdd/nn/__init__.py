@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .networks import make_decoder as make_decoder
     from .networks import make_encoder as make_encoder
     from .networks import network_for as network_for
+    from .networks import start_weights as start_weights
     from .optim import SGD as SGD
     from .optim import Adam as Adam
     from .optim import StepSchedule as StepSchedule
@@ -90,6 +91,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "outputs": ".batches",
         "outputs_in_parts": ".batches",
         "shuffled_batches": ".batches",
+        "start_weights": ".networks",
         "train_epoch": ".training",
     },
 )

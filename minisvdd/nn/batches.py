@@ -34,6 +34,13 @@ def shuffled_batches(n: int, batch_size: int, rng: np.random.Generator) -> list[
     return [order[batch] for batch in fixed_batches(n, batch_size)]
 
 
+def batch_members(n: int, batch_size: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Batches that keep their members: 0..n-1 at random, cut to a multiple of the batch size; all where n is less."""
+    #: a random order; what would make an incomplete batch takes no part in the training
+    order = rng.permutation(n)[: max(n // batch_size, 1) * batch_size]
+    return [order[batch] for batch in fixed_batches(len(order), batch_size)]
+
+
 def evaluation_batch(input_shape: Shape) -> int:
     """Samples of this shape that evaluation takes at a time: 500, of large images a divisor of 500.
 

@@ -1,4 +1,10 @@
-"""Initialisation of weights."""
+"""How weights start: drawn by Glorot's rule, or, as in the authors' first scripts, with a gain and from a dictionary.
+
+`start_weights` changes what `build` has drawn, so that the generator has given the same numbers either way: trainings
+with and without can be compared pair by pair.
+"""
+
+import math
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -20,3 +26,49 @@ def glorot_uniform(
         raise TypeError(f"rng={rng!r}: expected a numpy.random.Generator, such as numpy.random.default_rng(0)")
     limit = np.sqrt(6 / (fan_in + fan_out))
     return rng.uniform(-limit, limit, size=shape).astype(dtype)
+
+
+_IMAGES, _STEPS, _PATCHES_A_STEP = 500, 1000, 10
+
+
+def leaky_gain(slope: float) -> float:
+    """sqrt(2 / (1 + slope^2)): by so much larger weights keep the variance behind a leaky ReLU (He et al., 2015).
+
+    Of y = leaky(x) with x symmetric around 0, E[y^2] = (1 + slope^2) / 2 E[x^2]: half of the x pass as they are, half
+    times the slope.
+
+    >>> round(leaky_gain(1.0), 3), round(leaky_gain(0.0), 3)
+    (1.0, 1.414)
+    """
+    return math.sqrt(2 / (1 + slope**2))
+
+
+def dictionary_filters(
+    X: np.ndarray, n_filters: int, kernel_size: tuple[int, int], rng: np.random.Generator
+) -> np.ndarray:
+    """Filters (K, C, kh, kw) float32 that patches of the images are sparse sums of: atoms of a dictionary, of length 1.
+
+        min over atoms D and codes A of  1/2 ||Z - A D||^2 + sum |A|,    ||D_k|| <= 1
+
+    with the rows of Z patches of `kernel_size`, of 500 random images of X, each of their entries standardised over all
+    these patches; 1000 steps of 10 patches each (Mairal et al. 2009, scikit-learn's `MiniBatchDictionaryLearning`).
+
+    X: (n, C, H, W) pre-processed.   rng: draws images and patches, and seeds the steps.
+    """
+    from sklearn.decomposition import MiniBatchDictionaryLearning
+
+    #: all patches of some images, one in each row
+    some = X[rng.permutation(len(X))[:_IMAGES]]
+    windows = np.lib.stride_tricks.sliding_window_view(some, kernel_size, axis=(2, 3))
+    patches = windows.transpose(0, 2, 3, 1, 4, 5).reshape(-1, X.shape[1] * math.prod(kernel_size)).astype(np.float64)
+    #: every entry with mean 0 and deviation 1; one that never varies stays 0
+    deviation = patches.std(axis=0)
+    drawn = rng.integers(len(patches), size=_STEPS * _PATCHES_A_STEP)
+    Z = (patches[drawn] - patches.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
+    #: the atoms, as they are
+    seed = int(rng.integers(1 << 31))
+    learning = MiniBatchDictionaryLearning(
+        n_filters, alpha=1, max_iter=1, batch_size=_PATCHES_A_STEP, tol=0, max_no_improvement=None, random_state=seed
+    )
+    atoms: np.ndarray = learning.fit(Z).components_
+    return atoms.reshape(n_filters, X.shape[1], *kernel_size).astype(np.float32)

@@ -8,6 +8,7 @@ and a sigmoid at the end.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import DTypeLike
 from ..backends import NUMPY, Backend, get_backend
 from ..backends.types import Shape
 from .fusion import fused
+from .init import dictionary_filters
 from .layer import Array, Layer
 from .layers import BatchNorm, Conv2D, Flatten, LeakyReLU, Linear, MaxPool2D, ReLU, Reshape, Sigmoid, Upsample
 
@@ -145,7 +147,7 @@ class Architecture:
     channels: filters of each encoder module.   features: dimension p of the output space (D for a multi-layer
     perceptron is inferred).   decoder_start: channels of the decoder's 4x4 start (None: mirror with a dense layer).
     input_shape: of the only images it is made for.   least_side: or it is made for all whose shorter side is so long,
-    until the next rung of the ladder begins.
+    until the next rung of the ladder begins.   hidden: features of a dense layer, with leaky ReLU, before the last one.
     """
 
     channels: tuple[int, ...]
@@ -156,6 +158,7 @@ class Architecture:
     decoder_conv_at_start: bool = False
     input_shape: tuple[int, int, int] | None = None
     least_side: int | None = None
+    hidden: int | None = None
 
 
 ARCHITECTURES = {
@@ -164,6 +167,8 @@ ARCHITECTURES = {
     # 128 -> 8x4x4 -> conv 128 -> up -> conv 64 -> up -> conv 32 -> up -> conv 3
     "cifar10_lenet": Architecture((32, 64, 128), 128, 5, 8, (2, 2, 2, 2), True, (3, 32, 32)),
     "gtsrb_lenet": Architecture((16, 32, 64), 32, 5, 2, (2, 2, 2, 2), True, (3, 32, 32)),
+    # that of the authors' first scripts; its decoder there is not known: a mirror
+    "gtsrb_small": Architecture((16, 32), 32, 5, hidden=64),
     # ours, for images of any size, a ladder: the longer the side, the more modules, so that the last map keeps a side
     # of 6 to 11 (4 to 11 below 48), and the fewer filters where there are many pixels
     "digits_lenet": Architecture((16, 32), 32, 3, least_side=0),
@@ -175,30 +180,35 @@ ARCHITECTURES = {
 NETWORKS = (*ARCHITECTURES, "mlp")
 
 
-def make_encoder(name: str, input_shape: Shape, slope: float = 0.1) -> Sequential:
-    """The encoder phi of that name, not yet built. ValueError for an unknown name or a shape it is not made for."""
+def make_encoder(name: str, input_shape: Shape, slope: float = 0.1, affine: bool = False) -> Sequential:
+    """The encoder phi of that name, not yet built. ValueError for an unknown name or a shape it is not made for.
+
+    slope: of its leaky ReLUs.   affine: batch norm with trainable scale and shift, which the paper does without.
+    """
     if name == "mlp":
         _check_features(input_shape)
-        return Sequential([Linear(64), BatchNorm(), LeakyReLU(slope), Linear(32)])
+        return Sequential([Linear(64), BatchNorm(affine), LeakyReLU(slope), Linear(32)])
     spec = _architecture(name, input_shape)
-    modules = [layer for channels in spec.channels for layer in _encoder_module(channels, spec.kernel_size, slope)]
-    return Sequential([*modules, Flatten(), Linear(spec.features)])
+    module = partial(_encoder_module, kernel_size=spec.kernel_size, slope=slope, affine=affine)
+    modules = [layer for channels in spec.channels for layer in module(channels)]
+    hidden = [Linear(spec.hidden), LeakyReLU(slope)] if spec.hidden else []
+    return Sequential([*modules, Flatten(), *hidden, Linear(spec.features)])
 
 
-def make_decoder(name: str, input_shape: Shape, slope: float = 0.1) -> Sequential:
+def make_decoder(name: str, input_shape: Shape, slope: float = 0.1, affine: bool = False) -> Sequential:
     """The decoder that turns the features of `make_encoder(name, input_shape)` back into samples of `input_shape`."""
     if name == "mlp":
         _check_features(input_shape)
-        return Sequential([LeakyReLU(slope), Linear(64), BatchNorm(), LeakyReLU(slope), Linear(input_shape[0])])
+        return Sequential([LeakyReLU(slope), Linear(64), BatchNorm(affine), LeakyReLU(slope), Linear(input_shape[0])])
     spec = _architecture(name, input_shape)
     if spec.decoder_start is None:
-        return _dense_mirror(spec, input_shape, slope)
-    return _lenet_mirror(spec, spec.decoder_start, input_shape, slope)
+        return _dense_mirror(spec, input_shape, slope, affine)
+    return _lenet_mirror(spec, spec.decoder_start, input_shape, slope, affine)
 
 
-def make_autoencoder(name: str, input_shape: Shape, slope: float = 0.1) -> Sequential:
+def make_autoencoder(name: str, input_shape: Shape, slope: float = 0.1, affine: bool = False) -> Sequential:
     """Sequential([encoder, decoder]): pre-training shares the encoder with Deep SVDD."""
-    return Sequential([make_encoder(name, input_shape, slope), make_decoder(name, input_shape, slope)])
+    return Sequential([make(name, input_shape, slope, affine) for make in (make_encoder, make_decoder)])
 
 
 def make_classifier(
@@ -216,11 +226,34 @@ def make_classifier(
     )
 
 
-def _encoder_module(channels: int, kernel_size: int, slope: float) -> list[Layer]:
-    return [Conv2D(channels, kernel_size, padding="same"), BatchNorm(), LeakyReLU(slope), MaxPool2D(2)]
+def start_weights(
+    network: Sequential,
+    X: np.ndarray | None,
+    rng: np.random.Generator,
+    gain: float = 1.0,
+    first_filters: str = "random",
+) -> None:
+    """Change what `build` has drawn (`minisvdd.nn.init`): convolutions `gain` times as large, and the first filters.
+
+    X: (n, C, H, W) pre-processed training samples, None for a decoder.   first_filters: "random", or "dictionary" for
+    atoms of patches of X, as they are.   ValueError for "dictionary" where the first layer is no convolution.
+    """
+    layers = network.flat_layers()
+    for layer in (layer for layer in layers if isinstance(layer, Conv2D) and gain != 1):
+        layer.params["weight"] = layer.backend.asarray(gain * layer.backend.to_numpy(layer.params["weight"]))
+    if X is not None and first_filters == "dictionary":
+        first = layers[0]
+        if not isinstance(first, Conv2D):
+            raise ValueError(f"first_filters='dictionary' needs a network that begins with Conv2D, found {first!r}")
+        filters = dictionary_filters(X, first.out_channels, first.kernel_size, rng)
+        first.params["weight"] = first.backend.asarray(filters.astype(first.params["weight"].dtype))
 
 
-def _lenet_mirror(spec: Architecture, start: int, input_shape: Shape, slope: float) -> Sequential:
+def _encoder_module(channels: int, kernel_size: int, slope: float, affine: bool) -> list[Layer]:
+    return [Conv2D(channels, kernel_size, padding="same"), BatchNorm(affine), LeakyReLU(slope), MaxPool2D(2)]
+
+
+def _lenet_mirror(spec: Architecture, start: int, input_shape: Shape, slope: float, affine: bool) -> Sequential:
     """The authors' decoder: features -> (start, 4, 4), then convolutions and up-samplings in turn."""
     widths = (*reversed(spec.channels), input_shape[0])
     layers: list[Layer] = [Reshape((start, 4, 4)), LeakyReLU(slope)]
@@ -229,11 +262,11 @@ def _lenet_mirror(spec: Architecture, start: int, input_shape: Shape, slope: flo
             layers.append(Upsample(2))
         layers.append(Conv2D(channels, spec.kernel_size, padding=padding))
         if index < len(widths) - 1:
-            layers += [BatchNorm(), LeakyReLU(slope)]
+            layers += [BatchNorm(affine), LeakyReLU(slope)]
     return Sequential([*layers, Sigmoid()])
 
 
-def _dense_mirror(spec: Architecture, input_shape: Shape, slope: float) -> Sequential:
+def _dense_mirror(spec: Architecture, input_shape: Shape, slope: float, affine: bool) -> Sequential:
     """A dense layer back to the last pooled size, then up-sampling and convolution once for each max-pool.
 
     Max-pooling halves a side and drops the odd row. On the way back 2 (n // 2) rows must become n: with padding p a
@@ -242,11 +275,12 @@ def _dense_mirror(spec: Architecture, input_shape: Shape, slope: float) -> Seque
     C, *size = input_shape
     sizes = [[side // 2**level for side in size] for level in range(len(spec.channels) + 1)]
     start = (spec.channels[-1], *sizes.pop())
-    layers: list[Layer] = [LeakyReLU(slope), Linear(int(np.prod(start))), Reshape(start)]
+    hidden = [LeakyReLU(slope), Linear(spec.hidden)] if spec.hidden else []
+    layers: list[Layer] = [*hidden, LeakyReLU(slope), Linear(int(np.prod(start))), Reshape(start)]
     for channels, wanted in zip((*reversed(spec.channels[:-1]), C), reversed(sizes)):
         kernel = tuple(spec.kernel_size + side % 2 for side in wanted)
         padding = tuple(k // 2 for k in kernel)
-        layers += [BatchNorm(), LeakyReLU(slope), Upsample(2), Conv2D(channels, kernel, padding=padding)]
+        layers += [BatchNorm(affine), LeakyReLU(slope), Upsample(2), Conv2D(channels, kernel, padding=padding)]
     return Sequential([*layers, Sigmoid()])
 
 

@@ -25,7 +25,7 @@ from ..files.checkpoint import LoopCheckpoint
 from ..files.progress import Progress
 from ..files.records import ANY, list_of, number, optional, record, table_of, whole
 from ..validation import check_milestones, check_number
-from .batches import check_memory, shuffled_batches
+from .batches import batch_members, check_memory, shuffled_batches
 from .layer import Array
 from .losses import Loss
 from .networks import Sequential
@@ -33,6 +33,7 @@ from .optim import Adam, StepSchedule
 from .steps import Batches, DeviceSteps, HostSteps, Steps
 
 _MUCH = 1e9  # bytes of a step of which one is told
+BATCHES = ("shuffled", "fixed")
 
 
 @runtime_checkable
@@ -46,6 +47,9 @@ class Stateful(Protocol):
 class Plan:
     """How long, how fast and in what portions to train; the learning rate is divided by 10 at each milestone.
 
+    batches: "shuffled" draws new ones in every epoch, "fixed" (the authors' first scripts) only their order: the
+    samples are cut to a multiple of the batch size, at random, and each batch keeps its members.
+
     Raises ValueError, naming the argument, for values that no training could mean.
 
     >>> plan = Plan(epochs=3, learning_rate=1.0, milestones=(2,))
@@ -58,6 +62,7 @@ class Plan:
     milestones: Sequence[int] = ()
     weight_decay: float = 0.0
     batch_size: int = 200
+    batches: str = "shuffled"
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -142,6 +147,8 @@ class Training:
         self.per_sample: list[np.ndarray] | None = None
         self.last_batch: np.ndarray | None = None
         self._batches: Batches | None = None
+        # drawn before a checkpoint sets the generator, so that a training that goes on has the same ones
+        self._members = batch_members(len(X), plan.batch_size, rng) if plan.batches == "fixed" else None
         if checkpoint:
             checkpoint.restore(self._put_state)
         self._progress = Progress(f"{label}, epoch", plan.epochs, verbose)
@@ -168,8 +175,13 @@ class Training:
         if self.before_epoch:
             self.before_epoch(self)
         self.optimizer.learning_rate = self.plan.rate(self.epoch)
-        self._batches = shuffled_batches(len(self.X), self.plan.batch_size, self.rng)
+        self._batches = self._draw_batches()
         self.steps.start(self._batches)
+
+    def _draw_batches(self) -> Batches:
+        if self._members is None:
+            return shuffled_batches(len(self.X), self.plan.batch_size, self.rng)
+        return [self._members[i] for i in self.rng.permutation(len(self._members))]
 
     def finish_epoch(self) -> None:
         """Wait for the epoch that was started, if one was; note it, and write a checkpoint where one is due.
@@ -296,6 +308,9 @@ def _check(field: str, value: Any, name: str) -> None:
     """ValueError, by the name that the user knows, for a value of this field of a plan that no training could mean."""
     if field in _LIMITS:
         check_number(value, name, **_LIMITS[field])
+    elif field == "batches":
+        if value not in BATCHES:
+            raise ValueError(f"{name}={value!r}: expected one of {list(BATCHES)}")
     else:
         check_milestones(value, name)
 

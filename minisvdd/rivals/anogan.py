@@ -62,7 +62,7 @@ class AnoGAN(TrainedDetector):
         a, in [0, 1].
     nu : float, default=0.1
         In (0, 1]; fraction of the training images (of 256, evenly spread) that "nu"'s threshold leaves outside.
-    preprocessing : {"gcn-l1"} or None, default=None
+    preprocessing : {"gcn-l1", "min-max"} or None, default=None
         None for images in [0, 1] as they are; mapped to [-1, 1], the range of tanh.
     backend : {"plain", "numpy"} or Backend, default="numpy"
         Where it trains and scores.

@@ -100,7 +100,7 @@ class OneClassSVM(Baseline):
         "nu".
     gammas : sequence of float, default=GAMMAS
         What `fit_on_hold_out` chooses from: the paper's grid, 2^-10, ..., 2^-1.
-    preprocessing : {"gcn-l1", "standardize"} or None, default=None
+    preprocessing : {"gcn-l1", "min-max", "standardize"} or None, default=None
         Before the principal components.
     threshold : {"auto", "holdout", "nu"}, default="auto"
         "holdout": by normal samples held out of training, drawn by a generator of seed 0, such that new normal samples
@@ -218,7 +218,7 @@ class KernelDensity(Baseline):
         In (0, 1]; fraction of the training samples beyond `offset_` of kind "nu".
     bandwidths : sequence of float, default=BANDWIDTHS
         What cross-validation chooses from: the paper's grid, 2^0.5, 2^1, ..., 2^5.
-    preprocessing : {"gcn-l1", "standardize"} or None, default=None
+    preprocessing : {"gcn-l1", "min-max", "standardize"} or None, default=None
         Before the principal components.
     threshold : {"auto", "holdout", "nu"}, default="auto"
         "holdout": by normal samples held out of training, drawn by a generator of seed 0, such that new normal samples
@@ -335,7 +335,7 @@ class IsolationForest(Baseline):
         Training samples of each tree, as in the paper; all where there are fewer.
     nu : float, default=0.1
         In (0, 1]; fraction of the training samples beyond `offset_` of kind "nu".
-    preprocessing : {"gcn-l1", "standardize"} or None, default=None
+    preprocessing : {"gcn-l1", "min-max", "standardize"} or None, default=None
         Before the principal components.
     random_state : int, Generator or None, default=0
         A seed or a NumPy generator: of samples and cuts.

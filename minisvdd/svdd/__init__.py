@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .preprocessing import make_preprocessing as make_preprocessing
     from .radius import authors_radius_squared as authors_radius_squared
     from .radius import exact_radius_squared as exact_radius_squared
-    from .radius import last_batch_radius_squared as last_batch_radius_squared
+    from .radius import quantile_radius_squared as quantile_radius_squared
     from .radius import soft_boundary_objective as soft_boundary_objective
     from .storage import load_model as load_model
     from .storage import save_model as save_model
@@ -42,7 +42,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "deep_svdd": ".plain",
         "exact_radius_squared": ".radius",
         "false_alarm_interval": ".conformal",
-        "last_batch_radius_squared": ".radius",
+        "quantile_radius_squared": ".radius",
         "load_model": ".storage",
         "make_preprocessing": ".preprocessing",
         "mean_output": ".center",

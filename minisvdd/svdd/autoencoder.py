@@ -13,9 +13,9 @@ from sklearn.exceptions import NotFittedError
 from .. import nn
 from ..backends import Backend, get_backend
 from ..files.arrays import arrays_under
-from ..validation import Seed, check_fitted, check_number, check_test_samples, check_training_samples
+from ..validation import Seed, check_fitted, check_test_samples, check_training_samples
 from . import patches
-from .detector import TrainedDetector, decoder_for, encoder_for
+from .detector import EncodingDetector, TrainedDetector
 from .preprocessing import Preprocessing, make_preprocessing, warn_of_range
 from .radius import BOUNDARY_SLACK, exact_radius_squared
 from .storage import Arrays, Values, can_be_saved, describe, rebuild, storable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @storable
-class Autoencoder(TrainedDetector):
+class Autoencoder(EncodingDetector):
     """Encoder and mirrored decoder, trained to reproduce normal samples; the score is the reconstruction error.
 
         min over weights of  1/n sum_i ||x_i - dec(enc(x_i))||^2 + lambda/2 sum ||W||^2
@@ -52,7 +52,7 @@ class Autoencoder(TrainedDetector):
         In (0, 1]; fraction of the training samples that the threshold of kind "nu" leaves outside.
     decoder : Sequential or None, default=None
         For an encoder of your own.
-    preprocessing : {"auto", "gcn-l1", "standardize"} or None, default="auto"
+    preprocessing : {"auto", "gcn-l1", "min-max", "standardize"} or None, default="auto"
         Computed from the training samples and kept with the model; "auto" is GCN-L1 on images and standardisation on
         features.
     backend : {"plain", "numpy", "emulator", "cuda"} or Backend, default="numpy"
@@ -71,6 +71,14 @@ class Autoencoder(TrainedDetector):
         In (0, 0.5]; share of the samples to hold out, about; never fewer than the rate needs (19 for 0.05).
     refit : bool, default=False
         Train once more, on all samples, after the threshold is found, which then keeps its rate only approximately.
+    affine : bool, default=False
+        Batch norm of a named network with trainable scale and shift; the shift is a bias, which permits collapse.
+    gain : float, default=1.0
+        Factor on Glorot's draw of the convolutions (`minisvdd.nn.init`).
+    first_filters : {"random", "dictionary"}, default="random"
+        How the first convolution starts: as drawn, or as atoms of a dictionary of the training images' patches.
+    batches : {"shuffled", "fixed"}, default="shuffled"
+        Drawn anew in every epoch, or with the same members in all of them.
 
     Attributes
     ----------
@@ -128,6 +136,10 @@ class Autoencoder(TrainedDetector):
         false_alarm_rate: float = 0.05,
         holdout: float = 0.2,
         refit: bool = False,
+        affine: bool = False,
+        gain: float = 1.0,
+        first_filters: str = "random",
+        batches: str = "shuffled",
     ) -> None:
         self.network = network
         self.epochs = epochs
@@ -146,6 +158,7 @@ class Autoencoder(TrainedDetector):
         self.false_alarm_rate = false_alarm_rate
         self.holdout = holdout
         self.refit = refit
+        self.affine, self.gain, self.first_filters, self.batches = affine, gain, first_filters, batches
 
     def fit(self, X: ArrayLike, y: object = None, checkpoint: Checkpoint | None = None) -> Autoencoder:
         """Train on normal samples.  X: (n, C, H, W) or (n, D); y is ignored.
@@ -172,9 +185,7 @@ class Autoencoder(TrainedDetector):
         for part in self._parts(check_training_samples(self, X), checkpoint):
             self.preprocessing_ = make_preprocessing(self.preprocessing, backend, self.input_shape_)
             samples = self.preprocessing_.fit_transform(part.X)
-            encoder = encoder_for(self.network, self.input_shape_, self.slope)
-            encoder.build(self.input_shape_, part.rng, backend=backend)
-            self._surround(encoder, part.rng)
+            self._surround(self._draw_encoder(samples, part.rng), part.rng)
             state = part.checkpoint.loop("autoencoder", self, samples) if part.checkpoint else None
             yield from self.trainings_on(samples, part.rng, state)
 
@@ -224,16 +235,8 @@ class Autoencoder(TrainedDetector):
         self.input_shape_ = encoder.input_shape
         if len(self.input_shape_) == 1:
             self.n_features_in_ = self.input_shape_[0]
-        decoder = decoder_for(self.network, self.decoder, self.input_shape_, self.slope)
-        output_shape = decoder.build(encoder.output_shape, rng, backend=encoder.backend)
-        if output_shape != self.input_shape_:
-            raise ValueError(f"decoder turns features into {output_shape}, but samples have shape {self.input_shape_}")
-        self.network_ = join(encoder, decoder)
+        self.network_ = join(encoder, self._draw_decoder(encoder, rng))
         self._check_batch_norm(self.network_)
-
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        check_number(self.slope, "slope", 0, 1)
 
     def add_to(self, values: Values, arrays: Arrays) -> None:
         """Put it into what the file of the detector holds that it pre-trained; not one with layers of your own."""

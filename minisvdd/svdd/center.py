@@ -53,6 +53,14 @@ def move_from_zero(center: np.ndarray, epsilon: float) -> np.ndarray:
     return np.where(np.abs(center) < epsilon, np.where(center < 0, -epsilon, epsilon), center)
 
 
+def squared_distances(network: nn.Layer, X: np.ndarray, center: np.ndarray) -> np.ndarray:
+    """d_i = ||phi(x_i) - c||^2 over X in evaluation mode.  Returns (n,) float64."""
+    distances = np.empty(len(X))
+    for part, y in nn.outputs_in_parts(network, X):
+        distances[part] = ((y - center) ** 2).sum(axis=1)
+    return distances
+
+
 def center_of(
     network: nn.Sequential, X: np.ndarray, given: np.ndarray | Sequence[float] | None, epsilon: float
 ) -> np.ndarray:

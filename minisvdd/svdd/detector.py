@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.metaestimators import available_if
 
 from .. import nn
+from ..backends import Backend, get_backend
 from ..errors import ThresholdWarning
 from ..validation import Seed, check_fitted, check_generator, check_number, check_test_samples
 from . import conformal
@@ -26,6 +27,7 @@ from .storage import HISTORY, SCORE, Arrays, Values, restore_values, save_model,
 # Samples scored at a time: bounds what copies of a large (perhaps memory-mapped) array take. A multiple of the batches
 # of evaluation, so that the same samples share a batch with and without it.
 BLOCK = 4000
+FIRST_FILTERS = ("random", "dictionary")
 THRESHOLDS = ("auto", "holdout", "nu")
 
 if TYPE_CHECKING:
@@ -361,24 +363,53 @@ class TrainedDetector(Detector):
             )
 
 
-def encoder_for(network: str | nn.Sequential | None, input_shape: tuple[int, ...], slope: float) -> nn.Sequential:
-    """The encoder that the argument `network` means, not yet built.
+class EncodingDetector(TrainedDetector):
+    """A detector with an encoder, named or its user's own, and perhaps a decoder: how both of them start."""
 
-    A name (`minisvdd.nn.networks`), None for the network made for this shape, or a Sequential, which is copied.
-    """
-    if isinstance(network, nn.Sequential):
-        return deepcopy(network)
-    if isinstance(network, str | None):
-        return nn.make_encoder(network or nn.network_for(input_shape), input_shape, slope)
-    raise ValueError(f"network={network!r}: expected the name of a network, None or a Sequential")
+    network: str | nn.Sequential | None
+    decoder: nn.Sequential | None
+    slope: float
+    affine: bool
+    gain: float
+    first_filters: str
+    backend: str | Backend
 
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_number(self.slope, "slope", 0, 1)
+        check_number(self.gain, "gain", 0, low_open=True)
+        if self.affine not in (True, False):
+            raise ValueError(f"affine={self.affine!r}: expected True or False")
+        if self.first_filters not in FIRST_FILTERS:
+            raise ValueError(f"first_filters={self.first_filters!r}: expected one of {list(FIRST_FILTERS)}")
 
-def decoder_for(
-    network: str | nn.Sequential | None, decoder: nn.Sequential | None, input_shape: tuple[int, ...], slope: float
-) -> nn.Sequential:
-    """The decoder for `encoder_for(network, ...)`: by the same name, or a copy of the user's Sequential."""
-    if isinstance(decoder, nn.Sequential):
-        return deepcopy(decoder)
-    if isinstance(network, str | None):
-        return nn.make_decoder(network or nn.network_for(input_shape), input_shape, slope)
-    raise ValueError("a network of your own needs a decoder=Sequential(...) to pre-train, or pretrain_epochs=0")
+    def _draw_encoder(self, X: np.ndarray, rng: np.random.Generator, dtype: type = np.float32) -> nn.Sequential:
+        """The encoder that the arguments mean, built for pre-processed samples X, its weights drawn.
+
+        A name (`minisvdd.nn.networks`), None for the network made for this shape, or a Sequential, which is copied.
+        """
+        network, shape = self.network, X.shape[1:]
+        if isinstance(network, nn.Sequential):
+            encoder = deepcopy(network)
+        elif isinstance(network, str | None):
+            encoder = nn.make_encoder(network or nn.network_for(shape), shape, self.slope, self.affine)
+        else:
+            raise ValueError(f"network={network!r}: expected the name of a network, None or a Sequential")
+        encoder.build(shape, rng, dtype, get_backend(self.backend))
+        nn.start_weights(encoder, X, rng, self.gain, self.first_filters)
+        return encoder
+
+    def _draw_decoder(self, encoder: nn.Sequential, rng: np.random.Generator) -> nn.Sequential:
+        """The decoder for a built encoder: by the same name, or a copy of the user's Sequential."""
+        network, shape = self.network, encoder.input_shape
+        if isinstance(self.decoder, nn.Sequential):
+            decoder = deepcopy(self.decoder)
+        elif isinstance(network, str | None):
+            decoder = nn.make_decoder(network or nn.network_for(shape), shape, self.slope, self.affine)
+        else:
+            raise ValueError("a network of your own needs a decoder=Sequential(...) to pre-train, or pretrain_epochs=0")
+        output_shape = decoder.build(encoder.output_shape, rng, backend=encoder.backend)
+        if output_shape != shape:
+            raise ValueError(f"decoder turns features into {output_shape}, but samples have shape {shape}")
+        nn.start_weights(decoder, None, rng, self.gain)
+        return decoder

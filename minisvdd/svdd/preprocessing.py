@@ -59,18 +59,16 @@ class Preprocessing:
         return self.fit(X).transform(X)
 
 
-class ContrastNormalization(Preprocessing):
-    """GCN-L1 per image, then min-max scaling by the extremes over all training images ("gcn-l1").
+class MinMax(Preprocessing):
+    """Scaled by the extremes over all training images ("min-max"): they land in [0, 1], others may fall outside.
 
-        x -> (z - min) / (max - min),   z = (x - mean(x)) / mean |x - mean(x)|
-
-    Training images land in [0, 1]; others may fall outside.
+    x -> (x - min) / (max - min)
     """
 
-    name = "gcn-l1"
+    name = "min-max"
 
     def fit(self, X: np.ndarray) -> "Preprocessing":
-        extremes = [(z.min(), z.max()) for z in self._contrast_chunks(X)]
+        extremes = [(z.min(), z.max()) for z in self._values(X)]
         lows, highs = zip(*extremes)
         self.constants = {"minimum": np.float64(min(lows)), "maximum": np.float64(max(highs))}
         return self
@@ -81,19 +79,35 @@ class ContrastNormalization(Preprocessing):
     def transform(self, X: np.ndarray) -> np.ndarray:
         low, span = self.constants["minimum"], self._span()
         scaled = np.empty(X.shape, np.float32)
-        for chunk, z in zip(_chunks(X), self._contrast_chunks(X)):
+        for chunk, z in zip(_chunks(X), self._values(X)):
             scaled[chunk] = (z - low) / span
         return scaled
 
     def backward(self, grad: np.ndarray, X: np.ndarray) -> np.ndarray:
-        """(z - min) / span passes dL/dz = grad / span on; `minisvdd.ops.contrast` derives the rest."""
-        return ops.contrast_normalize_backward(grad / self._span(), X)
+        return grad / self._span()
 
     def _span(self) -> float:
         """max - min. All training images of one colour: there is no range to scale by, and z is 0 everywhere."""
         return float(self.constants["maximum"] - self.constants["minimum"]) or 1.0
 
-    def _contrast_chunks(self, X: np.ndarray) -> Iterator[np.ndarray]:
+    def _values(self, X: np.ndarray) -> Iterator[np.ndarray]:
+        """What is scaled, chunk by chunk."""
+        return (X[chunk] for chunk in _chunks(X))
+
+
+class ContrastNormalization(MinMax):
+    """GCN-L1 per image, then min-max scaling by the extremes over all training images ("gcn-l1").
+
+    x -> (z - min) / (max - min),   z = (x - mean(x)) / mean |x - mean(x)|
+    """
+
+    name = "gcn-l1"
+
+    def backward(self, grad: np.ndarray, X: np.ndarray) -> np.ndarray:
+        """(z - min) / span passes dL/dz = grad / span on; `minisvdd.ops.contrast` derives the rest."""
+        return ops.contrast_normalize_backward(grad / self._span(), X)
+
+    def _values(self, X: np.ndarray) -> Iterator[np.ndarray]:
         for chunk in _chunks(X):
             x = self.backend.asarray(X[chunk])
             yield self.backend.to_numpy(ops.contrast_normalize.on(self.backend)(x))
@@ -125,7 +139,7 @@ class Standardization(Preprocessing):
         return grad / self.constants["std"]
 
 
-_CLASSES = {cls.name: cls for cls in (Preprocessing, ContrastNormalization, Standardization)}
+_CLASSES = {cls.name: cls for cls in (Preprocessing, ContrastNormalization, MinMax, Standardization)}
 
 
 def make_preprocessing(

@@ -52,10 +52,12 @@ def exact_radius_squared(squared_distances: np.ndarray, nu: float) -> float:
     return float(np.sort(d)[::-1][outside])
 
 
-def last_batch_radius_squared(squared_distances: np.ndarray, nu: float) -> float:
-    """Square of the (1 - nu) quantile of the distances: what popular ports do, on the last mini-batch alone.
+def quantile_radius_squared(squared_distances: np.ndarray, nu: float) -> float:
+    """Square of the (1 - nu) quantile of the distances: only to compare.
 
-    On a batch of 123 the fraction of the *training set* outside that sphere wanders far around nu: only to compare.
+    What the authors' first scripts do before the line search, and popular ports in every epoch on the last mini-batch
+    alone ("last-batch"): of 123 samples, whose sphere leaves a fraction of the *training set* outside that wanders far
+    around nu.
     """
     return float(np.quantile(np.sqrt(_checked(squared_distances, nu)), 1 - nu) ** 2)
 
@@ -87,7 +89,7 @@ def _checked(squared_distances: np.ndarray, nu: float) -> np.ndarray:
 
 RADIUS_RULES = {
     "exact": exact_radius_squared,
-    "last-batch": last_batch_radius_squared,
+    "last-batch": quantile_radius_squared,
     "authors-theano": authors_radius_squared,
 }
 

@@ -21,14 +21,14 @@ from . import center as centers
 from . import patches
 from .autoencoder import Autoencoder, load_encoder
 from .collapse import FIGURES, Figures, signs_of_collapse, snapshot, warn_after, warn_before
-from .detector import Detector, Part, TrainedDetector, encoder_for
+from .detector import Detector, EncodingDetector, Part
 from .preprocessing import make_preprocessing, warn_of_range
 from .radius import (
     BOUNDARY_SLACK,
     RADIUS_RULES,
     exact_radius_squared,
     fraction_outside_seen,
-    last_batch_radius_squared,
+    quantile_radius_squared,
     radius_seen,
 )
 from .storage import Arrays, Values, restore_values, save_model, saved_array, saved_values, storable
@@ -37,10 +37,11 @@ if TYPE_CHECKING:
     from ..files.checkpoint import Checkpoint
 
 OBJECTIVES = ("one-class", "soft-boundary")
+_WORDS = {"objective": OBJECTIVES, "radius_update": tuple(RADIUS_RULES), "statistics": ("collected", "running")}
 
 
 @storable
-class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetector):  # type: ignore[misc]
+class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EncodingDetector):  # type: ignore[misc]
     """Deep Support Vector Data Description: a network that maps normal samples into a small sphere around c.
 
         one-class      min over W     of  1/n sum_i d_i + lambda/2 sum ||W||^2                                  (4)
@@ -95,7 +96,7 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         In [0, 1], of the leaky ReLUs of a named network.
     decoder : Sequential or None, default=None
         For pre-training a network of your own.
-    preprocessing : {"auto", "gcn-l1", "standardize"} or None, default="auto"
+    preprocessing : {"auto", "gcn-l1", "min-max", "standardize"} or None, default="auto"
         Computed from the training samples and kept with the model; "auto" is GCN-L1 on images and standardisation on
         features.
     autoencoder : Autoencoder or None, default=None
@@ -114,8 +115,20 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
     refit : bool, default=False
         Train once more, on all samples, after the threshold is found, which then keeps its rate only approximately.
     patch_size : {"auto"}, int or None, default="auto"
-        Side of the patches into which larger images are cut; an image's score is that of its worst patch
-        (`minisvdd.svdd.patches`). "auto" cuts images with a side above 256 into patches of 64; None cuts none.
+        Side of patches, into which larger images are cut; the score is that of the worst (`minisvdd.svdd.patches`).
+        "auto" cuts images with a side above 256 into patches of 64; None cuts none.
+    affine : bool, default=False
+        Batch norm of a named network with trainable scale and shift; the shift is a bias, which permits collapse.
+    gain : float, default=1.0
+        Factor on Glorot's draw of the convolutions (`minisvdd.nn.init`).
+    first_filters : {"random", "dictionary"}, default="random"
+        How the first convolution starts: as drawn, or as atoms of a dictionary of the training images' patches.
+    batches : {"shuffled", "fixed"}, default="shuffled"
+        Drawn anew in every epoch, or with the same members in all of them.
+    quantile_epochs : int, default=0
+        In so many epochs, the first ones, soft-boundary's R is the (1 - nu) quantile of the distances, moved each time.
+    statistics : {"collected", "running"}, default="collected"
+        Batch norm's, for c and R after pre-training: collected on the training set, or taken over as they ran there.
 
     Attributes
     ----------
@@ -142,7 +155,6 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
     diagnostics_ : dict
         Figures by which collapse shows; see `diagnostics`.
     preprocessing_ : Preprocessing
-        With its constants.
     input_shape_ : tuple of int
         Of one sample: (C, H, W) or (D,).
 
@@ -200,10 +212,14 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         holdout: float = 0.2,
         refit: bool = False,
         patch_size: str | int | None = "auto",
+        affine: bool = False,
+        gain: float = 1.0,
+        first_filters: str = "random",
+        batches: str = "shuffled",
+        quantile_epochs: int = 0,
+        statistics: str = "collected",
     ) -> None:
-        self.objective = objective
-        self.nu = nu
-        self.network = network
+        self.objective, self.nu, self.network = objective, nu, network
         self.pretrain_epochs = pretrain_epochs
         self.epochs = epochs
         self.learning_rate = learning_rate
@@ -228,6 +244,8 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         self.holdout = holdout
         self.refit = refit
         self.patch_size = patch_size
+        self.affine, self.gain, self.first_filters, self.batches = affine, gain, first_filters, batches
+        self.quantile_epochs, self.statistics = quantile_epochs, statistics
 
     def fit(
         self,
@@ -242,14 +260,8 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         drawn), "pretrained" and "trained": the model can score at each of them, which shows what training adds.
         checkpoint: where to write the state of the training, and perhaps to go on from.
 
-        Raises
-        ------
-        ValueError
-            For an argument or samples that no training could mean; it names them.
-        FloatingPointError
-            When training diverges; it says in which epoch.
-        DataError
-            When a checkpoint cannot be written or is of another training.
+        Raises ValueError for an argument or samples that no training could mean, FloatingPointError when training
+        diverges (in which epoch), DataError for a checkpoint that cannot be written or is of another training.
 
         Warns with CollapseWarning of a network that can collapse, or that did; with TrainingWarning where soft-boundary
         finds (almost) no sample outside the sphere, so that nothing trains the weights.
@@ -283,7 +295,7 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
 
         yield from self._pretrainings(X, rng, checkpoint)
         if self.autoencoder_ is not None:
-            self._place_sphere(X)
+            self._place_sphere(X, collect=self.statistics == "collected")
             notify("pretrained", self)
 
         before, training = snapshot(self.network_, X, self.center_, self.nu), self._training(X, rng, checkpoint)
@@ -294,12 +306,10 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
 
     def _prepare(self, X: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw the network; returns X pre-processed and, if they are large images, cut into patches."""
-        backend = get_backend(self.backend)
-        self.preprocessing_ = make_preprocessing(self.preprocessing, backend, self.input_shape_)
+        self.preprocessing_ = make_preprocessing(self.preprocessing, get_backend(self.backend), self.input_shape_)
         shape = patches.patch_shape(self.input_shape_, self.patch_size)
         X = patches.cut(self.preprocessing_.fit_transform(X), shape).astype(self._dtype, copy=False)
-        self.network_ = encoder_for(self.network, shape, self.slope)
-        self.network_.build(shape, rng, self._dtype, backend)
+        self.network_ = self._draw_encoder(X, rng, self._dtype)
         self._check_batch_norm(self.network_)
         self.autoencoder_ = None  # until there is one: no earlier fit's
         return X
@@ -307,12 +317,12 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
     def _check_parameters(self) -> None:
         super()._check_parameters()
         nn.Plan.of(self, "pretrain_")
-        for name, allowed in (("objective", OBJECTIVES), ("radius_update", RADIUS_RULES)):
+        for name, allowed in _WORDS.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r}: expected one of {list(allowed)}")
         check_number(self.radius_every, "radius_every", 1, integer=True)
         check_number(self.center_epsilon, "center_epsilon", 0)
-        check_number(self.slope, "slope", 0, 1)
+        check_number(self.quantile_epochs, "quantile_epochs", 0, integer=True)
         if self.patch_size is not None and self.patch_size != "auto":
             check_number(self.patch_size, "patch_size", 8, integer=True)
 
@@ -356,9 +366,10 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
 
     # The sphere: centre and radius of the network as it is now
 
-    def _place_sphere(self, X: np.ndarray) -> None:
+    def _place_sphere(self, X: np.ndarray, collect: bool = True) -> None:
         """c and R for the present weights, with running statistics collected on X (see `minisvdd.svdd.center`)."""
-        centers.collect_statistics(self.network_, X, self.batch_size)
+        if collect:
+            centers.collect_statistics(self.network_, X, self.batch_size)
         self.center_ = centers.center_of(self.network_, X, self.center, self.center_epsilon)
         self._set_radius(exact_radius_squared(self._squared_distances(X), self.nu))
 
@@ -370,17 +381,12 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
 
     def _solve_radius(self, X: np.ndarray, last_batch: np.ndarray | None) -> float:
         """R^2 with W fixed, by the rule `radius_update`; "last-batch" has no batch before epoch 0 and takes all."""
-        rule = RADIUS_RULES[self.radius_update if self.objective == "soft-boundary" else "exact"]
-        if rule is last_batch_radius_squared and last_batch is not None:
-            return rule(last_batch, self.nu)
-        return rule(self._squared_distances(X), self.nu)
+        rule = self.radius_update if self.objective == "soft-boundary" else "exact"
+        seen = last_batch if rule == "last-batch" and last_batch is not None else self._squared_distances(X)
+        return RADIUS_RULES[rule](seen, self.nu)
 
     def _squared_distances(self, X: np.ndarray) -> np.ndarray:
-        """d_i of pre-processed samples in evaluation mode.  Returns (n,) float64."""
-        distances = np.empty(len(X))
-        for part, y in nn.outputs_in_parts(self.network_, X):
-            distances[part] = ((y - self.center_) ** 2).sum(axis=1)
-        return distances
+        return centers.squared_distances(self.network_, X, self.center_)
 
     def _scores(self, X: np.ndarray) -> np.ndarray:
         d = patches.scores_of_images(self._squared_distances, X, self.network_.input_shape)
@@ -464,8 +470,12 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedDetecto
         return nn.SoftBoundary(center, self.nu, self.radius_**2, self.network_.backend)
 
     def _move_radius(self, training: nn.Training) -> None:
-        """Every `radius_every` epochs of soft-boundary: R for the weights as they are."""
-        if isinstance(training.loss, nn.SoftBoundary) and training.epoch % self.radius_every == 0:
+        """Every `radius_every` epochs of soft-boundary: R for the weights as they are; in the first ones a quantile."""
+        if not isinstance(training.loss, nn.SoftBoundary):
+            return
+        if training.epoch < self.quantile_epochs:
+            training.loss.radius_squared = quantile_radius_squared(self._squared_distances(training.X), self.nu)
+        elif training.epoch % self.radius_every == 0:
             training.loss.radius_squared = self._solve_radius(training.X, training.last_batch)
 
     def save(self, path: str | Path, autoencoder: bool = True) -> None:

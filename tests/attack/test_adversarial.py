@@ -17,10 +17,11 @@ from minisvdd.attack.adversarial import (
     write_stop_signs,
 )
 from minisvdd.data.datasets import GTSRB_CLASSES
-from minisvdd.experiments.grid import make_grid, run_grid
+from minisvdd.experiments.grid import make_grid
 from minisvdd.experiments.paper import TABLE_2, TABLES
 from minisvdd.experiments.protocols import get_protocol
 from minisvdd.experiments.report import collect
+from minisvdd.experiments.running.run import run_grid
 
 pytestmark = pytest.mark.slow
 

@@ -8,8 +8,9 @@ from matplotlib.image import imread
 from minisvdd import cli, load_dataset
 from minisvdd.errors import DataError
 from minisvdd.experiments.figures import plot_grid_examples, save_grid_examples
-from minisvdd.experiments.grid import cells_of, run_grid
+from minisvdd.experiments.grid import cells_of
 from minisvdd.experiments.plots import mosaic
+from minisvdd.experiments.running.run import run_grid
 from minisvdd.files.atomic import atomic_write
 
 pytestmark = pytest.mark.slow

@@ -1,7 +1,7 @@
 """Protocols are the one place of epochs and rates; table 1 is the paper's."""
 
 import inspect
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -10,7 +10,15 @@ from minisvdd import DeepSVDD
 from minisvdd.data.split import Split
 from minisvdd.experiments.experiments import network_of
 from minisvdd.experiments.paper import METHODS, TABLE_1
-from minisvdd.experiments.protocols import PROTOCOLS, Protocol, adjusted, get_gan_protocol, get_protocol
+from minisvdd.experiments.protocols import (
+    CHOICES,
+    PROTOCOLS,
+    Protocol,
+    adjusted,
+    get_gan_protocol,
+    get_protocol,
+    get_shallow_protocol,
+)
 from minisvdd.nn import fixed_batches
 
 
@@ -32,9 +40,10 @@ def test_the_papers_schedule():
 @pytest.mark.parametrize("protocol", list(PROTOCOLS))
 def test_stop_signs_have_the_shape_of_cifar10_but_their_own_network(protocol):
     signs, others = get_protocol(protocol, "stop-signs"), get_protocol(protocol, "cifar10")
-    assert (signs.batch_size, signs.network) == (64, "gtsrb_lenet")
+    network = "gtsrb_small" if protocol == "authors-theano" else "gtsrb_lenet"
+    assert (signs.batch_size, signs.network) == (64, network)
     split = Split(np.zeros((4, 3, 32, 32), np.float32), None, None, "stop", None)
-    assert [network_of(settings, split) for settings in (signs, others)] == ["gtsrb_lenet", "cifar10_lenet"]
+    assert [network_of(settings, split) for settings in (signs, others)] == [network, "cifar10_lenet"]
 
 
 def test_the_authors_schedule():
@@ -108,3 +117,24 @@ def test_what_is_adjusted_changes_and_milestones_move_along():
     assert (short.batch_size, short.learning_rate, short.weight_decay) == (20, 0.5, paper.weight_decay)
     assert adjusted(paper, pretrain_epochs=0).pretrain_epochs == 0
     assert adjusted(adjusted(paper, pretrain_epochs=0), pretrain_epochs=10).pretrain_milestones == (0,)
+
+
+def test_the_first_scripts_make_every_choice_and_each_can_be_made_alone():
+    """`authors-theano` is `authors-code` with all of `CHOICES`; what else differs is pre-processing and stop signs."""
+    later, first = get_protocol("authors-code", "mnist"), get_protocol("authors-theano", "mnist")
+    for choice in CHOICES.values():
+        assert replace(later, **choice) != later
+        later = replace(later, **choice)
+    assert later == first
+    assert first.gain == pytest.approx(np.sqrt(2 / (1 + 0.01**2)))
+
+
+def test_the_first_scripts_shallow_methods():
+    """MNIST: no contrast normalisation for OC-SVM and KDE; twenty bandwidths; the AUC on the other nine tenths."""
+    paper, scripts = (get_shallow_protocol(name, "mnist") for name in ("paper", "authors-theano"))
+    assert (paper.svm, paper.kde, paper.forest, paper.apart) == ("auto", "auto", "auto", False)
+    assert (scripts.svm, scripts.kde, scripts.forest, scripts.apart) == ("min-max", "min-max", "auto", True)
+    assert len(scripts.exponents) == 20
+    assert (min(scripts.exponents), max(scripts.exponents)) == (-4.5, 5)
+    assert get_shallow_protocol("authors-theano", "cifar10").svm == "auto"
+    assert get_shallow_protocol("authors-theano", "stop-signs").forest == "min-max"

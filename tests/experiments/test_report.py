@@ -8,8 +8,10 @@ import pytest
 from helpers_cli import run
 from helpers_grid import run_grid, tiny_grid
 
-from minisvdd.experiments.grid import cells_of, read_cell, read_grid
-from minisvdd.experiments.report import write_report, write_stages
+from minisvdd import load_dataset
+from minisvdd.experiments.grid import cells_of, make_grid, read_cell, read_grid
+from minisvdd.experiments.paper import TABLE_1, distance_from
+from minisvdd.experiments.report import collect, write_report, write_stages
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
@@ -95,3 +97,54 @@ def test_stages_command(finished, capsys):
     assert error.count("\n") == 1
     assert "--objective soft-boundary" in error
     assert "kde, one-class" in error
+
+
+# How far from the paper
+
+
+def test_the_distance_of_means_of_seeds_is_what_is_expected(rng):
+    """Ten classes of the same thing, drawn n and ten times: the RMS distance averages to the expected one."""
+    paper_mean, spread = rng.normal(90, 4, size=10), rng.uniform(0.3, 2, size=10)
+    found, expected = [], []
+    for _ in range(400):
+        draws = paper_mean[:, None] + spread[:, None] * rng.normal(size=(10, 13))
+        paper = {str(c): (draws[c, :10].mean(), draws[c, :10].std(ddof=1)) for c in range(10)}
+        ours = {str(c): (draws[c, 10:].mean(), draws[c, 10:].std(ddof=1), 3) for c in range(10)}
+        d = distance_from(ours, paper)
+        found.append((d.rms**2, (d.difference / d.standard_error) ** 2))
+        expected.append(d.expected**2)
+    rms, ratio = np.mean(found, axis=0)
+    assert rms == pytest.approx(np.mean(expected), rel=0.1)
+    assert ratio == pytest.approx(1, rel=0.25)
+
+
+def test_distance_in_numbers():
+    paper = {"0": (98.0, 1.0), "1": (90.0, 2.0), "2": (70.0, 0.0)}
+    ours = {"0": (99.0, 1.0, 4), "1": (87.0, 0.0, 1), "2": (72.0, np.nan, 1), "other": (1.0, 1.0, 2)}
+    d = distance_from(ours, paper)
+    assert (d.difference, d.correlation) == (0, pytest.approx(1))
+    assert d.rms == pytest.approx(np.sqrt((1 + 9 + 4) / 3))
+    assert d.expected == pytest.approx(np.sqrt((1 / 4 + 1 / 10 + 4 / 10 + 0) / 3))
+    assert d.standard_error == pytest.approx(np.sqrt(0.75) / 3)
+    assert np.isnan(distance_from({"0": (98.0, 1.0, 2)}, paper).correlation)
+    with pytest.raises(ValueError, match="expected a class that the paper has"):
+        distance_from({"other": (1.0, 1.0, 2)}, paper)
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_the_report_of_a_table_of_the_paper_says_how_far_it_is(tmp_path, seeds):
+    digits = load_dataset("digits")
+    split = {"x_train": digits.train_images[:300], "y_train": digits.train_labels[:300]}
+    split |= {"x_test": digits.test_images[:300], "y_test": digits.test_labels[:300]}
+    np.savez(tmp_path / "mnist.npz", **split)
+    grid = make_grid(
+        str(tmp_path / "mnist.npz"), methods=["kde", "isolation-forest"], classes=["1", "3", "8"], seeds=seeds
+    )
+    run_grid(grid, tmp_path / "out", verbose=0)
+    markdown = write_report(tmp_path / "out")[0]
+    _, entries, _, _ = collect(tmp_path / "out")
+    row = next(line for line in markdown.splitlines() if line.startswith("| kde | ") and "±" in line)
+    paper = {name: TABLE_1["mnist"][name]["kde"] for name in grid.classes}
+    d = distance_from({name: (entries[name, "kde"].mean, 0.0, 1) for name in grid.classes}, paper)
+    assert row == f"| kde | {d.difference:+.1f} ± 0.0 | {d.rms:.1f} | 0.0 | {d.correlation:.2f} |"
+    assert ("one seed says nothing about its own" in markdown) == (seeds == 1)

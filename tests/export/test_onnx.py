@@ -112,7 +112,7 @@ def test_every_autoencoder(name, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::minisvdd.CollapseWarning")
-@pytest.mark.parametrize("preprocessing", [None, "gcn-l1", "standardize"])
+@pytest.mark.parametrize("preprocessing", [None, "gcn-l1", "min-max", "standardize"])
 def test_every_layer_and_preprocessing(preprocessing, tmp_path):
     network = Sequential(EVERY_LAYER)
     assert classes_in(network) == layer_classes()

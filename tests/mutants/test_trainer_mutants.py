@@ -35,7 +35,7 @@ def radius_for_its_square(monkeypatch):
 def radius_of_the_last_batch(monkeypatch):
     def rule(self, X, last_batch):
         d = self._squared_distances(X) if last_batch is None else last_batch
-        return radius.last_batch_radius_squared(d, self.nu)
+        return radius.quantile_radius_squared(d, self.nu)
 
     monkeypatch.setattr(svdd.DeepSVDD, "_solve_radius", rule)
 

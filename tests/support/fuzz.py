@@ -51,8 +51,9 @@ from minisvdd.course.handouts.cuda_source import refusal
 from minisvdd.data.own import read_samples
 from minisvdd.data.readers import read_cifar10, read_idx, read_image, read_sign_table
 from minisvdd.errors import LONGEST, DataError
-from minisvdd.experiments.grid import cells_of, make_grid, read_cell, read_grid, read_scores, run_grid
+from minisvdd.experiments.grid import cells_of, make_grid, read_cell, read_grid, read_scores
 from minisvdd.experiments.report import collect, write_report
+from minisvdd.experiments.running.run import run_grid
 from minisvdd.files.arrays import read_array
 from minisvdd.files.checkpoint import Checkpoint
 

@@ -1,7 +1,8 @@
 """A grid of two classes, two methods, two seeds and two epochs."""
 
-from minisvdd.experiments.grid import make_grid, run_grid
+from minisvdd.experiments.grid import make_grid
 from minisvdd.experiments.protocols import GanProtocol, Protocol
+from minisvdd.experiments.running.run import run_grid
 
 __all__ = ["TINY", "TINY_GAN", "run_grid", "tiny_grid"]
 

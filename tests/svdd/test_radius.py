@@ -9,7 +9,7 @@ from scipy.optimize import minimize_scalar
 from minisvdd.svdd.radius import (
     authors_radius_squared,
     exact_radius_squared,
-    last_batch_radius_squared,
+    quantile_radius_squared,
     soft_boundary_objective,
 )
 
@@ -62,7 +62,7 @@ def test_the_last_batch_rule_misses_nu_on_the_training_set():
     """Why it is not the default: on batches of 123, nu = 0.1, the true fraction wanders over several percent."""
     rng = np.random.default_rng(0)
     d = rng.gamma(2.0, 1.0, 6000)
-    fractions = [np.mean(d > last_batch_radius_squared(rng.choice(d, 123, False), 0.1)) for _ in range(200)]
+    fractions = [np.mean(d > quantile_radius_squared(rng.choice(d, 123, False), 0.1)) for _ in range(200)]
     assert min(fractions) < 0.07
     assert max(fractions) > 0.14
     assert np.mean(d > exact_radius_squared(d, 0.1)) == pytest.approx(0.1, abs=2e-4)
@@ -75,7 +75,7 @@ def test_the_authors_rule_ends_at_its_bounds(scale, expected):
     assert np.mean(d >= authors_radius_squared(d, 0.1) * (1 - 1e-3)) == pytest.approx(expected, abs=2e-3)
 
 
-@pytest.mark.parametrize("rule", [exact_radius_squared, last_batch_radius_squared, authors_radius_squared])
+@pytest.mark.parametrize("rule", [exact_radius_squared, quantile_radius_squared, authors_radius_squared])
 def test_rules_on_one_sample_and_on_bad_input(rule):
     assert rule(np.array([2.5]), 0.1) == pytest.approx(2.5, rel=1e-15)
     for nu in (0, -0.1, 1.1, float("nan")):

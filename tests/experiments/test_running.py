@@ -1,0 +1,153 @@
+"""Grids side by side on backends with kernels, and within a budget: the same cells, nothing lost."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from helpers_cli import run
+from helpers_grid import TINY, tiny_grid
+
+from minisvdd import load_dataset
+from minisvdd.experiments.grid import cells_of, make_grid, read_cell, setting_of
+from minisvdd.experiments.methods import METHODS, draw_of
+from minisvdd.experiments.running import run as run_module
+from minisvdd.experiments.running.budget import Budget, OutOfTime, until
+from minisvdd.experiments.running.run import run_grid
+
+DEEP = ["dcae", "soft-boundary", "one-class"]
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory):
+    """Few samples: the emulator takes its time."""
+    digits = load_dataset("digits")
+    chosen = np.flatnonzero(np.isin(digits.train_labels, (3, 8)))[:80]
+    path = tmp_path_factory.mktemp("data") / "few.npz"
+    tests = np.flatnonzero(np.isin(digits.test_labels, (3, 8)))[:40]
+    arrays = {"x_train": digits.train_images[chosen], "y_train": digits.train_labels[chosen]}
+    np.savez(path, **arrays, x_test=digits.test_images[tests], y_test=digits.test_labels[tests])
+    return str(path)
+
+
+def cells(grid, out):
+    return {(c.method, c.normal_class, c.nu, c.seed): read_cell(c, out)["auc"] for c in cells_of(grid)}
+
+
+@pytest.mark.parametrize("backend", ["plain", pytest.param("emulator", marks=[pytest.mark.slow, pytest.mark.compiler])])
+def test_every_backend_computes_the_same_cells(few, tmp_path, backend):
+    settings = replace(TINY, pretrain_epochs=1, epochs=1, batch_size=20)
+    found = {}
+    for name in ("numpy", backend):
+        classes = ["3"] if backend == "emulator" else ["3", "8"]
+        grid = make_grid(few, methods=DEEP, classes=classes, seeds=1, settings=settings, backend=name)
+        assert run_grid(grid, tmp_path / name, verbose=0) == 0
+        found[name] = cells(grid, tmp_path / name)
+    assert found["numpy"].keys() == found[backend].keys()
+    for key, auc in found["numpy"].items():
+        assert found[backend][key] == pytest.approx(auc, abs=1e-3), key
+
+
+def test_the_same_cell_on_another_backend_is_another_configuration(few):
+    grids = [make_grid(few, methods=["kde", "dcae"], seeds=1, backend=name) for name in ("numpy", "plain")]
+    kde, dcae = ([{cell.hash for cell in cells_of(grid, [name])} for grid in grids] for name in ("kde", "dcae"))
+    assert kde[0] == kde[1]
+    assert not dcae[0] & dcae[1]
+
+
+def test_side_by_side_is_what_one_after_the_other_computes(few, tmp_path, monkeypatch):
+    """Bit for bit, on the NumPy backend, which needs no stream; also when only two cells run at a time."""
+    grid = make_grid(few, methods=["kde", *DEEP], classes=["3", "8"], seeds=2, settings=TINY)
+    run_grid(grid, tmp_path / "alone", verbose=0)
+    monkeypatch.setattr(run_module, "AT_ONCE", 2)
+    done = list(run_module._side_by_side(grid, cells_of(grid), tmp_path / "beside", None, Budget()))
+    assert sorted(map(str, done)) == sorted(map(str, cells_of(grid)))
+    assert cells(grid, tmp_path / "alone") == cells(grid, tmp_path / "beside")
+
+
+# Draws
+
+
+def test_classes_methods_and_seeds_draw_independently():
+    drawn = {draw_of(s, c, m) for s in range(20) for c in map(str, range(10)) for m in METHODS}
+    assert len(drawn) == 20 * 10 * len(METHODS)
+    bits = np.array([[draw_of(s, c, "one-class") >> k & 1 for k in range(32)] for s in range(50) for c in "0123456789"])
+    assert abs(bits.mean() - 0.5) < 4 * 0.5 / np.sqrt(bits.size)
+
+
+def test_deep_svdd_and_the_autoencoder_draw_by_themselves(tmp_path):
+    grid = tiny_grid(methods=["dcae", "one-class", "soft-boundary"])
+    settings = {c.method: setting_of(grid, c, tmp_path) for c in cells_of(grid) if (c.normal_class, c.seed) == ("3", 1)}
+    assert len({setting.seed for setting in settings.values()}) == 3
+    assert {setting.weights_seed for setting in settings.values()} == {settings["dcae"].seed}
+    assert len({setting.weights for setting in settings.values()}) == 1
+    (tree,) = (c for c in cells_of(tiny_grid(seeds=1, classes=["3"])) if c.method == "isolation-forest")
+    assert setting_of(grid, tree, tmp_path).seed == draw_of(0, "3", "isolation-forest")
+    (kde,) = cells_of(tiny_grid(methods=["kde"], classes=["3"]))
+    assert setting_of(grid, kde, tmp_path).seed is None
+
+
+# Budgets
+
+
+def test_a_budget_stops_between_cells_and_the_next_run_goes_on(few, tmp_path, capsys):
+    grid = make_grid(few, methods=["dcae", "one-class"], classes=["3", "8"], seeds=3, settings=TINY)
+    whole = tmp_path / "whole"
+    run_grid(grid, whole, verbose=0)
+    left, runs = 12, 0
+    while left:
+        started = time.time()
+        before, left = left, run_grid(grid, tmp_path / "parts", budget=0.5)
+        assert time.time() - started < 5, "far beyond the budget"
+        assert sum(read_cell(cell, tmp_path / "parts") is not None for cell in cells_of(grid)) == 12 - left
+        if left:
+            assert f"the budget is spent, {left} of {before} cells are left" in capsys.readouterr().err
+        runs += 1
+        assert runs < 50
+    assert cells(grid, whole) == cells(grid, tmp_path / "parts")
+
+
+def test_a_cell_that_takes_too_long_is_left_where_it_is(few, tmp_path):
+    settings = replace(TINY, pretrain_epochs=100_000)
+    grid = make_grid(few, methods=["dcae"], classes=["3"], seeds=2, settings=settings)
+    started = time.time()
+    assert run_grid(grid, tmp_path, verbose=0, budget=1.0) == 2
+    assert time.time() - started < 10
+    assert not list(tmp_path.rglob("*.json.*")) + list((tmp_path / "cells").rglob("*"))
+
+
+def test_a_budget_side_by_side(few, tmp_path):
+    settings = replace(TINY, epochs=100_000)
+    grid = make_grid(few, methods=["kde", "one-class"], classes=["3", "8"], seeds=1, settings=settings)
+    done = list(run_module._side_by_side(grid, cells_of(grid), tmp_path, None, Budget(2.0)))
+    assert {cell.method for cell in done} == {"kde"}
+
+
+def test_what_a_budget_allows(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(time, "time", lambda: now[0])
+    budget = Budget(50.0)
+    assert budget.end == 148
+    budget.note("slow", 30.0)
+    budget.note("slow", 10.0)
+    now[0] = 120.0
+    assert (budget.allows("slow"), budget.allows("quick")) == (False, True)
+    assert Budget().allows("anything")
+    for wrong in (0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match="budget="):
+            Budget(wrong)
+
+
+def test_time_is_up_only_inside(few):
+    with pytest.raises(OutOfTime), until(time.time() + 0.05):
+        time.sleep(20)
+    with until(None), until(time.time() + 60):
+        pass
+    time.sleep(0.1)
+
+
+def test_the_command_takes_backend_and_budget(tmp_path):
+    words = ["table1-digits", "--methods", "kde", "--classes", "3", "--out", tmp_path]
+    assert run("experiment", *words, "--backend", "plain", "--budget", "60") == 0
+    assert run("experiment", *words, "--budget", "0") == 2
+    assert run("experiment", *words, "--backend", "abacus") == 2
