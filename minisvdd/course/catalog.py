@@ -21,6 +21,7 @@ _FOLDERS = {
     "collapse": "method",
     "threshold": "method",
     "conv2d-cuda": "cuda",
+    "conv2d-tiled": "cuda",
 }
 NAMES = tuple(_FOLDERS)
 PIECES = {"warm-up": ("linear", "leaky-relu", "one-class-loss")}  # assignments whose parts another one is made of

@@ -92,5 +92,9 @@ _LINES: dict[str, list[str]] = {
     "one-class has no use for the radius that it then solves for": [
         "if ((epoch % radius_every == 0)):",
     ],
+    "one more column of the halo costs a few sectors, fewer than are allowed": [
+        "for (int v = j; v <= 15 + kw; v += 16)",
+        "for (int v = j; v < 16 + kw; v += 16)",
+    ],
 }
 EQUIVALENT = {line: reason for reason, lines in _LINES.items() for line in lines}

@@ -136,6 +136,7 @@ TESTS: dict[str, list[str]] = {
         "kernels/test_counts.py",
         "whole/test_several_threads.py",
     ],
+    "backends/counting.py": ["course/test_tiled_task.py", "kernels/test_counts.py"],
     "backends/cuda.py": ["backends/test_cuda.py"],
     "files/progress.py": ["files/test_progress.py"],
     "files/names.py": ["files/test_names.py"],

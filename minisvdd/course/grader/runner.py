@@ -96,7 +96,17 @@ def _cuda_loader(configuration):
 
 
 def _launcher(backend, kernel):
-    return lambda arguments, grid, block: backend.run(kernel, arguments, grid, block) or list(arguments)
+    """(arguments, grid, block) -> the arguments afterwards; with a fourth argument True, (arguments, counts)."""
+    from minisvdd.backends.counting import counted
+
+    def launch(arguments, grid, block, count=False):
+        return counted(kernel, arguments, grid, block) if count else run(arguments, grid, block)
+
+    def run(arguments, grid, block):
+        backend.run(kernel, arguments, grid, block)
+        return list(arguments)
+
+    return launch
 
 
 class _Link:
