@@ -20,6 +20,7 @@ _FOLDERS = {
     "gradcheck": "method",
     "collapse": "method",
     "threshold": "method",
+    "anogan-search": "rivals",
     "conv2d-cuda": "cuda",
     "conv2d-tiled": "cuda",
 }

@@ -96,5 +96,21 @@ _LINES: dict[str, list[str]] = {
         "for (int v = j; v <= 15 + kw; v += 16)",
         "for (int v = j; v < 16 + kw; v += 16)",
     ],
+    "a sum over both axes, whichever comes first": [
+        "return (1 - a) * np.abs(y - x).sum(axis=(2, 1)) + a * np.abs(mismatch).sum(axis=1)",
+    ],
+    "there are as many points as images": [
+        "found, best = z.copy(), np.full(len(x), np.inf)",
+        "taken, searching = np.zeros(len(x), int), np.ones(len(z), bool)",
+        "taken, searching = np.zeros(len(z), int), np.ones(len(x), bool)",
+    ],
+    "what stands there is replaced before it is looked at": [
+        "taken, searching = np.ones(len(z), int), np.ones(len(z), bool)",
+        "before = found",
+        "before = taken",
+    ],
+    "two points with exactly the same loss are not drawn": [
+        "better = searching & (losses <= best)",
+    ],
 }
 EQUIVALENT = {line: reason for reason, lines in _LINES.items() for line in lines}

@@ -196,7 +196,7 @@ TESTS: dict[str, list[str]] = {
     "course/catalog.py": ["course/test_catalog.py", "course/test_assignment.py"],
     "course/classroom.py": ["course/test_output.py"],
     "course/handouts/cuda_source.py": ["course/test_skeleton.py", "course/test_hostile.py"],
-    "course/evidence.py": ["course/test_threshold.py", "course/test_collapse_task.py"],
+    "course/evidence.py": ["course/test_threshold.py", "course/test_collapse_task.py", "course/test_anogan_task.py"],
     "course/forms.py": ["course/test_forms.py"],
     "course/handouts/handout.py": ["course/test_assignment.py", *_COURSE],
     "course/handouts/notebooks.py": ["course/test_notebooks.py"],
