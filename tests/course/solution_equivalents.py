@@ -109,7 +109,17 @@ _LINES: dict[str, list[str]] = {
         "before = found",
         "before = taken",
     ],
+    "windows are longer than one step": [
+        "if t > 1:",
+    ],
+    "the best loss of an image that has stopped falls no more": [
+        "searching = before - best >= tolerance * before",
+    ],
+    "a step behind the last point that is looked at": [
+        "if t <= steps:",
+    ],
     "two points with exactly the same loss are not drawn": [
+        "searching &= before - best > tolerance * before",
         "better = searching & (losses <= best)",
     ],
 }

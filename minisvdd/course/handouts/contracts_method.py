@@ -190,12 +190,13 @@ L(z) = (1 - a) ||x - g(z)||_1 + a ||f(x) - f(g(z))||_1 for every image, g the ge
 
 ||.||_1 is the sum of the absolute values of all entries of one image, or of its features.
 generator, features: objects with forward(v), which is g(v) or f(v) for N rows at once, and vjp(v, gradient), which is
-J(v)^T gradient.   z: (N, d).   x: (N, H, W), like g(z); features are (N, p).   0 <= a <= 1.   Returns (N,).
+J(v)^T gradient.   z: (N, d).   x: (N, H, W), like g(z). Features are (N, p).   a: from 0 to 1.
+Returns (N,).
 """,
     "search_gradient": """
 dL/dz of `search_loss`, for every image that of its own loss.
 
-The derivative of |u| at 0 is 0. It is to be computed by `vjp` of both objects.
+The derivative of |u| at 0 is 0. It is to be computed by both objects' backward passes, vjp(v, gradient).
 z: (N, d).   x: (N, H, W).   Returns (N, d).
 """,
     "when_to_stop": """

@@ -219,13 +219,13 @@ def _clear(arguments):
     )
 
 
-def _scores(*rows):
+def _scores(*rows, steps=12, window=30, tolerance=0.01):
     """Cases for the score: (starts, sizes)."""
 
     def cases(rng):
         for starts, (N, d, shape, p) in rows:
             g, f, _, x = _batch(rng, N, d, shape, p)
-            yield Case((g, f, x, d, starts, Seed(int(rng.integers(1 << 30))), 0.1, 12, 0.1, 30, 0.01))
+            yield Case((g, f, x, d, starts, Seed(int(rng.integers(1 << 30))), 0.1, steps, 0.1, window, tolerance))
 
     return cases
 
@@ -289,7 +289,7 @@ one of differences; it earns nothing, but shows whether the rest works. The scor
             _SCORE,
             "the best of several starts",
             7,
-            _scores((4, (5, 3, (2, 4), 6)), (3, (2, 4, (3, 2), 5))),
+            _scores((4, (5, 3, (2, 4), 6)), (3, (2, 4, (3, 2), 5)), steps=20, window=5, tolerance=0.1),
             mistakes.SCORE,
         ),
     ),
