@@ -5,6 +5,10 @@
 # single weight. Backpropagation computes all these answers in one sweep from the loss back to the input. We derive the
 # sweep, write it for the linear layer, and learn how to convince ourselves that a gradient is right.
 #
+# **Before you start:** partial derivatives, the chain rule, matrix products; NumPy. A first reading takes about 40
+# minutes. **Letters** (`docs/notation.md` has all of them): here $n$ counts the $N$ samples of a batch and $d$ the $D$
+# inputs, $\sigma_d$ is a standard deviation, and $J_l$ a Jacobian.
+#
 # *Needs: no data. Minutes: 0.1 quick, 0.1 full.*
 
 # %%
@@ -380,10 +384,23 @@ check("batch norm too, in training and in evaluation", check_gradients(built(nn.
 #
 # ## Exercises
 #
-# 1. Add a bias, $y_{nk} = \sum_d W_{kd}\, x_{nd} + b_k$. What is $\partial L / \partial b_k$? Write it and check it.
-# 2. Find a wrong `backward_weight` for the linear layer that passes with $G = 1$ and fails with a random $G$.
-# 3. The complex step of `np.abs` gives the derivative 0 at $v = 0.3$. Why? Write an absolute value for which it works
-#    everywhere but at 0, and do the same for the leaky ReLU, $\max(v, 0.1\, v)$.
+# One star: routine; three: take your time.
+#
+# 1. ★ Add a bias, $y_{nk} = \sum_d W_{kd}\, x_{nd} + b_k$. What is $\partial L / \partial b_k$? Write it and check it.
+# 2. ★★ Find a wrong `backward_weight` for the linear layer that passes with $G = 1$ and fails with a random $G$.
+# 3. ★★★ The complex step of `np.abs` gives the derivative 0 at $v = 0.3$. Why? Write an absolute value for which it
+#    works everywhere but at 0, and do the same for the leaky ReLU, $\max(v, 0.1\, v)$. Hint: choose the branch by the
+#    real part of $v$.
+# 4. ★ **Shapes.** $x$ is $(N \times D)$, $W$ is $(K \times D)$, $G$ is $(N \times K)$, and all three numbers differ.
+#    Which products of two of these arrays, transposed or not, exist at all? Which of them has the shape of $W$, and
+#    which that of $x$?
+# 5. ★ **The first gradient.** For $L = \frac{1}{2N}\sum_{nk}(y_{nk} - t_{nk})^2$ derive $\partial L/\partial y_{nk}$,
+#    and check it by differences. What changes if $L$ is divided by the number of entries $NK$ instead?
+#
+# Solutions: `lectures/solutions/02_backprop.py`.
+#
+# **Assignments:** `minisvdd assignment warm-up` (its linear layer, 1 hour), then `minisvdd assignment gradcheck` (3
+# hours: write the checker of this lecture, and find out which of eight layers are wrong).
 
 # %%
 finish()

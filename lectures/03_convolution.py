@@ -6,6 +6,10 @@
 # loops into one matrix product, derive both gradients index by index, and see why the filters of Deep SVDD have no
 # bias.
 #
+# **Before you start:** lecture 2. A first reading takes about 60 minutes. **Letters** (`docs/notation.md` has all of
+# them): here $n$ counts images and $c$ input channels wherever they are indices, $s$ is a stride, and $W$ also the
+# number of columns.
+#
 # *Needs: no data but scikit-learn's digits and sample photograph. Minutes: 0.1 quick, 0.1 full.*
 
 # %%
@@ -34,7 +38,8 @@ rng = np.random.default_rng(3)
 # Keep the letters apart, for all that follows is about them: $n$ an image, $c$ an input channel, $k$ an output channel,
 # $(i, j)$ a position in the output, $(a, b)$ a position inside the window, and $(u, v)$ a position in the input. The
 # filter lies with its top left corner at $(i, j)$. There are as many outputs as places for it: $H + 2p - k_h + 1$ rows,
-# and likewise columns. With an odd $k$ and $p = (k-1)/2$ the output is as large as the input: "same" padding.
+# and likewise columns. With an odd $k_h = k_w$ and $p = (k_h-1)/2$ the output is as large as the input:
+# "same" padding.
 #
 # (Mathematicians call this a cross-correlation; *their* convolution has $\bar x_{i-a}$. Since the weights are learned,
 # it does not matter, and the field says convolution.) In Python the formula is seven loops, `np.ndindex` for the first
@@ -67,6 +72,8 @@ for ax in axes:
 figure("filters")
 
 # %% [markdown]
+# *In the book a window walks over a digit here, and the sum under it is written out.* <!-- living: window -->
+#
 # Two properties make this the layer for images. It is *local*: an output depends on $C k_h k_w$ numbers only, not on
 # the whole image. And it is the *same everywhere*: if the image moves, the output moves with it.
 
@@ -172,15 +179,15 @@ def backward_weight(G, x, kernel_size, padding):
 #
 # - the filter is **flipped** in both directions of space;
 # - its two channel axes are **exchanged**: $w'$ has $C$ filters with $K$ channels each, because the sum is over $k$;
-# - it begins $k_h - 1$ rows *before* $G$ does: a padding of $k - 1$ zeros around $G$.
+# - it begins $k_h - 1$ rows *before* $G$ does: a padding of $k_h - 1$ zeros around $G$.
 #
 # We wanted $x$ without its margin: $u = p, \dots, H + p - 1$. Leaving out $p$ rows and columns on each side of the
 # result is the same as beginning $p$ later, so the padding is
 #
-# $$ p' = k - 1 - p . $$
+# $$ p' = k_h - 1 - p . $$
 #
-# With "same" padding $p = (k-1)/2$ we get $p' = p$. The input gradient of a convolution is the convolution of $G$ with
-# the flipped filters, and there is no new code to write (`conv2d_backward_input`):
+# With "same" padding $p = (k_h-1)/2$ we get $p' = p$. The input gradient of a convolution is the convolution of $G$
+# with the flipped filters, and there is no new code to write (`conv2d_backward_input`):
 
 
 # %%
@@ -286,6 +293,83 @@ check("our lines are the library's convolution", all(same.values()), ", ".join(s
 layer = nn.Conv2D(3, kernel_size=5, padding="same")
 layer.build((2, 7, 6), rng)
 check("and the library's layer passes its own checker", check_gradients(layer, rng.normal(size=(2, 2, 7, 6))).passed)
+
+# %% [markdown]
+# ## Stride
+#
+# So far the window moved on by one pixel. With a **stride** $s$ it moves by $s$ at a time:
+#
+# $$ y_{n,k,i,j} = \sum_{c}\sum_{a}\sum_{b} w_{k,c,a,b}\; \bar x_{n,c,\,si+a,\,sj+b} . $$
+#
+# **How many outputs?** The last window has to end inside: $s\,i + k_h \le H + 2p$, so that
+#
+# $$ H_{\text{out}} = \Big\lfloor \frac{H + 2p - k_h}{s} \Big\rfloor + 1 , $$
+#
+# rounded *down*. If the division leaves a remainder $\rho$, the last $\rho$ rows of $\bar x$ lie under no window.
+#
+# **The gradients** follow as before, by asking in which outputs a number occurs. The weight $w_{k,c,a,b}$ meets
+# $\bar x_{n,c,si+a,sj+b}$ in every output of its channel; the pixel $\bar x_{n,c,u,v}$ meets $w_{k,c,a,b}$ where
+# $si + a = u$ and $sj + b = v$, and that has a solution only when $u - a$ and $v - b$ are multiples of $s$:
+#
+# $$ \frac{\partial L}{\partial w_{k,c,a,b}} = \sum_{n,i,j} G_{n,k,i,j}\; \bar x_{n,c,\,si+a,\,sj+b}, \qquad
+# \frac{\partial L}{\partial \bar x_{n,c,u,v}}
+# = \sum_{k}\;\sum_{a,b\,:\; s \mid u-a,\; s \mid v-b} G_{n,k,\frac{u-a}{s},\frac{v-b}{s}}\; w_{k,c,a,b} . $$
+#
+# A pixel in the rows left over occurs in no output: its gradient is 0, and must not be forgotten in the shape of the
+# result. In code, take one tap $(a, b)$ at a time. The pixels that it meets in all windows lie $s$ apart, a slice with
+# a step. Forward and weight gradient *read* this slice; the input gradient adds to it, and exercise 1 finds a
+# convolution in it.
+
+
+# %%
+def met_by(tap, x, shape, stride):
+    """The view of the padded images that the tap (a, b) meets in the windows of all outputs: (N, C, H_out, W_out)."""
+    (a, b), (rows, columns) = tap, shape
+    return x[:, :, a : a + stride * rows : stride, b : b + stride * columns : stride]
+
+
+def convolve_strided(x, weight, stride, padding):
+    x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    kernel_size = weight.shape[2:]
+    shape = [(size - k) // stride + 1 for size, k in zip(x.shape[2:], kernel_size)]
+    taps = np.ndindex(*kernel_size)
+    return sum(np.einsum("ncij,kc->nkij", met_by(tap, x, shape, stride), weight[(..., *tap)]) for tap in taps)
+
+
+def backward_weight_strided(G, x, kernel_size, stride, padding):
+    x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    grad = np.empty((G.shape[1], x.shape[1], *kernel_size))
+    for tap in np.ndindex(*kernel_size):
+        grad[(..., *tap)] = np.einsum("nkij,ncij->kc", G, met_by(tap, x, G.shape[2:], stride))
+    return grad
+
+
+x, w = rng.normal(size=(2, 3, 9, 8)), rng.normal(size=(4, 3, 3, 3))
+y = convolve_strided(x, w, 2, 1)
+G = rng.normal(size=y.shape)
+check(
+    "stride 2: 5 x 4 outputs of 9 x 8 pixels, the half rounded down",
+    y.shape[2:] == (5, 4),
+    "(9 + 2 - 3)/2, (8 + 2 - 3)/2",
+)
+check(
+    "stride 2, forward: ours is the library's", np.allclose(y, ops.conv2d_forward(x, w, stride=(2, 2), padding=(1, 1)))
+)
+check(
+    "stride 2, weight gradient: ours is the library's",
+    np.allclose(
+        backward_weight_strided(G, x, (3, 3), 2, 1),
+        ops.conv2d_backward_weight(G, x, (3, 3), stride=(2, 2), padding=(1, 1)),
+    ),
+)
+grad = ops.conv2d_backward_input(G, w, (9, 8), stride=(2, 2), padding=(1, 1))
+check("stride 2, input gradient: dual to the forward", np.isclose(np.sum(y * G), np.sum(x * grad), rtol=1e-12))
+covered = ops.conv2d_backward_input(np.ones((1, 1, 2, 2)), np.ones((1, 1, 3, 3)), (6, 6), stride=(2, 2))
+check(
+    "and a row under no window gets 0",
+    not covered[0, 0, 5].any() and covered[0, 0, :5, :5].all(),
+    "3 x 3, 6 x 6 pixels",
+)
 
 # %% [markdown]
 # ## One formula, three readings
@@ -412,8 +496,10 @@ check("with a bias, the constant map has loss 0", loss == 0, f"over {len(images)
 check("and maps every image to one point", spread == 0)
 
 # %% [markdown]
-# It is enough that *any* layer has a bias: with the weights before it at zero it puts out a constant, which the layers
-# behind it can turn into $c$. Without biases none of this works. Convolution, leaky ReLU, max-pooling and linear layers
+# The bias need not be in the last layer: with the weights before it at zero, a layer with a bias puts out a constant,
+# which the layers behind it can turn into $c$. (Unless batch norm follows at once: it subtracts every constant. All
+# convolutions of the paper have a batch norm behind them; lectures 4 and 7 come back to this, and to the bias that
+# batch norm has of its own.) Without biases none of this works. Convolution, leaky ReLU, max-pooling and linear layers
 # all map 0 to 0, and multiply their output by $t > 0$ when their input is multiplied by $t$:
 #
 # $$ \phi(0) = 0, \qquad \phi(t x) = t\, \phi(x) . $$
@@ -436,13 +522,23 @@ check("with a bias both are lost", np.abs(biased.forward(zero)).max() > 1e-3)
 # %% [markdown]
 # ## Exercises
 #
-# 1. With a stride $s$ the window moves $s$ pixels at a time: $y_{n,k,i,j} = \sum w_{k,c,a,b}\, \bar x_{n,c,si+a,sj+b}$.
-#    Derive the input gradient for $s = 2$. Hint: put $s - 1$ zeros between the entries of $G$. Compare with
-#    `conv2d_backward_input`.
-# 2. What is a convolution with $1 \times 1$ filters? Show that it equals a linear layer applied to every pixel, and use
-#    that to write its three functions in one line each.
-# 3. How many multiplications does the first layer of the paper's MNIST network take for a batch of 200 images (one
+# One star: routine; three: take your time.
+#
+# 1. ★★★ The input gradient with a stride has awkward conditions in it, "where $s$ divides $u - a$". Show that it is the
+#    convolution with flipped filters once more, if $s - 1$ zeros are put between the entries of $G$. Mind the rows
+#    under no window. Compare with `conv2d_backward_input` for $s = 2$.
+# 2. ★★ What is a convolution with $1 \times 1$ filters? Show that it equals a linear layer applied to every pixel, and
+#    use that to write its three functions in one line each.
+# 3. ★ How many multiplications does the first layer of the paper's MNIST network take for a batch of 200 images (one
 #    channel, 28 x 28, 8 filters of 5 x 5, "same" padding)? How much larger than the images is the matrix $P$?
+# 4. ★ **Sizes.** How large is the output, and how many rows lie under no window, for $(H, k_h, s, p)$ = $(28, 5, 1,
+#    2)$, $(32, 5, 2, 2)$, $(9, 4, 3, 0)$ and $(10, 3, 2, 0)$?
+# 5. ★ **By hand.** An image of a single row, $(1, 2, 3, 4)$, and the filter $(1, 0, -1)$. Compute the output, and for
+#    $G = (1, 1)$ both gradients.
+#
+# Solutions: `lectures/solutions/03_convolution.py`.
+#
+# **Assignment:** `minisvdd assignment conv2d` (3 to 4 hours): the three functions of this lecture, with strides.
 
 # %%
 finish()

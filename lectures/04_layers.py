@@ -5,6 +5,10 @@
 # a decoder up-sampling and a sigmoid. Each takes a few lines of code, and each has one thing that is easily done wrong.
 # We derive all their backward passes, batch norm's in full, and at the end run a whole module of an encoder by hand.
 #
+# **Before you start:** lectures 2 and 3. A first reading takes about 60 minutes. **Letters** (`docs/notation.md` has
+# all of them): here $n$ counts images and $c$ channels wherever they are indices, $s$ is a stride, and $W$ also the
+# number of columns.
+#
 # *Needs: no data but scikit-learn's digits. Minutes: 0.1 quick, 0.1 full.*
 
 # %%
@@ -35,17 +39,17 @@ def relative_error(analytic, numeric):
 # ## Leaky ReLU
 #
 # An elementwise function $y = f(x)$ has a Jacobian with nothing off its diagonal, and the chain rule becomes a product
-# of numbers, $\partial L / \partial x = G\, f'(x)$, for each entry by itself. The leaky ReLU with slope $\alpha$ (in
+# of numbers, $\partial L / \partial x = G\, f'(x)$, for each entry by itself. The leaky ReLU with slope $\kappa$ (in
 # the paper 0.1) is made of two straight lines:
 #
-# $$ f(x) = \begin{cases} x & x > 0 \\ \alpha x & x \le 0 \end{cases}, \qquad
-# \frac{\partial L}{\partial x} = \begin{cases} G & x > 0 \\ \alpha\, G & x \le 0 . \end{cases} $$
+# $$ f(x) = \begin{cases} x & x > 0 \\ \kappa x & x \le 0 \end{cases}, \qquad
+# \frac{\partial L}{\partial x} = \begin{cases} G & x > 0 \\ \kappa\, G & x \le 0 . \end{cases} $$
 #
-# For $0 \le \alpha \le 1$ one may also write $f(x) = \max(x, \alpha x)$, which needs no branch. At $x = 0$ there is
-# a kink and no derivative. Any number between $\alpha$ and 1 would do there (a *subgradient*); what matters is to make
-# one choice. Ours is $\alpha$.
+# For $0 \le \kappa \le 1$ one may also write $f(x) = \max(x, \kappa x)$, which needs no branch. At $x = 0$ there is
+# a kink and no derivative. Any number between $\kappa$ and 1 would do there (a *subgradient*); what matters is to make
+# one choice. Ours is $\kappa$.
 #
-# Why leaky? The ordinary ReLU, with $\alpha = 0$, stops the gradient wherever $x < 0$: a unit that is negative for all
+# Why leaky? The ordinary ReLU, with $\kappa = 0$, stops the gradient wherever $x < 0$: a unit that is negative for all
 # images never learns again. There is a second reason in one-class learning. The leaky ReLU has no bounds, up or down;
 # a function with a bound other than 0 can be driven to it for *all* inputs, and is then a bias (the paper's
 # Proposition 3). We come back to this with the sigmoid.
@@ -71,7 +75,7 @@ check(
 
 # %% [markdown]
 # A kink also disturbs the check of a gradient. If $x$ is closer to 0 than the step $h$, the difference takes one value
-# from each of the two lines and measures something between $\alpha$ and 1. That is no mistake in the gradient; the
+# from each of the two lines and measures something between $\kappa$ and 1. That is no mistake in the gradient; the
 # library's `check_gradients` notices it, by asking the layer on which line each entry is, and takes a smaller step.
 
 # %%
@@ -466,12 +470,23 @@ for layer, shape in (
 # %% [markdown]
 # ## Exercises
 #
-# 1. Average pooling replaces the maximum by the mean of the window. Derive its backward, and compare it with that of
+# One star: routine; three: take your time.
+#
+# 1. ★★ Average pooling replaces the maximum by the mean of the window. Derive its backward, and compare it with that of
 #    up-sampling.
-# 2. Show by the formula for $\partial L / \partial x$ that a bias in front of batch norm has no gradient. Verify it
+# 2. ★★ Show by the formula for $\partial L / \partial x$ that a bias in front of batch norm has no gradient. Verify it
 #    with a layer `Conv2D(..., bias=True)` followed by `BatchNorm()`.
-# 3. The quick reading of a module (`norm_act_pool_forward`) pools *before* the leaky ReLU, although the network says
+# 3. ★★ The quick reading of a module (`norm_act_pool_forward`) pools *before* the leaky ReLU, although the network says
 #    the reverse. Why may it, and what does it gain? For which activation functions would it be wrong?
+# 4. ★ **By hand.** Max-pool, in windows of $2 \times 2$, the image with the rows $(1, 5, 2, 2)$, $(3, 4, 2, 0)$, $(0,
+#    1, 7, 8)$ and $(1, 0, 9, 6)$. Where do the entries of $G$, with rows $(1, 2)$ and $(3, 4)$, go?
+# 5. ★ **By hand.** Normalise the batch $(1, 3, 5, 7)$ of a single feature with $\epsilon = 0$. What is $\partial
+#    L/\partial x$ for $g = (1, 0, 0, 0)$? Why must its four numbers sum to 0?
+#
+# Solutions: `lectures/solutions/04_layers.py`.
+#
+# **Assignments:** `minisvdd assignment warm-up` (its leaky ReLU, half an hour), `minisvdd assignment maxpool` (1 to 2
+# hours) and `minisvdd assignment batchnorm` (2 to 3 hours).
 
 # %%
 finish()

@@ -5,6 +5,10 @@
 # size per weight, Glorot the second with one number per layer. We derive both, see what Adam's hats are for, and why
 # the paper trains in two phases, "searching" and "fine-tuning".
 #
+# **Before you start:** lecture 2; mean and variance of a sum of random numbers. A first reading takes about 45 minutes.
+# **Letters** (`docs/notation.md` has all of them): here $d$ counts the $D$ inputs of a layer, and $\sigma$ is a
+# standard deviation.
+#
 # *Needs: no data but scikit-learn's digits. Minutes: 0.2 quick, 0.4 full.*
 
 # %%
@@ -194,8 +198,8 @@ check("lambda = 0.0001 and lambda = 1 shrink it equally", abs(weak - strong) < 1
 #
 # $$ \operatorname{Var}(W) = \frac{2}{D + K} . $$
 #
-# **Uniform.** On $[-a, a]$ the variance is $\frac{1}{2a} \int_{-a}^{a} w^2\, dw = \frac{a^2}{3}$. Setting it equal to
-# the line above gives the bound
+# **Uniform.** On $[-a, a]$ the variance is $\frac{1}{2a} \int_{-a}^{a} w^2\, \mathrm{d}w = \frac{a^2}{3}$.
+# Setting it equal to the line above gives the bound
 #
 # $$ a = \sqrt{\frac{6}{D + K}} . $$
 #
@@ -383,12 +387,23 @@ check("the second phase lowers the loss at once", two < one, f"{two:.2e} against
 # %% [markdown]
 # ## Exercises
 #
-# 1. Show by the formulas for $\hat m_1$ and $\hat v_1$ that Adam's first step is $-\eta\, g_1 / (|g_1| + \epsilon)$.
+# One star: routine; three: take your time.
+#
+# 1. ★★ Show by the formulas for $\hat m_1$ and $\hat v_1$ that Adam's first step is $-\eta\, g_1 / (|g_1| + \epsilon)$.
 #    What does $\epsilon = 10^{-8}$ do to a weight whose gradients are about $10^{-9}$?
-# 2. For $x$ symmetric about 0, what is $\operatorname{E}[f(x)^2]$ for the leaky ReLU of slope $\alpha$? Which variance
-#    of $W$ keeps the size of the activations, forward? Check it over twelve layers (He et al., 2015, for $\alpha = 0$).
-# 3. Predict $\operatorname{E}[w^2]$ for plain gradient descent on the noisy parabola with $\eta = 0.1$ and $\sigma = 1$
-#    from the formula above, and measure it.
+# 2. ★★ For $x$ symmetric about 0, what is $\operatorname{E}[f(x)^2]$ for the leaky ReLU of slope $\kappa$? Which
+#    variance of $W$ keeps the size of the activations, forward? Check it over twelve layers (He et al., 2015, for
+#    $\kappa = 0$).
+# 3. ★ Predict $\operatorname{E}[w^2]$ for plain gradient descent on the noisy parabola with $\eta = 0.1$ and $\sigma =
+#    1$ from the formula above, and measure it.
+# 4. ★ **By hand.** Two steps of Adam with $\beta_1 = \beta_2 = \frac12$, $\epsilon = 0$, for the gradients $g_1 = 1$
+#    and $g_2 = -1$. How long is each step, in units of $\eta$?
+# 5. ★ **Bounds.** Compute Glorot's bound for a linear layer from 100 to 10 features, and for a convolution with $5
+#    \times 5$ filters from 8 to 4 channels. Compare with the layers of the library.
+#
+# Solutions: `lectures/solutions/05_adam.py`.
+#
+# **Assignment:** `minisvdd assignment adam` (1 hour).
 
 # %%
 finish()

@@ -2,11 +2,14 @@
 # # 6. Deep SVDD
 #
 # Lecture 1 found the smallest sphere around normal data, in a space that a kernel had chosen. Deep SVDD *learns* that
-# space: a network $\phi(\cdot; W): \mathbb{R}^d \to \mathbb{R}^p$ with weights $W = (W^1, \dots, W^L)$ is trained such
+# space: a network $\phi(\cdot; W): \mathbb{R}^D \to \mathbb{R}^p$ with weights $W = (W^1, W^2, \dots)$ is trained such
 # that the outputs of normal samples lie close to a point $c$, the centre. What is abnormal shares less of what normal
 # samples have in common, and lands further away. **The question:** which loss says this, what is its gradient, how
 # large is the sphere, and how do network and sphere find each other? At the end we train a network with two outputs, so
 # that all of it can be watched.
+#
+# **Before you start:** lectures 1 and 2; convex functions of one variable. A first reading takes about 50 minutes.
+# Letters are those of `docs/notation.md`.
 #
 # *Needs: no data (MNIST, where found, in the full run). Minutes: 0.3 quick, 3 full.*
 
@@ -47,7 +50,7 @@ rng = np.random.default_rng(6)
 # for its **squared** distance from the centre. One-Class Deep SVDD minimises the mean of these, and the weights:
 #
 # $$ \min_W \quad \underbrace{\frac1n\sum_{i=1}^n d_i}_{J(W)}
-#    \;+\; \frac\lambda2\sum_{l=1}^L\| W^l\|_F^2 . \tag{4} $$
+#    \;+\; \frac\lambda2\sum_l\| W^l\|_F^2 . \tag{4} $$
 #
 # To pull the *mean* distance down, the network must find what all normal samples have in common, and give up what
 # distinguishes them.
@@ -60,7 +63,7 @@ rng = np.random.default_rng(6)
 #
 # This is the `grad_output` with which backpropagation starts; the layers (lectures 2 to 4) do the rest. The second term
 # of (4) needs no network:
-# $\frac{\partial}{\partial W^l_{ab}}\frac\lambda2\sum_{a',b'}(W^l_{a'b'})^2 = \lambda W^l_{ab}$, which `Adam` adds to
+# $\frac{\partial}{\partial W^l_{kj}}\frac\lambda2\sum_{k',j'}(W^l_{k'j'})^2 = \lambda W^l_{kj}$, which `Adam` adds to
 # the gradient. In code, the last line of the derivation (`one_class_loss` is the library's):
 
 
@@ -100,7 +103,7 @@ check(
 # a sample outside pays for how far out it is:
 #
 # $$ \min_{R,\,W}\quad \underbrace{R^2 + \frac{1}{\nu n}\sum_{i=1}^n\max(0,\; d_i - R^2)}_{J(R, W)}
-#    \;+\; \frac\lambda2\sum_{l=1}^L\| W^l\|_F^2 . \tag{3} $$
+#    \;+\; \frac\lambda2\sum_l\| W^l\|_F^2 . \tag{3} $$
 #
 # The number $\nu \in (0, 1]$ sets the price: small $\nu$, dear outliers, large sphere. Lecture 8 shows that $\nu$ is
 # the fraction of samples left outside.
@@ -246,8 +249,9 @@ check(
 # its lower bound. Either way it returns a bound. We try it for $n = 6000$, $\nu = 0.1$ and distances of all scales
 # (`authors_radius_squared`).
 #
-# **All data or one batch?** Popular ports take the $1-\nu$ quantile of the distances, which is nearly right, but of the
-# *last mini-batch* alone (`quantile_radius_squared`): a hundred samples instead of thousands.
+# **All data or one batch?** The authors' later program, Deep-SVDD-PyTorch, and what was made from it take the $1-\nu$
+# quantile of the distances, which is nearly right, but of the *last mini-batch* alone (`quantile_radius_squared`): a
+# hundred samples instead of thousands.
 
 # %%
 n, nu = 6000, 0.1
@@ -306,14 +310,15 @@ check(
 #    \qquad\text{soft-boundary:}\quad s(x) = \|\phi(x; W^*) - c\|^2 - R_*^2 ,
 #    \tag{5} $$
 #
-# so that the latter is positive exactly outside of the sphere. The training data are no longer needed: $W^*$, $c$ and
+# so that the latter is positive exactly outside of the sphere. (The paper says in words that the final *radius* is
+# subtracted; its square is meant.) The training data are no longer needed: $W^*$, $c$ and
 # $R_*$ are the whole model. (A kernel method keeps its support vectors, and its scoring time grows with them.)
 #
 # ## Network and sphere find each other
 #
 # (3) has two kinds of variables, and each is easy without the other: for fixed $R$ the weights follow their gradient,
 # for fixed $W$ the radius is an order statistic. So they take turns (**block coordinate descent**): $R$ is solved for
-# every $k = 5$ epochs, from the distances of the whole training set. What must be decided before is $c$. It is the mean
+# every 5 epochs, from the distances of the whole training set. What must be decided before is $c$. It is the mean
 # output of the network *as drawn*, moved away from 0 (lecture 7 shows why both are needed), and it stays.
 #
 # The network here is small and has **two outputs**, $p = 2$. The loop is complete; compare it with (3), (4) and
@@ -459,6 +464,8 @@ for title, phi, center, squared in panels:
 # network has drawn together the images it was shown more tightly than others. With few training images this gap is
 # large. It does not hurt the ranking, but it makes the sphere itself a poor threshold; lecture 15 finds a better one.
 #
+# *In the book the reader moves the epochs by hand here.* <!-- living: sphere -->
+#
 # And as a film: one frame per epoch, each at the scale of its own cloud.
 
 # %%
@@ -497,15 +504,22 @@ figure("radius-and-auc", fig)
 #
 # ## Exercises
 #
-# 1. **Convex in $R^2$, not in $R$.** Show that $J$ as a function of $R$ is not convex for $\nu < 1$ (when some distance
-#    is positive), and that every minimiser is found all the same. Draw it for the eight distances of the picture above.
-# 2. **One loss, two names.** Show that (3) with $\nu = 1$ and the exact radius becomes (4) as far as the weights are
-#    concerned: same value, and the same gradient for all samples but the innermost one. What does the missing sample
-#    change?
-# 3. **A free centre.** For fixed $W$, which $c$ minimises (4)? What is the minimum, and why is it no good idea to
+# One star: routine; three: take your time.
+#
+# 1. ★★ **Convex in $R^2$, not in $R$.** Show that $J$ as a function of $R$ is not convex for $\nu < 1$ (when some
+#    distance is positive), and that every minimiser is found all the same. Draw it for the eight distances of the
+#    picture above.
+# 2. ★★★ **One loss, two names.** Show that (3) with $\nu = 1$ and the exact radius becomes (4) as far as the weights
+#    are concerned: same value, and the same gradient for all samples but the innermost one. What does the missing
+#    sample change? Hint: for $\nu = 1$, who is inside the sphere of the exact radius?
+# 3. ★★ **A free centre.** For fixed $W$, which $c$ minimises (4)? What is the minimum, and why is it no good idea to
 #    re-compute $c$ after each epoch?
 #
 # Solutions: `lectures/solutions/06_deep_svdd.py`.
+#
+# **Assignments:** `minisvdd assignment warm-up` (its one-class loss, half an hour), `minisvdd assignment
+# soft-boundary-radius` (1 to 2 hours) and `minisvdd assignment deep-svdd` (3 hours); at the end of the course `minisvdd
+# assignment capstone` (8 hours and more), a Deep SVDD of your own layers.
 
 # %%
 finish()

@@ -11,6 +11,8 @@
 # Yes, as a share of the data. Proposition 4 says so, and it is exact: not for many samples, not on average, but for
 # every training set, every network and every $\nu$.
 #
+# **Before you start:** lecture 6. A first reading takes about 35 minutes. Letters are those of `docs/notation.md`.
+#
 # *Needs: no data (MNIST, where found, in the full run). Minutes: 0.3 quick, 9 full.*
 
 # %%
@@ -64,6 +66,9 @@ rng = np.random.default_rng(8)
 # At a minimiser $u_* = R_*^2 > 0$ the function may fall in neither direction: $J'_+(u_*) \ge 0$ and $J'_-(u_*) \le 0$.
 # The first is $\#\{d_i > R_*^2\} \le \nu n$, which is claim 1; the second is $\#\{d_i\ge R_*^2\} \ge \nu n$, claim 2.
 # If $u_* = 0$, there is no left side, but claim 2 is trivial, as all $n$ distances are $\ge 0$. $\square$
+#
+# (The paper's proof is shorter. Read it beside this one, and find the step that is not covered where several samples
+# lie at the same distance.)
 #
 # So the two claims are nothing but "right of the minimum it rises" and "left of the minimum it falls". Note what the
 # proof does *not* use: how $W$ was found. The property holds for any network, trained or not, as long as $R$ is exactly
@@ -125,6 +130,8 @@ ax.legend()
 figure("staircase", fig)
 
 # %% [markdown]
+# *In the book ν can be turned by hand here, over the distances of real images.* <!-- living: nu -->
+#
 # ## Trying to break it
 #
 # Ties are the dangerous case, because then many samples lie exactly on the sphere. Zeros, one single sample, $\nu n$ an
@@ -292,7 +299,7 @@ figure("other-rules", fig)
 # %% [markdown]
 # ## Between two updates
 #
-# During training $R$ is solved for every $k = 5$ epochs, and in between the weights move while $R$ stands still.
+# During training $R$ is solved for every 5 epochs, and in between the weights move while $R$ stands still.
 # Samples outside are pulled in, so the share outside falls below $\nu$; then $R$ shrinks and the share jumps back. The
 # property holds at the moment after each update, hence `DeepSVDD` ends with one. `history_` has the share of every
 # epoch (as training saw it, batch by batch):
@@ -318,6 +325,22 @@ ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 figure("between-updates", fig)
 
 # %% [markdown]
+# Even where $R$ is solved for in every epoch, training sees far fewer samples outside than $\nu$. The radius is right
+# at the start of an epoch, for all samples and in evaluation mode. Then each step pulls those outside inwards, and
+# batch by batch there are fewer left; and training sees the outputs of batch norm in *training* mode, which differ. So
+# read $\nu$ with care: it is the share outside of the sphere of the finished model, and no statement about how many
+# samples have taught it anything. Of a batch of 32 with 2 % outside, not even one has a gradient on average; the others
+# have none.
+
+# %%
+per_batch = {every: SETTINGS["batch_size"] * mean for every, mean in means.items()}
+check(
+    "solving for R in every epoch, training still sees fewer than ν outside",
+    means[1] < 0.1,
+    f"{100 * means[1]:.1f} %, {per_batch[1]:.1f} of a batch of {SETTINGS['batch_size']}",
+)
+
+# %% [markdown]
 # ## And the one-class objective?
 #
 # (4) has no radius and no $\nu$. But the proof needs only distances and a radius that is optimal for them. `DeepSVDD`
@@ -336,15 +359,18 @@ check(
 # %% [markdown]
 # ## Exercises
 #
-# 1. **From price to share.** A colleague writes the objective as $R^2 + C\sum_i\max(0, d_i - R^2)$. What is her $C$ in
-#    terms of $\nu$? What happens for $C < 1/n$? Check with the eleven distances $0, 1, \dots, 10$.
-# 2. **A squared hinge.** Replace $\max(0, d_i - R^2)$ by its square. Derive the condition for the optimal $u = R^2$ (it
-#    has no closed form; solve for it numerically) and show by an example that the share outside is no longer tied to
-#    $\nu$: it depends on the *unit* in which distances are measured.
-# 3. **New data.** Let the network be fixed, and *not* trained on the $n$ samples that set the radius
-#    $R_*^2 = d_{(k+1)}$, $k = \nu n$ an integer, all distances different. Show, by counting ranks, that one more sample
-#    of the same distribution is outside with the probability $(\nu n + 1)/(n + 1)$, barely more than $\nu$; confirm it
-#    by simulation. Why does the picture of new data not contradict you?
+# One star: routine; three: take your time.
+#
+# 1. ★ **From price to share.** A colleague writes the objective as $R^2 + C\sum_i\max(0, d_i - R^2)$. What is her $C$
+#    in terms of $\nu$? What happens for $C < 1/n$? Check with the eleven distances $0, 1, \dots, 10$.
+# 2. ★★ **A squared hinge.** Replace $\max(0, d_i - R^2)$ by its square. Derive the condition for the optimal $u = R^2$
+#    (it has no closed form; solve for it numerically) and show by an example that the share outside is no longer tied
+#    to $\nu$: it depends on the *unit* in which distances are measured.
+# 3. ★★★ **New data.** Let the network be fixed, and *not* trained on the $n$ samples that set the radius $R_*^2 =
+#    d_{(k+1)}$, $k = \nu n$ an integer, all distances different. Show, by counting ranks, that one more sample of the
+#    same distribution is outside with the probability $(\nu n + 1)/(n + 1)$, barely more than $\nu$; confirm it by
+#    simulation. Why does the picture of new data not contradict you? Hint: which ranks, counted from the outside, may
+#    the new sample have if it is to be outside?
 #
 # Solutions: `lectures/solutions/08_nu_property.py`.
 

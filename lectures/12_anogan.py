@@ -6,6 +6,9 @@
 # The question "what comes closest?" is an optimisation problem of its own, one per test image, and its gradient runs
 # backwards through two networks down to the input of the first. We derive it, check it, and watch it search.
 #
+# **Before you start:** lectures 2 and 4. A first reading takes about 35 minutes. **Letters** (`docs/notation.md` has
+# all of them): here $n$ counts the $N$ samples of a batch, $s$ is a sign, and $J_f$ a Jacobian.
+#
 # *Needs: no data (MNIST in a full run, if it is there). Minutes: 0.4 quick, 3 full.*
 
 # %%
@@ -22,23 +25,25 @@ rng = np.random.default_rng(12)
 # %% [markdown]
 # ## Two players
 #
-# A generator $g$ turns noise $z \sim \mathcal N(0, I)$ into images; a discriminator $D$ gives an image a number, its
-# logit $D(x)$, and $\sigma(D(x)) = 1 / (1 + e^{-D(x)})$ is its belief that $x$ is real. $D$ is trained by the
-# cross-entropy of a classifier, with target 1 for real and 0 for generated images:
+# A generator $g$ turns noise $z \sim \mathcal N(0, I)$ into images; a discriminator $\mathcal{D}$ gives an image a
+# number, its logit $\mathcal{D}(x)$, and $\sigma(\mathcal{D}(x)) = 1 / (1 + e^{-\mathcal{D}(x)})$ is its belief that
+# $x$ is real. $\mathcal{D}$ is trained by the cross-entropy of a classifier, with target 1 for real and 0 for generated
+# images:
 #
-# $$ L_D = -\frac{1}{N} \sum_n \log \sigma(D(x_n)) - \frac{1}{N} \sum_n \log\big(1 - \sigma(D(g(z_n)))\big) . $$
+# $$ L_{\mathcal{D}} = -\frac{1}{N} \sum_n \log \sigma(\mathcal{D}(x_n))
+# - \frac{1}{N} \sum_n \log\big(1 - \sigma(\mathcal{D}(g(z_n)))\big) . $$
 #
-# **The gradient at the logit.** For one logit $d$ with target $t$ the loss is
-# $\ell = -t \log \sigma(d) - (1 - t) \log (1 - \sigma(d))$. With $\sigma' = \sigma (1 - \sigma)$,
+# **The gradient at the logit.** For one logit $q$ with target $t$ the loss is
+# $\ell = -t \log \sigma(q) - (1 - t) \log (1 - \sigma(q))$. With $\sigma' = \sigma (1 - \sigma)$,
 #
-# $$ \frac{\partial \ell}{\partial d} = -t\,(1 - \sigma) + (1 - t)\, \sigma = \sigma(d) - t . $$
+# $$ \frac{\partial \ell}{\partial q} = -t\,(1 - \sigma) + (1 - t)\, \sigma = \sigma(q) - t . $$
 #
-# Belief minus truth, as in every classifier. The generator wants to be believed. It could climb $L_D$, but
-# $\log(1 - \sigma(d))$ has the slope $-\sigma(d)$, which dies out just where the generator is at its worst and $D$ is
-# sure, $\sigma(d) \to 0$. One asks instead for the target 1:
+# Belief minus truth, as in every classifier. The generator wants to be believed. It could climb $L_{\mathcal{D}}$, but
+# $\log(1 - \sigma(q))$ has the slope $-\sigma(q)$, which dies out just where the generator is at its worst and
+# $\mathcal{D}$ is sure, $\sigma(q) \to 0$. One asks instead for the target 1:
 #
-# $$ L_g = -\frac{1}{N} \sum_n \log \sigma(D(g(z_n))), \qquad
-# \frac{\partial \ell}{\partial d} = \sigma(d) - 1 \to -1 . $$
+# $$ L_g = -\frac{1}{N} \sum_n \log \sigma(\mathcal{D}(g(z_n))), \qquad
+# \frac{\partial \ell}{\partial q} = \sigma(q) - 1 \to -1 . $$
 
 # %%
 logits = np.array([[-6.0], [-2.0], [0.5]])
@@ -52,11 +57,11 @@ check(
 )
 
 # %% [markdown]
-# One step of $D$, one of $g$, and so on; `AnoGAN` does this with Adam at $\beta_1 = 0.5$, since an average over the
-# last ten gradients says little about an opponent that has moved since. For $g$ the chain rule passes *through* $D$:
-# the discriminator's `backward(G, need_params=False)` turns $\partial L_g / \partial d$ into
-# $\partial L_g / \partial y$ for the images $y = g(z)$, and the generator's `backward` does the rest. $D$'s own weights
-# are left alone.
+# One step of $\mathcal{D}$, one of $g$, and so on; `AnoGAN` does this with Adam at $\beta_1 = 0.5$, since an average
+# over the last ten gradients says little about an opponent that has moved since. For $g$ the chain rule passes
+# *through* $\mathcal{D}$: the discriminator's `backward(G, need_params=False)` turns $\partial L_g / \partial q$ into
+# $\partial L_g / \partial y$ for the images $y = g(z)$, and the generator's `backward` does the rest. $\mathcal{D}$'s
+# own weights are left alone.
 
 # %%
 dataset = load_dataset("digits")
@@ -241,11 +246,18 @@ check("none of the four farthest is", is_anomaly[order[-4:]].all())
 #
 # ## Exercises
 #
-# 1. The generator may use $\log(1 - \sigma(d))$ (climb $L_D$) or $-\log \sigma(d)$. Plot both slopes over $d$, and find
-#    the $d$ at which they are equal.
-# 2. Replace both absolute values in $L(z)$ by squares. Derive the new $\partial L / \partial z$ and check it.
-# 3. Give the search a memory of the prior: $z$ was drawn from $\mathcal N(0, I)$, so add $b \|z\|^2$ to the loss. How
-#    do the mean loss and the AUC of the digits change with $b$?
+# One star: routine; three: take your time.
+#
+# 1. ★ The generator may use $\log(1 - \sigma(q))$ (climb $L_{\mathcal{D}}$) or $-\log \sigma(q)$. Plot both slopes over
+#    $q$, and find the $q$ at which they are equal.
+# 2. ★★ Replace both absolute values in $L(z)$ by squares. Derive the new $\partial L / \partial z$ and check it.
+# 3. ★★★ Give the search a memory of the prior: $z$ was drawn from $\mathcal N(0, I)$, so add $b \|z\|^2$ to the loss.
+#    How do the mean loss and the AUC of the digits change with $b$? Hint: only one line of the loss and one of its
+#    gradient change; write the search as a loop of `adam_update`.
+#
+# Solutions: `lectures/solutions/12_anogan.py`.
+#
+# **Assignment:** `minisvdd assignment anogan-search` (2 to 3 hours).
 
 # %%
 finish()

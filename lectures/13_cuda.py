@@ -7,6 +7,9 @@
 # kernels on purpose and see what races and missing barriers do. No GPU is needed: the emulator of
 # `minisvdd/backends/emulator.py` runs the very same files.
 #
+# **Before you start:** lecture 3; a little C. A first reading takes about 45 minutes. **Letters** (`docs/notation.md`
+# has all of them): here $n$ counts images and $c$ input channels, as in lecture 3.
+#
 # *Needs: a C++ compiler (g++ or clang++), no data. Minutes: 0.5 quick, 1 full.*
 
 # %%
@@ -78,26 +81,34 @@ check("a column takes 32", sectors["copy_columns"] == 32)
 # %% [markdown]
 # ## What limits a kernel
 #
-# One multiprocessor can, per clock, multiply and add 128 pairs of floats, read 32 words of shared memory, and move
-# about 64 bytes to or from the memory beyond. (Data sheet figures of an H100, the last one rounded; nothing in this
-# lecture was timed.) From the counts per output follow three times, and a kernel takes at least the longest:
+# There are three memories, and each has a width of its own. One multiprocessor of an H100 can, per clock, multiply and
+# add 128 pairs of floats and read 32 words of **shared memory**, which it has to itself. Its way to the **L2 cache**,
+# which all multiprocessors share, is 64 bytes wide. And behind the cache lies the **HBM**, the gigabytes that a data
+# sheet gives 3.35 terabytes per second: divided by 132 multiprocessors and a clock of 1.75 GHz these are only 14.5
+# bytes. (Data sheet figures, rounded.) Every sector that a warp asks for passes the way to the L2; how many of them
+# must come from the HBM depends on what the cache still has. At best it is each array once. From the counts per output
+# follow four times, and a kernel takes at least the longest:
 #
 # $$ t \ge \max\left( \frac{\text{multiplications}}{128},\; \frac{\text{shared loads}}{32},\;
-# \frac{32 \cdot \text{sectors}}{64} \right) \text{ clocks.} $$
+# \frac{32 \cdot \text{sectors}}{64},\; \frac{\text{bytes of all arrays}}{14.5} \right) \text{ clocks.} $$
 #
-# This is the *roofline*. It cannot say how fast a kernel is, only how fast it cannot be; latencies, divisions, and
-# loads of 16 bytes, which count once here and may take up to four turns, come on top. But it says at which end to pull.
+# This is the *roofline*. It cannot say how fast a kernel is, only how fast it cannot be; latencies, divisions, a cache
+# that forgets, and loads of 16 bytes, which count once here and may take up to four turns, come on top. But it says at
+# which end to pull.
 
 # %%
-MULTIPLICATIONS, SHARED_LOADS, BYTES = 128, 32, 64  # of one multiprocessor in one clock
+MULTIPLICATIONS, SHARED_LOADS, L2_BYTES = 128, 32, 64  # of one multiprocessor in one clock
+HBM_BYTES = 3.35e12 / 132 / 1.75e9
+LIMITS = ("arithmetic", "shared memory", "L2 cache", "HBM at best")
 
 
-def limits(counts, outputs, multiplications):
-    """Clocks of a multiprocessor per output: for arithmetic, for shared memory, for global memory."""
+def limits(counts, outputs, multiplications, array_bytes):
+    """Clocks of a multiprocessor per output, one for each of LIMITS."""
     return (
         multiplications / MULTIPLICATIONS,
         counts["shared_loads"] / outputs / SHARED_LOADS,
-        32 * counts["transactions"] / outputs / BYTES,
+        32 * counts["transactions"] / outputs / L2_BYTES,
+        array_bytes / outputs / HBM_BYTES,
     )
 
 
@@ -124,27 +135,30 @@ def count(call):
 # %% [markdown]
 # ## The ladder
 #
-# The layer: the paper's networks have $5 \times 5$ filters with padding 2. An output is a sum of $L = 25\,C$ products.
+# The layer: the paper's networks have $5 \times 5$ filters with padding 2. An output is a sum of $M = 25\,C$ products.
 #
-# **1 naive.** One thread per output, which loads its $L$ weights and $L$ pixels: $2L$ loads, less what lies in the
+# **1 naive.** One thread per output, which loads its $M$ weights and $M$ pixels: $2M$ loads, less what lies in the
 # padding. Neighbouring threads stand below each other in the image.
 #
 # **2 coalesced.** The same, with neighbours in a row.
 #
-# **3 tiled.** Read the convolution as a matrix product (lecture 3): filters $(K \times L)$ times patches $(L \times$
-# positions$)$. A block of $16 \times 16$ threads computes a tile of $16 \times 16$ outputs. In steps of 16 along $L$
-# it copies $16 \times 16$ weights and as many patch entries into *shared memory*, a small fast memory of the block;
-# then each number is used 16 times. Loads per output: $2L/16$. The matrix of patches is never stored: a thread that
-# needs the entry $((c,a,b),(n,p,q))$ looks it up in the image. Hence *implicit* matrix product.
+# **3 tiled.** Read the convolution as a matrix product (lecture 3): filters $(K \times M)$ times patches $(M \times$
+# positions$)$. A block of $16 \times 16$ threads computes a tile of $16 \times 16$ outputs. In steps of 16 along $M$ it
+# copies $16 \times 16$ weights and as many patch entries into *shared memory*, a small fast memory of the block; then
+# each number is used 16 times. Loads per output: $2M/16$. The matrix of patches is never stored: a thread that needs
+# the entry $((c,a,b),(n,i,j))$ looks it up in the image (the kernels, where $i$ counts threads, write $p, q$). Hence
+# *implicit* matrix product.
 #
 # **4 register-blocked.** Now shared memory is the bottleneck: two loads per multiplication. Let each thread compute
 # $4 \times 4$ outputs: it reads four weights and four patch entries into registers, the fastest memory of all, and
-# makes 16 products of these eight numbers. The tile is $64 \times 64$: loads $2L/64$.
+# makes 16 products of these eight numbers. The tile is $64 \times 64$: loads $2M/64$.
 #
 # **5 halo.** A matrix product does not know that patches overlap. One pixel appears in 25 patches, and the tile loads
 # it up to 25 times. This rung gives a block a *piece of the image*: it copies the pixels under its outputs, with a
 # margin of 2 on each side (the halo), once into shared memory, and takes all patches from there. A thread computes 4
 # positions of 8 filters.
+#
+# *In the book sixteen threads load such a piece here, step by step.* <!-- living: tile -->
 #
 # In the library the launch of these kernels is a *reading* of the operation, beside its formula (lecture 3):
 # `ops.conv2d_forward.on(backend)` picks it for a backend of kernels, and with it the rung. We take the reading itself,
@@ -164,7 +178,7 @@ for rung in RUNGS:
     counter.total = {}
     y = launch(counter, x, weight, padding=(2, 2), rung=rung)
     counts[rung] = counter.total
-    clocks[rung] = limits(counts[rung], y.size, terms)
+    clocks[rung] = limits(counts[rung], y.size, terms, x.nbytes + weight.nbytes + y.nbytes)
     loads = counts[rung]["global_loads"] / y.size
     error = np.abs(y - wanted).max() / np.abs(wanted).max()
     check(f"{rung} equals the formula", error < 1e-5, f"relative error {error:.0e}, {loads:.1f} loads per output")
@@ -175,13 +189,13 @@ for rung in RUNGS:
 
 # %%
 loads = {rung: counts[rung]["global_loads"] / wanted.size for rung in RUNGS}
-check("naive: at most 2 L", 1.3 * terms < loads["naive"] <= 2 * terms, f"L = {terms}, {loads['naive']:.0f} loads")
+check("naive: at most 2 M", 1.3 * terms < loads["naive"] <= 2 * terms, f"M = {terms}, {loads['naive']:.0f} loads")
 check("coalesced: not one load less", loads["coalesced"] == loads["naive"])
 falling = [counts[rung]["transactions"] for rung in ("naive", "coalesced")]
 check("but much less traffic", falling[1] < 0.6 * falling[0], f"{falling[0] / falling[1]:.1f} times fewer sectors")
-check("tiled: about 2 L / 16", loads["tiled"] <= 2 * terms / 16, f"{loads['tiled']:.1f} of {2 * terms / 16:.1f}")
+check("tiled: about 2 M / 16", loads["tiled"] <= 2 * terms / 16, f"{loads['tiled']:.1f} of {2 * terms / 16:.1f}")
 ideal = terms / 64 + terms / min(K, 64)
-check("register-blocked: L / 64 + L / rows of the tile", loads["register_blocked"] <= ideal, f"{ideal:.1f} at most")
+check("register-blocked: M / 64 + M / rows of the tile", loads["register_blocked"] <= ideal, f"{ideal:.1f} at most")
 check("halo: fewer still", loads["halo"] < loads["register_blocked"] / 2, f"{loads['halo']:.2f} loads")
 shared = {rung: counts[rung]["shared_loads"] / wanted.size / terms for rung in RUNGS}
 print("shared loads per multiplication:", {rung: round(value, 2) for rung, value in shared.items()})
@@ -190,8 +204,8 @@ check("registers save shared loads", shared["register_blocked"] < shared["tiled"
 # %%
 fig, ax = plt.subplots()
 position = np.arange(len(RUNGS))
-for shift, (label, color) in enumerate((("arithmetic", GREEN), ("shared memory", ORANGE), ("global memory", RED))):
-    ax.bar(position + 0.25 * (shift - 1), [clocks[rung][shift] for rung in RUNGS], 0.25, color=color, label=label)
+for shift, (label, color) in enumerate(zip(LIMITS, (GREEN, ORANGE, RED, GRAY))):
+    ax.bar(position + 0.2 * (shift - 1.5), [clocks[rung][shift] for rung in RUNGS], 0.2, color=color, label=label)
 ax.set_yscale("log")
 ax.set_xticks(position, list(RUNGS))
 ax.set_ylabel("clocks per output, at least")
@@ -201,14 +215,17 @@ figure("roofline")
 
 predicted = {rung: max(clocks[rung]) for rung in RUNGS}
 for rung in RUNGS:
-    limit = ("arithmetic", "shared memory", "global memory")[int(np.argmax(clocks[rung]))]
+    limit = LIMITS[int(np.argmax(clocks[rung]))]
     print(f"{rung:17} at least {predicted[rung]:7.2f} clocks per output, limited by {limit}")
 order = list(predicted.values())
 check("the prediction never rises down the ladder", all(b <= a for a, b in pairwise(order)))
 check("the last two rungs meet the limit of arithmetic", order[-1] == order[-2] == terms / MULTIPLICATIONS)
+without_cache = [clocks[rung][2] * L2_BYTES / HBM_BYTES / clocks[rung][0] for rung in ("register_blocked", "halo")]
+print("if every sector came from the HBM: {:.1f} and {:.1f} times the arithmetic's time".format(*without_cache))
+check("the fourth one only thanks to the cache", without_cache[0] > 1, "from the HBM alone it would wait for memory")
 busy = [clocks[rung][2] / clocks[rung][0] for rung in ("register_blocked", "halo")]
 check(
-    "and the last leaves global memory more time to spare",
+    "and the last leaves the way to the cache more time to spare",
     busy[1] < busy[0],
     f"busy for {busy[0]:.0%} and {busy[1]:.0%} of it",
 )
@@ -219,6 +236,53 @@ check(
 )
 
 # %% [markdown]
+# ### And on a real card?
+#
+# The counts are the emulator's; times are a GPU's. One H100 (80 GB, CUDA 13) has run these rungs, on the second layer
+# of the paper's CIFAR-10 network: 200 images, 32 to 64 channels, $16 \times 16$ pixels. Milliseconds for a forward
+# pass, by `benchmarks/gpu.py`, with an earlier version of the code:
+#
+# | | naive | coalesced | tiled | register-blocked | halo |
+# |---|---|---|---|---|---|
+# | CIFAR-10, layer 2 | 2.63 | 1.72 | 1.27 | 0.57 | 0.33 |
+# | MNIST, layer 1 (1 to 8 channels) | 0.032 | 0.031 | 0.043 | 0.055 | 0.012 |
+#
+# The order in the first row is the predicted one, and yet the roofline is not reached. This layer has $2.6 \cdot 10^9$
+# products; at 128 per clock they take 0.089 ms, and the last rung needs 3.7 times as long. The second row does not even
+# keep the order: with a single channel and eight filters, tiles of 64 rows are mostly empty (exercise 2). Where does
+# the rest of the time go? Into what follows, of which the roofline knows nothing.
+
+# %%
+products = 200 * 64 * 16 * 16 * 25 * 32
+at_best = products / (132 * MULTIPLICATIONS * 1.75e9)
+check(
+    "0.089 ms at best", round(1e3 * at_best, 3) == 0.089, f"measured 0.327 ms: {0.327e-3 / at_best:.1f} times as long"
+)
+
+# %% [markdown]
+# **Latency hiding.** A number from the HBM arrives some 500 clocks after it was asked for, one from shared memory after
+# about 30. A GPU does not make the way shorter; while one warp waits, the multiprocessor runs another. A warp that has
+# ten independent instructions to do in the meantime hides as much as ten warps with one each. Hence there are two ways
+# to keep the arithmetic busy, many warps, or much independent work in each, and register blocking takes the second: 16
+# sums that do not wait for each other.
+#
+# **Occupancy** is the share of the 64 warps, which a multiprocessor can hold at most, that are really there. Registers
+# bound it (65 536 per multiprocessor: a kernel with 80 registers per thread leaves room for 25 warps), and so do shared
+# memory, the size of blocks, and too small a launch. The profiler found the halo rung at 35 % on the layer above, with
+# 80 registers per thread and 43 % of the multiply-add slots in use. More warps would mean fewer registers for each, and
+# with them less reuse: high occupancy is a means, not an aim.
+#
+# **Vector loads.** A load instruction may fetch 16 neighbouring bytes at once, a `float4`, if their address is a
+# multiple of 16. The traffic stays the same, but there are a quarter as many instructions, and instructions are what a
+# kernel with little arithmetic runs out of first. The rungs called `vectorised` of the elementwise kernels do this; a
+# remainder at the end is left to single loads.
+#
+# **Tensor cores** multiply small matrices, such as $16 \times 8$ by $8 \times 8$, in one instruction of a whole warp,
+# and an H100 does some seven times as many products per clock with them as with ordinary float32. The price is
+# precision: the inputs are rounded to TF32, with ten bits behind the point in place of 23, or to half precision. Our
+# kernels do without them, since gradients here are held to the formulas' digits. That is one reason why a library of
+# NVIDIA's, which may use them, is faster where it is allowed to.
+#
 # ## Fusion: the fastest load is none
 #
 # After the convolution come batch norm, leaky ReLU and max-pooling: hardly any arithmetic, but each as a kernel of its
@@ -345,13 +409,22 @@ check("sums in two steps do not", len(fixed) == 1)
 # %% [markdown]
 # ## Exercises
 #
-# 1. Transpose a matrix: either the loads or the stores of a thread per entry are scattered. Write a kernel that stages
-#    a tile of $32 \times 32$ in shared memory so that both are coalesced, and count its sectors. What does the column
-#    `[33]` in `tile[32][33]` do to the worst bank conflict?
-# 2. The register-blocked rung has a tile of 64 filters. What fraction of its arithmetic is wasted for the paper's MNIST
-#    network, with 8 filters in its first layer and 4 in its second? Check against the counts of `kernels/README.md`.
-# 3. How many bytes must a fused forward of conv 1 of the MNIST encoder (batch 200) move at the very least, and what
+# One star: routine; three: take your time.
+#
+# 1. ★★★ Transpose a matrix: either the loads or the stores of a thread per entry are scattered. Write a kernel that
+#    stages a tile of $32 \times 32$ in shared memory so that both are coalesced, and count its sectors. What does the
+#    column `[33]` in `tile[32][33]` do to the worst bank conflict? Hint: let the warp read rows and write rows, and
+#    turn the tile in between; a bank is the address, in words, modulo 32.
+# 2. ★★ The register-blocked rung has a tile of 64 filters. What fraction of its arithmetic is wasted for the paper's
+#    MNIST network, with 8 filters in its first layer and 4 in its second? Check against the counts of
+#    `kernels/README.md`.
+# 3. ★★ How many bytes must a fused forward of conv 1 of the MNIST encoder (batch 200) move at the very least, and what
 #    does that take at 3.35 terabytes per second? What share of it is the output of the convolution?
+#
+# Solutions: `lectures/solutions/13_cuda.py`.
+#
+# **Assignments:** `minisvdd assignment conv2d-cuda` (3 to 4 hours), then `minisvdd assignment conv2d-tiled` (4 hours),
+# which is graded by the traffic that this lecture counts.
 
 # %%
 finish()

@@ -7,6 +7,10 @@
 # this lecture we take a training step apart and remove these costs one by one. Each trick is a few lines, each leaves
 # the result as it is, and the library uses every one of them: not in its formulas, but in a second reading of each.
 #
+# **Before you start:** lectures 3 and 4; NumPy's views and strides. A first reading takes about 45 minutes. **Letters**
+# (`docs/notation.md` has all of them): here $n$ is a number of points, $s$ counts taps, $W$ is the number of columns,
+# and $G$ a matrix of constants.
+#
 # *Needs: no data. Minutes: 0.1 quick, 0.3 full.*
 
 # %%
@@ -21,7 +25,7 @@ from numpy.lib.stride_tricks import as_strided, sliding_window_view
 from minisvdd import nn, ops
 from minisvdd.backends.threads import run, use_threads
 from minisvdd.backends.workspace import Workspace, empty
-from minisvdd.lecture import check, choose, figure, finish, show
+from minisvdd.lecture import QUICK, check, choose, figure, finish, show
 from minisvdd.ops.conv2d import fast as fast_convolution
 from minisvdd.ops.conv2d import winograd
 
@@ -102,8 +106,8 @@ show(ops.leaky_relu_forward, ops.leaky_relu_forward.reading("fast"))
 # ## What the machine can do
 #
 # Two numbers bound every operation. One is the rate of multiplications and additions in a large matrix product, the
-# other the rate at which numbers can be copied. An operation that needs $F$ operations and moves $B$ bytes takes at
-# least $\max(F / \text{peak},\, B / \text{bandwidth})$. This is called the *roofline*.
+# other the rate at which numbers can be copied. An operation takes at least
+# $\max(\text{operations} / \text{peak},\; \text{bytes} / \text{bandwidth})$. This is called the *roofline*.
 
 # %%
 n = choose(512, 1024)
@@ -113,12 +117,17 @@ target = np.empty_like(source)
 with use_threads(1):
     peak = 2 * n**3 / milliseconds(lambda: square @ square) / 1e6
     bandwidth = 2 * source.nbytes / milliseconds(lambda: np.copyto(target, source)) / 1e6
-print(f"matrix product {peak:.0f} GFLOP/s, copy {bandwidth:.1f} GB/s: {4 * peak / bandwidth:.0f} operations per number")
+operations = 8 * peak / bandwidth  # while 8 bytes move: 4 in, 4 out
+print(f"matrix product {peak:.0f} GFLOP/s, copy {bandwidth:.1f} GB/s: {operations:.0f} operations per copied number")
+if not QUICK:  # small arrays in a short run say little of a machine
+    check("a copied number costs as much time as many operations", operations > 8, f"{operations:.0f}")
 
 # %% [markdown]
-# The last figure is the one to remember: while a number travels from memory and back, a processor could do hundreds of
-# operations. Batch norm and leaky ReLU do two or three. Their time is the time of moving memory, and the only way to
-# speed them up is to move less of it. `benchmarks/ops.py` puts every operation of the library beside its roofline.
+# The last figure is the one to remember: it says how many operations of a matrix product a thread could do while a
+# single number travels from memory and back, four bytes each way. It depends on the machine, and is some dozens where
+# one thread has the memory to itself. Batch norm and leaky ReLU do two or three. Their time is the time of moving
+# memory, and the only way to speed them up is to move less of it. `benchmarks/ops.py` puts every operation of the
+# library beside its roofline.
 #
 # ## Memory order: the batch last
 #
@@ -206,12 +215,12 @@ print(", ".join(f"{name} {ms:.2f} ms" for name, ms in times.items()))
 # pixel. Here the multiplications themselves must become fewer, and there is a way. Two neighbouring outputs of a filter
 # with three taps,
 #
-# $$ y_0 = g_0 d_0 + g_1 d_1 + g_2 d_2, \qquad y_1 = g_0 d_1 + g_1 d_2 + g_2 d_3 , $$
+# $$ y_0 = g_0 x_0 + g_1 x_1 + g_2 x_2, \qquad y_1 = g_0 x_1 + g_1 x_2 + g_2 x_3 , $$
 #
 # take six multiplications. Or four:
 #
-# $$ m_1 = (d_0 - d_2)\, g_0, \quad m_2 = (d_1 + d_2)\,\tfrac{g_0 + g_1 + g_2}{2}, \quad
-# m_3 = (d_2 - d_1)\,\tfrac{g_0 - g_1 + g_2}{2}, \quad m_4 = (d_1 - d_3)\, g_2 , $$
+# $$ m_1 = (x_0 - x_2)\, g_0, \quad m_2 = (x_1 + x_2)\,\tfrac{g_0 + g_1 + g_2}{2}, \quad
+# m_3 = (x_2 - x_1)\,\tfrac{g_0 - g_1 + g_2}{2}, \quad m_4 = (x_1 - x_3)\, g_2 , $$
 #
 # $$ y_0 = m_1 + m_2 + m_3, \qquad y_1 = m_2 - m_3 - m_4 . $$
 #
@@ -223,10 +232,10 @@ print(", ".join(f"{name} {ms:.2f} ms" for name, ms in times.items()))
 # $$ g h = V_n^{-1} \big[ (V_r\, g) \odot (V_m\, h) \big] . $$
 #
 # A convolution layer computes not a product of polynomials but its transpose: if $u = gh$ means $u_{q+s} \mathrel{+}=
-# g_s h_q$, then $y_q = \sum_s g_s d_{q+s}$ runs through the same coefficients from $d$ to $y$. Transposing a product of
+# g_s h_q$, then $y_q = \sum_s g_s x_{q+s}$ runs through the same coefficients from $x$ to $y$. Transposing a product of
 # matrices reverses it, and so
 #
-# $$ y = V_m^\top \big[ (V_r\, g) \odot (V_n^{-\top} d) \big] = A^\top \big[ (G g) \odot (B^\top d) \big] . $$
+# $$ y = V_m^\top \big[ (V_r\, g) \odot (V_n^{-\top} x) \big] = A^\top \big[ (G g) \odot (B^\top x) \big] . $$
 #
 # One of the points may be "infinity", the leading coefficient. With the points $0, 1, -1, \infty$ this gives the four
 # products above. `cook_toom` computes the matrices in exact fractions:
@@ -251,7 +260,7 @@ check(
 )
 
 # %% [markdown]
-# $B^\top d$ and $A^\top m$ are matrix products with small constant matrices, and $G g$ is done once for a batch.
+# $B^\top x$ and $A^\top m$ are matrix products with small constant matrices, and $G g$ is done once for a batch.
 # Between them stands, for each of the $n$ values, an ordinary matrix product over the channels. So for a convolution
 # with $C$ channels and $K$ filters the transforms cost in proportion to $C + K$, and the multiplications saved are in
 # proportion to $CK$: it pays for many channels. That is the library's rule:
@@ -331,10 +340,12 @@ check("and the same entries win", np.array_equal(winners, winners_first))
 #
 # `np.empty` looks free. But the system hands out a large array page by page, each filled with zeros for reasons of
 # privacy, when it is touched first, and takes it back when the array dies. A training step makes the same arrays every
-# time; a `Workspace` hands out the same memory for them.
+# time; a `Workspace` hands out the same memory for them. How much that saves differs from system to system (the full
+# run prints both times here; `benchmarks/tricks.py` measures whole steps). What can be checked everywhere is that the
+# memory is the same.
 
 # %%
-shape = (8, 28, 28, choose(500, 2000))
+shape = (8, 28, 28, choose(200, 2000))
 
 
 def write_new_array():
@@ -349,7 +360,8 @@ def write_kept_array():
         empty(shape, np.float32)[...] = 1
 
 
-print(f"new array {milliseconds(write_new_array):.2f} ms, kept array {milliseconds(write_kept_array):.2f} ms")
+if not QUICK:  # whether it shows depends on the size, and on how large the system's pages are
+    print(f"new array {milliseconds(write_new_array):.2f} ms, kept array {milliseconds(write_kept_array):.2f} ms")
 with workspace:
     first = empty(shape, np.float32).__array_interface__["data"][0]
 with workspace:
@@ -416,11 +428,17 @@ check("the quick readings earn their keep", step_ms["numpy"] < step_ms["plain"] 
 #
 # ## Exercises
 #
-# 1. A strip serves $q$ neighbouring outputs of a filter with 5 taps. How many times does it copy a pixel, and how many
-#    multiplications does it make per output and row? Which $q$ is best if a copy costs as much as eight of them?
-# 2. Derive $F(2, 2)$ by hand with the points $0$, $1$ and $\infty$: two outputs of two taps with three multiplications.
-# 3. Is $\max_i f(x_i) = f(\max_i x_i)$ still true for batch norm with a trainable scale $\gamma$? What would you pool
+# One star: routine; three: take your time.
+#
+# 1. ★★ A strip serves $q$ neighbouring outputs of a filter with 5 taps. How many times does it copy a pixel, and how
+#    many multiplications does it make per output and row? Which $q$ is best if a copy costs as much as eight of them?
+# 2. ★★★ Derive $F(2, 2)$ by hand with the points $0$, $1$ and $\infty$: two outputs of two taps with three
+#    multiplications. Hint: write the values of $g(t)\,h(t)$ at the three points, solve for its coefficients, and
+#    transpose.
+# 3. ★ Is $\max_i f(x_i) = f(\max_i x_i)$ still true for batch norm with a trainable scale $\gamma$? What would you pool
 #    instead when $\gamma < 0$?
+#
+# Solutions: `lectures/solutions/14_fast_numpy.py`.
 
 # %%
 finish()

@@ -6,6 +6,10 @@
 # has one. **The questions:** where to put the threshold, and what may one promise about it? What if the "normal"
 # training data were not quite clean? And: how does all of this work on *my* images?
 #
+# **Before you start:** lecture 6; probabilities, the binomial distribution. A first reading takes about 60 minutes.
+# **Letters** (`docs/notation.md` has all of them): here $\beta$ is the rate of misses, $\epsilon$ a share of dirt, and
+# in shapes $C$ and $W$ are channels and columns.
+#
 # *Needs: no data (MNIST, where found, in the full run). Minutes: 0.3 quick, 6 full.*
 
 # %%
@@ -368,6 +372,7 @@ for row, fraction in enumerate(FRACTIONS):
 print("anomalies in the training set" + "".join(f"{100 * f:8.0f} %" for f in FRACTIONS))
 for name, values in aucs.items():
     print(f"{name:29s}" + "".join(f"{value:10.1f}" for value in values.mean(axis=1)))
+    print(f"{'    standard error':29s}" + "".join(f"{e:10.1f}" for e in values.std(axis=1, ddof=1) / len(SEEDS) ** 0.5))
 
 # %%
 fig, ax = plt.subplots(figsize=(7.2, 3.9))
@@ -405,6 +410,11 @@ check(
 )
 
 # %% [markdown]
+# First a word on how to read the curves. Some rise where a little dirt is added, in the quick run soft-boundary's by
+# several points. Dirt does no good: with so few seeds a mean is uncertain by about the standard errors printed above,
+# and the trainings of two columns share nothing but the seed, since one image more changes every batch. Only falls that
+# are large beside these errors say something.
+#
 # So the hope was vain. Two reasons suggest themselves. The anomalies would have to be *outside* of the sphere from the
 # start, before the network has separated anything; those that are pulled in first stay in. And of the normal images,
 # soft-boundary trains on the outermost alone, where the anomalies are.
@@ -502,17 +512,22 @@ figure("own-images", fig)
 #
 # ## Exercises
 #
-# 1. **How much is one hold-out worth?** Given the hold-out, the false alarm rate of its threshold is a random number.
-#    Show that for continuous scores it has a beta distribution with parameters $m + 1 - k$ and $k$, and find how many
-#    samples must be held back such that a promise of 5 % is kept to 7 % in 95 of 100 cases.
-# 2. **The best threshold.** Differentiate the expected cost with respect to $\tau$ and derive the slope of the ROC
-#    curve stated above. Find the best threshold for two normal densities ($s \sim N(0, 1)$ if normal, $N(2, 1)$ if
-#    anomalous, $\pi = 0.01$, $C_\beta = 50\,C_\alpha$), and check it numerically.
-# 3. **Clean, then train again.** Hide 10 % anomalies among the digits' eights, train, throw out the 10 % of the
+# One star: routine; three: take your time.
+#
+# 1. ★★★ **How much is one hold-out worth?** Given the hold-out, the false alarm rate of its threshold is a random
+#    number. Show that for continuous scores it has a beta distribution with parameters $m + 1 - k$ and $k$, and find
+#    how many samples must be held back such that a promise of 5 % is kept to 7 % in 95 of 100 cases. Hint: put every
+#    score through the distribution function of normal scores; then it is a question about uniform numbers.
+# 2. ★★ **The best threshold.** Differentiate the expected cost with respect to $\tau$ and derive the slope of the ROC
+#    curve stated above. Find the best threshold for two normal densities ($s \sim \mathcal{N}(0, 1)$ if normal,
+#    $\mathcal{N}(2, 1)$ if anomalous, $\pi = 0.01$, $C_\beta = 50\,C_\alpha$), and check it numerically.
+# 3. ★★ **Clean, then train again.** Hide 10 % anomalies among the digits' eights, train, throw out the 10 % of the
 #    training images with the highest scores, and train anew. Does it help? Why can the first training not be trusted to
 #    find all of them?
 #
 # Solutions: `lectures/solutions/15_from_score_to_decision.py`.
+#
+# **Assignment:** `minisvdd assignment threshold` (3 hours).
 
 # %%
 finish()

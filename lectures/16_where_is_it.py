@@ -7,6 +7,10 @@
 # with large steps in place of a derivative; and another network's opinion. Then we plant defects ourselves and measure
 # who finds them.
 #
+# **Before you start:** lectures 2, 4 and 6; the normal distribution. A first reading takes about 45 minutes.
+# **Letters** (`docs/notation.md` has all of them): here $\sigma$ is a standard deviation, $w$ a window, and $J_\phi$ a
+# Jacobian; $i$ and $j$ count pixels.
+#
 # *Needs: no data (MNIST, where found, in the full run). Minutes: 0.2 quick, 2 full.*
 
 # %%
@@ -79,20 +83,21 @@ check("ds/dz is the numeric derivative", np.allclose(exact, numeric, rtol=1e-6),
 #
 # The last factor is the pre-processing (`minisvdd/ops/contrast.py`). With $D$ entries in an image,
 #
-# $$ m = \frac1D\sum_i x_i, \qquad s = \frac1D\sum_i|x_i - m|, \qquad z_i = \frac{x_i - m}{s} . $$
+# $$ m = \frac1D\sum_i x_i, \qquad \rho = \frac1D\sum_i|x_i - m|, \qquad z_i = \frac{x_i - m}{\rho} . $$
 #
-# Every pixel is in $m$ and in $s$, so that each $z_i$ depends on each $x_j$. With $\sigma_i = \mathrm{sign}(x_i - m)$,
+# Every pixel is in $m$ and in $\rho$, so that each $z_i$ depends on each $x_j$. With $\theta_i = \mathrm{sign}(x_i -
+# m)$,
 #
 # $$ \frac{\partial m}{\partial x_j} = \frac1D, \qquad
-#    \frac{\partial s}{\partial x_j} = \frac1D\sum_i \sigma_i\Big(\delta_{ij} - \frac1D\Big)
-#      = \frac{\sigma_j - \bar\sigma}{D}, \qquad
-#    \frac{\partial z_i}{\partial x_j} = \frac{1}{s}\Big(\delta_{ij} - \frac1D\Big) - \frac{z_i}{s}\,
-#      \frac{\sigma_j - \bar\sigma}{D} , $$
+#    \frac{\partial \rho}{\partial x_j} = \frac1D\sum_i \theta_i\Big(\delta_{ij} - \frac1D\Big)
+#      = \frac{\theta_j - \bar\theta}{D}, \qquad
+#    \frac{\partial z_i}{\partial x_j} = \frac{1}{\rho}\Big(\delta_{ij} - \frac1D\Big) - \frac{z_i}{\rho}\,
+#      \frac{\theta_j - \bar\theta}{D} , $$
 #
 # and therefore, for $G = \partial L/\partial z$,
 #
 # $$ \frac{\partial L}{\partial x_j} = \sum_i G_i\frac{\partial z_i}{\partial x_j}
-#    = \frac1s\Big(G_j - \overline{G} - \overline{Gz}\,(\sigma_j - \bar\sigma)\Big) . $$
+#    = \frac1\rho\Big(G_j - \overline{G} - \overline{Gz}\,(\theta_j - \bar\theta)\Big) . $$
 #
 # The form is that of batch norm's backward in lecture 4, and for the same reason: a mean and a scale were taken out.
 
@@ -192,8 +197,8 @@ figure("along_the_spot", fig)
 # %% [markdown]
 # **Gradients are noisy, too.** Max-pooling sends a pixel's gradient through one winner of four or through none, and the
 # leaky ReLU changes it tenfold at each of its kinks. Two images that nobody could tell apart lie on different linear
-# pieces, and their gradients differ. An average over draws of noise, SmoothGrad, $\frac1K\sum_k g(x + \varepsilon_k)$,
-# is the gradient of the score averaged over a small neighbourhood, which has no kinks.
+# pieces, and their gradients differ. An average over draws of noise, SmoothGrad, $\mathbb{E}_\varepsilon\, g(x +
+# \varepsilon)$, is the gradient of the score averaged over a small neighbourhood, which has no kinks.
 
 
 # %%
@@ -223,16 +228,17 @@ check(
 # %% [markdown]
 # ## A better question: exchange the pixel
 #
-# What would the score be if pixel $i$ held something normal, $r$? To first order it changes by
-# $-d_i$, $d_i = g_i\cdot(x_i - r)$ (for colours a product of vectors). We do not know $r$; but we know what pixels of
-# this image look like: draw it from a Gaussian with their mean $m$ and covariance $C$. Then $d_i$ is a Gaussian number,
+# What would the score be if pixel $i$ held something normal, $r$? To first order it changes by $-\Delta_i$, $\Delta_i =
+# g_i\cdot(x_i - r)$ (for colours a product of vectors). We do not know $r$; but we know what pixels of this image look
+# like: draw it from a Gaussian with their mean $m$ and covariance $C$. Then $\Delta_i$ is a Gaussian number,
 #
-# $$ d_i \sim N(\mu_i, \sigma_i^2), \qquad \mu_i = g_i\cdot(x_i - m), \qquad \sigma_i^2 = g_i^\top C\, g_i . $$
+# $$ \Delta_i \sim \mathcal{N}(\mu_i, \sigma_i^2), \qquad \mu_i = g_i\cdot(x_i - m),
+# \qquad \sigma_i^2 = g_i^\top C\, g_i . $$
 #
-# Exchanges that make it worse are no explanation; we count $\max(0, d_i)$. With $d = \mu + \sigma t$, $t \sim N(0, 1)$,
-# density $p$ and distribution function $P$, and $p'(t) = -t\,p(t)$,
+# Exchanges that make it worse are no explanation; we count $\max(0, \Delta_i)$. With $\Delta = \mu + \sigma t$, $t \sim
+# \mathcal{N}(0, 1)$, density $p$ and distribution function $P$, and $p'(t) = -t\,p(t)$,
 #
-# $$ \mathbb{E}\max(0, d) = \int_{-\mu/\sigma}^\infty (\mu + \sigma t)\,p(t)\,dt
+# $$ \mathbb{E}\max(0, \Delta) = \int_{-\mu/\sigma}^\infty (\mu + \sigma t)\,p(t)\,\mathrm{d}t
 #    = \mu\,P\!\Big(\frac\mu\sigma\Big) + \sigma\,p\!\Big(\frac\mu\sigma\Big) . $$
 #
 # A pixel that deviates from the mean *in the direction in which the score grows* has $\mu > 0$ and counts most. But one
@@ -335,12 +341,15 @@ check(
 #
 # ## Exercises
 #
-# 1. **Another norm.** Derive the backward pass of a contrast normalisation with the standard deviation,
-#    $s = \sqrt{\frac1D\sum_i (x_i - m)^2}$. Which of the two sums must vanish? What takes the place of the signs?
-# 2. **Limits.** Show that $\mathbb{E}\max(0, d)$ grows with $\sigma$, that it tends to $\max(0, \mu)$ for
+# One star: routine; three: take your time.
+#
+# 1. ★★ **Another norm.** Derive the backward pass of a contrast normalisation with the standard deviation, $\rho =
+#    \sqrt{\frac1D\sum_i (x_i - m)^2}$. Which of the two sums must vanish? What takes the place of the signs?
+# 2. ★★★ **Limits.** Show that $\mathbb{E}\max(0, \Delta)$ grows with $\sigma$, that it tends to $\max(0, \mu)$ for
 #    $\sigma \to 0$, and find its derivative with respect to $\mu$. What does the map of an image without contrast show?
-# 3. **Does training matter?** A map that looks the same for a network with random weights says something of the image,
-#    not of what was learnt. Compare the maps of a trained and of an untrained detector, and their pixel AUCs.
+#    Hint: differentiate the closed form, and use $p'(t) = -t\,p(t)$; most terms cancel.
+# 3. ★★ **Does training matter?** A map that looks the same for a network with random weights says something of the
+#    image, not of what was learnt. Compare the maps of a trained and of an untrained detector, and their pixel AUCs.
 #
 # Solutions: `lectures/solutions/16_where_is_it.py`.
 

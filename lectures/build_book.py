@@ -18,25 +18,25 @@ try:
 except ModuleNotFoundError as missing:
     sys.exit(f"{missing.name} is missing: the book needs the extra `docs`, pip install '.[docs]'")
 
-import ziamath
+import build_slides
 from book.cells import CellRenderer
 from book.pages import Entry, first_page, lecture_head, render_page, split_title
 from book.reference import Reference
+from book.scripts import chosen, number
 from book.search import SearchIndex
 from book.sources import Mentions, Place, SourceIndex, SourcePage, source_page
+from book.style import FONT, style
 from book.text import Page, TextRenderer
-from pygments.formatters import HtmlFormatter
 
 LECTURES = Path(__file__).resolve().parent
 ROOT = LECTURES.parent
 START = "docs/start.html"
-FONT = "STIXTwoMath-Regular.ttf"  # SIL Open Font License; it comes with ziamath
 FONT_NOTE = "<p class='colophon'>Formulas are MathML, set in STIX Two Math (SIL Open Font License).</p>"
 
 
 def build(out: Path, *, quick: bool, only: list[str], jobs: int, reuse: bool) -> Path:
     """Write the book into `out`; returns its first page. BuildError when a lecture fails or a link is dead."""
-    scripts = _chosen(only)
+    scripts = chosen(only)
     solutions = [path for script in scripts if (path := LECTURES / "solutions" / script.name).exists()]
     documents = sorted((ROOT / "docs").glob("*.md"))
     notebooks = execute_all([*scripts, *solutions], out / "notebooks", quick=quick, jobs=jobs, reuse=reuse)
@@ -78,19 +78,22 @@ class _Book:
     def lecture(self, script: Path, notebook) -> tuple[Entry, str]:
         """The entry and the body of a lecture or of solutions."""
         is_solution = script.parent.name == "solutions"
-        number = int(script.stem.split("_")[0])
+        place = int(script.stem.split("_")[0])
         path = f"{'solutions/' if is_solution else ''}{script.stem}.html"
         imported = self.index.imported(script.read_text(encoding="utf-8"))
-        page = Page(path, f"{'Solutions' if is_solution else 'Lecture'} {number}", imported)
+        page = Page(path, f"{'Solutions' if is_solution else 'Lecture'} {place}", imported)
         body = self.cells.render(notebook, page, notebook_name(script))
         body, summary = lecture_head(body)
         links = f"<a href='{page.prefix}notebooks/{notebook_name(script)}.ipynb' download>This page as a notebook</a>"
         if is_solution:
-            links = f"<a href='../{script.stem}.html#exercises'>Back to lecture {number}</a> &middot; {links}"
-        elif (LECTURES / "solutions" / script.name).exists():
-            links = f"<a href='solutions/{script.stem}.html'>Solutions to the exercises</a> &middot; {links}"
-        number, title = split_title(page)
-        return Entry(page, title, number, summary), f"{body}<p class='also'>{links}</p>"
+            links = f"<a href='../{script.stem}.html#exercises'>Back to lecture {place}</a> &middot; {links}"
+        else:
+            slides = build_slides.write(self.out / "slides", script, notebook)
+            links = f"<a href='slides/{slides.name}'>Slides</a> &middot; {links}"
+            if (LECTURES / "solutions" / script.name).exists():
+                links = f"<a href='solutions/{script.stem}.html'>Solutions to the exercises</a> &middot; {links}"
+        place, title = split_title(page)
+        return Entry(page, title, place, summary), f"{body}<p class='also'>{links}</p>"
 
     def reference(self) -> list[tuple[Entry, str]]:
         """Entries and bodies of the reference's pages; after the lectures, to which it links."""
@@ -140,35 +143,19 @@ class _Book:
         return f"{page.prefix}{target}{'#' + anchor if anchor else ''}"
 
 
-def _chosen(only):
-    scripts = sorted(LECTURES.glob("[0-9]*.py"))
-    if not only:
-        return scripts
-    numbers = {int(number) for number in only}
-    chosen = [script for script in scripts if int(script.stem.split("_")[0]) in numbers]
-    if len(chosen) < len(numbers):
-        raise BuildError(f"--only {' '.join(only)}: there are lectures {', '.join(s.stem for s in scripts)}")
-    return chosen
-
-
 def _write_static(folder, search):
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(Path(ziamath.__file__).parent / "fonts" / FONT, folder)
+    shutil.copy(FONT, folder)
     shutil.copy(LECTURES / "book" / "search.js", folder)
     (folder / "search-index.js").write_text(search.script(), encoding="utf-8")
-    light = HtmlFormatter(style="friendly").get_style_defs("pre.code")
-    dark = HtmlFormatter(style="github-dark").get_style_defs("pre.code")
-    keep = "pre.code { background: var(--panel); color: var(--ink); }"
-    css = (LECTURES / "book" / "book.css").read_text(encoding="utf-8")
-    css = f"{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}\n{css}\n{keep}\n"
-    (folder / "book.css").write_text(css, encoding="utf-8")
+    (folder / "book.css").write_text(style(), encoding="utf-8")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("build/book"), help="folder to write (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="small experiments")
-    parser.add_argument("--only", nargs="+", default=[], metavar="NN", type=_number, help="numbers of lectures")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NN", type=number, help="numbers of lectures")
     parser.add_argument("--jobs", type=int, default=1, help="lectures that run at a time (default: %(default)s)")
     parser.add_argument("--reuse", action="store_true", help="keep the results of lectures where nothing has changed")
     options = parser.parse_args()
@@ -181,12 +168,6 @@ def main() -> int:
         return 1
     print(first)
     return 0
-
-
-def _number(text):
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of a lecture")
-    return text
 
 
 if __name__ == "__main__":

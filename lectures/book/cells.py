@@ -10,6 +10,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
+from .living import with_figures
 from .text import Page, TextRenderer
 
 _VERDICT = re.compile(r"^(PASS|FAIL)  (.*?)(?:  \((.*)\))?$")
@@ -30,7 +31,7 @@ class CellRenderer:
         parts, pictures, is_first = [], 0, True
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
-                parts.append(self.text.render(cell.source, page))
+                parts.append(with_figures(self.text.render(cell.source, page)))
                 continue
             if cell.source.strip() not in ("", "finish()"):
                 parts.append(self._folded(cell.source, page, is_first))
@@ -99,6 +100,20 @@ def _claim(text):
     return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
+def _check(verdict):
+    sign = "&#10003;" if verdict[1] == "PASS" else "&#10007;"
+    detail = f" <span class='detail'>{escape(verdict[3])}</span>" if verdict[3] else ""
+    return (
+        f"<div class='check {verdict[1].lower()}'><b aria-label='{verdict[1]}'>{sign}</b>"
+        f"<span>{_claim(verdict[2])}{detail}</span></div>"
+    )
+
+
+def verdicts(text: str) -> list[str]:
+    """HTML of the claims among printed lines."""
+    return [_check(verdict) for line in text.split("\n") if (verdict := _VERDICT.match(line))]
+
+
 def _stream(text):
     """Printed lines; verdicts of `check` as a list of claims, the tally of `finish` as a line of its own."""
     parts, plain = [], []
@@ -109,12 +124,7 @@ def _stream(text):
             parts.append(f"<pre class='output'>{escape(chr(10).join(plain))}</pre>")
             plain = []
         if verdict:
-            sign = "&#10003;" if verdict[1] == "PASS" else "&#10007;"
-            detail = f" <span class='detail'>{escape(verdict[3])}</span>" if verdict[3] else ""
-            parts.append(
-                f"<div class='check {verdict[1].lower()}'><b aria-label='{verdict[1]}'>{sign}</b>"
-                f"<span>{_claim(verdict[2])}{detail}</span></div>"
-            )
+            parts.append(_check(verdict))
         elif tally:
             parts.append(f"<p class='tally'>{tally[1]}</p>")
         elif line is not None:

@@ -396,4 +396,12 @@ def _usage(parser):
     """The usage in lines of a fixed width, whatever terminal the book is built in."""
     formatter = argparse.HelpFormatter(parser.prog, width=100)
     formatter.add_usage(parser.usage, parser._actions, parser._mutually_exclusive_groups, "")
-    return formatter.format_help().strip()
+    return "\n".join(map(_broken, formatter.format_help().strip().splitlines()))
+
+
+def _broken(line, most=100):
+    """A line of usage; a long list of choices, which argparse leaves whole, goes on below its first choice."""
+    start, cut = line.find("{") + 1, line.rfind(",", 0, most) + 1
+    if len(line) <= most or not 0 < start < cut:
+        return line
+    return f"{line[:cut]}\n{' ' * start}{line[cut:]}"

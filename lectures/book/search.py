@@ -33,6 +33,7 @@ class SearchIndex:
 
 def plain(html: str) -> str:
     """The text that a reader sees, on one line."""
+    html = re.sub(r"<(script|svg|output)\b.*?</\1>", "", html, flags=re.DOTALL)  # of a living figure only the caption
     html = re.sub(r"<span class='kind'>.*?</span>", "", html)  # "class", "function": of an entry of the reference
     text = re.sub(r"<[^>]*>", "", re.sub(r"<(?:br|/?p|/?li|/?td|/?th|/?div|/?dt|/?dd|/?pre)\b[^>]*>", " ", html))
     return " ".join(unescape(text).split())

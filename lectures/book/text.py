@@ -75,7 +75,7 @@ class TextRenderer:
                 html = self.markdown.renderer.render([inside], self.markdown.options, env)
                 page.headings.append((int(token.tag[1]), anchor, re.sub(r"</?a\b[^>]*>", "", html)))
         html = self.markdown.renderer.render(tokens, self.markdown.options, env)
-        return _WITH_STOP.sub(r"<span class='whole'>\1\2</span>", html)
+        return keep_stops(html)
 
     def name(self, text: str, html: str, page: Page, is_mention: bool = True) -> str:
         """The name as a link to its source, if it is one of the library's. is_mention: the source links back here."""
@@ -121,6 +121,11 @@ class TextRenderer:
         except ClassNotFound:
             lexer = TextLexer()
         return f"<pre class='code'>{highlight(token.content, lexer, HtmlFormatter(nowrap=True))}</pre>"
+
+
+def keep_stops(html: str) -> str:
+    """Formulas in one piece with the signs behind them."""
+    return _WITH_STOP.sub(r"<span class='whole'>\1\2</span>", html)
 
 
 def code(text: str) -> str:

@@ -18,6 +18,7 @@ n = len(X)
 
 def solve_dual(K, nu, linear):
     """Maximise  linear' alpha - alpha' K alpha  over 0 <= alpha <= 1/(nu n), sum alpha = 1."""
+    n = len(K)
     found = minimize(
         lambda a: a @ K @ a - linear @ a,
         np.full(n, 1 / n),
@@ -73,15 +74,15 @@ check(
 # %% [markdown]
 # ## Exercise 3
 #
-# As $\gamma \to \infty$, $k(x_i, x_j) \to 0$ for $i \ne j$: all $\varphi(x_i)$ are perpendicular to each other, $K$
-# becomes the unit matrix, $\alpha' K \alpha = \sum_i \alpha_i^2$ is smallest for $\alpha_i = \frac1n$, and every sample
-# has the squared distance $1 - \frac2n + \frac1n = 1 - \frac1n$ to the centre. A new point has $1 + \frac1n$, wherever
-# it is: the machine knows its samples by heart, and nothing else.
+# As $\gamma \to \infty$, $k(x_i, x_j) \to 0$ for $i \ne j$: all $\varphi(x_i)$ are perpendicular to each other,
+# $\mathcal{K}$ becomes the unit matrix, $\alpha' \mathcal{K} \alpha = \sum_i \alpha_i^2$ is smallest for $\alpha_i =
+# \frac1n$, and every sample has the squared distance $1 - \frac2n + \frac1n = 1 - \frac1n$ to the centre. A new point
+# has $1 + \frac1n$, wherever it is: the machine knows its samples by heart, and nothing else.
 #
-# As $\gamma \to 0$, $k(x, z) \approx 1 - \gamma \lVert x - z \rVert^2$. With $\sum_i \alpha_i = 1$ one finds $\alpha' K
-# \alpha \approx 1 - 2 \gamma\, \big( \sum_i \alpha_i \lVert x_i \rVert^2 - \lVert \sum_i \alpha_i x_i \rVert^2 \big)$.
-# To make it small is to maximise the dual of the *linear* sphere: for small $\gamma$ we get the ordinary sphere in the
-# plane back.
+# As $\gamma \to 0$, $k(x, z) \approx 1 - \gamma \lVert x - z \rVert^2$. With $\sum_i \alpha_i = 1$ one finds $\alpha'
+# \mathcal{K} \alpha \approx 1 - 2 \gamma\, \big( \sum_i \alpha_i \lVert x_i \rVert^2 - \lVert \sum_i \alpha_i x_i
+# \rVert^2 \big)$. To make it small is to maximise the dual of the *linear* sphere: for small $\gamma$ we get the
+# ordinary sphere in the plane back.
 
 # %%
 K = rbf_kernel(X, X, gamma=1e6)
@@ -100,6 +101,37 @@ check(
     np.allclose(c, c_linear, atol=0.01),
     f"{c.round(3)}, {c_linear.round(3)}",
 )
+
+# %% [markdown]
+# ## Exercise 4
+#
+# For $\nu n \le 1$ no sample can be outside: it would need $\alpha_i = \frac{1}{\nu n} \ge 1$, and the whole sum is 1
+# (at $\nu n = 1$ it may touch the bound, without an excess). So it is the smallest interval that holds all samples: $c
+# = 1$, $R^2 = 4$. The samples at $-1$ and 3 are on the sphere. The one at 0 is inside, hence $\alpha_2 = 0$, and $c =
+# -\alpha_1 + 3\alpha_3 = 1$ with $\alpha_1 + \alpha_3 = 1$ gives $\alpha_1 = \alpha_3 = \frac12$.
+
+# %%
+three = np.array([[-1.0], [0.0], [3.0]])
+K = three @ three.T
+alpha = solve_dual(K, 0.3, np.diag(K))
+check("alpha is (1/2, 0, 1/2)", np.allclose(alpha, [0.5, 0, 0.5], atol=1e-5), f"{alpha.round(4)}")
+check("the dual's value is R^2 = 4", np.isclose(np.diag(K) @ alpha - alpha @ K @ alpha, 4, atol=1e-5))
+
+# %% [markdown]
+# ## Exercise 5
+#
+# At most $\nu n = 10$ samples are outside, at least 10 are support vectors, and no $\alpha_i$ is larger than
+# $\frac{1}{\nu n} = 0.1$.
+
+# %%
+many = rng.normal(size=(200, 2))
+K = many @ many.T
+alpha = solve_dual(K, 0.05, np.diag(K))
+distances = np.sum((many - alpha @ many) ** 2, axis=1)
+on_it = (alpha > 1e-4) & (alpha < 0.1 - 1e-4)  # strictly between the bounds: on the sphere
+outside, vectors = int(np.sum(distances > distances[on_it].max() + 1e-4)), int(np.sum(alpha > 1e-4))
+check("at most 10 outside, at least 10 support vectors", outside <= 10 <= vectors, f"{outside} and {vectors}")
+check("no multiplier is above 0.1", alpha.max() < 0.1 + 1e-6, f"{alpha.max():.4f}")
 
 # %%
 finish()

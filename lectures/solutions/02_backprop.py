@@ -82,5 +82,39 @@ check("the complex step of np.abs is 0", np.all(complex_step(np.abs, points) == 
 check("that of our absolute value is the sign", np.array_equal(complex_step(absolute, points), np.sign(points)))
 check("that of leaky ReLU is 0.1 or 1", np.allclose(complex_step(leaky_relu, points), [0.1, 0.1, 1, 1], rtol=1e-15))
 
+# %% [markdown]
+# ## Exercise 4
+#
+# The inner numbers must agree. With $x$ and $W$: $x W^\top$ $(N \times K)$ and its transpose. With $G$ and $W$: $G W$
+# $(N \times D)$ and its transpose. With $G$ and $x$: $G^\top x$ $(K \times D)$ and its transpose. There are no others.
+# So $G^\top x$ alone is shaped like $W$, and $G W$ alone like $x$: whoever has forgotten the formulas can read them off
+# the shapes. (Shapes cannot tell a forgotten factor, though.)
+
+# %%
+arrays = {"x": x, "W": weight, "G": G, "x'": x.T, "W'": weight.T, "G'": G.T}
+products = {
+    f"{a} {b}": (left @ right).shape
+    for a, left in arrays.items()
+    for b, right in arrays.items()
+    if a[0] != b[0] and left.shape[1] == right.shape[0]
+}
+print(products)
+check("six products exist", len(products) == 6)
+check("one has the shape of W", [name for name, shape in products.items() if shape == weight.shape] == ["G' x"])
+check("and one that of x", [name for name, shape in products.items() if shape == x.shape] == ["G W"])
+
+# %% [markdown]
+# ## Exercise 5
+#
+# $y_{nk}$ occurs in a single square: $\partial L/\partial y_{nk} = \frac{1}{2N} \cdot 2\,(y_{nk} - t_{nk}) =
+# (y_{nk} - t_{nk})/N$. Divided by $NK$ instead of $N$, the gradient is $K$ times smaller, and whoever changes from one
+# to the other has to change the learning rate with it.
+
+# %%
+y, target = rng.normal(size=(5, 3)), rng.normal(size=(5, 3))
+numeric = numeric_gradient(lambda v: np.sum((v - target) ** 2) / (2 * len(v)), y, 1.0)
+error = np.abs((y - target) / len(y) - numeric).max()
+check("the gradient of the squared error is (y - t) / N", error < 1e-9, f"error {error:.0e}")
+
 # %%
 finish()

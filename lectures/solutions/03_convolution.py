@@ -84,5 +84,41 @@ images, P = np.zeros((200, 1, 28, 28), np.float32), np.zeros((25, 200 * 28 * 28)
 check("31 million multiplications", outputs * 25 == 31_360_000)
 check("P is 25 times as large as the images", P.nbytes == 25 * images.nbytes, f"{P.nbytes / 1e6:.1f} MB")
 
+# %% [markdown]
+# ## Exercise 4
+#
+# $\lfloor (H + 2p - k_h)/s \rfloor + 1$, and the remainder of the division is left over:
+#
+# | $H$ | $k_h$ | $s$ | $p$ | rows | left over |
+# |---|---|---|---|---|---|
+# | 28 | 5 | 1 | 2 | 28 | 0 |
+# | 32 | 5 | 2 | 2 | 16 | 1 |
+# | 9 | 4 | 3 | 0 | 2 | 2 |
+# | 10 | 3 | 2 | 0 | 4 | 1 |
+
+# %%
+for (H, k, s, p), rows, rest in (
+    ((28, 5, 1, 2), 28, 0),
+    ((32, 5, 2, 2), 16, 1),
+    ((9, 4, 3, 0), 2, 2),
+    ((10, 3, 2, 0), 4, 1),
+):
+    size = ops.conv2d_forward(np.zeros((1, 1, H, H)), np.zeros((1, 1, k, k)), stride=(s, s), padding=(p, p)).shape[2]
+    check(
+        f"{H} rows, filter {k}, stride {s}, padding {p}", size == rows and (H + 2 * p - k) % s == rest, f"{size} rows"
+    )
+
+# %% [markdown]
+# ## Exercise 5
+#
+# $y = (1 - 3,\; 2 - 4) = (-2, -2)$. The weight gradient slides $G$ over the image: $(1 + 2,\; 2 + 3,\; 3 + 4) = (3, 5,
+# 7)$. The input gradient stamps the filter at both places and adds: $(1, 0, -1, 0) + (0, 1, 0, -1) = (1, 1, -1, -1)$.
+
+# %%
+row, taps, G = (np.array(values, float).reshape(1, 1, 1, -1) for values in ((1, 2, 3, 4), (1, 0, -1), (1, 1)))
+check("output", ops.conv2d_forward(row, taps).ravel().tolist() == [-2, -2])
+check("gradient of the filter", ops.conv2d_backward_weight(G, row, (1, 3)).ravel().tolist() == [3, 5, 7])
+check("gradient of the image", ops.conv2d_backward_input(G, taps, (1, 4)).ravel().tolist() == [1, 1, -1, -1])
+
 # %%
 finish()

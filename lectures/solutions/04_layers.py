@@ -69,5 +69,37 @@ after = ops.maxpool_forward(np.abs(x), (2, 2), (2, 2))[0]
 before = np.abs(ops.maxpool_forward(x, (2, 2), (2, 2))[0])
 check("pooling and the absolute value may not", not np.array_equal(after, before))
 
+# %% [markdown]
+# ## Exercise 4
+#
+# The maxima are 5 and 2 above, 1 and 9 below. In two windows there is a tie. In reading order, the first 2 of the upper
+# right window wins (it has three of them), and the first 1 of the lower left. So 1 goes to the 5 in the first row, 2 to
+# the 2 beside it, 3 to the 1 in the third row, 4 to the 9.
+
+# %%
+image = np.array([[1, 5, 2, 2], [3, 4, 2, 0], [0, 1, 7, 8], [1, 0, 9, 6]], float)[None, None]
+G = np.array([[1, 2], [3, 4]], float)[None, None]
+y, winner = ops.maxpool_forward(image, (2, 2), (2, 2))
+grad = ops.maxpool_backward(G, winner, image.shape, (2, 2), (2, 2))
+check("the maxima", y.ravel().tolist() == [5, 2, 1, 9])
+check("where G goes", grad[0, 0].tolist() == [[0, 1, 2, 0], [0, 0, 0, 0], [0, 3, 0, 0], [0, 0, 4, 0]])
+
+# %% [markdown]
+# ## Exercise 5
+#
+# $\mu = 4$, $v = 5$, $r = 1/\sqrt 5$ and $\hat x = (-3, -1, 1, 3)/\sqrt 5$. For $g = (1, 0, 0, 0)$ the means are
+# $\overline g = \frac14$ and $\overline{g\,\hat x} = -\frac{3}{4\sqrt5}$, and $r\,(g_i - \overline g - \hat x_i\,
+# \overline{g\,\hat x})$ gives $(0.3,\; -0.4,\; -0.1,\; 0.2)/\sqrt5$. The sum is 0 because $\hat x$ does not change if
+# all four numbers are raised by the same amount.
+
+# %%
+batch, g = np.array([[1.0], [3], [5], [7]]), np.array([[1.0], [0], [0], [0]])
+x_hat, scale, _, _ = ops.batchnorm_forward_batch(batch, 0.0)
+grad = ops.batchnorm_backward(g, x_hat, scale)
+check("the batch, normalised", np.allclose(x_hat.ravel(), np.array([-3, -1, 1, 3]) / np.sqrt(5)))
+check(
+    "its gradient", np.allclose(grad.ravel(), np.array([0.3, -0.4, -0.1, 0.2]) / np.sqrt(5)), f"{grad.ravel().round(4)}"
+)
+
 # %%
 finish()

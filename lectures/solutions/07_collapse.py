@@ -130,5 +130,38 @@ check(
     "leaky ReLU with the same weights still has a gradient", all(np.linalg.norm(grad) > 1e-3 for grad in grads.values())
 )
 
+# %% [markdown]
+# ## Exercise 4
+#
+# With leaky ReLU and $l$ layers, all weights multiplied by $t$ give outputs multiplied by $t^l$. So for weights of
+# total length $\|W\| = t$, $\langle c, \bar\phi\rangle \le A\,t^l$ with some constant $A$ (the largest value at length
+# 1; a continuous function on a sphere has one), and
+#
+# $$ J(W) \ge \|c\|^2 - 2A\,t^l + \frac\lambda2 t^2 = \|c\|^2 + t^2\Big(\frac\lambda2 - 2A\,t^{l-2}\Big) . $$
+#
+# For $l \ge 3$ the bracket is positive for all small $t > 0$, whatever $\lambda > 0$ is: zero is a strict local
+# minimum. For $l = 2$ the power $t^{l-2}$ is 1, and the sign depends on $\lambda$: the threshold of the lecture.
+# Whether training ends there is decided by the start.
+
+
+# %%
+def three_layers(start):
+    """Contrast that is left of three layers, lambda = 0.1, from `start` times the usual weights."""
+    network = nn.Sequential([nn.Flatten(), nn.Linear(32), nn.LeakyReLU(), nn.Linear(32), nn.LeakyReLU(), nn.Linear(2)])
+    rng = np.random.default_rng(0)
+    network.build(X.shape[1:], rng)
+    center = svdd.move_from_zero(svdd.mean_output(network, X), 0.1)
+    before = nn.outputs(network, X).std(axis=0)
+    for weight in network.params.values():
+        weight *= start
+    plan = nn.Plan(epochs=400, milestones=(250, 350), learning_rate=1e-2, weight_decay=0.1, batch_size=32)
+    nn.Training(network, nn.OneClass(center), X.astype(np.float32), plan, rng).run()
+    return np.linalg.norm(nn.outputs(network, X).std(axis=0)) / np.linalg.norm(before)
+
+
+usual, small = three_layers(1.0), three_layers(0.1)
+check("from the usual start, three layers stay healthy", usual > 0.03, f"contrast {usual:.3f}")
+check("from a tenth of it the same decay collapses them", small < 1e-6, f"contrast {small:.1e}")
+
 # %%
 finish()

@@ -15,10 +15,12 @@ rng = np.random.default_rng(100)
 # %% [markdown]
 # ## Exercise 1
 #
-# $-s^+_i > -s^-_j$ means $s^+_i < s^-_j$. Of all pairs, those ordered one way, those ordered the other way, and
-# half of the ties twice, make 1 in sum. An AUC of 0.43 is thus *worse than a coin*, and the negated score would have
-# 0.57: frogs lie where the forest isolates late, among the smooth images, and vehicles on a bright sky look odder to
-# it. Nothing is wrong with the program; without anomalies in training there is no way to know the sign.
+# $-s^+_i > -s^-_j$ means $s^+_i < s^-_j$. Of all pairs, those ordered one way, those ordered the other way, and half of
+# the ties twice, make 1 in sum. An AUC of 0.43 is thus *worse than a coin*, and the negated score would have 0.57. A
+# random frog scores higher than a random image of another class in 57 of 100 cases: to a forest trained on frogs, new
+# frogs look *odder* than vehicles, birds and the rest. That can come about where the normal images vary a lot and many
+# of the others are bland: these then lie in the middle of the cloud of frogs and are isolated late. Nothing is wrong
+# with the program; without anomalies in training there is no way to know the sign.
 
 # %%
 truth, scores = rng.uniform(size=400) < 0.4, rng.integers(9, size=400).astype(float)

@@ -31,8 +31,8 @@ check("no distance grows", (np.linalg.norm(projected - x, axis=1) <= np.linalg.n
 # %% [markdown]
 # ## Exercise 2
 #
-# With $r = d/h - 1$, a query multiplies $d$ by about $1 - 0.083\cdot 2r/n$, so $r$ falls by about $0.166\,r/n$:
-# exponentially, at a rate $0.166/n$. The queries for a given ratio are proportional to $n$.
+# With $\rho = r/h - 1$, a query multiplies $r$ by about $1 - 0.083\cdot 2\rho/D$, so $\rho$ falls by about
+# $0.166\,\rho/D$: exponentially, at a rate $0.166/D$. The queries for a given ratio are proportional to $D$.
 
 
 # %%

@@ -15,9 +15,9 @@ rng = np.random.default_rng(120)
 # %% [markdown]
 # ## Exercise 1
 #
-# Climbing $L_D$ means to minimise $\log(1 - \sigma(d))$, whose slope is $-\sigma(d)$. The slope of $-\log \sigma(d)$ is
-# $\sigma(d) - 1$. They are equal where $\sigma(d) = 1 - \sigma(d)$, at $d = 0$: where the discriminator cannot tell.
-# On the left of it, where the generator is losing, the first slope dies and the second goes to $-1$.
+# Climbing $L_{\mathcal{D}}$ means to minimise $\log(1 - \sigma(q))$, whose slope is $-\sigma(q)$. The slope of $-\log
+# \sigma(q)$ is $\sigma(q) - 1$. They are equal where $\sigma(q) = 1 - \sigma(q)$, at $q = 0$: where the discriminator
+# cannot tell. On the left of it, where the generator is losing, the first slope dies and the second goes to $-1$.
 
 # %%
 d = np.linspace(-6, 6, 201)
@@ -25,12 +25,12 @@ belief = 1 / (1 + np.exp(-d))
 climb, believed = -belief, belief - 1
 plt.plot(d, climb, color=RED, label=r"of $\log(1 - \sigma(d))$")
 plt.plot(d, believed, color=BLUE, label=r"of $-\log \sigma(d)$")
-plt.xlabel("logit d of a generated image")
+plt.xlabel("logit q of a generated image")
 plt.ylabel("slope")
 plt.legend()
 figure("slopes")
 equal = d[np.argmin(np.abs(climb - believed))]
-check("both slopes are equal at d = 0", abs(equal) < 1e-9)
+check("both slopes are equal at q = 0", abs(equal) < 1e-9)
 check("on the left the second one is the larger", (np.abs(believed) > np.abs(climb))[d < -0.1].all())
 
 # %% [markdown]

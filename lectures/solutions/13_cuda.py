@@ -58,7 +58,7 @@ check("one word more per row ends the bank conflicts", conflicts == [32, 1], f"{
 #
 # Of 64 rows 8 hold filters: 7/8 of the multiplications are of zeros, and 15/16 with 4 filters. The counts show it in
 # the loads of shared memory, which go with the multiplications: per output of the second layer, 4 of 64 rows, they are
-# about $64/4 = 16$ times the $2 L / 16$ of a full tile.
+# about $64/4 = 16$ times the $2 M / 16$ of a full tile.
 
 # %%
 rows = json.loads((RESULTS / "rungs.json").read_text(encoding="utf-8"))["rows"]

@@ -32,7 +32,7 @@ check("two outputs copy every pixel three times", (2 + 4) / 2 == 3)
 # $$ V_3^{-1} = \begin{pmatrix} 1 & 0 & 0 \\ -1 & 1 & -1 \\ 0 & 0 & 1 \end{pmatrix}, \qquad
 # B^\top = V_3^{-\top} = \begin{pmatrix} 1 & -1 & 0 \\ 0 & 1 & 0 \\ 0 & -1 & 1 \end{pmatrix} . $$
 #
-# With $m_1 = (d_0 - d_1)\, g_0$, $m_2 = d_1 (g_0 + g_1)$ and $m_3 = (d_2 - d_1)\, g_1$ the outputs are
+# With $m_1 = (x_0 - x_1)\, g_0$, $m_2 = x_1 (g_0 + g_1)$ and $m_3 = (x_2 - x_1)\, g_1$ the outputs are
 # $y_0 = m_1 + m_2$ and $y_1 = m_2 + m_3$.
 
 # %%

@@ -68,9 +68,9 @@ check(
 # $$ \pi\,C_\beta\, f_1(\tau) - (1-\pi)\,C_\alpha\, f_0(\tau) = 0
 #    \qquad\Leftrightarrow\qquad \frac{f_1(\tau)}{f_0(\tau)} = \frac{(1-\pi)\,C_\alpha}{\pi\,C_\beta} . $$
 #
-# On the ROC curve, hits $1-\beta$ over false alarms $\alpha$, the slope is
-# $\frac{d(1-\beta)/d\tau}{d\alpha/d\tau} = \frac{-f_1}{-f_0}$: the same ratio. For $N(0,1)$ and $N(2, 1)$ it is
-# $e^{2\tau-2}$, which gives $\tau = 1 + \frac12\ln\frac{0.99}{0.01\cdot50} \approx 1.34$.
+# On the ROC curve, hits $1-\beta$ over false alarms $\alpha$, the slope is $\frac{d(1-\beta)/d\tau}{d\alpha/d\tau} =
+# \frac{-f_1}{-f_0}$: the same ratio. For $\mathcal{N}(0,1)$ and $\mathcal{N}(2, 1)$ it is $e^{2\tau-2}$, which gives
+# $\tau = 1 + \frac12\ln\frac{0.99}{0.01\cdot50} \approx 1.34$.
 
 # %%
 pi, ratio = 0.01, 50

@@ -16,14 +16,14 @@ rng = np.random.default_rng(16)
 # %% [markdown]
 # ## Exercise 1
 #
-# Differentiate $s^2 = \frac1D\sum_i (x_i-m)^2$. Since deviations sum to 0,
+# Differentiate $\rho^2 = \frac1D\sum_i (x_i-m)^2$. Since deviations sum to 0,
 #
-# $$ 2s\,\frac{\partial s}{\partial x_j} = \frac2D\sum_i (x_i - m)\Big(\delta_{ij} - \frac1D\Big)
-#    = \frac2D (x_j - m), \qquad\text{so}\qquad \frac{\partial s}{\partial x_j} = \frac{z_j}{D} : $$
+# $$ 2\rho\,\frac{\partial \rho}{\partial x_j} = \frac2D\sum_i (x_i - m)\Big(\delta_{ij} - \frac1D\Big)
+#    = \frac2D (x_j - m), \qquad\text{so}\qquad \frac{\partial \rho}{\partial x_j} = \frac{z_j}{D} : $$
 #
-# where the L1 norm has $\sigma_j - \bar\sigma$, this one has $z_j$ (whose mean is 0). Therefore
+# where the L1 norm has $\theta_j - \bar\theta$, this one has $z_j$ (whose mean is 0). Therefore
 #
-# $$ \frac{\partial L}{\partial x_j} = \frac1s\big(G_j - \overline G - \overline{Gz}\, z_j\big) , $$
+# $$ \frac{\partial L}{\partial x_j} = \frac1\rho\big(G_j - \overline G - \overline{Gz}\, z_j\big) , $$
 #
 # batch norm's backward, letter by letter. $z$ still answers neither to brightness nor to contrast, so both sums vanish:
 # $\sum_j \partial L/\partial x_j = 0$ and $\sum_j x_j\,\partial L/\partial x_j = 0$.

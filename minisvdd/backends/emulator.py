@@ -240,14 +240,21 @@ def _symbol(name: str, scalar: DTypeLike | None) -> str:
 def _place(library: ctypes.CDLL, kernel: Kernel) -> str:
     """file:line of the failure: reported by the runtime, or looked up from the address of the instruction."""
     line, offset = library.emulator_line(), library.emulator_code_offset()
-    if line or not offset or not shutil.which("addr2line"):
+    if line or not offset:
         return f"{kernel.path.name}:{line or '?'}"
-    command = ["addr2line", "-i", "-e", library._name, hex(offset)]
+    return look_up(library._name, offset) or f"{kernel.path.name}:?"
+
+
+def look_up(library: str, offset: int) -> str | None:
+    """file:line of an instruction of a built library; None where that cannot be told."""
+    if not shutil.which("addr2line"):
+        return None
+    command = ["addr2line", "-i", "-e", library, hex(offset)]
     for found in subprocess.run(command, capture_output=True, text=True).stdout.splitlines():
         name = Path(found).name  # what stands before it may hold anything, spaces too
         if not name.startswith("cuda_on_cpu"):
             return name.partition(" (discriminator")[0]
-    return kernel.path.name
+    return None
 
 
 # Building

@@ -1,20 +1,26 @@
-"""The commands `minisvdd assignment`, `minisvdd grade` and `minisvdd lectures`."""
+"""The commands `minisvdd assignment`, `minisvdd grade`, `minisvdd course` and `minisvdd lectures`."""
 
 import argparse
 import os
 import secrets
+import sys
 from pathlib import Path
 
-from ..course import LEVELS, NAMES, get_assignment, grade, skeleton
+from ..closed import check_is_teachers
+from ..course import LEVELS, NAMES, get_assignment, skeleton
 from ..course.catalog import PIECES
+from ..course.classroom import alike, grade_class, read_roster, write_grade, write_results
 from ..course.classroom import as_text as class_as_text
-from ..course.classroom import grade_class, write_results
+from ..course.classroom.grading import grade_path
+from ..course.classroom.submissions import left_out
 from ..course.grader.grading import failed
-from ..course.grader.output import as_text, gradescope, write_junit
+from ..course.grader.output import as_text, clean, gradescope, write_junit
+from ..course.grader.places import problems
 from ..course.handouts.handout import handout
 from ..course.handouts.lectures import copy_lectures
 from ..course.handouts.notebooks import FORMATS, notebook
 from ..course.handouts.pack import write_archives
+from ..course.handouts.students import export
 from ..errors import DataError
 from ..files.atomic import atomic_write, write_json
 
@@ -34,8 +40,8 @@ def add_assignment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--solution", action="store_true", help="the teacher's version, with the model solution")
     parser.add_argument("--notebook", choices=FORMATS, help="write a notebook in this form instead")
     parser.add_argument("--seed", type=int, help="pack, notebook: seed of the hidden parts (default: drawn at random)")
-    parser.add_argument("--wheel", metavar="FILE", help="pack: put this wheel of minisvdd into the autograder")
-    parser.add_argument("--install", metavar="SPEC", help="pack: what pip installs instead (default: this version)")
+    parser.add_argument("--wheel", metavar="FILE", help="pack: the autograder's wheel (default: of this minisvdd)")
+    parser.add_argument("--install", metavar="SPEC", help="pack: what pip installs instead of a wheel")
     parser.set_defaults(run=_assignment)
 
 
@@ -93,7 +99,7 @@ def _pack(assignment, arguments):
 def add_grade(parser: argparse.ArgumentParser) -> None:
     """Add the options of `minisvdd grade` to its parser."""
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("file", nargs="?", metavar="FILE", help="the submission")
+    which.add_argument("file", nargs="?", metavar="FILE", help="the submission: a file, a notebook, a student's folder")
     which.add_argument("--class", dest="folder", metavar="DIR", help="a folder of submissions")
     parser.add_argument(
         "--assignment", choices=NAMES, metavar="NAME", help="(default: what the file's first line says)"
@@ -102,28 +108,43 @@ def add_grade(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", metavar="results.json", help="write what Gradescope reads")
     parser.add_argument("--junit", metavar="FILE", help="write JUnit XML")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="with --class: graded side by side")
+    parser.add_argument("--roster", metavar="FILE", help="with --class: the names of all students, or a table of them")
     parser.add_argument("--out", metavar="DIR", help="with --class: write grades.csv, parts.json and results/ there")
     parser.set_defaults(run=_grade)
 
 
 def _grade(arguments):
+    for problem in problems() if hasattr(os, "fork") else ():
+        print(f"minisvdd: warning: {problem}", file=sys.stderr)
     if arguments.folder:
         return _grade_class(arguments)
-    if arguments.out:
-        raise ValueError("--out goes with --class; for one submission use --json or --junit")
+    for option in ("out", "roster"):
+        if getattr(arguments, option):
+            raise ValueError(f"--{option} goes with --class; for one submission use --json or --junit")
     try:
-        result = grade(arguments.file, arguments.assignment, arguments.seed)
+        result = grade_path(arguments.file, arguments.assignment, arguments.seed)
     except DataError as error:
         if not (arguments.json and arguments.assignment):
+            _tell(error, arguments.json)
             raise
         # Gradescope must get its file: whoever handed in nothing readable has 0 points.
         result = failed(get_assignment(arguments.assignment), str(arguments.file), str(error), arguments.seed)
-    print(as_text(result))
+    except Exception as error:
+        _tell(error, arguments.json)
+        raise
     if arguments.json:
         write_json(arguments.json, gradescope(result))
     if arguments.junit:
         write_junit(arguments.junit, result)
+    print(as_text(result))
     return 0 if result.score == result.points else 1
+
+
+def _tell(error, path):
+    """Where results.json was asked for: that the error is none of the submission's."""
+    if path:
+        text = f"The grader failed, which is no fault of the submission: {clean(str(error))}"
+        write_json(path, {"score": 0, "output": text, "stdout_visibility": "hidden"})
 
 
 def _grade_class(arguments):
@@ -131,11 +152,46 @@ def _grade_class(arguments):
         raise ValueError("--json and --junit are for one submission; with --class use --out DIR")
     if arguments.jobs < 1:
         raise ValueError(f"--jobs {arguments.jobs}: expected a number >= 1")
-    grades = grade_class(arguments.folder, arguments.assignment, arguments.seed, arguments.jobs)
-    print(class_as_text(grades))
+    roster = read_roster(arguments.roster) if arguments.roster else None
+    so_far = {}
+
+    def done(student, result):
+        """Written at once: whoever stops the grader keeps what is there."""
+        so_far[student] = result
+        if arguments.out:
+            write_grade(arguments.out, student, result)
+            write_results(arguments.out, so_far)
+
+    grades = grade_class(
+        arguments.folder, arguments.assignment, arguments.seed, arguments.jobs, roster=roster, done=done
+    )
+    pairs = alike(grades, get_assignment(next(iter(grades.values())).assignment))
+    print(class_as_text(grades, pairs))
+    beside = left_out(arguments.folder)
+    if beside:
+        print(f"not taken for submissions: {', '.join(beside)}")
     if arguments.out:
-        write_results(arguments.out, grades)
+        write_results(arguments.out, grades, pairs)
         print(f"written: grades.csv, parts.json, results/ in {arguments.out}")
+    return 0
+
+
+# minisvdd course
+
+
+def add_course(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `minisvdd course` to its parser."""
+    parser.add_argument("action", choices=["export"], help="export: write a package that can be installed")
+    parser.add_argument(
+        "--for-students", dest="folder", metavar="DIR", required=True, help="without solutions, into this folder"
+    )
+    parser.set_defaults(run=_export)
+
+
+def _export(arguments):
+    path, hidden = export(arguments.folder)
+    print(path)
+    print(f"{len(hidden)} files are closed or left out, since they show solutions. Students: pip install {path.name}")
     return 0
 
 
@@ -150,6 +206,7 @@ def add_lectures(parser: argparse.ArgumentParser) -> None:
 
 
 def _lectures(arguments):
+    check_is_teachers("lectures")
     for path in copy_lectures(arguments.folder, arguments.notebooks):
         print(path)
     return 0

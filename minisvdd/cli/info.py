@@ -4,6 +4,7 @@ import argparse
 import os
 
 from ..backends import backend_problems
+from ..course.grader.places import summary
 from ..data.datasets import DATASETS, data_bases, find_dataset
 from ..experiments.experiments import versions
 
@@ -23,6 +24,7 @@ def _info(arguments):
     for name, problem in problems.items():
         if problem is not None:
             print(f"{'':14}not {name}: {problem}")
+    print(f"{'submissions':14}{summary()}")
     print(f"{'data sought':14}{', '.join(str(folder) for folder in data_bases(arguments.data_dir))}")
     print(f"{'digits':14}embedded")
     for name in DATASETS[1:]:

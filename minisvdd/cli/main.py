@@ -32,6 +32,7 @@ COMMANDS = {
     "gradcheck": ("gradcheck", "check hand-written gradients against finite differences"),
     "assignment": ("course", "write an assignment's skeleton and handout; list, pack for Gradescope"),
     "grade": ("course", "grade a submission, or a folder of them"),
+    "course": ("course", "export the package for students, which shows no solution"),
     "lectures": ("course", "copy the lectures and their solutions, as scripts or notebooks"),
     "data": ("data", "fetch data sets"),
     "bench": ("bench", "time training steps and scoring of the paper's networks"),

@@ -8,7 +8,7 @@ what is right, what is wrong and why; `classroom` grades a folder.
     print(grade("linear.py").score)
 
 `assignment` says what an assignment is, `catalog` lists them, `tasks/` holds one module for each. The submission
-runs in a process of its own: `sandbox` is the grader's side of it, `runner` and `confine` the submission's.
+runs in a process of its own: `grader/sandbox` is the grader's side of it, `cage/` the submission's.
 """
 
 from .catalog import NAMES, get_assignment

@@ -36,14 +36,22 @@ def get_assignment(name: str) -> Assignment:
     return importlib.import_module(f".tasks.{_FOLDERS[name]}.{name.replace('-', '_')}", __package__).ASSIGNMENT
 
 
+def tagged(source: bytes) -> str | None:
+    """The assignment that the comment at the top of a file names, or None. A byte order mark is not part of it."""
+    for line in source[:1000].decode("utf-8-sig", "replace").splitlines():
+        if found := _TAG.match(line):
+            return found[1]
+        if line.strip() and not line.startswith(("#", "//")):
+            break
+    return None
+
+
 def assignment_of(path: Path, source: bytes) -> Assignment:
     """The assignment that a file belongs to: by its first line, or by its name.
 
     Raises ValueError, naming the file, when neither tells.
     """
-    first = source[:200].decode("utf-8", "replace").partition("\n")[0]
-    found = _TAG.match(first)
-    name = found[1] if found else path.stem.replace("_", "-")
+    name = tagged(source) or path.stem.lower().replace("_", "-")
     if name not in NAMES:
         raise ValueError(f"{path}: cannot tell which assignment this is; name it with --assignment")
     return get_assignment(name)

@@ -24,7 +24,7 @@ def check(name: str, function: str, seed: int | None = None) -> float | None:
     assignment = get_assignment(name)
     check_machine(assignment)
     parts = tuple(part for part in assignment.parts if part.function == function)
-    source = definitions(_cells(), function)
+    source = definitions(_cells(), function, [source.name for source in assignment.functions])
     result = grade_source(source.encode(), assignment.filename, replace(assignment, parts=parts), seed or 0)
     counted = [part for part in result.parts if part.hidden == (seed is not None)]
     score, points = sum(part.score for part in counted), sum(part.points for part in counted)
@@ -38,10 +38,11 @@ def check(name: str, function: str, seed: int | None = None) -> float | None:
     return score
 
 
-def definitions(cells: Iterable[str], function: str) -> str:
+def definitions(cells: Iterable[str], function: str, others: Iterable[str] = ()) -> str:
     """What the last definition of `function` needs of the code in `cells`: imports, functions, constants, and itself.
 
-    Raises AssertionError when no cell defines it. Cells that are no Python (magics) are passed over.
+    others: functions whose last definitions are taken as well, where there are some; a part may call two functions.
+    Raises AssertionError when no cell defines the function. Cells that are no Python (magics) are passed over.
     """
     found: dict[str, tuple[int, ast.stmt]] = {}
     for order, node in enumerate(node for cell in cells for node in _statements(cell)):
@@ -49,7 +50,7 @@ def definitions(cells: Iterable[str], function: str) -> str:
             found[bound] = (order, node)
     if not isinstance(found.get(function, (0, None))[1], ast.FunctionDef):
         raise AssertionError(f"no cell that was run defines {function}: run it, then check")
-    kept, wanted = {}, [function]
+    kept, wanted = {}, [function, *others]
     while wanted:
         name = wanted.pop()
         if name in found and name not in kept:

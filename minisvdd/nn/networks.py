@@ -7,6 +7,7 @@ and a sigmoid at the end.
 
 import math
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -245,8 +246,13 @@ def start_weights(
         first = layers[0]
         if not isinstance(first, Conv2D):
             raise ValueError(f"first_filters='dictionary' needs a network that begins with Conv2D, found {first!r}")
-        filters = dictionary_filters(X, first.out_channels, first.kernel_size, rng)
+        filters = dictionary_filters(X, first.out_channels, first.kernel_size, _beside(rng))
         first.params["weight"] = first.backend.asarray(filters.astype(first.params["weight"].dtype))
+
+
+def _beside(rng: np.random.Generator) -> np.random.Generator:
+    """A generator of its own, so that `rng` goes on as if nothing had been drawn: decoder and batches stay the same."""
+    return np.random.default_rng([int(word) for word in deepcopy(rng).integers(1 << 32, size=4)])
 
 
 def _encoder_module(channels: int, kernel_size: int, slope: float, affine: bool) -> list[Layer]:

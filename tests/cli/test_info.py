@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 def test_info(capsys, tmp_path):
     assert run("info", "--data-dir", tmp_path) == 0
     out = capsys.readouterr().out
-    for word in ("minisvdd", "numpy", "backends", "digits", "mnist", "cifar10", "gtsrb", str(tmp_path)):
+    for word in ("minisvdd", "numpy", "backends", "submissions", "digits", "mnist", "cifar10", "gtsrb", str(tmp_path)):
         assert word in out
 
 

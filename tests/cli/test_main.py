@@ -206,7 +206,7 @@ def test_counts_below_1_are_refused_and_1_is_not(tmp_path, capsys):
         assert run("grade", "--class", tmp_path, "--jobs", jobs) == 2
         assert f"--jobs {jobs}: expected a number >= 1" in capsys.readouterr().err
     assert run("grade", "--class", tmp_path, "--jobs", 1) == 2
-    assert "no .py or .cu file" in capsys.readouterr().err
+    assert "no submission: expected files such as ada.py" in capsys.readouterr().err
 
 
 def test_an_assignment_goes_into_a_folder_of_its_name(tmp_path, monkeypatch, capsys):

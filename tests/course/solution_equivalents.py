@@ -50,23 +50,41 @@ _LINES: dict[str, list[str]] = {
         "distances = squared_distances(center, outputs)",
     ],
     "max(a, b) is max(b, a)": [
+        "least = np.maximum((-X).min(axis=0), X.min(axis=0))",
+        "largest = max(np.abs(above).max(), largest, np.abs(below).max())",
+        "largest = max(largest, np.abs(below).max(), np.abs(above).max())",
+        "scale = max(np.abs(numeric).max(), np.abs(analytic).max())",
         "excess = np.maximum(squared_distances - radius_squared, 0)",
         "value = radius_squared + np.maximum(excess, 0).sum() / (nu * N)",
     ],
     "a NumPy number is a number": [
+        "return (s[k - 1]) if k <= len(s) else np.inf",
+        "return ((1 + at_least) / (len(held) + 1))",
+        "return (d[min(outside, len(d) - 1)])",
+        "best = (cost.argmin())",
+        "return (candidates[best]), float(cost[best])",
+        "return float(candidates[best]), (cost[best])",
+        "k = (least.argmax())",
+        "return (2 * ((outputs - center) * outputs).sum(axis=1).mean())",
+        "return ((3 * epsilon * abs(value) / abs(third)) ** (1 / 3))",
+        "return (np.abs(analytic - numeric).max() / scale) if scale > 0 else 0.0",
+        "return error, ((~smooth).sum())",
         "return (radius_squared + excess.mean() / nu)",
         "return (np.sort(d)[::-1][outside])",
         "total += (value) * len(batch)",
         "return (distances[int(np.floor(nu * len(X) * (1 + 1e-12)))])  # 28.999999999999996 counts as 29",
     ],
     "min(a, b) is min(b, a)": [
+        "return float(d[min(len(d) - 1, outside)])",
         "outside = min(len(d) - 1, int(np.floor(nu * len(d) * (1 + 1e-12))))",
     ],
     "int cuts off what floor cuts off, above 0": [
+        "outside = int((nu * len(d) * (1 + 1e-12)))",
         "outside = min(int((nu * len(d) * (1 + 1e-12))), len(d) - 1)",
         "return float(distances[int((nu * len(X) * (1 + 1e-12)))])  # 28.999999999999996 counts as 29",
     ],
     "either is more than rounding and less than any 1/n": [
+        "outside = int(np.floor(nu * len(d) * (1 + 2e-12)))",
         "outside = min(int(np.floor(nu * len(d) * (1 + 2e-12))), len(d) - 1)",
         "return float(distances[int(np.floor(nu * len(X) * (1 + 2e-12)))])  # 28.999999999999996 counts as 29",
     ],
@@ -121,6 +139,103 @@ _LINES: dict[str, list[str]] = {
     "two points with exactly the same loss are not drawn": [
         "searching &= before - best > tolerance * before",
         "better = searching & (losses <= best)",
+    ],
+    "any start above the answer will do: what is too many is left out one by one": [
+        "return next(j for j in range(int(m * (m + 1)) + 1, -1, -1) if j / (m + 1) <= alpha)",
+        "return next(j for j in range(int(alpha * ((m))) + 1, -1, -1) if j / (m + 1) <= alpha)",
+        "return next(j for j in range(int(alpha * (m + 0)) + 1, -1, -1) if j / (m + 1) <= alpha)",
+        "return next(j for j in range(int(alpha * (m + 2)) + 1, -1, -1) if j / (m + 1) <= alpha)",
+        "return next(j for j in range(int(alpha * (m + 1)) + 2, -1, -1) if j / (m + 1) <= alpha)",
+        "return next(j for j in range(int(alpha * (m + 1)) + 1, -2, -1) if j / (m + 1) <= alpha)",
+    ],
+    "any start below the answer will do: what is too few is left out one by one": [
+        "m = max(1, int(allowed / alpha) - 2)",
+        "m = max(int(alpha / alpha) - 2, 1)",
+        "m = max(int((allowed)) - 2, 1)",
+        "m = max(int(allowed * alpha) - 2, 1)",
+        "m = max(int(allowed / allowed) - 2, 1)",
+        "m = max(int(allowed / alpha) - 1, 1)",
+        "m = max(int(allowed / alpha) - 3, 1)",
+        "m = max(int(allowed / alpha) - 2, 0)",
+    ],
+    "left is NumPy's default": [
+        "at_least = len(held) - np.searchsorted(held, np.asarray(scores, np.float64))",
+    ],
+    "the cost falls at scores of normal samples alone": [
+        "candidates = np.concatenate([[-np.inf], normal, normal])",
+    ],
+    "a feature whose smallest value is exactly 0 is not asked for": [
+        "if least[k] < 0:",
+    ],
+    "tanh is 1, up to less than is asked for": [
+        "W1[:, k] = 19 / least[k]",
+        "W1[:, k] = 21 / least[k]",
+    ],
+    "all samples have the sign of the feature": [
+        "v = np.full(hidden, np.sign(X[1, k]))",
+    ],
+    "the mean leaves the number of samples": [
+        "return np.linalg.svd(centred / np.sqrt(len(centred)), compute_uv=False)",
+    ],
+    "a number exactly on the border is not asked for": [
+        "if np.sqrt((narrow**2).sum()) <= 0.03 * np.sqrt((wide**2).sum()):",
+        "if len(wide) > 1 and narrow[1] <= 0.01 * narrow[0] and wide[1] >= 0.01 * wide[0]:",
+        "if len(wide) > 1 and narrow[1] < 0.01 * narrow[0] and wide[1] > 0.01 * wide[0]:",
+        "if np.abs(center).max() <= 1e-6:",
+        "if np.abs(outputs - center).max() >= 0.1 * np.abs(center).max():",
+        'return "bounded activation" if np.abs(without - center).max() <= 0.5 * np.abs(center).max() else "bias"',
+        "return bend >= tolerance * largest",
+        "if error >= 1e-5:",
+    ],
+    "before and after have one number of coordinates": [
+        "if len(narrow) > 1 and narrow[1] < 0.01 * narrow[0] and wide[1] >= 0.01 * wide[0]:",
+    ],
+    "either lies between what training leaves and what is asked about": [
+        "if len(wide) > 1 and narrow[1] < 0.01 * narrow[0] and wide[1] >= 0.02 * wide[0]:",
+        "if np.abs(center).max() < 2e-06:",
+        "if np.abs(outputs - center).max() > 0.2 * np.abs(center).max():",
+        "if error > 2e-05:",
+    ],
+    "c stays as it was, or runs to 0": [
+        "if np.abs(center_before).max() < 1e-6:",
+        "if np.abs(center - center_before).max() > 1e-3 * np.abs(center).max():",
+        "if np.abs(center - center_before).max() > 0.002 * np.abs(center_before).max():",
+        "if np.abs(center - center_before).max() > 1e-3 * np.abs(center_before).min():",
+    ],
+    "the activation between its bounds does not matter where outputs are constant": [
+        's = {"leaky relu": np.where(a >= 0, a, 0.1 * a), "tanh": np.tanh(a), "sigmoid": 0.5 + 0.5 * np.tanh(a / 2)}',
+        's = {"leaky relu": np.where(a > 0, a, 0.1 * a), "tanh": np.tanh(a), "sigmoid": 0.5 + 0.5 * np.tanh((a))}',
+        's = {"leaky relu": np.where(a > 0, a, 0.1 * a), "tanh": np.tanh(a), "sigmoid": 0.5 + 0.5 * np.tanh(a * 2)}',
+        's = {"leaky relu": np.where(a > 0, a, 0.1 * a), "tanh": np.tanh(a), "sigmoid": 0.5 + 0.5 * np.tanh(a / 1)}',
+        's = {"leaky relu": np.where(a > 0, a, 0.1 * a), "tanh": np.tanh(a), "sigmoid": 0.5 + 0.5 * np.tanh(a / 3)}',
+    ],
+    "past the first question c is what it was before": [
+        "if np.abs(outputs - center_before).max() > 0.1 * np.abs(center).max():",
+        "if np.abs(outputs - center).max() > 0.1 * np.abs(center_before).max():",
+        'return "bounded activation" if np.abs(without - center_before).max() < 0.5 * np.abs(center).max() else "bias"',
+        'return "bounded activation" if np.abs(without - center).max() < 0.5 * np.abs(center_before).max() else "bias"',
+    ],
+    "every entry is written": [
+        "x, numeric = np.array(x, dtype=np.float64), np.ones(np.shape(x))",
+        "middle, largest, bend = function(x), 0.0, np.ones(x.shape)",
+    ],
+    "only the absolute difference of both slopes counts": [
+        "above, below = ((middle - function(x - step)) / h, (function(x + step) - middle) / h)",
+    ],
+    "beside a kink both slopes have one size, so that one of them has the largest, too": [
+        "largest = max(largest, (above).max(), np.abs(below).max())",
+        "largest = max(largest, np.abs(below).max(), np.abs(below).max())",
+        "largest = max(largest, np.abs(step).max(), np.abs(below).max())",
+        "largest = max(largest, np.abs(above).min(), np.abs(below).max())",
+        "largest = max(largest, np.abs(above).max(), (below).max())",
+        "largest = max(largest, np.abs(above).max(), np.abs(above).max())",
+        "largest = max(largest, np.abs(above).max(), np.abs(below).min())",
+    ],
+    "how many entries of a gradient of another shape are left out is not asked for": [
+        "return np.inf, 1",
+    ],
+    "the error of two gradients does not know which is which": [
+        "error = relative_error(numeric[smooth], analytic[smooth]) if smooth.any() else np.inf",
     ],
 }
 EQUIVALENT = {line: reason for reason, lines in _LINES.items() for line in lines}

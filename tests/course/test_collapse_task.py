@@ -183,7 +183,7 @@ MISTAKES = [
         "one coordinate for all of c",
         [("if size < 1e-8:", "if np.abs(center).min() < 1e-8:")],
         parts(BLAME, CONSTANT, DECAY),
-        "one coordinate of c is 0, others are not",
+        "got 'zero weights, c = 0'",
     ),
     (
         "the moved centre unseen",
@@ -240,6 +240,6 @@ def test_runs_are_what_they_are_called():
         for cause, (W1, b, W2, X, activation, _, center), what in task._trained(np.random.default_rng(2), which):
             outputs = task._act(activation, X @ W1.T + (0 if b is None else b)) @ W2.T
             assert np.ptp(outputs, axis=0).max() < 1e-4, what
-            assert (np.abs(outputs - center).max() < 1e-3) == (cause != "weight decay"), what
+            assert (np.abs(outputs - center).max() < 2e-3) == (cause != "weight decay"), what
             seen.add(cause)
     assert seen == set(task.CAUSES)

@@ -71,6 +71,13 @@ def test_an_assignment_comes_when_its_lecture_was_read():
         assert week_of_lecture[first] <= week[name], name
 
 
+def test_lectures_say_the_same_hours():
+    for stem in LECTURES.values():
+        text = (ROOT / "lectures" / f"{stem}.py").read_text(encoding="utf-8").replace("\n# ", " ")
+        for name, hours in re.findall(r"minisvdd assignment ([\w-]+)` \((\d(?: to \d)?) hours?\b", text):
+            assert HOURS[name] == hours, f"{stem}: {name}"
+
+
 def test_exercises_are_there():
     for row in WEEKS:
         for number, exercise in re.findall(r"(\d+)\.(\d+)", row[2]):
@@ -120,7 +127,7 @@ def test_problems_are_ordered_and_marked():
     problems = numbered(PROBLEMS)
     assert len(problems) >= 60
     for text in problems.values():
-        assert re.match(r" (●|●●|●●●) \w", text)
+        assert re.match(r" (★|★★|★★★) \w", text)
     order = [tuple(map(int, number.split("."))) for number in problems]
     assert order == sorted(order)
     assert {lecture for lecture, _ in order} == set(range(1, 18))
@@ -131,3 +138,12 @@ def test_problems_are_ordered_and_marked():
 def test_rubrics_are_kept_from_the_book():
     """The book is made of docs/*.md."""
     assert "rubrics.md" not in {path.name for path in DOCS.glob("*.md")}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_formula_is_broken_into_a_list(page):
+    """A line that begins with a formula's plus or minus would be an item; dollar signs come in pairs."""
+    for block in (DOCS / page).read_text(encoding="utf-8").split("\n\n"):
+        outside = re.sub(r"```.*?```|`[^`\n]*`", "", block, flags=re.DOTALL)
+        assert outside.count("$") % 2 == 0, block
+        assert not re.search(r"^\s*[+-] .*\$", block, re.MULTILINE) or block.lstrip().startswith("- "), block

@@ -1,6 +1,7 @@
 """Every assignment: right lines get full points, the skeleton none, a planted mistake costs what it should."""
 
 import mistakes
+import mistakes_cases
 import mistakes_training
 import pytest
 from in_process import grade_here
@@ -77,6 +78,27 @@ def test_planted_mistake(name, mistake, changes, lost, words):
     grade = grade_here(source, get_assignment(name)) if name in PYTHON else run(name, source)
     assert {part.name for part in grade.parts if not part.passed} == with_form(lost, grade)
     assert words in "\n".join(part.message for part in grade.parts)
+
+
+OWN = [(name, *mistake) for name, planted in mistakes_cases.MISTAKES.items() for mistake in planted]
+
+
+@pytest.mark.parametrize(
+    ("name", "mistake", "changes", "function", "words"), OWN, ids=[f"{case[0]}: {case[1]}" for case in OWN]
+)
+def test_a_mistake_costs_its_own_function_alone_and_is_named(name, mistake, changes, function, words):
+    source = right(name)
+    for old, new in changes:
+        assert old in source, f"{mistake}: the right lines have no {old!r}"
+        source = source.replace(old, new)
+    grade = grade_here(source, get_assignment(name)) if name in PYTHON else run(name, source)
+    lost = [part for part in grade.parts if not part.passed]
+    assert {part.name.partition(":")[0] for part in lost} == {function}
+    assert words in "\n".join(part.message for part in lost)
+
+
+def test_ten_of_them_in_each_assignment():
+    assert all(len(planted) >= 10 for planted in mistakes_cases.MISTAKES.values())
 
 
 def with_form(lost, grade):

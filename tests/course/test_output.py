@@ -3,9 +3,7 @@
 import csv
 import io
 import json
-import os
 import subprocess
-import sys
 import xml.etree.ElementTree as ElementTree
 import zipfile
 
@@ -14,7 +12,7 @@ import pytest
 import minisvdd
 from minisvdd import cli
 from minisvdd.course import LEVELS, NAMES, get_assignment, grade, skeleton
-from minisvdd.course.classroom import find_submissions, grade_class, statistics
+from minisvdd.course.classroom import grade_class, statistics
 from minisvdd.course.handouts.pack import autograder_archive, student_archive
 from minisvdd.errors import DataError
 
@@ -118,6 +116,20 @@ def test_a_missing_submission_still_gives_gradescope_its_file(tmp_path):
     assert "cannot be read" in results["output"]
 
 
+@pytest.mark.parametrize("options", [("--assignment", "conv2d-cuda"), ()])
+def test_a_grader_that_fails_says_so_in_results_json(options, tmp_path, monkeypatch, capsys):
+    """Here for want of a compiler; the teacher reads the error, the student that it is no fault of the submission."""
+    path = tmp_path / "conv2d_cuda.cu"
+    path.write_text("x")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    assert run("grade", path, *options, "--json", tmp_path / "r.json") == 2
+    assert "needs a C++ compiler" in capsys.readouterr().err
+    results = json.loads((tmp_path / "r.json").read_text())
+    assert results["score"] == 0
+    assert results["output"].startswith("The grader failed, which is no fault of the submission: conv2d-cuda needs")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_assignment_writes_skeleton_and_handout(name, tmp_path, capsys):
     assert run("assignment", name, "--out", tmp_path, "--level", "guided") == 0
@@ -153,12 +165,14 @@ def test_archives_hold_named_files_and_no_solution(name):
     assignment = get_assignment(name)
     student, autograder = student_archive(assignment), autograder_archive(assignment, 7)
     assert set(contents(student)) == {f"{name}/{assignment.filename}", f"{name}/{assignment.handout_name}"}
-    assert set(contents(autograder)) == {"setup.sh", "run_autograder", "assignment.env"}
+    wheel = f"minisvdd-{minisvdd.__version__}-py3-none-any.whl"
+    assert set(contents(autograder)) == {"setup.sh", "run_autograder", "assignment.env", wheel}
     solution = skeleton(assignment, solution=True).splitlines()
     given = {line for level in LEVELS for line in skeleton(assignment, level).splitlines()}
     secret = [line.strip() for line in solution if line not in given and len(line.strip()) > 12]
     assert secret
-    for entry, data in [*contents(student).values(), *contents(autograder).values()]:
+    scripts = [pair for name, pair in contents(autograder).items() if name != wheel]
+    for entry, data in [*contents(student).values(), *scripts]:
         assert not entry.filename.endswith((".pyc", ".so"))
         assert "__pycache__" not in entry.filename
         assert [line for line in secret if line in data.decode()] == []
@@ -171,7 +185,7 @@ def test_archives_are_the_same_bit_for_bit_and_scripts_can_run():
         assert entry.external_attr >> 16 & 0o111
         assert data.startswith(b"#!/usr/bin/env bash\n")
         assert subprocess.run(["bash", "-n"], input=data).returncode == 0
-    assert f"pip install --no-cache-dir minisvdd=={minisvdd.__version__}" in data_of("setup.sh")
+    assert 'pip" install --no-cache-dir "$(dirname "$0")/minisvdd-' in data_of("setup.sh")
     assert "g++" in contents(autograder_archive(get_assignment("conv2d-cuda"), 7))["setup.sh"][1].decode()
 
 
@@ -185,31 +199,11 @@ def test_a_wheel_goes_in_only_when_named(tmp_path):
     found = contents(autograder_archive(LOSS, 7, wheel))
     assert found[wheel.name][1] == b"wheel"
     assert wheel.name in found["setup.sh"][1].decode()
-    assert "pip install --no-cache-dir git+https://example.org/x" in data_of(
+    assert 'pip" install --no-cache-dir git+https://example.org/x' in data_of(
         "setup.sh", requirement="git+https://example.org/x"
     )
     with pytest.raises(DataError, match="cannot be read"):
         autograder_archive(LOSS, 7, tmp_path / "minisvdd-9-py3-none-any.whl")
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "score"), [("one_class_loss.py", NO_MEAN, 60), ("loss.py", SOLUTION, 100), (None, "", 0)]
-)
-def test_the_autograder_runs_as_gradescope_runs_it(name, text, score, tmp_path):
-    for folder in ("source", "submission", "results"):
-        (tmp_path / folder).mkdir()
-    with zipfile.ZipFile(io.BytesIO(autograder_archive(LOSS, 7))) as archive:
-        archive.extractall(tmp_path / "source")
-    if name:
-        (tmp_path / "submission" / name).write_text(text)
-    environment = {
-        "PATH": os.environ["PATH"],
-        "AUTOGRADER_ROOT": str(tmp_path),
-        "MINISVDD_PYTHON": sys.executable,
-        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
-    }
-    subprocess.run(["bash", tmp_path / "source" / "run_autograder"], env=environment, check=True, capture_output=True)
-    assert json.loads((tmp_path / "results" / "results.json").read_text())["score"] == score
 
 
 # A class
@@ -223,7 +217,7 @@ def classroom(tmp_path):
         (folder / f"{student}.py").write_text(text)
     (folder / "eve").mkdir()
     (folder / "eve" / "one_class_loss.py").write_text("import os; os._exit(0)")
-    (folder / "notes.txt").write_text("no submission")
+    (folder / "notes.md").write_text("no submission")
     return folder
 
 
@@ -249,9 +243,3 @@ def test_class_grades_do_not_depend_on_the_number_of_jobs(classroom):
     }
     assert statistics(one) == statistics(three)
     assert one["ben"].score == grade(classroom / "ben.py").score
-
-
-def test_a_student_with_two_files_is_named(classroom):
-    (classroom / "eve" / "second.py").write_text("")
-    with pytest.raises(DataError, match=r"eve: 2 files: expected one submission"):
-        find_submissions(classroom)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import minisvdd
 from minisvdd import cli
 from minisvdd.course import NAMES, get_assignment, grade, skeleton
 from minisvdd.course.grader.sandbox import Limits
@@ -23,6 +24,7 @@ def test_commands_run_in_their_order(tmp_path, monkeypatch, capsys):
     Path("submissions/ben").mkdir(parents=True)
     Path("submissions/ada.py").write_text(solution)
     Path("submissions/ben/batchnorm.py").write_text(solution.replace(*FORGOTTEN))
+    Path("students.txt").write_text("ada\nben\ncleo\n", encoding="utf-8")
     for command in COMMANDS:
         program, *arguments = shlex.split(command)
         assert program == "minisvdd"
@@ -31,6 +33,10 @@ def test_commands_run_in_their_order(tmp_path, monkeypatch, capsys):
         assert status == (1 if command.endswith("grade handout/batchnorm.py") else 0), text
         if command.endswith("teacher/batchnorm.py"):
             assert "total 100 / 100" in text
+    assert "\ncleo," in Path("grades/grades.csv").read_text(encoding="utf-8")
+    assert [path.name for path in Path("students").iterdir()] == [
+        f"minisvdd-{minisvdd.__version__}+students-py3-none-any.whl"
+    ]
     written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert {"grades/grades.csv", "grades/parts.json", "grades/results/ben.json", "results.json", "junit.xml"} <= written
     assert {"archives/batchnorm-student.zip", "archives/batchnorm-autograder.zip", "handout/batchnorm.md"} <= written

@@ -44,7 +44,7 @@ def kernels(tmp_path_factory):
 
 
 def graded(kernels, words, seed=0):
-    return grade_parts(ASSIGNMENT, Student(kernels.sandbox(words)), seed)
+    return grade_parts(ASSIGNMENT, Student(kernels.sandbox(words)), seed, b"")
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -128,4 +128,4 @@ def test_files_that_are_another_kind_of_wrong(edits, parts, said):
 def test_an_empty_kernel_gets_nothing(tmp_path, level):
     """Who moves nothing has no traffic; costs count for right results only."""
     empty = KernelsHere({"empty": skeleton(ASSIGNMENT, level)}, "conv2d_tiled", tmp_path)
-    assert sum(part.score for part in grade_parts(ASSIGNMENT, Student(empty.sandbox("empty")), 0)) == 0
+    assert sum(part.score for part in grade_parts(ASSIGNMENT, Student(empty.sandbox("empty")), 0, b"")) == 0

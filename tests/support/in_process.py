@@ -6,7 +6,7 @@ import numpy as np
 
 from minisvdd.course.assignment import Assignment
 from minisvdd.course.grader.checks import Student
-from minisvdd.course.grader.grading import Grade, grade_parts, names_in
+from minisvdd.course.grader.grading import Grade, grade_parts
 from minisvdd.course.grader.sandbox import SubmissionError
 from minisvdd.course.grader.wire import Remote, Seed
 
@@ -45,5 +45,5 @@ def _local(value, remotes):
 
 def grade_here(source: str, assignment: Assignment, seed: int = 0) -> Grade:
     """The grade that `grade_source` would give, without limits and without a cage."""
-    parts = grade_parts(assignment, Student(Here(source)), seed, names_in(source.encode()))
+    parts = grade_parts(assignment, Student(Here(source)), seed, source.encode())
     return Grade(assignment.name, assignment.filename, parts, seed)

@@ -152,7 +152,7 @@ MISTAKES = {
             "a name with a letter missing",
             [("def linear_backward_weight", "def linear_backward_weigt")],
             parts(LINEAR_W, *USUAL, DTYPE),
-            "is it linear_backward_weigt?",
+            "defines linear_backward_weigt: is linear_backward_weight meant?",
         ),
         (
             "arguments of the last forward pass",
@@ -168,7 +168,7 @@ MISTAKES = {
         (
             "padding forgotten in the size",
             [("(n + 2 * p - k) // s + 1 for", "(n - k) // s + 1 for")],
-            parts("conv2d_output_size", "stride and padding") + parts("conv2d_forward", "padding"),
+            parts("conv2d_output_size", "stride and padding"),
             "the padding is forgotten",
         ),
         (
@@ -277,7 +277,7 @@ MISTAKES = {
         (
             "divmod by the wrong side",
             [("    kw, (sh, sw) = kernel_size[1], stride\n", "    kw, (sh, sw) = kernel_size[0], stride\n")],
-            parts("maxpool_backward", "other shapes", "overlapping windows"),
+            parts("maxpool_backward", *USUAL, "overlapping windows", "ties"),
             "rows and columns of `winner` are mixed up",
         ),
         (

@@ -313,6 +313,7 @@ MISTAKES = {
                 "nu n an integer",
                 "nu = 1, one sample",
                 "ties",
+                "refuses nu outside (0, 1]",
                 "one of the distances, which stay as they are",
             ),
             "R, where R^2 is asked for",
@@ -381,27 +382,19 @@ MISTAKES = {
                     "np.where(np.abs(center) < epsilon, epsilon, center)",
                 )
             ],
-            parts("move_from_zero", "signs") + parts(T, "centre"),
+            parts("move_from_zero", "signs"),
             "negative coordinates lose their sign",
         ),
         (
             "training mode",
             [("return network.forward(X, training=False).mean(", "return network.forward(X, training=True).mean(")],
-            parts("mean_output", "values")
-            + parts(T, "epochs, the loss falls", "gradient of eq. (4)", "alternation, eq. (3)"),
+            parts("mean_output", "values"),
             "used in training mode",
         ),
         (
             "no backward",
             [("        network.backward(grad_output)\n", "")],
-            parts(E, "forward, loss, backward, step", "each batch, and its gradient as it is")
-            + parts(
-                T,
-                "epochs, the loss falls",
-                "gradient of eq. (4)",
-                "better than before training",
-                "alternation, eq. (3)",
-            ),
+            parts(E, "forward, loss, backward, step", "each batch, and its gradient as it is"),
             "backward is never called",
         ),
         (
@@ -422,9 +415,7 @@ MISTAKES = {
                 ),
                 ("[*starts[1:], n]", "[*starts[1:], starts[-1] + batch_size]"),
             ],
-            parts("fixed_batches", "values")
-            + parts("shuffled_batches", "every sample once", "sizes")
-            + parts(T, "epochs, the loss falls"),
+            parts("fixed_batches", "values") + parts("shuffled_batches", "every sample once", "sizes"),
             "Is the incomplete batch dropped?",
         ),
         (
@@ -457,6 +448,7 @@ MISTAKES = {
                 T,
                 "epochs, the loss falls",
                 "gradient of eq. (4)",
+                "better than before training",
                 "alternation, eq. (3)",
             ),
             "the centre moves: each batch has its own mean",
@@ -476,7 +468,7 @@ MISTAKES = {
             "radius never renewed",
             [("epoch % radius_every == 0", "epoch == 0")],
             parts(T, "alternation, eq. (3)"),
-            "R^2 was not solved for over the whole of X at the start of epoch 2",
+            "R^2 was not solved for over the whole of X, in evaluation mode, at the start of epoch 3",
         ),
         (
             "score not squared",
@@ -493,6 +485,7 @@ MISTAKES = {
 }
 
 _MEETS = """int u = sh * p + a - ph, v = sw * q + b - pw;
+                // in the border there are zeros: leave those taps out; else add weight times x
                 if (u >= 0 && u < H && v >= 0 && v < W)
                     sum += weight"""  # of the forward kernel
 F, W, I = "conv2d_forward", "conv2d_backward_weight", "conv2d_backward_input"  # noqa: E741
@@ -503,7 +496,7 @@ MISTAKES["conv2d-cuda"] = [
         "no guard",
         [("    if (i >= N * K * P * Q) return;\n", "")],
         parts(F, "more threads than entries"),
-        "no guard for the threads beyond the last entry",
+        "one thread too many: > where >= belongs in the guard, or no guard",
     ),
     (
         "no check of the edge",
@@ -575,13 +568,13 @@ MISTAKES["conv2d-cuda"] = [
     (
         "does not compile",
         [("    T sum = 0;\n    for (int n", "    T sum = 0\n    for (int n")],
-        parts(F, *KERNEL) + parts(W, *KERNEL) + parts(I, *KERNEL),
+        parts(W, *KERNEL),
         "does not compile: conv2d_cuda.cu:",
     ),
     (
         "includes a header",
-        [("// Fill in", '#include "kernels/conv2d.cu"\n// Fill in')],
+        [("// Convolution as", '#include "kernels/conv2d.cu"\n// Convolution as')],
         parts(F, *KERNEL) + parts(W, *KERNEL) + parts(I, *KERNEL),
-        "#include (line 4) is not allowed",
+        "#include (line 2) is not allowed",
     ),
 ]

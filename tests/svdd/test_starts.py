@@ -13,6 +13,7 @@ from minisvdd.nn.batches import batch_members
 from minisvdd.nn.init import dictionary_filters, leaky_gain
 from minisvdd.nn.losses import MeanSquaredError
 from minisvdd.nn.networks import make_autoencoder, make_encoder, start_weights
+from minisvdd.svdd.detector import FIRST_FILTERS
 from minisvdd.svdd.radius import quantile_radius_squared
 
 QUICK = {"network": "digits_lenet", "epochs": 2, "batch_size": 32, "threshold": "nu", "verbose": 0}
@@ -60,6 +61,12 @@ def test_a_dictionary_is_where_training_starts_and_nothing_else_differs():
     assert not np.allclose(atoms, drawn)
     for name, weights in plain.network_.params.items():
         assert np.array_equal(model.network_.params[name], weights) == (name != "0.weight")
+
+
+def test_a_dictionary_leaves_decoder_and_batches_as_they_were(images):
+    models = [Autoencoder(**{**QUICK, "epochs": 0}, first_filters=start).fit(images) for start in FIRST_FILTERS]
+    decoders = [model.network_.layers[1].params for model in models]
+    assert all(np.array_equal(decoders[0][name], decoders[1][name]) for name in decoders[0])
 
 
 def test_only_a_convolution_can_start_from_a_dictionary(rng):

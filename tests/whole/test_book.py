@@ -1,8 +1,10 @@
-"""The book: built from two lectures, every page opened in a headless browser; what stops the build.
+"""The book and the slides: built from two lectures, every page opened in a headless browser; what stops the build;
+the figures that readers move.
 
 $MINISVDD_BOOK names a book that is built already, say of all lectures: then that one is looked at.
 """
 
+import base64
 import os
 import re
 import subprocess
@@ -23,11 +25,11 @@ LECTURES = Path(__file__).parents[2] / "lectures"
 needs_chromium = pytest.mark.skipif(find_chromium() is None, reason="needs Chromium or Chrome")
 
 
-def build(*arguments):
-    """The builder as a process, with the library under test."""
+def build(*arguments, script="build_book.py"):
+    """A builder as a process, with the library under test."""
     paths = os.pathsep.join([str(LECTURES), *(p for p in sys.path if p)])
     environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, LECTURES / "build_book.py", *map(str, arguments)]
+    command = [sys.executable, LECTURES / script, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
 
 
@@ -242,7 +244,8 @@ TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clie
 @needs_chromium
 def test_every_page_in_a_browser(book, tmp_path):
     formulas = pictures = 0
-    pages, sources = sorted(set(book.rglob("*.html")) - set(book.glob("source/*"))), sorted(book.glob("source/*"))
+    others = {*book.glob("source/*"), *book.glob("slides/*")}
+    pages, sources = sorted(set(book.rglob("*.html")) - others), sorted(book.glob("source/*"))
     pages += sources if os.environ.get("MINISVDD_BOOK") else sources[::8]  # which are all made in one way
     with Browser(find_chromium(), tmp_path / "profile") as browser:
         for page in pages:
@@ -267,6 +270,222 @@ def test_every_page_in_a_browser(book, tmp_path):
             pictures += browser.evaluate("document.images.length")
     assert formulas > 100
     assert pictures > 3
+
+
+# Figures that readers move
+
+WORDS = "[...document.querySelectorAll('.living output')].map(o => o.textContent)"
+# What a figure shows: every attribute of every part.
+FRAMES = r"""[...document.querySelectorAll(".living svg")].map(svg => [...svg.querySelectorAll("*")].map(part =>
+  [...part.attributes].map(a => a.value).join(" ")).join("\n"))"""
+NUMBER = r"-?\d+(?:\.\d+)?(?:e-\d+)?"
+TURN = """[...document.querySelectorAll('.living input')].map(slider => {
+  const seen = new Set(), said = slider.closest('figure').querySelector('output');
+  for (let value = Number(slider.min); value <= Number(slider.max); value++) {
+    slider.value = value; slider.dispatchEvent(new Event('input'));
+    if (/NaN|undefined/.test(slider.closest('figure').querySelector('svg').outerHTML + said.textContent)) seen.add('!');
+    seen.add(said.textContent);
+  }
+  return [seen.size, slider.max - slider.min + 1, seen.has('!')];
+})"""
+
+
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory):
+    """A page with all living figures and nothing else."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(LECTURES)
+        from book.living import NAMES, figure
+        from book.style import style
+
+        pieces = {name: figure(name) for name in NAMES}
+    for name, html in pieces.items():
+        assert len(html) < 50_000, name
+    page = tmp_path_factory.mktemp("figures") / "figures.html"
+    head = "<!DOCTYPE html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
+    css = re.sub(r"@font-face \{.*?\}", "", style())
+    body = "".join(pieces.values())
+    page.write_text(f"{head}<style>{css}</style><main><article>{body}</article></main></html>", encoding="utf-8")
+    return page
+
+
+@needs_chromium
+def test_figures_stand_there_without_script(figures, tmp_path):
+    """And their script begins with the same frame and the same words."""
+    with Browser(find_chromium(), tmp_path / "profile") as browser:
+        browser.call("Emulation.setScriptExecutionDisabled", value=True)
+        browser.open(figures.as_uri())
+        words, frames = browser.evaluate(WORDS), browser.evaluate(FRAMES)
+        assert browser.evaluate("[...document.querySelectorAll('.controls')].every(c => !c.checkVisibility())")
+        browser.call("Emulation.setScriptExecutionDisabled", value=False)
+        browser.open(figures.as_uri())
+        assert browser.evaluate("[...document.querySelectorAll('.controls')].every(c => c.checkVisibility())")
+        assert browser.evaluate(WORDS) == words
+        for one, other in zip(frames, browser.evaluate(FRAMES), strict=True):
+            words, numbers = zip(
+                *((re.sub(NUMBER, "#", f), [float(n) for n in re.findall(NUMBER, f)]) for f in (one, other))
+            )
+            assert words[0] == words[1]
+            assert numbers[0] == pytest.approx(numbers[1], abs=0.06)  # written with one decimal place
+        assert browser.problems() == []
+
+
+@needs_chromium
+def test_figures_are_moved_by_hand_and_by_keys(figures, tmp_path):
+    with Browser(find_chromium(), tmp_path / "profile") as browser:
+        still = [{"name": "prefers-reduced-motion", "value": "reduce"}]
+        for width in (1280, 390):
+            browser.set_width(width)
+            browser.open(figures.as_uri())
+            assert browser.evaluate(TOO_WIDE) <= 0
+            assert browser.evaluate("[...document.querySelectorAll('.living button')].every(b => b.checkVisibility())")
+            for figure in range(browser.evaluate("document.querySelectorAll('.living').length")):
+                browser.evaluate(f"document.querySelectorAll('.living input')[{figure}].focus()")
+                words, frames = browser.evaluate(WORDS), browser.evaluate(FRAMES)
+                for kind in ("keyDown", "keyUp"):
+                    browser.call(
+                        "Input.dispatchKeyEvent",
+                        type=kind,
+                        key="ArrowRight",
+                        code="ArrowRight",
+                        windowsVirtualKeyCode=39,
+                    )
+                assert browser.evaluate(WORDS)[figure] != words[figure]
+                assert browser.evaluate(FRAMES)[figure] != frames[figure]
+        for seen, values, is_broken in browser.evaluate(TURN):
+            assert (seen, is_broken) == (values, False)
+        assert browser.evaluate(
+            "[...document.querySelectorAll('.living input')].every(s => s.labels[0].textContent.trim())"
+        )
+        browser.call("Emulation.setEmulatedMedia", features=still)
+        browser.open(figures.as_uri())
+        assert not browser.evaluate("[...document.querySelectorAll('.living button')].some(b => b.checkVisibility())")
+        assert browser.problems() == []
+
+
+def test_every_figure_has_its_place_in_one_lecture(monkeypatch):
+    monkeypatch.syspath_prepend(LECTURES)
+    from book.living import NAMES, with_figures
+    from book.notebooks import BuildError
+
+    text = "".join(script.read_text(encoding="utf-8") for script in LECTURES.glob("[0-9]*.py"))
+    places = re.findall(r"^# \*[^*]+\* <!-- living: (\w+) -->$", text, re.MULTILINE)
+    assert sorted(places) == sorted(NAMES)
+    assert text.count("<!--") == len(NAMES)
+    mark = "<p><em>In the book.</em> <!-- living: window --></p>"
+    assert with_figures(f"<p>a</p>{mark}").startswith("<p>a</p><figure class='living' id='living-window'>")
+    with pytest.raises(BuildError, match="living: no_such"):
+        with_figures(mark.replace("window", "no_such"))
+
+
+# Slides
+
+SHOWN = "[...document.querySelectorAll('.slide')].map((s, i) => s.checkVisibility() ? i + 1 : 0).filter(Boolean)"
+# (number, too high, too wide, parts that scroll) of slides that do not fit the window
+UNFIT = """[...document.querySelectorAll('.slide')].map((slide, i) => {
+  document.querySelectorAll('.slide').forEach(other => other.classList.toggle('shown', other === slide));
+  const parts = [...slide.querySelectorAll('pre, .formula, .wide')].filter(p => p.scrollWidth > p.clientWidth + 1);
+  return [i + 1, slide.scrollHeight - innerHeight, slide.scrollWidth - slide.clientWidth, parts.length];
+}).filter(([, high, wide, parts]) => high > 1 || wide > 1 || parts)"""
+
+
+def press(browser, key):
+    browser.evaluate(f"document.dispatchEvent(new KeyboardEvent('keydown', {{ key: '{key}' }}))")
+    return browser.evaluate(SHOWN)
+
+
+@needs_chromium
+def test_slides_in_a_browser(book, tmp_path):
+    files = sorted(book.glob("slides/*.html"))
+    lectures = sorted(path.name for path in book.glob("[0-9]*.html"))
+    assert [path.name for path in files] == lectures
+    with Browser(find_chromium(), tmp_path / "profile") as browser:
+        for file in files:
+            alone = tmp_path / file.name  # it needs nothing beside it
+            alone.write_bytes(file.read_bytes())
+            browser.set_width(1280, 720)
+            browser.open(alone.as_uri())
+            count = browser.evaluate("document.querySelectorAll('.slide').length")
+            assert count > 8
+            assert browser.evaluate(SHOWN) == [1]
+            assert press(browser, "ArrowRight") == press(browser, "x") == [2]
+            assert press(browser, "End") == press(browser, " ") == [count]
+            assert browser.evaluate("location.hash") == f"#{count}"
+            assert press(browser, "Home") == press(browser, "PageUp") == [1]
+            assert press(browser, "Escape") == list(range(1, count + 1))
+            for script in (RAW_LATEX.replace('"article"', '"main"'), EMPTY_FORMULAS, BROKEN_PICTURES):
+                assert browser.evaluate(script) == [], file.name
+            assert press(browser, "Escape") == [1]
+            browser.evaluate("document.querySelector('.steps button:nth-of-type(2)').click()")
+            assert browser.evaluate(SHOWN) == [2]
+            assert browser.evaluate(UNFIT) == [], file.name
+            fonts = "document.fonts.ready.then(fonts => [...fonts].map(f => f.status))"
+            assert browser.evaluate(fonts) == ["loaded"]
+            assert browser.problems() == []
+            asked = [
+                e["params"]["request"]["url"] for e in browser.events if e["method"] == "Network.requestWillBeSent"
+            ]
+            assert [url for url in asked if not url.startswith("data:")] == [alone.as_uri()]
+            browser.set_width(390)
+            assert browser.evaluate(TOO_WIDE) <= 0, file.name
+
+
+@needs_chromium
+def test_slides_without_script_and_on_paper(book, tmp_path):
+    slides = (book / "slides" / "02_backprop.html").as_uri()
+    with Browser(find_chromium(), tmp_path / "profile") as browser:
+        browser.set_width(1280, 720)
+        for is_off in (True, False):
+            browser.call("Emulation.setScriptExecutionDisabled", value=is_off)
+            browser.open(slides)
+            count = browser.evaluate("document.querySelectorAll('.slide').length")
+            if is_off:
+                assert browser.evaluate(SHOWN) == list(range(1, count + 1))
+                assert not browser.evaluate("document.querySelector('.steps').checkVisibility()")
+            paper = browser.call("Page.printToPDF", preferCSSPageSize=True, printBackground=True)
+            assert len(re.findall(rb"/Type\s*/Page\b", base64.b64decode(paper["data"]))) == count
+
+
+def test_what_goes_on_a_slide(monkeypatch):
+    monkeypatch.syspath_prepend(LECTURES)
+    import nbformat
+    from book.slides import first_sentence, short_functions, slides_of
+    from book.sources import Mentions, SourceIndex
+    from book.text import TextRenderer
+
+    for text, expected in (
+        ("<p>One, e.g. this. Two.</p>", "One, e.g. this."),
+        ("<p><strong>Proof.</strong> It is so. More.</p>", "<strong>Proof.</strong> It is so."),
+        ("<p>With <em>a stop. And</em> more.</p>", "With <em>a stop.</em>"),
+        ("<p>Is <code>a. b</code> so? No.</p>", "Is <code>a. b</code> so?"),
+        ("<p>So it is:</p>", "So it is:"),
+    ):
+        assert first_sentence(text) == expected
+    long = "def g():\n" + "    x = 1\n" * 12
+    assert short_functions(f'def f(x):\n    """Twice."""\n    return 2 * x\n\n{long}') == [
+        "def f(x):\n    return 2 * x"
+    ]
+
+    v4 = nbformat.v4
+    printed = v4.new_output("stream", text="".join(f"PASS  claim {k}  (detail)\n" for k in range(6)) + "printed\n")
+    cells = [
+        v4.new_markdown_cell("# 3. Title\n\nSome words.\n\nAsk! **The question:** why? Because.\n\n*Needs: nothing.*"),
+        v4.new_code_cell("def not_this():\n    return 0"),
+        v4.new_markdown_cell("## Section\n\nThe first one. The second one.\n\nNot this one.\n\nIt is\n\n$$ y = 2x $$"),
+        v4.new_code_cell("def f(x):\n    return 2 * x", outputs=[printed]),
+        v4.new_markdown_cell("\n\n".join(["Why?", *["$$ a \\\\\\\\ b $$"] * 9])),
+    ]
+    slides = slides_of(v4.new_notebook(cells=cells), TextRenderer(SourceIndex(), Mentions()), "title")
+    assert slides[0].heading == "3. Title"
+    assert [block.html for block in slides[0].blocks] == ["<p><strong>The question:</strong> why?</p>"]
+    html = "".join(block.html for slide in slides for block in slide.blocks)
+    for word in ("The first one.", "It is", "<math", "claim 3", "and 2 more, which hold"):
+        assert word in html
+    for word in ("Some words", "second", "Not this", "not_this", "claim 4", "printed", "Needs"):
+        assert word not in html
+    assert [slide.heading for slide in slides] == ["3. Title", *["Section"] * (len(slides) - 1)]
+    assert len(slides) > 2
+    assert all(slide.lines <= 14 for slide in slides)
 
 
 TYPE = """(async () => {
@@ -375,8 +594,9 @@ def test_every_formula_of_every_lecture_can_be_set(monkeypatch):
     assert formulas > 300
 
 
-def test_unknown_lectures_and_bad_options(tmp_path):
-    done = build("--only", "77", "--out", tmp_path)
+@pytest.mark.parametrize("script", ["build_book.py", "build_slides.py"])
+def test_unknown_lectures_and_bad_options(script, tmp_path):
+    done = build("--only", "77", "--out", tmp_path, script=script)
     assert done.returncode == 1
     assert "--only 77" in done.stderr
-    assert build("--only", "two", "--out", tmp_path).returncode == 2
+    assert build("--only", "two", "--out", tmp_path, script=script).returncode == 2

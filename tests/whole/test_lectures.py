@@ -188,7 +188,7 @@ def assert_maths_is_balanced(text):
 
 ABOUT_BACKENDS = ("13_cuda", "14_fast_numpy")
 MOST_IMPORTS = {
-    **{"10_mnist_cifar": 3, "11_adversarial_stop_signs": 4, "15_from_score_to_decision": 3},
+    **{"01_idea": 3, "10_mnist_cifar": 4, "11_adversarial_stop_signs": 4, "15_from_score_to_decision": 3},
     **dict.fromkeys(ABOUT_BACKENDS, 5),
 }
 

@@ -1,6 +1,7 @@
 """Wheel and sdist: what they contain, and that both work in another folder, without the source tree."""
 
 import ast
+import io
 import os
 import re
 import runpy
@@ -12,6 +13,7 @@ import pytest
 from helpers_build import FILES, FOLDERS, ROOT, build, copied_sources, unpacked
 
 import minisvdd
+from minisvdd.course.handouts.wheel import build_wheel
 
 pytestmark = pytest.mark.slow
 
@@ -55,6 +57,24 @@ def test_contents(wheel):
     assert "Classifier: Programming Language :: Python :: 3.10" in metadata  # as `requires-python` says
 
 
+def test_the_course_s_own_wheel_holds_what_the_build_system_puts_into_one(wheel):
+    """But for pictures: `minisvdd assignment pack` brings one along, written without a build system."""
+    name, data = build_wheel()
+    assert name == wheel.name
+    with zipfile.ZipFile(wheel) as theirs, zipfile.ZipFile(io.BytesIO(data)) as ours:
+        names = {n for n in theirs.namelist() if n.startswith("minisvdd/") and not n.endswith((".png", "/"))}
+        assert {n for n in ours.namelist() if n.startswith("minisvdd/")} == names
+        assert [n for n in names if ours.read(n) != theirs.read(n)] == []
+        (about,) = (n for n in theirs.namelist() if n.endswith("METADATA"))
+        theirs_say, ours_say = (archive.read(about).decode().splitlines() for archive in (theirs, ours))
+    for key in ("Name", "Version", "Summary", "Requires-Python"):
+        assert [line for line in ours_say if line.startswith(f"{key}:")] == [
+            line for line in theirs_say if line.startswith(f"{key}:")
+        ]
+    required = [line for line in theirs_say if line.startswith("Requires-Dist") and "extra ==" not in line]
+    assert [line for line in ours_say if line.startswith("Requires-Dist")] == required
+
+
 # Packages by the name under which they are imported, where that is another; and what one of our extras brings.
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow"}
 EXTRAS = {"IPython": "docs", "cupy": "cuda12", "onnx": "onnx", "torch": "oracle", "distributed": "distributed"}
@@ -74,8 +94,8 @@ def test_every_import_is_declared():
     """As a dependency of the library, or of the extra that it needs; and nothing is declared that is not imported."""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     declared = set(re.findall(r'"([\w-]+)>=', re.search(r"\ndependencies = \[(.*?)\n\]", text, re.DOTALL)[1]))
-    # the runner of the course starts as a script beside these two
-    ours = {"minisvdd", "confine", "wire"}
+    # the runner of the course starts as a script, and imports these two folders as packages
+    ours = {"minisvdd", "cage", "grader"}
     for_type_checkers = {"typing_extensions"}  # which know it without a package
     packages = set(imported_packages()) - sys.stdlib_module_names - ours - for_type_checkers
     assert {DISTRIBUTIONS.get(name, name) for name in packages - EXTRAS.keys()} == declared

@@ -1,11 +1,9 @@
 """Grading one submission: every part by itself, so that what goes wrong in one costs that part alone."""
 
 import os
-import re
+import stat
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from pathlib import Path
 
 from ...backends.emulator import find_compiler
@@ -13,11 +11,11 @@ from ...errors import DataError
 from ..assignment import Assignment
 from ..catalog import assignment_of, get_assignment
 from ..handouts import cuda_source
+from .advice import advised
 from .checks import Student, Wrong
 from .sandbox import Limits, Sandbox, SubmissionError
 
-_LARGEST = 1 << 20
-_DEFINED = re.compile(rb"^[ \t]*(?:def|__global__ void) +([A-Za-z_]\w{0,80})", re.MULTILINE)
+_LARGEST, _LARGEST_NOTEBOOK = 1 << 20, 1 << 25  # bytes; notebooks carry their pictures
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,8 @@ class Grade:
     """The result for one submission.
 
     output: what it printed (the beginning).   tried: what it attempted and was refused.   problem: why nothing could
-    be graded, or "".
+    be graded, or "".   notes: what the teacher should know, such as that one of several files was chosen.   source:
+    the file itself.
     """
 
     assignment: str
@@ -53,6 +52,8 @@ class Grade:
     tried: list[str] = field(default_factory=list)
     problem: str = ""
     seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+    source: bytes = field(default=b"", repr=False)
 
     @property
     def score(self) -> float:
@@ -100,14 +101,23 @@ def check_machine(assignment: Assignment) -> None:
         raise ValueError(f"{assignment.name} needs a C++ compiler: install g++ or clang++, or name one in $CXX")
 
 
-def read_submission(path: Path) -> bytes:
-    """The bytes of a submission. Raises DataError, naming the file."""
+def read_submission(path: Path, follow: bool = True) -> bytes:
+    """The bytes of a submission. Raises DataError, naming the file.
+
+    follow: whether a link may lead to it. Only regular files are read: a pipe or a device would never end.
+    """
+    largest = _LARGEST_NOTEBOOK if path.suffix.lower() == ".ipynb" else _LARGEST
     try:
-        if path.stat().st_size > _LARGEST:
-            raise DataError(f"{path}: larger than 1 MB: expected a source file")
-        return path.read_bytes()
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
+        with open(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise DataError(f"{path}: cannot be read: expected a regular file")
+            data = file.read(largest + 1)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if len(data) > largest:
+        raise DataError(f"{path}: larger than {largest >> 20} MB: expected a source file")
+    return data
 
 
 def grade_source(
@@ -115,32 +125,34 @@ def grade_source(
 ) -> Grade:
     """`grade` for a file that was read already."""
     start = time.perf_counter()
-    result = Grade(assignment.name, filename, [], seed)
+    result = Grade(assignment.name, filename, [], seed, source=source)
     refusal = cuda_source.refusal(source) if assignment.language == "cuda" else None
     if refusal:
-        return failed(assignment, filename, refusal, seed)
+        return failed(assignment, filename, advised(refusal, source, assignment.language), seed, source=source)
     with Sandbox(source, assignment.filename, limits, assignment.language) as sandbox:
-        result.parts = grade_parts(assignment, Student(sandbox), seed, names_in(source))
+        result.parts = grade_parts(assignment, Student(sandbox), seed, source)
     result.output, result.tried = sandbox.output, sandbox.tried
     result.seconds = time.perf_counter() - start
     return result
 
 
-def failed(assignment: Assignment, filename: str, problem: str, seed: int = 0) -> Grade:
+def failed(
+    assignment: Assignment, filename: str, problem: str, seed: int = 0, notes: tuple[str, ...] = (), source: bytes = b""
+) -> Grade:
     """A Grade without any points, for a submission of which nothing could be graded."""
     parts = [PartResult(part.name, part.points, 0.0, part.hidden, problem, 0.0) for part in assignment.parts]
-    return Grade(assignment.name, filename, parts, seed, problem=problem)
+    return Grade(assignment.name, filename, parts, seed, problem=problem, notes=notes, source=source)
 
 
-def names_in(source: bytes) -> list[str]:
-    """What the file seems to define: functions of Python and kernels, read without running or parsing it."""
-    return sorted({name.decode() for name in _DEFINED.findall(source)})
+def grade_parts(assignment: Assignment, student: Student, seed: int, source: bytes) -> list[PartResult]:
+    """Every part, one after the other.  source: the text of the submission, for advice."""
+    results = [_grade_part(part, student, seed) for part in assignment.parts]
+    return [_with_advice(part, source, assignment.language) for part in _without_idea(assignment.parts, results)]
 
 
-def grade_parts(assignment: Assignment, student: Student, seed: int, names: Sequence[str] = ()) -> list[PartResult]:
-    """Every part, one after the other.  names: what the file defines, from which a misspelt function is guessed."""
-    results = [_grade_part(part, student, seed, names) for part in assignment.parts]
-    return _without_idea(assignment.parts, results)
+def _with_advice(part, source, language):
+    message = advised(part.message, source, language) if part.message else ""
+    return part if message == part.message else replace(part, message=message)
 
 
 def _without_idea(parts, results):
@@ -154,20 +166,14 @@ def _without_idea(parts, results):
     ]
 
 
-def _nearest(part, names):
-    """A question, where a function is missing and another one has nearly its name."""
-    found = get_close_matches(part.function, names, 1, 0.8)
-    return f": is it {found[0]}?" if found and found[0] != part.function else ""
-
-
-def _grade_part(part, student, seed, names=()):
+def _grade_part(part, student, seed):
     start, fraction, message = time.perf_counter(), 1.0, ""
     try:
         part.check(student, part.generator(seed))
     except Wrong as wrong:
         fraction, message = wrong.fraction, str(wrong)
     except SubmissionError as error:
-        fraction, message = 0.0, str(error) + (_nearest(part, names) if error.kind == "missing" else "")
+        fraction, message = 0.0, str(error)
     except Exception as error:  # an answer so odd that the comparison itself stumbled over it
         fraction, message = 0.0, f"the result cannot be compared: {error}"
     return PartResult(part.name, part.points, fraction * part.points, part.hidden, message, time.perf_counter() - start)

@@ -6,19 +6,21 @@ import xml.etree.ElementTree as ElementTree
 from ...files.atomic import atomic_write
 from .grading import Grade
 
-_CONTROL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd]")
+# What terminals obey, XML cannot hold, or turns the direction of writing round.
+_CONTROL = re.compile("[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\u202a-\u202e\u2066-\u2069]")
+_LONGEST_NAME = 100
 
 
 def as_text(grade: Grade) -> str:
     """The table for the terminal: points of each part, then what is wrong with each that lost some."""
     width = max([len(part.name) for part in grade.parts], default=10)
-    lines = [f"{grade.file}: {grade.assignment}", ""]
+    lines = [f"{clean_line(grade.file)}: {grade.assignment}", *(clean(note) for note in grade.notes), ""]
     for part in grade.parts:
         mark = "ok" if part.passed else "part" if part.score else "-"
         kind = "hidden" if part.hidden else "public"
         lines.append(f"{part.name:{width}}  {kind}  {part.score:5g} / {part.points:<3g} {mark}")
     lines += ["", *_messages(grade)]
-    lines += [f"tried, and was not allowed: {what}" for what in grade.tried]
+    lines += [f"tried, and was not allowed: {clean_line(what)}" for what in grade.tried]
     if grade.output.strip():
         lines += ["printed:", *(f"  {line}" for line in clean(grade.output).splitlines()[:20])]
     lines.append(
@@ -56,6 +58,7 @@ def gradescope(grade: Grade) -> dict:
         for number, part in enumerate(grade.parts, start=1)
     ]
     notes = [f"public parts: {grade.public_score:g} of {grade.public_points:g} points; hidden parts count too"]
+    notes += [clean(note) for note in grade.notes]
     notes += [f"tried, and was not allowed: {clean(what)}" for what in grade.tried]
     if grade.problem:
         notes.insert(0, clean(grade.problem))
@@ -69,7 +72,7 @@ def gradescope(grade: Grade) -> dict:
         "tests": tests,
         "extra_data": {
             "assignment": grade.assignment,
-            "file": grade.file,
+            "file": clean_line(grade.file),
             "max_score": grade.points,
             "public_score": grade.public_score,
             "public_max_score": grade.public_points,
@@ -111,4 +114,15 @@ def write_junit(path, grade: Grade) -> None:
 
 def clean(text: str) -> str:
     """Without the characters that XML cannot hold and terminals obey."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
+
+
+def clean_line(text: str) -> str:
+    """`clean`, in one line."""
+    return " ".join(clean(text).split())
+
+
+def clean_name(name: str) -> str:
+    """The name of a file or a student as it can be printed; bytes that are no UTF-8 are shown as such (`Jos\\xe9`)."""
+    text = re.sub("[\udc80-\udcff]", lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", name)
+    return clean_line(text)[:_LONGEST_NAME] or "?"

@@ -3,8 +3,10 @@
 import contextlib
 import json
 import os
+import re
 import selectors
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -15,9 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ...backends.emulator import look_up
+from ...backends.kernel import kernel_folder
+from . import disk
+from .places import places
 from .wire import Odd, Remote, WireError, message_size, pack, unpack
 
-_RUNNER = Path(__file__).with_name("runner.py")
+_RUNNER = Path(__file__).parents[1] / "cage" / "runner.py"
 _LIBRARY = Path(__file__).resolve().parents[2]
 
 
@@ -27,7 +33,8 @@ class Limits:
 
     call_seconds: one call (or loading the file).   total_seconds: all calls together; processor time is limited to 5 s
     more.   start_seconds: for Python to start, and for the compiler: generous, since a busy machine makes both slow.
-    memory: bytes beyond what Python itself needs.   file_bytes: size of a file.   output_bytes: what is kept of prints.
+    memory: bytes beyond what Python itself needs.   file_bytes: size of a file.   files: open at once.
+    folder_bytes: of all files in its folder.   output_bytes: what is kept of prints.
     """
 
     call_seconds: float = 5.0
@@ -35,13 +42,15 @@ class Limits:
     start_seconds: float = 60.0
     memory: int = 1 << 30
     file_bytes: int = 1 << 24
+    files: int = 40
+    folder_bytes: int = 1 << 26
     output_bytes: int = 2000
 
 
 class SubmissionError(Exception):
     """The submission did not deliver a result; the message says what it did instead.
 
-    kind: missing, exception, time, died, garbage or load.
+    kind: missing, exception, time, died, disk, garbage or load.
     """
 
     def __init__(self, kind: str, message: str):
@@ -62,15 +71,20 @@ class Sandbox:
         self._source, self._printed, self._dropped = source, b"", 0
         self._process = self._remotes = None
         self._spent, self._slow, self._load_error = 0.0, set(), None
-        self._home, self._variants = None, {}
+        self._variants = {}
+        self._top = self._home = self._cache = None
+        self._built = kind != "cuda"
 
     def __enter__(self) -> "Sandbox":
-        self._home = tempfile.TemporaryDirectory(prefix="minisvdd-grade-", ignore_cleanup_errors=True)
+        self._top = Path(tempfile.mkdtemp(prefix="minisvdd-grade-"))
+        self._top.chmod(0o711)
+        self._cache = self._folder("cache")  # a kernel file is compiled once, however often the process must restart
         return self
 
     def __exit__(self, *_) -> None:
         self._end()
-        self._home.cleanup()
+        with contextlib.suppress(OSError):
+            disk.remove(str(self._top))
         text = self._printed.decode("utf-8", "replace")
         self.output = text + (f"\n... and {self._dropped} further bytes" if self._dropped else "")
         for variant in self._variants.values():
@@ -94,7 +108,7 @@ class Sandbox:
                 self._slow.add(name)
             raise
         if "error" in reply:
-            raise _explain(reply["error"], name)
+            raise self._explained(reply["error"], name)
         if "value" not in reply or len(reply["arguments"]) != len(arguments):
             self._end()
             raise SubmissionError("garbage", f"{name}: the process answered with something else than a result")
@@ -107,6 +121,17 @@ class Sandbox:
             self._variants[source] = Sandbox(source, self.filename, self.limits, self.kind).__enter__()
         return self._variants[source]
 
+    def _explained(self, error, name):
+        """A SubmissionError from what the runner says of an exception, with lines for a library's instructions."""
+        if error.get("type") == "KernelError" and self._cache:
+            for library in self._cache.rglob("*.so"):
+                error["message"] = re.sub(
+                    r"[\w.]+:0x([0-9a-f]{1,15})\b",
+                    lambda found, library=str(library): look_up(library, int(found[1], 16)) or self.filename,
+                    error["message"],
+                )
+        return _explain(error, name)
+
     # Starting and loading
 
     def _load(self):
@@ -116,82 +141,117 @@ class Sandbox:
         if self._process is not None:
             return
         try:
-            self._start()
-            compiles = self.kind == "cuda"
-            reply = self._exchange({"load": True}, self.limits.start_seconds if compiles else self._time_left())
-            self._spent *= not compiles
-            if "error" in reply:
-                raise _explain(reply["error"], f"loading {self.filename}")
-            if "loaded" not in reply:
-                raise SubmissionError("garbage", f"loading {self.filename}: the process answered with garbage")
+            if not self._built:
+                self._start_and_load("compile", self.limits.start_seconds)
+                self._end()
+                self._built, self._spent = True, 0.0
+            self._start_and_load(self.kind, self._time_left())
         except SubmissionError as error:
             self._end()
             message = str(error)
-            if error.kind in ("time", "died"):
+            if error.kind in ("time", "died", "disk"):
                 message = f"while loading {self.filename}: {message}"
             self._load_error = SubmissionError("load", message)
             raise self._load_error from None
 
-    def _start(self):
-        home = Path(tempfile.mkdtemp(dir=self._home.name))
-        for folder in (Path(self._home.name), home):
-            folder.chmod(0o711 if folder != home else 0o700)
-        file = home / self.filename
-        file.write_bytes(self._source)
-        cache = (
-            Path(self._home.name) / "cache"
-        )  # a kernel file is compiled once, however often the process must restart
-        cache.mkdir(exist_ok=True)
-        if os.getuid() == 0:  # so that the user nobody, whom the process becomes, can use its folder
-            from .confine import NOBODY  # not above: it imports what Windows lacks, and more than grading comes by here
+    def _start_and_load(self, kind, seconds):
+        self._start(kind)
+        late = f"the compiler did not end in {seconds:.1f} s" if kind == "compile" else ""
+        reply = self._exchange({"load": True}, seconds, late)
+        if "error" in reply:
+            raise self._explained(reply["error"], f"loading {self.filename}")
+        if "loaded" not in reply:
+            raise SubmissionError("garbage", f"loading {self.filename}: the process answered with garbage")
 
-            with contextlib.suppress(OSError):
-                for path in (home, file, cache):
-                    os.chown(path, NOBODY, NOBODY)
+    def _start(self, kind):
+        self._home = self._folder("home-")
+        file = self._home / self.filename
+        file.write_bytes(self._source)
+        self._hand_to_nobody(file)
         theirs, self._requests = os.pipe()
         self._replies, theirs_too = os.pipe()
+        self._notes, theirs_for_notes = os.pipe()
+        self._receiver, sender = socket.socketpair()
+        self._listener = None
+        self._places = self._places_of(kind)
         configuration = {
-            "kind": self.kind,
+            "kind": kind,
             "file": str(file),
+            "places": self._places,
             "pipes": [theirs, theirs_too],
+            "notes": theirs_for_notes,
+            "listener": sender.fileno(),
             "packages": str(Path(np.__file__).resolve().parents[1]),
             "library": str(_LIBRARY),
             "cpu_seconds": int(self.limits.total_seconds) + 5,
             "memory": self.limits.memory,
             "file_bytes": self.limits.file_bytes,
+            "files": self.limits.files + max(theirs_too, theirs_for_notes, sender.fileno()),
         }
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-B", "-u", str(_RUNNER), json.dumps(configuration)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            cwd=home,
-            env=_environment(home, cache),
-            pass_fds=(theirs, theirs_too),
+            cwd=self._home,
+            env=_environment(self._home, self._cache),
+            pass_fds=(theirs, theirs_too, theirs_for_notes, sender.fileno()),
             start_new_session=True,
         )
-        os.close(theirs)
-        os.close(theirs_too)
-        self._buffer = b""
-        for descriptor in (self._requests, self._replies, self._process.stdout.fileno()):
+        for descriptor in (theirs, theirs_too, theirs_for_notes):
+            os.close(descriptor)
+        sender.close()
+        self._buffer, self._said = b"", b""
+        for descriptor in (self._requests, self._replies, self._notes, self._process.stdout.fileno()):
             os.set_blocking(descriptor, False)
         try:
             self._receive(self.limits.start_seconds, "it did not start in time")
         except SubmissionError as error:
             raise SubmissionError("start", f"Python could not be started for the submission: {error}") from None
 
+    def _folder(self, prefix):
+        folder = Path(tempfile.mkdtemp(dir=self._top, prefix=prefix)).resolve()
+        self._hand_to_nobody(folder)
+        return folder
+
+    @staticmethod
+    def _hand_to_nobody(path):
+        """Give a file to the user whom the process becomes when the grader is root."""
+        if os.getuid() == 0:
+            from ..cage.confine import NOBODY  # not above: it imports what Windows lacks, and more comes by here
+
+            with contextlib.suppress(OSError):
+                os.chown(path, NOBODY, NOBODY)
+
+    def _places_of(self, kind):
+        """The compiler needs the library and writes the cache; later that can be read, and nothing of the library."""
+        found = places(self._home, (self._cache,) if kind == "compile" else ())
+        if kind == "compile":
+            found["readable"] += [str(_LIBRARY), str(kernel_folder()), found["packages"][0]]
+            found["closed"] = []
+        if self.kind == "cuda":
+            found["readable"].append(str(self._cache))
+            found["needed"].append(str(_LIBRARY))
+        return found
+
     def _end(self):
-        """Kill the process and all it started."""
+        """Kill the process and all it started, and remove its folder."""
         if self._process is None:
             return
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._drain()
+        self._read_notes()
         self._process.stdout.close()
-        os.close(self._requests)
-        os.close(self._replies)
+        for descriptor in (self._requests, self._replies, self._notes):
+            os.close(descriptor)
+        self._receiver.close()
+        if self._listener is not None:
+            self._listener.close()
         self._process = None
+        with contextlib.suppress(OSError):
+            disk.remove(str(self._home))
 
     def _time_left(self):
         left = self.limits.total_seconds - self._spent
@@ -201,26 +261,27 @@ class Sandbox:
 
     # Messages
 
-    def _exchange(self, request, seconds):
+    def _exchange(self, request, seconds, late=""):
         """Send a request, answer what the submission asks of remote objects meanwhile, return its reply."""
         start = time.monotonic()
+        late = late or f"no result after {seconds:.1f} s: an endless loop?"
         try:
             message = request
             while True:
                 left = seconds - (time.monotonic() - start)
-                reply = self._receive(left, f"no result after {seconds:.1f} s: an endless loop?", pack(message))
-                self._note(reply)
+                reply = self._receive(left, late, pack(message))
+                self._check_disk()
                 if "remote" not in reply:
                     return reply
                 message = self._answer(reply)
         finally:
             self._spent += time.monotonic() - start
 
-    def _note(self, reply):
-        tried = reply.get("tried", ())
-        for what in tried if isinstance(tried, list) else ():
-            if isinstance(what, str) and what not in self.tried and len(self.tried) < 20:
-                self.tried.append(what[:200])
+    def _note(self, *tried):
+        for what in tried:
+            what = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in what)[:200]
+            if what not in self.tried and len(self.tried) < 20:
+                self.tried.append(what)
 
     def _answer(self, reply):
         key, method, arguments, keywords = (reply[name] for name in ("remote", "method", "arguments", "keywords"))
@@ -237,8 +298,9 @@ class Sandbox:
         deadline = time.monotonic() + seconds
         try:
             with selectors.DefaultSelector() as selector:
-                selector.register(self._replies, selectors.EVENT_READ)
-                selector.register(self._process.stdout, selectors.EVENT_READ)
+                for source in (self._replies, self._process.stdout, self._notes, self._receiver, self._listener):
+                    if source is not None:
+                        selector.register(source, selectors.EVENT_READ)
                 if outgoing:
                     selector.register(self._requests, selectors.EVENT_WRITE)
                 while True:
@@ -248,15 +310,18 @@ class Sandbox:
                         raise SubmissionError("time", late)
                     if reply is not None and not outgoing:
                         return reply
-                    for key, _ in selector.select(min(left, 0.2)):
-                        if key.fd == self._requests:
+                    ready = selector.select(min(left, 0.1))
+                    if not ready:
+                        self._check_disk()
+                    for key, _ in ready:
+                        if key.fileobj == self._requests:
                             outgoing = outgoing[os.write(self._requests, outgoing[: 1 << 16]) :]
                             if not outgoing:
                                 selector.unregister(self._requests)
-                        elif key.fd == self._replies:
+                        elif key.fileobj == self._replies:
                             self._read_reply()
-                        elif not self._drain():
-                            selector.unregister(self._process.stdout)
+                        elif not self._take(key.fileobj, selector):
+                            selector.unregister(key.fileobj)
         except BrokenPipeError:
             error = self._ended()
             self._end()
@@ -267,6 +332,52 @@ class Sandbox:
         except SubmissionError:
             self._end()
             raise
+
+    def _take(self, source, selector):
+        """Read what came beside the replies. Returns False when no more will come from there."""
+        if source is self._process.stdout:
+            return self._drain()
+        if source == self._notes:
+            if self._read_notes():
+                return True
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(0.2)
+                return False
+            self._note("closing the pipe for what it tries")
+            return False
+        if source is self._listener:
+            answered = self._listener.answer()
+            if answered is None:
+                return False
+            self._note(*answered[0])
+            if answered[1]:
+                self._check_disk()
+            return True
+        from .watch import Listener, receive  # not above: Windows lacks what it imports
+
+        listener = receive(self._receiver)
+        if listener is not None:
+            self._listener = Listener(listener, self._places)
+            selector.register(self._listener, selectors.EVENT_READ)
+        return False
+
+    def _read_notes(self):
+        """What Python's hook wrote down."""
+        while True:
+            try:
+                data = os.read(self._notes, 1 << 16)
+            except BlockingIOError:
+                return True
+            if not data:
+                return False
+            *whole, self._said = (self._said + data).split(b"\0")
+            self._said = self._said[:1000]
+            self._note(*(what.decode("utf-8", "replace") for what in whole))
+
+    def _check_disk(self):
+        problem = disk.too_much(str(self._home), self.limits.folder_bytes)
+        if problem:
+            raise SubmissionError("disk", f"the process was ended: it {problem}")
 
     def _read_reply(self):
         data = os.read(self._replies, 1 << 20)

@@ -61,7 +61,10 @@ def pack(value) -> bytes:
     head = json.dumps(_encode(value, blobs, 0)).encode()
     if len(head) > LARGEST_HEAD:
         raise WireError(f"lists and strings of {len(head)} characters are too large to be sent, give arrays instead")
-    return b"".join([_HEAD.pack(_MAGIC, len(head), sum(map(len, blobs))), head, *blobs])
+    size = sum(map(len, blobs))
+    if len(head) + size > LARGEST:
+        raise WireError(f"arrays of {size >> 20} MB in all are too large to be sent, at most {LARGEST >> 20} MB are")
+    return b"".join([_HEAD.pack(_MAGIC, len(head), size), head, *blobs])
 
 
 def message_size(data: bytes) -> int | None:

@@ -189,8 +189,8 @@ W1: (H, D), b: (H,) or None, W2: (p, H), after training.   X: (n, D), the sample
 L(z) = (1 - a) ||x - g(z)||_1 + a ||f(x) - f(g(z))||_1 for every image, g the generator, f the features.
 
 ||.||_1 is the sum of the absolute values of all entries of one image, or of its features.
-generator, features: objects with forward(v), which is g(v) or f(v) for N rows at once, and vjp(v, gradient), which is
-J(v)^T gradient.   z: (N, d).   x: (N, H, W), like g(z). Features are (N, p).   a: from 0 to 1.
+generator, features: objects with forward(v), which is g(v) or f(v) for N rows at once, and vjp(v, gradient), which
+is J(v)^T gradient.   z: (N, d).   x: (N, H, W), like g(z). Features are (N, p).   a: from 0 to 1.
 Returns (N,).
 """,
     "search_gradient": """
@@ -203,15 +203,16 @@ z: (N, d).   x: (N, H, W).   Returns (N, d).
 After how many steps the search of one image stops, and whether it has converged.
 
 At t = window, 2 window, ... compare the best of the losses 0 to t with the best of the losses 0 to t - window: the
-search stops if it fell by less than `tolerance` times the older one. Otherwise it ends with the last step, unconverged.
+search stops if it fell by less than `tolerance` times the older one. Otherwise it ends with the last step.
 
 losses: (T + 1,), at the start and after each step.   Returns (steps, converged).
 """,
     "latent_search": """
 At most `steps` steps of Adam for each image, from z on; each stops by itself, by the rule of `when_to_stop`.
 
-Adam has beta1 = 0.9, beta2 = 0.999 and epsilon = 1e-8 beside the root, works entry by entry and begins with moments 0.
-The best point counts, not the last one; the start is a point, too. Images do not influence each other.
+Adam has beta1 = 0.9, beta2 = 0.999 and epsilon = 1e-8 beside the root, works entry by entry, begins with moments 0
+and takes steps of size `learning_rate`. The best point counts, not the last one; the start is a point, too.
+Images do not influence each other.
 
 x: (N, H, W).   z: (N, d), which stays as it came.
 Returns the best points (N, d), their losses (N,), steps taken (N,), and whether it has converged (N,).

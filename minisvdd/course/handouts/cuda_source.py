@@ -1,10 +1,13 @@
 """CUDA assignments: skeletons with the heads of the library's kernels, and what a submitted file may not contain."""
 
 import re
+import subprocess
 import textwrap
 from pathlib import Path
 
+from ...backends.emulator import find_compiler
 from ...backends.kernel import Kernel, find_kernel
+from ...errors import DataError
 from ..assignment import Assignment
 from .contracts import KERNELS
 
@@ -37,6 +40,8 @@ def refusal(source: bytes) -> str | None:
         text = _without_comments(text)
     except ValueError as error:
         return str(error)
+    if "##" in text:
+        return "## is not allowed in a kernel file: write the whole name"
     for number, line in enumerate(text.splitlines(), start=1):
         directive = re.match(r"\s*#\s*(\w*)", line)
         if directive and directive[1] not in _DIRECTIVES:
@@ -47,6 +52,23 @@ def refusal(source: bytes) -> str | None:
     if re.search(r"\bextern\b(?!\s+__shared__)", text):
         return "extern is allowed for shared memory only (extern __shared__ ...)"
     return None
+
+
+def refusal_after_preprocessing(path: str) -> str | None:
+    """`refusal` of what the compiler's preprocessor makes of a file: no macro hides a word from that.
+
+    Raises DataError when the file cannot be preprocessed.
+    """
+    command = [find_compiler() or "g++", "-std=c++17", "-E", "-P", "-w", "-x", "c++", path]
+    done = subprocess.run(command, capture_output=True)
+    if done.returncode:
+        raise DataError(f"{Path(path).name} does not compile: {_first_error(done.stderr)}")
+    return refusal(done.stdout)
+
+
+def _first_error(said):
+    errors = re.findall(r"[^\n/]+:\d+:\d+: (?:fatal )?error: [^\n]+", said.decode("utf-8", "replace"))
+    return errors[0][:300] if errors else "the preprocessor gave up"
 
 
 def _without_comments(text):
@@ -73,8 +95,8 @@ def skeleton(assignment: Assignment, level: str, solution: bool, opening: list[s
     "guided" keeps the lines that find out which entry a thread works on, and the steps of the solution as comments.
     """
     formulas = [*assignment.formulas().splitlines(), ""] if level != "scratch" else []
-    of_layers = all(_head(assignment, name).count(" sh,") for name in assignment.kernels)
-    lines = [*opening, "", *formulas, _LAYOUT, *([_SIZES] if of_layers else [])]
+    of_library = all(lender(assignment, name) for name in assignment.kernels)
+    lines = [*opening, "", *formulas, _LAYOUT, *([_SIZES] if of_library else [])]
     top = [assignment.tag("//"), *_comment(lines)]
     return (
         "\n".join(top) + "\n\n" + "\n".join(_kernel(assignment, name, level, solution) for name in assignment.kernels)
@@ -102,12 +124,17 @@ def _kernel(assignment, operation, level, solution):
     return "\n".join([head + " {", *body[:given], f"    {BEGIN}", *left, f"    {END}", "}", ""])
 
 
-def _head(assignment, operation):
-    """Template and signature: those of the model solution, or of the library's kernel where it leaves them empty."""
+def lender(assignment: Assignment, operation: str) -> Kernel | None:
+    """The library's kernel whose head is asked for: where the model solution leaves its own empty."""
     own = _head_and_body(_TASKS / assignment.filename, operation)[0]
-    if not own.endswith("()"):
-        return own
-    kernel = plain_kernel(operation)
+    return plain_kernel(operation) if own.endswith("()") else None
+
+
+def _head(assignment, operation):
+    """Template and signature."""
+    kernel = lender(assignment, operation)
+    if kernel is None:
+        return _head_and_body(_TASKS / assignment.filename, operation)[0]
     return _head_and_body(kernel.path, kernel.name)[0].replace(kernel.name, operation)
 
 

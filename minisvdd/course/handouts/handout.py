@@ -72,7 +72,7 @@ def handout(assignment: Assignment, level: str = "plain", in_notebook: bool = Fa
 _PRECISION = (
     "A result is right when it agrees with the grader's to 8 digits in float64, and to 4 in float32 (errors of 1e-8 "
     "and 1e-4 of the largest entry): the order of a sum does not matter, single precision inside a float64 "
-    "computation does."
+    "computation costs half of the points."
 )
 
 

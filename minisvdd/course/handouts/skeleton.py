@@ -5,6 +5,7 @@ that nbgrader and Otter know; the student's file has an exception there instead.
 steps that the guided level keeps. The level "scratch" has a contract instead of the docstring (`contracts`).
 """
 
+from ...closed import check_is_teachers
 from ..assignment import Assignment
 from . import cuda_source
 from .contracts import contract
@@ -18,8 +19,10 @@ def skeleton(assignment: Assignment, level: str = "plain", solution: bool = Fals
     """The text of the file to fill in; with `solution`, the teacher's version of it, which gets full points.
 
     level: "guided" keeps the steps of the solution as comments, "plain" docstrings with formulas and shapes, "scratch"
-    says what goes in and what comes out, and which conventions hold.   Raises ValueError for another level.
+    says what goes in and what comes out, and which conventions hold.   Raises ValueError for another level, and in the
+    package for students.
     """
+    check_is_teachers(f"{assignment.name}: skeletons and solutions")
     if level not in LEVELS:
         raise ValueError(f"level={level!r}: expected one of {list(LEVELS)}")
     if assignment.language == "cuda":

@@ -1,7 +1,10 @@
 """The assignment `conv2d`: convolution with stride and padding, and both gradients."""
 
+from dataclasses import replace
+
 from ....ops import conv2d as ops
 from ...assignment import Assignment, Part, Source
+from ...by_itself import by_itself
 from ...grader.checks import Case, Wrong
 from ...parts import DTYPE, parts_of
 from .conv2d_mistakes import FORWARD_FORMS, INPUT_FORMS, SIZE_FORMS, WEIGHT_FORMS
@@ -88,6 +91,12 @@ def _refuses(student, rng):
         )
 
 
+def _alone(*arguments, **options):
+    """`parts_of` for functions that may call the submission's own `conv2d_output_size`."""
+    parts, size = parts_of(*arguments, **options), (Source(ops.conv2d_output_size),)
+    return (replace(part, check=by_itself(part.check, size)) for part in parts)
+
+
 _GRADIENT_POINTS = {"values": 8, "other shapes": 6, "stride": 6, "padding": 6, DTYPE: 3}
 
 ASSIGNMENT = Assignment(
@@ -125,19 +134,19 @@ padding, which the first part of each function asks for. Lecture 3 does this cas
             forms=SIZE_FORMS,
         ),
         Part("conv2d_output_size: refuses what does not fit", 2, _refuses, hidden=True, form=True),
-        *parts_of(
+        *_alone(
             ops.conv2d_forward,
             {"values": 8, "other shapes": 7, "stride": 7, "padding": 7, DTYPE: 3},
             {kind: _forward(sizes) for kind, sizes in KINDS.items()},
             forms=FORWARD_FORMS,
         ),
-        *parts_of(
+        *_alone(
             ops.conv2d_backward_weight,
             _GRADIENT_POINTS,
             {kind: _gradient(sizes, True) for kind, sizes in KINDS.items()},
             forms=WEIGHT_FORMS,
         ),
-        *parts_of(
+        *_alone(
             ops.conv2d_backward_input,
             _GRADIENT_POINTS,
             {kind: _gradient(sizes, False) for kind, sizes in KINDS.items()},

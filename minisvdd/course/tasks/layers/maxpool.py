@@ -17,13 +17,14 @@ Windows may overlap (a stride below the kernel), and they may leave rows and col
 # (N, C, H, W), kernel, stride. In the first, no two sizes agree (but for the stride, which is the kernel's).
 _FIRST = [((5, 1, 8, 18), (2, 3), (2, 3))]
 _SHAPES = [((1, 2, 7, 5), (2, 2), (2, 2)), ((3, 2, 4, 11), (3, 2), (3, 2)), ((1, 2, 3, 4), (1, 1), (1, 1))]
-_OVERLAPPING = [((2, 3, 8, 6), (4, 3), (2, 1)), ((1, 2, 4, 6), (3, 2), (1, 1)), ((3, 1, 9, 10), (2, 1), (3, 4))]
+_OVERLAPPING = [((3, 1, 9, 10), (2, 1), (3, 4)), ((2, 3, 8, 6), (4, 3), (2, 1)), ((1, 2, 4, 6), (3, 2), (1, 1))]
 _TIED = [((2, 3, 6, 8), (3, 2), (3, 2)), ((3, 1, 7, 5), (3, 2), (2, 1))]
 _OUTPUTS = ("y", "winner")
 
 
 def _draw(rng, shape, tied=False):
-    return rng.integers(0, 2, shape).astype(np.float64) if tied else rng.standard_normal(shape)
+    """Entries of both signs, more of them negative, so that many a window has no positive one."""
+    return rng.integers(0, 2, shape).astype(np.float64) if tied else rng.standard_normal(shape) - 0.5
 
 
 def _forward(sizes, tied=False):
@@ -62,6 +63,7 @@ def _tied_gradient(student, rng):
         forms = [
             ("the gradient goes to all entries that tie", lambda *_, x=x, y=y, w=window: _to_all_ties(x, y, _[0], *w)),
             ("the last of the tied entries takes the gradient", lambda *_, x=x, w=window: _to_last_tie(x, _[0], *w)),
+            *_BACKWARD_FORMS,
         ]
         compare(student.call("maxpool_backward", *arguments), right, "the result", Case(arguments), _OP, forms=forms)
 

@@ -87,7 +87,7 @@ def _by_bias(sizes, slopes):
 
 def _samples(rng, n, D, feature, sign, least):
     """Samples of which one feature alone has one sign; its smallest value is `least`."""
-    X = rng.standard_normal((n, D))
+    X = 30 * rng.standard_normal((n, D))
     X[0], X[1] = np.abs(X[0]), -np.abs(X[1])
     X[:, feature] = least * (1 + rng.gamma(1.0, 3.0, n))
     X[int(rng.integers(n)), feature] = least
@@ -220,7 +220,7 @@ def _scenes(rng, which):
         ),
         ("healthy", start, _cloud(rng, n, [0.5, 0.0075, 0.0005], 1.0), "all outputs in a plane"),
         ("point", start, _cloud(rng, n, [0.02, 1e-6, 1e-7], 1.0), "a point that is drawn out a little"),
-        ("healthy", _cloud(rng, n, [10.0, 0.05]), _cloud(rng, n, [5.0, 0.02]), "a line before training already"),
+        ("healthy", _cloud(rng, n, [10.0, 0.05]), _cloud(rng, n, [3.0, 0.02]), "a line before training already"),
         ("healthy", _cloud(rng, n, [1.0]), _cloud(rng, n, [0.3], 2.0), "outputs of one coordinate"),
     ]
     far = _cloud(rng, n, [1.0, 0.7, 0.4], 300.0)
@@ -280,19 +280,19 @@ class _Runs:
 
     def __init__(self, rng, sign=0, size=1.0, one_zero=False):
         D, H, p, n = 4, 5, 3, 20
-        self.rng, self.shape = rng, (D, H, p, n)
+        self.rng, self.size, self.shape = rng, size, (D, H, p, n)
         self.X = np.abs(rng.standard_normal((n, D))) + 0.2  # positive: as pixels are
         self.c = size * rng.uniform(0.3, 1.0, p) * (sign or rng.permutation([-1.0, 1.0, rng.choice([-1.0, 1.0])]))
         self.c[0] *= not one_zero
 
     def small(self, *shape):
         """What training left of weights that vanish."""
-        return 1e-5 * self.rng.standard_normal(shape)
+        return 1e-5 * self.size * self.rng.standard_normal(shape)
 
     def towards_c(self, h):
         """The second layer that takes the hidden units' mean to c, nearly."""
         v = h.mean(axis=0)
-        return np.outer(self.c, v) / (v @ v) * (1 + 1e-4 * self.rng.standard_normal())
+        return np.outer(self.c, v) / (v @ v) * (1 + self.rng.uniform(5e-4, 1e-3) * self.rng.choice([-1.0, 1.0]))
 
     def zero(self, activation="leaky relu", bias=False):
         """c = 0 and all weights vanish."""
@@ -306,10 +306,10 @@ class _Runs:
         W1, b, W2 = self.small(H, D), self.small(H) if bias else None, self.small(p, H)
         return W1, b, W2, self.X, activation, self.c, self.small(p)
 
-    def bias(self, activation="leaky relu"):
-        """W1 vanishes, b does not."""
+    def bias(self, activation="leaky relu", negative=2):
+        """W1 vanishes, b does not, of which so many entries are negative."""
         D, H, _, _ = self.shape
-        W1, b = self.small(H, D), self.rng.uniform(0.5, 1.5, H) * self.rng.permutation([-1.0, -1.0, 1.0, 1.0, 1.0])
+        W1, b = self.small(H, D), self.rng.uniform(0.2, 0.6, H) * np.where(np.arange(H) < negative, -1.0, 1.0)
         W2 = self.towards_c(_act(activation, self.X @ W1.T + b))
         return W1, b, W2, self.X, activation, self.c, self.c.copy()
 
@@ -349,13 +349,17 @@ def _trained(rng, which):
         "zero": [
             (_ZERO, new().zero(), "c = 0, no bias, leaky ReLU"),
             (_ZERO, new().zero("tanh", bias=True), "c = 0, tanh, a bias that is 0"),
-            (_CENTRE, new().centre(), "c ran to 0 with the weights"),
-            (_CENTRE, new(-1).centre("tanh", bias=True), "c ran to 0 with the weights, tanh, a bias that is 0"),
+            (_CENTRE, new(1).centre(), "c ran to 0 with the weights"),
+            (
+                _CENTRE,
+                new(-1, 1e-3, True).centre("tanh", bias=True),
+                "c, which was small, ran to 0, tanh, a bias that is 0",
+            ),
             (_BIAS, new(-1).bias(), "W1 vanished, b did not, outputs at c"),
         ],
         "constant": [
             (_BIAS, new(1).bias(), "W1 vanished, b did not, leaky ReLU, outputs at c"),
-            (_BIAS, new(-1, 0.01).bias(), "W1 vanished, b did not, leaky ReLU, outputs at c, which is small"),
+            (_BIAS, new(-1, 0.01).bias(negative=5), "W1 vanished, b did not, leaky ReLU, outputs at c, which is small"),
             (_BIAS, new(one_zero=True).bias("tanh"), "W1 vanished, b did not, tanh far from its bounds, outputs at c"),
             (_BOUNDED, new().saturated("tanh"), "tanh, saturated, no bias, outputs at c"),
             (_BOUNDED, new(-1).saturated("tanh", bias=True), "tanh, saturated, a bias that is 0, outputs at c"),

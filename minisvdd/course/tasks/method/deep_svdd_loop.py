@@ -7,9 +7,9 @@ from ....nn import batches
 from ....svdd import center
 from ....svdd.radius import exact_radius_squared
 from ...assignment import Source
-from ...grader.checks import Case, Student, Wrong, compare, difference
+from ...by_itself import by_itself
+from ...grader.checks import Case, Wrong, compare, difference
 from ...grader.recording import Log, RecordedNetwork, RecordedOptimizer, as_arguments
-from ...grader.sandbox import SubmissionError
 from ...grader.wire import Seed
 from . import deep_svdd_solution as plain
 
@@ -47,31 +47,8 @@ _HELPERS = (
 )
 
 
-def _with_helpers(source: bytes) -> bytes:
-    """The file with the library's helpers in place of the student's own."""
-    lines = ["", "", "import numpy as np"]
-    for reading in (helper.reading for helper in _HELPERS):
-        lines += ["", "", f"def {reading.call}:", *reading.solution]
-    return source + "\n".join([*lines, ""]).encode()
-
-
 def _by_itself(check):
-    """The check, done once more with the library's helpers where it fails; the better of both counts."""
-
-    def judged(student, rng):
-        state = rng.bit_generator.state
-        try:
-            return check(student, rng)
-        except (Wrong, SubmissionError) as error:
-            first = error
-        rng.bit_generator.state = state
-        try:
-            check(Student(student.sandbox.variant(_with_helpers)), rng)
-        except (Wrong, SubmissionError) as again:
-            raise max(first, again, key=lambda error: getattr(error, "fraction", 0.0)) from None
-        raise Wrong(f"{first}\nnot the loop's mistake: with right helpers in place of yours it is right", fraction=1.0)
-
-    return judged
+    return by_itself(check, _HELPERS)
 
 
 # One run
@@ -121,15 +98,40 @@ class _Run:
 
     def batches(self):
         """(outputs, gradient handed to backward) of every step."""
-        forward, backward = self.log.of("forward"), self.log.of("backward")
-        if len(forward) != len(backward) or not forward:
-            raise Wrong(f"{len(forward)} forward passes in training mode, {len(backward)} backward passes: one for one")
-        return [(f["y"], b["grad_output"]) for f, b in zip(forward, backward)]
+        return [(forward["y"], gradient) for forward, gradient in self._steps()]
 
     def rows(self):
         """The samples of every step, as their indices in X."""
         number = {row.tobytes(): i for i, row in enumerate(self.X)}
-        return [[number.get(row.tobytes(), -1) for row in step["x"]] for step in self.log.of("forward")]
+        return [[number.get(row.tobytes(), -1) for row in forward["x"]] for forward, _ in self._steps()]
+
+    def _steps(self):
+        """(forward pass in training mode, gradient) of every backward pass."""
+        steps, last = [], None
+        for name, details in self.log.events:
+            if name == "forward":
+                last = details
+            elif name == "backward":
+                if last is None:
+                    raise Wrong("a backward pass without a forward pass in training mode before it")
+                steps.append((last, details["grad_output"]))
+                last = None
+        if not steps:
+            raise Wrong("there is no backward pass: nothing is trained")
+        return steps
+
+    def only_for_outputs(self):
+        """Forward passes in training mode that no backward pass follows: (before training, later)."""
+        names = [name for name in self.log.names() if name in ("forward", "backward")]
+        first = next((i for i, name in enumerate(names) if name == "backward"), len(names))
+        unused = [i for i, pair in enumerate(zip(names, [*names[1:], "forward"])) if pair == ("forward", "forward")]
+        return sum(i < first for i in unused), sum(i >= first for i in unused)
+
+    def moving_centers(self):
+        """For every step the mean output when all of X was last evaluated: a centre that moves."""
+        means = [(taken, center.move_from_zero(y.mean(axis=0), self.epsilon)) for taken, y in self.whole_outputs()]
+        means.insert(0, (0, self.right_center))
+        return [[mean for taken, mean in means if taken <= i][-1] for i in range(len(self._steps()))]
 
     def whole_outputs(self):
         """(steps taken before, outputs) whenever all of X went through the network as it is evaluated, in any parts."""
@@ -166,6 +168,10 @@ def _sign_lost(mean, epsilon):
 def center_rule(student, rng):
     """The mean output before training, moved from zero."""
     run = _Run(student, rng, "one-class", epochs=2, move_most=True)
+    if run.only_for_outputs()[0]:
+        raise Wrong(
+            "the network was used in training mode before training: the centre belongs to the network that scores"
+        )
     mean, moved = run.start.mean(axis=0), center.move_from_zero
     forms = [
         (
@@ -208,15 +214,16 @@ def epochs(student, rng):
     seen = sum(len(y) for y, _ in run.batches())
     if seen != run.epochs * len(run.X):
         raise Wrong(f"{seen} samples went through the network: expected {run.epochs} epochs of {len(run.X)}")
-    d = [run.distances(y) for y, _ in run.batches()]
-    _check_losses(run, [x.mean() for x in d], "eq. (4)")
+    d = [run.distances(y).mean() for y, _ in run.batches()]
+    moving = [((y - c) ** 2).sum(axis=1).mean() for (y, _), c in zip(run.batches(), run.moving_centers())]
+    _check_losses(run, d, "eq. (4)", moving)
     losses = np.asarray(run.losses)
     if not losses[-1] < 0.8 * losses[0]:
         raise Wrong(f"the loss does not fall: {losses[0]:.4g} in the first epoch, {losses[-1]:.4g} in the last")
 
 
-def _check_losses(run, of_batch, equation):
-    """The epochs' losses are means over samples of the batches' losses."""
+def _check_losses(run, of_batch, equation, moving=None):
+    """The epochs' losses are means over samples of the batches' losses.  moving: those to a centre that moves."""
     losses = np.asarray(run.losses)
     if losses.shape != (run.epochs,) or losses.dtype.kind != "f":
         raise Wrong(f"expected a list of {run.epochs} losses, one per epoch")
@@ -231,6 +238,9 @@ def _check_losses(run, of_batch, equation):
         ("the sum over batches", lambda *_: values.sum(axis=1)),
         ("the sum over samples, not divided by their number", lambda *_: (values * sizes).sum(axis=1)),
     ]
+    if moving is not None:
+        other = np.reshape(moving, values.shape)
+        forms.append(("distances to a centre that moves", lambda *_: (other * sizes).sum(axis=1) / sizes.sum(axis=1)))
     right = (values * sizes).sum(axis=1) / sizes.sum(axis=1)
     same(losses, right, "the losses", f"{equation}, a mean over the samples of an epoch", forms)
 
@@ -282,19 +292,19 @@ def descends(student, rng):
 
 
 def _check_gradients(run):
-    for y, given in run.batches():
+    for i, (y, given) in enumerate(run.batches()):
         right = 2 / len(y) * (y - run.used_center)
         if difference(given, right, "dJ/dphi"):
-            compare(given, right, "dJ/dphi", Case(()), _TRAIN, forms=_gradient_forms(y, run, np.ones(len(y)), len(y)))
+            forms = _gradient_forms(y, run, np.ones(len(y)), len(y), run.moving_centers()[i])
+            compare(given, right, "dJ/dphi", Case(()), _TRAIN, forms=forms)
     if run.log.names().count("step") != len(run.batches()):
         raise Wrong("expected one step of the optimiser for each backward pass")
 
 
-def _gradient_forms(y, run, weight, share):
-    """Mistakes in 2 / share sum_i weight_i (phi_i - c), as forms without arguments."""
+def _gradient_forms(y, run, weight, share, moving):
+    """Mistakes in 2 / share sum_i weight_i (phi_i - c), as forms without arguments.  moving: c, if it moves."""
     weight, n = weight[:, None], len(run.X) * share / len(y)
     pull = weight * (y - run.used_center)
-    later = [(steps, center.move_from_zero(z.mean(axis=0), run.epsilon)) for steps, z in run.whole_outputs() if steps]
     return [
         ("the wrong sign: outputs are pushed away from the centre", lambda *_: -2 / share * pull),
         ("the 1/N is missing", lambda *_: 2 * len(y) / share * pull),
@@ -303,15 +313,13 @@ def _gradient_forms(y, run, weight, share):
         ("the centre is 0", lambda *_: 2 / share * weight * y),
         ("the centre moves: each batch has its own mean", lambda *_: 2 / share * weight * (y - y.mean(axis=0))),
         ("divided by n of the whole set, not of the batch", lambda *_: 2 / n * pull),
+        ("the centre moves: it is the mean output of the network as it is, not as it was before training", lambda *_: (
+            2 / share * weight * (y - moving))),
+        ("the centre is not the one that is returned", lambda *_: 2 / share * weight * (y - run.right_center)),
         ("the centre is not moved from 0", lambda *_: 2 / share * weight * (y - run.start.mean(axis=0))),
-        ("not the centre that is returned", lambda *_: 2 / share * weight * (y - run.right_center)),
         ("divided by the number of coordinates as well", lambda *_: 2 / share / y.shape[1] * pull),
         ("the gradient of the distance, not of its square", lambda *_: (
             pull / np.sqrt(run.distances(y))[:, None] * 2 / share / 2)),
-        *(
-            ("the centre moves: it is the mean output of a later epoch", lambda *_, c=c: 2 / share * weight * (y - c))
-            for _, c in later
-        ),
     ]  # fmt: skip
 
 
@@ -334,6 +342,8 @@ def radius(student, rng):
     """R^2 of the trained network, for both objectives."""
     for objective, nu, n in (("soft-boundary", 0.15, 92), ("one-class", 0.25, 92)):
         run = _Run(student, rng, objective, epochs=3, nu=nu, n=n)
+        if run.only_for_outputs()[1]:
+            raise Wrong("the network was used in training mode for R^2: it belongs to the network that scores")
         d = run.distances(run.network.outputs(run.X))
         label = f"R^2 for {objective}"
         same(run.radius_squared, exact_radius_squared(d, nu), label, f"nu={nu}, n={len(d)}", _radius_forms(run, d))
@@ -378,18 +388,20 @@ def alternates(student, rng):
     for i, (y, given) in enumerate(run.batches()):
         epoch = i // steps // run.every * run.every
         if epoch * steps not in solved:
-            raise Wrong(f"R^2 was not solved for over the whole of X at the start of epoch {epoch}")
+            raise Wrong(
+                f"R^2 was not solved for over the whole of X, in evaluation mode, at the start of epoch {epoch}"
+            )
         squared = solved[epoch * steps]
         excess = run.distances(y) - squared
         right = 2 / (run.nu * len(y)) * (excess > 0)[:, None] * (y - run.used_center)
         text = difference(given, right, f"dJ/dphi in step {i}")
         if text:
-            _explain_soft(text, given, right, y, run, squared, solved, epoch)
+            _explain_soft(text, given, right, i, y, run, squared, solved, epoch)
         of_batch.append(squared + np.maximum(0, excess).sum() / (run.nu * len(y)))
     _check_losses(run, of_batch, "eq. (3)")
 
 
-def _explain_soft(text, given, right, y, run, squared, solved, epoch):
+def _explain_soft(text, given, right, step, y, run, squared, solved, epoch):
     d, nu, share = run.distances(y), run.nu, run.nu * len(y)
 
     def pull(of_radius, weight=2 / share):
@@ -408,7 +420,8 @@ def _explain_soft(text, given, right, y, run, squared, solved, epoch):
         ("the hinge is squared", lambda *_: 2 * np.maximum(0, d - squared)[:, None] * pull(squared)()),
         ("R^2 is solved for in every batch, from the batch alone", pull(exact_radius_squared(d, nu))),
         ("R^2 is an interpolated quantile", pull(_quantile_at(run, epoch))),
-        *_gradient_forms(y, run, (d > squared).astype(float), share),
+        ("the centre moves, and the radius with it", lambda *_: _with_moving_center(y, run, step, epoch, share)),
+        *_gradient_forms(y, run, (d > squared).astype(float), share, run.moving_centers()[step]),
         *((f"R^2 is that after {taken} steps", pull(other)) for taken, other in solved.items()),
     ]  # fmt: skip
     place = f"dJ/dphi ({text.partition(':')[0]}, R^2 = {squared:.4g}, that of epoch {epoch})"
@@ -416,7 +429,18 @@ def _explain_soft(text, given, right, y, run, squared, solved, epoch):
     raise Wrong(f"{text}\nexpected the gradient of eq. (3) with R^2 = {squared:.4g}, that of epoch {epoch}")
 
 
-def _quantile_at(run, epoch):
+def _outputs_at(run, epoch):
+    """The outputs for X when R^2 was solved for in this epoch."""
     per_epoch = len(run.batches()) // run.epochs
-    y = next(y for taken, y in run.whole_outputs() if taken == epoch * per_epoch)
-    return np.quantile(run.distances(y), 1 - run.nu)
+    return next(y for taken, y in run.whole_outputs() if taken == epoch * per_epoch)
+
+
+def _quantile_at(run, epoch):
+    return np.quantile(run.distances(_outputs_at(run, epoch)), 1 - run.nu)
+
+
+def _with_moving_center(y, run, step, epoch, share):
+    """The gradient where centre and radius are always those of the network as it is."""
+    c = run.moving_centers()[step]
+    squared = exact_radius_squared(((_outputs_at(run, epoch) - c) ** 2).sum(axis=1), run.nu)
+    return 2 / share * (((y - c) ** 2).sum(axis=1) > squared)[:, None] * (y - c)

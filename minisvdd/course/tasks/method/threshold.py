@@ -340,10 +340,6 @@ def _cost_forms(arguments):
             least(share, cost_alarm, cost_miss, among=everywhere[1:]),
         ),
         (
-            "only scores of normal samples are tried",
-            least(share, cost_alarm, cost_miss, among=[-math.inf, *normal]),
-        ),
-        (
             "only scores of anomalies are tried",
             least(share, cost_alarm, cost_miss, among=[-math.inf, *anomalous]),
         ),

@@ -260,7 +260,7 @@ ASSIGNMENT = Assignment(
         "write an iterative search whose result for one image depends on no other image of the batch",
         "say what a score is that a search has found, and what more starts change",
     ),
-    hours="3",
+    hours="2 to 3",
     lectures=("12_anogan#The search for $z$", "12_anogan#Many searches at once"),
     without_forward="""
 Loss, gradient and stopping rule do not need each other. The search uses all three: without a gradient, write it with

@@ -1,0 +1,102 @@
+"""What each choice of the authors' first scripts is worth: One-Class and DCAE with one choice at a time, in pairs.
+
+    python benchmarks/ablation.py --data mnist --seeds 3 --jobs 2 --out benchmarks/results/ablation-mnist.json
+    python benchmarks/ablation.py --protocol quick --seeds 10 --out benchmarks/results/ablation-digits.json
+    python benchmarks/ablation.py --quick                           digits: does it run?
+
+The choices are `minisvdd.experiments.protocols.CHOICES`, each made alone in the protocol, then all of them together.
+A cell draws from (seed, class, method), whatever the choice: so every AUC with a choice has a partner without it that
+began with the same weights, and the mean of the differences over pairs has the standard error s / sqrt(pairs), in which
+what one draw does to both of them is gone. Of that s it follows how many pairs show half a point: with a standard error
+of a quarter, (s / 0.25)^2.
+
+Cells are kept in FOLDER/CHOICE (`minisvdd experiment report` reads each) and not computed again; --budget ends early.
+"""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from common import add_data, make_parser, parse, write_rows
+
+from minisvdd.experiments.grid import cells_of, make_grid, read_cell
+from minisvdd.experiments.protocols import CHOICES, get_protocol
+from minisvdd.experiments.running.run import run_grid
+from minisvdd.files.names import safe_name
+
+METHODS = ("dcae", "one-class")
+_RESOLVED = 0.25  # points: the standard error that shows half a point
+
+
+def main():
+    """Compute every choice's cells, and write mean differences to the protocol without it."""
+    arguments = _arguments()
+    base = get_protocol(arguments.protocol, arguments.data)
+    if arguments.quick:
+        base = replace(base, pretrain_epochs=2, epochs=2)
+    everything = {name: value for choice in CHOICES.values() for name, value in choice.items()}
+    aucs = {}
+    for name, choice in {"nothing": {}, **CHOICES, "all of these": everything}.items():
+        aucs[name] = _computed(arguments, name, replace(base, **choice))
+        rows = [_row(other, method, aucs) for other in aucs for method in METHODS]
+        write_rows(arguments.out, rows, data=arguments.data, protocol=arguments.protocol, seeds=arguments.seeds)
+        for row in rows[-len(METHODS) :]:
+            print(row, flush=True)
+
+
+def _computed(arguments, name, protocol):
+    """{(method, class, seed): AUC in %} of the finished cells with this choice."""
+    grid = make_grid(
+        arguments.data,
+        methods=METHODS,
+        classes=arguments.classes,
+        seeds=arguments.seeds,
+        protocol=arguments.protocol,
+        data_dir=arguments.data_dir,
+        settings=protocol,
+        backend=arguments.backend,
+    )
+    out = Path(arguments.folder) / safe_name(name)
+    run_grid(grid, out, jobs=arguments.jobs, data_dir=arguments.data_dir, budget=arguments.budget)
+    found = {(c.method, c.normal_class, c.seed): read_cell(c, out) for c in cells_of(grid)}
+    return {key: 100 * value["auc"]["trained"] for key, value in found.items() if value is not None}
+
+
+def _row(name, method, aucs):
+    """The choice's mean AUC, and its mean difference to the same cells without it."""
+    ours, base = (
+        {key[1:]: auc for key, auc in aucs[choice].items() if key[0] == method} for choice in (name, "nothing")
+    )
+    pairs = [ours[key] - base[key] for key in ours if key in base]
+    row = {"choice": name, "method": method, "mean": _rounded(np.mean(list(ours.values()))) if ours else None}
+    if name == "nothing" or len(pairs) < 2:
+        return row
+    deviation = float(np.std(pairs, ddof=1))
+    return {
+        **row,
+        "pairs": len(pairs),
+        "difference": _rounded(np.mean(pairs)),
+        "standard_error": _rounded(deviation / math.sqrt(len(pairs))),
+        "pairs_that_show_half_a_point": math.ceil((deviation / _RESOLVED) ** 2),
+    }
+
+
+def _rounded(value):
+    return round(float(value), 3)
+
+
+def _arguments():
+    parser = make_parser(__doc__, quick="the digits, two classes and seeds, two epochs")
+    add_data(parser)
+    parser.add_argument("--protocol", default="authors-code")
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds, from 0")
+    parser.add_argument("--folder", default="runs/ablation", help="where cells are kept (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=1, help="cells computed side by side")
+    parser.add_argument("--backend", default="numpy")
+    parser.add_argument("--budget", type=float, metavar="SECONDS", help="for each choice")
+    return parse(parser, data="digits", classes=["3", "8"], seeds=2, protocol="quick")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""Grading side by side: one student's trouble, of whatever kind, costs that student only."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from joblib import Parallel, delayed
+
+from ...errors import DataError
+from ..assignment import Assignment
+from ..catalog import NAMES, get_assignment
+from ..grader.grading import Grade, check_machine, failed, grade, grade_source
+from ..grader.output import clean_name
+from ..grader.sandbox import Limits
+from .choosing import choose, tags
+from .roster import matched
+from .submissions import Submission, files_of, find_submissions
+
+
+def grade_class(
+    folder,
+    assignment: Assignment | str | None = None,
+    seed: int = 0,
+    jobs: int = 2,
+    limits: Limits | None = None,
+    roster: dict[str, tuple[str, ...]] | None = None,
+    done: Callable[[str, Grade], None] = lambda student, grade: None,
+) -> dict[str, Grade]:
+    """A Grade for each student, by name. All must be of one assignment: the one given, or the first that a file names.
+
+    roster: names of the students (`read_roster`); who is missing has 0 points.   done: is called with each grade when
+    it is there, in the order in which they come.
+    Raises DataError and ValueError as `find_submissions` and `grade` do; a file that cannot be read gets 0 points.
+    """
+    submissions = find_submissions(folder)
+    if assignment is None:
+        assignment = _assignment_of_all(folder, submissions.values())
+    elif isinstance(assignment, str):
+        assignment = get_assignment(assignment)
+    check_machine(assignment)
+    students = matched(submissions, roster or {})
+    # Threads are enough: the work is done by the submissions' own processes.
+    tasks = (delayed(_named)(one, assignment, seed, limits) for one in students.values())
+    grades = dict.fromkeys(students)
+    for student, result in Parallel(n_jobs=jobs, prefer="threads", return_as="generator_unordered")(tasks):
+        grades[student] = result
+        done(student, result)
+    return grades
+
+
+def grade_path(path, assignment: str | None = None, seed: int = 0) -> Grade:
+    """`grade` for a file, a notebook, or the folder of one student."""
+    path = Path(path)
+    if not path.is_dir() and path.suffix.lower() != ".ipynb":
+        return grade(path, assignment, seed)
+    submission = files_of(path)
+    task = get_assignment(assignment) if assignment else _assignment_of_all(path, [submission])
+    check_machine(task)
+    return grade_submission(submission, task, seed)
+
+
+def grade_submission(
+    submission: Submission, assignment: Assignment, seed: int = 0, limits: Limits | None = None
+) -> Grade:
+    """The Grade of what one student handed in; whatever is wrong with it is said in the Grade."""
+    try:
+        chosen = choose(submission, assignment)
+    except DataError as error:
+        return failed(assignment, _shown_file(submission), str(error), seed, tuple(submission.notes))
+    result = grade_source(chosen.source, chosen.filename, assignment, seed, limits)
+    result.notes = chosen.notes
+    return result
+
+
+def _named(submission, assignment, seed, limits):
+    try:
+        return submission.name, grade_submission(submission, assignment, seed, limits)
+    except Exception as error:  # nobody else must pay for it
+        said = f"the grader itself failed, which is no fault of the submission: {type(error).__name__}: {error}"
+        return submission.name, failed(assignment, _shown_file(submission), said, seed, ("grade this one again",))
+
+
+def _shown_file(submission):
+    return clean_name(submission.files[0].name) if len(submission.files) == 1 else ""
+
+
+def _assignment_of_all(folder, submissions):
+    for submission in submissions:
+        names = [*tags(submission), *(path.stem.lower().replace("_", "-") for path in submission.files)]
+        for name in names:
+            if name in NAMES:
+                return get_assignment(name)
+    raise ValueError(f"{folder}: cannot tell which assignment this is; name it with --assignment")

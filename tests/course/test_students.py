@@ -1,0 +1,150 @@
+"""The students' package: it grades as the teacher's does, and no command and no file of it shows a solution."""
+
+import ast
+import os
+import subprocess
+import sys
+import traceback
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from minisvdd import closed
+from minisvdd.course import NAMES, get_assignment, skeleton
+from minisvdd.course.grader.grading import grade
+from minisvdd.course.grader.output import as_text
+from minisvdd.course.handouts.students import LONGEST, export, solution_lines
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A folder with the package as pip unpacks it."""
+    folder = tmp_path_factory.mktemp("students")
+    wheel, _ = export(folder)
+    with zipfile.ZipFile(wheel) as archive:
+        assert archive.testzip() is None
+        archive.extractall(folder / "site")
+    return folder / "site"
+
+
+def minisvdd(site, *words, options=()):
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    command = [sys.executable, *options, "-m", "minisvdd", *map(str, words)]
+    return subprocess.run(command, env=environment, cwd=site.parent, capture_output=True, text=True)
+
+
+def without_time(text):
+    return [line.partition(" (")[0] if line.startswith("public ") else line for line in text.splitlines()]
+
+
+def wrong(assignment):
+    """The model solution with its last operator changed."""
+    text = skeleton(assignment, solution=True)
+    if assignment.language == "cuda":
+        return "-=".join(text.rsplit("+=", 1))
+    tree, others = ast.parse(text), {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add}
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.BinOp) and type(node.op) in others]
+    last = max(found, key=lambda node: (node.lineno, node.col_offset))
+    last.op = others[type(last.op)]()
+    return f"{assignment.tag('#')}\n{ast.unparse(tree)}\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.compiler if "cuda" in n else ()) for n in NAMES])
+def test_it_grades_with_the_same_points_and_words(name, site, tmp_path):
+    assignment = get_assignment(name)
+    path = tmp_path / assignment.filename
+    path.write_text(skeleton(assignment, solution=True), encoding="utf-8")
+    assert "total 100 / 100" in minisvdd(site, "grade", path, "--seed", 5).stdout
+    path.write_text(wrong(assignment), encoding="utf-8")
+    done = minisvdd(site, "grade", path, "--seed", 5)
+    assert done.returncode == 1, done.stderr
+    assert without_time(done.stdout) == without_time(as_text(grade(path, seed=5)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("assignment", "linear", "--solution"),
+        ("assignment", "conv2d-cuda", "--solution"),
+        ("assignment", "linear", "--level", "guided"),
+        ("assignment", "pack", "linear"),
+        ("course", "export", "--for-students", "again"),
+        ("lectures", "lectures"),
+    ],
+)
+def test_no_command_shows_a_solution(words, site):
+    done = minisvdd(site, *words)
+    assert done.returncode == 2
+    assert "not in the students' package, which grades and shows no solution; ask your teacher" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_no_file_shows_a_line_of_a_solution(site):
+    told = {suffix: solution_lines("python" if suffix == ".py" else "cuda") for suffix in LONGEST}
+    assert len(told[".py"]) > 50
+    assert len(told[".cu"]) > 5
+    for path in site.rglob("*"):
+        text = path.read_bytes().decode("utf-8", "replace") if path.is_file() else ""
+        shown = [line for lines in told.values() for line in lines if line in text]
+        shown = [line for line in shown if path.suffix == ".py" or len(line) > LONGEST[".cu"]]
+        assert shown == [], path
+    assert not list(site.glob("minisvdd/lectures/*"))
+    assert not list(site.rglob("conv2d_cuda.cu"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("option", ["-O", "-I"])
+def test_python_s_own_tools_show_no_line(option, site):
+    code = f"""
+import sys; sys.path.insert(0, {str(site)!r})
+import inspect, traceback
+from minisvdd.ops import linear
+for thing in (linear.linear_forward, linear.linear_forward.plain, linear.linear_forward.reading("fast")):
+    try:
+        print(inspect.getsource(thing))
+    except (OSError, TypeError):
+        pass
+try:
+    linear.linear_forward(1, 2)
+except AttributeError:
+    traceback.print_exc(file=sys.stdout)
+"""
+    done = subprocess.run([sys.executable, option, "-c", code], capture_output=True, text=True, cwd=site)
+    assert done.returncode == 0, done.stderr
+    assert "AttributeError" in done.stdout
+    assert "weight.T" not in done.stdout
+    assert "weight @" not in done.stdout
+
+
+@pytest.mark.slow
+def test_the_library_works_in_it(site):
+    assert minisvdd(site, "gradcheck", "--layer", "BatchNorm").returncode == 0
+    assert minisvdd(site, "assignment", "list").stdout.split()[0] == NAMES[0]
+    version = next(site.glob("minisvdd-*.dist-info")).name
+    assert version.endswith("+students.dist-info"), "pip tells it from the teacher's"
+
+
+def test_a_closed_module_runs_as_it_did_without_its_lines(tmp_path, monkeypatch):
+    monkeypatch.setattr(closed, "ANSWERS", tmp_path / "answers")
+    assert not closed.is_students_package()
+    closed.check_is_teachers("this")
+    closed.ANSWERS.write_bytes(closed.packed({"some.module": '"""Text."""\ndef secret(): return 1 / 0\n'}))
+    assert closed.is_students_package()
+    with pytest.raises(ValueError, match="this: not in the students' package"):
+        closed.check_is_teachers("this")
+    assert b"secret" not in closed.ANSWERS.read_bytes()
+    names = {}
+    closed._sources.cache_clear()
+    closed.run("some.module", names)
+    closed._sources.cache_clear()
+    assert names["__doc__"] == "Text."
+    with pytest.raises(ZeroDivisionError) as caught:
+        names["secret"]()
+    assert traceback.extract_tb(caught.value.__traceback__)[-1][:] == ("<some.module>", 2, "secret", "")
+
+
+def test_it_is_the_same_bit_for_bit(tmp_path):
+    assert Path(export(tmp_path / "a")[0]).read_bytes() == Path(export(tmp_path / "b")[0]).read_bytes()
