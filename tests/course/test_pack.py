@@ -53,7 +53,7 @@ def run_autograder(root, python=sys.executable, path=None):
 @pytest.mark.parametrize(
     ("files", "score", "words"),
     [
-        ({"one_class_loss.py": NO_MEAN}, 70, "public parts"),
+        ({"one_class_loss.py": NO_MEAN}, 60, "public parts"),
         ({"loss.py": SOLUTION}, 100, "public parts"),
         ({"a_helper.py": "x = 1\n", "hw.py": SOLUTION}, 100, "hw.py was chosen, not a_helper.py"),
         ({"a.py": "x = 1\n", "my/one_class_loss.py": UNTAGGED}, 100, "one_class_loss.py was chosen, not a.py"),

@@ -47,7 +47,9 @@ def main(configuration) -> None:
         load = _python_loader(lambda tree: missing.put_off(tree, available))
     for name in [name for name in sys.modules if name.partition(".")[0] in ("cage", "grader")]:
         del sys.modules[name]
-    sys.modules["confine"] = types.ModuleType("confine")  # bait: who looks for the walls here goes on to what is named
+    bait = types.ModuleType("confine")  # who looks for the walls here may change what he likes, and goes on to be named
+    bait.__getattr__ = lambda name: {}
+    sys.modules["confine"] = bait
     linecache.cache[__file__] = (1, None, [], __file__)  # a warning that shows a line of this file need not read it
     link.send({"ready": True})
     with contextlib.suppress(wire.ClosedError):

@@ -50,7 +50,7 @@ class Limits:
 class SubmissionError(Exception):
     """The submission did not deliver a result; the message says what it did instead.
 
-    kind: missing, exception, time, died, disk, garbage or load.
+    kind: missing, exception, time, died, disk, garbage, load (the file does not), or stopped (while it was loaded).
     """
 
     def __init__(self, kind: str, message: str):
@@ -148,10 +148,10 @@ class Sandbox:
             self._start_and_load(self.kind, self._time_left())
         except SubmissionError as error:
             self._end()
-            message = str(error)
+            kind, message = "load", str(error)
             if error.kind in ("time", "died", "disk"):
-                message = f"while loading {self.filename}: {message}"
-            self._load_error = SubmissionError("load", message)
+                kind, message = "stopped", f"while loading {self.filename}: {message}"
+            self._load_error = SubmissionError(kind, message)
             raise self._load_error from None
 
     def _start_and_load(self, kind, seconds):

@@ -54,7 +54,7 @@ def alarm_rate(m: int, alpha: float, n_new: int | None = None) -> tuple[float, f
     """
     #: the two parameters of the beta distribution
     j = allowed_alarms(m, alpha)
-    k = m + 1 - j
+    k = (m + 1) - j
     #: its mean and variance
     mean = j / (m + 1)
     variance = j * k / ((m + 1) ** 2 * (m + 2))
