@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from in_process import grade_here
+from mistakes import right_submission
 
 from minisvdd.course import get_assignment, skeleton
 from minisvdd.course.grader.grading import grade_source
@@ -13,60 +14,6 @@ from minisvdd.rivals.dcgan import gan_for, make_gan
 ASSIGNMENT = get_assignment("anogan-search")
 SOLUTION = skeleton(ASSIGNMENT, solution=True)
 LOSS, GRADIENT, STOP, SEARCH, SCORE = (source.name for source in ASSIGNMENT.functions)
-
-# Other lines than the model solution's: image by image, with Adam and rule inside the loop
-OWN = """
-import numpy as np
-
-def search_loss(g, f, z, x, a):
-    y = g.forward(z)
-    return [(1 - a) * abs(p - q).sum() + a * abs(u - v).sum()
-            for p, q, u, v in zip(x, y, f.forward(x), f.forward(y))]
-
-def search_gradient(g, f, z, x, a):
-    rows = []
-    for i in range(len(z)):
-        point, image = z[i:i + 1], x[i:i + 1]
-        y = g.forward(point)
-        back = f.vjp(y, np.sign(f.forward(y) - f.forward(image)))
-        rows.append(g.vjp(point, a * back - (1 - a) * np.sign(image - y))[0])
-    return np.stack(rows)
-
-def when_to_stop(losses, window, tolerance):
-    best, before = np.inf, None
-    for t, loss in enumerate(losses):
-        best = min(best, loss)
-        if t % window == 0:
-            if before is not None and (before - best) / before < tolerance:
-                return t, True
-            before = best
-    return t, False
-
-def one(g, f, image, point, a, steps, rate, window, tolerance):
-    point, m, v, losses, points = point.copy(), 0.0, 0.0, [], []
-    for t in range(steps + 1):
-        points.append(point)
-        losses.append(search_loss(g, f, point, image, a)[0])
-        stop, converged = when_to_stop(losses, window, tolerance)
-        if converged or t == steps:
-            break
-        h = search_gradient(g, f, point, image, a)
-        m += 0.1 * (h - m)
-        v += 0.001 * (h * h - v)
-        point = point - rate * m / (1 - 0.9 ** (t + 1)) / ((v / (1 - 0.999 ** (t + 1))) ** 0.5 + 1e-8)
-    best = int(np.argmin(losses))
-    return points[best][0], losses[best], stop, converged
-
-def latent_search(g, f, x, z, *options):
-    rows = [one(g, f, x[i:i + 1], z[i:i + 1], *options) for i in range(len(x))]
-    return [np.array(column) for column in zip(*rows)]
-
-def anogan_score(g, f, x, d, starts, rng, *options):
-    best = np.full(len(x), np.inf)
-    for start in rng.standard_normal((starts, d)):
-        best = np.minimum(best, latent_search(g, f, x, np.array([start] * len(x)), *options)[1])
-    return best
-"""
 
 _LOSS_LINE = "return (1 - a) * np.abs(y - x).sum(axis=(1, 2)) + a * np.abs(mismatch).sum(axis=1)"
 _GRADIENT_LINE = "grad_y = (1 - a) * np.sign(y - x) + features.vjp(y, a * np.sign(mismatch))"
@@ -168,7 +115,7 @@ MISTAKES = [
     (
         "all stop together",
         [(_SEARCH_LINE, "searching &= (before - best >= tolerance * before).all()")],
-        (SEARCH,),
+        (SEARCH, SCORE),
         "all images stop when the first one does",
     ),
     (
@@ -214,7 +161,7 @@ def messages(grade):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_right_in_other_words(seed):
-    grade = grade_here(OWN, ASSIGNMENT, seed)
+    grade = grade_here(right_submission(ASSIGNMENT.filename), ASSIGNMENT, seed)
     assert [part.message for part in grade.parts if part.message] == []
     assert grade.score == 100
 
