@@ -39,6 +39,11 @@ def run(module: str, names: dict) -> None:
     exec(compile(_sources()[module], f"<{module}>", "exec"), names)
 
 
+def source(module: str) -> str:
+    """The text of a module that is kept closed."""
+    return _sources()[module]
+
+
 @cache
 def _sources() -> dict[str, str]:
     return json.loads(zlib.decompress(ANSWERS.read_bytes()))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..closed import check_is_teachers
 from ..course import LEVELS, NAMES, get_assignment, skeleton
-from ..course.catalog import PIECES
+from ..course.catalog import PIECES, VARIED
 from ..course.classroom import alike, grade_class, read_roster, write_grade, write_results
 from ..course.classroom import as_text as class_as_text
 from ..course.classroom.grading import grade_path
@@ -26,8 +26,10 @@ from ..files.atomic import atomic_write, write_json
 
 # minisvdd assignment
 
-_USAGE = """minisvdd assignment NAME --out DIR [--level LEVEL] [--solution] [--notebook FORMAT [--seed N]]
-       minisvdd assignment pack NAME [--out DIR] [--level LEVEL] [--seed N] [--wheel FILE | --install SPEC]
+_USAGE = """minisvdd assignment NAME --out DIR [--level LEVEL] [--solution] [--variant SEED]
+       minisvdd assignment NAME --out DIR [--level LEVEL] [--solution] --notebook FORMAT [--seed N]
+       minisvdd assignment pack NAME [--out DIR] [--level LEVEL] [--seed N] [--variant SEED]
+                                [--wheel FILE | --install SPEC]
        minisvdd assignment list"""
 
 
@@ -40,6 +42,7 @@ def add_assignment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--solution", action="store_true", help="the teacher's version, with the model solution")
     parser.add_argument("--notebook", choices=FORMATS, help="write a notebook in this form instead")
     parser.add_argument("--seed", type=int, help="pack, notebook: seed of the hidden parts (default: drawn at random)")
+    parser.add_argument("--variant", type=int, metavar="SEED", help=f"draw one of two versions: {', '.join(VARIED)}")
     parser.add_argument("--wheel", metavar="FILE", help="pack: the autograder's wheel (default: of this minisvdd)")
     parser.add_argument("--install", metavar="SPEC", help="pack: what pip installs instead of a wheel")
     parser.set_defaults(run=_assignment)
@@ -55,10 +58,10 @@ def _assignment(arguments):
             print(f"{name:22}{counts}   {assignment.title}{whole}")
         return 0
     if action == "pack" and len(rest) == 1:
-        return _pack(get_assignment(rest[0]), arguments)
+        return _pack(get_assignment(rest[0], arguments.variant), arguments)
     if rest:
         raise ValueError(f"assignment {' '.join(arguments.words)}: expected NAME, pack NAME, or list")
-    return _write(get_assignment(action), arguments)
+    return _write(get_assignment(action, arguments.variant), arguments)
 
 
 def _write(assignment, arguments):
@@ -105,6 +108,9 @@ def add_grade(parser: argparse.ArgumentParser) -> None:
         "--assignment", choices=NAMES, metavar="NAME", help="(default: what the file's first line says)"
     )
     parser.add_argument("--seed", type=int, default=0, help="draws the inputs of the hidden parts (default: 0)")
+    parser.add_argument(
+        "--variant", type=int, metavar="SEED", help="with --assignment: the version that was handed out"
+    )
     parser.add_argument("--json", metavar="results.json", help="write what Gradescope reads")
     parser.add_argument("--junit", metavar="FILE", help="write JUnit XML")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="with --class: graded side by side")
@@ -114,6 +120,11 @@ def add_grade(parser: argparse.ArgumentParser) -> None:
 
 
 def _grade(arguments):
+    wanted = arguments.assignment
+    if arguments.variant is not None:
+        if not wanted:
+            raise ValueError("--variant: needs --assignment NAME")
+        arguments.assignment = get_assignment(wanted, arguments.variant)
     for problem in problems() if hasattr(os, "fork") else ():
         print(f"minisvdd: warning: {problem}", file=sys.stderr)
     if arguments.folder:
@@ -128,7 +139,7 @@ def _grade(arguments):
             _tell(error, arguments.json)
             raise
         # Gradescope must get its file: whoever handed in nothing readable has 0 points.
-        result = failed(get_assignment(arguments.assignment), str(arguments.file), str(error), arguments.seed)
+        result = failed(get_assignment(wanted, arguments.variant), str(arguments.file), str(error), arguments.seed)
     except Exception as error:
         _tell(error, arguments.json)
         raise
@@ -165,7 +176,7 @@ def _grade_class(arguments):
     grades = grade_class(
         arguments.folder, arguments.assignment, arguments.seed, arguments.jobs, roster=roster, done=done
     )
-    pairs = alike(grades, get_assignment(next(iter(grades.values())).assignment))
+    pairs = alike(grades, get_assignment(next(iter(grades.values())).assignment, arguments.variant))
     print(class_as_text(grades, pairs))
     beside = left_out(arguments.folder)
     if beside:

@@ -4,7 +4,7 @@ import argparse
 
 from ..errors import one_line
 from ..gradcheck import check_library, library_cases
-from ..gradcheck.own import cases_using, check_readings
+from ..gradcheck.own import cases_using, check_network, check_readings
 from .options import add_backend, add_check_kernels, add_ops, start_backend
 
 
@@ -29,24 +29,29 @@ def _gradcheck(arguments):
     for reading in own:
         print(reading, flush=True)
     names = arguments.layer or (cases_using(list(backend.readings)) if own else library_cases())
-    passed = [passed for name in names for passed in (_checks if own else _reports)(name, backend)]
     if own:
-        print(f"{sum(reading.passed for reading in own)} of {len(own)} functions equal their formulas")
+        passed = [passed for name in names for passed in _checks(name, lambda name=name: check_library(name, backend))]
+        if not arguments.layer:
+            passed += _checks("the whole network", lambda: [check_network(backend)])
+        written = [reading for reading in own if reading.written]
+        print(f"{sum(reading.passed for reading in written)} of {len(written)} functions equal their formulas")
+    else:
+        passed = [passed for name in names for passed in _reports(check_library(name, backend))]
     print(f"{sum(passed)} of {len(passed)} gradient checks passed")
     return 0 if all(passed) and all(reading.passed for reading in own) else 1
 
 
-def _reports(name, backend):
-    """Print the reports of these cases; whether each passed."""
-    for report in check_library(name, backend):
+def _reports(reports):
+    """Print these reports; whether each passed."""
+    for report in reports:
         print(report, flush=True)
         yield report.passed
 
 
-def _checks(name, backend):
+def _checks(name, check):
     """The same with a reader's functions: whatever they make go wrong is a failure, not the end."""
     try:
-        yield from _reports(name, backend)
+        yield from _reports(check())
     except Exception as error:
         print(f"gradcheck: {name}\nFAILED: {type(error).__name__}: {one_line(error)}", flush=True)
         yield False

@@ -65,6 +65,14 @@ def start_backend(name: str, check_kernels: bool = False, ops: str | None = None
     return backend
 
 
+def print_calls(backend: "backends.Backend") -> None:
+    """With --ops: which functions of the file were really called."""
+    if backend.readings:
+        from ..ops.own import calls_of
+
+        print(calls_of(backend.readings))
+
+
 def add_data_dir(parser: argparse.ArgumentParser) -> None:
     """--data-dir, for commands that read a data set."""
     parser.add_argument(

@@ -80,6 +80,7 @@ def _train(arguments):
     for note in split.notes[len(dataset.notes) :]:
         print(note)
     _print_result(result, split, folder, pictures)
+    options.print_calls(backend)
     return 0
 
 

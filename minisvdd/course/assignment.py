@@ -16,10 +16,12 @@ class Source:
     """One function to write: its head and docstring are those of a plain reading of the library, as is its solution.
 
     op: the library's operation or function.   instead: what its lines say otherwise for a student (`Reading`).
+    contract: the text of `handouts.contracts` for it, where it is not the one under its name.
     """
 
     op: Callable
     instead: tuple[tuple[str, str], ...] = ()
+    contract: str = ""
 
     @property
     def name(self) -> str:
@@ -67,6 +69,7 @@ class Assignment:
     goals: what one can do afterwards, as in "you can ...".   hours: how long it takes, such as "2 to 3".
     lectures: what to read, such as "04_layers" or, with a section, "04_layers#Batch norm".
     without_forward: what to do when a function is missing that others lean on.
+    rule: of an assignment in two versions, what holds in this one.   drawn: the seed that drew it (`variants`).
     """
 
     name: str
@@ -84,6 +87,8 @@ class Assignment:
     hours: str = ""
     lectures: tuple[str, ...] = ()
     without_forward: str = ""
+    rule: str = ""
+    drawn: int | None = None
 
     @property
     def filename(self) -> str:

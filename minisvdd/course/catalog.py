@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from .assignment import Assignment
+from .variants import drawn
 
 _FOLDERS = {
     "warm-up": "layers",
@@ -21,19 +22,29 @@ _FOLDERS = {
     "collapse": "method",
     "threshold": "method",
     "anogan-search": "rivals",
+    "capstone": "capstone",
     "conv2d-cuda": "cuda",
     "conv2d-tiled": "cuda",
 }
 NAMES = tuple(_FOLDERS)
 PIECES = {"warm-up": ("linear", "leaky-relu", "one-class-loss")}  # assignments whose parts another one is made of
+VARIED = ("maxpool", "leaky-relu", "soft-boundary-radius")  # assignments in two versions, one of which is drawn
 _TAG = re.compile(r"^(?:#|//) minisvdd assignment: ([\w-]+)")
 
 
-def get_assignment(name: str) -> Assignment:
-    """The assignment of that name. Raises ValueError for an unknown one."""
+def get_assignment(name: str, variant: int | None = None) -> Assignment:
+    """The assignment of that name; `variant`: the version that this seed draws.
+
+    Raises ValueError for an unknown name, and for a variant of an assignment that has none.
+    """
     if name not in NAMES:
         raise ValueError(f"assignment={name!r}: expected one of {', '.join(NAMES)}")
-    return importlib.import_module(f".tasks.{_FOLDERS[name]}.{name.replace('-', '_')}", __package__).ASSIGNMENT
+    module = name.replace("-", "_")
+    if variant is None:
+        return importlib.import_module(f".tasks.{_FOLDERS[name]}.{module}", __package__).ASSIGNMENT
+    if name not in VARIED:
+        raise ValueError(f"assignment={name!r}: has no variants; those that have: {', '.join(VARIED)}")
+    return drawn(importlib.import_module(f".tasks.variants.{module}", __package__).VERSIONS, variant)
 
 
 def tagged(source: bytes) -> str | None:

@@ -66,7 +66,7 @@ def test_functions_of_one_s_own_are_checked_where_they_are_used(tmp_path, capsys
     out = capsys.readouterr().out
     assert "linear_forward: equals its formula" in out
     assert "gradcheck: Linear" in out
-    assert "Conv2D" not in out
+    assert "gradcheck: Conv2D" not in out
 
 
 def test_a_planted_error_is_diagnosed(tmp_path, capsys):
@@ -107,3 +107,39 @@ def test_files_without_operations_are_refused(tmp_path, capsys):
     assert run("gradcheck", "--ops", tmp_path / "mine.txt") == 2
     assert run("gradcheck", "--ops", write(tmp_path, RIGHT), "--backend", "emulator") == 2
     assert "--ops: needs --backend plain or numpy" in capsys.readouterr().err
+
+
+GROWING = """
+def linear_forward(x, weight):
+    return x @ weight.T
+
+
+def batch_statistics(x):
+    axes = tuple(axis for axis in range(x.ndim) if axis != 1)
+    return x.mean(axis=axes), x.var(axis=axes)
+
+
+def conv2d_forward(x, weight, stride=(1, 1), padding=(0, 0)):
+    raise NotImplementedError("conv2d_forward")
+"""
+
+
+def test_a_file_may_grow(tmp_path, capsys):
+    """What is not written yet is the library's; the whole network is checked with what is there."""
+    assert run("gradcheck", "--ops", write(tmp_path, GROWING)) == 0
+    out = capsys.readouterr().out
+    assert "conv2d_forward: not written yet: the library's formula stands in" in out
+    assert "batchnorm_forward_batch: equals its formula" in out  # which the layers call, put together from the parts
+    assert "gradcheck: Sequential" in out
+    assert "3 of 3 functions equal their formulas" in out
+
+
+def test_the_whole_network_fails_with_a_wrong_gradient(tmp_path, capsys):
+    assert run("gradcheck", "--ops", write(tmp_path, NEGATED)) == 1
+    network = capsys.readouterr().out.partition("gradcheck: Sequential")[2]
+    assert "looks like: negated" in network
+
+
+def test_a_slip_in_a_name_is_told(tmp_path, capsys):
+    assert run("gradcheck", "--ops", write(tmp_path, "def conv2d_foward(x, weight):\n    return x\n")) == 2
+    assert "no operation is called conv2d_foward: is it conv2d_forward?" in capsys.readouterr().err

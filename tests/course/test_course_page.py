@@ -105,8 +105,8 @@ def test_the_papers_have_a_venue_and_a_year():
 
 
 def numbered(text):
-    """{"3.1": the text of that item}."""
-    parts = re.split(r"^\*\*(\d+\.\d+)\*\*", text, flags=re.MULTILINE)[1:]
+    """{"3.1": the text of that item}; those of the capstone are C.1, C.2, ..."""
+    parts = re.split(r"^\*\*((?:\d+|C)\.\d+)\*\*", text, flags=re.MULTILINE)[1:]
     found = dict(zip(parts[::2], parts[1::2]))
     assert len(found) == len(parts) // 2
     return found
@@ -120,6 +120,7 @@ def test_every_question_has_its_rubric_and_as_many_points():
         assert sum(map(int, re.findall(r"^\* (\d+): ", rubrics[number], re.MULTILINE))) == points, number
     for lecture in range(1, 18):
         assert 2 <= sum(number.startswith(f"{lecture}.") for number in questions) <= 3
+    assert [number for number in questions if number.startswith("C.")] == ["C.1", "C.2", "C.3"]
     assert QUESTIONS.count("*open*") > 5
 
 

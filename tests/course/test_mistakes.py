@@ -15,7 +15,14 @@ from minisvdd.course.parts import DTYPE
 pytestmark = pytest.mark.slow
 
 PLANTED = {**mistakes.MISTAKES, **mistakes_training.MISTAKES}
-ELSEWHERE = ("gradcheck", "collapse", "threshold", "conv2d-tiled", "anogan-search")  # each in a file of its own
+ELSEWHERE = (
+    "gradcheck",
+    "collapse",
+    "threshold",
+    "anogan-search",
+    "capstone",
+    "conv2d-tiled",
+)  # each in a file of its own
 CASES = [(name, *mistake) for name in NAMES if name not in ELSEWHERE for mistake in PLANTED[name]]
 PYTHON = [name for name in NAMES if get_assignment(name).language == "python"]
 PATIENT = Limits(call_seconds=20.0, total_seconds=60.0, start_seconds=60.0)  # a busy machine must not fail a test

@@ -11,7 +11,7 @@ from minisvdd.course import NAMES, get_assignment
 from minisvdd.course.handouts.notebooks import FORMATS, notebook
 from minisvdd.course.notebook_check import check, definitions
 
-PYTHON = [name for name in NAMES if get_assignment(name).language == "python"]
+PYTHON = [name for name in NAMES if get_assignment(name).language == "python" and name != "capstone"]
 
 
 def cells_of(text, kind="code"):

@@ -118,14 +118,6 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "self._has_samples = True",
     ): "what the first step says",
     (
-        "course/catalog.py",
-        'first = source[:201].decode("utf-8", "replace").partition("\\n")[0]',
-    ): "the line that counts is shorter",
-    (
-        "course/catalog.py",
-        'first = source[:].decode("utf-8", "replace").partition("\\n")[0]',
-    ): "the line that counts is shorter",
-    (
         "ops/adam.py",
         'backend.launch("adam_count_step", (steps, corrections, beta1, beta2), grid=(2,), block=(1,))',
     ): "all threads but the first end at once",

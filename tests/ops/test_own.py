@@ -9,7 +9,7 @@ from helpers_data import one_line_error
 from minisvdd.backends import HostBackend
 from minisvdd.errors import DataError
 from minisvdd.nn.layers import Linear
-from minisvdd.ops.own import load_operations
+from minisvdd.ops.own import calls_of, load_operations
 
 LINEAR = "def linear_forward(x, weight):\n    return x @ weight.T\n"
 
@@ -84,3 +84,51 @@ def test_an_exception_says_where_it_was_raised(load):
     assert "\n" not in str(caught.value)
     with pytest.raises(DataError, match=r"mine\.py: linear_forward: TypeError: "):
         own["linear_forward"]()
+
+
+def test_calls_are_counted_and_what_is_not_written_is_the_formula_s(load, rng):
+    own = load(
+        LINEAR
+        + "def linear_backward_input(grad_output, weight):\n    raise NotImplementedError\n"
+        + "def leaky_relu_forward(x, slope):\n    return x\n"
+    )
+    layer, x = Linear(2), rng.standard_normal((4, 3))
+    layer.build((3,), rng, np.float64, HostBackend("plain", own))
+    for _ in range(3):
+        layer.forward(x, training=True)
+        np.testing.assert_array_equal(layer.backward(np.ones((4, 2))), np.ones((4, 2)) @ layer.params["weight"])
+    assert calls_of(own) == (
+        "calls of your operations: linear_forward 3; never called: leaky_relu_forward; "
+        "not written yet, so the library's: linear_backward_input"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("batch_statistics(x):\n    return x[0], 2 * x[1]", [[[0.0], [1.0]], [0.5], [0.0], [4.0]]),
+        (
+            "batchnorm_forward(x, mean, variance, epsilon):\n    return 7 * x, mean",
+            [[[7.0], [7.0]], [1.0], [1.0], [0.0]],
+        ),
+    ],
+)
+def test_the_whole_is_put_together_from_the_parts(text, expected, load):
+    """The layer asks for statistics and normalisation at once."""
+    own = load(f"def {text}\n")
+    given = np.array([[0.0], [2.0]] if "statistics" in text else [[1.0], [1.0]])
+    for got, right in zip(own["batchnorm_forward_batch"](given, 0.0), expected):
+        np.testing.assert_allclose(got, right)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("conv2d_foward", "conv2d_forward"), ("Linear_Forward", "linear_forward"), ("adam_updates", "adam_update")],
+)
+def test_a_slip_in_a_name_is_told(name, meant, load):
+    assert refusal(load, f"def {name}(x):\n    return x\n") == f"no operation is called {name}: is it {meant}?"
+
+
+@pytest.mark.parametrize("name", ["linear_forward_2", "_linear_forwards", "relu", "conv2d_output_size"])
+def test_helpers_may_be_called_as_one_likes(name, load):
+    assert list(load(f"{LINEAR}def {name}(x):\n    return x\n")) == ["linear_forward"]

@@ -203,10 +203,10 @@ SHORT = {
 }
 
 
-def contract(name: str, level: str) -> list[str] | None:
-    """The lines that a level has instead of a function's docstring; None where it keeps that."""
+def contract(name: str, level: str, own: str = "") -> list[str] | None:
+    """The lines that a level has instead of a function's docstring; None where it keeps that.  own: another text."""
     if name not in CONTRACTS or not (level == "scratch" or (level == "plain" and name in SHORT)):
         return None
-    first, *rest = CONTRACTS[name].strip().splitlines()
+    first, *rest = (own or CONTRACTS[name]).strip().splitlines()
     lines = [f'    """{first}', *(f"    {line}".rstrip() for line in rest), '    """']
     return lines if rest else [f'    """{first}"""']

@@ -23,7 +23,7 @@ explain each line has nothing to fear; you may be asked to.
 
 
 _BY_COMMAND = """
-    minisvdd grade {file}
+    minisvdd grade {file}{options}
 
 says for each part what it expected, what it got, and where. `--seed 1` draws other hidden inputs: a right solution
 passes with every seed. An exception or an endless loop costs the points of its part only.
@@ -38,7 +38,7 @@ their own. An exception or an endless loop costs the points of its part only.
 def handout(assignment: Assignment, level: str = "plain", in_notebook: bool = False) -> str:
     """The text for the student; `in_notebook` for one who writes no file, but the cells of a notebook."""
     file = assignment.filename
-    lines = [f"# {assignment.title}", "", assignment.handout.strip(), "", *_goals(assignment)]
+    lines = [f"# {assignment.title}", "", assignment.handout.strip(), "", *_variant(assignment), *_goals(assignment)]
     where = "" if in_notebook else f", in `{file}`"
     lines += ["## Before you begin", "", *_before(assignment, level), f"## What to write{where}", ""]
     lines += [*_wrapped(_LEVELS[level]), ""]
@@ -59,7 +59,7 @@ def handout(assignment: Assignment, level: str = "plain", in_notebook: bool = Fa
         "",
         "## Grade yourself",
         "",
-        (_IN_NOTEBOOK if in_notebook else _BY_COMMAND.format(file=file)).strip(),
+        (_IN_NOTEBOOK if in_notebook else _BY_COMMAND.format(file=file, options=_options(assignment))).strip(),
         "",
         "## Working together",
         "",
@@ -74,6 +74,19 @@ _PRECISION = (
     "and 1e-4 of the largest entry): the order of a sum does not matter, single precision inside a float64 "
     "computation costs half of the points."
 )
+
+
+def _variant(assignment):
+    if assignment.drawn is None:
+        return []
+    text = (
+        f"**Your variant, number {assignment.drawn}:** {assignment.rule}. Another variant's solution is not one here."
+    )
+    return [*_wrapped(text), ""]
+
+
+def _options(assignment):
+    return "" if assignment.drawn is None else f" --assignment {assignment.name} --variant {assignment.drawn}"
 
 
 def _goals(assignment):

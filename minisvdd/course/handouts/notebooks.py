@@ -19,12 +19,17 @@ def notebook(assignment: Assignment, form: str, level: str = "plain", solution: 
     """The JSON of the notebook, in format 4.5.
 
     form: "nbgrader" or "otter".   solution: the teacher's version.   seed: draws the inputs of its hidden checks.
-    Raises ValueError for another form, and for an assignment that is not in Python.
+    Raises ValueError for another form, for an assignment that is not in Python, for one whose functions work together,
+    and for a variant.
     """
     if form not in FORMATS:
         raise ValueError(f"notebook={form!r}: expected one of {list(FORMATS)}")
     if assignment.language != "python":
         raise ValueError(f"{assignment.name}: is written in {assignment.language}; notebooks are made of Python alone")
+    if assignment.drawn is not None:
+        raise ValueError(f"{assignment.name}: its variants are handed out as files, not as notebooks")
+    if {part.function for part in assignment.parts} - {source.name for source in assignment.functions}:
+        raise ValueError(f"{assignment.name}: has parts on all functions together, which no cell can check: use a file")
     write = {"nbgrader": _for_nbgrader, "otter": _for_otter}[form] if solution or form == "nbgrader" else _plain
     opening, functions = _pieces(assignment, level, solution)
     texts = [_cell("markdown", handout(assignment, level, in_notebook=True))]

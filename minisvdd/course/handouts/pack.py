@@ -34,7 +34,7 @@ chmod -R go-rwx "$root/source" "$root/results"
 . "$root/source/assignment.env"
 rm -f "$root/results/results.json"
 "$python" -m minisvdd grade "$root/submission" --assignment "$ASSIGNMENT" --seed "$SEED" \\
-    --json "$root/results/results.json"
+    ${VARIANT:+--variant "$VARIANT"} --json "$root/results/results.json"
 status=$?
 if [ ! -s "$root/results/results.json" ]; then
     message="The grader itself failed (exit status $status): no fault of your submission. Please tell your teacher."
@@ -80,6 +80,8 @@ def autograder_archive(assignment: Assignment, seed: int, wheel=None, requiremen
     files["setup.sh"] = _SETUP.format(packages=packages, requirement=requirement)
     files["run_autograder"] = _RUN
     files["assignment.env"] = f"ASSIGNMENT={assignment.name}\nFILE={assignment.filename}\nSEED={seed}\n"
+    if assignment.drawn is not None:
+        files["assignment.env"] += f"VARIANT={assignment.drawn}\n"
     return zipped(files, executable={"setup.sh", "run_autograder"})
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 
+from ...closed import is_students_package, source
+
 _STEP = "#:"
 
 
@@ -28,7 +30,7 @@ class Reading:
 
     def __init__(self, function: Callable, instead: Iterable[tuple[str, str]] = ()) -> None:
         formula = inspect.unwrap(function)
-        self.name, self.module = formula.__name__, _Module(Path(inspect.getsourcefile(formula)))
+        self.name, self.module = formula.__name__, _Module(_source_of(formula))
         node = self.module.functions[self.name]
         if ast.get_docstring(node) is None:
             raise ValueError(f"{self.name} has no docstring")
@@ -71,11 +73,17 @@ class Reading:
         return set().union(*map(_loaded, function.body)) - own
 
 
+def _source_of(function):
+    """The text of its file; in the students' package, where by_itself needs it, that of the packed one."""
+    if is_students_package():
+        return source(function.__module__)
+    return Path(inspect.getsourcefile(function)).read_text(encoding="utf-8")
+
+
 class _Module:
     """The source of a file: its lines, functions, imports and short names for types."""
 
-    def __init__(self, path: Path) -> None:
-        text = path.read_text(encoding="utf-8")
+    def __init__(self, text: str) -> None:
         self.lines, tree = text.splitlines(), ast.parse(text)
         self.functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
         self._imports, self._short = {}, {}

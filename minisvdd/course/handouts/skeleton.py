@@ -33,16 +33,17 @@ def skeleton(assignment: Assignment, level: str = "plain", solution: bool = Fals
     opening = _module_docstring(assignment, level, solution)
     top = [assignment.tag("#"), opening, *_imports(readings, helpers, given)]
     functions = [_given(helper) for helper in helpers]
-    functions += [_to_write(reading, level, solution, given) for reading in readings]
+    functions += [_to_write(source, level, solution, given) for source in assignment.functions]
     return "\n\n\n".join("\n".join(lines) for lines in (top, *functions)) + "\n"
 
 
 def _title_and_task(assignment, level, solution):
     """The first lines of a file: what it is, and what to do with it."""
+    variant = [] if assignment.drawn is None else ["", f"Variant {assignment.drawn}: {assignment.rule}."]
     if solution:
-        return [f"{assignment.title}: assignment of minisvdd, the teacher's version with the model solution."]
+        return [f"{assignment.title}: assignment of minisvdd, the teacher's version with the model solution.", *variant]
     task = f"Fill in what lies between the markers. {assignment.handout_name} says what earns points, and what to read."
-    return [f"{assignment.title}: assignment of minisvdd, level {level}.", "", task]
+    return [f"{assignment.title}: assignment of minisvdd, level {level}.", "", task, *variant]
 
 
 def _module_docstring(assignment, level, solution):
@@ -66,14 +67,15 @@ def _given(helper):
     return [*helper.head, *helper.docstring, *helper.solution]
 
 
-def _to_write(reading, level, solution, given):
+def _to_write(source, level, solution, given):
+    reading = source.reading
     imports = [f"    {line}" for line in _own_imports(reading, given)]
     if solution:
         inner = [*imports, *([""] if imports else []), *reading.solution]
     else:
         steps = reading.steps if level == "guided" else []
         inner = [*steps, f'    raise NotImplementedError("{reading.name}")']
-    docstring = contract(reading.name, level) or reading.docstring
+    docstring = contract(reading.name, level, source.contract) or reading.docstring
     return [*reading.head, *docstring, f"    {BEGIN}", *inner, f"    {END}"]
 
 

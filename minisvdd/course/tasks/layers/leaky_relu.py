@@ -25,13 +25,13 @@ def _forward(*cases, zeros=False):
     return lambda rng: [Case((_draw(rng, shape, zeros), slope)) for shape, slope in cases]
 
 
-def _backward(*cases, zeros=False):
+def _backward(*cases, zeros=False, kept=lambda x: x > 0):
     def make(rng):
         for shape, slope in cases:
             x, g = _draw(rng, shape, zeros), rng.standard_normal(shape)
             own = None if zeros else lambda s, slope=slope: lambda v: s.call("leaky_relu_forward", v, slope)
             yield Case(
-                (g, x > 0, slope),
+                (g, kept(x), slope),
                 own_forward=own,
                 reference=lambda v, slope=slope: ops.leaky_relu_forward(v, slope),
                 point=x,
@@ -61,7 +61,7 @@ _FORWARD_FORMS = [
     ("1 - slope where slope belongs", lambda x, slope: np.where(x > 0, x, (1 - slope) * x)),
     ("x as it came: the slope is never applied", lambda x, slope: x),
 ]
-_BACKWARD_FORMS = [
+BACKWARD_FORMS = [
     ("the slope is forgotten: the gradient of plain ReLU", lambda g, positive, slope: g * positive),
     ("the slope is on the positive side", lambda g, positive, slope: np.where(positive, slope * g, g)),
     ("the derivative alone, not multiplied by grad_output", lambda g, positive, slope: np.where(positive, 1.0, slope)),
@@ -91,6 +91,34 @@ _FIRST = ((5, 4), 0.3)
 _SHAPES = [((1, 2, 3, 4), 0.25), ((5, 7), 0.01), ((1, 1), 0.4)]
 _SLOPES = [((3, 4), 0.0), ((3, 4), 1.0)]
 
+
+def parts_with(backward, kept=lambda x: x > 0, forms=BACKWARD_FORMS):
+    """The parts, for a backward pass that is handed kept(x), whose known mistakes are `forms`."""
+    return (
+        *parts_of(
+            ops.leaky_relu_forward,
+            {"values": 15, "other shapes": 10, "slopes 0 and 1": 10, DTYPE: 10},
+            {
+                "values": _forward(_FIRST),
+                "other shapes": _forward(*_SHAPES),
+                "slopes 0 and 1": _forward(*_SLOPES, zeros=True),
+            },
+            forms=_FORWARD_FORMS,
+        ),
+        *parts_of(
+            backward,
+            {"values": 20, "other shapes": 15, "at x = 0": 5, "slopes 0 and 1": 5, DTYPE: 10},
+            {
+                "values": _backward(_FIRST, kept=kept),
+                "other shapes": _backward(*_SHAPES, kept=kept),
+                "at x = 0": _backward(((3, 5), 0.1), zeros=True, kept=kept),
+                "slopes 0 and 1": _backward(*_SLOPES, kept=kept),
+            },
+            forms=forms,
+        ),
+    )
+
+
 ASSIGNMENT = Assignment(
     name="leaky-relu",
     title="Leaky ReLU and its gradient",
@@ -105,27 +133,5 @@ ASSIGNMENT = Assignment(
     derivation=ops,
     derivation_until="`*_backward` takes what",
     functions=(Source(ops.leaky_relu_forward), Source(ops.leaky_relu_backward)),
-    parts=(
-        *parts_of(
-            ops.leaky_relu_forward,
-            {"values": 15, "other shapes": 10, "slopes 0 and 1": 10, DTYPE: 10},
-            {
-                "values": _forward(_FIRST),
-                "other shapes": _forward(*_SHAPES),
-                "slopes 0 and 1": _forward(*_SLOPES, zeros=True),
-            },
-            forms=_FORWARD_FORMS,
-        ),
-        *parts_of(
-            ops.leaky_relu_backward,
-            {"values": 20, "other shapes": 15, "at x = 0": 5, "slopes 0 and 1": 5, DTYPE: 10},
-            {
-                "values": _backward(_FIRST),
-                "other shapes": _backward(*_SHAPES),
-                "at x = 0": _backward(((3, 5), 0.1), zeros=True),
-                "slopes 0 and 1": _backward(*_SLOPES),
-            },
-            forms=_BACKWARD_FORMS,
-        ),
-    ),
+    parts=parts_with(ops.leaky_relu_backward),
 )

@@ -49,11 +49,15 @@ def _backward(sizes):
     return cases
 
 
-def _tied_gradient(student, rng):
-    """Forward and backward of the submission, one after the other, on inputs full of ties."""
+def _tied_gradient(forward):
+    """Forward and backward of the submission, one after the other, on inputs full of ties, won as `forward` says."""
+    return lambda student, rng: _check_tied_gradient(forward, student, rng)
+
+
+def _check_tied_gradient(forward, student, rng):
     for shape, *window in _TIED:
         x = _draw(rng, shape, tied=True)
-        y, winner = ops.maxpool_forward(x, *window)
+        y, winner = forward(x, *window)
         grad_output = rng.standard_normal(y.shape)
         given = student.call("maxpool_forward", x, *window)
         own = given[1] if isinstance(given, tuple | list) and len(given) == 2 else None
@@ -270,6 +274,36 @@ _BACKWARD_FORMS = [
     ("every sample gets the result of the first", lambda *a: np.broadcast_to(ops.maxpool_backward(*a)[:1], a[2])),
 ]
 
+
+def parts_with(forward, *forms):
+    """The parts, for a forward pass in which ties are won as `forward` says.  forms: further known mistakes."""
+    return (
+        *parts_of(
+            forward,
+            {"values": 12, "other shapes": 10, "overlapping windows": 12, "ties": 10, DTYPE: 6},
+            {
+                "values": _forward(_FIRST),
+                "other shapes": _forward(_SHAPES),
+                "overlapping windows": _forward(_OVERLAPPING),
+                "ties": _forward(_TIED, tied=True),
+            },
+            outputs=_OUTPUTS,
+            forms=[*forms, *_FORWARD_FORMS],
+        ),
+        *parts_of(
+            ops.maxpool_backward,
+            {"values": 12, "other shapes": 10, "overlapping windows": 12, DTYPE: 6},
+            {
+                "values": _backward(_FIRST),
+                "other shapes": _backward(_SHAPES),
+                "overlapping windows": _backward(_OVERLAPPING),
+            },
+            forms=_BACKWARD_FORMS,
+        ),
+        Part("maxpool_backward: ties", 10, _tied_gradient(forward), hidden=True),
+    )
+
+
 ASSIGNMENT = Assignment(
     name="maxpool",
     title="Max-pooling and the way back",
@@ -288,29 +322,5 @@ Begin with windows that do not overlap.
     derivation=ops,
     derivation_until="Windows that reach over",
     functions=(Source(ops.maxpool_forward), Source(ops.maxpool_backward)),
-    parts=(
-        *parts_of(
-            ops.maxpool_forward,
-            {"values": 12, "other shapes": 10, "overlapping windows": 12, "ties": 10, DTYPE: 6},
-            {
-                "values": _forward(_FIRST),
-                "other shapes": _forward(_SHAPES),
-                "overlapping windows": _forward(_OVERLAPPING),
-                "ties": _forward(_TIED, tied=True),
-            },
-            outputs=_OUTPUTS,
-            forms=_FORWARD_FORMS,
-        ),
-        *parts_of(
-            ops.maxpool_backward,
-            {"values": 12, "other shapes": 10, "overlapping windows": 12, DTYPE: 6},
-            {
-                "values": _backward(_FIRST),
-                "other shapes": _backward(_SHAPES),
-                "overlapping windows": _backward(_OVERLAPPING),
-            },
-            forms=_BACKWARD_FORMS,
-        ),
-        Part("maxpool_backward: ties", 10, _tied_gradient, hidden=True),
-    ),
+    parts=parts_with(ops.maxpool_forward),
 )

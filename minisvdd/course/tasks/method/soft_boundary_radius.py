@@ -1,5 +1,7 @@
 """The assignment `soft-boundary-radius`: objective (3) in the radius, its exact minimiser, and the gradient for W."""
 
+from functools import partial
+
 import numpy as np
 
 from ....ops import losses as ops
@@ -73,10 +75,10 @@ def _kink(rng):
     yield Case((outputs, np.zeros(2), 25.0, 0.8))
 
 
-def _checked_radius(student, d, nu):
+def _checked_radius(op, student, d, nu):
     """The submission's radius, which is right, and the distances after the call."""
-    given, after = student.sandbox.call(_RADIUS.__name__, d, nu)
-    compare(given, _RADIUS(d, nu), "R^2", Case((d, nu)), _RADIUS, forms=_RADIUS_FORMS)
+    given, after = student.sandbox.call(op.__name__, d, nu)
+    compare(given, op(d, nu), "R^2", Case((d, nu)), op, forms=_RADIUS_FORMS)
     return given, after
 
 
@@ -91,10 +93,10 @@ def _refuses(student, rng):
         raise Wrong(f"nu={nu} is not in (0, 1]: expected ValueError, got {given}")
 
 
-def _untouched(student, rng):
+def _untouched(op, student, rng):
     d = _distances(rng, 10)
-    given, after = _checked_radius(student, d, 0.25)
-    check_untouched(_RADIUS, (d, 0.25), after)
+    given, after = _checked_radius(op, student, d, 0.25)
+    check_untouched(op, (d, 0.25), after)
     if np.abs(d - np.asarray(given, np.float64)).min() > 1e-9 * d.max():  # R**2 of a root is one of them up to rounding
         raise Wrong(f"R^2 = {given!r:.60}: expected one of the distances themselves")
 
@@ -222,7 +224,7 @@ _OBJECTIVE_FORMS = [
     ("the distances outside count whole: R^2 is to be subtracted", lambda u, d, nu: u + (d * (d > u)).mean() / nu),
     ("the distances are squared already", lambda u, d, nu: u + np.maximum(0, d**2 - u).mean() / nu),
 ]  # fmt: skip
-_INTEGER = _radii((10, 0.2), (20, 0.25), (100, 0.29), (20, 0.9))
+_INTEGER = _radii((10, 0.2), (20, 0.25), (100, 0.29), (100, 0.07), (20, 0.9))
 _ON_KINK = ("a sample exactly on the sphere counts as outside", lambda o, c, R2, nu: (0.0, _on_kink(o, c, R2, nu)))
 
 
@@ -246,6 +248,43 @@ _FUNCTIONS = (
     Source(_LOSS, instead=(("squared_distances(outputs, center)", _DISTANCES), ("accumulator(outputs)", "np.float64"))),
 )
 
+
+def parts_with(op, *forms):
+    """The parts, for the radius that `op` takes among several best ones.  forms: further known mistakes."""
+    return (
+        *parts_of(
+            _OBJECTIVE,
+            {"values": 8, "other sizes": 7},
+            {"values": _objectives((5, 0.5)), "other sizes": _objectives((1, 1.0), (30, 0.1), (17, 0.3))},
+            forms=_OBJECTIVE_FORMS,
+        ),
+        *parts_of(
+            op,
+            {"values": 15, "other sizes": 10, "nu n an integer": 10, "nu = 1, one sample": 5, "ties": 5},
+            {
+                "values": _radii((10, 0.25), (9, 0.1)),
+                "other sizes": _radii((31, 0.1), (50, 0.55), (8, 0.01), (7, 0.4), (13, 0.85)),
+                "nu n an integer": _INTEGER,
+                "nu = 1, one sample": _radii((6, 1.0), (1, 1.0), (1, 0.3)),
+                "ties": _tied,
+            },
+            forms=[*forms, *_RADIUS_FORMS],
+        ),
+        Part("exact_radius_squared: refuses nu outside (0, 1]", 5, _refuses, True, form=True),
+        Part("exact_radius_squared: one of the distances, which stay as they are", 5, partial(_untouched, op), True),
+        Part("soft_boundary_loss: value", 8, _values(_losses((7, 3, 0.4)), _VALUE)),
+        Part("soft_boundary_loss: gradient", 8, _values(_losses((7, 3, 0.4), gradient=True), _GRAD)),
+        Part(
+            "soft_boundary_loss: other sizes",
+            6,
+            _values(_losses((9, 1, 0.1), (5, 2, 0.7), (1, 4, 1.0), gradient=True)),
+            True,
+        ),
+        Part("soft_boundary_loss: on the kink", 4, _values(_kink, _GRAD, _ON_KINK), True),
+        *parts_of(_LOSS, {DTYPE: 4}, {"values": _losses((7, 3, 0.4))}, outputs=_OUTPUTS, floats=(_GRAD,), optional=1),
+    )
+
+
 ASSIGNMENT = Assignment(
     name="soft-boundary-radius",
     title="The soft boundary and its exact radius",
@@ -265,36 +304,5 @@ its R^2 from the grader. With your own objective you can check your radius: no o
     derivation=radius,
     derivation_until="Beside it stand",
     functions=_FUNCTIONS,
-    parts=(
-        *parts_of(
-            _OBJECTIVE,
-            {"values": 8, "other sizes": 7},
-            {"values": _objectives((5, 0.5)), "other sizes": _objectives((1, 1.0), (30, 0.1), (17, 0.3))},
-            forms=_OBJECTIVE_FORMS,
-        ),
-        *parts_of(
-            _RADIUS,
-            {"values": 15, "other sizes": 10, "nu n an integer": 10, "nu = 1, one sample": 5, "ties": 5},
-            {
-                "values": _radii((10, 0.25), (9, 0.1)),
-                "other sizes": _radii((31, 0.1), (50, 0.55), (8, 0.01), (7, 0.4), (13, 0.85)),
-                "nu n an integer": _INTEGER,
-                "nu = 1, one sample": _radii((6, 1.0), (1, 1.0), (1, 0.3)),
-                "ties": _tied,
-            },
-            forms=_RADIUS_FORMS,
-        ),
-        Part("exact_radius_squared: refuses nu outside (0, 1]", 5, _refuses, True, form=True),
-        Part("exact_radius_squared: one of the distances, which stay as they are", 5, _untouched, True),
-        Part("soft_boundary_loss: value", 8, _values(_losses((7, 3, 0.4)), _VALUE)),
-        Part("soft_boundary_loss: gradient", 8, _values(_losses((7, 3, 0.4), gradient=True), _GRAD)),
-        Part(
-            "soft_boundary_loss: other sizes",
-            6,
-            _values(_losses((9, 1, 0.1), (5, 2, 0.7), (1, 4, 1.0), gradient=True)),
-            True,
-        ),
-        Part("soft_boundary_loss: on the kink", 4, _values(_kink, _GRAD, _ON_KINK), True),
-        *parts_of(_LOSS, {DTYPE: 4}, {"values": _losses((7, 3, 0.4))}, outputs=_OUTPUTS, floats=(_GRAD,), optional=1),
-    ),
+    parts=parts_with(_RADIUS),
 )
