@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from minisvdd import ops
+from minisvdd.backends.counting import at_a_sector
 from minisvdd.backends.emulator import EmulatorBackend
 from minisvdd.files.atomic import atomic_write, write_json
 from minisvdd.ops import linear
@@ -66,14 +67,6 @@ class CountingBackend(EmulatorBackend):
         self.worst = max(self.worst, counts["worst_bank_conflict"])
         self.barriers += counts["barriers"] / (np.prod(grid) * np.prod(block))
         self.launches.append(kernel.name)
-
-
-def at_a_sector(array):
-    """A copy whose first number lies at an address that is a multiple of 64 bytes."""
-    memory = np.empty(array.nbytes + 64, np.uint8)
-    copy = memory[-memory.ctypes.data % 64 :][: array.nbytes].view(array.dtype).reshape(array.shape)
-    copy[...] = array
-    return copy
 
 
 def count(backend, outputs, call):

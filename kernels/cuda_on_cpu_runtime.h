@@ -254,27 +254,30 @@ Region* find_region(uintptr_t address) {
     return nullptr;
 }
 
-// ---- The counters: accesses of the lanes of a warp to one instruction, the n-th time each of them comes there.
+// ---- The counters: accesses of the lanes of a warp to one instruction, the n-th time since the last barrier that each of
+// them comes there.
 struct Counts {
     uint64_t global_loads, global_stores, shared_loads, shared_stores, requests, transactions, worst_bank_conflict, barriers;
 } counts;
 struct Event {
     void* code;
-    int warp, visit;
+    int warp, interval, visit;
     bool shared;
     uintptr_t address;
     unsigned bytes, lane;
-    bool operator<(const Event& o) const { return std::tie(code, warp, visit) < std::tie(o.code, o.warp, o.visit); }
+    bool operator<(const Event& o) const { return std::tie(code, warp, interval, visit) < std::tie(o.code, o.warp, o.interval, o.visit); }
 };
 std::vector<Event> events;
 std::unordered_map<uintptr_t, std::vector<int>> visits;
+int visits_interval;
 
 void count_access(const Region& r, uintptr_t address, unsigned bytes, emulator::Access kind, void* code) {
     bool store = kind != emulator::Access::read;
     (r.shared ? (store ? counts.shared_stores : counts.shared_loads) : (store ? counts.global_stores : counts.global_loads))++;
+    if (visits_interval != interval) visits.clear(), visits_interval = interval;
     auto& visit = visits[(uintptr_t)code];
     visit.resize(n_threads);
-    events.push_back({code, current / 32, visit[current]++, r.shared, address, bytes, unsigned(current & 31)});
+    events.push_back({code, current / 32, interval, visit[current]++, r.shared, address, bytes, unsigned(current & 31)});
 }
 void count_block() {
     std::sort(events.begin(), events.end());
@@ -307,7 +310,12 @@ void on_access(uintptr_t address, unsigned bytes, emulator::Access kind, void* c
     const char* verb = verbs[int(kind)];
     Region* r = find_region(address);
     if (!r || address + bytes > r->high) {
-        if (!r && address >= image_low && address < image_high) return;  // threadIdx, __constant__ tables
+        if (!r && address >= image_low && address < image_high) {
+            if (kind == emulator::Access::read) return;  // threadIdx, __constant__ tables
+            set_message(0, "not emulated: %s %s a variable that is neither its own nor shared (__device__, static)",
+                        name_of(current), verb);
+            fail_at(code);
+        }
         const Region* nearest = nullptr;
         long distance = 0;
         for (auto& n : regions) {

@@ -21,8 +21,10 @@ _FOLDERS = {
     "gradcheck": "method",
     "collapse": "method",
     "threshold": "method",
+    "anogan-search": "rivals",
     "capstone": "capstone",
     "conv2d-cuda": "cuda",
+    "conv2d-tiled": "cuda",
 }
 NAMES = tuple(_FOLDERS)
 PIECES = {"warm-up": ("linear", "leaky-relu", "one-class-loss")}  # assignments whose parts another one is made of

@@ -60,6 +60,7 @@ def _same(form, given):
     """Whether a mistake makes what was given, up to rounding; what is not finite must be the same."""
     if form is None or given is None or form.shape != given.shape or form.dtype.kind not in "biuf":
         return False
+    form, given = form.astype(np.float64), given.astype(np.float64)
     scale = np.abs(form).max(initial=1e-12, where=np.isfinite(form))
     with np.errstate(invalid="ignore"):
         near = np.abs(given - form) <= _SAME * scale

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from minisvdd.backends import emulator
+from minisvdd.backends.counting import counted
 from minisvdd.backends.emulator import EmulatorBackend
 from minisvdd.backends.kernel import KernelError, find_kernel, read_kernels
 
@@ -41,6 +42,7 @@ BROKEN = [
     ("blocks_race", "data race", (floats(1),), 4, 32, 0),
     ("half_warp", "incomplete mask", (floats(32),), 1, 32, 0),
     ("outside_mask", "incomplete mask", (floats(32),), 1, 32, 0),
+    ("unseen_memory", "not emulated", (floats(64), floats(64)), 1, 64, 0),
 ]
 
 
@@ -110,6 +112,14 @@ def test_counters():
     strided = run("strided_shared", (floats(1024), 32), block=32, count=True)
     assert strided.worst_bank_conflict == 32
     assert strided.transactions == 32
+
+
+def test_lanes_are_in_step_again_behind_a_barrier():
+    kernel = read_kernels(KERNELS / "correct.cu")["uneven"]
+    (y,), counts = counted(kernel, [floats(36)], (1,), (32,))
+    np.testing.assert_array_equal(y, 1)
+    assert counts["requests"] == 4
+    assert counts["transactions"] == 2 * (4 + 1)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path.append(str(HERE.parent / "kernels"))
+sys.path += [str(HERE.parent / "kernels"), str(HERE.parent / "support")]
 
 import kernel_mutants  # noqa: E402
+from kernels_here import Launcher  # noqa: E402
 from solution_equivalents import EQUIVALENT  # noqa: E402
 
 from minisvdd.backends import emulator  # noqa: E402
@@ -24,7 +25,7 @@ from minisvdd.course.grader.checks import Student, Wrong  # noqa: E402
 from minisvdd.course.grader.sandbox import SubmissionError  # noqa: E402
 from minisvdd.course.handouts.skeleton import skeleton  # noqa: E402
 
-NAME, SEED = "conv2d-cuda", 0
+SEED = 0
 _SECONDS, _AT_ONCE = 20, 40
 # (kind, what stands there, what a student writes)
 _MORE = [
@@ -34,6 +35,8 @@ _MORE = [
     ("barrier", r"(return;\n)", "return;\n    __syncthreads();\n"),
     ("type", r"(T) sum = 0;", "int"),
     ("type", r"(T) sum = 0;", "float"),
+    ("row", r"tile\[\d+\](\[48\]);", "[22]"),
+    ("row", r"tile\[\d+\](\[48\]);", "[32]"),
     ("= for +=", r"sum (\+=) ", "="),
     ("+= for =", r"\] (=) sum;", "+="),
     ("divided", r"(\] = sum);", "] = sum / N"),
@@ -81,30 +84,15 @@ def kernels(source: str) -> dict[str, tuple[int, int]]:
     return dict(zip(names, zip(starts, [*starts[1:], len(source)])))
 
 
-def row_of(source: str, mutant: Mutant) -> dict:
+def row_of(name: str, source: str, mutant: Mutant) -> dict:
     """What is recorded of it."""
     before, after = kernel_mutants.line_of(source, mutant)
-    return {"assignment": NAME, "kind": mutant.kind, "before": before, "after": after}
+    return {"assignment": name, "kind": mutant.kind, "before": before, "after": after}
 
 
-class _Launcher:
-    """A sandbox that launches one kernel, whatever its name, in this process."""
-
-    def __init__(self, kernel):
-        self.kernel, self.backend = kernel, emulator.EmulatorBackend()
-
-    def call(self, name, arguments, grid, block):
-        """The arguments after the launch."""
-        try:
-            self.backend.run(self.kernel, arguments, grid, block)
-        except (KernelError, TypeError) as error:
-            raise SubmissionError("exception", str(error)) from error
-        return list(arguments), ()
-
-
-def graded(report=lambda line: None, count: int | None = None) -> list[dict]:
+def graded(name: str, report=lambda line: None, count: int | None = None) -> list[dict]:
     """Rows with outcome and reason, of all mutants or of every so-many-th."""
-    source = skeleton(get_assignment(NAME), solution=True)
+    source = skeleton(get_assignment(name), solution=True)
     chosen = mutants(source)
     chosen = chosen[:: max(1, len(chosen) // count)] if count else chosen
     rows = []
@@ -112,8 +100,8 @@ def graded(report=lambda line: None, count: int | None = None) -> list[dict]:
         of_kernel = [mutant for mutant in chosen if mutant.kernel == kernel]
         for at in range(0, len(of_kernel), _AT_ONCE):
             some = of_kernel[at : at + _AT_ONCE]
-            for mutant, lost in zip(some, _run_together(source, kernel, first, stop, some)):
-                row = row_of(source, mutant)
+            for mutant, lost in zip(some, _run_together(name, source, kernel, first, stop, some)):
+                row = row_of(name, source, mutant)
                 why = EQUIVALENT.get(row["after"], "")
                 outcome = "killed" if lost else "equivalent" if why else "survived"
                 rows.append({**row, "outcome": outcome, "why": lost or why})
@@ -122,7 +110,7 @@ def graded(report=lambda line: None, count: int | None = None) -> list[dict]:
     return rows
 
 
-def _run_together(source, kernel, first, stop, some):
+def _run_together(name, source, kernel, first, stop, some):
     """For each mutant the part that it loses, or ""."""
     texts = []
     for i, mutant in enumerate(some):
@@ -139,17 +127,19 @@ def _run_together(source, kernel, first, stop, some):
                 return ["does not compile"]
             half = len(some) // 2
             return [
-                lost for part in (some[:half], some[half:]) for lost in _run_together(source, kernel, first, stop, part)
+                lost
+                for part in (some[:half], some[half:])
+                for lost in _run_together(name, source, kernel, first, stop, part)
             ]
-        return [_in_child(found[f"{kernel}_{i}"], kernel) for i in range(len(some))]
+        return [_in_child(name, found[f"{kernel}_{i}"], kernel) for i in range(len(some))]
 
 
-def _in_child(kernel, name):
+def _in_child(assignment, kernel, name):
     read, write = os.pipe()
     child = os.fork()
     if not child:
         signal.alarm(_SECONDS)
-        os.write(write, _first_loss(kernel, name).encode() or b"-")
+        os.write(write, _first_loss(assignment, kernel, name).encode() or b"-")
         os._exit(0)
     os.close(write)
     with os.fdopen(read, "rb") as pipe:
@@ -158,9 +148,9 @@ def _in_child(kernel, name):
     return {"": "time or a crash", "-": ""}.get(said, said)
 
 
-def _first_loss(kernel, name):
-    student = Student(_Launcher(kernel))
-    for part in get_assignment(NAME).parts:
+def _first_loss(assignment, kernel, name):
+    student = Student(Launcher(kernel))
+    for part in get_assignment(assignment).parts:
         if part.function == name:
             try:
                 part.check(student, part.generator(SEED))

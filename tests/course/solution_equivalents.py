@@ -110,6 +110,36 @@ _LINES: dict[str, list[str]] = {
     "one-class has no use for the radius that it then solves for": [
         "if ((epoch % radius_every == 0)):",
     ],
+    "one more column of the halo costs a few sectors, fewer than are allowed": [
+        "for (int v = j; v <= 15 + kw; v += 16)",
+        "for (int v = j; v < 16 + kw; v += 16)",
+    ],
+    "a sum over both axes, whichever comes first": [
+        "return (1 - a) * np.abs(y - x).sum(axis=(2, 1)) + a * np.abs(mismatch).sum(axis=1)",
+    ],
+    "there are as many points as images": [
+        "found, best = z.copy(), np.full(len(x), np.inf)",
+        "taken, searching = np.zeros(len(x), int), np.ones(len(z), bool)",
+        "taken, searching = np.zeros(len(z), int), np.ones(len(x), bool)",
+    ],
+    "what stands there is replaced before it is looked at": [
+        "taken, searching = np.ones(len(z), int), np.ones(len(z), bool)",
+        "before = found",
+        "before = taken",
+    ],
+    "windows are longer than one step": [
+        "if t > 1:",
+    ],
+    "the best loss of an image that has stopped falls no more": [
+        "searching = before - best >= tolerance * before",
+    ],
+    "a step behind the last point that is looked at": [
+        "if t <= steps:",
+    ],
+    "two points with exactly the same loss are not drawn": [
+        "searching &= before - best > tolerance * before",
+        "better = searching & (losses <= best)",
+    ],
     "any start above the answer will do: what is too many is left out one by one": [
         "return next(j for j in range(int(m * (m + 1)) + 1, -1, -1) if j / (m + 1) <= alpha)",
         "return next(j for j in range(int(alpha * ((m))) + 1, -1, -1) if j / (m + 1) <= alpha)",

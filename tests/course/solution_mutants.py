@@ -244,7 +244,7 @@ def main():
         else:
             import kernel_solution_mutants
 
-            rows += kernel_solution_mutants.graded(lambda line: print(line, flush=True))
+            rows += kernel_solution_mutants.graded(name, lambda line: print(line, flush=True))
     print(table(rows))
     if options.out:
         publish(rows, options.out)

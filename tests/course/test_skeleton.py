@@ -23,7 +23,7 @@ from minisvdd.nn.optim import Adam
 from minisvdd.ops import batchnorm, losses
 from minisvdd.svdd.plain import anomaly_score
 
-PYTHON = [name for name in NAMES if name != "conv2d-cuda"]
+PYTHON = [name for name in NAMES if get_assignment(name).language == "python"]
 MACHINERY = re.compile(
     r"\b(?:backends?|deferred|deferring|workspaces?|NUMPY|accumulator|Operation)\b|\bscratch\(|\bout\s*[=:]"
 )

@@ -51,12 +51,13 @@ def test_another_sample_loses_points():
 
 @pytest.mark.slow
 @pytest.mark.compiler
-def test_a_sample_of_kernels_loses_points():
+@pytest.mark.parametrize("name", ["conv2d-cuda", "conv2d-tiled"])
+def test_a_sample_of_kernels_loses_points(name):
     if problem := backend_problems()["emulator"]:
         pytest.skip(problem)
     import kernel_solution_mutants
 
-    rows = kernel_solution_mutants.graded(count=12)
+    rows = kernel_solution_mutants.graded(name, count=12)
     assert [row for row in rows if row["outcome"] == "survived"] == []
     assert len(rows) >= 12
 

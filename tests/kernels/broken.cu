@@ -69,3 +69,9 @@ __global__ void outside_mask(float* y) {
     if (threadIdx.x < 16) v = __shfl_down_sync(0x0000ffffu, v, 8);  // MISTAKE outside_mask
     y[threadIdx.x] = v;
 }
+__device__ float kept[64];
+__global__ void unseen_memory(const float* x, float* y) {
+    kept[threadIdx.x] = x[threadIdx.x];  // MISTAKE unseen_memory
+    __syncthreads();
+    y[threadIdx.x] = kept[63 - threadIdx.x];
+}

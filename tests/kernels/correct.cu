@@ -39,3 +39,9 @@ __global__ void strided_shared(float* y, int stride) {
     __syncthreads();
     y[threadIdx.x * stride] = tile[(threadIdx.x + 1) % blockDim.x * stride];
 }
+__global__ void uneven(float* y) {  // the first lanes come once more in each round
+    for (int round = 0; round < 2; round++) {
+        for (int i = threadIdx.x; i < 36; i += 32) y[i] = round;
+        __syncthreads();
+    }
+}

@@ -6,6 +6,7 @@ the kernel's walls stand, the library is imported already, and no program can be
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 
@@ -47,16 +48,21 @@ def compiler():
 def launcher(path: str):
     """`load` of the process that runs them: the kernels by name. To be called before the cage is shut."""
     from minisvdd.backends import emulator
+    from minisvdd.backends.counting import counted
     from minisvdd.backends.kernel import read_kernels
 
     backend, kernels, built = emulator.EmulatorBackend(), read_kernels(Path(path)), emulator._build(Path(path))
     emulator._build = lambda *_: built
     emulator._place = _place
 
-    def launch(kernel):
-        return lambda arguments, grid, block: backend.run(kernel, arguments, grid, block) or list(arguments)
+    def run(kernel, arguments, grid, block, count=False):
+        """The arguments afterwards; with `count`, those and what the launch has cost."""
+        if count:
+            return counted(kernel, arguments, grid, block)
+        backend.run(kernel, arguments, grid, block)
+        return list(arguments)
 
-    return lambda _: {name: launch(kernel) for name, kernel in kernels.items()}
+    return lambda _: {name: partial(run, kernel) for name, kernel in kernels.items()}
 
 
 def _place(library, kernel):

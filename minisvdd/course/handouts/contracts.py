@@ -170,6 +170,14 @@ Returns J (a number), its gradient dJ/doutputs (N, p) and the squared distances 
 }
 
 KERNELS = {
+    "conv2d_tiled": """
+Cross-correlation without border, stride 1: y[n,k,p,q] = the sum over c, a, b of weight[k,c,a,b] x[n,c,p+a,q+b].
+
+The grid has (ceil(Q / 16), ceil(P / 16), N K) blocks of 16 x 16 threads. Block (bx, by, n K + k) computes y[n,k,p,q]
+for 16 by <= p < 16 by + 16, 16 bx <= q < 16 bx + 16, as far as there is such an output.
+x: (N, C, H, W).   weight: (K, C, kh, kw), kh and kw from 1 to 7.   y: (N, K, P, Q) with P = H - kh + 1,
+Q = W - kw + 1, every entry is to be written.
+""",
     "conv2d_forward": """
 Cross-correlation: y[n,k,p,q] = the sum over c, a, b of weight[k,c,a,b] x_pad[n,c, sh p + a, sw q + b].
 

@@ -185,4 +185,43 @@ that is bounded but not saturated. Training is never exact: what should be 0 is 
 W1: (H, D), b: (H,) or None, W2: (p, H), after training.   X: (n, D), the samples.   activation: "leaky relu" (slope
 0.1), "tanh" or "sigmoid".   center_before, center: c (p,) before and after training.
 """,
+    "search_loss": """
+L(z) = (1 - a) ||x - g(z)||_1 + a ||f(x) - f(g(z))||_1 for every image, g the generator, f the features.
+
+||.||_1 is the sum of the absolute values of all entries of one image, or of its features.
+generator, features: objects with forward(v), which is g(v) or f(v) for N rows at once, and vjp(v, gradient), which
+is J(v)^T gradient.   z: (N, d).   x: (N, H, W), like g(z). Features are (N, p).   a: from 0 to 1.
+Returns (N,).
+""",
+    "search_gradient": """
+dL/dz of `search_loss`, for every image that of its own loss.
+
+The derivative of |u| at 0 is 0. It is to be computed by both objects' backward passes, vjp(v, gradient).
+z: (N, d).   x: (N, H, W).   Returns (N, d).
+""",
+    "when_to_stop": """
+After how many steps the search of one image stops, and whether it has converged.
+
+At t = window, 2 window, ... compare the best of the losses 0 to t with the best of the losses 0 to t - window: the
+search stops if it fell by less than `tolerance` times the older one. Otherwise it ends with the last step.
+
+losses: (T + 1,), at the start and after each step.   Returns (steps, converged).
+""",
+    "latent_search": """
+At most `steps` steps of Adam for each image, from z on; each stops by itself, by the rule of `when_to_stop`.
+
+Adam has beta1 = 0.9, beta2 = 0.999 and epsilon = 1e-8 beside the root, works entry by entry, begins with moments 0
+and takes steps of size `learning_rate`. The best point counts, not the last one; the start is a point, too.
+Images do not influence each other.
+
+x: (N, H, W).   z: (N, d), which stays as it came.
+Returns the best points (N, d), their losses (N,), steps taken (N,), and whether it has converged (N,).
+""",
+    "anogan_score": """
+The smallest loss that `latent_search` finds from several starts, for every image.
+
+The starts are the rows of one draw, rng.standard_normal((starts, latent_dim)); all images begin at the same ones.
+
+x: (N, H, W).   Returns (N,).
+""",
 }

@@ -95,7 +95,8 @@ def skeleton(assignment: Assignment, level: str, solution: bool, opening: list[s
     "guided" keeps the lines that find out which entry a thread works on, and the steps of the solution as comments.
     """
     formulas = [*assignment.formulas().splitlines(), ""] if level != "scratch" else []
-    lines = [*opening, "", *formulas, "Arrays are contiguous, the last index runs fastest.", _SIZES]
+    of_library = all(lender(assignment, name) for name in assignment.kernels)
+    lines = [*opening, "", *formulas, _LAYOUT, *([_SIZES] if of_library else [])]
     top = [assignment.tag("//"), *_comment(lines)]
     return (
         "\n".join(top) + "\n\n" + "\n".join(_kernel(assignment, name, level, solution) for name in assignment.kernels)
@@ -106,14 +107,13 @@ def _comment(lines, indent=""):
     return [f"{indent}// {line}".rstrip() for line in lines]
 
 
+_LAYOUT = "Arrays are contiguous, the last index runs fastest."
 _SIZES = "(H, W): input, (P, Q): output, (kh, kw): kernel, (sh, sw): stride, (ph, pw): padding."
 
 
 def _kernel(assignment, operation, level, solution):
     """One kernel: the library's head under the operation's name, markers, and the model solution where it is wanted."""
-    kernel = plain_kernel(operation)
-    head = _head_and_body(kernel.path, kernel.name)[0].replace(kernel.name, operation)
-    template, _, rest = head.partition("\n")
+    template, _, rest = _head(assignment, operation).partition("\n")
     contract = _comment(KERNELS[operation].strip().splitlines()) if level == "scratch" and operation in KERNELS else []
     head = "\n".join([*contract, template, *textwrap.wrap(rest, 118, subsequent_indent=" " * 8)])
     body = _head_and_body(_TASKS / assignment.filename, operation)[1]
@@ -122,6 +122,20 @@ def _kernel(assignment, operation, level, solution):
     if level == "guided" and not solution:
         left = [f"    {line.strip().replace(_STEP, '//', 1)}" for line in body if _is_step(line)]
     return "\n".join([head + " {", *body[:given], f"    {BEGIN}", *left, f"    {END}", "}", ""])
+
+
+def lender(assignment: Assignment, operation: str) -> Kernel | None:
+    """The library's kernel whose head is asked for: where the model solution leaves its own empty."""
+    own = _head_and_body(_TASKS / assignment.filename, operation)[0]
+    return plain_kernel(operation) if own.endswith("()") else None
+
+
+def _head(assignment, operation):
+    """Template and signature."""
+    kernel = lender(assignment, operation)
+    if kernel is None:
+        return _head_and_body(_TASKS / assignment.filename, operation)[0]
+    return _head_and_body(kernel.path, kernel.name)[0].replace(kernel.name, operation)
 
 
 def _is_step(line):

@@ -87,8 +87,10 @@ def _files_of_solutions():
             if hasattr(sys.modules[module], "__path__"):  # a folder: its other readings lie beside it
                 found |= {name for name in package_files() if name.startswith(module.replace(".", "/") + "/")}
         for kernel in assignment.kernels if assignment.language == "cuda" else ():
-            path = cuda_source.plain_kernel(kernel).path
-            found |= {f"minisvdd/kernels/{path.name}", f"minisvdd/kernels/{path.with_suffix('.h').name}"}
+            lent = cuda_source.lender(assignment, kernel)
+            if lent:
+                path = lent.path
+                found |= {f"minisvdd/kernels/{path.name}", f"minisvdd/kernels/{path.with_suffix('.h').name}"}
     return found
 
 

@@ -6,12 +6,13 @@ import numpy as np
 
 from ....ops import conv2d as ops
 from ...assignment import Assignment, Part
-from ...grader.checks import Case, Student, Wrong, compare, difference
+from ...grader.checks import Case, Student, Wrong, compare
 from ...grader.sandbox import SubmissionError
 from ...handouts.cuda_source import plain_kernel
 from ..layers import conv2d
 from .conv2d_cuda_mistakes import FORMS
 from .one_kernel import only
+from .written import check_no_int, check_written
 
 _HANDOUT = """
 One thread computes one entry of the result and gathers its whole sum: no atomics, no shared memory. Begin with the
@@ -69,8 +70,8 @@ def _check(name, kind, spare=False, dtype=np.float64):
                 given = run(np.nan)
             except SubmissionError as error:
                 raise Wrong("\n".join([str(error), *_reasons(str(error), block, right.size)])) from None
-            _check_written(name, given, right, run)
-            _check_no_int(given, right)
+            check_written(name, given, right, run)
+            check_no_int(given, right)
             compare(given, right, "the result", Case(arguments), op, forms=FORMS[name])
 
     return check
@@ -86,26 +87,6 @@ def _with_idle_threads(size):
     """As on every real launch: the last block that works has idle threads, and one more block has nothing to do."""
     block = next(n for n in (32, 64, 48, 80) if size % n)
     return -(-size // block) + 1, block
-
-
-def _check_written(name, given, right, run):
-    """Every entry is NaN until the kernel has written it."""
-    missing = np.argwhere(np.isnan(given)) if isinstance(given, np.ndarray) else ()
-    if not len(missing):
-        return
-    if not difference(run(0.0), right, ""):
-        raise Wrong(f"{name} is right only where the result is zero before: += where = belongs, memory holds anything")
-    if len(missing) == right.size:
-        raise Wrong(f"{name} wrote no entry of its result, or computed NaN")
-    index = tuple(int(i) for i in missing[0])
-    raise Wrong(f"{name} did not write entry {list(index)} of its result, or computed NaN there")
-
-
-def _check_no_int(given, right):
-    if isinstance(given, np.ndarray) and given.any() and (given == np.trunc(given)).all():
-        text = difference(given, right, "the result")
-        if text:
-            raise Wrong(f"{text}\nlooks like: every entry is a whole number: is the sum kept in an int?")
 
 
 _THREAD = re.compile(r"block \((\d+),0,0\) thread \((\d+),0,0\) writes.*written by thread (\d+) of another block")

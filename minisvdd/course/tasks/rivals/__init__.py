@@ -1,0 +1,1 @@
+"""Assignments on the rivals of the method."""
