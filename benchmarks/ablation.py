@@ -15,15 +15,12 @@ Cells are kept in FOLDER/CHOICE (`minisvdd experiment report` reads each) and no
 
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-from common import add_data, make_parser, parse, write_rows
+from cells import add_cells, computed
+from common import make_parser, parse, write_rows
 
-from minisvdd.experiments.grid import cells_of, make_grid, read_cell
 from minisvdd.experiments.protocols import CHOICES, get_protocol
-from minisvdd.experiments.running.run import run_grid
-from minisvdd.files.names import safe_name
 
 METHODS = ("dcae", "one-class")
 _RESOLVED = 0.25  # points: the standard error that shows half a point
@@ -38,29 +35,11 @@ def main():
     everything = {name: value for choice in CHOICES.values() for name, value in choice.items()}
     aucs = {}
     for name, choice in {"nothing": {}, **CHOICES, "all of these": everything}.items():
-        aucs[name] = _computed(arguments, name, replace(base, **choice))
+        aucs[name] = computed(arguments, name, replace(base, **choice), METHODS)
         rows = [_row(other, method, aucs) for other in aucs for method in METHODS]
         write_rows(arguments.out, rows, data=arguments.data, protocol=arguments.protocol, seeds=arguments.seeds)
         for row in rows[-len(METHODS) :]:
             print(row, flush=True)
-
-
-def _computed(arguments, name, protocol):
-    """{(method, class, seed): AUC in %} of the finished cells with this choice."""
-    grid = make_grid(
-        arguments.data,
-        methods=METHODS,
-        classes=arguments.classes,
-        seeds=arguments.seeds,
-        protocol=arguments.protocol,
-        data_dir=arguments.data_dir,
-        settings=protocol,
-        backend=arguments.backend,
-    )
-    out = Path(arguments.folder) / safe_name(name)
-    run_grid(grid, out, jobs=arguments.jobs, data_dir=arguments.data_dir, budget=arguments.budget)
-    found = {(c.method, c.normal_class, c.seed): read_cell(c, out) for c in cells_of(grid)}
-    return {key: 100 * value["auc"]["trained"] for key, value in found.items() if value is not None}
 
 
 def _row(name, method, aucs):
@@ -88,13 +67,7 @@ def _rounded(value):
 
 def _arguments():
     parser = make_parser(__doc__, quick="the digits, two classes and seeds, two epochs")
-    add_data(parser)
-    parser.add_argument("--protocol", default="authors-code")
-    parser.add_argument("--seeds", type=int, default=3, help="number of seeds, from 0")
-    parser.add_argument("--folder", default="runs/ablation", help="where cells are kept (default: %(default)s)")
-    parser.add_argument("--jobs", type=int, default=1, help="cells computed side by side")
-    parser.add_argument("--backend", default="numpy")
-    parser.add_argument("--budget", type=float, metavar="SECONDS", help="for each choice")
+    add_cells(parser, "authors-code", "runs/ablation")
     return parse(parser, data="digits", classes=["3", "8"], seeds=2, protocol="quick")
 
 

@@ -11,7 +11,6 @@ detector is trained once and scores all of them.
 
 import itertools
 from dataclasses import replace
-from inspect import isgenerator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -60,8 +59,7 @@ def _scores(grid, cell, split, folder):
     path = cell.autoencoder_path(folder)
     if cell.method == "dcae" and path.is_file():
         return load_model(path).anomaly_score(split.test)
-    result = METHODS[cell.method].evaluate(split, protocol_of(grid, cell), setting_of(grid, cell, folder))
-    return (run(result) if isgenerator(result) else result)["scores"]
+    return run(METHODS[cell.method].steps(split, protocol_of(grid, cell), setting_of(grid, cell, folder)))["scores"]
 
 
 def _with_all(split, attacks):

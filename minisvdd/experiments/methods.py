@@ -25,6 +25,7 @@ file of their own, so that figures 2 and 3 need no second training.
 import zlib
 from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass, replace
+from inspect import isgenerator
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,13 @@ class Method:
     def trains(self) -> bool:
         """Whether it trains a network, on a backend."""
         return self.protocol != "shallow_protocol"
+
+    def steps(self, split, protocol, setting: Setting) -> Generator[Training, None, dict]:
+        """The cell's trainings, none of a method without; returns its result."""
+        result = self.evaluate(split, protocol, setting)
+        if isgenerator(result):
+            result = yield from result
+        return result
 
 
 def _oc_svm(split, protocol: ShallowProtocol, setting):

@@ -31,7 +31,8 @@ def run(script, *arguments):
     return done.stdout
 
 
-SCRIPTS = sorted(path.name for path in (ROOT / "benchmarks").glob("*.py") if path.stem not in ("common", "gpu_torch"))
+_PARTS = ("cells", "common", "gpu_torch")  # of scripts
+SCRIPTS = sorted(path.name for path in (ROOT / "benchmarks").glob("*.py") if path.stem not in _PARTS)
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -191,6 +192,28 @@ def test_choices_share_a_start_and_are_computed_once(tmp_path):
     run(*command)
     again = [row["choice"] for row in json.loads((tmp_path / "choices.json").read_text())["rows"]]
     assert again == ["of an earlier run", "authors' pre-training", "authors' pre-training and schedule"]
+
+
+def test_a_class_takes_what_the_others_gain_by():
+    gains = {
+        ("slope", "0.01"): {"1": 0.4, "3": 0.5, "8": -3.0},
+        ("epochs", "20"): {"1": 0.2, "3": 0.3, "8": 0.2},
+        ("epochs", "100"): {"1": 0.9, "3": 0.1, "8": 0.8},
+    }
+    choices_of = load_benchmark("best").choices_of
+    assert choices_of("1", gains) == {"epochs": ("100", pytest.approx(0.45))}
+    assert choices_of("3", gains) == {"epochs": ("100", pytest.approx(0.85))}
+    assert choices_of("8", gains) == {"slope": ("0.01", pytest.approx(0.45)), "epochs": ("100", pytest.approx(0.5))}
+    changed = {choice: {**gain, "8": 100.0} for choice, gain in gains.items()}
+    assert choices_of("8", changed) == choices_of("8", gains)  # its own AUC plays no part
+
+
+@pytest.mark.parametrize(("script", "n_rows"), [("best.py", 3 + 3), ("ablation.py", 8 * 2)])
+def test_protocols_are_compared_on_the_same_draws(script, n_rows, tmp_path):
+    run(script, "--quick", "--folder", tmp_path / "cells", "--out", tmp_path / "out.json")
+    rows = json.loads((tmp_path / "out.json").read_text())["rows"]
+    assert len(rows) == n_rows
+    assert "standard_error" in rows[2]
 
 
 def test_tricks_quick_measures_every_trick_with_and_without(tmp_path):

@@ -26,6 +26,11 @@ class Budget:
         self.end = None if seconds is None else time.time() + seconds - min(_FOR_THE_REPORT, seconds / 10)
         self._longest: dict[str, float] = {}
 
+    @property
+    def lasts(self) -> bool:
+        """Whether there is time left."""
+        return self.end is None or time.time() < self.end
+
     def allows(self, method: str) -> bool:
         """Whether a cell of this method, if it takes no longer than the longest one yet, will be done in time."""
         return self.end is None or time.time() + self._longest.get(method, 0.0) < self.end

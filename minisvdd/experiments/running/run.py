@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from inspect import isgenerator
 from pathlib import Path
 
 import numpy as np
@@ -147,9 +146,7 @@ def _computing():
 def _steps(grid, cell, out, data_dir):
     """A generator of the cell's trainings, none for a method without; returns its result."""
     split = dataset_by_name(grid.data, data_dir).one_class(cell.normal_class)
-    result = METHODS[cell.method].evaluate(split, protocol_of(grid, cell), setting_of(grid, cell, out))
-    if isgenerator(result):
-        result = yield from result
+    result = yield from METHODS[cell.method].steps(split, protocol_of(grid, cell), setting_of(grid, cell, out))
     return {**result, "n_train": len(split.train), "n_test": len(split.test)}
 
 
@@ -196,9 +193,9 @@ def _side_by_side(grid, todo, out, data_dir, budget) -> Iterator[Cell]:
         for phase in _phases(todo):
             waiting, running = phase[::-1], []
             while waiting or running:
-                while waiting and len(running) < AT_ONCE and budget.allows(""):
+                while waiting and len(running) < AT_ONCE and budget.lasts:
                     running.append(_Running(grid, waiting.pop(), out, data_dir))
-                if not budget.allows(""):
+                if not budget.lasts:
                     return
                 for one in list(running):
                     if (result := one.result()) is not None:

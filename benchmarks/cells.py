@@ -1,0 +1,42 @@
+"""What benchmarks do that compare protocols: the cells of each, on the same data, from the same draws."""
+
+import argparse
+from pathlib import Path
+
+from common import add_data
+
+from minisvdd.experiments.grid import cells_of, make_grid, read_cell
+from minisvdd.experiments.protocols import Protocol
+from minisvdd.experiments.running.run import run_grid
+from minisvdd.files.names import safe_name
+
+
+def add_cells(parser: argparse.ArgumentParser, protocol: str, folder: str) -> None:
+    """Options for data, seeds, and how cells are computed.  protocol, folder: the defaults."""
+    add_data(parser)
+    parser.add_argument("--protocol", default=protocol)
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds, from 0")
+    parser.add_argument("--folder", default=folder, help="where cells are kept (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=1, help="cells computed side by side")
+    parser.add_argument("--backend", default="numpy")
+    parser.add_argument("--budget", type=float, metavar="SECONDS", help="for each choice")
+
+
+def computed(
+    arguments: argparse.Namespace, name: str, protocol: Protocol, methods: tuple[str, ...]
+) -> dict[tuple[str, str, int], float]:
+    """{(method, class, seed): test AUC in %} of the finished cells under this protocol, which FOLDER/NAME keeps."""
+    grid = make_grid(
+        arguments.data,
+        methods=methods,
+        classes=arguments.classes,
+        seeds=arguments.seeds,
+        protocol=arguments.protocol,
+        data_dir=arguments.data_dir,
+        settings=protocol,
+        backend=arguments.backend,
+    )
+    out = Path(arguments.folder) / safe_name(name)
+    run_grid(grid, out, jobs=arguments.jobs, data_dir=arguments.data_dir, budget=arguments.budget)
+    found = {(c.method, c.normal_class, c.seed): read_cell(c, out) for c in cells_of(grid)}
+    return {key: 100 * value["auc"]["trained"] for key, value in found.items() if value is not None}
