@@ -257,7 +257,7 @@ check("none of the four farthest is", is_anomaly[order[-4:]].all())
 #
 # Solutions: `lectures/solutions/12_anogan.py`.
 #
-# **Assignment:** `minisvdd assignment anogan-search` (2 to 3 hours), which is not there yet.
+# **Assignment:** `minisvdd assignment anogan-search` (2 to 3 hours).
 
 # %%
 finish()

@@ -424,7 +424,7 @@ check("sums in two steps do not", len(fixed) == 1)
 # Solutions: `lectures/solutions/13_cuda.py`.
 #
 # **Assignments:** `minisvdd assignment conv2d-cuda` (3 to 4 hours), then `minisvdd assignment conv2d-tiled` (4 hours),
-# which is not there yet, and will be graded by the traffic that this lecture counts.
+# which is graded by the traffic that this lecture counts.
 
 # %%
 finish()
