@@ -14,7 +14,7 @@ class KernelsHere:
 
     def __init__(self, sources: dict[str, str], name: str, folder: Path):
         self.numbers = {words: i for i, words in enumerate(sources)}
-        path = folder / "together.cu"
+        path = folder / f"{name}_together.cu"
         path.write_text("\n".join(_numbered(text, name, i) for i, text in enumerate(sources.values())))
         self.name, self.kernels = name, read_kernels(path)
 
