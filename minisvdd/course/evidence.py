@@ -9,8 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .forms import made
-from .grader.checks import Case, Wrong, as_numbers, compare, expected
-from .grader.sandbox import type_of
+from .grader.checks import Case, as_numbers, compare, expected, results_of
 
 _SAME = 1e-7
 
@@ -25,15 +24,16 @@ def consistent(
     """
 
     def check(student, rng):
+        several = len(outputs) > 1
         asked = [(case, student.call(op.__name__, *case.arguments)) for case in cases(rng)]
         for i, label in enumerate(outputs):
             if pick is not None and pick != i:
                 continue
-            answers = [(case, _output(given, i, len(outputs))) for case, given in asked]
+            answers = [(case, results_of(given, outputs)[i] if several else given) for case, given in asked]
             likely = [form for form in forms if _explains(form[1], answers, i)]
             for case, given in answers:
                 right = expected(op, case.arguments)
-                right, output = (right[i], i) if len(outputs) > 1 else (right, None)
+                right, output = (right[i], i) if several else (right, None)
                 compare(given, right, label, case, op, student, likely, output)
 
     return check
@@ -42,14 +42,6 @@ def consistent(
 def explained(answers: list[tuple], forms) -> list:
     """Of the forms those that make every answer: answers are pairs (arguments, what was returned)."""
     return [form for form in forms if _explains(form[1], [(Case(arguments), given) for arguments, given in answers], 0)]
-
-
-def _output(given, i, count):
-    if count == 1:
-        return given
-    if not isinstance(given, tuple | list) or len(given) != count:
-        raise Wrong(f"returned {type_of(given)}: expected a tuple of {count}")
-    return given[i]
 
 
 def _explains(mistaken, answers, output):

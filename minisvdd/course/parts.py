@@ -16,10 +16,12 @@ def parts_of(
     forms=(),
     optional: int = 0,
     terms=(),
+    pick: dict[str, int] | None = None,
 ) -> tuple[Part, ...]:
     """One part for each entry of `points`, whose inputs `cases` draws under the same name.
 
     "values" is public: its inputs do not depend on the seed. "dtype, inputs untouched" uses those of "values".
+    pick: for some entries, the index of the only output that counts there.
     """
     parts = []
     for name, worth in points.items():
@@ -27,7 +29,7 @@ def parts_of(
             check = keeps_dtype(op, cases["values"], outputs, floats, optional)
         else:
             public = public_cases(op, cases["values"])
-            check = values(op, cases[name], outputs, None, forms, optional, terms, public)
+            check = values(op, cases[name], outputs, (pick or {}).get(name), forms, optional, terms, public)
         parts.append(Part(f"{op.__name__}: {name}", worth, check, hidden=name != "values", form=name == DTYPE))
     return tuple(parts)
 

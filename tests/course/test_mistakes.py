@@ -155,6 +155,14 @@ def test_a_step_from_wrong_moments_gets_half_and_what_is_wrong_with_them_is_said
     assert parts["adam_update: second moment"].passed
 
 
+def test_the_maxima_count_though_the_winners_are_wrong():
+    """And the other way round: who finds the winners of windows whose mean is returned has the points for them."""
+    for change in (("window.argmax(", "window.argmin("), ("window.max(", "window.mean(")):
+        assert change[0] in right("maxpool")
+        parts = grade_here(right("maxpool").replace(*change), get_assignment("maxpool"), 7).parts
+        assert sum(part.score for part in parts if part.name.startswith("maxpool_forward")) == 22
+
+
 def test_feedback_has_index_both_numbers_and_diagnosis():
     grade = run("linear", right("linear").replace("return grad_output @ weight", "return -(grad_output @ weight)"))
     message = next(part.message for part in grade.parts if not part.passed)

@@ -272,14 +272,25 @@ MISTAKES = {
                     "window = x[:, :, kh * i : kh * i + kh, kw * j : kw * j + kw]",
                 ),
             ],
-            parts("maxpool_forward", "overlapping windows", "ties"),
+            parts("maxpool_forward", "overlapping windows", "winner", "ties"),
             "windows move by the kernel, not by the stride",
         ),
         (
             "mean-pooling",
             [("window.max(axis=2)", "window.mean(axis=2)")],
-            parts("maxpool_forward", *USUAL, "overlapping windows", "ties"),
+            parts("maxpool_forward", *USUAL, "overlapping windows"),
             "the mean of the window",
+        ),
+        (
+            "winners counted in the image",
+            [
+                (
+                    "window.argmax(axis=2)",
+                    "(sh * i + window.argmax(axis=2) // kw) * W + sw * j + window.argmax(axis=2) % kw",
+                )
+            ],
+            parts("maxpool_forward", "winner", "ties", DTYPE),
+            "in the window",
         ),
         (
             "divmod by the wrong side",

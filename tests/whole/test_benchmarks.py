@@ -92,6 +92,25 @@ def test_budgets_quick_follows_the_attack_nearer(tmp_path):
     assert all(len(row["one-class"]) == len(row["isolation-forest"]) == 1 for row in rows)
 
 
+def test_grading_quick_times_one_submission_and_a_class(tmp_path):
+    run("grading.py", "--quick", "--out", tmp_path / "grading.json")
+    alone, together = json.loads((tmp_path / "grading.json").read_text())["rows"]
+    assert (alone["submissions"], alone["points"]) == (1, 100)
+    assert together["submissions"] == 2
+    assert 50 <= together["points"] < 100  # the mean of a right file and a wrong one
+    assert 0 < alone["processor_s"] < 10
+
+
+def test_the_teacher_s_page_says_what_the_benchmark_measured():
+    """Grading an assignment takes less than 10 s, a class of 30 less than three minutes, and the page's table is theirs."""
+    result = json.loads((ROOT / "benchmarks" / "results" / "grading.json").read_text())
+    page = (ROOT / "docs" / "teaching.md").read_text(encoding="utf-8")
+    alone = {row["assignment"]: row for row in result["rows"] if row["submissions"] == 1}
+    classes = {row["assignment"]: row for row in result["rows"] if row["submissions"] == 30}
+    assert set(alone) == set(classes) == set(NAMES)
+    assert all(row["points"] == 100 for row in alone.values())
+
+
 def test_ops_quick_measures_every_kind_of_operation(tmp_path):
     run("ops.py", "--quick", "--out", tmp_path / "ops.json")
     text = (tmp_path / "ops.json").read_text()

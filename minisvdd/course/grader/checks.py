@@ -7,7 +7,18 @@ from itertools import permutations
 import numpy as np
 
 from ..forms import SINGLE_PRECISION, digits_in_single_precision, name_of_error
-from .comparison import Case, Wrong, as_numbers, close, difference, kind_of, known_passes
+from .comparison import (
+    Case,
+    Wrong,
+    as_numbers,
+    check_word,
+    close,
+    difference,
+    kind_of,
+    known_passes,
+    number_of,
+    results_of,
+)
 from .own_forward import FOLLOW_UP, follow_up, own_difference
 from .sandbox import SubmissionError, type_of
 
@@ -17,12 +28,15 @@ __all__ = [
     "Wrong",
     "as_numbers",
     "check_untouched",
+    "check_word",
     "close",
     "compare",
     "difference",
     "expected",
     "keeps_dtype",
     "known_passes",
+    "number_of",
+    "results_of",
     "values",
     "worst",
 ]
@@ -86,7 +100,7 @@ def values(
         if len(outputs) == 1:
             yield lambda: compare(given, right, outputs[0], case, op, student, forms, None, terms, public)
             return
-        given = _tuple(given, outputs, optional)
+        given = results_of(given, outputs, optional)
         _check_order(given, right, outputs, chosen)
         for i in (i for i in chosen if i < len(given)):
             yield lambda i=i: compare(given[i], right[i], outputs[i], case, op, student, forms, i, terms, public)
@@ -184,7 +198,7 @@ def keeps_dtype(
             arguments = tuple(_single(a) for a in case.arguments)
             given, after = student.sandbox.call(op.__name__, *arguments)
             right = expected(op, arguments)
-            given, right = (_tuple(given, outputs, optional), right) if len(outputs) > 1 else ((given,), (right,))
+            given, right = (results_of(given, outputs, optional), right) if len(outputs) > 1 else ((given,), (right,))
             for i in floats:
                 _check_dtype(given[i], np.asarray(right[i]), outputs[i])
             for i in range(len(given)):
@@ -212,13 +226,6 @@ def describe(op: Callable, arguments: tuple) -> str:
     for name, value in zip(argument_names(op), arguments):
         words.append(f"{name} {value.shape}" if isinstance(value, np.ndarray) else f"{name}={value}")
     return ", ".join(words)
-
-
-def _tuple(given, outputs, optional):
-    if not isinstance(given, tuple | list) or not len(outputs) - optional <= len(given) <= len(outputs):
-        count = f" of {len(given)}" if isinstance(given, tuple | list) else ""
-        raise Wrong(f"returned {type_of(given)}{count}: expected the tuple ({', '.join(outputs)})")
-    return given
 
 
 def _check_dtype(given, right, label):

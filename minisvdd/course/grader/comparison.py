@@ -1,6 +1,6 @@
 """One comparison: is this what was expected, up to rounding, and if not, where and by how much."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +58,32 @@ def difference(given, right: np.ndarray, label: str) -> str | None:
     count = f" ({int(wrong.sum())} of {wrong.size} entries differ)" if wrong.size > 1 else ""
     expected, got = _apart(right[index], array[index])
     return f"{place}: expected {expected}, got {got}{count}"
+
+
+def check_word(given, right: str, about: str, more: str = "") -> None:
+    """Raise Wrong unless the answer is this word: nothing else that equals it, such as an array of words, is one."""
+    if not (isinstance(given, str) and given == right):
+        said = repr(given)[:40] if isinstance(given, str) else type_of(given)
+        raise Wrong(f"{about}: expected {right!r}, got {said}{more}")
+
+
+def results_of(given, names: Sequence[str], optional: int = 0):
+    """The results by these names, as they were returned; Wrong where there are not as many.
+
+    optional: how many of them, the last ones, may be missing.
+    """
+    if not isinstance(given, tuple | list) or not len(names) - optional <= len(given) <= len(names):
+        count = f" of {len(given)}" if isinstance(given, tuple | list) else ""
+        raise Wrong(f"returned {type_of(given)}{count}: expected the tuple ({', '.join(names)})")
+    return given
+
+
+def number_of(given, label: str) -> float:
+    """A result that must be one number."""
+    array = as_numbers(given)
+    if array is None or array.ndim:
+        raise Wrong(f"{label} is of type {type_of(given)}: expected a number")
+    return float(array)
 
 
 def _apart(first, second):

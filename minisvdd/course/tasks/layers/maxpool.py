@@ -20,6 +20,7 @@ _SHAPES = [((1, 2, 7, 5), (2, 2), (2, 2)), ((3, 2, 4, 11), (3, 2), (3, 2)), ((1,
 _OVERLAPPING = [((3, 1, 9, 10), (2, 1), (3, 4)), ((2, 3, 8, 6), (4, 3), (2, 1)), ((1, 2, 4, 6), (3, 2), (1, 1))]
 _TIED = [((2, 3, 6, 8), (3, 2), (3, 2)), ((3, 1, 7, 5), (3, 2), (2, 1))]
 _OUTPUTS = ("y", "winner")
+_Y, _WINNER = 0, 1
 
 
 def _draw(rng, shape, tied=False):
@@ -280,14 +281,16 @@ def parts_with(forward, *forms):
     return (
         *parts_of(
             forward,
-            {"values": 12, "other shapes": 10, "overlapping windows": 12, "ties": 10, DTYPE: 6},
+            {"values": 8, "other shapes": 6, "overlapping windows": 8, "winner": 12, "ties": 10, DTYPE: 6},
             {
                 "values": _forward(_FIRST),
                 "other shapes": _forward(_SHAPES),
                 "overlapping windows": _forward(_OVERLAPPING),
+                "winner": _forward(_FIRST + _OVERLAPPING),
                 "ties": _forward(_TIED, tied=True),
             },
             outputs=_OUTPUTS,
+            pick={"values": _Y, "other shapes": _Y, "overlapping windows": _Y, "winner": _WINNER, "ties": _WINNER},
             forms=[*forms, *_FORWARD_FORMS],
         ),
         *parts_of(

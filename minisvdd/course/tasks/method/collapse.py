@@ -4,7 +4,7 @@ import numpy as np
 
 from ...assignment import Assignment, Part, Source
 from ...evidence import consistent
-from ...grader.checks import Case, Wrong, as_numbers
+from ...grader.checks import Case, Wrong, as_numbers, check_word, results_of
 from ...grader.sandbox import SubmissionError, type_of
 from . import collapse_solution as plain
 
@@ -32,10 +32,8 @@ _NEAR = 1e-9
 
 def _arrays(given, shapes):
     """The weights that were returned, as arrays of these shapes."""
-    names = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-    if not isinstance(given, tuple | list) or len(given) != len(shapes):
-        raise Wrong(f"returned {type_of(given)}: expected the tuple ({names})")
-    arrays = [as_numbers(array) for array in given]
+    results = results_of(given, [f"{name} {shape}" for name, shape in shapes.items()])
+    arrays = [as_numbers(array) for array in results]
     for array, (name, shape) in zip(arrays, shapes.items()):
         if array is None or array.shape != shape:
             raise Wrong(f"{name} has shape {getattr(array, 'shape', None)}: expected {shape}")
@@ -251,18 +249,11 @@ def _verdicts(which):
     def check(student, rng):
         for right, before, after, what in _scenes(rng, which):
             given = student.call(_VERDICT.__name__, before, after)
-            if not (isinstance(given, str) and given == right):
-                raise Wrong(
-                    f"{what}: expected {right!r}, got {_word(given)}\n(before and after {before.shape}, "
-                    f"singular values {_words(_values_of(before, len(before) ** -0.5))} before, "
-                    f"{_words(_values_of(after, len(after) ** -0.5))} after)"
-                )
+            first, last = (_words(_values_of(outputs, len(outputs) ** -0.5)) for outputs in (before, after))
+            seen = f"\n(before and after {before.shape}, singular values {first} before, {last} after)"
+            check_word(given, right, what, seen)
 
     return check
-
-
-def _word(given):
-    return repr(given)[:40] if isinstance(given, str) else type_of(given)
 
 
 # Explaining it
@@ -382,9 +373,7 @@ def _trained(rng, which):
 def _blames(which):
     def check(student, rng):
         for right, arguments, what in _trained(rng, which):
-            given = student.call(_BLAME.__name__, *arguments)
-            if not (isinstance(given, str) and given == right):
-                raise Wrong(f"{what}: expected {right!r}, got {_word(given)}")
+            check_word(student.call(_BLAME.__name__, *arguments), right, what)
 
     return check
 

@@ -8,7 +8,7 @@ from ....svdd import center
 from ....svdd.radius import exact_radius_squared
 from ...assignment import Source
 from ...by_itself import by_itself
-from ...grader.checks import Case, Wrong, compare, difference
+from ...grader.checks import Case, Wrong, compare, difference, results_of
 from ...grader.recording import Log, RecordedNetwork, RecordedOptimizer, as_arguments
 from ...grader.wire import Seed
 from . import deep_svdd_solution as plain
@@ -82,9 +82,7 @@ class _Run:
         (a, b), table = as_arguments(self.network, optimizer)
         options = (objective, nu, epochs, BATCH_SIZE, radius_every, self.epsilon, seed(rng))
         given = student.sandbox.call("train_deep_svdd", a, b, self.X, *options, remotes=table)[0]
-        if not isinstance(given, tuple | list) or len(given) != 3:
-            raise Wrong("expected the tuple (center, radius_squared, losses)")
-        self.center, self.radius_squared, self.losses = given
+        self.center, self.radius_squared, self.losses = results_of(given, ("center", "radius_squared", "losses"))
         # A wrong centre costs its own part; what is built on it is judged with the submission's own.
         self.used_center = self.center if _is_point(self.center, self.right_center) else self.right_center
         self.auc_after = self._auc()

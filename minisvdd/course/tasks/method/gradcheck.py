@@ -4,7 +4,7 @@ import numpy as np
 
 from ...assignment import Assignment, Part, Source
 from ...evidence import consistent, explained
-from ...grader.checks import Case, Wrong, as_numbers, check_untouched, compare
+from ...grader.checks import Case, Wrong, as_numbers, check_untouched, compare, number_of, results_of
 from ...grader.recording import as_arguments
 from ...grader.sandbox import type_of
 from ...grader.wire import Seed
@@ -288,16 +288,11 @@ def _checked(student, layer, backward, x, seed):
     function, record = Function(layer.forward, x.shape), Backward(backward, x, layer.forward(x))
     (f, b), table = as_arguments(function, record)
     given = student.sandbox.call(_CHECK.__name__, f, b, x, Seed(seed), _H, remotes=table)[0]
-    if not isinstance(given, tuple | list) or len(given) != 2 or any(not _is_number(part) for part in given):
-        raise Wrong("expected the tuple (relative error, number of entries left out)")
+    names = ("relative error", "number of entries left out")
+    error, left_out = (number_of(result, f"the {name}") for name, result in zip(names, results_of(given, names)))
     if not record.given:
         raise Wrong("backward was never called: there is nothing that could be checked")
-    return (*map(float, given), record.given)
-
-
-def _is_number(value):
-    array = as_numbers(value)
-    return array is not None and array.ndim == 0
+    return error, left_out, record.given
 
 
 def _seed(rng):

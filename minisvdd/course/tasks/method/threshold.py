@@ -8,7 +8,7 @@ import numpy as np
 from ....svdd import conformal
 from ...assignment import Assignment, Part, Source
 from ...evidence import consistent
-from ...grader.checks import Case, Wrong, check_untouched, compare
+from ...grader.checks import Case, Wrong, check_untouched, compare, number_of, results_of
 from . import threshold_solution as plain
 
 _HANDOUT = """
@@ -353,15 +353,10 @@ def _cost_forms(arguments):
 def _cheapest(cases):
     def check(student, rng):
         for arguments in cases(rng):
-            given = student.call(_BEST.__name__, *arguments)
-            if not isinstance(given, tuple | list) or len(given) != 2:
-                raise Wrong("expected the tuple (threshold, cost)")
+            given = results_of(student.call(_BEST.__name__, *arguments), ("threshold", "cost"))
             cost = _costs(_candidates(*arguments[:2]), *arguments).min()
             compare(given[1], cost, "the cost", Case(arguments), _BEST, forms=_cost_forms(arguments))
-            try:
-                threshold = float(given[0])
-            except (TypeError, ValueError):
-                raise Wrong(f"the threshold is of type {type(given[0]).__name__}: expected a number") from None
+            threshold = number_of(given[0], "the threshold")
             of_it = float(_costs([threshold], *arguments)[0])
             if not abs(of_it - cost) <= 1e-9 * max(cost, 1e-9):
                 raise Wrong(
