@@ -9,7 +9,7 @@ from pathlib import Path
 from ..closed import check_is_teachers
 from ..course import LEVELS, NAMES, get_assignment, skeleton
 from ..course.catalog import PIECES, VARIED
-from ..course.classroom import alike, grade_class, read_roster, write_grade, write_results
+from ..course.classroom import GrowingResults, alike, grade_class, read_roster, write_results
 from ..course.classroom import as_text as class_as_text
 from ..course.classroom.grading import grade_path
 from ..course.classroom.submissions import left_out
@@ -120,26 +120,24 @@ def add_grade(parser: argparse.ArgumentParser) -> None:
 
 
 def _grade(arguments):
-    wanted = arguments.assignment
-    if arguments.variant is not None:
-        if not wanted:
-            raise ValueError("--variant: needs --assignment NAME")
-        arguments.assignment = get_assignment(wanted, arguments.variant)
+    if arguments.variant is not None and not arguments.assignment:
+        raise ValueError("--variant: needs --assignment NAME")
+    assignment = get_assignment(arguments.assignment, arguments.variant) if arguments.assignment else None
     for problem in problems() if hasattr(os, "fork") else ():
         print(f"minisvdd: warning: {problem}", file=sys.stderr)
     if arguments.folder:
-        return _grade_class(arguments)
+        return _grade_class(arguments, assignment)
     for option in ("out", "roster"):
         if getattr(arguments, option):
             raise ValueError(f"--{option} goes with --class; for one submission use --json or --junit")
     try:
-        result = grade_path(arguments.file, arguments.assignment, arguments.seed)
+        result = grade_path(arguments.file, assignment, arguments.seed)
     except DataError as error:
-        if not (arguments.json and arguments.assignment):
+        if not (arguments.json and assignment):
             _tell(error, arguments.json)
             raise
         # Gradescope must get its file: whoever handed in nothing readable has 0 points.
-        result = failed(get_assignment(wanted, arguments.variant), str(arguments.file), str(error), arguments.seed)
+        result = failed(assignment, str(arguments.file), str(error), arguments.seed)
     except Exception as error:
         _tell(error, arguments.json)
         raise
@@ -158,25 +156,16 @@ def _tell(error, path):
         write_json(path, {"score": 0, "output": text, "stdout_visibility": "hidden"})
 
 
-def _grade_class(arguments):
+def _grade_class(arguments, assignment):
     if arguments.json or arguments.junit:
         raise ValueError("--json and --junit are for one submission; with --class use --out DIR")
     if arguments.jobs < 1:
         raise ValueError(f"--jobs {arguments.jobs}: expected a number >= 1")
     roster = read_roster(arguments.roster) if arguments.roster else None
-    so_far = {}
-
-    def done(student, result):
-        """Written at once: whoever stops the grader keeps what is there."""
-        so_far[student] = result
-        if arguments.out:
-            write_grade(arguments.out, student, result)
-            write_results(arguments.out, so_far)
-
-    grades = grade_class(
-        arguments.folder, arguments.assignment, arguments.seed, arguments.jobs, roster=roster, done=done
-    )
-    pairs = alike(grades, get_assignment(next(iter(grades.values())).assignment, arguments.variant))
+    # Written at once: whoever stops the grader keeps what is there.
+    also = {"done": GrowingResults(arguments.out).add} if arguments.out else {}
+    grades = grade_class(arguments.folder, assignment, arguments.seed, arguments.jobs, roster=roster, **also)
+    pairs = alike(grades, assignment or get_assignment(next(iter(grades.values())).assignment))
     print(class_as_text(grades, pairs))
     beside = left_out(arguments.folder)
     if beside:

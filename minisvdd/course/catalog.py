@@ -47,6 +47,11 @@ def get_assignment(name: str, variant: int | None = None) -> Assignment:
     return drawn(importlib.import_module(f".tasks.variants.{module}", __package__).VERSIONS, variant)
 
 
+def resolved(assignment: Assignment | str | None) -> Assignment | None:
+    """The assignment of a name; an assignment, or None, as it is."""
+    return get_assignment(assignment) if isinstance(assignment, str) else assignment
+
+
 def tagged(source: bytes) -> str | None:
     """The assignment that the comment at the top of a file names, or None. A byte order mark is not part of it."""
     for line in source[:1000].decode("utf-8-sig", "replace").splitlines():

@@ -329,8 +329,10 @@ def test_grades_are_written_as_they_come(tmp_path, monkeypatch):
 
     monkeypatch.setattr(class_grading, "grade_source", killed_at_c)
     command = ("grade", "--class", folder, "--assignment", "one-class-loss", "--jobs", 1, "--out", tmp_path / "out")
+    fill(tmp_path / "out", {"parts.json": "[]", "grades.csv": "of an earlier run\n"})
     assert run(*command) == 130
     assert set(table(tmp_path / "out")) == {"a", "b"}
+    assert not (tmp_path / "out" / "parts.json").exists()  # that of another run would be no part of these grades
     assert {path.name for path in (tmp_path / "out" / "results").iterdir()} == {"a.json", "b.json"}
 
 

@@ -3,11 +3,14 @@
 import ast
 import json
 import re
+from dataclasses import replace
 
 import pytest
+from in_process import grade_here
 
 from minisvdd.cli.main import main
 from minisvdd.course import NAMES, get_assignment
+from minisvdd.course.catalog import VARIED
 from minisvdd.course.handouts.notebooks import FORMATS, notebook
 from minisvdd.course.notebook_check import check, definitions
 
@@ -78,8 +81,6 @@ def test_otter_s_cells_are_nested_rightly():
 def test_what_cannot_be_made_is_refused(tmp_path, capsys):
     with pytest.raises(ValueError, match=r"notebook='colab': expected one of \['nbgrader', 'otter'\]"):
         notebook(get_assignment("linear"), "colab")
-    with pytest.raises(ValueError, match="conv2d-cuda: is written in cuda; notebooks are made of Python alone"):
-        notebook(get_assignment("conv2d-cuda"), "otter")
     with pytest.raises(ValueError, match="check works in a notebook; for a file there is `minisvdd grade FILE`"):
         check("linear", "linear_forward")
     command = ["assignment", "linear", "--out", str(tmp_path), "--notebook", "nbgrader", "--solution"]
@@ -89,6 +90,37 @@ def test_what_cannot_be_made_is_refused(tmp_path, capsys):
     )
     assert main([*command, "--seed", "6"]) != 0
     assert "may hold somebody's work" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        *[(name, [], "notebooks are made of Python alone") for name in ("conv2d-cuda", "conv2d-tiled")],
+        ("capstone", [], "has parts on all functions together, which no cell can check: use a file"),
+        *[(name, ["--variant", "3"], "its variants are handed out as files, not as notebooks") for name in VARIED],
+    ],
+)
+def test_what_is_no_notebook_is_refused_in_one_line(name, form, options, words, tmp_path, capsys):
+    command = ["assignment", name, "--notebook", form, "--solution", "--out", str(tmp_path / "out"), *options]
+    assert main(command) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"minisvdd: error: {name}: ")
+    assert words in line
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PYTHON)
+def test_each_function_of_the_teacher_s_notebook_has_all_its_points(name):
+    """As `check` takes it out of the cells: with what it needs, and nothing else."""
+    assignment = get_assignment(name)
+    cells = cells_of(notebook(assignment, "nbgrader", solution=True, seed=8))
+    names = [source.name for source in assignment.functions]
+    for function in names:
+        parts = tuple(part for part in assignment.parts if part.function == function)
+        graded = grade_here(definitions(cells, function, names), replace(assignment, parts=parts), 8)
+        assert [part.message for part in graded.parts if part.message] == []
 
 
 CELLS = [

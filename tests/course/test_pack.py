@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from minisvdd.cli.main import main
 from minisvdd.course import get_assignment, skeleton
 from minisvdd.course.handouts import wheel
 from minisvdd.course.handouts.pack import autograder_archive
@@ -25,11 +26,11 @@ NO_MEAN = SOLUTION.replace("distances.mean(", "distances.sum(")
 PACKAGES = str(Path(np.__file__).parents[1])
 
 
-def lay_out(root, files):
+def lay_out(root, files, assignment=LOSS):
     """The folders that Gradescope makes."""
     for folder in ("source", "submission", "results"):
         (root / folder).mkdir()
-    with zipfile.ZipFile(io.BytesIO(autograder_archive(LOSS, 7))) as archive:
+    with zipfile.ZipFile(io.BytesIO(autograder_archive(assignment, 7))) as archive:
         archive.extractall(root / "source")
     for name, content in files.items():
         (root / "submission" / name).parent.mkdir(exist_ok=True, parents=True)
@@ -67,6 +68,24 @@ def test_the_autograder_runs_as_gradescope_runs_it(files, score, words, tmp_path
     results = run_autograder(tmp_path)
     assert results["score"] == score
     assert words in results["output"]
+
+
+def test_a_packed_variant_is_the_one_that_is_handed_out_and_graded(tmp_path, capsys):
+    seed = next(seed for seed in range(20) if get_assignment("maxpool", seed).rule.startswith("the last of several"))
+    arguments = ["pack", "maxpool", "--variant", str(seed), "--seed", "7", "--out", str(tmp_path / "archives")]
+    assert main(["assignment", *arguments]) == 0
+    with zipfile.ZipFile(tmp_path / "archives" / "maxpool-student.zip") as archive:
+        assert "the last of several tied entries" in archive.read("maxpool/maxpool.md").decode()
+    with zipfile.ZipFile(tmp_path / "archives" / "maxpool-autograder.zip") as archive:
+        assert f"VARIANT={seed}\n" in archive.read("assignment.env").decode()
+    for folder, variant in (("mine", seed), ("usual", None)):
+        (tmp_path / folder).mkdir()
+        source = skeleton(get_assignment("maxpool", variant), solution=True)
+        lay_out(tmp_path / folder, {"maxpool.py": source}, get_assignment("maxpool", seed))
+    assert run_autograder(tmp_path / "mine")["score"] == 100
+    usual = run_autograder(tmp_path / "usual")
+    assert 0 < usual["score"] < 100
+    assert "this is the other variant" in json.dumps(usual)
 
 
 def test_results_are_there_when_the_grader_itself_fails(tmp_path):

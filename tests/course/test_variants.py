@@ -136,6 +136,8 @@ def test_the_command_hands_out_and_grades_a_variant(tmp_path, capsys):
     assert "total 100 / 100" in capsys.readouterr().out
     assert run("grade", tmp_path / "usual" / "maxpool.py", *grading) == 1
     assert "this is the other variant" in capsys.readouterr().out
+    assert run("grade", tmp_path / "mine", *grading) == 0  # a student's folder
+    assert "total 100 / 100" in capsys.readouterr().out
     assert run("grade", "--class", tmp_path, *grading) == 0
     assert "this is the other variant" in capsys.readouterr().out
 

@@ -14,6 +14,7 @@ from helpers_processes import environment
 from minisvdd import load_dataset
 from minisvdd.backends import NUMPY
 from minisvdd.backends.workspace import Workspace
+from minisvdd.course import NAMES
 from minisvdd.nn.losses import MeanSquaredError
 from minisvdd.nn.networks import make_autoencoder
 from minisvdd.ops.operation import Operation

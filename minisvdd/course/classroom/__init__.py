@@ -2,12 +2,13 @@
 
 from .grading import grade_class
 from .likeness import alike
-from .results import write_grade, write_results
+from .results import GrowingResults, write_results
 from .roster import read_roster
 from .statistics import as_text, statistics
 from .submissions import Submission, find_submissions
 
 __all__ = [
+    "GrowingResults",
     "Submission",
     "alike",
     "as_text",
@@ -15,6 +16,5 @@ __all__ = [
     "grade_class",
     "read_roster",
     "statistics",
-    "write_grade",
     "write_results",
 ]

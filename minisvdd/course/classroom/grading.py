@@ -7,7 +7,7 @@ from joblib import Parallel, delayed
 
 from ...errors import DataError
 from ..assignment import Assignment
-from ..catalog import NAMES, get_assignment
+from ..catalog import NAMES, get_assignment, resolved
 from ..grader.grading import Grade, check_machine, failed, grade, grade_source
 from ..grader.output import clean_name
 from ..grader.sandbox import Limits
@@ -32,14 +32,11 @@ def grade_class(
     Raises DataError and ValueError as `find_submissions` and `grade` do; a file that cannot be read gets 0 points.
     """
     submissions = find_submissions(folder)
-    if assignment is None:
-        assignment = _assignment_of_all(folder, submissions.values())
-    elif isinstance(assignment, str):
-        assignment = get_assignment(assignment)
-    check_machine(assignment)
+    task = resolved(assignment) or _assignment_of_all(folder, submissions.values())
+    check_machine(task)
     students = matched(submissions, roster or {})
     # Threads are enough: the work is done by the submissions' own processes.
-    tasks = (delayed(_named)(one, assignment, seed, limits) for one in students.values())
+    tasks = (delayed(_named)(one, task, seed, limits) for one in students.values())
     grades = dict.fromkeys(students)
     for student, result in Parallel(n_jobs=jobs, prefer="threads", return_as="generator_unordered")(tasks):
         grades[student] = result
@@ -47,13 +44,13 @@ def grade_class(
     return grades
 
 
-def grade_path(path, assignment: str | None = None, seed: int = 0) -> Grade:
+def grade_path(path, assignment: Assignment | str | None = None, seed: int = 0) -> Grade:
     """`grade` for a file, a notebook, or the folder of one student."""
     path = Path(path)
     if not path.is_dir() and path.suffix.lower() != ".ipynb":
         return grade(path, assignment, seed)
     submission = files_of(path)
-    task = get_assignment(assignment) if assignment else _assignment_of_all(path, [submission])
+    task = resolved(assignment) or _assignment_of_all(path, [submission])
     check_machine(task)
     return grade_submission(submission, task, seed)
 

@@ -1,7 +1,6 @@
 """What a graded class leaves on the disk: one file for each student, as soon as it is known, and the tables of all."""
 
 import csv
-import io
 from pathlib import Path
 
 from ...files.atomic import atomic_write, write_json
@@ -19,21 +18,46 @@ def write_grade(folder, student: str, grade: Grade) -> None:
     write_json(Path(folder) / "results" / f"{safe_name(student)}.json", gradescope(grade))
 
 
+class GrowingResults:
+    """What is on the disk while a class is graded: each grade as soon as it is known, at the end of grades.csv.
+
+    `write_results` then puts the rows in order, and writes parts.json, of which an earlier run leaves nothing.
+    """
+
+    def __init__(self, folder):
+        self.folder, self.begun = Path(folder), False
+
+    def add(self, student: str, grade: Grade) -> None:
+        """Write results/STUDENT.json, and a row."""
+        write_grade(self.folder, student, grade)
+        if not self.begun:
+            (self.folder / "parts.json").unlink(missing_ok=True)
+            _write_table(self.folder, {student: grade})
+            self.begun = True
+            return
+        with open(self.folder / "grades.csv", "a", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerow(_row(student, grade))
+
+
 def write_results(folder, grades: dict[str, Grade], alike: tuple[Pair, ...] | list[Pair] = ()) -> None:
-    """Write grades.csv and parts.json into `folder`. The grades may be those that are there so far."""
-    folder = Path(folder)
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
+    """Write grades.csv and parts.json into `folder`."""
+    _write_table(Path(folder), grades, alike)
+    write_json(Path(folder) / "parts.json", statistics(grades))
+
+
+def _write_table(folder, grades, alike=()):
     names = [part.name for part in next(iter(grades.values())).parts]
-    writer.writerow(["student", "total", "public", *names, "file", "results", "alike", "notes"])
-    for student, grade in grades.items():
-        points = [grade.score, grade.public_score, *(part.score for part in grade.parts)]
-        notes = "; ".join([*([grade.problem] if grade.problem else []), *grade.notes, *_tried(grade)])
-        texts = [grade.file, f"results/{safe_name(student)}.json", _alike(student, alike), notes]
-        writer.writerow([cell(student), *points, *map(cell, texts)])
     with atomic_write(folder / "grades.csv") as file:
-        file.write(table.getvalue())
-    write_json(folder / "parts.json", statistics(grades))
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["student", "total", "public", *names, "file", "results", "alike", "notes"])
+        writer.writerows(_row(student, grade, alike) for student, grade in grades.items())
+
+
+def _row(student, grade, alike=()):
+    points = [grade.score, grade.public_score, *(part.score for part in grade.parts)]
+    notes = "; ".join([*([grade.problem] if grade.problem else []), *grade.notes, *_tried(grade)])
+    texts = [grade.file, f"results/{safe_name(student)}.json", _alike(student, alike), notes]
+    return [cell(student), *points, *map(cell, texts)]
 
 
 def cell(text: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from ...backends.emulator import find_compiler
 from ...errors import DataError
 from ..assignment import Assignment
-from ..catalog import assignment_of, get_assignment
+from ..catalog import assignment_of, resolved
 from ..handouts import cuda_source
 from .advice import advised
 from .checks import Student, Wrong
@@ -79,18 +79,15 @@ class Grade:
 def grade(path, assignment: Assignment | str | None = None, seed: int = 0, limits: Limits | None = None) -> Grade:
     """Grade the file at `path`.
 
-    assignment: its name; None to read it off the file.   seed: draws the inputs of hidden parts.
+    assignment: it, or its name; None to read it off the file.   seed: draws the inputs of hidden parts.
     Raises DataError when the file cannot be read or is too large, ValueError when the assignment is unknown or the
     machine lacks what it needs. Whatever the submission does ends in a Grade.
     """
     path = Path(path)
     source = read_submission(path)
-    if assignment is None:
-        assignment = assignment_of(path, source)
-    elif isinstance(assignment, str):
-        assignment = get_assignment(assignment)
-    check_machine(assignment)
-    return grade_source(source, path.name, assignment, seed, limits)
+    task = resolved(assignment) or assignment_of(path, source)
+    check_machine(task)
+    return grade_source(source, path.name, task, seed, limits)
 
 
 def check_machine(assignment: Assignment) -> None:
