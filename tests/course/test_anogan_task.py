@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers_course import messages, planted, wrong_functions
 from in_process import grade_here
 from mistakes import right_submission
 
@@ -151,14 +152,6 @@ DIFFERENCES = """
 """
 
 
-def lost(grade):
-    return {part.name.partition(":")[0] for part in grade.parts if not part.passed}
-
-
-def messages(grade):
-    return "\n".join(part.message for part in grade.parts)
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_right_in_other_words(seed):
     grade = grade_here(right_submission(ASSIGNMENT.filename), ASSIGNMENT, seed)
@@ -169,21 +162,17 @@ def test_right_in_other_words(seed):
 @pytest.mark.parametrize("seed", [0, 11])
 @pytest.mark.parametrize(("words", "edits", "functions", "said"), MISTAKES, ids=[row[0] for row in MISTAKES])
 def test_planted_mistakes_are_named(words, edits, functions, said, seed):
-    text = SOLUTION
-    for old, new in edits:
-        assert old in text, old
-        text = text.replace(old, new)
-    grade = grade_here(text, ASSIGNMENT, seed)
-    assert lost(grade) == set(functions)
-    assert said is None or said in messages(grade)
+    grade = grade_here(planted(SOLUTION, edits), ASSIGNMENT, seed)
+    assert wrong_functions(grade.parts) == set(functions)
+    assert said is None or said in messages(grade.parts)
 
 
 def test_differences_are_no_gradient():
     """They are nearly as exact, and what they cost is the point of a backward pass."""
     text = SOLUTION.replace("    return generator.vjp(z, grad_y)", DIFFERENCES)
     grade = grade_here(text, ASSIGNMENT)
-    assert GRADIENT in lost(grade)
-    assert "vjp was never called" in messages(grade)
+    assert GRADIENT in wrong_functions(grade.parts)
+    assert "vjp was never called" in messages(grade.parts)
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from helpers_course import full_points, judge, most_by_nonsense
+from mistakes import parts
 
 from minisvdd import nn, ops
 from minisvdd.course.tasks.method import collapse as task
@@ -15,10 +16,6 @@ SATURATED = ("all samples to c", "negative and small features")
 SIZES, FAR = "c = 0, other sizes", "far from 0, other sizes"
 POINT, LINE, ODD = "a point, or healthy", "a line", "far from 0, copies, other scales"
 ZERO, CONSTANT, DECAY = "c = 0, a trained c", "a bias or a bounded activation", "weight decay"
-
-
-def parts(function, *names):
-    return [f"{function}: {name}" for name in names]
 
 
 SPREAD = "    first, last = spectrum(before), spectrum(after)\n"

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from helpers_course import full_points, judge, most_by_nonsense
+from mistakes import parts
 
 from minisvdd.course.tasks.method import gradcheck_solution as plain
 from minisvdd.course.tasks.method.gradcheck_layers import draw_layers
@@ -14,10 +15,6 @@ UNIFORM, ON_KINKS = "right for a uniform grad_output", "kinks are no mistakes"
 ALL = (PLAIN, PLACES, UNIFORM, ON_KINKS)
 G, RIGHT, LEFT_OUT = "a random grad_output", "errors of right and wrong gradients", "kinks are left out"
 CURVES = "near ones, curves, slopes of 0"
-
-
-def parts(function, *names):
-    return [f"{function}: {name}" for name in names]
 
 
 DRAWN = "rng.normal(size=output.shape)"

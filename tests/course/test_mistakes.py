@@ -4,6 +4,7 @@ import mistakes
 import mistakes_cases
 import mistakes_training
 import pytest
+from helpers_course import lost, messages, planted, wrong_functions
 from in_process import grade_here
 
 from minisvdd.backends import backend_problems
@@ -74,17 +75,14 @@ def test_at_least_six_mistakes_are_planted(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "mistake", "changes", "lost", "words"), CASES, ids=[f"{case[0]}: {case[1]}" for case in CASES]
+    ("name", "mistake", "changes", "wrong", "words"), CASES, ids=[f"{case[0]}: {case[1]}" for case in CASES]
 )
-def test_planted_mistake(name, mistake, changes, lost, words):
-    source = right(name)
-    for old, new in changes:
-        assert old in source, f"{mistake}: the right lines have no {old!r}"
-        source = source.replace(old, new)
+def test_planted_mistake(name, mistake, changes, wrong, words):
+    source = planted(right(name), changes)
     # Our own lines need no cage, and are graded much faster without.
     grade = grade_here(source, get_assignment(name)) if name in PYTHON else run(name, source)
-    assert {part.name for part in grade.parts if not part.passed} == with_form(lost, grade)
-    assert words in "\n".join(part.message for part in grade.parts)
+    assert set(lost(grade.parts)) == with_form(wrong, grade)
+    assert words in messages(grade.parts)
 
 
 OWN = [(name, *mistake) for name, planted in mistakes_cases.MISTAKES.items() for mistake in planted]
@@ -94,24 +92,20 @@ OWN = [(name, *mistake) for name, planted in mistakes_cases.MISTAKES.items() for
     ("name", "mistake", "changes", "function", "words"), OWN, ids=[f"{case[0]}: {case[1]}" for case in OWN]
 )
 def test_a_mistake_costs_its_own_function_alone_and_is_named(name, mistake, changes, function, words):
-    source = right(name)
-    for old, new in changes:
-        assert old in source, f"{mistake}: the right lines have no {old!r}"
-        source = source.replace(old, new)
+    source = planted(right(name), changes)
     grade = grade_here(source, get_assignment(name)) if name in PYTHON else run(name, source)
-    lost = [part for part in grade.parts if not part.passed]
-    assert {part.name.partition(":")[0] for part in lost} == {function}
-    assert words in "\n".join(part.message for part in lost)
+    assert wrong_functions(grade.parts) == {function}
+    assert words in messages(grade.parts)
 
 
 def test_ten_of_them_in_each_assignment():
     assert all(len(planted) >= 10 for planted in mistakes_cases.MISTAKES.values())
 
 
-def with_form(lost, grade):
+def with_form(names, grade):
     """Parts that lose points: a function whose values are wrong has none for dtype and form either."""
-    wrong = {name.partition(":")[0] for name in lost if name.partition(": ")[2] in ("values", "value", "gradient")}
-    return {*lost, *(part.name for part in grade.parts if DTYPE in part.name and part.name.partition(":")[0] in wrong)}
+    wrong = {name.partition(":")[0] for name in names if name.partition(": ")[2] in ("values", "value", "gradient")}
+    return {*names, *(part.name for part in grade.parts if DTYPE in part.name and part.name.partition(":")[0] in wrong)}
 
 
 def test_an_error_that_follows_from_another_costs_half():
@@ -138,9 +132,9 @@ def test_single_precision_costs_half_and_is_called_by_its_name(name):
     old, new = SINGLE[name]
     assert old in right(name)
     grade = grade_here(right(name).replace(old, new), get_assignment(name), 7)
-    lost = [part for part in grade.parts if not part.passed]
-    assert lost
-    for part in lost:
+    wrong = [part for part in grade.parts if not part.passed]
+    assert wrong
+    for part in wrong:
         assert part.score == part.points / 2, part
         assert "something is computed in single precision" in part.message
 

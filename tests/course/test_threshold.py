@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from helpers_course import full_points, judge, most_by_nonsense
+from mistakes import parts
 
 from minisvdd.course.tasks.method import threshold, threshold_solution
 from minisvdd.svdd import conformal
@@ -10,10 +11,6 @@ from minisvdd.svdd import conformal
 J, LEAST, T, P = "allowed_alarms", "least_holdout", "conformal_threshold", "p_values"
 NU, RATE, PRECISION, BEST = "nu_threshold", "alarm_rate", "precision", "best_threshold"
 WHOLE = "alpha (m + 1) a whole number"
-
-
-def parts(function, *names):
-    return [f"{function}: {name}" for name in names]
 
 
 EXACT = "    exact = Fraction(alpha).limit_denominator(10**6)\n    return math.floor(exact * (m + 1))"

@@ -2,9 +2,10 @@
 
 import re
 
-import mistakes_tiled as planted
+import mistakes_tiled as mistaken
 import numpy as np
 import pytest
+from helpers_course import planted
 from kernels_here import KernelsHere
 
 from minisvdd.backends import backend_problems
@@ -15,7 +16,7 @@ from minisvdd.course.tasks.cuda import conv2d_tiled_costs as costs
 
 ASSIGNMENT = get_assignment("conv2d-tiled")
 SOLUTION = skeleton(ASSIGNMENT, solution=True)
-PLANTED = [*planted.WRONG, *planted.COSTLY]
+PLANTED = [*mistaken.WRONG, *mistaken.COSTLY]
 SHAPES = [(1, 3, 36, 35, 2, 5, 4), (1, 2, 37, 21, 1, 3, 7), (2, 1, 16, 16, 1, 1, 1), (1, 1, 5, 4, 3, 2, 4)]
 
 pytestmark = [
@@ -24,22 +25,14 @@ pytestmark = [
 ]
 
 
-def edited(edits):
-    text = SOLUTION
-    for old, new in edits:
-        assert old in text, old
-        text = text.replace(old, new)
-    return text
-
-
-def lost(parts):
+def messages_of(parts):
     return {part.name.partition(": ")[2]: part.message for part in parts if part.message}
 
 
 @pytest.fixture(scope="module")
 def kernels(tmp_path_factory):
     """All kernels of this file by the words for them, compiled at once."""
-    sources = {words: edited(edits) for words, edits, *_ in (*PLANTED, *planted.RIGHT)}
+    sources = {words: planted(SOLUTION, edits) for words, edits, *_ in (*PLANTED, *mistaken.RIGHT)}
     return KernelsHere({"the solution": SOLUTION, **sources}, "conv2d_tiled", tmp_path_factory.mktemp("kernels"))
 
 
@@ -48,16 +41,16 @@ def graded(kernels, words, seed=0):
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("words", ["the solution", *(words for words, _ in planted.RIGHT)])
+@pytest.mark.parametrize("words", ["the solution", *(words for words, _ in mistaken.RIGHT)])
 def test_right_kernels_get_all_points(kernels, words, seed):
     parts = graded(kernels, words, seed)
-    assert lost(parts) == {}
+    assert messages_of(parts) == {}
     assert sum(part.score for part in parts) == 100
 
 
 @pytest.mark.parametrize(("words", "edits", "parts", "said"), PLANTED, ids=[row[0] for row in PLANTED])
 def test_planted_mistakes_lose_their_parts_and_are_named(kernels, words, edits, parts, said):
-    messages = lost(graded(kernels, words))
+    messages = messages_of(graded(kernels, words))
     assert set(messages) == set(parts)
     assert said in "\n".join(messages.values())
 
@@ -75,7 +68,7 @@ def test_the_model_s_costs_are_those_that_the_emulator_counts(kernels, shape):
 
 
 def test_the_message_says_what_was_counted_beside_the_model_s(kernels):
-    message = lost(graded(kernels, "taps from global memory"))[planted.NEAR]
+    message = messages_of(graded(kernels, "taps from global memory"))[mistaken.NEAR]
     used, model, untiled, most = map(
         int,
         re.search(
@@ -103,7 +96,7 @@ def test_the_skeleton_has_the_head_of_its_own_and_no_solution():
 @pytest.mark.parametrize(("words", "least", "most"), [("the solution", 100, 100), ("no tile at all", 40, 40)])
 def test_in_the_cage_the_points_are_the_same(words, least, most):
     edits = {words: edits for words, edits, *_ in PLANTED}.get(words, ())
-    grade = grade_source(edited(edits).encode(), ASSIGNMENT.filename, ASSIGNMENT, 5)
+    grade = grade_source(planted(SOLUTION, edits).encode(), ASSIGNMENT.filename, ASSIGNMENT, 5)
     assert least <= grade.score <= most
     assert grade.tried == []
 
@@ -112,15 +105,15 @@ def test_in_the_cage_the_points_are_the_same(words, least, most):
 @pytest.mark.parametrize(
     ("edits", "parts", "said"),
     [
-        (planted.FLOAT_ALONE, planted.VALUES, "a kernel for float alone"),
-        (planted.KEPT, planted.ALL, "writes a variable that is neither its own nor shared"),
-        ([("    // END SOLUTION", "    }\n    // END SOLUTION")], planted.ALL, "does not compile: conv2d_tiled.cu:"),
+        (mistaken.FLOAT_ALONE, mistaken.VALUES, "a kernel for float alone"),
+        (mistaken.KEPT, mistaken.ALL, "writes a variable that is neither its own nor shared"),
+        ([("    // END SOLUTION", "    }\n    // END SOLUTION")], mistaken.ALL, "does not compile: conv2d_tiled.cu:"),
     ],
     ids=["float alone", "kept in a variable of the program", "does not compile"],
 )
 def test_files_that_are_another_kind_of_wrong(edits, parts, said):
-    grade = grade_source(edited(edits).encode(), ASSIGNMENT.filename, ASSIGNMENT)
-    assert set(lost(grade.parts)) == set(parts)
+    grade = grade_source(planted(SOLUTION, edits).encode(), ASSIGNMENT.filename, ASSIGNMENT)
+    assert set(messages_of(grade.parts)) == set(parts)
     assert said in "\n".join(part.message for part in grade.parts)
 
 

@@ -18,20 +18,39 @@ def right(name):
     return right_submission(get_assignment(name).filename)
 
 
-def changed(name, changes):
-    """The right lines with mistakes planted in them."""
-    source = right(name)
+def planted(source, changes):
+    """These lines with mistakes planted in them."""
     for old, new in changes:
         assert old in source, f"the right lines have no {old!r}"
         source = source.replace(old, new)
     return source
 
 
-def judge(name, changes, lost, words, seed=0):
+def changed(name, changes):
+    """The student's right lines with mistakes planted in them."""
+    return planted(right(name), changes)
+
+
+def lost(parts):
+    """The parts that lose points, in their order."""
+    return [part.name for part in parts if not part.passed]
+
+
+def wrong_functions(parts):
+    """The functions with a part that loses points."""
+    return {name.partition(":")[0] for name in lost(parts)}
+
+
+def messages(parts):
+    """All that the feedback says."""
+    return "\n".join(part.message for part in parts)
+
+
+def judge(name, changes, wrong, words, seed=0):
     """Assert that exactly these parts lose points, and that the feedback has these words."""
     parts = results(name, changed(name, changes), seed)
-    assert [part.name for part in parts if not part.passed] == list(lost)
-    assert words in "\n".join(part.message for part in parts)
+    assert lost(parts) == list(wrong)
+    assert words in messages(parts)
 
 
 def full_points(name, seed):
