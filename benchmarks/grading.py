@@ -6,8 +6,8 @@
 Each row has seconds of the wall clock, and those that processors spent, in the grader and in the processes that it
 waited for: submissions, walls, compilers. Where other work shares the machine, the first are too long, the second
 hardly. A class is graded by `minisvdd grade --class`, two at a time. Half of it handed in the model solution, half one
-that negates every number that it returns, so that there is something to diagnose; each file has a line of its own, so that no kernel is
-compiled for two.
+that negates every number that it returns, so that there is something to diagnose; each file has a line of its own, so
+that no kernel is compiled for two.
 """
 
 import os
