@@ -1,6 +1,7 @@
 """The parts of the cage one by one: the filter's program on a machine of our own, folders, imports that are put off."""
 
 import ast
+import dis
 import errno
 import os
 import platform
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from minisvdd.course import get_assignment, skeleton
-from minisvdd.course.cage import bpf, landlock, missing, seccomp, syscalls
+from minisvdd.course.cage import bpf, hook, landlock, missing, seccomp, syscalls
 from minisvdd.course.grader import disk, places
 from minisvdd.course.grader.grading import grade_source, read_submission
 from minisvdd.course.grader.sandbox import Limits
@@ -37,6 +38,23 @@ def judge(machine, number, *arguments, on=None):
     for i, argument in enumerate([*arguments, *[0] * 6][:6]):
         words[16 + 8 * i], words[20 + 8 * i] = argument & 0xFFFFFFFF, argument >> 32 & 0xFFFFFFFF
     return bpf.run(seccomp.rules(machine, PID, SENDER, REFUSE, seccomp.TELL), words)
+
+
+def test_python_s_hooks_look_nothing_up_and_hold_nothing_that_could_be_changed(monkeypatch):
+    """Neither a global name nor a cell, and only immutable defaults: numbers, texts, types, built-in functions."""
+    hooks, immutable = [], (int, str, bytes, type, type(len), type(None))
+    monkeypatch.setattr(hook.sys, "addaudithook", hooks.append)
+    hook.watch(7, {"home": "/h", "packages": ["/p/numpy"], "readable": ["/r"], "closed": ["/c"]})
+    assert len(hooks) == 3
+    for one in hooks:
+        looked_up = [step.argval for step in dis.get_instructions(one) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")]
+        assert looked_up == []
+        assert one.__closure__ is None
+        held = list(one.__defaults__)
+        while held:
+            value = held.pop()
+            assert isinstance(value, immutable) or type(value) in (tuple, frozenset)
+            held += value if isinstance(value, tuple | frozenset) else ()
 
 
 @pytest.mark.parametrize("value", [0, 4, 5, 6, 7])
