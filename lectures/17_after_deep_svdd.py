@@ -247,10 +247,11 @@ check("a normal sample a thousand away is pulled by no more than 1", pull.max() 
 #
 # $$ t = \frac{p(x)}{p(x) + q(x)} , \qquad\text{a growing function of } \frac{p(x)}{q(x)} . $$
 #
-# The score ranks by the **ratio** of the two densities (Steinwart, Hush and Scovel, JMLR 2005, make one-class
-# classification of two this way, with a known $q$). So the outliers are half of the question that is answered. We try
-# five kinds: noise in every pixel; eights with their pixels shuffled; pieces of two *photographs*, reduced to 8 x 8, which
-# have nothing to do with digits; twenty ones; and ten images of each other digit, which no honest test would have.
+# The score ranks by the **ratio** of the two densities (Steinwart, Hush and Scovel, JMLR 2005, turn one-class
+# classification into one of two classes this way, with a known $q$). So the outliers are half of the question that is
+# answered. We try five kinds: noise in every pixel; eights with their pixels shuffled; pieces of two *photographs*,
+# reduced to 8 x 8, which have nothing to do with digits; twenty ones; and ten images of each other digit, which no
+# honest test would have.
 
 # %%
 t = np.linspace(1e-4, 1 - 1e-4, 9999)
