@@ -4,7 +4,19 @@ import numpy as np
 import pytest
 
 from minisvdd.course.grader import checks
-from minisvdd.course.grader.checks import Case, Wrong, as_numbers, close, compare, difference, keeps_dtype, values
+from minisvdd.course.grader.checks import (
+    Case,
+    Wrong,
+    as_numbers,
+    check_word,
+    close,
+    compare,
+    difference,
+    keeps_dtype,
+    number_of,
+    results_of,
+    values,
+)
 from minisvdd.course.grader.sandbox import SubmissionError
 
 RIGHT = np.array([[1.0, -2.0, 4.0], [8.0, 16.0, -32.0]])
@@ -307,3 +319,40 @@ def test_what_may_change_is_named():
     checks.check_untouched(twice, before, list(before))
     with pytest.raises(Wrong, match="x was changed"):
         checks.check_untouched(twice, before, [RIGHT.astype(np.float32), RIGHT])
+
+
+def test_a_verdict_counts_only_where_it_is_a_word():
+    check_word("line", "line", "the run")
+    for given, said in (
+        ("point", "got 'point'"),
+        (np.array(["line"]), "got ndarray"),
+        (None, "got NoneType"),
+        (["line"], "list"),
+    ):
+        with pytest.raises(Wrong, match=rf"the run: expected 'line'.*{said}.* \(3 samples\)"):
+            check_word(given, "line", "the run", " (3 samples)")
+
+
+def test_results_are_counted_before_they_are_looked_at():
+    names = ("a", "b", "c")
+    assert results_of([1, 2, 3], names) == [1, 2, 3]
+    assert results_of((1, 2), names, optional=1) == (1, 2)
+    for given, said in (
+        ((1, 2), "tuple of 2"),
+        ([1, 2, 3, 4], "list of 4"),
+        (np.ones(3), "ndarray"),
+        (None, "NoneType"),
+    ):
+        with pytest.raises(Wrong, match=rf"returned {said}: expected the tuple \(a, b, c\)"):
+            results_of(given, names)
+
+
+@pytest.mark.parametrize("given", [3, 3.0, np.float32(3), np.array(3.0), True])
+def test_numbers_are_numbers_whatever_their_type(given):
+    assert number_of(given, "the cost") == float(given)
+
+
+@pytest.mark.parametrize("given", [None, "3", [3], np.ones(1), (1, 2)])
+def test_what_is_no_number_is_said(given):
+    with pytest.raises(Wrong, match="the cost is of type .*: expected a number"):
+        number_of(given, "the cost")

@@ -221,7 +221,7 @@ TESTS: dict[str, list[str]] = {
     "course/grader/advice.py": ["course/test_advice.py"],
     "course/cage/bpf.py": ["course/test_walls.py"],
     "course/cage/confine.py": ["course/test_cage.py", "course/test_hostile.py"],
-    "course/cage/hook.py": ["course/test_cage.py", "course/test_hostile.py"],
+    "course/cage/hook.py": ["course/test_walls.py", "course/test_cage.py", "course/test_hostile.py"],
     "course/cage/kernels.py": ["course/test_hostile.py"],
     "course/cage/landlock.py": ["course/test_walls.py", "course/test_cage.py"],
     "course/cage/missing.py": ["course/test_walls.py"],
