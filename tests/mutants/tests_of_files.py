@@ -195,6 +195,7 @@ TESTS: dict[str, list[str]] = {
     "cli/course.py": ["cli/test_main.py", "course/test_output.py", "course/test_teaching.py"],
     "course/assignment.py": ["course/test_assignment.py", *_COURSE],
     "course/by_itself.py": ["course/test_right_ways.py"],
+    "course/clock.py": ["course/test_clock.py"],
     "course/catalog.py": ["course/test_catalog.py", "course/test_assignment.py", "course/test_variants.py"],
     "course/classroom/choosing.py": ["course/test_classroom.py"],
     "course/classroom/grading.py": ["course/test_classroom.py", "course/test_output.py"],

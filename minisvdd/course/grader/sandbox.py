@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 
 from ...backends.emulator import look_up
 from ...backends.kernel import kernel_folder
+from ..clock import Clock
 from . import disk
 from .places import places
 from .wire import Odd, Remote, WireError, message_size, pack, unpack
@@ -29,7 +29,7 @@ _LIBRARY = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Limits:
-    """What one submission may use. Seconds are of wall clock unless said otherwise.
+    """What one submission may use. Seconds are those of `clock.Clock`: waiting for a busy processor is not counted.
 
     call_seconds: one call (or loading the file).   total_seconds: all calls together; processor time is limited to 5 s
     more.   start_seconds: for Python to start, and for the compiler: generous, since a busy machine makes both slow.
@@ -198,6 +198,7 @@ class Sandbox:
             pass_fds=(theirs, theirs_too, theirs_for_notes, sender.fileno()),
             start_new_session=True,
         )
+        self._clock = Clock(self._process.pid)
         for descriptor in (theirs, theirs_too, theirs_for_notes):
             os.close(descriptor)
         sender.close()
@@ -263,19 +264,22 @@ class Sandbox:
 
     def _exchange(self, request, seconds, late=""):
         """Send a request, answer what the submission asks of remote objects meanwhile, return its reply."""
-        start = time.monotonic()
-        late = late or f"no result after {seconds:.1f} s: an endless loop?"
+        start = self._clock.now()
+        if not late:
+            whole = seconds >= self.limits.call_seconds
+            rest = "" if whole else f", the rest of {self.limits.total_seconds:g} s in all"
+            late = f"no result after {seconds:.1f} s{rest}: an endless loop?"
         try:
             message = request
             while True:
-                left = seconds - (time.monotonic() - start)
+                left = seconds - (self._clock.now() - start)
                 reply = self._receive(left, late, pack(message))
                 self._check_disk()
                 if "remote" not in reply:
                     return reply
                 message = self._answer(reply)
         finally:
-            self._spent += time.monotonic() - start
+            self._spent += self._clock.now() - start
 
     def _note(self, *tried):
         for what in tried:
@@ -295,7 +299,7 @@ class Sandbox:
 
     def _receive(self, seconds, late, outgoing=b""):
         """Write `outgoing` and wait for one message; whatever goes wrong ends the process."""
-        deadline = time.monotonic() + seconds
+        deadline = self._clock.now() + seconds
         try:
             with selectors.DefaultSelector() as selector:
                 for source in (self._replies, self._process.stdout, self._notes, self._receiver, self._listener):
@@ -305,7 +309,7 @@ class Sandbox:
                     selector.register(self._requests, selectors.EVENT_WRITE)
                 while True:
                     reply = self._whole_message()
-                    left = deadline - time.monotonic()
+                    left = deadline - self._clock.now()
                     if left <= 0:
                         raise SubmissionError("time", late)
                     if reply is not None and not outgoing:
