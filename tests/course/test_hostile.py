@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers_course import in_time
 
 from minisvdd.course import NAMES, get_assignment, skeleton
 from minisvdd.course.grader.grading import grade_source
@@ -43,9 +44,9 @@ def at_top(code):
 
 def run(source, limits=SHORT):
     """The grade, after its results.json was checked for what Gradescope needs."""
-    start = time.monotonic()
-    grade = grade_source(source if isinstance(source, bytes) else source.encode(), "linear.py", LINEAR, limits=limits)
-    assert time.monotonic() - start < limits.total_seconds + 5
+    source = source if isinstance(source, bytes) else source.encode()
+    with in_time(limits.total_seconds + 5):
+        grade = grade_source(source, "linear.py", LINEAR, limits=limits)
     results = json.loads(json.dumps(gradescope(grade), allow_nan=False))
     assert len(results["tests"]) == len(LINEAR.parts)
     assert results["score"] == sum(test["score"] for test in results["tests"])
@@ -135,7 +136,6 @@ def test_endless_loop_while_loading_ends_within_the_default_limits():
     grade = run("while True: pass", Limits())
     assert lost(grade) == ALL
     assert "while loading linear.py: no result after 5.0 s" in messages(grade)
-    assert grade.seconds < 20
 
 
 def test_a_loop_in_every_function_ends_within_the_total():
@@ -143,7 +143,6 @@ def test_a_loop_in_every_function_ends_within_the_total():
     grade = run(source, Limits(call_seconds=1.5, total_seconds=4.0))
     assert lost(grade) == ALL
     assert "no time left" in messages(grade)
-    assert grade.seconds < 8
 
 
 ODD = """

@@ -4,7 +4,7 @@ import mistakes
 import mistakes_cases
 import mistakes_training
 import pytest
-from helpers_course import lost, messages, planted, wrong_functions
+from helpers_course import in_time, lost, messages, planted, wrong_functions
 from in_process import grade_here
 
 from minisvdd.backends import backend_problems
@@ -45,13 +45,11 @@ def right(name):
 @pytest.mark.parametrize("seed", [0, 20261])
 @pytest.mark.parametrize("name", NAMES)
 def test_model_solution_gets_full_points(name, seed):
-    grade = run(name, skeleton(get_assignment(name), solution=True), seed)
+    with in_time(10):
+        grade = run(name, skeleton(get_assignment(name), solution=True), seed)
     assert [part.message for part in grade.parts if part.message] == []
     assert grade.score == grade.points == 100
     assert grade.tried == []
-    assert (
-        grade.seconds < 20 or get_assignment(name).language == "cuda"
-    )  # its compiler may have to share the cores with other tests
 
 
 @pytest.mark.parametrize("name", PYTHON)

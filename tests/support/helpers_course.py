@@ -1,11 +1,23 @@
 """An assignment in tests: a student's own right file, mistakes planted in it, and nonsense."""
 
+import os
+import time
 from collections import Counter
+from contextlib import contextmanager
 
 from in_process import grade_here
 from mistakes import right_submission
 
 from minisvdd.course import get_assignment, skeleton
+
+
+@contextmanager
+def in_time(seconds):
+    """Assert that the block takes less of a processor's time, and less than ten times that by the clock on the wall."""
+    before, started = sum(os.times()[:4]), time.monotonic()
+    yield
+    assert sum(os.times()[:4]) - before < seconds
+    assert time.monotonic() - started < 10 * seconds
 
 
 def results(name, source, seed=0):
