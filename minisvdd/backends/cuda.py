@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from ..errors import one_line
 from .device import KernelBackend
 from .kernel import Kernel, KernelError, kernel_folder, read_kernels
 from .types import DeviceArray, Shape
@@ -113,15 +114,22 @@ def _load(path: Path) -> None:
 
 @cache
 def _function(path: Path, instance: str) -> Any:
-    return _module(path).get_function(instance)
+    """A kernel's instance. What is specialised by sizes is a module of its own, compiled when it is first wanted."""
+    import cupy
+
+    together = tuple(instances(path))
+    try:
+        return _module(path, together if instance in together else (instance,)).get_function(instance)
+    except cupy.cuda.compiler.CompileException as error:
+        raise KernelError(f"{path.name}: {instance} does not compile: {one_line(error)}") from error
 
 
 @cache
-def _module(path: Path) -> Any:
+def _module(path: Path, names: tuple[str, ...]) -> Any:
     """Compiled once per process; CuPy keeps the result on disk."""
     import cupy
 
-    return cupy.RawModule(code=source(path), options=COMPILE_OPTIONS, name_expressions=instances(path))
+    return cupy.RawModule(code=source(path), options=COMPILE_OPTIONS, name_expressions=names)
 
 
 def source(path: Path) -> str:
@@ -131,5 +139,5 @@ def source(path: Path) -> str:
 
 
 def instances(path: Path) -> list[str]:
-    """The C++ names of all kernels of a file, templates for both scalar types."""
+    """The C++ names of all kernels of a file, templates for both scalar types; not those specialised by sizes."""
     return [kernel.instance(scalar) for kernel in read_kernels(path).values() for scalar in kernel.scalar_types]

@@ -38,14 +38,17 @@ class KernelBackend(Backend):
         threads: int = 0,
         shared: int = 0,
         rung: str | None = None,
+        sizes: str | None = None,
     ) -> None:
         """Run the kernel of an operation; `threads` instead of `grid`: as many blocks as that many threads need.
 
-        rung: one of the operation's ladder by name; None for the highest.
+        rung: one of the operation's ladder by name; None for the highest. sizes: of a kernel that is specialised by
+        them, the C++ struct that holds them, such as "Rows<1, 8, 28, 28>".
         """
         if grid is None:
             grid = (-(-threads // int(np.prod(block))),)
-        self.run(find_kernel(operation, rung), args, grid, block, shared)
+        kernel = find_kernel(operation, rung)
+        self.run(kernel if sizes is None else kernel.specialised(sizes), args, grid, block, shared)
 
     def run(
         self, kernel: Kernel, args: Sequence[Any], grid: Sequence[int], block: Sequence[int], shared: int = 0

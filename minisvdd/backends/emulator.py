@@ -2,6 +2,7 @@
 
 Arrays are NumPy arrays. `kernels/cuda_on_cpu.h` says how a kernel file becomes ordinary C++. Every file is built in two
 ways: with the compiler's reports of each load and store, for the checker and the counters, and without, for speed.
+A kernel that is specialised by sizes becomes a library of its own when it is first launched.
 """
 
 import ctypes
@@ -203,7 +204,7 @@ class _Launch:
         self.backend, self.kernel, self.values = backend, kernel, values  # `values` keeps the arrays alive
         self.count = backend.count
         checked = backend.check or backend.count
-        self.library = _load(kernel.path, checked)
+        self.library = _load(kernel.path, checked, kernel.instance() if kernel.sizes else "")
         symbol = getattr(self.library, _symbol(kernel.name, kernel.scalar_type(values)))
         arrays = [v for v in values if isinstance(v, np.ndarray)] if checked else []
         boxes = [np.array(v.ctypes.data if isinstance(v, np.ndarray) else v) for v in values]
@@ -260,18 +261,18 @@ def look_up(library: str, offset: int) -> str | None:
 # Building
 
 
-def _load(path: Path, checked: bool) -> ctypes.CDLL:
+def _load(path: Path, checked: bool, instance: str = "") -> ctypes.CDLL:
     with _builder:  # several threads that need it first build it once
-        return _loaded(path, checked)
+        return _loaded(path, checked, instance)
 
 
 @cache
-def _loaded(path: Path, checked: bool) -> ctypes.CDLL:
+def _loaded(path: Path, checked: bool, instance: str) -> ctypes.CDLL:
     if path.parent == kernel_folder():  # the first of our own kernels: build all of them, side by side
         _build_all(_kernel_files(), checked)
     if read_kernels.__wrapped__(path) != read_kernels(path):
         raise KernelError(f"{path.name} has changed since this process read it: start again")
-    built = _build(path, checked)
+    built = _build(path, checked, instance) if instance else _build(path, checked)
     try:
         library = ctypes.CDLL(str(built))
     except OSError as error:
@@ -283,7 +284,8 @@ def _loaded(path: Path, checked: bool) -> ctypes.CDLL:
 
 
 def _kernel_files() -> list[Path]:
-    return sorted(kernel_folder().glob("*.cu"))
+    """Our files, without those that hold nothing but kernels specialised by sizes."""
+    return [path for path in sorted(kernel_folder().glob("*.cu")) if _exports(path)]
 
 
 def _build_all(paths: list[Path], checked: bool) -> None:
@@ -308,20 +310,29 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
-def _name(path: Path, checked: bool) -> str:
-    """The name of a kernel file's library tells sources, flags and compiler."""
+def _name(path: Path, checked: bool, instance: str = "") -> str:
+    """The name of a kernel file's library tells sources, flags, compiler and, for a library of one, the instance."""
     files = (path, *sorted(path.parent.glob("*.h")))  # it may include any of them
     texts = [file.read_text(encoding="utf-8") for file in files]
-    return f"{path.stem}-{_digest(*texts, *_kernel_flags(checked))}"
+    return f"{path.stem}-{_digest(*texts, *_kernel_flags(checked), instance)}"
 
 
 def _kernel_flags(checked: bool) -> list[str]:
     return [*_KERNEL_FLAGS, *(_CHECKED_FLAGS if checked else _FAST_FLAGS)]
 
 
-def _build(path: Path, checked: bool = True) -> Path:
-    """Build the library of a kernel file, unless it is there."""
-    return _make(_name(path, checked), ".so", lambda scratch: _compile(path, _kernel_flags(checked), scratch))
+def _build(path: Path, checked: bool = True, instance: str = "") -> Path:
+    """Build the library of a kernel file, or of one instance with its sizes, unless it is there."""
+    exports, flags = _exports(path, instance), _kernel_flags(checked)
+    return _make(_name(path, checked, instance), ".so", lambda scratch: _compile(path, exports, flags, scratch))
+
+
+def _exports(path: Path, instance: str = "") -> dict[str, str]:
+    """The C++ names of what a library offers, by the symbol that Python looks for."""
+    if instance:
+        return {_symbol(instance.partition("<")[0], None): instance}
+    kernels = read_kernels(path).values()
+    return {_symbol(kernel.name, s): kernel.instance(s) for kernel in kernels for s in kernel.scalar_types}
 
 
 def _runtime() -> Path:
@@ -374,12 +385,10 @@ def _compile_runtime(scratch: Path) -> Path:
     return target
 
 
-def _compile(path: Path, flags: list[str], scratch: Path) -> Path:
+def _compile(path: Path, exports: dict[str, str], flags: list[str], scratch: Path) -> Path:
     unit, kernels, library = (scratch / n for n in ("unit.cpp", "kernels.o", "kernels.so"))
     lines = [f'#include "{_headers()[0]}"', f'#include "{path.resolve()}"']
-    for kernel in read_kernels(path).values():
-        for scalar in kernel.scalar_types:
-            lines.append(f"EMULATOR_EXPORT({_symbol(kernel.name, scalar)}, {kernel.instance(scalar)})")
+    lines += [f"EMULATOR_EXPORT({symbol}, {name})" for symbol, name in exports.items()]
     unit.write_text("\n".join(lines) + "\n", encoding="utf-8")
     _run_compiler([*_FLAGS, *flags, "-c", str(unit), "-o", str(kernels)], path)
     _run_compiler(["-shared", "-o", str(library), str(kernels), str(_runtime())], path)

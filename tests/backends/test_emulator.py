@@ -181,6 +181,59 @@ def test_rungs_by_name():
         find_kernel("fold", folder=KERNELS)
 
 
+def row_sums(sizes, rows, columns, matrices=2, offset=0, **options):
+    """Run the specialised kernel, and compare it with NumPy."""
+    kernel = read_kernels(KERNELS / "correct.cu")["row_sums_1_specialised"].specialised(sizes)
+    x = np.random.default_rng(0).random(matrices * rows * columns + offset, dtype=np.float32)[offset:]
+    sums = np.full((matrices, rows), np.nan, np.float32)
+    EmulatorBackend(**options).run(kernel, (x, sums), (matrices,), (rows,))
+    np.testing.assert_allclose(sums, x.reshape(matrices, rows, columns).sum(2), rtol=1e-5)
+
+
+@pytest.mark.parametrize("check", [True, False], ids=["checked", "fast"])
+def test_a_kernel_is_specialised_by_sizes(check):
+    """Two structs are two kernels, whichever was there first; the file's other kernels are not built again."""
+    row_sums("Sums<3, 8>", 3, 8, check=check)
+    row_sums("Sums<5, 12>", 5, 12, check=check)
+    row_sums("Sums<3, 8>", 3, 8, matrices=4, check=check)
+
+
+def test_specialised_kernels_are_kept_one_by_one(monkeypatch):
+    path, instance = KERNELS / "correct.cu", "row_sums_1_specialised<Sums<3, 8>>"
+    first = emulator._build(path, True, instance)
+    assert first != emulator._build(path)
+    monkeypatch.setattr(emulator, "_compile", lambda *_: pytest.fail("built again"))
+    assert emulator._build(path, True, instance) == first
+
+
+def test_mistakes_with_sizes_are_errors_of_one_line():
+    kernels = read_kernels(KERNELS / "correct.cu")
+    kernel, plain = kernels["row_sums_1_specialised"], kernels["reverse"]
+    arguments = floats(24), floats(3)
+    with pytest.raises(TypeError, match=r"^row_sums_1_specialised is specialised by sizes: expected some, such as"):
+        EmulatorBackend().run(kernel, arguments, (1,), (3,))
+    with pytest.raises(TypeError, match=r"^reverse is not specialised by sizes, got 'Sums<3, 8>'$"):
+        plain.specialised("Sums<3, 8>")
+    for sizes in ("", "Sums", "Sums<>", "Sums<3, 8>> x; Sums<3, 8>", "3"):
+        with pytest.raises(TypeError, match=r"^row_sums_1_specialised: sizes must read like 'Rows<1, 8, 28>', got "):
+            kernel.specialised(sizes)
+    with pytest.raises(KernelError, match=r"^correct\.cu does not compile: correct\.cu:\d+:.*more than 64 threads$"):
+        EmulatorBackend().run(kernel.specialised("Sums<16, 8>"), arguments, (1,), (16,))
+
+
+def test_an_array_of_packs_begins_where_a_gpu_can_read_one():
+    row_sums("Sums<3, 8>", 3, 8, offset=4)
+    with pytest.raises(TypeError, match=r"^row_sums_1_specialised: x must begin at a multiple of 16 bytes"):
+        row_sums("Sums<3, 8>", 3, 8, offset=1)
+
+
+def test_a_pack_is_no_number(tmp_path):
+    path = tmp_path / "packs.cu"
+    path.write_text("__global__ void packs(float4 x) { }\n")
+    with pytest.raises(KernelError, match=r"^packs: x must be an array, since it is of type float4$"):
+        read_kernels(path)
+
+
 def damage(library, how):
     """What a crash of the machine leaves of a file that had not reached the disk."""
     content = library.read_bytes()

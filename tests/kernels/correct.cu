@@ -45,3 +45,21 @@ __global__ void uneven(float* y) {  // the first lanes come once more in each ro
         __syncthreads();
     }
 }
+template <int A, int B> struct Sums {
+    static_assert(A * B <= 64, "more than 64 threads");
+    static constexpr int rows = A, columns = B;
+};
+// Sums of the rows of each of the gridDim.x matrices, in packs: columns must be a multiple of 4.
+template <typename S>
+__global__ void __launch_bounds__(S::rows) row_sums_1_specialised(const float4* x, float* sums) {
+    __shared__ float4 row[S::rows][S::columns / 4];
+    for (int i = threadIdx.x; i < S::rows * S::columns / 4; i += S::rows)
+        row[i / (S::columns / 4)][i % (S::columns / 4)] = x[blockIdx.x * S::rows * S::columns / 4 + i];
+    __syncthreads();
+    float sum = 0;
+    for (int i = 0; i < S::columns / 4; i++) {
+        float4 pack = row[threadIdx.x][i];
+        sum += pack.x + pack.y + pack.z + pack.w;
+    }
+    sums[blockIdx.x * S::rows + threadIdx.x] = sum;
+}
