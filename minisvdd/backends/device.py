@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .host import Backend
-from .kernel import Kernel, check_geometry, find_kernel
+from .kernel import Kernel, check_geometry, find_kernel, is_aligned
 from .types import DeviceArray, Shape
 
 
@@ -64,6 +64,11 @@ class KernelBackend(Backend):
     def dense(self, array: DeviceArray) -> DeviceArray:
         """The array, copied if it is not contiguous: kernels index plain memory."""
         raise NotImplementedError
+
+    def packed(self, array: DeviceArray) -> DeviceArray:
+        """The array, copied if a kernel may not read it 16 bytes at a time."""
+        dense = self.dense(array)
+        return dense if is_aligned(dense) else dense.copy()
 
     def empty(self, shape: int | Shape, dtype: DTypeLike) -> DeviceArray:
         """An array for a kernel to fill."""

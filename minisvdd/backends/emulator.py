@@ -29,7 +29,7 @@ from numpy.typing import DTypeLike
 from ..errors import one_line
 from ..places import cache_folder as users_cache
 from .device import KernelBackend
-from .kernel import TEMPLATE_TYPES, Kernel, KernelError, kernel_folder, read_kernels
+from .kernel import TEMPLATE_TYPES, Kernel, KernelError, is_aligned, kernel_folder, read_kernels
 from .types import Shape
 
 _FLAGS = [
@@ -129,6 +129,13 @@ class EmulatorBackend(KernelBackend):
             return array
         self._refuse_in_capture("copying an array without a kernel")
         return np.ascontiguousarray(array)
+
+    def packed(self, array: np.ndarray) -> np.ndarray:
+        """The array, copied if a kernel may not read it 16 bytes at a time."""
+        if is_aligned(array):
+            return self.dense(array)
+        self._refuse_in_capture("copying an array without a kernel")
+        return np.array(array)
 
     def empty(self, shape: int | Shape, dtype: DTypeLike) -> np.ndarray:
         """An array for a kernel to fill; NaN (or -1) until it does, so that a forgotten entry shows."""

@@ -1,19 +1,29 @@
 """How the convolution kernels of `kernels/conv2d.cu` are started: rung, number of blocks, each block's piece of work.
 
-Every function takes `rung`, the name of a rung; without one it takes the fastest that fits the sizes.
+Every function takes `rung`, the name of a rung; without one it takes the fastest that fits the sizes (`choices`). The
+rung `rows` has kernels, and a division of the work, of its own (`launch_rows`).
 """
 
 import math
 from typing import TypedDict, TypeVar
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ...backends.device import KernelBackend
 from ...backends.types import DeviceArray, Shape
 from ..batchnorm import batch_statistics
 from ..batchnorm.launch import merge_moments
 from ..reductions import sum_partials
-from . import Pair, conv2d_backward_input, conv2d_backward_weight, conv2d_forward, conv2d_output_size
+from . import (
+    Pair,
+    choices,
+    conv2d_backward_input,
+    conv2d_backward_weight,
+    conv2d_forward,
+    conv2d_output_size,
+    launch_rows,
+)
 
 # What kernels/conv2d.h fixes: threads that share a piece's positions, results per thread.
 _HALO_THREADS, _HALO_POSITIONS, _HALO_FILTERS = 64, 4, 8
@@ -100,7 +110,10 @@ def _convolve(
     rung: str | None,
 ) -> None:
     """Start a rung of one of the two operations that compute `filters` results per position."""
-    rung = rung or ("halo" if piece else "register_blocked")
+    rung = rung or _default(operation, sizes, result.dtype, piece is not None)
+    if rung == "rows":
+        launch_rows.convolve(backend, operation, arrays, sizes)
+        return
     positions = result.size // filters
     args = (*map(backend.dense, arrays[:2]), result, *sizes)
     if rung == "halo":
@@ -114,12 +127,33 @@ def _convolve(
         backend.launch(operation, args, threads=result.size, rung=rung)
 
 
+def _default(operation: str, sizes: Shape, dtype: DTypeLike, halo_fits: bool) -> str:
+    """The rung that was the fastest where it was measured, else the highest, of those that fit."""
+    rungs = ["naive", "coalesced", "tiled", "register_blocked"]
+    if halo_fits:
+        rungs.append("halo")
+    if launch_rows.pays(sizes) and launch_rows.fits(sizes, dtype):
+        rungs.append("rows")
+    return choices.fastest(operation, sizes, rungs)
+
+
 def forward_statistics(
-    backend: KernelBackend, x: DeviceArray, weight: DeviceArray, stride: Pair = (1, 1), padding: Pair = (0, 0)
+    backend: KernelBackend,
+    x: DeviceArray,
+    weight: DeviceArray,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    rung: str | None = None,
 ) -> tuple[DeviceArray, DeviceArray, DeviceArray]:
-    """The convolution y and its mean and (biased) variance per channel, taken before y leaves the multiprocessors."""
+    """The convolution y and its mean and (biased) variance per channel, taken before y leaves the multiprocessors.
+
+    rung: "rows" or "halo", which can do that; where neither fits, the two are computed one after the other.
+    """
     K = len(weight)
     y = _empty_output(backend, x, weight, stride, padding)
+    sizes = _sizes(x, y, weight.shape[2:], stride, padding)
+    if (rung or _default("conv2d_forward", sizes, x.dtype, False)) == "rows":
+        return y, *merge_moments(backend, *launch_rows.moments(backend, x, weight, y, sizes))
     piece = _piece(len(x), y.shape[2:], x.shape[1], K, weight.shape[2:], stride, x.itemsize)
     if piece is None:
         y = forward(backend, x, weight, stride, padding)
@@ -128,8 +162,8 @@ def forward_statistics(
     means, squares = (backend.empty((grid[0], K), x.dtype) for _ in range(2))
     counts = backend.empty(grid[0], np.int32)
     arrays = (backend.dense(x), backend.dense(weight), y, means, squares, counts)
-    args = (*arrays, *_sizes(x, y, weight.shape[2:], stride, padding), *piece["args"])
-    backend.launch("conv2d_moments", args, grid=grid, block=block, shared=shared)
+    args = (*arrays, *sizes, *piece["args"])
+    backend.launch("conv2d_moments", args, grid=grid, block=block, shared=shared, rung="halo")
     return y, *merge_moments(backend, means, squares, counts)
 
 
@@ -149,9 +183,12 @@ def backward_weight(
     grad_weight = backend.empty((K, C, *kernel_size), x.dtype) if out is None else out
     sizes = _sizes(x, grad_output, kernel_size, stride, padding)
     taps, positions = grad_weight[0].size, grad_output.size // K
-    inputs = (backend.dense(grad_output), backend.dense(x))
     piece = _weight_piece(grad_output, C, kernel_size, stride)
-    rung = rung or ("halo" if piece else "register_blocked")
+    rung = rung or _default("conv2d_backward_weight", sizes, x.dtype, piece is not None)
+    if rung == "rows":
+        launch_rows.weight_gradient(backend, grad_output, x, grad_weight, sizes)
+        return grad_weight
+    inputs = (backend.dense(grad_output), backend.dense(x))
     if rung in ("naive", "coalesced"):
         threads = grad_weight.size * (32 if rung == "coalesced" else 1)
         backend.launch("conv2d_backward_weight", (*inputs, grad_weight, *sizes), threads=threads, rung=rung)
