@@ -4,6 +4,7 @@ The kernels are specialised by a struct of sizes. The sizes of the arrays alone 
 over which a weight gradient's sum is split: never the card at hand, since another division rounds in another way.
 """
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -192,6 +193,7 @@ def _launch(
     backend.launch(operation, args, grid=struct.grid(N), block=(struct.threads,), rung="rows", sizes=str(struct))
 
 
+@cache
 def rows(layer: Layer) -> Rows:
     """How blocks and threads share the forward or the input gradient of a layer.
 
@@ -217,6 +219,7 @@ def rows(layer: Layer) -> Rows:
     return struct._replace(shares=min(shares, struct.chunk))
 
 
+@cache
 def rows_of_weights(layer: Layer) -> RowsOfWeights:
     """The same for the weight gradient: as many filters and rows of taps as make a few hundred threads.
 
@@ -225,8 +228,12 @@ def rows_of_weights(layer: Layer) -> RowsOfWeights:
     C, K, side, P = layer.C, layer.K, layer.side, layer.P
     chunk = _even(C, 8)
     filters = 2 if K <= 8 else 4 if K <= 32 else 8
-    groups = min(_parts(K, filters), max(1, 160 // (chunk * side)))
+    groups = min(_parts(K, filters), max(1, 160 // (chunk * side)), 8)
     struct = RowsOfWeights(layer, 1, 1, filters, groups, 1, chunk)
+    while _shared(struct) > _SHARED_NUMBERS and (groups > 1 or struct.chunk > 1):
+        groups = _parts(groups, 2)
+        struct = struct._replace(groups=groups, chunk=_even(C, struct.chunk // 2))
+    chunk = struct.chunk
     tiles = [struct._replace(tile=t) for t in range(1, P + 1) if P % t == 0]
     tiles += [struct._replace(tile=P, images=n) for n in (2, 4) if P * layer.Q * n <= 128]
     struct = max(
