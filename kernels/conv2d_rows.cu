@@ -89,7 +89,6 @@ __global__ void __launch_bounds__(S::threads, 1)
                                                    first_p - S::padding);
         stage_gradient<S>(grads, reinterpret_cast<const float*>(grad_output), N, first_n, first_k, first_p);
         __syncthreads();
-        if (share >= S::shares) continue;  // on to the next barrier, which needs everybody
 #pragma unroll 1
         for (int row = share; row < S::images * S::tile; row += S::shares) {
             int under = row / S::tile * S::Piece::rows + row % S::tile + tap_row % S::side;  // this row of taps

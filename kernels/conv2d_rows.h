@@ -119,7 +119,8 @@ template <typename S> __device__ void add_channel(Sums<S>& sum, const float* pix
         }
     }
 }
-// The thread's results; weight(k, c, tap) is entry `tap` of the filter from channel c to k.
+// The thread's results; weight(k, c, tap) is entry `tap` of the filter from channel c to k. Threads that are left over,
+// share >= shares, work along with their warp; nobody asks for their sums.
 template <typename S, typename Weight>
 __device__ void convolve_rows(Sums<S>& sum, float* shared, const float* x, Weight weight, const Worker& w) {
     float* weights = shared + S::Piece::floats;
@@ -135,7 +136,6 @@ __device__ void convolve_rows(Sums<S>& sum, float* shared, const float* x, Weigh
                 c < present && w.first_k + f < S::K ? weight(w.first_k + f, first_c + c, tap) : 0.0f;
         }
         __syncthreads();
-        if (w.share >= S::shares) continue;  // on to the next barrier, which needs everybody
 #pragma unroll 1
         for (int c = w.share; c < present; c += S::shares)
             add_channel<S>(sum, pixels + c * S::Piece::channel, weights + c * S::taps * S::pitch + w.group * S::filters);
@@ -148,7 +148,7 @@ template <typename S, typename F> __device__ void for_results(F f) {
 }
 // The shares' sums meet in shared memory; threads of share 0 add them, in order, and have the results.
 template <typename S> __device__ void add_shares(Sums<S>& sum, float* shared, const Worker& w) {
-    if (S::shares == 1) return;
+    if constexpr (S::shares == 1) return;
     constexpr int workers = S::owners * S::groups;
     float* own = shared + w.group * S::owners + w.owner;
     __syncthreads();  // everybody is done with the pixels
@@ -165,7 +165,7 @@ template <typename S> __device__ void add_shares(Sums<S>& sum, float* shared, co
 // y (N, K, P, Q), whole packs at a time.
 template <typename S> __device__ void store_rows(float* y, const Sums<S>& sum, const Worker& w) {
     using Outputs = Pack<float, pack_of(S::Q)>;
-    if (w.share) return;
+    if (w.share) return;  // share 0 has the results
 #pragma unroll
     for (int f = 0; f < S::filters; f++)
 #pragma unroll
