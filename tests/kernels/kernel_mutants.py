@@ -133,7 +133,10 @@ def _code_in_bodies(source):
     for i, character in enumerate(source):
         depth += (character == "{") - (character == "}")
         allowed[i] = depth > 0
-    skipped = r"//[^\n]*|static_assert\([^;]*;|constexpr[^;]*;|using [^;]*;|template <[^>]*>|__shared__[^;]*;|#[^\n]*|warpSize / 2"
+    skipped = (
+        r"//[^\n]*|static_assert\([^;]*;|constexpr[^;]*;|using [^;]*;"
+        r"|template <[^>]*>|__shared__[^;]*;|#[^\n]*|warpSize / 2"
+    )
     for match in re.finditer(skipped, source):
         allowed[match.start() : match.end()] = [False] * (match.end() - match.start())
     return allowed
