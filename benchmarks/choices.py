@@ -1,44 +1,152 @@
-"""Write the table of default rungs (minisvdd/ops/conv2d/choices.json) from measured times.
+"""One-Class Deep SVDD with one choice of the protocol changed at a time: which of them moves the AUC, and how far?
 
-    python benchmarks/choices.py benchmarks/results/gpu.json [--out minisvdd/ops/conv2d/choices.json]
+    python benchmarks/choices.py --data mnist --classes 4 9 --seeds 3 --jobs 2      the committed result
+    python benchmarks/choices.py --quick                                          digits: does it run?
 
-The argument is what `benchmarks/gpu.py` has written, with its part `ladder`. The new table takes the place of the old.
+Choices that the paper leaves open, or that its authors' code makes otherwise: slope of the leaky ReLUs, length and
+weight decay of the pre-training, whether there is one, schedule, pre-processing, and the batch-norm statistics under
+which the centre is computed. Those that share a pre-training start from the very same autoencoder.
+
+Each pre-training with its choices is kept in a folder choices-DATA/ beside OUT and not computed again when the same
+command is started anew. OUT holds all rows: test AUC in % of random and pre-trained weights, of the autoencoder, after
+training, and in its course at the epochs MARKS.
+(Where the centre is computed otherwise, it is that of the pre-trained network from the start.)
 """
 
-import argparse
 import json
+from copy import deepcopy
+from dataclasses import asdict, replace
 from pathlib import Path
 
-import gpu
+import numpy as np
+from common import add_data, make_parser, parse, write_rows
+from joblib import Parallel, delayed
 
-from minisvdd.files.atomic import atomic_write
-from minisvdd.ops.conv2d.choices import TABLE
+from minisvdd import DeepSVDD
+from minisvdd.data.datasets import load_dataset
+from minisvdd.experiments.experiments import area_under_roc, autoencoder_of, network_of
+from minisvdd.experiments.paper import TABLE_1
+from minisvdd.experiments.protocols import get_protocol
+from minisvdd.files.atomic import write_json
+from minisvdd.nn.batches import fixed_batches
+from minisvdd.svdd.center import move_from_zero
+from minisvdd.svdd.preprocessing import preprocessing_for
+
+PAPER, AUTHORS = get_protocol("paper", "mnist"), get_protocol("authors-code", "mnist")
+MARKS = (5, 10, 25, 50, 75, 100, 150, 200, 250)
+_PRETRAINING = ("pretrain_epochs", "pretrain_milestones", "pretrain_weight_decay")
+_SCHEDULE = ("epochs", "milestones")
 
 
-def table(result):
-    """The table's text, one row a line: the times in microseconds of every rung, by operation and sizes."""
-    rows = [row for row in result["ladder"] if row["operation"] != "matmul" and row["ms"]]
-    head = {"card": result["device"], "date": result["date"], "what": "the rungs, batch 200, float32, cold cache"}
-    lines = ",\n".join(f"  {json.dumps(_row(row))}" for row in rows)
-    return f'{{"measurements": [\n {json.dumps(head)[:-1]}, "rows": [\n{lines}\n ]}}\n]}}\n'
+def _authors(*names):
+    """Those settings of the authors' code."""
+    return {name: getattr(AUTHORS, name) for name in names}
 
 
-def _row(row):
-    _, channels, side, filters = {**gpu.CONVOLUTIONS, **gpu.QUICK_CONVOLUTIONS}[row["layer"]]
-    sizes = {"C": channels, "H": side, "W": side, "K": filters, "side": gpu.KERNEL[0], "padding": gpu.PADDING[0]}
-    times = {rung: round(1000 * ms, 1) for rung, ms in row["ms"].items()}
-    operation = f"conv2d_{row['operation'].replace(' ', '_')}"
-    return {"layer": row["layer"], "operation": operation, **sizes, "microseconds": times}
+# What differs from the paper's protocol: first in the pre-training, then, for each choice made after it, in the rest.
+PRETRAININGS = {"paper": {}, "authors": _authors(*_PRETRAINING), "none": {"pretrain_epochs": 0}}
+CHOICES = {
+    "paper": {
+        "paper": {},
+        "authors' schedule": _authors(*_SCHEDULE),
+        "centre in training mode": {"center": "training"},
+        "no pre-training": {"pretrain_epochs": 0},
+    },
+    "authors": {"authors' pre-training": {}, "authors' pre-training and schedule": _authors(*_SCHEDULE)},
+    "none": {
+        "no pre-training, authors' schedule": _authors(*_SCHEDULE),
+        "no pre-training, slope 0.01": _authors("slope"),
+        "no pre-training, plain pixels": {"preprocessing": None},
+    },
+}
 
 
 def main():
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("result", type=Path, help="what benchmarks/gpu.py has written")
-    parser.add_argument("--out", type=Path, default=TABLE)
-    options = parser.parse_args()
-    with atomic_write(options.out) as file:
-        file.write(table(json.loads(options.result.read_text(encoding="utf-8"))))
+    """Compute what is missing, then collect all rows."""
+    arguments = _arguments()
+    dataset = load_dataset(arguments.data, arguments.data_dir)
+    folder = Path(arguments.out).parent / f"choices-{dataset.name}{'-quick' if arguments.quick else ''}"
+    tasks = [
+        (folder / f"{name}-{normal_class}-{seed}.json", normal_class, seed, name)
+        for name in arguments.pretrainings
+        for seed in range(arguments.seeds)
+        for normal_class in arguments.classes
+    ]
+    groups = Parallel(n_jobs=arguments.jobs)(delayed(_kept)(dataset, arguments.quick, *task) for task in tasks)
+    rows = [row for group in groups for row in group]
+    write_rows(arguments.out, rows, data=dataset.name)
+
+
+def _kept(dataset, quick, path, normal_class, seed, pretraining):
+    """The rows of one pre-training, from its file if it has one."""
+    if not path.exists():
+        write_json(path, _measure(dataset, quick, normal_class, seed, pretraining))
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _measure(dataset, quick, normal_class, seed, pretraining):
+    split = dataset.one_class(normal_class)
+    shorten = _shortened if quick else dict
+    base = replace(PAPER, **shorten(asdict(PAPER) | PRETRAININGS[pretraining]))
+    autoencoder, copied = None, {}
+    if base.pretrain_epochs:
+        autoencoder = autoencoder_of(base, split, seed).fit(split.train)
+        copied = {"autoencoder": 100 * area_under_roc(autoencoder, split)}
+    own = {"network": network_of(base, split), "preprocessing": preprocessing_for(split.train)}
+    own |= {"random_state": seed, "verbose": 0, "threshold": "nu"}
+    paper = TABLE_1.get(dataset.name, {}).get(normal_class, {}).get("one-class")
+    rows = []
+    for choice, changes in CHOICES[pretraining].items():
+        settings = shorten(asdict(base) | own | changes)
+        if settings["pretrain_epochs"]:
+            settings["autoencoder"] = autoencoder
+        if settings.get("center") == "training":
+            settings["center"] = _center_in_training(autoencoder, split.train, settings["batch_size"])
+        auc, by_epoch = _train(DeepSVDD("one-class", **settings), split)
+        row = {"normal_class": normal_class, "seed": seed, "choice": choice, "pretraining": pretraining}
+        rows.append(row | {"auc": auc | copied, "by_epoch": by_epoch, "paper": paper})
+        print(f"class {normal_class}, seed {seed}, {choice}: {auc['trained']:.2f}", flush=True)
+    return rows
+
+
+def _shortened(settings):
+    """The same for a quick run: at most two epochs of each training, small batches."""
+    return settings | {"pretrain_epochs": min(2, settings["pretrain_epochs"]), "epochs": 2, "batch_size": 32}
+
+
+def _center_in_training(autoencoder, X, batch_size):
+    """The mean output with each batch normalised by its own mean and variance, instead of the running ones.  (p,)"""
+    encoder = deepcopy(autoencoder.network_.layers[0])
+    X = autoencoder.preprocessing_.transform(X)
+    total = sum(encoder.forward(X[batch], training=True).sum(axis=0) for batch in fixed_batches(len(X), batch_size))
+    return move_from_zero(np.float64(total) / len(X), DeepSVDD().center_epsilon)
+
+
+def _train(model, split):
+    """Fit; return the AUC in % by stage, and by epoch."""
+    auc, by_epoch = {}, {}
+
+    def record(stage, fitted):
+        auc[stage] = 100 * area_under_roc(fitted, split)
+
+    epoch = 0
+    for training in model.trainings(split.train, record):
+        while not training.is_done:
+            training.start_epoch()
+            training.finish_epoch()
+            epoch += 1
+            if epoch in MARKS:
+                by_epoch[epoch] = 100 * area_under_roc(model, split)
+    return auc, by_epoch
+
+
+def _arguments():
+    parser = make_parser(__doc__, quick="two epochs of the digits' fours", out="benchmarks/results/choices.json")
+    add_data(parser, classes=["4", "9"])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--pretrainings", nargs="+", default=list(PRETRAININGS), choices=list(PRETRAININGS))
+    parser.add_argument("--jobs", type=int, default=1, help="pre-trainings side by side")
+    return parse(parser, data="digits", classes=["4"], seeds=1)
 
 
 if __name__ == "__main__":

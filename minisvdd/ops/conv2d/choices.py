@@ -1,7 +1,7 @@
 """Which rung of the convolution is the default for a layer: the one that was the fastest where it was measured.
 
-`choices.json` holds the times; `benchmarks/gpu.py` measures them anew, on the card at hand, and `benchmarks/choices.py`
-writes them there. What has not been measured takes the highest rung that fits.
+`choices.json` holds the times. `benchmarks/gpu.py` measures them anew, on the card at hand, and
+`benchmarks/default_rungs.py` writes them there. What has not been measured takes the highest rung that fits.
 """
 
 import json
