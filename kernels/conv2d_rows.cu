@@ -3,7 +3,7 @@
 //   6 rows   The halo rung spends more instructions on indices and loads than on multiplications. Here C, K, H, W and the
 //            filters' side are constants: loops over taps are unrolled, addresses are a register plus a constant, and what
 //            a thread has loaded stays in registers. A thread that computes 8 neighbouring positions of 8 filters loads a
-//            row of 12 pixels once, for all 5 taps of a row: 4 + 10 loads of 16 bytes serve 320 multiplications (halo: 3
+//            row of 12 pixels once, for all 5 taps of a row: 4 + 10 loads of 16 bytes serve 320 multiplications (halo: 6
 //            loads for 32). Where there are few filters, a thread takes fewer, and several threads share the channels.
 //
 // Every pixel of the image comes into shared memory once for all filters of the block, as in rung 5. Each kernel takes a
