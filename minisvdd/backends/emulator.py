@@ -44,7 +44,7 @@ _FLAGS = [
 _RUNTIME_FLAGS = ["-O2", "-U_FORTIFY_SOURCE"]  # its longjmp between stacks is what fortified code takes for an attack
 # Hidden symbols: shared arrays of template kernels would otherwise be one and the same in both libraries of a file.
 _KERNEL_FLAGS = ["-fvisibility=hidden"]
-_CHECKED_FLAGS = ["-O1", "-fno-tree-sra", "-fsanitize=thread", "-fsanitize=bounds"]
+_CHECKED_FLAGS = ["-O1", "-fno-tree-sra", "-fsanitize=thread", "-fsanitize=bounds,alignment"]
 _FAST_FLAGS = ["-O2"]
 _SCRATCH, _ABANDONED = ".build-", 3600  # seconds
 
@@ -247,10 +247,10 @@ def _symbol(name: str, scalar: DTypeLike | None) -> str:
 
 def _place(library: ctypes.CDLL, kernel: Kernel) -> str:
     """file:line of the failure: reported by the runtime, or looked up from the address of the instruction."""
-    line, offset = library.emulator_line(), library.emulator_code_offset()
-    if line or not offset:
-        return f"{kernel.path.name}:{line or '?'}"
-    return look_up(library._name, offset) or f"{kernel.path.name}:?"
+    file, offset = library.emulator_file(), library.emulator_code_offset()
+    if file is not None:
+        return f"{Path(file.decode()).name}:{library.emulator_line()}"
+    return (offset and look_up(library._name, offset)) or f"{kernel.path.name}:?"
 
 
 def look_up(library: str, offset: int) -> str | None:
@@ -284,7 +284,7 @@ def _loaded(path: Path, checked: bool, instance: str) -> ctypes.CDLL:
         library = ctypes.CDLL(str(built))
     except OSError as error:
         raise KernelError(f"{built}: cannot be loaded: {one_line(error)}") from error
-    library.emulator_message.restype = ctypes.c_char_p
+    library.emulator_message.restype = library.emulator_file.restype = ctypes.c_char_p
     library.emulator_code_offset.restype = ctypes.c_uint64
     library.emulator_counts.restype = ctypes.POINTER(_Counts)
     return library
@@ -309,7 +309,9 @@ def cache_folder() -> Path:
 
 
 def _headers() -> list[Path]:
-    return [kernel_folder() / "cuda_on_cpu.h", kernel_folder() / "cuda_on_cpu_runtime.h"]
+    """The emulator's own: the kernels' side, the runtime, and what they include."""
+    first = [kernel_folder() / "cuda_on_cpu.h", kernel_folder() / "cuda_on_cpu_runtime.h"]
+    return first + [path for path in sorted(kernel_folder().glob("cuda_on_cpu*.h")) if path not in first]
 
 
 def _digest(*parts: str) -> str:
@@ -319,7 +321,8 @@ def _digest(*parts: str) -> str:
 
 def _name(path: Path, checked: bool, instance: str = "") -> str:
     """The name of a kernel file's library tells sources, flags, compiler and, for a library of one, the instance."""
-    files = (path, *sorted(path.parent.glob("*.h")))  # it may include any of them
+    headers = {header for folder in (path.parent, kernel_folder()) for header in folder.glob("*.h")}
+    files = (path, *sorted(headers))  # it may include any of them
     texts = [file.read_text(encoding="utf-8") for file in files]
     return f"{path.stem}-{_digest(*texts, *_kernel_flags(checked), instance)}"
 
@@ -397,7 +400,7 @@ def _compile(path: Path, exports: dict[str, str], flags: list[str], scratch: Pat
     lines = [f'#include "{_headers()[0]}"', f'#include "{path.resolve()}"']
     lines += [f"EMULATOR_EXPORT({symbol}, {name})" for symbol, name in exports.items()]
     unit.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    _run_compiler([*_FLAGS, *flags, "-c", str(unit), "-o", str(kernels)], path)
+    _run_compiler([*_FLAGS, *flags, f"-I{kernel_folder()}", "-c", str(unit), "-o", str(kernels)], path)
     _run_compiler(["-shared", "-o", str(library), str(kernels), str(_runtime())], path)
     return library
 
