@@ -28,6 +28,7 @@ class KernelBackend(Backend):
 
     runs_numpy = False
     array_type: type[DeviceArray]
+    precision = "float32"
 
     def launch(
         self,
