@@ -176,7 +176,7 @@ __global__ void __launch_bounds__(S::threads, S::blocks)
 template <typename S>
 __device__ __forceinline__ void add_positions(float (&sum)[1][taps][4], const float* pixels, const float* grads) {
     float fresh[1][taps][4] = {};
-#pragma unroll 2
+#pragma unroll 1
     for (int i = 0; i < S::positions; i += 8) {
         const float2* pairs = reinterpret_cast<const float2*>(pixels + S::Patch::place(i));
         Split b[taps + 1];
@@ -196,7 +196,7 @@ __device__ __forceinline__ void add_positions(float (&sum)[1][taps][4], const fl
 }
 // partials: (gridDim.y, 25, K, C). Block (x, y): the x-th 8 channels and filters; the y-th part of the batch.
 template <typename S>
-__global__ void __launch_bounds__(S::threads)
+__global__ void __launch_bounds__(S::threads, 1)
     conv2d_backward_weight_7_tensor(const float4* grad_output, const float4* x, float* partials, int N) {
     using Patch = typename S::Patch;
     __shared__ float4 patch[2][Patch::packs], grads[2][S::grad_packs];

@@ -34,19 +34,24 @@ def missing() -> str | None:
 
 
 class CudaBackend(KernelBackend):
-    """Arrays are `cupy.ndarray`; KernelError says what is missing when there is no CuPy or no GPU."""
+    """Arrays are `cupy.ndarray`; KernelError says what is missing when there is no CuPy or no GPU.
+
+    precision: of products, "float32" or "tf32": see `KernelBackend`.
+    """
 
     name = "cuda"
 
-    def __init__(self) -> None:
+    def __init__(self, precision: str = "float32") -> None:
+        super().__init__(precision)
         if problem := missing():
             raise KernelError(problem)
         import cupy
 
         self.cupy, self.array_type = cupy, cupy.ndarray
+        self.has_tf32 = int(cupy.cuda.Device().compute_capability) >= 80  # Ampere and later
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return CudaBackend, ()  # a place: CuPy is found again where the pickle is read
+        return CudaBackend, (self.precision,)  # a place: CuPy is found again where the pickle is read
 
     def asarray(self, array: Any, dtype: DTypeLike | None = None) -> DeviceArray:
         return self.cupy.asarray(array, dtype=dtype)

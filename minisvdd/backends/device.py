@@ -23,12 +23,29 @@ class Graph(Protocol):
         """Run all launches of the capture."""
 
 
+PRECISIONS = ("float32", "tf32")
+
+
 class KernelBackend(Backend):
-    """Base class of the emulator and of CUDA: operations launch their kernels, arrays are contiguous."""
+    """Base class of the emulator and of CUDA: operations launch their kernels, arrays are contiguous.
+
+    precision: how float32 arrays are multiplied. "float32": with float32's accuracy, on whichever units of the GPU; the
+    norm of a convolution's error is below 1e-6 of that of its result. "tf32": convolutions on tensor cores may round
+    their operands to TF32, 11 significant bits; less work, and an error of 3e-4. Sums are float32 either way, and float64
+    arrays are never rounded.
+    """
 
     runs_numpy = False
     array_type: type[DeviceArray]
-    precision = "float32"
+    has_tf32 = True  # tensor cores that multiply TF32 and bfloat16
+
+    def __init__(self, precision: str = "float32") -> None:
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision={precision!r} is not available; expected one of {list(PRECISIONS)}")
+        self.precision = precision
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({'' if self.precision == 'float32' else f'precision={self.precision!r}'})"
 
     def launch(
         self,

@@ -101,12 +101,14 @@ class EmulatorBackend(KernelBackend):
     check: watch every load and store, and raise KernelError for what is wrong with them; False is many times faster.
     count: check, and fill `last_counts` as well.
     seed: 0 runs the threads of a block in order; another number shuffles them and starts at a random block.
+    precision: of products, "float32" or "tf32": see `KernelBackend`.
     """
 
     name = "emulator"
     array_type = np.ndarray
 
-    def __init__(self, check: bool = True, count: bool = False, seed: int = 0) -> None:
+    def __init__(self, check: bool = True, count: bool = False, seed: int = 0, precision: str = "float32") -> None:
+        super().__init__(precision)
         if problem := missing():
             raise KernelError(problem)
         self.check, self.count, self.seed = check, count, seed

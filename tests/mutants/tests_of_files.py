@@ -22,6 +22,7 @@ TESTS: dict[str, list[str]] = {
     "ops/conv2d/fast.py": [*_CONVOLUTION, "nn/test_layer_properties.py"],
     "ops/conv2d/launch.py": ["ops/test_conv2d_launch.py", *_CONVOLUTION, "nn/test_fusion.py", "kernels/test_rungs.py"],
     "ops/conv2d/launch_rows.py": ["ops/test_conv2d_choices.py", "kernels/test_rungs.py"],
+    "ops/conv2d/launch_tensor.py": ["kernels/test_tensor.py"],
     "ops/conv2d/phases.py": _CONVOLUTION,
     "ops/conv2d/strips.py": [*_CONVOLUTION, "backends/test_threads.py"],
     "ops/conv2d/winograd.py": ["ops/test_winograd.py", *_CONVOLUTION[:1], "backends/test_threads.py"],

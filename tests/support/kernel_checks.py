@@ -8,6 +8,7 @@ from unittest.mock import patch
 
 import numpy as np
 from references import CONV_CASES, POOL_CASES, draw, tolerance
+from tensor_checks import check_conv2d_tensor
 
 from minisvdd import ops
 from minisvdd.backends.emulator import EmulatorBackend
@@ -379,6 +380,7 @@ def check_activations(backend, rng):
 FILE_CHECKS = {
     "conv2d": check_conv2d,
     "conv2d_rows": check_conv2d_rows,
+    "conv2d_tensor": check_conv2d_tensor,
     "pooling": check_pooling,
     "batchnorm": check_batchnorm,
     "fused": check_fused,

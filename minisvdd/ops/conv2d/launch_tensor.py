@@ -1,7 +1,7 @@
 """The rungs of the convolution that use tensor cores: how `kernels/conv2d_tensor.cu` divides a layer among blocks.
 
-The kernels are specialised by a struct of sizes, which the shapes determine: never the card at hand, nor the size of the
-batch, since another division adds up in another order and so rounds in another way.
+The kernels are specialised by a struct of sizes, which the layer determines, not the size of the batch. Nothing depends
+on the card at hand: another division of the work would add up in another order, and so round in another way.
 """
 
 import math
@@ -117,7 +117,7 @@ def _convolution(C: int, K: int, H: int, W: int, products: str = "TF32x3") -> Te
 def _weight_gradient(C: int, K: int, H: int, W: int, products: str = "TF32x3") -> TensorWeight | None:
     if C % _DEPTH or K % _FILTERS or W % 8:
         return None
-    groups = 4 if K % 64 == 0 else 2
+    groups = 4 if K % 64 == 0 and W <= 16 else 2  # wider rows need registers that 4 groups do not leave
     for rows in range(min(H, _WEIGHT_POSITIONS // W), 0, -1):
         sizes = TensorWeight(C, K, H, W, groups, rows, products)
         if H % rows == 0 and sizes.shared <= _MOST_SHARED:
@@ -126,6 +126,7 @@ def _weight_gradient(C: int, K: int, H: int, W: int, products: str = "TF32x3") -
 
 
 def fits(
+    backend: KernelBackend,
     operation: str,
     C: int,
     K: int,
@@ -135,14 +136,14 @@ def fits(
     padding: Pair = _PADDING,
     dtype: DTypeLike = np.float32,
 ) -> bool:
-    """Can the rungs of this file run an operation of a layer from C to K channels on images of that size?
+    """Can the rungs of this file run an operation of a layer from C to K channels on images of that size, there?
 
     operation: conv2d_forward (its fusion with statistics too), conv2d_backward_input or conv2d_backward_weight.
     """
     if operation not in _OPERATIONS:
         raise ValueError(f"operation={operation!r} is unknown; expected one of {list(_OPERATIONS)}")
     kind = tuple(map(tuple, (kernel_size, stride, padding)))
-    if kind != (_SIDE, _STRIDE, _PADDING) or np.dtype(dtype) != np.float32:
+    if kind != (_SIDE, _STRIDE, _PADDING) or np.dtype(dtype) != np.float32 or not backend.has_tf32:
         return False
     if operation == "conv2d_backward_weight":
         return _weight_gradient(C, K, *size) is not None
@@ -226,9 +227,7 @@ def backward_weight(
     partials = backend.empty((grid[1], taps, K, C), x.dtype)
     grad_weight = backend.empty((K, C, *_SIDE), x.dtype) if out is None else out
     args = (backend.dense(grad_output), backend.dense(x), partials, N)
-    backend.launch(
-        "conv2d_backward_weight", args, grid=grid, block=(sizes.threads,), rung="tensor", sizes=str(sizes)
-    )
+    backend.launch("conv2d_backward_weight", args, grid=grid, block=(sizes.threads,), rung="tensor", sizes=str(sizes))
     backend.launch("conv2d_sum_taps", (partials, grad_weight, K * C, grid[1]), threads=grad_weight.size)
     return grad_weight
 
