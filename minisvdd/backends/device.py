@@ -31,8 +31,8 @@ class KernelBackend(Backend):
 
     precision: how float32 arrays are multiplied. "float32": with float32's accuracy, on whichever units of the GPU; the
     norm of a convolution's error is below 1e-6 of that of its result. "tf32": convolutions on tensor cores may round
-    their operands to TF32, 11 significant bits; less work, and an error of 3e-4. Sums are float32 either way, and float64
-    arrays are never rounded.
+    their operands to TF32, 11 significant bits; less work, and an error of 3e-4. Sums are float32 either way, and
+    float64 arrays are never rounded.
     """
 
     runs_numpy = False
@@ -43,6 +43,10 @@ class KernelBackend(Backend):
         if precision not in PRECISIONS:
             raise ValueError(f"precision={precision!r} is not available; expected one of {list(PRECISIONS)}")
         self.precision = precision
+
+    @property
+    def label(self) -> str:
+        return self.name if self.precision == "float32" else f"{self.name}:{self.precision}"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({'' if self.precision == 'float32' else f'precision={self.precision!r}'})"
