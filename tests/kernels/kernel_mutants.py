@@ -30,12 +30,21 @@ import recorded_mutants as recorded
 
 ROOT = Path(__file__).resolve().parents[2]
 # the files, each one's share of the mutants, and the headers that are edited together with it (each one once)
-_SHARES = {"conv2d": 0.4, "pooling": 0.2, "batchnorm": 0.2, "fused": 0.15, "activations": 0.05, "conv2d_rows": 0.3}
+_SHARES = {
+    "conv2d": 0.4,
+    "pooling": 0.2,
+    "batchnorm": 0.2,
+    "fused": 0.15,
+    "activations": 0.05,
+    "conv2d_rows": 0.3,
+    "conv2d_tensor": 0.36,
+}
 _HEADERS = {
     "conv2d": ("conv2d.h", "gemm.h"),
     "batchnorm": ("reduce.h",),
     "activations": ("pack.h",),
     "conv2d_rows": ("conv2d_rows.h",),
+    "conv2d_tensor": ("conv2d_tensor.h", "tensor_core.h"),
 }
 _SECONDS = 150  # a mutant that runs longer loops for ever
 

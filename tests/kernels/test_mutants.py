@@ -24,6 +24,7 @@ SAMPLE = [
     ("batchnorm", "barrier", "__syncthreads();"),
     ("batchnorm", "guard", "if (threadIdx.x) return;"),
     ("conv2d_rows", "axis", "u < Patch::H"),
+    ("activations", "logic", "is_aligned(a) && is_aligned(y)"),
 ]
 
 

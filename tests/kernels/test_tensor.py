@@ -6,8 +6,8 @@ import tensor_checks as checks
 
 from minisvdd import ops
 from minisvdd.backends.emulator import EmulatorBackend
-from minisvdd.ops.conv2d import launch_tensor
-from minisvdd.ops.conv2d.launch_tensor import RUNGS, fits
+from minisvdd.ops.conv2d import launch, launch_tensor
+from minisvdd.ops.conv2d.launch_tensor import RUNGS
 
 pytestmark = pytest.mark.compiler
 KIND = (5, 5), (1, 1), (2, 2)  # filters, stride, padding
@@ -63,7 +63,7 @@ def test_fresh_sums_are_needed(rung, least, unchecked, rng):
     x, weight, _ = checks.drawn_layer(rng, (1, 32, 16, 16), 64)
     exact = ops.conv2d_forward(*checks.exactly(x, weight), *KIND[1:])
     stale = checks.error(convolve_without_fresh_sums(unchecked, x, weight, RUNGS[rung]), exact)
-    fresh = checks.error(launch_tensor.forward(unchecked, x, weight, rung), exact)
+    fresh = checks.error(launch.forward(unchecked, x, weight, *KIND[1:], rung), exact)
     assert fresh <= checks.ERRORS[rung][0][1]
     assert stale > max(least, 5 * fresh)
 
@@ -86,9 +86,9 @@ def test_order_of_threads_and_blocks_does_not_change_a_bit(rng):
         backend = EmulatorBackend(seed=seed)
         results.append(
             [
-                *launch_tensor.forward_statistics(backend, x, weight),
-                launch_tensor.backward_weight(backend, grad, x),
-                launch_tensor.backward_input(backend, input_grad, input_weight),
+                *launch.forward_statistics(backend, x, weight, *KIND[1:], "corrected"),
+                launch.backward_weight(backend, grad, x, *KIND, "corrected"),
+                launch.backward_input(backend, input_grad, input_weight, input_shape[2:], *KIND[1:], "corrected"),
             ]
         )
     for other in results[1:]:
@@ -103,29 +103,35 @@ def test_nan_and_infinity_are_not_lost(emulator, rng):
     x[0, 3, 1, 4] = np.array(0x7FFFFFFF, np.uint32).view(np.float32)
     grad[0, 5, 2, 2] = np.inf
     for rung in RUNGS:
-        y = launch_tensor.forward(emulator, x, weight, rung)
+        y = launch.forward(emulator, x, weight, *KIND[1:], rung)
         assert np.isnan(y[:, :, :4, 2:7]).all()
         assert not np.isnan(y[:, :, :, 7:]).any()
-        assert not np.isfinite(launch_tensor.backward_weight(emulator, grad, x, rung)[5]).any()
+        assert not np.isfinite(launch.backward_weight(emulator, grad, x, *KIND, rung)[5]).any()
 
 
 @pytest.mark.slow
 def test_the_weight_gradient_is_written_where_it_is_wanted(emulator, rng):
     x, weight, grad = checks.drawn_layer(rng, *checks.LAYERS[2])
-    wanted = launch_tensor.backward_weight(emulator, grad, x)
+    wanted = launch.backward_weight(emulator, grad, x, *KIND, "corrected")
     buffer = np.full(weight.size + 4, np.nan, np.float32)
     out = buffer[1 : 1 + weight.size].reshape(weight.shape)  # aligned for no pack
-    assert launch_tensor.backward_weight(emulator, grad, x, out=out) is out
+    assert launch.backward_weight(emulator, grad, x, *KIND, "corrected", out) is out
     np.testing.assert_array_equal(out, wanted)
     assert np.isnan(buffer[[0, -3, -2, -1]]).all()
 
 
-def test_what_fits(emulator):
-    def fit(C=32, K=64, size=(16, 16), kernel=(5, 5), stride=(1, 1), padding=(2, 2), dtype=np.float32):
-        operations = ("conv2d_forward", "conv2d_backward_input", "conv2d_backward_weight")
-        return [fits(emulator, name, C, K, size, kernel, stride, padding, dtype) for name in operations]
+def sizes_of(C=32, K=64, size=(16, 16), kernel=(5, 5), stride=(1, 1), padding=(2, 2)):
+    """As the launches pass them on; where the output has another size than the input, these rungs are out already."""
+    return (2, C, *size, K, *size, *kernel, *stride, *padding)
 
-    assert fit() == fit(64, 128, (8, 8)) == [True, True, True]
+
+def test_what_fits(emulator):
+    operations = ("conv2d_forward", "conv2d_backward_input", "conv2d_backward_weight")
+
+    def fit(dtype=np.float32, **sizes):
+        return [launch_tensor.fits(operation, sizes_of(**sizes), dtype) for operation in operations]
+
+    assert fit() == fit(C=64, K=128, size=(8, 8)) == [True, True, True]
     assert fit(C=8) == [True, False, True]  # groups of 32 results, and in the input gradient these are C
     assert fit(K=8) == [False, True, False]
     for other in (
@@ -139,22 +145,25 @@ def test_what_fits(emulator):
         {"dtype": np.float64},
     ):
         assert fit(**other) == [False, False, False], other
-    assert fits(emulator, "conv2d_forward", 32, 64, (16, 16), *map(list, KIND))
-    with pytest.raises(ValueError, match="operation='conv2d' is unknown; expected one of"):
-        fits(emulator, "conv2d", 32, 64, (16, 16), *KIND)
+    assert launch_tensor.rungs(emulator, "conv2d_forward", sizes_of(), np.float32) == ["tensor", "corrected"]
     emulator.has_tf32 = False  # a GPU before Ampere
-    assert fit() == [False, False, False]
+    assert launch_tensor.rungs(emulator, "conv2d_forward", sizes_of(), np.float32) == []
 
 
 def test_sizes_that_do_not_fit_are_named(emulator, rng):
     x, weight, grad = checks.drawn_layer(rng, (1, 3, 8, 8), 32)
-    said = r"need channels in groups of 8 and 32, rows of a multiple of 8 pixels.*got \(1, {}, 8, 8\) and \({}"
-    with pytest.raises(ValueError, match="conv2d_forward: rungs .*" + said.format(3, "32, 3, 5, 5")):
-        launch_tensor.forward(emulator, x, weight)
-    with pytest.raises(ValueError, match="conv2d_backward_input: rungs .*" + said.format(32, "32, 3, 5, 5")):
-        launch_tensor.backward_input(emulator, grad, weight)
-    with pytest.raises(ValueError, match="conv2d_backward_weight: rungs .*" + said.format(32, "1, 3, 8, 8")):
-        launch_tensor.backward_weight(emulator, grad, x)
+    said = ": rung 'tf32' needs float32, .*groups of 8 channels and 32 results.*; got float32, .*3 and 32 channels"
+    with pytest.raises(ValueError, match="conv2d_forward" + said):
+        launch.forward(emulator, x, weight, *KIND[1:], "tf32")
+    with pytest.raises(ValueError, match="conv2d_moments" + said):
+        launch.forward_statistics(emulator, x, weight, *KIND[1:], "tf32")
+    with pytest.raises(ValueError, match="conv2d_backward_input" + said):
+        launch.backward_input(emulator, grad, weight, (8, 8), *KIND[1:], "tf32")
+    with pytest.raises(ValueError, match="conv2d_backward_weight" + said):
+        launch.backward_weight(emulator, grad, x, *KIND, "tf32")
+    x, weight, _ = (array.astype(np.float64) for array in checks.drawn_layer(rng, (1, 8, 8, 8), 32))
+    with pytest.raises(ValueError, match=r"rung 'tensor' needs float32, .*; got float64"):
+        launch.forward(emulator, x, weight, *KIND[1:], "tensor")
 
 
 def test_the_pieces_cover_every_layer_that_fits():
@@ -182,18 +191,48 @@ def test_the_pieces_cover_every_layer_that_fits():
     assert launch_tensor._weight_gradient(64, 128, 8, 8).grid(200) == (16, 8)
 
 
-def test_precision_is_a_choice_of_the_backend(emulator):
-    assert launch_tensor.default_rung(emulator) == "corrected"
-    short = EmulatorBackend(precision="tf32")
-    assert launch_tensor.default_rung(short) == "tf32"
-    assert (repr(emulator), repr(short)) == ("EmulatorBackend()", "EmulatorBackend(precision='tf32')")
+def launched(backend):
+    """Names of the kernels that a module's forward and backward start by default, with their sizes."""
+    names = []
+
+    def run(kernel, args, grid, block, shared=0):
+        names.append(kernel.instance(kernel.scalar_type(args)))
+
+    backend.run = run
+    x, weight = np.zeros((2, 32, 16, 16), np.float32), np.zeros((64, 32, 5, 5), np.float32)
+    grad = launch.forward(backend, x, weight, *KIND[1:])
+    launch.forward_statistics(backend, x, weight, *KIND[1:])
+    launch.backward_input(backend, grad, weight, (16, 16), *KIND[1:])
+    launch.backward_weight(backend, grad, x, *KIND)
+    return [name for name in names if "Tensor" in name]
+
+
+def test_precision_is_a_choice_of_the_backend():
+    """Layers that are fastest on tensor cores run there, and their products are short only for those who ask."""
+    accurate, short = EmulatorBackend(), EmulatorBackend(precision="tf32")
+    assert (repr(accurate), repr(short)) == ("EmulatorBackend()", "EmulatorBackend(precision='tf32')")
+    assert [name.split(", ")[-1] for name in launched(accurate)] == ["CORRECTED>>"] * 4
+    assert [name.split(", ")[-1] for name in launched(short)] == ["TF32>>"] * 4
     with pytest.raises(ValueError, match=r"precision='half' is not available; expected one of \['float32', 'tf32'\]"):
         EmulatorBackend(precision="half")
 
 
-def test_views_that_begin_anywhere_are_refused(emulator, rng):
-    """The kernels load packs of 16 bytes: an error of one line, not of the device."""
-    x, weight, _ = checks.drawn_layer(rng, *checks.LAYERS[2])
-    view = np.empty(x.size + 1, np.float32)[1:].reshape(x.shape)
-    with pytest.raises(TypeError, match="conv2d_forward_7_tensor: x must begin at a multiple of 16 bytes"):
-        launch_tensor.forward(emulator, view, weight)
+@pytest.mark.slow
+def test_views_that_begin_anywhere(emulator, rng):
+    """The kernels load packs of 16 bytes: such a view is copied first."""
+    x, weight, grad = checks.drawn_layer(rng, *checks.LAYERS[2])
+    place = (*KIND[1:], "corrected")
+    y, grad_weight = (
+        launch.forward(emulator, x, weight, *place),
+        launch.backward_weight(emulator, grad, x, (5, 5), *place),
+    )
+    x, weight, grad = (displaced(array) for array in (x, weight, grad))
+    np.testing.assert_array_equal(launch.forward(emulator, x, weight, *place), y)
+    np.testing.assert_array_equal(launch.backward_weight(emulator, grad, x, (5, 5), *place), grad_weight)
+
+
+def displaced(array):
+    """The same numbers at an address that is a multiple of 4 only."""
+    view = np.empty(array.size + 1, array.dtype)[1:].reshape(array.shape)
+    view[...] = array
+    return view

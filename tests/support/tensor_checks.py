@@ -7,7 +7,7 @@ import numpy as np
 from references import draw
 
 from minisvdd import ops
-from minisvdd.ops.conv2d import launch_tensor
+from minisvdd.ops.conv2d import launch
 
 # norm of the error / norm of the result: (at least, at most) for forward and input gradient, for the weight gradient
 ERRORS = {
@@ -52,8 +52,8 @@ def forward(backend, shape, K, rung, rng):
     """The convolution, alone and with its statistics."""
     x, weight, _ = drawn_layer(rng, shape, K)
     exact = ops.conv2d_forward(*exactly(x, weight), *_PLACE)
-    check(launch_tensor.forward(backend, x, weight, rung), exact, rung, "forward")
-    y, mean, variance = launch_tensor.forward_statistics(backend, x, weight, rung)
+    check(launch.forward(backend, x, weight, *_PLACE, rung), exact, rung, "forward")
+    y, mean, variance = launch.forward_statistics(backend, x, weight, *_PLACE, rung)
     check(y, exact, rung, "forward with statistics")
     np.testing.assert_allclose(mean, y.mean((0, 2, 3), np.float64), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(variance, y.var((0, 2, 3), np.float64), rtol=1e-5)
@@ -63,14 +63,16 @@ def backward_input(backend, shape, K, rung, rng):
     """The input gradient."""
     _, weight, grad = drawn_layer(rng, shape, K)
     exact = ops.conv2d_backward_input(*exactly(grad, weight), shape[2:], *_PLACE)
-    check(launch_tensor.backward_input(backend, grad, weight, rung), exact, rung, "input gradient")
+    got = launch.backward_input(backend, grad, weight, shape[2:], *_PLACE, rung)
+    check(got, exact, rung, "input gradient")
 
 
 def backward_weight(backend, shape, K, rung, rng):
     """The weight gradient."""
     x, _, grad = drawn_layer(rng, shape, K)
     exact = ops.conv2d_backward_weight(*exactly(grad, x), (5, 5), *_PLACE)
-    check(launch_tensor.backward_weight(backend, grad, x, rung), exact, rung, "weight gradient", of_weight=True)
+    got = launch.backward_weight(backend, grad, x, (5, 5), *_PLACE, rung)
+    check(got, exact, rung, "weight gradient", of_weight=True)
 
 
 def check_conv2d_tensor(backend, rng):

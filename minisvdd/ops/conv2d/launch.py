@@ -1,7 +1,8 @@
 """How the convolution kernels of `kernels/conv2d.cu` are started: rung, number of blocks, each block's piece of work.
 
 Every function takes `rung`, the name of a rung; without one it takes the fastest that fits the sizes (`choices`). The
-rung `rows` has kernels, and a division of the work, of its own (`launch_rows`).
+rungs `rows`, `tensor` and `corrected` have kernels, and a division of the work, of their own (`launch_rows`,
+`launch_tensor`).
 """
 
 import math
@@ -23,6 +24,7 @@ from . import (
     conv2d_forward,
     conv2d_output_size,
     launch_rows,
+    launch_tensor,
 )
 
 # What kernels/conv2d.h fixes: threads that share a piece's positions, results per thread.
@@ -110,9 +112,12 @@ def _convolve(
     rung: str | None,
 ) -> None:
     """Start a rung of one of the two operations that compute `filters` results per position."""
-    rung = rung or _default(operation, sizes, result.dtype, piece is not None)
+    rung = rung or _default(backend, operation, sizes, result.dtype, piece is not None)
     if rung == "rows":
         launch_rows.convolve(backend, operation, arrays, sizes)
+        return
+    if rung in launch_tensor.RUNGS:
+        launch_tensor.convolve(backend, operation, arrays, sizes, rung)
         return
     positions = result.size // filters
     args = (*map(backend.dense, arrays[:2]), result, *sizes)
@@ -127,13 +132,14 @@ def _convolve(
         backend.launch(operation, args, threads=result.size, rung=rung)
 
 
-def _default(operation: str, sizes: Shape, dtype: DTypeLike, halo_fits: bool) -> str:
+def _default(backend: KernelBackend, operation: str, sizes: Shape, dtype: DTypeLike, halo_fits: bool) -> str:
     """The rung that was the fastest where it was measured, else the highest, of those that fit."""
     rungs = ["naive", "coalesced", "tiled", "register_blocked"]
     if halo_fits:
         rungs.append("halo")
     if launch_rows.pays(sizes) and launch_rows.fits(sizes, dtype):
         rungs.append("rows")
+    rungs += launch_tensor.rungs(backend, operation, sizes, dtype)
     return choices.fastest(operation, sizes, rungs)
 
 
@@ -147,12 +153,15 @@ def forward_statistics(
 ) -> tuple[DeviceArray, DeviceArray, DeviceArray]:
     """The convolution y and its mean and (biased) variance per channel, taken before y leaves the multiprocessors.
 
-    rung: "rows" or "halo", which can do that; where neither fits, the two are computed one after the other.
+    rung: one that can do that: "halo", "rows" and those on tensor cores. Where none fits, one follows the other.
     """
     K = len(weight)
     y = _empty_output(backend, x, weight, stride, padding)
     sizes = _sizes(x, y, weight.shape[2:], stride, padding)
-    if (rung or _default("conv2d_forward", sizes, x.dtype, False)) == "rows":
+    rung = rung or _default(backend, "conv2d_forward", sizes, x.dtype, False)
+    if rung in launch_tensor.RUNGS:
+        return y, *merge_moments(backend, *launch_tensor.moments(backend, x, weight, y, sizes, rung))
+    if rung == "rows":
         return y, *merge_moments(backend, *launch_rows.moments(backend, x, weight, y, sizes))
     piece = _piece(len(x), y.shape[2:], x.shape[1], K, weight.shape[2:], stride, x.itemsize)
     if piece is None:
@@ -184,9 +193,12 @@ def backward_weight(
     sizes = _sizes(x, grad_output, kernel_size, stride, padding)
     taps, positions = grad_weight[0].size, grad_output.size // K
     piece = _weight_piece(grad_output, C, kernel_size, stride)
-    rung = rung or _default("conv2d_backward_weight", sizes, x.dtype, piece is not None)
+    rung = rung or _default(backend, "conv2d_backward_weight", sizes, x.dtype, piece is not None)
     if rung == "rows":
         launch_rows.weight_gradient(backend, grad_output, x, grad_weight, sizes)
+        return grad_weight
+    if rung in launch_tensor.RUNGS:
+        launch_tensor.weight_gradient(backend, grad_output, x, grad_weight, sizes, rung)
         return grad_weight
     inputs = (backend.dense(grad_output), backend.dense(x))
     if rung in ("naive", "coalesced"):

@@ -5,14 +5,13 @@ on the card at hand: another division of the work would add up in another order,
 """
 
 import math
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from ...backends.device import KernelBackend
-from ...backends.types import DeviceArray
-from ..batchnorm.launch import merge_moments
+from ...backends.types import DeviceArray, Shape
 from . import Pair
 
 #: The rungs by name, and what kernels/tensor_core.h calls their products.
@@ -22,7 +21,6 @@ _DEPTH, _FILTERS = 8, 32  # channels and filters come in groups of so many
 _POSITIONS, _WEIGHT_POSITIONS = 128, 64  # the most of a block's piece
 _MOST_SHARED = 48 * 1024  # bytes that a block may have
 _WEIGHT_BLOCKS = 132  # wanted: one for each multiprocessor of a large GPU
-_OPERATIONS = ("conv2d_forward", "conv2d_backward_input", "conv2d_backward_weight")
 
 
 class Tensor(NamedTuple):
@@ -88,9 +86,6 @@ class TensorWeight(NamedTuple):
         return f"TensorWeight<{', '.join(map(str, self))}>"
 
 
-Sizes = TypeVar("Sizes", Tensor, TensorWeight)
-
-
 def _free_of_conflicts(n: int) -> int:
     """As in `kernels/conv2d_tensor.h`."""
     return (n + 7) // 16 * 16 + 8
@@ -125,119 +120,98 @@ def _weight_gradient(C: int, K: int, H: int, W: int, products: str = "TF32x3") -
     return None
 
 
-def fits(
-    backend: KernelBackend,
-    operation: str,
-    C: int,
-    K: int,
-    size: Pair,
-    kernel_size: Pair,
-    stride: Pair = _STRIDE,
-    padding: Pair = _PADDING,
-    dtype: DTypeLike = np.float32,
-) -> bool:
-    """Can the rungs of this file run an operation of a layer from C to K channels on images of that size, there?
+def rungs(backend: KernelBackend, operation: str, sizes: Shape, dtype: DTypeLike) -> list[str]:
+    """Those of this file that can run it there, with the accuracy that the backend was asked for; the fastest last."""
+    if not backend.has_tf32 or not fits(operation, sizes, dtype):
+        return []
+    return ["tensor", "corrected", *(["tf32"] if backend.precision == "tf32" else [])]
 
-    operation: conv2d_forward (its fusion with statistics too), conv2d_backward_input or conv2d_backward_weight.
-    """
-    if operation not in _OPERATIONS:
-        raise ValueError(f"operation={operation!r} is unknown; expected one of {list(_OPERATIONS)}")
-    kind = tuple(map(tuple, (kernel_size, stride, padding)))
-    if kind != (_SIDE, _STRIDE, _PADDING) or np.dtype(dtype) != np.float32 or not backend.has_tf32:
-        return False
+
+def fits(operation: str, sizes: Shape, dtype: DTypeLike) -> bool:
+    """Can the rungs compute it?  sizes: as the other rungs' kernels take them."""
+    return np.dtype(dtype) == np.float32 and _division(operation, sizes) is not None
+
+
+def _division(operation: str, sizes: Shape, products: str = "TF32x3") -> Tensor | TensorWeight | None:
+    """How the work is divided; None where the kernels cannot do it. The input gradient is a convolution from K to C."""
+    _, C, H, W, K, *_, kh, kw, sh, sw, ph, pw = sizes
+    if ((kh, kw), (sh, sw), (ph, pw)) != (_SIDE, _STRIDE, _PADDING):
+        return None
     if operation == "conv2d_backward_weight":
-        return _weight_gradient(C, K, *size) is not None
-    return _convolution(*((C, K) if operation == "conv2d_forward" else (K, C)), *size) is not None
+        return _weight_gradient(C, K, H, W, products)
+    return (
+        _convolution(K, C, H, W, products)
+        if operation == "conv2d_backward_input"
+        else _convolution(C, K, H, W, products)
+    )
 
 
-def default_rung(backend: KernelBackend) -> str:
-    """The rung for layers that fit: float32's accuracy, unless the backend was asked for TF32."""
-    return "tf32" if backend.precision == "tf32" else "corrected"
+def _required(operation: str, sizes: Shape, dtype: DTypeLike, rung: str) -> Any:
+    """`_division`; ValueError where there is none."""
+    division = _division(operation, sizes, RUNGS[rung]) if np.dtype(dtype) == np.float32 else None
+    if division is None:
+        _, C, H, W, K, *_, kh, kw, sh, sw, ph, pw = sizes
+        raise ValueError(
+            f"{operation}: rung {rung!r} needs float32, 5 x 5 filters, stride 1, padding 2, groups of {_DEPTH} "
+            f"channels and {_FILTERS} results, rows of 8, 16, ... pixels that fit into a block; got {np.dtype(dtype)}, filters "
+            f"{(kh, kw)}, stride {(sh, sw)}, padding {(ph, pw)}, {C} and {K} channels, images {(H, W)}"
+        )
+    return division
 
 
-def forward(backend: KernelBackend, x: DeviceArray, weight: DeviceArray, rung: str = "corrected") -> DeviceArray:
-    """`conv2d_forward` with stride 1 and padding 2."""
-    N, C, H, W = x.shape
-    sizes = _required("conv2d_forward", _convolution(C, len(weight), H, W, RUNGS[rung]), x, weight)
-    y = backend.empty((N, sizes.K, H, W), x.dtype)
-    _launch(backend, "conv2d_forward", sizes, x, weight, False, y)
-    return y
+def convolve(
+    backend: KernelBackend, operation: str, arrays: tuple[DeviceArray, ...], sizes: Shape, rung: str = "corrected"
+) -> None:
+    """`conv2d_forward` (x, weight, y) or `conv2d_backward_input` (G, weight, dL/dx)."""
+    division = _required(operation, sizes, arrays[0].dtype, rung)
+    images, weight, result = arrays
+    flipped = operation == "conv2d_backward_input"
+    _launch(backend, "conv2d_forward", division, images, weight, flipped, (result,))
 
 
-def backward_input(
-    backend: KernelBackend, grad_output: DeviceArray, weight: DeviceArray, rung: str = "corrected"
-) -> DeviceArray:
-    """`conv2d_backward_input` with stride 1 and padding 2: a convolution from K to C channels."""
-    N, K, H, W = grad_output.shape
-    sizes = _convolution(K, weight.shape[1], H, W, RUNGS[rung])
-    sizes = _required("conv2d_backward_input", sizes, grad_output, weight)
-    grad_input = backend.empty((N, sizes.K, H, W), grad_output.dtype)
-    _launch(backend, "conv2d_forward", sizes, grad_output, weight, True, grad_input)
-    return grad_input
-
-
-def forward_statistics(
-    backend: KernelBackend, x: DeviceArray, weight: DeviceArray, rung: str = "corrected"
+def moments(
+    backend: KernelBackend, x: DeviceArray, weight: DeviceArray, y: DeviceArray, sizes: Shape, rung: str = "corrected"
 ) -> tuple[DeviceArray, DeviceArray, DeviceArray]:
-    """The convolution, and its mean and (biased) variance per channel, taken while it is still in registers."""
-    N, C, H, W = x.shape
-    sizes = _required("conv2d_forward", _convolution(C, len(weight), H, W, RUNGS[rung]), x, weight)
-    y = backend.empty((N, sizes.K, H, W), x.dtype)
-    means, squares = (backend.empty((sizes.pieces(N), sizes.K), x.dtype) for _ in range(2))
-    counts = backend.empty(sizes.pieces(N), np.int32)
-    _launch(backend, "conv2d_moments", sizes, x, weight, False, y, means, squares, counts)
-    return y, *merge_moments(backend, means, squares, counts)
+    """The forward, and for each piece the means, the sums of squared deviations and the number of its outputs."""
+    division = _required("conv2d_moments", sizes, x.dtype, rung)
+    pieces, K = division.pieces(len(x)), len(weight)
+    means, squares = (backend.empty((pieces, K), x.dtype) for _ in range(2))
+    counts = backend.empty(pieces, np.int32)
+    _launch(backend, "conv2d_moments", division, x, weight, False, (y, means, squares, counts))
+    return means, squares, counts
 
 
 def _launch(
     backend: KernelBackend,
     operation: str,
-    sizes: Tensor,
+    division: Tensor,
     x: DeviceArray,
     weight: DeviceArray,
     flipped: bool,
-    *results: DeviceArray,
+    results: tuple[DeviceArray, ...],
 ) -> None:
     """Lay the filters out for the lanes, then convolve."""
     filters = backend.empty(weight.shape, weight.dtype)
-    layout = (backend.dense(weight), filters, sizes.C, sizes.K, flipped)
+    layout = (backend.dense(weight), filters, division.C, division.K, flipped)
     backend.launch("conv2d_filters", layout, threads=weight.size)
-    backend.launch(
-        operation,
-        (backend.dense(x), filters, *results, len(x)),
-        grid=(sizes.pieces(len(x)) * sizes.blocks_per_piece,),
-        block=(sizes.threads,),
-        rung="tensor",
-        sizes=str(sizes),
-    )
+    args = (backend.packed(x), filters, *results, len(x))
+    grid, block = (division.pieces(len(x)) * division.blocks_per_piece,), (division.threads,)
+    backend.launch(operation, args, grid=grid, block=block, rung="tensor", sizes=str(division))
 
 
-def backward_weight(
+def weight_gradient(
     backend: KernelBackend,
     grad_output: DeviceArray,
     x: DeviceArray,
+    grad_weight: DeviceArray,
+    sizes: Shape,
     rung: str = "corrected",
-    out: DeviceArray | None = None,
-) -> DeviceArray:
-    """`conv2d_backward_weight` for 5 x 5 filters, stride 1 and padding 2. out: where the kernel writes."""
-    (N, C, H, W), K = x.shape, grad_output.shape[1]
-    sizes = _weight_gradient(C, K, H, W, RUNGS[rung])
-    sizes = _required("conv2d_backward_weight", sizes, grad_output, x)
-    grid, taps = sizes.grid(N), math.prod(_SIDE)
-    partials = backend.empty((grid[1], taps, K, C), x.dtype)
-    grad_weight = backend.empty((K, C, *_SIDE), x.dtype) if out is None else out
-    args = (backend.dense(grad_output), backend.dense(x), partials, N)
-    backend.launch("conv2d_backward_weight", args, grid=grid, block=(sizes.threads,), rung="tensor", sizes=str(sizes))
-    backend.launch("conv2d_sum_taps", (partials, grad_weight, K * C, grid[1]), threads=grad_weight.size)
-    return grad_weight
-
-
-def _required(operation: str, sizes: Sizes | None, *arrays: DeviceArray) -> Sizes:
-    """The sizes themselves; ValueError where there are none."""
-    if sizes is None:
-        shapes = " and ".join(str(array.shape) for array in arrays)
-        raise ValueError(
-            f"{operation}: rungs {list(RUNGS)} need channels in groups of {_DEPTH} and {_FILTERS}, rows of a multiple "
-            f"of 8 pixels and small pieces of them, got {shapes}"
-        )
-    return sizes
+) -> None:
+    """`conv2d_backward_weight`: sums over parts of the batch, and their sum."""
+    division = _required("conv2d_backward_weight", sizes, x.dtype, rung)
+    grid, filters = division.grid(len(x)), division.C * division.K
+    partials = backend.empty((grid[1], math.prod(_SIDE), filters), x.dtype)
+    args = (backend.packed(grad_output), backend.packed(x), partials, len(x))
+    block = (division.threads,)
+    backend.launch("conv2d_backward_weight", args, grid=grid, block=block, rung="tensor", sizes=str(division))
+    backend.launch("conv2d_sum_taps", (partials, grad_weight, filters, grid[1]), threads=grad_weight.size)
