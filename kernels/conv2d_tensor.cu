@@ -49,7 +49,7 @@ __device__ __forceinline__ void add_tap_row(float (&sum)[2][4][4], const float* 
         float4 left = packs[0], middle = packs[1], right = packs[2];
         float v[8] = {left.z, left.w, middle.x, middle.y, middle.z, middle.w, right.x, right.y};
 #pragma unroll
-        for (int i = 0; i < 8; i++) b[h][i] = split<S::P, RIGHT>(v[i]);
+        for (int i = 0; i < 8; i++) b[h][i] = split<S::precision, RIGHT>(v[i]);
     }
     float fresh[2][4][4] = {};
 #pragma unroll
@@ -57,10 +57,10 @@ __device__ __forceinline__ void add_tap_row(float (&sum)[2][4][4], const float* 
 #pragma unroll
         for (int m = 0; m < 2; m++) {
             float4 w = filters[(tap * 2 + m) * 32];
-            Left a = split_left<S::P>(w.x, w.y, w.z, w.w);
+            Left a = split_left<S::precision>(w.x, w.y, w.z, w.w);
 #pragma unroll
             for (int j = 0; j < 4; j++)
-                multiply_add<S::P>(S::fresh ? fresh[m][j] : sum[m][j], a, b[0][tap + j], b[1][tap + j]);
+                multiply_add<S::precision>(S::fresh ? fresh[m][j] : sum[m][j], a, b[0][tap + j], b[1][tap + j]);
         }
     if (S::fresh) add(sum, fresh);
 }
@@ -183,14 +183,14 @@ __device__ __forceinline__ void add_positions(float (&sum)[1][taps][4], const fl
 #pragma unroll
         for (int pair = 0; pair < 3; pair++) {
             float2 v = pairs[pair];
-            b[2 * pair] = split<S::P, RIGHT>(v.x), b[2 * pair + 1] = split<S::P, RIGHT>(v.y);
+            b[2 * pair] = split<S::precision, RIGHT>(v.x), b[2 * pair + 1] = split<S::precision, RIGHT>(v.y);
         }
         float2 upper = *reinterpret_cast<const float2*>(grads + i);
         float2 lower = *reinterpret_cast<const float2*>(grads + i + 8 * S::pitch);
-        Left a = split_left<S::P>(upper.x, lower.x, upper.y, lower.y);
+        Left a = split_left<S::precision>(upper.x, lower.x, upper.y, lower.y);
 #pragma unroll
         for (int tap = 0; tap < taps; tap++)
-            multiply_add<S::P>(S::fresh ? fresh[0][tap] : sum[0][tap], a, b[tap], b[tap + 1]);
+            multiply_add<S::precision>(S::fresh ? fresh[0][tap] : sum[0][tap], a, b[tap], b[tap + 1]);
     }
     if (S::fresh) add(sum, fresh);
 }

@@ -22,11 +22,11 @@ struct Split {
 };
 // The nearest number of 11 bits: half of the last one is added, and what follows is dropped. (to_tf32 does that for NaN
 // and near infinity too, in twice as many instructions; with a rest, NaN survives in that.) The rest is exact.
-template <Precision P, Side side> __device__ __forceinline__ Split split(float v) {
-    if (P == TF32) return {to_tf32(v), 0};
+template <Precision precision, Side side> __device__ __forceinline__ Split split(float v) {
+    if (precision == TF32) return {to_tf32(v), 0};
     unsigned big = (__float_as_uint(v) + 0x1000) & 0xffffe000;
     float rest = v - __uint_as_float(big);
-    if (P == TF32x3) return {big, __float_as_uint(rest)};
+    if (precision == TF32x3) return {big, __float_as_uint(rest)};
     return {big, side == LEFT ? pack_bfloat16(__uint_as_float(big), rest) : pack_bfloat16(rest, __uint_as_float(big))};
 }
 
@@ -34,18 +34,18 @@ template <Precision P, Side side> __device__ __forceinline__ Split split(float v
 struct Left {
     unsigned big[4], rest[4];
 };
-template <Precision P> __device__ __forceinline__ Left split_left(float v0, float v1, float v2, float v3) {
-    Split s[4] = {split<P, LEFT>(v0), split<P, LEFT>(v1), split<P, LEFT>(v2), split<P, LEFT>(v3)};
+template <Precision precision> __device__ __forceinline__ Left split_left(float v0, float v1, float v2, float v3) {
+    Split s[4] = {split<precision, LEFT>(v0), split<precision, LEFT>(v1), split<precision, LEFT>(v2), split<precision, LEFT>(v3)};
     return {{s[0].big, s[1].big, s[2].big, s[3].big}, {s[0].rest, s[1].rest, s[2].rest, s[3].rest}};
 }
 // c += A B, the small products first. That a bfloat16 register holds two neighbouring depths, where a TF32 register
 // holds one, moves nothing between lanes: here both are of the same number, and the order of depths is free.
-template <Precision P> __device__ __forceinline__ void multiply_add(float (&c)[4], const Left& a, Split b0, Split b1) {
-    if (P == TF32x3) {
+template <Precision precision> __device__ __forceinline__ void multiply_add(float (&c)[4], const Left& a, Split b0, Split b1) {
+    if (precision == TF32x3) {
         multiply_tf32(c, a.big, b0.rest, b1.rest);
         multiply_tf32(c, a.rest, b0.big, b1.big);
     }
-    if (P == CORRECTED) multiply_bfloat16(c, a.rest, b0.rest, b1.rest);
+    if (precision == CORRECTED) multiply_bfloat16(c, a.rest, b0.rest, b1.rest);
     multiply_tf32(c, a.big, b0.big, b1.big);
 }
 

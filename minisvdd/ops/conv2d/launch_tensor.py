@@ -153,8 +153,8 @@ def _required(operation: str, sizes: Shape, dtype: DTypeLike, rung: str) -> Any:
         _, C, H, W, K, *_, kh, kw, sh, sw, ph, pw = sizes
         raise ValueError(
             f"{operation}: rung {rung!r} needs float32, 5 x 5 filters, stride 1, padding 2, groups of {_DEPTH} "
-            f"channels and {_FILTERS} results, rows of 8, 16, ... pixels that fit into a block; got {np.dtype(dtype)}, filters "
-            f"{(kh, kw)}, stride {(sh, sw)}, padding {(ph, pw)}, {C} and {K} channels, images {(H, W)}"
+            f"channels and {_FILTERS} results, rows of 8, 16, ... pixels that fit into a block; got {np.dtype(dtype)}, "
+            f"filters {(kh, kw)}, stride {(sh, sw)}, padding {(ph, pw)}, {C} and {K} channels, images {(H, W)}"
         )
     return division
 
