@@ -38,7 +38,8 @@ template <typename S> struct Task {
     __device__ int position() const { return warp * 32 + t * 8; }
 };
 
-// One row of taps of 8 channels: sum[m][j][r] += for filter 16 m + 8 (r / 2) + g, position 4 (2 t + r % 2) + j of the warp.
+// One row of taps of 8 channels: sum[m][j][r] += for filter 16 m + 8 (r / 2) + g and the warp's position
+// 4 (2 t + r % 2) + j.
 // pixels: of the lane's first position and channel; filters: the lane's own of the first tap.
 template <typename S>
 __device__ __forceinline__ void add_tap_row(float (&sum)[2][4][4], const float* pixels, const float4* filters) {
@@ -65,13 +66,15 @@ __device__ __forceinline__ void add_tap_row(float (&sum)[2][4][4], const float* 
     if (S::fresh) add(sum, fresh);
 }
 template <typename S>
-__device__ __forceinline__ void convolve(float (&sum)[2][4][4], const float4* x, const float4* filters, const Task<S>& own, int N) {
+__device__ __forceinline__ void convolve(float (&sum)[2][4][4], const float4* x, const float4* filters,
+                                         const Task<S>& own, int N) {
     using Patch = typename S::Patch;
     __shared__ float4 patch[2][Patch::packs], weights[2][S::step_packs];
     // A step: 8 channels under one row of taps. The patch stays for the 5 rows.
     auto start_copies = [&](int step) {
         if (step % taps == 0)
-            Patch::template start_copy<S::threads>(patch[step / taps % 2], x, own.first_n, own.first_p, step / taps * depth, N);
+            Patch::template start_copy<S::threads>(patch[step / taps % 2], x, own.first_n, own.first_p,
+                                                   step / taps * depth, N);
         const float4* from = filters + (own.filters * S::steps + step) * S::step_packs;
         for (int i = threadIdx.x; i < S::step_packs; i += S::threads) copy_async<16>(&weights[step % 2][i], from + i);
         copies_commit();
@@ -144,7 +147,8 @@ __device__ __forceinline__ void filter_sums(float (&total)[2][2], const Task<S>&
 // (pieces), for merge_moments.
 template <typename S>
 __global__ void __launch_bounds__(S::threads, S::blocks)
-    conv2d_moments_7_tensor(const float4* x, const float4* filters, float4* y, float* means, float* squares, int* counts, int N) {
+    conv2d_moments_7_tensor(const float4* x, const float4* filters, float4* y, float* means, float* squares, int* counts,
+                            int N) {
     Task<S> own;
     float sum[2][4][4] = {};
     convolve(sum, x, filters, own, N);
@@ -176,7 +180,7 @@ __global__ void __launch_bounds__(S::threads, S::blocks)
 template <typename S>
 __device__ __forceinline__ void add_positions(float (&sum)[1][taps][4], const float* pixels, const float* grads) {
     float fresh[1][taps][4] = {};
-#pragma unroll 1
+#pragma unroll 1  // two at a time need more registers than 640 threads have
     for (int i = 0; i < S::positions; i += 8) {
         const float2* pairs = reinterpret_cast<const float2*>(pixels + S::Patch::place(i));
         Split b[taps + 1];
@@ -196,7 +200,7 @@ __device__ __forceinline__ void add_positions(float (&sum)[1][taps][4], const fl
 }
 // partials: (gridDim.y, 25, K, C). Block (x, y): the x-th 8 channels and filters; the y-th part of the batch.
 template <typename S>
-__global__ void __launch_bounds__(S::threads, 1)
+__global__ void __launch_bounds__(S::threads, 1)  // 1: all the registers, and no room for a second block
     conv2d_backward_weight_7_tensor(const float4* grad_output, const float4* x, float* partials, int N) {
     using Patch = typename S::Patch;
     __shared__ float4 patch[2][Patch::packs], grads[2][S::grad_packs];
@@ -224,9 +228,9 @@ __global__ void __launch_bounds__(S::threads, 1)
         copies_wait();
         __syncthreads();  // as in the forward
         if (piece + 1 < last) start_copies(piece + 1);
-        const float* pixels = reinterpret_cast<const float*>(patch[piece % 2]) + g * Patch::channel + tap_row * Patch::pitch;
+        const float* first_pixel = reinterpret_cast<const float*>(patch[piece % 2]) + g * Patch::channel;
         const float* own_grads = reinterpret_cast<const float*>(grads[piece % 2]) + own_k * S::pitch;
-        add_positions<S>(sum, pixels + padding + 2 * t, own_grads + 2 * t);
+        add_positions<S>(sum, first_pixel + tap_row * Patch::pitch + padding + 2 * t, own_grads + 2 * t);
     }
 #pragma unroll
     for (int tap = 0; tap < taps; tap++)

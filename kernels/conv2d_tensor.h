@@ -37,12 +37,13 @@ template <int C, int H, int W, int images, int rows> struct Patch {
     }
 };
 
-// Convolution of C with K channels. A block makes `filters` = 32 filters of `images` images x `rows` rows, a warp all of
-// these filters for 32 positions.
-template <int C_, int K_, int H_, int W_, int images_, int rows_, Precision precision_, bool fresh_ = true> struct Tensor {
+// Convolution from C to K channels. A block makes `filters` = 32 filters of `images` images x `rows` rows, a warp all of
+// these filters for 32 positions. fresh = false: sums all on the tensor core, to show what that costs.
+template <int C_, int K_, int H_, int W_, int images_, int rows_, Precision precision_, bool fresh_ = true>
+struct Tensor {
     static constexpr int C = C_, K = K_, H = H_, W = W_, images = images_, rows = rows_, filters = 32;
     static constexpr Precision precision = precision_;
-    static constexpr bool fresh = fresh_;  // false: sums all on the tensor core, to show what that costs
+    static constexpr bool fresh = fresh_;
     using Patch = ::Patch<C, H, W, images, rows>;
     static constexpr int positions = images * rows * W, warps = positions / 32, threads = 32 * warps;
     static constexpr int blocks = 512 / threads;  // on a multiprocessor at a time, at least
@@ -55,7 +56,8 @@ template <int C_, int K_, int H_, int W_, int images_, int rows_, Precision prec
 
 // Weight gradient. A block: 8 channels, 16 `groups` filters, all taps, summed over `rows` rows of an image at a time; a
 // warp: 16 filters under one row of taps.
-template <int C_, int K_, int H_, int W_, int groups_, int rows_, Precision precision_, bool fresh_ = true> struct TensorWeight {
+template <int C_, int K_, int H_, int W_, int groups_, int rows_, Precision precision_, bool fresh_ = true>
+struct TensorWeight {
     static constexpr int C = C_, K = K_, H = H_, W = W_, groups = groups_, rows = rows_, filters = 16 * groups;
     static constexpr Precision precision = precision_;
     static constexpr bool fresh = fresh_;

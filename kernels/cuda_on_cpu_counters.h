@@ -56,7 +56,9 @@ private:
         bool shared;
         uintptr_t address;
         unsigned bytes, lane;
-        bool operator<(const Event& o) const { return std::tie(code, warp, interval, visit) < std::tie(o.code, o.warp, o.interval, o.visit); }
+        bool operator<(const Event& o) const {
+            return std::tie(code, warp, interval, visit) < std::tie(o.code, o.warp, o.interval, o.visit);
+        }
     };
     std::vector<Event> events;
     std::unordered_map<uintptr_t, std::vector<int>> visits;

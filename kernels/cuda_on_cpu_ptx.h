@@ -20,7 +20,8 @@ inline float tf32(uint32_t word) { return bits_as<float>(word & 0xffffe000u); }
 // What a lane of m16n8k8 or m16n8k16 computes from the registers of all lanes (a: words 0 to 3, b: words 4 and 5). Lane
 // 4 g + t owns rows g and g + 8 and columns 2 t and 2 t + 1 of the result. A lane's registers hold row g and g + 8 of A
 // and column g of B, at depths that belong to t: `products` multiplies two registers that hold the same depths.
-template <class Products> EMULATED void multiply(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, Place place, Products products) {
+template <class Products>
+EMULATED void multiply(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, Place place, Products products) {
     const Registers* all = warp_meeting(0xffffffffu, {{a[0], a[1], a[2], a[3], b0, b1}}, place);
     int g = lane() / 4, t = lane() % 4;
     for (int i = 0; i < 4; i++) {

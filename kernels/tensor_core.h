@@ -35,12 +35,19 @@ struct Left {
     unsigned big[4], rest[4];
 };
 template <Precision precision> __device__ __forceinline__ Left split_left(float v0, float v1, float v2, float v3) {
-    Split s[4] = {split<precision, LEFT>(v0), split<precision, LEFT>(v1), split<precision, LEFT>(v2), split<precision, LEFT>(v3)};
-    return {{s[0].big, s[1].big, s[2].big, s[3].big}, {s[0].rest, s[1].rest, s[2].rest, s[3].rest}};
+    float v[4] = {v0, v1, v2, v3};
+    Left a;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        Split s = split<precision, LEFT>(v[i]);
+        a.big[i] = s.big, a.rest[i] = s.rest;
+    }
+    return a;
 }
 // c += A B, the small products first. That a bfloat16 register holds two neighbouring depths, where a TF32 register
 // holds one, moves nothing between lanes: here both are of the same number, and the order of depths is free.
-template <Precision precision> __device__ __forceinline__ void multiply_add(float (&c)[4], const Left& a, Split b0, Split b1) {
+template <Precision precision>
+__device__ __forceinline__ void multiply_add(float (&c)[4], const Left& a, Split b0, Split b1) {
     if (precision == TF32x3) {
         multiply_tf32(c, a.big, b0.rest, b1.rest);
         multiply_tf32(c, a.rest, b0.big, b1.big);
