@@ -15,10 +15,10 @@
 // The filters in the order in which lanes take them: (32 filters, 8 channels, tap, 16 of the filters, lane, 4 registers).
 // A block then copies its own as they lie, and a lane reads its 4 numbers at once. The convolution is from C to K
 // channels; flipped: of the input gradient, whose filters are those of the layer with flipped taps and exchanged axes.
+// One thread per number: C K is a multiple of 256, as many as a block has.
 __global__ void conv2d_filters_1_by_lane(const float* weight, float* filters, int C, int K, bool flipped) {
     constexpr int all_taps = taps * taps;
     int i = blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= K * C * all_taps) return;
     int r = i % 4, lane = i / 4 % 32, group = i / 128 % 2, tap = i / 256 % all_taps, rest = i / (256 * all_taps);
     int k = rest / (C / 8) * 32 + group * 16 + lane / 4 + r % 2 * 8, c = rest % (C / 8) * 8 + lane % 4 + r / 2 * 4;
     filters[i] = flipped ? weight[(c * K + k) * all_taps + all_taps - 1 - tap] : weight[(k * C + c) * all_taps + tap];
@@ -124,9 +124,10 @@ __global__ void __launch_bounds__(S::threads, S::blocks)
 }
 
 // total[m][half] = the sum over the block's positions of value(m, j, r), for the lane's filter 16 m + 8 half + g.
+// partial: shared memory, of each warp the sums of all filters.
 template <typename S, typename F>
-__device__ __forceinline__ void filter_sums(float (&total)[2][2], const Task<S>& own, int N, F value) {
-    __shared__ float partial[S::warps][S::filters];
+__device__ __forceinline__ void filter_sums(float (&total)[2][2], float (&partial)[S::warps][S::filters],
+                                            const Task<S>& own, int N, F value) {
     bool inside = image_of(own) < N;
     __syncthreads();  // everybody is done with earlier sums
     for_own_filters(own, [&](int m, int half, int k) {
@@ -154,11 +155,12 @@ __global__ void __launch_bounds__(S::threads, S::blocks)
     convolve(sum, x, filters, own, N);
     store(y, sum, own, N);
 
+    __shared__ float partial[S::warps][S::filters];
     int count = min(S::images, N - own.first_n) * S::rows * S::W;
     float mean[2][2], deviations[2][2];
-    filter_sums(mean, own, N, [&](int m, int j, int r) { return sum[m][j][r]; });
+    filter_sums(mean, partial, own, N, [&](int m, int j, int r) { return sum[m][j][r]; });
     for_own_filters(own, [&](int m, int half, int) { mean[m][half] /= count; });
-    filter_sums(deviations, own, N, [&](int m, int j, int r) {
+    filter_sums(deviations, partial, own, N, [&](int m, int j, int r) {
         float deviation = sum[m][j][r] - mean[m][r / 2];
         return deviation * deviation;
     });
@@ -242,11 +244,10 @@ __global__ void __launch_bounds__(S::threads, 1)  // 1: all the registers, and n
         }
 }
 // Adds the parts in their order, and puts the taps where they belong: (splits, 25, filters) -> (filters, 25), a filter
-// here being 5 x 5 numbers.
+// here being 5 x 5 numbers. One thread per number of the result, as above.
 __global__ void conv2d_sum_taps_1_in_order(const float* partials, float* grad_weight, int filters, int splits) {
     constexpr int all_taps = taps * taps;
     int i = blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= all_taps * filters) return;
     float sum = 0;
     for (int s = 0; s < splits; s++) sum += partials[s * all_taps * filters + i];
     grad_weight[i % filters * all_taps + i / filters] = sum;

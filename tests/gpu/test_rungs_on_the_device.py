@@ -4,12 +4,14 @@ of operations, layers and training with the parameter `cuda`."""
 import kernel_checks as checks
 import numpy as np
 import pytest
+import tensor_checks
 from helpers_cuda import HostArrays
 from specialisations import LAYERS
 
 from minisvdd.backends import backend_problems
 from minisvdd.ops import conv2d_backward_weight
 from minisvdd.ops.conv2d import launch as conv2d_launch
+from minisvdd.ops.conv2d.launch_tensor import RUNGS
 
 _PROBLEM = backend_problems()["cuda"]
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(bool(_PROBLEM), reason=str(_PROBLEM))]
@@ -60,3 +62,15 @@ def test_rows_at_full_size(layer, rng):
     for ours, again, halo in zip(first, second, wanted):
         np.testing.assert_array_equal(ours, again)
         assert np.abs(ours - halo).max() < 1e-4 * np.abs(halo).max()
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+@pytest.mark.parametrize(("shape", "K"), [((200, 32, 16, 16), 64), ((200, 64, 8, 8), 128)], ids=["cifar10 2", "cifar10 3"])
+def test_tensor_cores_with_whole_batches(shape, K, rng, rung):
+    """As accurate as on the emulator, whose sums are cut off in the same way; and two runs agree to the bit."""
+    backend = HostArrays()
+    for check in (tensor_checks.forward, tensor_checks.backward_input, tensor_checks.backward_weight):
+        check(backend, shape, K, rung, rng)
+    x, _, grad = tensor_checks.drawn_layer(rng, shape, K)
+    first, second = (conv2d_launch.backward_weight(backend, grad, x, (5, 5), (1, 1), (2, 2), rung) for _ in range(2))
+    np.testing.assert_array_equal(backend.to_numpy(first), backend.to_numpy(second))

@@ -16,10 +16,10 @@ ERRORS = {
     "tf32": ((1e-4, 4e-4), (1e-4, 4e-4)),
 }
 # (N, C, H, W), K: layers whose forward and weight gradient fit. Two images in a piece and one left over, several groups
-# of filters; several pieces of an image, several chunks of channels; the least of everything.
-LAYERS = [((3, 8, 8, 8), 128), ((2, 16, 16, 16), 32), ((1, 8, 4, 8), 32)]
+# of filters; several pieces of an image, several chunks of channels, wider than high; the least of everything.
+LAYERS = [((3, 8, 8, 8), 128), ((2, 16, 8, 24), 32), ((1, 8, 4, 8), 32)]
 # the same for the input gradient, which is a convolution from K to C channels
-INPUT_LAYERS = [((3, 128, 8, 8), 8), ((2, 32, 16, 16), 16), ((1, 32, 4, 8), 8)]
+INPUT_LAYERS = [((3, 128, 8, 8), 8), ((2, 32, 8, 24), 16), ((1, 32, 4, 8), 8)]
 _PLACE = (1, 1), (2, 2)  # stride and padding
 
 
