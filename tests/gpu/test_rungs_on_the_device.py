@@ -65,7 +65,7 @@ def test_rows_at_full_size(layer, rng):
 
 
 @pytest.mark.parametrize("rung", RUNGS)
-@pytest.mark.parametrize(("shape", "K"), [((200, 32, 16, 16), 64), ((200, 64, 8, 8), 128)], ids=["cifar10 2", "cifar10 3"])
+@pytest.mark.parametrize(("shape", "K"), [((200, 32, 16, 16), 64), ((200, 64, 8, 8), 128)], ids=str)
 def test_tensor_cores_with_whole_batches(shape, K, rng, rung):
     """As accurate as on the emulator, whose sums are cut off in the same way; and two runs agree to the bit."""
     backend = HostArrays()

@@ -41,8 +41,8 @@ def nvcc_report(tmp_path_factory):
 
 
 def test_every_instance_becomes_machine_code(nvcc_report):
-    for (name, _), found in nvcc_report.items():
-        assert found.keys() == compilers.expected_entries(kernel_folder() / name)
+    for (name, architecture), found in nvcc_report.items():
+        assert found.keys() == compilers.expected_entries(kernel_folder() / name, architecture)
 
 
 def test_no_kernel_spills(nvcc_report):
@@ -76,6 +76,17 @@ def test_nvrtc_compiles_as_cupy_asks_it_to(path):
         pytest.skip("needs NVRTC: pip install nvidia-cuda-nvrtc")
     found = compilers.compile_with_nvrtc(library, path, "sm_90", COMPILE_OPTIONS)
     assert found.keys() == compilers.expected_entries(path)
+    assert all(figures["spill_stores"] == 0 for figures in found.values())
+
+
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_80"])
+def test_nvrtc_compiles_tensor_cores_where_there_are_any(architecture):
+    """Turing has none that multiply TF32, and still loads the file: its filters' layout, and the sum of parts."""
+    library, path = compilers.nvrtc(), kernel_folder() / "conv2d_tensor.cu"
+    if library is None:
+        pytest.skip("needs NVRTC: pip install nvidia-cuda-nvrtc")
+    found = compilers.compile_with_nvrtc(library, path, architecture, COMPILE_OPTIONS)
+    assert found.keys() == compilers.expected_entries(path, architecture)
     assert all(figures["spill_stores"] == 0 for figures in found.values())
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from minisvdd.ops.conv2d import launch_rows
+from minisvdd.ops.conv2d import launch_rows, launch_tensor
 
 # (C, K, side, padding): encoders and decoders for MNIST, CIFAR-10 and GTSRB; filters are 5 x 5
 LAYERS = [
@@ -13,8 +13,10 @@ LAYERS = [
 ]  # fmt: skip
 
 
-def specialisations(path: Path) -> set[tuple[str, str]]:
-    """(kernel, sizes) of a kernel file."""
+def specialisations(path: Path, architecture: str = "sm_90") -> set[tuple[str, str]]:
+    """(kernel, sizes) of a kernel file; for a GPU without TF32, none that need it."""
+    if path.name == "conv2d_tensor.cu" and architecture != "sm_75":
+        return _TENSOR
     return _ROWS if path.name == "conv2d_rows.cu" else set()
 
 
@@ -32,4 +34,19 @@ def _rows():
     return found
 
 
-_ROWS = _rows()
+def _tensor():
+    found = set()
+    for C, K, side, padding in LAYERS:
+        for operation in ("forward", "backward_input", "backward_weight"):
+            sizes = (200, C, side, side, K, side, side, 5, 5, 1, 1, padding, padding)
+            for products in launch_tensor.RUNGS.values():
+                division = launch_tensor._division(f"conv2d_{operation}", sizes, products)
+                if division is not None:
+                    kernel = "backward_weight" if operation == "backward_weight" else "forward"
+                    found.add((f"conv2d_{kernel}_7_tensor", str(division)))
+                if division is not None and operation == "forward":
+                    found.add(("conv2d_moments_7_tensor", str(division)))
+    return found
+
+
+_ROWS, _TENSOR = _rows(), _tensor()
