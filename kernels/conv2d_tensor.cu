@@ -200,7 +200,8 @@ __device__ __forceinline__ void add_positions(float (&sum)[1][taps][4], const fl
     }
     if (S::fresh) add(sum, fresh);
 }
-// partials: (gridDim.y, 25, K, C). Block (x, y): the x-th 8 channels and filters; the y-th part of the batch.
+// partials: (gridDim.y, 25, K, C). Block (x, y): the x-th 8 channels and filters; the y-th part of the batch, of which
+// there must be at least one piece for each.
 template <typename S>
 __global__ void __launch_bounds__(S::threads, 1)  // 1: all the registers, and no room for a second block
     conv2d_backward_weight_7_tensor(const float4* grad_output, const float4* x, float* partials, int N) {
@@ -224,7 +225,7 @@ __global__ void __launch_bounds__(S::threads, 1)  // 1: all the registers, and n
     int pieces = N * (S::H / S::rows), splits = gridDim.y, split = blockIdx.y;
     int first = pieces * split / splits, last = pieces * (split + 1) / splits;
     float sum[1][taps][4] = {};
-    if (first < last) start_copies(first);
+    start_copies(first);
 #pragma unroll 1
     for (int piece = first; piece < last; piece++) {
         copies_wait();

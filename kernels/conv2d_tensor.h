@@ -38,8 +38,9 @@ template <int C, int H, int W, int images, int rows> struct Patch {
 };
 
 // Convolution from C to K channels. A block makes `filters` = 32 filters of `images` images x `rows` rows, a warp all of
-// these filters for 32 positions. fresh = false: sums all on the tensor core, to show what that costs.
-template <int C_, int K_, int H_, int W_, int images_, int rows_, Precision precision_, bool fresh_ = true>
+// these filters for 32 positions. fresh: see `add` in tensor_core.h; beside TF32's other error it would not show.
+template <int C_, int K_, int H_, int W_, int images_, int rows_, Precision precision_,
+          bool fresh_ = precision_ != TF32>
 struct Tensor {
     static constexpr int C = C_, K = K_, H = H_, W = W_, images = images_, rows = rows_, filters = 32;
     static constexpr Precision precision = precision_;
@@ -56,7 +57,8 @@ struct Tensor {
 
 // Weight gradient. A block: 8 channels, 16 `groups` filters, all taps, summed over `rows` rows of an image at a time; a
 // warp: 16 filters under one row of taps.
-template <int C_, int K_, int H_, int W_, int groups_, int rows_, Precision precision_, bool fresh_ = true>
+template <int C_, int K_, int H_, int W_, int groups_, int rows_, Precision precision_,
+          bool fresh_ = precision_ != TF32>
 struct TensorWeight {
     static constexpr int C = C_, K = K_, H = H_, W = W_, groups = groups_, rows = rows_, filters = 16 * groups;
     static constexpr Precision precision = precision_;
