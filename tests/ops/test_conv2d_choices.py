@@ -8,6 +8,7 @@ from helpers_benchmarks import load_benchmark
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from minisvdd.backends import KernelBackend
 from minisvdd.ops.conv2d import choices, launch, launch_rows
 
 OPERATIONS = ("conv2d_forward", "conv2d_backward_input", "conv2d_backward_weight")
@@ -73,7 +74,22 @@ def test_what_was_not_measured_takes_the_highest_that_fits(operation, sizes):
     ],
 )
 def test_the_default_is_rows_for_5_x_5_in_float32(sizes, dtype, default):
-    assert {launch._default(operation, sizes, dtype, halo_fits=True) for operation in OPERATIONS} == {default}
+    assert defaults(KernelBackend(), sizes, dtype) == {default}
+
+
+def defaults(backend, sizes, dtype):
+    return {launch._default(backend, operation, sizes, dtype, halo_fits=True) for operation in OPERATIONS}
+
+
+@pytest.mark.parametrize("sizes", [sizes_of(200, 32, 16, 16, 64), sizes_of(9, 96, 4, 24, 32)])
+def test_where_channels_are_many_the_default_is_a_rung_on_tensor_cores(sizes):
+    """Measured or not; plain TF32 only for those who ask, and only in float32 on GPUs that have it."""
+    assert defaults(KernelBackend(), sizes, np.float32) == {"corrected"}
+    assert defaults(KernelBackend("tf32"), sizes, np.float32) == {"tf32"}
+    assert defaults(KernelBackend("tf32"), sizes, np.float64) == {"halo"}
+    older = KernelBackend("tf32")
+    older.has_tf32 = False
+    assert defaults(older, sizes, np.float32) == {"rows"}
 
 
 def header_of_rows(s):
