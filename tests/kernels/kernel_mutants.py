@@ -84,6 +84,10 @@ EQUIVALENT = {
         "return {big, side != LEFT ? pack_bfloat16(__uint_as_float(big), rest) : "
         "pack_bfloat16(rest, __uint_as_float(big))};",
     ): "both sides of the product are exchanged, (rest, big) times (big, rest)",
+    (
+        "conv2d_tensor",
+        "if (true) add(sum, fresh);",
+    ): "where the products went into the sum itself, zeros are added to it",
 }
 
 
