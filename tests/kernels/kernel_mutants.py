@@ -87,7 +87,7 @@ EQUIVALENT = {
     (
         "conv2d_tensor",
         "if (true) add(sum, fresh);",
-    ): "where the products went into the sum itself, zeros are added to it",
+    ): "zeros are added where products went into the sum",
 }
 
 
