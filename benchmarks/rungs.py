@@ -38,7 +38,7 @@ PRODUCTS = {"mnist dense": (64, 196, 32), "cifar10 dense": (64, 256, 128)}
 IMAGES = {"mnist 1": (4, 8, 28), "gtsrb 3": (2, 64, 8)}
 QUICK = ("mnist 2", "mnist dense", "gtsrb 3 images")
 
-CONV_RUNGS = ("naive", "coalesced", "tiled", "register_blocked", "halo")
+CONV_RUNGS = ("naive", "coalesced", "tiled", "register_blocked", "halo", "rows")
 POINTWISE_RUNGS = ("naive", "vectorised")
 STATISTICS_RUNGS = ("naive", "shuffles", "split")
 

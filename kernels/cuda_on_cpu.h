@@ -5,8 +5,10 @@
 // reported to the runtime by the compiler itself (-fsanitize=thread, whose own library is not linked).
 //
 // Dynamic shared memory is declared as on the GPU, always under this name:  extern __shared__ T dynamic_shared[];
-// Not emulated: textures, tensor cores, cooperative groups, half precision, dynamic parallelism.
+// The instructions that kernels take from ptx.h are in cuda_on_cpu_ptx.h.
+// Not emulated: textures, cooperative groups, half precision, dynamic parallelism.
 #pragma once
+#define CUDA_ON_CPU
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -42,47 +44,63 @@ constexpr int warpSize = 32;
 
 namespace emulator {
 enum class Access { read, write, atomic };
-void block_barrier(int line);
-// Every lane of `mask` hands in a value and waits for the others; returns the values of all 32 lanes.
-const uint64_t* warp_meeting(unsigned mask, uint64_t value, int line, bool orders_memory);
+struct Place {  // of a call in the kernel's source
+    const char* file;
+    int line;
+};
+#define HERE emulator::Place{__FILE__, __LINE__}
+struct Registers {  // what a lane can hand in to a warp operation
+    uint32_t word[6];
+};
+void block_barrier(Place place);
+// Every lane of `mask` hands in its registers and waits for the others; returns what all 32 lanes handed in, which stays
+// until the lane's next meeting.
+const Registers* warp_meeting(unsigned mask, const Registers& own, Place place, bool orders_memory = false);
 void report_access(const void* address, unsigned bytes, Access kind, void* code);
-[[noreturn]] void bad_source_lane(int source, int line);
+[[noreturn]] void bad_source_lane(int source, Place place);
 int lane();
 int print(const char* format, ...);
 
 // A shuffle: the value of lane `source`, or one's own where the source lies outside the segment of `width` lanes.
-template <class T> EMULATED T shuffle(unsigned mask, T value, int source, int width, int line) {
-    uint64_t bits = 0;
-    memcpy(&bits, &value, sizeof value);
+template <class T> EMULATED T shuffle(unsigned mask, T value, int source, int width, Place place) {
+    Registers own;
+    memcpy(&own, &value, sizeof value);
     int first = lane() & ~(width - 1);
     if (source < first || source >= first + width) source = lane();
-    const uint64_t* all = warp_meeting(mask, bits, line, false);
-    if (!(mask >> source & 1)) bad_source_lane(source, line);
+    const Registers* all = warp_meeting(mask, own, place);
+    if (!(mask >> source & 1)) bad_source_lane(source, place);
     memcpy(&value, &all[source], sizeof value);
     return value;
 }
-template <class T> T shuffle_to(int line, unsigned mask, T v, int source, int width = 32) {
-    return shuffle(mask, v, (lane() & ~(width - 1)) + (source & (width - 1)), width, line);
+template <class T> T shuffle_to(Place place, unsigned mask, T v, int source, int width = 32) {
+    return shuffle(mask, v, (lane() & ~(width - 1)) + (source & (width - 1)), width, place);
 }
-template <class T> T shuffle_down(int line, unsigned mask, T v, int delta, int width = 32) {
-    return shuffle(mask, v, lane() + delta, width, line);
+template <class T> T shuffle_down(Place place, unsigned mask, T v, int delta, int width = 32) {
+    return shuffle(mask, v, lane() + delta, width, place);
 }
-template <class T> T shuffle_up(int line, unsigned mask, T v, int delta, int width = 32) {
-    return shuffle(mask, v, lane() - delta, width, line);
+template <class T> T shuffle_up(Place place, unsigned mask, T v, int delta, int width = 32) {
+    return shuffle(mask, v, lane() - delta, width, place);
 }
-template <class T> T shuffle_xor(int line, unsigned mask, T v, int bits, int width = 32) {
-    return shuffle(mask, v, lane() ^ bits, width, line);
+template <class T> T shuffle_xor(Place place, unsigned mask, T v, int bits, int width = 32) {
+    return shuffle(mask, v, lane() ^ bits, width, place);
 }
-EMULATED inline unsigned ballot(int line, unsigned mask, int predicate) {
-    const uint64_t* all = warp_meeting(mask, predicate != 0, line, false);
+EMULATED inline unsigned ballot(Place place, unsigned mask, int predicate) {
+    const Registers* all = warp_meeting(mask, {{predicate != 0}}, place);
     unsigned votes = 0;
-    for (int i = 0; i < 32; i++) if (mask >> i & 1) votes |= unsigned(all[i] & 1) << i;
+    for (int i = 0; i < 32; i++) if (mask >> i & 1) votes |= (all[i].word[0] & 1) << i;
     return votes;
 }
 struct WarpBarrier {  // an object, so that __syncwarp() may be called with and without a mask
-    int line;
-    void operator()(unsigned mask = 0xffffffffu) const { warp_meeting(mask, 0, line, true); }
+    Place place;
+    void operator()(unsigned mask = 0xffffffffu) const { warp_meeting(mask, {}, place, true); }
 };
+
+template <class To, class From> To bits_as(From value) {
+    static_assert(sizeof(To) == sizeof(From), "the same bits");
+    To result;
+    memcpy(&result, &value, sizeof value);
+    return result;
+}
 
 // Atomics need no lock here, since one fiber runs at a time; the checker must know that they are atomic.
 template <class T, class Update> EMULATED T atomic(T* address, void* code, Update update) {
@@ -104,15 +122,15 @@ template <class... A> EMULATED void call(void (*kernel)(A...), void** values) {
 #define EMULATOR_EXPORT(symbol, ...) \
     extern "C" EMULATED __attribute__((visibility("default"))) void symbol(void** values) { emulator::call(&__VA_ARGS__, values); }
 
-#define __syncthreads() emulator::block_barrier(__LINE__)
-#define __syncwarp(...) emulator::WarpBarrier{__LINE__}(__VA_ARGS__)
-#define __shfl_sync(...) emulator::shuffle_to(__LINE__, __VA_ARGS__)
-#define __shfl_down_sync(...) emulator::shuffle_down(__LINE__, __VA_ARGS__)
-#define __shfl_up_sync(...) emulator::shuffle_up(__LINE__, __VA_ARGS__)
-#define __shfl_xor_sync(...) emulator::shuffle_xor(__LINE__, __VA_ARGS__)
-#define __ballot_sync(mask, p) emulator::ballot(__LINE__, mask, p)
-#define __any_sync(mask, p) (emulator::ballot(__LINE__, mask, p) != 0)
-#define __all_sync(mask, p) (emulator::ballot(__LINE__, mask, !(p)) == 0)
+#define __syncthreads() emulator::block_barrier(HERE)
+#define __syncwarp(...) emulator::WarpBarrier{HERE}(__VA_ARGS__)
+#define __shfl_sync(...) emulator::shuffle_to(HERE, __VA_ARGS__)
+#define __shfl_down_sync(...) emulator::shuffle_down(HERE, __VA_ARGS__)
+#define __shfl_up_sync(...) emulator::shuffle_up(HERE, __VA_ARGS__)
+#define __shfl_xor_sync(...) emulator::shuffle_xor(HERE, __VA_ARGS__)
+#define __ballot_sync(mask, p) emulator::ballot(HERE, mask, p)
+#define __any_sync(mask, p) (emulator::ballot(HERE, mask, p) != 0)
+#define __all_sync(mask, p) (emulator::ballot(HERE, mask, !(p)) == 0)
 #define printf(...) emulator::print(__VA_ARGS__)
 inline void __threadfence() {}
 inline void __threadfence_block() {}
@@ -136,6 +154,8 @@ template <class T> EMULATED T atomicCAS(T* p, T expected, T v) {
 template <class T> inline T __ldg(const T* p) { return *p; }
 inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
 inline double rsqrt(double x) { return 1.0 / sqrt(x); }
+inline float __uint_as_float(unsigned bits) { return emulator::bits_as<float>(bits); }
+inline unsigned __float_as_uint(float value) { return emulator::bits_as<unsigned>(value); }
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int min(int a, int b) { return a < b ? a : b; }
 inline int max(int a, int b) { return a > b ? a : b; }
@@ -143,3 +163,5 @@ inline float min(float a, float b) { return fminf(a, b); }
 inline float max(float a, float b) { return fmaxf(a, b); }
 inline double min(double a, double b) { return fmin(a, b); }
 inline double max(double a, double b) { return fmax(a, b); }
+
+#include "cuda_on_cpu_ptx.h"

@@ -1,4 +1,4 @@
-// The emulator's runtime: fibers and their scheduler, the checker, the counters. Compiled once, without
+// The emulator's runtime: fibers and their scheduler, the checker, copies that are under way. Compiled once, without
 // instrumentation, and linked to every kernel library; see cuda_on_cpu.h for the kernels' side.
 #include <link.h>
 #include <setjmp.h>
@@ -9,12 +9,14 @@
 #include <ucontext.h>
 
 #include <algorithm>
-#include <set>
-#include <tuple>
-#include <unordered_map>
 #include <vector>
 
 #include "cuda_on_cpu.h"
+#include "cuda_on_cpu_counters.h"
+
+using emulator::Access;
+using emulator::Place;
+using emulator::Registers;
 
 namespace {
 constexpr int max_threads = 1024, max_dynamic = 48 << 10;
@@ -30,7 +32,8 @@ enum class State { fresh, ready, at_barrier, at_warp, done };
 struct Thread {
     uint3 index;
     State state;
-    int line, fiber, meeting, warp_interval;  // `interval` counts barriers, warp_interval calls of __syncwarp
+    Place place;
+    int fiber, meeting, warp_interval, copy_groups;  // `interval` counts barriers, warp_interval calls of __syncwarp
     unsigned mask;
 };
 struct Fiber {
@@ -42,13 +45,21 @@ struct Fiber {
 
 Thread threads[max_threads];
 Fiber fibers[max_threads];
-uint64_t handed_in[max_threads / 32][2][32];  // two meetings of a warp alternate: a slow lane still reads the first
+Registers handed_in[max_threads / 32][2][32];  // two meetings of a warp alternate: a slow lane still reads the first
 std::vector<int> order, idle_fibers;
 int n_threads, n_fibers, next_fresh, next_ready, current = -1, current_fiber, interval, block_number;
+struct Copy {
+    void* to;
+    const void* from;  // nullptr: zeros
+    unsigned bytes;
+    int group;
+    void* code;
+};
+std::vector<Copy> under_way[max_threads];
 jmp_buf scheduler;
 char message[1024];
 void* failing_code;
-int failing_line;
+Place failing_place;
 int64_t printed;  // bytes, in this launch
 void (*entry)(void**);
 void** arguments;
@@ -68,12 +79,12 @@ const char* name_of(int thread) {
              t.x, t.y, t.z);
     return text[turn];
 }
-void set_message(int line, const char* format, ...) {
+void set_message(Place place, const char* format, ...) {
     va_list values;
     va_start(values, format);
     vsnprintf(message, sizeof message, format, values);
     va_end(values);
-    failing_line = line;
+    failing_place = place;
 }
 [[noreturn]] void abandon_block() { _longjmp(scheduler, 1); }
 
@@ -121,9 +132,9 @@ void run_fresh_threads(int number) {
     makecontext(&fiber.start, fiber_main, 0);
     setcontext(&fiber.start);
 }
-void wait_as(State state, int line) {
+void wait_as(State state, Place place) {
     threads[current].state = state;
-    threads[current].line = line;
+    threads[current].place = place;
     if (!_setjmp(fibers[current_fiber].where)) run_next_ready();
 }
 
@@ -150,7 +161,7 @@ void open_block_barrier() {
     int done = count(State::done);
     for (int t = 0; t < n_threads; t++)
         if (threads[t].state == State::at_warp)
-            return set_message(threads[t].line,
+            return set_message(threads[t].place,
                                "incomplete mask: %s waits in a warp operation with mask 0x%08x for lanes that never come",
                                name_of(t), threads[t].mask);
     int first = -1;
@@ -158,17 +169,21 @@ void open_block_barrier() {
         if (threads[t].state != State::at_barrier) continue;
         if (first < 0) first = t;
         if (done)
-            return set_message(threads[t].line, "barrier divergence: %s waits at __syncthreads, %d of %d threads returned",
+            return set_message(threads[t].place, "barrier divergence: %s waits at __syncthreads, %d of %d threads returned",
                                name_of(t), done, n_threads);
-        if (threads[t].line != threads[first].line)
-            return set_message(threads[t].line, "barrier divergence: %s is at this __syncthreads, others at line %d",
-                               name_of(t), threads[first].line);
+        if (threads[t].place.line != threads[first].place.line)
+            return set_message(threads[t].place, "barrier divergence: %s is at this __syncthreads, others at line %d",
+                               name_of(t), threads[first].place.line);
     }
     interval++;
     for (int t = 0; t < n_threads; t++) threads[t].state = State::ready;
 }
 void run_block() {
-    for (int t = 0; t < n_threads; t++) threads[t].state = State::fresh, threads[t].meeting = threads[t].warp_interval = 0;
+    for (int t = 0; t < n_threads; t++) {
+        threads[t].state = State::fresh;
+        threads[t].meeting = threads[t].warp_interval = threads[t].copy_groups = 0;
+        under_way[t].clear();
+    }
     next_fresh = interval = 0;
     if (random_state)
         for (int i = n_threads - 1; i > 0; i--) std::swap(order[i], order[random_number() % (i + 1)]);
@@ -204,6 +219,7 @@ struct Region {
 std::vector<Region> regions;
 uintptr_t image_low, image_high, tls_low, tls_high;
 bool checking, counting;
+emulator::Counters counters;
 
 // Is that access of the past ordered before what the current thread does now?
 bool is_ordered(const Stamp& s) {
@@ -219,16 +235,15 @@ bool conflicts(const Stamp& s, bool shared) {
     abandon_block();
 }
 [[noreturn]] void fail_race(const Region& r, uintptr_t address, const char* verb, const char* past, const Stamp& s, void* code) {
-    set_message(0, "data race: %s %s %s byte %ld, %s by thread %d of %s block with no barrier in between", name_of(current),
+    set_message({}, "data race: %s %s %s byte %ld, %s by thread %d of %s block with no barrier in between", name_of(current),
                 verb, r.shared ? "shared memory," : "an array argument,", long(address - r.low), past, s.thread,
                 s.block == block_number ? "the same" : "another");
     fail_at(code);
 }
-void check_cell(Region& r, Cell& cell, uintptr_t address, emulator::Access kind, const char* verb, void* code) {
-    using emulator::Access;
+void check_cell(Region& r, Cell& cell, uintptr_t address, Access kind, const char* verb, void* code) {
     Stamp now{block_number, current, interval, threads[current].warp_interval};
     if (r.shared && kind != Access::write && cell.write.block != block_number) {
-        set_message(0, "uninitialised: %s %s shared memory, byte %ld, which no thread of the block has written",
+        set_message({}, "uninitialised: %s %s shared memory, byte %ld, which no thread of the block has written",
                     name_of(current), verb, long(address - r.low));
         fail_at(code);
     }
@@ -254,56 +269,7 @@ Region* find_region(uintptr_t address) {
     return nullptr;
 }
 
-// ---- The counters: accesses of the lanes of a warp to one instruction, the n-th time since the last barrier that each of
-// them comes there.
-struct Counts {
-    uint64_t global_loads, global_stores, shared_loads, shared_stores, requests, transactions, worst_bank_conflict, barriers;
-} counts;
-struct Event {
-    void* code;
-    int warp, interval, visit;
-    bool shared;
-    uintptr_t address;
-    unsigned bytes, lane;
-    bool operator<(const Event& o) const { return std::tie(code, warp, interval, visit) < std::tie(o.code, o.warp, o.interval, o.visit); }
-};
-std::vector<Event> events;
-std::unordered_map<uintptr_t, std::vector<int>> visits;
-int visits_interval;
-
-void count_access(const Region& r, uintptr_t address, unsigned bytes, emulator::Access kind, void* code) {
-    bool store = kind != emulator::Access::read;
-    (r.shared ? (store ? counts.shared_stores : counts.shared_loads) : (store ? counts.global_stores : counts.global_loads))++;
-    if (visits_interval != interval) visits.clear(), visits_interval = interval;
-    auto& visit = visits[(uintptr_t)code];
-    visit.resize(n_threads);
-    events.push_back({code, current / 32, interval, visit[current]++, r.shared, address, bytes, unsigned(current & 31)});
-}
-void count_block() {
-    std::sort(events.begin(), events.end());
-    for (size_t i = 0, j; i < events.size(); i = j) {
-        std::set<uintptr_t> sectors, banks[4][32];
-        for (j = i; j < events.size() && !(events[i] < events[j]); j++) {
-            const Event& e = events[j];
-            if (e.shared) {  // 128 bytes at a time: wider items are served to a half or a quarter of the warp in turn
-                unsigned lanes = 32 / std::max(1u, std::min(4u, e.bytes / 4));
-                for (uintptr_t word = e.address / 4; word * 4 < e.address + e.bytes; word++)
-                    banks[e.lane / lanes][word % 32].insert(word);
-            } else {  // the GPU fetches sectors of 32 bytes
-                for (uintptr_t sector = e.address / 32; sector * 32 < e.address + e.bytes; sector++) sectors.insert(sector);
-            }
-        }
-        counts.requests += !sectors.empty();
-        counts.transactions += sectors.size();
-        for (auto& part : banks)
-            for (auto& words : part)
-                counts.worst_bank_conflict = std::max<uint64_t>(counts.worst_bank_conflict, words.size());
-    }
-    events.clear();
-    visits.clear();
-}
-
-void on_access(uintptr_t address, unsigned bytes, emulator::Access kind, void* code) {
+void on_access(uintptr_t address, unsigned bytes, Access kind, void* code) {
     if (!checking || current < 0) return;
     if (address - (uintptr_t)fibers[current_fiber].stack < stack_bytes) return;  // a local variable
     static const char* verbs[] = {"reads", "writes", "atomically updates"};
@@ -311,8 +277,8 @@ void on_access(uintptr_t address, unsigned bytes, emulator::Access kind, void* c
     Region* r = find_region(address);
     if (!r || address + bytes > r->high) {
         if (!r && address >= image_low && address < image_high) {
-            if (kind == emulator::Access::read) return;  // threadIdx, __constant__ tables
-            set_message(0, "not emulated: %s %s a variable that is neither its own nor shared (__device__, static)",
+            if (kind == Access::read) return;  // threadIdx, __constant__ tables
+            set_message({}, "not emulated: %s %s a variable that is neither its own nor shared (__device__, static)",
                         name_of(current), verb);
             fail_at(code);
         }
@@ -322,12 +288,12 @@ void on_access(uintptr_t address, unsigned bytes, emulator::Access kind, void* c
             long d = address < n.low ? n.low - address : address - n.high;
             if (!nearest || d < distance) nearest = &n, distance = d;
         }
-        set_message(0, "out of bounds: %s %s %u bytes, %ld bytes %s of %s", name_of(current), verb, bytes, std::abs(distance),
+        set_message({}, "out of bounds: %s %s %u bytes, %ld bytes %s of %s", name_of(current), verb, bytes, std::abs(distance),
                     nearest && address >= nearest->high ? "past the end" : "before the start",
                     nearest && nearest->shared ? "shared memory" : "an array argument");
         fail_at(code);
     }
-    if (counting) count_access(*r, address, bytes, kind, code);
+    if (counting) counters.add(r->shared, address, bytes, kind, code, current, n_threads, interval);
     for (uintptr_t c = (address - r->low) / r->cell_bytes; c <= (address + bytes - 1 - r->low) / r->cell_bytes; c++)
         check_cell(*r, r->cells[c], address, kind, verb, code);
 }
@@ -364,7 +330,7 @@ void find_regions(void* const* arrays, const uint64_t* bytes, const uint64_t* it
 }  // namespace
 
 namespace emulator {
-void block_barrier(int line) { counts.barriers++, wait_as(State::at_barrier, line); }
+void block_barrier(Place place) { counters.counts.barriers++, wait_as(State::at_barrier, place); }
 int lane() { return current & 31; }
 // What a kernel prints: to the process's output, up to so many bytes of each launch.
 int print(const char* format, ...) {
@@ -377,36 +343,67 @@ int print(const char* format, ...) {
     return length;
 }
 void report_access(const void* p, unsigned bytes, Access kind, void* code) { on_access((uintptr_t)p, bytes, kind, code); }
-const uint64_t* warp_meeting(unsigned mask, uint64_t value, int line, bool orders_memory) {
+const Registers* warp_meeting(unsigned mask, const Registers& own, Place place, bool orders_memory) {
     Thread& t = threads[current];
     if (!(mask >> lane() & 1)) {
-        set_message(line, "incomplete mask: %s calls a warp operation with mask 0x%08x, without itself", name_of(current), mask);
+        set_message(place, "incomplete mask: %s calls a warp operation with mask 0x%08x, without itself", name_of(current), mask);
         abandon_block();
     }
-    uint64_t* slot = handed_in[current / 32][t.meeting ^= 1];
-    slot[lane()] = value;
+    Registers* slot = handed_in[current / 32][t.meeting ^= 1];
+    slot[lane()] = own;
     t.mask = mask;
     t.warp_interval += orders_memory;
-    wait_as(State::at_warp, line);
+    wait_as(State::at_warp, place);
     return slot;
 }
-void bad_source_lane(int source, int line) {
-    set_message(line, "incomplete mask: %s reads lane %d, which its mask leaves out", name_of(current), source);
+void bad_source_lane(int source, Place place) {
+    set_message(place, "incomplete mask: %s reads lane %d, which its mask leaves out", name_of(current), source);
     abandon_block();
+}
+
+// A copy that is under way may arrive at any time until its thread has waited for it: until then its place holds NaN, and
+// for the checker it writes both now and at the wait.
+void start_copy(void* to, const void* from, unsigned bytes, void* code) {
+    if (checking && (!find_region((uintptr_t)to) || !find_region((uintptr_t)to)->shared)) {
+        set_message({}, "out of bounds: %s copies to a place that is not shared memory", name_of(current));
+        fail_at(code);
+    }
+    for (uintptr_t address : {(uintptr_t)to, (uintptr_t)from})
+        if (checking && address % bytes) {
+            set_message({}, "misaligned: %s copies %u bytes at once to or from what begins %u bytes past a multiple of that",
+                        name_of(current), bytes, unsigned(address % bytes));
+            fail_at(code);
+        }
+    if (from) on_access((uintptr_t)from, bytes, Access::read, code);
+    on_access((uintptr_t)to, bytes, Access::write, code);
+    memset(to, 0xff, bytes);
+    under_way[current].push_back({to, from, bytes, threads[current].copy_groups, code});
+}
+void commit_copies() { threads[current].copy_groups++; }
+void wait_for_copies(int groups_left) {
+    std::vector<Copy>& copies = under_way[current];
+    int groups = threads[current].copy_groups - groups_left;
+    size_t done = 0;
+    for (; done < copies.size() && copies[done].group < groups; done++) {
+        const Copy& c = copies[done];
+        on_access((uintptr_t)c.to, c.bytes, Access::write, c.code);
+        c.from ? memcpy(c.to, c.from, c.bytes) : memset(c.to, 0, c.bytes);
+    }
+    copies.erase(copies.begin(), copies.begin() + done);
 }
 }  // namespace emulator
 
-// ---- What the compiler calls (-fsanitize=thread, -fsanitize=bounds) and what Python calls.
+// ---- What the compiler calls (-fsanitize=thread, bounds, alignment) and what Python calls.
 #define HOOK(name, bytes, kind) \
-    extern "C" void name(void* p) { on_access((uintptr_t)p, bytes, emulator::Access::kind, __builtin_return_address(0)); }
+    extern "C" void name(void* p) { on_access((uintptr_t)p, bytes, Access::kind, __builtin_return_address(0)); }
 #define HOOKS(n) HOOK(__tsan_read##n, n, read) HOOK(__tsan_write##n, n, write) \
     HOOK(__tsan_unaligned_read##n, n, read) HOOK(__tsan_unaligned_write##n, n, write)
 HOOKS(1) HOOKS(2) HOOKS(4) HOOKS(8) HOOKS(16)
 extern "C" void __tsan_read_range(void* p, size_t n) {
-    on_access((uintptr_t)p, n, emulator::Access::read, __builtin_return_address(0));
+    on_access((uintptr_t)p, n, Access::read, __builtin_return_address(0));
 }
 extern "C" void __tsan_write_range(void* p, size_t n) {
-    on_access((uintptr_t)p, n, emulator::Access::write, __builtin_return_address(0));
+    on_access((uintptr_t)p, n, Access::write, __builtin_return_address(0));
 }
 extern "C" void __tsan_func_entry(void*) {}
 extern "C" void __tsan_func_exit() {}
@@ -414,7 +411,16 @@ extern "C" void __tsan_init() {}
 struct SourceLocation { const char* file; unsigned line, column; };
 extern "C" void __ubsan_handle_out_of_bounds(SourceLocation* source, size_t index) {
     if (current < 0) return;
-    set_message(source->line, "out of bounds: %s uses index %ld of an array", name_of(current), long(index));
+    set_message({source->file, int(source->line)}, "out of bounds: %s uses index %ld of an array", name_of(current), long(index));
+    abandon_block();
+}
+struct Mismatch { SourceLocation source; const void* type; unsigned char log_of_alignment, kind; };
+extern "C" void __ubsan_handle_type_mismatch_v1(Mismatch* data, uintptr_t address) {
+    if (current < 0 || !checking) return;
+    unsigned bytes = 1u << data->log_of_alignment;
+    set_message({data->source.file, int(data->source.line)},
+                "misaligned: %s takes for a pack what begins %u bytes past a multiple of %u", name_of(current),
+                unsigned(address % bytes), bytes);
     abandon_block();
 }
 
@@ -422,7 +428,7 @@ extern "C" void __ubsan_handle_out_of_bounds(SourceLocation* source, size_t inde
 extern "C" int emulator_launch(void (*kernel)(void**), void** values, const unsigned* geometry, unsigned dynamic_bytes,
                                void* const* arrays, const uint64_t* bytes, const uint64_t* item_bytes, int n_arrays,
                                uint64_t seed, int check, int count) {
-    message[0] = 0, failing_code = nullptr, failing_line = 0, counts = {}, printed = 0;
+    message[0] = 0, failing_code = nullptr, failing_place = {}, counters = {}, printed = 0;
     entry = kernel, arguments = values, random_state = seed, checking = check, counting = count;
     gridDim = {geometry[0], geometry[1], geometry[2]}, blockDim = {geometry[3], geometry[4], geometry[5]};
     n_threads = blockDim.x * blockDim.y * blockDim.z;
@@ -441,17 +447,18 @@ extern "C" int emulator_launch(void (*kernel)(void**), void** values, const unsi
         for (auto& r : regions)
             if (r.shared) memset((void*)r.low, 0xff, r.high - r.low);  // NaN: values of an earlier block must not help
         run_block();
-        if (counting) count_block();
+        if (counting) counters.end_block();
     }
     current = -1;
     if (message[0]) {  // abandoned fibers hold threads that will never return
-        idle_fibers.clear(), events.clear(), visits.clear();
+        idle_fibers.clear();
         n_fibers = 0;
         for (auto& f : fibers) f.started = false;
     }
     return message[0] != 0;
 }
 extern "C" const char* emulator_message() { return message; }
-extern "C" int emulator_line() { return failing_line; }
+extern "C" const char* emulator_file() { return failing_place.file; }
+extern "C" int emulator_line() { return failing_place.line; }
 extern "C" uint64_t emulator_code_offset() { return failing_code ? (uintptr_t)failing_code - 1 - image_low : 0; }
-extern "C" const Counts* emulator_counts() { return &counts; }
+extern "C" const emulator::Counts* emulator_counts() { return &counters.counts; }

@@ -55,14 +55,16 @@ def available_backends() -> list[str]:
 def get_backend(backend: str | Backend) -> Backend:
     """Return the backend of that name; a backend object passes through unchanged.
 
+    "emulator:tf32" and "cuda:tf32" are these backends with another precision of products (`KernelBackend`).
     Raises ValueError for a name that does not exist, KernelError, in one line, when a GPU or compiler is missing.
     """
     if isinstance(backend, Backend):
         return backend
-    if not isinstance(backend, str) or backend not in NAMES:
+    name, colon, precision = (backend if isinstance(backend, str) else "").partition(":")
+    if name not in NAMES or (colon and name in ("plain", "numpy")):
         raise ValueError(f"backend={backend!r} is not available; expected one of {list(NAMES)}")
-    if backend in ("plain", "numpy"):
-        return PLAIN if backend == "plain" else NUMPY
-    module = import_module(f"{__name__}.{backend}")
-    kind: type[Backend] = module.EmulatorBackend if backend == "emulator" else module.CudaBackend
-    return kind()
+    if name in ("plain", "numpy"):
+        return PLAIN if name == "plain" else NUMPY
+    module = import_module(f"{__name__}.{name}")
+    kind: type[KernelBackend] = module.EmulatorBackend if name == "emulator" else module.CudaBackend
+    return kind(precision=precision) if colon else kind()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from ..errors import one_line
 from .device import KernelBackend
 from .kernel import Kernel, KernelError, kernel_folder, read_kernels
 from .types import DeviceArray, Shape
@@ -33,19 +34,24 @@ def missing() -> str | None:
 
 
 class CudaBackend(KernelBackend):
-    """Arrays are `cupy.ndarray`; KernelError says what is missing when there is no CuPy or no GPU."""
+    """Arrays are `cupy.ndarray`; KernelError says what is missing when there is no CuPy or no GPU.
+
+    precision: of products, "float32" or "tf32": see `KernelBackend`.
+    """
 
     name = "cuda"
 
-    def __init__(self) -> None:
+    def __init__(self, precision: str = "float32") -> None:
+        super().__init__(precision)
         if problem := missing():
             raise KernelError(problem)
         import cupy
 
         self.cupy, self.array_type = cupy, cupy.ndarray
+        self.has_tf32 = int(cupy.cuda.Device().compute_capability) >= 80  # Ampere and later
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return CudaBackend, ()  # a place: CuPy is found again where the pickle is read
+        return CudaBackend, (self.precision,)  # a place: CuPy is found again where the pickle is read
 
     def asarray(self, array: Any, dtype: DTypeLike | None = None) -> DeviceArray:
         return self.cupy.asarray(array, dtype=dtype)
@@ -113,15 +119,22 @@ def _load(path: Path) -> None:
 
 @cache
 def _function(path: Path, instance: str) -> Any:
-    return _module(path).get_function(instance)
+    """A kernel's instance. What is specialised by sizes is a module of its own, compiled when it is first wanted."""
+    import cupy
+
+    together = tuple(instances(path))
+    try:
+        return _module(path, together if instance in together else (instance,)).get_function(instance)
+    except cupy.cuda.compiler.CompileException as error:
+        raise KernelError(f"{path.name}: {instance} does not compile: {one_line(error)}") from error
 
 
 @cache
-def _module(path: Path) -> Any:
+def _module(path: Path, names: tuple[str, ...]) -> Any:
     """Compiled once per process; CuPy keeps the result on disk."""
     import cupy
 
-    return cupy.RawModule(code=source(path), options=COMPILE_OPTIONS, name_expressions=instances(path))
+    return cupy.RawModule(code=source(path), options=COMPILE_OPTIONS, name_expressions=names)
 
 
 def source(path: Path) -> str:
@@ -131,5 +144,5 @@ def source(path: Path) -> str:
 
 
 def instances(path: Path) -> list[str]:
-    """The C++ names of all kernels of a file, templates for both scalar types."""
+    """The C++ names of all kernels of a file, templates for both scalar types; not those specialised by sizes."""
     return [kernel.instance(scalar) for kernel in read_kernels(path).values() for scalar in kernel.scalar_types]

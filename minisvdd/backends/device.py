@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .host import Backend
-from .kernel import Kernel, check_geometry, find_kernel
+from .kernel import Kernel, check_geometry, find_kernel, is_aligned
 from .types import DeviceArray, Shape
 
 
@@ -23,11 +23,33 @@ class Graph(Protocol):
         """Run all launches of the capture."""
 
 
+PRECISIONS = ("float32", "tf32")
+
+
 class KernelBackend(Backend):
-    """Base class of the emulator and of CUDA: operations launch their kernels, arrays are contiguous."""
+    """Base class of the emulator and of CUDA: operations launch their kernels, arrays are contiguous.
+
+    precision: how float32 arrays are multiplied. "float32": with float32's accuracy, on whichever units of the GPU; the
+    norm of a convolution's error is below 1e-6 of that of its result. "tf32": convolutions on tensor cores may round
+    their operands to TF32, 11 significant bits; less work, and an error of 3e-4. Sums are float32 either way, and
+    float64 arrays are never rounded.
+    """
 
     runs_numpy = False
     array_type: type[DeviceArray]
+    has_tf32 = True  # tensor cores that multiply TF32 and bfloat16
+
+    def __init__(self, precision: str = "float32") -> None:
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision={precision!r} is not available; expected one of {list(PRECISIONS)}")
+        self.precision = precision
+
+    @property
+    def label(self) -> str:
+        return self.name if self.precision == "float32" else f"{self.name}:{self.precision}"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({'' if self.precision == 'float32' else f'precision={self.precision!r}'})"
 
     def launch(
         self,
@@ -38,14 +60,17 @@ class KernelBackend(Backend):
         threads: int = 0,
         shared: int = 0,
         rung: str | None = None,
+        sizes: str | None = None,
     ) -> None:
         """Run the kernel of an operation; `threads` instead of `grid`: as many blocks as that many threads need.
 
-        rung: one of the operation's ladder by name; None for the highest.
+        rung: one of the operation's ladder by name; None for the highest. sizes: of a kernel that is specialised by
+        them, the C++ struct that holds them, such as "Rows<1, 8, 28, 28>".
         """
         if grid is None:
             grid = (-(-threads // int(np.prod(block))),)
-        self.run(find_kernel(operation, rung), args, grid, block, shared)
+        kernel = find_kernel(operation, rung)
+        self.run(kernel if sizes is None else kernel.specialised(sizes), args, grid, block, shared)
 
     def run(
         self, kernel: Kernel, args: Sequence[Any], grid: Sequence[int], block: Sequence[int], shared: int = 0
@@ -61,6 +86,11 @@ class KernelBackend(Backend):
     def dense(self, array: DeviceArray) -> DeviceArray:
         """The array, copied if it is not contiguous: kernels index plain memory."""
         raise NotImplementedError
+
+    def packed(self, array: DeviceArray) -> DeviceArray:
+        """The array, copied if a kernel may not read it 16 bytes at a time."""
+        dense = self.dense(array)
+        return dense if is_aligned(dense) else dense.copy()
 
     def empty(self, shape: int | Shape, dtype: DTypeLike) -> DeviceArray:
         """An array for a kernel to fill."""

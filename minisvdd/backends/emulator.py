@@ -2,6 +2,7 @@
 
 Arrays are NumPy arrays. `kernels/cuda_on_cpu.h` says how a kernel file becomes ordinary C++. Every file is built in two
 ways: with the compiler's reports of each load and store, for the checker and the counters, and without, for speed.
+A kernel that is specialised by sizes becomes a library of its own when it is first launched.
 """
 
 import ctypes
@@ -28,7 +29,7 @@ from numpy.typing import DTypeLike
 from ..errors import one_line
 from ..places import cache_folder as users_cache
 from .device import KernelBackend
-from .kernel import TEMPLATE_TYPES, Kernel, KernelError, kernel_folder, read_kernels
+from .kernel import TEMPLATE_TYPES, Kernel, KernelError, is_aligned, kernel_folder, read_kernels
 from .types import Shape
 
 _FLAGS = [
@@ -43,7 +44,7 @@ _FLAGS = [
 _RUNTIME_FLAGS = ["-O2", "-U_FORTIFY_SOURCE"]  # its longjmp between stacks is what fortified code takes for an attack
 # Hidden symbols: shared arrays of template kernels would otherwise be one and the same in both libraries of a file.
 _KERNEL_FLAGS = ["-fvisibility=hidden"]
-_CHECKED_FLAGS = ["-O1", "-fno-tree-sra", "-fsanitize=thread", "-fsanitize=bounds"]
+_CHECKED_FLAGS = ["-O1", "-fno-tree-sra", "-fsanitize=thread", "-fsanitize=bounds,alignment"]
 _FAST_FLAGS = ["-O2"]
 _SCRATCH, _ABANDONED = ".build-", 3600  # seconds
 
@@ -100,12 +101,14 @@ class EmulatorBackend(KernelBackend):
     check: watch every load and store, and raise KernelError for what is wrong with them; False is many times faster.
     count: check, and fill `last_counts` as well.
     seed: 0 runs the threads of a block in order; another number shuffles them and starts at a random block.
+    precision: of products, "float32" or "tf32": see `KernelBackend`.
     """
 
     name = "emulator"
     array_type = np.ndarray
 
-    def __init__(self, check: bool = True, count: bool = False, seed: int = 0) -> None:
+    def __init__(self, check: bool = True, count: bool = False, seed: int = 0, precision: str = "float32") -> None:
+        super().__init__(precision)
         if problem := missing():
             raise KernelError(problem)
         self.check, self.count, self.seed = check, count, seed
@@ -128,6 +131,13 @@ class EmulatorBackend(KernelBackend):
             return array
         self._refuse_in_capture("copying an array without a kernel")
         return np.ascontiguousarray(array)
+
+    def packed(self, array: np.ndarray) -> np.ndarray:
+        """The array, copied if a kernel may not read it 16 bytes at a time."""
+        if is_aligned(array):
+            return self.dense(array)
+        self._refuse_in_capture("copying an array without a kernel")
+        return np.array(array)
 
     def empty(self, shape: int | Shape, dtype: DTypeLike) -> np.ndarray:
         """An array for a kernel to fill; NaN (or -1) until it does, so that a forgotten entry shows."""
@@ -203,7 +213,7 @@ class _Launch:
         self.backend, self.kernel, self.values = backend, kernel, values  # `values` keeps the arrays alive
         self.count = backend.count
         checked = backend.check or backend.count
-        self.library = _load(kernel.path, checked)
+        self.library = _load(kernel.path, checked, kernel.instance() if kernel.sizes else "")
         symbol = getattr(self.library, _symbol(kernel.name, kernel.scalar_type(values)))
         arrays = [v for v in values if isinstance(v, np.ndarray)] if checked else []
         boxes = [np.array(v.ctypes.data if isinstance(v, np.ndarray) else v) for v in values]
@@ -239,10 +249,10 @@ def _symbol(name: str, scalar: DTypeLike | None) -> str:
 
 def _place(library: ctypes.CDLL, kernel: Kernel) -> str:
     """file:line of the failure: reported by the runtime, or looked up from the address of the instruction."""
-    line, offset = library.emulator_line(), library.emulator_code_offset()
-    if line or not offset:
-        return f"{kernel.path.name}:{line or '?'}"
-    return look_up(library._name, offset) or f"{kernel.path.name}:?"
+    file, offset = library.emulator_file(), library.emulator_code_offset()
+    if file is not None:
+        return f"{Path(file.decode()).name}:{library.emulator_line()}"
+    return (offset and look_up(library._name, offset)) or f"{kernel.path.name}:?"
 
 
 def look_up(library: str, offset: int) -> str | None:
@@ -260,30 +270,31 @@ def look_up(library: str, offset: int) -> str | None:
 # Building
 
 
-def _load(path: Path, checked: bool) -> ctypes.CDLL:
+def _load(path: Path, checked: bool, instance: str = "") -> ctypes.CDLL:
     with _builder:  # several threads that need it first build it once
-        return _loaded(path, checked)
+        return _loaded(path, checked, instance)
 
 
 @cache
-def _loaded(path: Path, checked: bool) -> ctypes.CDLL:
+def _loaded(path: Path, checked: bool, instance: str) -> ctypes.CDLL:
     if path.parent == kernel_folder():  # the first of our own kernels: build all of them, side by side
         _build_all(_kernel_files(), checked)
     if read_kernels.__wrapped__(path) != read_kernels(path):
         raise KernelError(f"{path.name} has changed since this process read it: start again")
-    built = _build(path, checked)
+    built = _build(path, checked, instance) if instance else _build(path, checked)
     try:
         library = ctypes.CDLL(str(built))
     except OSError as error:
         raise KernelError(f"{built}: cannot be loaded: {one_line(error)}") from error
-    library.emulator_message.restype = ctypes.c_char_p
+    library.emulator_message.restype = library.emulator_file.restype = ctypes.c_char_p
     library.emulator_code_offset.restype = ctypes.c_uint64
     library.emulator_counts.restype = ctypes.POINTER(_Counts)
     return library
 
 
 def _kernel_files() -> list[Path]:
-    return sorted(kernel_folder().glob("*.cu"))
+    """Our files, without those that hold nothing but kernels specialised by sizes."""
+    return [path for path in sorted(kernel_folder().glob("*.cu")) if _exports(path)]
 
 
 def _build_all(paths: list[Path], checked: bool) -> None:
@@ -300,7 +311,9 @@ def cache_folder() -> Path:
 
 
 def _headers() -> list[Path]:
-    return [kernel_folder() / "cuda_on_cpu.h", kernel_folder() / "cuda_on_cpu_runtime.h"]
+    """The emulator's own: the kernels' side, the runtime, and what they include."""
+    first = [kernel_folder() / "cuda_on_cpu.h", kernel_folder() / "cuda_on_cpu_runtime.h"]
+    return first + [path for path in sorted(kernel_folder().glob("cuda_on_cpu*.h")) if path not in first]
 
 
 def _digest(*parts: str) -> str:
@@ -308,20 +321,30 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
-def _name(path: Path, checked: bool) -> str:
-    """The name of a kernel file's library tells sources, flags and compiler."""
-    files = (path, *sorted(path.parent.glob("*.h")))  # it may include any of them
+def _name(path: Path, checked: bool, instance: str = "") -> str:
+    """The name of a kernel file's library tells sources, flags, compiler and, for a library of one, the instance."""
+    headers = {header for folder in (path.parent, kernel_folder()) for header in folder.glob("*.h")}
+    files = (path, *sorted(headers))  # it may include any of them
     texts = [file.read_text(encoding="utf-8") for file in files]
-    return f"{path.stem}-{_digest(*texts, *_kernel_flags(checked))}"
+    return f"{path.stem}-{_digest(*texts, *_kernel_flags(checked), instance)}"
 
 
 def _kernel_flags(checked: bool) -> list[str]:
     return [*_KERNEL_FLAGS, *(_CHECKED_FLAGS if checked else _FAST_FLAGS)]
 
 
-def _build(path: Path, checked: bool = True) -> Path:
-    """Build the library of a kernel file, unless it is there."""
-    return _make(_name(path, checked), ".so", lambda scratch: _compile(path, _kernel_flags(checked), scratch))
+def _build(path: Path, checked: bool = True, instance: str = "") -> Path:
+    """Build the library of a kernel file, or of one instance with its sizes, unless it is there."""
+    exports, flags = _exports(path, instance), _kernel_flags(checked)
+    return _make(_name(path, checked, instance), ".so", lambda scratch: _compile(path, exports, flags, scratch))
+
+
+def _exports(path: Path, instance: str = "") -> dict[str, str]:
+    """The C++ names of what a library offers, by the symbol that Python looks for."""
+    if instance:
+        return {_symbol(instance.partition("<")[0], None): instance}
+    kernels = read_kernels(path).values()
+    return {_symbol(kernel.name, s): kernel.instance(s) for kernel in kernels for s in kernel.scalar_types}
 
 
 def _runtime() -> Path:
@@ -374,14 +397,12 @@ def _compile_runtime(scratch: Path) -> Path:
     return target
 
 
-def _compile(path: Path, flags: list[str], scratch: Path) -> Path:
+def _compile(path: Path, exports: dict[str, str], flags: list[str], scratch: Path) -> Path:
     unit, kernels, library = (scratch / n for n in ("unit.cpp", "kernels.o", "kernels.so"))
     lines = [f'#include "{_headers()[0]}"', f'#include "{path.resolve()}"']
-    for kernel in read_kernels(path).values():
-        for scalar in kernel.scalar_types:
-            lines.append(f"EMULATOR_EXPORT({_symbol(kernel.name, scalar)}, {kernel.instance(scalar)})")
+    lines += [f"EMULATOR_EXPORT({symbol}, {name})" for symbol, name in exports.items()]
     unit.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    _run_compiler([*_FLAGS, *flags, "-c", str(unit), "-o", str(kernels)], path)
+    _run_compiler([*_FLAGS, *flags, f"-I{kernel_folder()}", "-c", str(unit), "-o", str(kernels)], path)
     _run_compiler(["-shared", "-o", str(library), str(kernels), str(_runtime())], path)
     return library
 

@@ -36,6 +36,11 @@ class Backend:
     def synchronize(self) -> None:
         """Wait until everything started so far has finished."""
 
+    @property
+    def label(self) -> str:
+        """The name, with what else changes results: what `get_backend` takes and reports record."""
+        return self.name
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 

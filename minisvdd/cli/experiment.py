@@ -86,6 +86,7 @@ def _add_running(table, folder):
     table.add_argument("--jobs", type=int, default=1, help="cells computed side by side on this machine")
     table.add_argument("--scheduler", metavar="tcp://...", help="Dask cluster; its workers must see --out and the data")
     options.add_backend(table)
+    options.add_precision(table)
     table.add_argument("--budget", type=float, metavar="SECONDS", help="end before then, with all finished cells")
     options.add_data_dir(table)
     table.add_argument("--out", help=f"folder for cells and reports (default: {folder})")
@@ -108,7 +109,7 @@ def _run(arguments):
         seeds=arguments.seeds,
         protocol=arguments.protocol,
         data_dir=arguments.data_dir,
-        backend=arguments.backend,
+        backend=options.backend_label(arguments),
     )
     return _run_grid(grid, arguments, arguments.out)
 
@@ -143,7 +144,7 @@ def _run_own(arguments):
         seeds=arguments.seeds,
         protocol=arguments.protocol,
         settings=settings,
-        backend=arguments.backend,
+        backend=options.backend_label(arguments),
     )
     return _run_grid(grid, arguments, out)
 

@@ -26,6 +26,27 @@ def add_backend(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_precision(parser: argparse.ArgumentParser) -> None:
+    """--precision, for commands with --backend."""
+    parser.add_argument(
+        "--precision",
+        choices=["float32", "tf32"],
+        default="float32",
+        help="of products on a GPU: tf32 rounds a convolution's factors to 11 bits, for speed (default: %(default)s)",
+    )
+
+
+def backend_label(arguments: argparse.Namespace) -> str:
+    """--backend with --precision, as `get_backend` takes it; ValueError for a backend that has no choice."""
+    if arguments.precision == "float32":
+        return str(arguments.backend)
+    if arguments.backend in ("plain", "numpy"):
+        raise ValueError(
+            f"--precision {arguments.precision}: needs --backend cuda or emulator, not {arguments.backend}"
+        )
+    return f"{arguments.backend}:{arguments.precision}"
+
+
 def add_check_kernels(parser: argparse.ArgumentParser) -> None:
     """--check-kernels, for commands with --backend."""
     parser.add_argument(
@@ -46,7 +67,7 @@ def add_ops(parser: argparse.ArgumentParser) -> None:
 
 
 def start_backend(name: str, check_kernels: bool = False, ops: str | None = None) -> "backends.Backend":
-    """The backend of that name, its kernels built; says so on stderr when that takes a while.
+    """The backend of that name or label, its kernels built; says so on stderr when that takes a while.
 
     check_kernels: --check-kernels.   ops: --ops.   Raises ValueError for either with a backend that has no use for it,
     and for an unknown name; DataError for a file without operations; KernelError when a GPU or compiler is missing.
@@ -57,9 +78,13 @@ def start_backend(name: str, check_kernels: bool = False, ops: str | None = None
         from ..ops.own import load_operations
 
         return backends.HostBackend(name, load_operations(ops))
+    name, _, precision = name.partition(":")
     if check_kernels and name != "emulator":
         raise ValueError(f"--check-kernels: needs --backend emulator, not {name}")
-    backend = backends.EmulatorBackend(check_kernels) if name == "emulator" else backends.get_backend(name)
+    if name == "emulator":
+        backend = backends.EmulatorBackend(check_kernels, precision=precision or "float32")
+    else:
+        backend = backends.get_backend(f"{name}:{precision}" if precision else name)
     if isinstance(backend, backends.KernelBackend):
         backend.prepare(lambda message: print(message, file=sys.stderr))
     return backend

@@ -29,6 +29,7 @@ def add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--network", choices=NETWORKS, help="(default: the one made for the data)")
     options.add_patch_size(train)
     options.add_backend(train)
+    options.add_precision(train)
     options.add_check_kernels(train)
     options.add_ops(train)
     options.add_protocol(train, "quick")
@@ -47,7 +48,7 @@ def add_train(train: argparse.ArgumentParser) -> None:
 
 
 def _train(arguments):
-    backend = options.start_backend(arguments.backend, arguments.check_kernels, arguments.ops)
+    backend = options.start_backend(options.backend_label(arguments), arguments.check_kernels, arguments.ops)
     dataset = options.load(arguments)
     split = dataset.one_class(_normal_class(arguments, dataset))
     options.print_notes(dataset.notes, arguments.quiet)

@@ -116,7 +116,7 @@ def trainings_and_result(
         "objective": objective,
         "nu": nu,
         "patch_size": patch_size,
-        "backend": get_backend(backend).name,
+        "backend": get_backend(backend).label,
         "seed": seed,
         **settings,
         "n_train": len(split.train),

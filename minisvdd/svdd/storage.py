@@ -204,7 +204,7 @@ def rebuild(description: Values, arrays: Arrays, backend: Backend) -> Storable:
             params[name] = network_from_config(params[name])
     if "nu" in params:  # of detectors saved before samples could be held out
         params.setdefault("threshold", "nu")
-    model = _class_named(description["class"])(**{**params, "backend": backend.name})
+    model = _class_named(description["class"])(**{**params, "backend": backend.label})
     check_generator(params.get("random_state"))
     model.input_shape_ = _shape(description["input_shape"])
     model.preprocessing_ = make_preprocessing(params["preprocessing"], backend, model.input_shape_)

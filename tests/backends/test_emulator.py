@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -43,14 +44,31 @@ BROKEN = [
     ("half_warp", "incomplete mask", (floats(32),), 1, 32, 0),
     ("outside_mask", "incomplete mask", (floats(32),), 1, 32, 0),
     ("unseen_memory", "not emulated", (floats(64), floats(64)), 1, 64, 0),
+    ("misaligned_load", "misaligned", (floats(64), floats(64)), 1, 32, 0),
+    ("misaligned_store", "misaligned", (floats(64),), 1, 1, 0),
+    ("misaligned_shared", "misaligned", (floats(64),), 1, 64, 0),
+    ("misaligned_copy", "misaligned", (floats(64), floats(64)), 1, 64, 0),
+    ("copy_past_the_end", "out of bounds", (floats(80), floats(64)), 1, 64, 0),
+    ("copy_to_global", "out of bounds", (floats(32), floats(32)), 1, 32, 0),
+    ("copy_over_what_is_read", "data race", (floats(64), floats(32)), 1, 32, 0),
+    ("half_a_product", "incomplete mask", (floats(32),), 1, 32, 0),
+    ("early_return_in_a_header", "barrier divergence", (floats(64),), 1, 64, 0),
 ]
+
+
+def place_of_mistake(name):
+    """(file, line): the mistakes are marked."""
+    for file in ("broken.cu", "in_a_header.h"):
+        for line, text in enumerate((KERNELS / file).read_text().splitlines(), 1):
+            if text.endswith(f"MISTAKE {name}"):
+                return re.escape(file), line
+    raise AssertionError(f"no line is marked as the mistake of {name}")
 
 
 @pytest.mark.parametrize(("name", "kind", "args", "grid", "block", "shared"), BROKEN, ids=[case[0] for case in BROKEN])
 def test_planted_mistake_is_reported_where_it_is(name, kind, args, grid, block, shared):
-    lines = (KERNELS / "broken.cu").read_text().splitlines()
-    line = 1 + next(i for i, text in enumerate(lines) if text.endswith(f"MISTAKE {name}"))
-    place = rf"^{name} \(broken\.cu:{line}\): {kind}: block \(\d+,0,0\) thread \(\d+,0,0\)"
+    file, line = place_of_mistake(name)
+    place = rf"^{name} \({file}:{line}\): {kind}: block \(\d+,0,0\) thread \(\d+,0,0\)"
     with pytest.raises(KernelError, match=place):
         run(name, args, grid, block, shared, "broken.cu")
 
@@ -84,10 +102,76 @@ def test_correct_kernels_pass(seed, rng):
     np.testing.assert_array_equal(answers, 1116)
 
 
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize(("name", "depth"), [("product_tf32", 8), ("product_bfloat16", 16)])
+def test_a_tensor_core_multiplies_matrices(name, depth, check, rng):
+    """Whole numbers that all these types hold exactly, so that every entry must be right to the last bit."""
+    a, b, c = (rng.integers(-40, 40, shape).astype(np.float32) for shape in ((16, depth), (depth, 8), (16, 8)))
+    wanted = c + a @ b
+    run(name, (a, b, c), block=32, check=check)
+    np.testing.assert_array_equal(c, wanted)
+
+
+def product_of(a, b, c, name="product_tf32", depth=8):
+    """One entry of a product whose other numbers are 0: c + a b, summed over the depth."""
+    A, B, C = np.zeros((16, depth), np.float32), np.zeros((depth, 8), np.float32), np.zeros((16, 8), np.float32)
+    A[3, : len(a)], B[: len(b), 5], C[3, 5] = a, b, c
+    run(name, (A, B, C), block=32)
+    return float(C[3, 5])
+
+
+def test_tensor_cores_ignore_the_low_bits_of_tf32():
+    assert product_of([1 + 2**-10], [1], 0) == 1 + 2**-10
+    assert product_of([1 + 2**-10 + 2**-11], [1], 0) == 1 + 2**-10
+    assert product_of([1], [3 + 2**-8 + 2**-12], 0) == 3 + 2**-8
+
+
+def test_tensor_cores_cut_their_sums_off():
+    last = 2.0**-23  # of 1 in float32
+    assert product_of([1, 1], [0.75 * last, 0.1 * last], 1) == 1  # to the nearest would be 1 + last
+    assert product_of([1, 1], [0.75 * last, 0.3 * last], 1) == 1 + last  # nothing is lost on the way
+    assert product_of([-1], [0.75 * last], -1) == -1
+    assert product_of([1], [0.75 * last], 1, "product_bfloat16", 16) == 1
+
+
+def test_rounding_to_short_numbers():
+    x = np.array([1 + 2**-11, 1 + 2**-11 - 2**-20, -1 - 2**-11, 3, np.inf, -np.inf, np.nan, 0], np.float32)
+    y = np.empty_like(x)
+    run("rounded_to_tf32", (x, y), block=8)  # 11 significant bits, half away from zero
+    np.testing.assert_array_equal(y, np.array([1 + 2**-10, 1, -1 - 2**-10, 3, np.inf, -np.inf, np.nan, 0], np.float32))
+    x = np.array([1 + 2**-8, 1 + 3 * 2**-8, 1 + 2**-8 + 2**-20, -3, np.inf, np.nan], np.float32)
+    run("rounded_to_bfloat16", (x, y[:6]), block=6)  # 8 bits, half to the even one
+    np.testing.assert_array_equal(y[:6], np.array([1, 1 + 2**-6, 1 + 2**-7, -3, np.inf, np.nan], np.float32))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_copies_arrive_while_the_thread_works(seed, rng):
+    x, y = rng.standard_normal((5, 64)).astype(np.float32), np.empty((5, 64), np.float32)
+    run("reverse_rows", (x, y, 5), seed=seed)
+    np.testing.assert_array_equal(y, x[:, ::-1])
+    run("padded", (x[0], y.reshape(-1)[:128], 64), block=32, seed=seed)
+    np.testing.assert_array_equal(y.reshape(-1)[:128], np.concatenate([x[0], np.zeros(64)]))
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize(("what", "missing"), [(0, False), (1, True), (2, True), (3, True)])
+def test_a_copy_that_nobody_waited_for_shows(what, missing, check):
+    y = np.zeros(64, np.float32)
+    run("impatient", (floats(64), y, what), check=check)
+    assert np.isnan(y).all() == missing
+    assert (y == 1).all() != missing
+
+
+def test_a_barrier_before_the_wait_orders_nothing():
+    with pytest.raises(KernelError, match="data race"):
+        run("barrier_before_the_wait", (floats(64), floats(64)), file="broken.cu")
+
+
 def test_the_place_is_found_in_any_folder(tmp_path):
     folder = tmp_path / "cuda_on_cpu of mine (2)"
     folder.mkdir()
     file = shutil.copy(KERNELS / "broken.cu", folder / "my kernels.cu")
+    shutil.copy(KERNELS / "in_a_header.h", folder)
     with pytest.raises(KernelError, match=r"^unguarded \(my kernels\.cu:\d+\): "):
         run("unguarded", (floats(64), floats(10)), file=file)
 
@@ -179,6 +263,59 @@ def test_rungs_by_name():
         find_kernel("total", "tiled", KERNELS)
     with pytest.raises(KernelError, match="operation fold has no kernel yet"):
         find_kernel("fold", folder=KERNELS)
+
+
+def row_sums(sizes, rows, columns, matrices=2, offset=0, **options):
+    """Run the specialised kernel, and compare it with NumPy."""
+    kernel = read_kernels(KERNELS / "correct.cu")["row_sums_1_specialised"].specialised(sizes)
+    x = np.random.default_rng(0).random(matrices * rows * columns + offset, dtype=np.float32)[offset:]
+    sums = np.full((matrices, rows), np.nan, np.float32)
+    EmulatorBackend(**options).run(kernel, (x, sums), (matrices,), (rows,))
+    np.testing.assert_allclose(sums, x.reshape(matrices, rows, columns).sum(2), rtol=1e-5)
+
+
+@pytest.mark.parametrize("check", [True, False], ids=["checked", "fast"])
+def test_a_kernel_is_specialised_by_sizes(check):
+    """Two structs are two kernels, whichever was there first; the file's other kernels are not built again."""
+    row_sums("Sums<3, 8>", 3, 8, check=check)
+    row_sums("Sums<5, 12>", 5, 12, check=check)
+    row_sums("Sums<3, 8>", 3, 8, matrices=4, check=check)
+
+
+def test_specialised_kernels_are_kept_one_by_one(monkeypatch):
+    path, instance = KERNELS / "correct.cu", "row_sums_1_specialised<Sums<3, 8>>"
+    first = emulator._build(path, True, instance)
+    assert first != emulator._build(path)
+    monkeypatch.setattr(emulator, "_compile", lambda *_: pytest.fail("built again"))
+    assert emulator._build(path, True, instance) == first
+
+
+def test_mistakes_with_sizes_are_errors_of_one_line():
+    kernels = read_kernels(KERNELS / "correct.cu")
+    kernel, plain = kernels["row_sums_1_specialised"], kernels["reverse"]
+    arguments = floats(24), floats(3)
+    with pytest.raises(TypeError, match=r"^row_sums_1_specialised is specialised by sizes: expected some, such as"):
+        EmulatorBackend().run(kernel, arguments, (1,), (3,))
+    with pytest.raises(TypeError, match=r"^reverse is not specialised by sizes, got 'Sums<3, 8>'$"):
+        plain.specialised("Sums<3, 8>")
+    for sizes in ("", "Sums", "Sums<>", "Sums<3, 8>> x; Sums<3, 8>", "3"):
+        with pytest.raises(TypeError, match=r"^row_sums_1_specialised: sizes must read like 'Rows<1, 8, 28>', got "):
+            kernel.specialised(sizes)
+    with pytest.raises(KernelError, match=r"^correct\.cu does not compile: correct\.cu:\d+:.*more than 64 threads$"):
+        EmulatorBackend().run(kernel.specialised("Sums<16, 8>"), arguments, (1,), (16,))
+
+
+def test_an_array_of_packs_begins_where_a_gpu_can_read_one():
+    row_sums("Sums<3, 8>", 3, 8, offset=4)
+    with pytest.raises(TypeError, match=r"^row_sums_1_specialised: x must begin at a multiple of 16 bytes"):
+        row_sums("Sums<3, 8>", 3, 8, offset=1)
+
+
+def test_a_pack_is_no_number(tmp_path):
+    path = tmp_path / "packs.cu"
+    path.write_text("__global__ void packs(float4 x) { }\n")
+    with pytest.raises(KernelError, match=r"^packs: x must be an array, since it is of type float4$"):
+        read_kernels(path)
 
 
 def damage(library, how):

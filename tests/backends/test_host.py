@@ -53,6 +53,21 @@ def test_what_is_no_backend_is_named(wrong):
         get_backend(wrong)
 
 
+@pytest.mark.skipif(bool(MISSING), reason=str(MISSING))
+def test_a_label_tells_name_and_precision(host):
+    for label, precision in (("emulator", "float32"), ("emulator:tf32", "tf32")):
+        backend = get_backend(label)
+        assert (backend.name, backend.precision, backend.label) == ("emulator", precision, label)
+        assert pickle.loads(pickle.dumps(backend)).label == label
+    assert get_backend("emulator:float32").label == "emulator"
+    assert host.label == host.name
+    with pytest.raises(ValueError, match=f"backend='{host.name}:tf32' is not available"):
+        get_backend(f"{host.name}:tf32")
+    for wrong in ("emulator:", "emulator:half"):
+        with pytest.raises(ValueError, match=r"precision=.* is not available; expected one of \['float32', 'tf32'\]"):
+            get_backend(wrong)
+
+
 def test_a_backend_passes_through(host):
     assert get_backend(host) is host
 

@@ -15,7 +15,16 @@ OTHERS = {
     "--data-dir": {"minisvdd data fetch", "minisvdd info"},
     "--seed": {"minisvdd assignment", "minisvdd grade"},
 }
-SHARED = ("--backend", "--check-kernels", "--data-dir", "--protocol", "--quiet", "--seed", "--skip-damaged")
+SHARED = (
+    "--backend",
+    "--check-kernels",
+    "--data-dir",
+    "--precision",
+    "--protocol",
+    "--quiet",
+    "--seed",
+    "--skip-damaged",
+)
 
 
 def leaves(parser):
@@ -86,6 +95,9 @@ def test_a_default_is_said_once_and_only_where_there_is_one(words):
         ),
         ("train --normal-class x", "--normal-class x: "),
         ("train --backend gpu", "--backend gpu "),
+        ("train --precision tf32", "--precision tf32: needs --backend cuda or emulator, not numpy"),
+        ("bench --precision tf32 --backend plain", "--precision tf32: needs --backend cuda or emulator, not plain"),
+        ("experiment table1-digits --precision tf32", "--precision tf32: needs --backend cuda or emulator, not numpy"),
         ("experiment table1-digits --methods svm", "--methods svm: expected some of oc-svm, "),
         ("experiment table1-digits --seeds 0", "--seeds 0: expected an integer >= 1"),
     ],

@@ -1,4 +1,7 @@
 // One textbook mistake per kernel; the emulator must name each.
+#include "in_a_header.h"
+#include "ptx.h"
+
 __global__ void unguarded(const float* x, float* y) {
     int i = blockIdx.x * blockDim.x + threadIdx.x;
     y[i] = x[i];  // MISTAKE unguarded
@@ -74,4 +77,67 @@ __global__ void unseen_memory(const float* x, float* y) {
     kept[threadIdx.x] = x[threadIdx.x];  // MISTAKE unseen_memory
     __syncthreads();
     y[threadIdx.x] = kept[63 - threadIdx.x];
+}
+__global__ void misaligned_load(const float* x, float* y) {
+    float4 pack = *reinterpret_cast<const float4*>(x + 2);  // MISTAKE misaligned_load
+    y[threadIdx.x] = pack.x + pack.w;
+}
+__global__ void misaligned_store(float* y) {
+    *reinterpret_cast<float2*>(y + 1) = make_float2(1, 2);  // MISTAKE misaligned_store
+}
+__global__ void misaligned_shared(float* y) {
+    alignas(16) __shared__ float tile[68];
+    tile[threadIdx.x] = 1;
+    __syncthreads();
+    float4 pack = *reinterpret_cast<float4*>(tile + 3);  // MISTAKE misaligned_shared
+    y[threadIdx.x] = pack.y;
+}
+__global__ void misaligned_copy(const float* x, float* y) {
+    alignas(16) __shared__ float tile[64];
+    if (threadIdx.x < 4) copy_async<16>(tile + 4 * threadIdx.x, x + 4 * threadIdx.x + 1);  // MISTAKE misaligned_copy
+    copies_commit();
+    copies_wait();
+    __syncthreads();
+    y[threadIdx.x] = tile[threadIdx.x];
+}
+__global__ void copy_past_the_end(const float* x, float* y) {
+    alignas(16) __shared__ float tile[256];
+    copy_async<16>(tile + 4 * threadIdx.x, x + 4 * threadIdx.x);  // MISTAKE copy_past_the_end
+    copies_commit();
+    copies_wait();
+    y[threadIdx.x] = tile[4 * threadIdx.x];
+}
+__global__ void copy_to_global(const float* x, float* y) {
+    copy_async<4>(y + threadIdx.x, x + threadIdx.x);  // MISTAKE copy_to_global
+    copies_commit();
+    copies_wait();
+}
+__global__ void copy_over_what_is_read(const float* x, float* y) {
+    __shared__ float tile[32];
+    tile[threadIdx.x] = x[threadIdx.x];
+    __syncthreads();
+    y[threadIdx.x] = tile[min(threadIdx.x + 1, 31)];
+    copy_async<4>(&tile[threadIdx.x], x + 32 + threadIdx.x);  // MISTAKE copy_over_what_is_read
+    copies_commit();
+    copies_wait();
+    y[threadIdx.x] += tile[threadIdx.x];
+}
+__global__ void barrier_before_the_wait(const float* x, float* y) {
+    __shared__ float tile[64];
+    copy_async<4>(&tile[threadIdx.x], x + threadIdx.x);  // the copy arrives at the wait, when nothing orders it any more
+    copies_commit();
+    __syncthreads();
+    copies_wait();
+    y[threadIdx.x] = tile[63 - threadIdx.x];
+}
+__global__ void half_a_product(float* y) {
+    float c[4] = {};
+    unsigned a[4] = {};
+    if (threadIdx.x < 16) multiply_tf32(c, a, 0, 0);  // MISTAKE half_a_product
+    y[threadIdx.x] = c[0];
+}
+__global__ void early_return_in_a_header(float* y) {
+    if (threadIdx.x >= 50) return;
+    wait_for_all();
+    y[threadIdx.x] = 1;
 }

@@ -2,6 +2,7 @@
 
     python tests/kernels/kernel_mutants.py --out tests/kernels/kernel_mutants.json [--count 100] [--jobs 2]
     python tests/kernels/kernel_mutants.py --renew --out ...    after a change: anew what survived or no longer stands
+    python tests/kernels/kernel_mutants.py --file conv2d_rows --count 30 --out ...    of one file; the others' stay
 
 A mutant is one edit of one place: a comparison, an operator, a number, a height for a width, a barrier or guard
 removed. The places are drawn from all there are, with a fixed seed, as many for each kind of edit. Every mutant is
@@ -29,8 +30,22 @@ import recorded_mutants as recorded
 
 ROOT = Path(__file__).resolve().parents[2]
 # the files, each one's share of the mutants, and the headers that are edited together with it (each one once)
-_SHARES = {"conv2d": 0.4, "pooling": 0.2, "batchnorm": 0.2, "fused": 0.15, "activations": 0.05}
-_HEADERS = {"conv2d": ("conv2d.h", "gemm.h"), "batchnorm": ("reduce.h",), "activations": ("pack.h",)}
+_SHARES = {
+    "conv2d": 0.4,
+    "pooling": 0.2,
+    "batchnorm": 0.2,
+    "fused": 0.15,
+    "activations": 0.05,
+    "conv2d_rows": 0.3,
+    "conv2d_tensor": 0.36,
+}
+_HEADERS = {
+    "conv2d": ("conv2d.h", "gemm.h"),
+    "batchnorm": ("reduce.h",),
+    "activations": ("pack.h",),
+    "conv2d_rows": ("conv2d_rows.h",),
+    "conv2d_tensor": ("conv2d_tensor.h", "tensor_core.h"),
+}
 _SECONDS = 150  # a mutant that runs longer loops for ever
 
 # kind of edit: (pattern, replacements); a pattern's first group is what is replaced
@@ -62,7 +77,18 @@ _EDITS = {
 
 
 # Survivors that no test can kill, and why: (file, the edited line).
-EQUIVALENT = {}
+EQUIVALENT = {
+    ("conv2d_rows", "if (false) return;"): "threads of other shares add up, too, what nobody asks them for",
+    (
+        "conv2d_tensor",
+        "return {big, side != LEFT ? pack_bfloat16(__uint_as_float(big), rest) : "
+        "pack_bfloat16(rest, __uint_as_float(big))};",
+    ): "both sides of the product are exchanged, (rest, big) times (big, rest)",
+    (
+        "conv2d_tensor",
+        "if (true) add(sum, fresh);",
+    ): "zeros are added where products went into the sum",
+}
 
 
 @dataclass(frozen=True)
@@ -125,16 +151,19 @@ def _code_in_bodies(source):
     for i, character in enumerate(source):
         depth += (character == "{") - (character == "}")
         allowed[i] = depth > 0
-    skipped = r"//[^\n]*|static_assert\([^;]*;|constexpr[^;]*;|template <[^>]*>|__shared__[^;]*;|#[^\n]*|warpSize / 2"
+    skipped = (
+        r"//[^\n]*|static_assert\([^;]*;|constexpr[^;]*;|using [^;]*;"
+        r"|template <[^>]*>|__shared__[^;]*;|#[^\n]*|warpSize / 2"
+    )
     for match in re.finditer(skipped, source):
         allowed[match.start() : match.end()] = [False] * (match.end() - match.start())
     return allowed
 
 
-def draw(folder: Path, count: int, seed: int = 0) -> list[Mutant]:
+def draw(folder: Path, count: int, seed: int = 0, shares: dict[str, float] = _SHARES) -> list[Mutant]:
     """`count` mutants, shared out among the files, and in each among the kinds of edit in turn."""
     rng, chosen = random.Random(seed), []
-    for file, share in _SHARES.items():
+    for file, share in shares.items():
         by_kind = {}
         for mutant in places(folder, file):
             by_kind.setdefault(mutant.kind, []).append(mutant)
@@ -261,6 +290,7 @@ def main():
     parser = argparse.ArgumentParser(description="Mutation test of the kernels on the emulator.")
     parser.add_argument("--count", type=int, default=100, help="mutants (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: %(default)s)")
+    parser.add_argument("--file", choices=_SHARES, help="of this one only")
     parser.add_argument("--renew", action="store_true", help="keep those in --out that were killed and still stand")
     parser.add_argument("--out", type=Path, help="write the outcomes as JSON to this file")
     parser.add_argument("--check", nargs=2, metavar=("FOLDER", "FILE"), help=argparse.SUPPRESS)
@@ -275,7 +305,10 @@ def main():
         gone = recorded.stale(rows, lambda file: text_of(folder, file))
         kept = [row for row in rows if row not in gone and recorded.key(row) not in again]
     else:
-        mutants = draw(folder, options.count)
+        mutants = draw(folder, options.count, shares={options.file: 1} if options.file else _SHARES)
+        if options.file and options.out and options.out.exists():
+            rows = json.loads(options.out.read_text())["results"]
+            kept = [row for row in rows if row["file"] != f"{options.file}.cu"]
     with tempfile.TemporaryDirectory() as cache:
         results = kept + run_all(mutants, folder, options.jobs, Path(cache), lambda line: print(line, flush=True))
     results.sort(key=lambda row: list(_SHARES).index(row["file"].removesuffix(".cu")))

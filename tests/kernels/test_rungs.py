@@ -1,5 +1,7 @@
 """Every rung of every ladder equals the formula, in both precisions, on odd sizes; none is left out or needs luck."""
 
+import re
+
 import kernel_checks as checks
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from minisvdd.ops.batchnorm.launch import channel_means
 from minisvdd.ops.conv2d import launch as conv2d_launch
 
 pytestmark = pytest.mark.compiler
-FILES = ("conv2d", "linear", "batchnorm", "pooling", "activations", "upsample", "fused", "reductions")
+FILES = ("conv2d", "linear", "batchnorm", "pooling", "activations", "upsample", "fused", "reductions", "conv2d_rows")
 
 
 class Recorder(EmulatorBackend):
@@ -37,6 +39,52 @@ def emulator():
 @pytest.mark.parametrize("case", [*CONV_CASES, *checks.MORE_CONV_CASES], ids=str)
 def test_convolution(case, emulator, dtype, rng):
     checks.convolution(emulator, case, dtype, rng)
+
+
+@pytest.mark.parametrize("case", checks.ROWS_CASES, ids=str)
+def test_convolution_by_rows(case, emulator, rng):
+    checks.rows(emulator, case, rng)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layer", checks.ROWS_LAYERS)
+def test_convolution_by_rows_on_the_papers_layers(layer, emulator, rng):
+    checks.rows(emulator, checks.ROWS_LAYERS[layer], rng)
+
+
+def test_rows_of_an_image_are_the_same_in_every_batch(emulator, rng):
+    """Bit for bit, wherever the image stands among those of a block."""
+    shape, K, side, padding = (7, 10, 4, 8), 9, 5, 2
+    x, weight = draw(rng, shape, np.float32), draw(rng, (K, shape[1], side, side), np.float32)
+    y = conv2d_launch.forward(emulator, x, weight, (1, 1), (padding, padding), "rows")
+    for n in range(len(x)):
+        alone = conv2d_launch.forward(emulator, x[n : n + 1], weight, (1, 1), (padding, padding), "rows")
+        np.testing.assert_array_equal(alone[0], y[n])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kernel", "stride", "padding"),
+    [
+        (np.float64, (3, 3), (1, 1), (1, 1)),
+        (np.float32, (3, 3), (2, 1), (1, 1)),
+        (np.float32, (3, 1), (1, 1), (1, 1)),
+        (np.float32, (9, 9), (1, 1), (4, 4)),
+        (np.float32, (3, 3), (1, 1), (1, 2)),
+        (np.float32, (5, 5), (1, 1), (5, 5)),
+    ],
+)
+def test_what_does_not_fit_into_rows_is_refused(dtype, kernel, stride, padding, emulator, rng):
+    x, weight = draw(rng, (2, 1, 12, 12), dtype), draw(rng, (3, 1, *kernel), dtype)
+    where = "got " + re.escape(f"{np.dtype(dtype)}, stride {stride}, filters {kernel}, padding {padding}")
+    y = conv2d_launch.forward(emulator, x, weight, stride, padding)
+    for launch, inputs in (
+        (conv2d_launch.forward, (x, weight)),
+        (conv2d_launch.forward_statistics, (x, weight)),
+        (conv2d_launch.backward_input, (y, weight, (12, 12))),
+        (conv2d_launch.backward_weight, (y, x, kernel)),
+    ):
+        with pytest.raises(ValueError, match=f"^conv2d_[a-z_]*: rung 'rows' needs float32, stride 1, .* {where}"):
+            launch(emulator, *inputs, stride, padding, rung="rows")
 
 
 @pytest.mark.parametrize("sizes", checks.MATRIX_SIZES, ids=str)
@@ -92,18 +140,20 @@ def test_no_kernel_is_left_out(dtype, rng):
     """A new rung that no check launches: whichever tests run, and in which order."""
     recorder = Recorder()
     checks.every_kernel(recorder, dtype, rng)
-    kernels = {name for file in FILES for name in read_kernels(kernel_folder() / f"{file}.cu")}
-    assert kernels - {name for name, scalar in recorder.launched if scalar == dtype} == set()
+    kernels = [kernel for file in FILES for kernel in read_kernels(kernel_folder() / f"{file}.cu").values()]
+    wanted = {kernel.name for kernel in kernels if kernel.template != "S" or dtype == np.float32}
+    assert wanted - {name for name, scalar in recorder.launched if scalar in (dtype, None)} == set()
 
 
 def test_order_of_threads_and_blocks_does_not_change_a_bit(rng):
     """No rung adds by atomics: weight gradient, statistics and means are the same in every order."""
     x, grad = draw(rng, (9, 3, 8, 8), np.float32), draw(rng, (9, 9, 8, 8), np.float32)
-    results = []
+    rungs, results = (*checks.CONV_RUNGS, "rows"), []
     for seed in (0, 1, 2):
         backend = EmulatorBackend(seed=seed)
         where = (5, 5), (1, 1), (2, 2)
-        weights = [conv2d_launch.backward_weight(backend, grad, x, *where, rung) for rung in checks.CONV_RUNGS]
+        weights = [conv2d_launch.backward_weight(backend, grad, x, *where, rung) for rung in rungs]
+        weights += conv2d_launch.forward_statistics(backend, x, weights[0], *where[1:], "rows")
         statistics = batch_statistics.on(backend)(grad)
         results.append([*weights, *statistics, channel_means(backend, grad, grad)])
     for other in results[1:]:

@@ -12,11 +12,14 @@ import subprocess
 from ctypes.util import find_library
 from pathlib import Path
 
+from specialisations import specialisations
+
 from minisvdd.backends.cuda import instances
 from minisvdd.backends.kernel import TEMPLATE_TYPES, read_kernels
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_90")  # Turing, Ampere, Hopper
 _ENTRY = re.compile(r"Compiling entry function '(\w+)'.*?(?=Compiling entry function|\Z)", re.S)
+_PRECISIONS = ("TF32", "TF32x3", "CORRECTED")  # in the order of the enum
 _FIGURES = {
     "registers": r"Used (\d+) registers",
     "shared": r"(\d+) bytes smem",
@@ -26,17 +29,20 @@ _FIGURES = {
 }
 
 
-def expected_entries(path: Path) -> set[tuple[str, str]]:
-    """(kernel, scalar type or "") of all that a file must compile to."""
-    return {
-        (kernel.name, scalar)
-        for kernel in read_kernels(path).values()
-        for scalar in (TEMPLATE_TYPES.values() if kernel.is_template else [""])
-    }
+def expected_entries(path: Path, architecture: str = "sm_90") -> set[tuple[str, str]]:
+    """(kernel, scalar type, sizes or "") of all that a file must compile to."""
+    scalars = {"": ("",), "T": TEMPLATE_TYPES.values(), "S": ()}
+    plain = {(kernel.name, scalar) for kernel in read_kernels(path).values() for scalar in scalars[kernel.template]}
+    return plain | specialisations(path, architecture)
+
+
+def names_of(path: Path, architecture: str = "sm_90") -> list[str]:
+    """The C++ names of the same."""
+    return instances(path) + [f"{kernel}<{sizes}>" for kernel, sizes in sorted(specialisations(path, architecture))]
 
 
 def parse_report(text: str) -> dict[tuple[str, str], dict[str, int]]:
-    """Registers, shared memory, stack and spills of every kernel, by (name, scalar type)."""
+    """Registers, shared memory, stack and spills of every kernel, by (name, scalar type or sizes)."""
     report = {}
     for match in _ENTRY.finditer(text):
         figures = {name: re.search(pattern, match[0]) for name, pattern in _FIGURES.items()}
@@ -45,10 +51,18 @@ def parse_report(text: str) -> dict[tuple[str, str], dict[str, int]]:
 
 
 def _demangle(symbol):
-    """_Z5naiveIfEvPKT_ -> ("naive", "float"), _Z4plainPf -> ("plain", "")."""
+    """_Z5naiveIfEvPKT_ -> ("naive", "float"), _Z4plainPf -> ("plain", "").
+
+    With a struct of integers: _Z1fI4RowsILi1ELi8EEEvPf -> ("f", "Rows<1, 8>"); one of enum Precision has its name.
+    """
     length = re.match(r"_Z(\d+)", symbol)
     start = length.end()
     name, rest = symbol[start : start + int(length[1])], symbol[start + int(length[1]) :]
+    if struct := re.match(r"I(\d+)", rest):
+        end = struct.end() + int(struct[1])
+        values = re.findall(r"L(i|9Precision)(\d+)E", re.match(r"I((?:L\w+?E)+)E", rest[end:])[1])
+        numbers = [_PRECISIONS[int(number)] if kind != "i" else number for kind, number in values]
+        return name, f"{rest[struct.end() : end]}<{', '.join(numbers)}>"
     return name, {"IfE": "float", "IdE": "double"}.get(rest[:3], "")
 
 
@@ -61,7 +75,7 @@ def compile_with_nvcc(path: Path, architecture: str, scratch: Path) -> dict[tupl
     """Machine code of all instances; RuntimeError with the compiler's words."""
     unit = scratch / f"{path.stem}-{architecture}.cu"
     lines = [f'#include "{path.resolve()}"']  # and what makes the compiler write every instance out: its address
-    lines += [f"auto instance_{i} = &{name};" for i, name in enumerate(instances(path))]
+    lines += [f"auto instance_{i} = &{name};" for i, name in enumerate(names_of(path, architecture))]
     unit.write_text("\n".join(lines) + "\n")
     options = ["-std=c++17", "-cubin", f"-arch={architecture}", "-Xptxas", "-v", "-Werror", "all-warnings"]
     done = subprocess.run(
@@ -85,7 +99,7 @@ def compile_with_nvrtc(library, path: Path, architecture: str, options) -> dict[
     """The same as CuPy does it: source text, options, and the instances' C++ names. Raises RuntimeError."""
     program = ctypes.c_void_p()
     library.nvrtcCreateProgram(ctypes.byref(program), path.read_text().encode(), path.name.encode(), 0, None, None)
-    names = [name.encode() for name in instances(path)]
+    names = [name.encode() for name in names_of(path, architecture)]
     for name in names:
         library.nvrtcAddNameExpression(program, name)
     flags = [flag.encode() for flag in (f"--gpu-architecture={architecture}", *options, "--ptxas-options=-v")]

@@ -13,7 +13,7 @@ import numpy as np
 
 from minisvdd.backends import cuda as backend
 from minisvdd.backends.emulator import EmulatorBackend
-from minisvdd.backends.kernel import kernel_folder, read_kernels
+from minisvdd.backends.kernel import KernelError, kernel_folder, read_kernels
 
 _state = SimpleNamespace(streams=[], pools=[], recording=None)
 _EMULATOR = EmulatorBackend(check=False)
@@ -40,6 +40,7 @@ class ndarray:  # noqa: N801
 
     nbytes = property(lambda self: self.values.nbytes)
     data = property(lambda self: self)
+    ptr = property(lambda self: self.values.ctypes.data)
 
     def memset_async(self, value, size):
         assert size <= self.nbytes
@@ -135,7 +136,10 @@ class RawModule:
 
     def get_function(self, name):
         assert name in self.names
-        kernel = read_kernels(self.path)[name.split("<")[0]]
+        name, _, arguments = name.partition("<")
+        kernel = read_kernels(self.path)[name]
+        if kernel.template == "S":
+            kernel = kernel.specialised(arguments.removesuffix(">"))
 
         def start(grid, block, args, shared_mem=0):
             plain = [arg.values if isinstance(arg, ndarray) else arg for arg in args]
@@ -225,6 +229,7 @@ cuda = SimpleNamespace(
     Device=Device,
     using_allocator=using_allocator,
     get_current_stream=get_current_stream,
+    compiler=SimpleNamespace(CompileException=KernelError),
     get_elapsed_time=lambda start, end: 1000.0 / next(_ticks),
     runtime=SimpleNamespace(getDeviceProperties=lambda device: {"name": b"stand-in"}, driverGetVersion=lambda: 0),
 )

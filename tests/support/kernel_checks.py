@@ -8,6 +8,7 @@ from unittest.mock import patch
 
 import numpy as np
 from references import CONV_CASES, POOL_CASES, draw, tolerance
+from tensor_checks import check_conv2d_tensor
 
 from minisvdd import ops
 from minisvdd.backends.emulator import EmulatorBackend
@@ -15,6 +16,7 @@ from minisvdd.ops import linear
 from minisvdd.ops.batchnorm import all_but_channel
 from minisvdd.ops.batchnorm import launch as batchnorm_launch
 from minisvdd.ops.conv2d import launch as conv2d_launch
+from minisvdd.ops.conv2d import launch_rows
 from minisvdd.ops.norm_act_pool import launch as norm_act_pool_launch
 
 CONV_RUNGS = ("naive", "coalesced", "tiled", "register_blocked", "halo")
@@ -26,6 +28,25 @@ MORE_CONV_CASES = [
     ((1, 2, 20, 37), 5, (3, 3), (1, 1), (1, 1)),
     ((2, 12, 9, 9), 3, (5, 5), (2, 2), (2, 2)),
 ]
+# (N, C, H, W), K, side, padding, for the rung `rows`. Small ones with everything odd: rows of single numbers, of pairs
+# and of packs; heights in unequal parts, whole images together, a rest of the batch, of the channels, of the filters;
+# threads that share channels and that have several rows. Then the layers of the paper's networks.
+ROWS_CASES = [
+    ((2, 3, 9, 7), 5, 3, 1),
+    ((3, 9, 5, 6), 17, 5, 4),
+    ((2, 8, 27, 24), 1, 5, 2),
+    ((1, 3, 17, 14), 6, 5, 2),
+    ((7, 10, 4, 8), 9, 5, 2),
+    ((1, 8, 10, 24), 16, 5, 2),
+]
+ROWS_LAYERS = {
+    "mnist 1": ((3, 1, 28, 28), 8, 5, 2),
+    "mnist 2": ((3, 8, 14, 14), 4, 5, 2),
+    "mnist decoder 1": ((7, 2, 8, 8), 4, 5, 2),
+    "mnist decoder 2": ((1, 4, 16, 16), 8, 5, 1),
+    "mnist decoder 3": ((1, 8, 28, 28), 1, 5, 2),
+    "cifar10 1": ((1, 3, 32, 32), 32, 5, 2),
+}
 BORDERS = [((2, 3, 4, 5), ((1, 2), (0, 3))), ((1, 2, 3, 2), ((0, 0), (2, 0))), ((2, 1, 1, 1), ((3, 1), (1, 1)))]
 MORE_POOL_CASES = [((3, 2, 5, 8), (2, 2), (2, 2)), ((2, 1, 5, 7), (2, 1), (3, 2)), ((9, 8, 4, 4), (2, 2), (2, 2))]
 FUSED_CASES = [
@@ -76,6 +97,44 @@ def convolution(backend, case, dtype, rng):
         got = conv2d_launch.forward_statistics(backend, x, weight, stride, padding)
         for ours, formulas in zip(got, (y, *ops.batch_statistics(y))):
             close(ours, formulas, 100, case=case)
+
+
+def rows(backend, case, rng):
+    """The rung `rows`: forward, both gradients, and the forward with statistics, from arrays that begin anywhere."""
+    shape, K, side, padding = case
+    dtype, where = np.float32, ((1, 1), (padding, padding))
+    x, weight = _misaligned(draw(rng, shape, dtype)), _misaligned(draw(rng, (K, shape[1], side, side), dtype))
+    y = ops.conv2d_forward(x, weight, *where)
+    grad = _misaligned(draw(rng, y.shape, dtype))
+    terms = grad.size // K
+    for launch, inputs, wanted in (
+        (conv2d_launch.forward, (x, weight), y),
+        (
+            conv2d_launch.backward_input,
+            (grad, weight, shape[2:]),
+            ops.conv2d_backward_input(grad, weight, shape[2:], *where),
+        ),
+        (
+            conv2d_launch.backward_weight,
+            (grad, x, (side, side)),
+            ops.conv2d_backward_weight(grad, x, (side, side), *where),
+        ),
+    ):
+        close(launch(backend, *inputs, *where, "rows"), wanted, terms, launch=launch.__name__, case=case)
+    with patch.object(launch_rows, "_BLOCKS", 1):  # a block then adds up many tiles
+        close(conv2d_launch.backward_weight(backend, grad, x, (side, side), *where, "rows"), wanted, terms, case=case)
+    got = conv2d_launch.forward_statistics(backend, x, weight, *where, "rows")
+    for ours, formulas in zip(got, (y, *ops.batch_statistics(y))):
+        close(ours, formulas, 100, case=case)
+
+
+def _misaligned(array):
+    """The same numbers, 4 bytes behind a multiple of 16."""
+    whole = np.empty(array.size + 5, array.dtype)
+    start = (-whole.ctypes.data % 16) // array.itemsize + 1
+    view = whole[start : start + array.size].reshape(array.shape)
+    view[...] = array
+    return view
 
 
 def matrix_product(backend, sizes, dtype, rng):
@@ -267,6 +326,8 @@ def every_kernel(backend, dtype, rng):
     normalize_pool(backend, FUSED_CASES[0], dtype, rng)
     pointwise(backend, 9, dtype, rng)
     up_sampling(backend, (2, 1, 3, 2), (1, 3), dtype, rng)
+    if dtype == np.float32:
+        rows(backend, ROWS_CASES[0], rng)
 
 
 # All checks of one file, in float32, for `kernel_mutants.py`
@@ -276,6 +337,12 @@ def check_conv2d(backend, rng):
     """All that conv2d.cu holds."""
     for case in [*CONV_CASES, *MORE_CONV_CASES]:
         convolution(backend, case, np.float32, rng)
+
+
+def check_conv2d_rows(backend, rng):
+    """All that conv2d_rows.cu holds."""
+    for case in ROWS_CASES:
+        rows(backend, case, rng)
 
 
 def check_pooling(backend, rng):
@@ -312,6 +379,8 @@ def check_activations(backend, rng):
 
 FILE_CHECKS = {
     "conv2d": check_conv2d,
+    "conv2d_rows": check_conv2d_rows,
+    "conv2d_tensor": check_conv2d_tensor,
     "pooling": check_pooling,
     "batchnorm": check_batchnorm,
     "fused": check_fused,

@@ -25,6 +25,7 @@ from minisvdd import (
     SoftmaxClassifier,
     load_model,
 )
+from minisvdd.backends import backend_problems
 from minisvdd.files.atomic import atomic_write
 from minisvdd.nn.layers import (
     BatchNorm,
@@ -117,6 +118,13 @@ def test_loaded_arguments_can_be_fitted_again(tmp_path):
     np.testing.assert_array_equal(
         again.fit(digits().train).anomaly_score(digits().test), model.anomaly_score(digits().test)
     )
+
+
+def test_a_loaded_model_is_fitted_again_where_it_was_brought(tmp_path):
+    small_model(epochs=1).fit(digits().train).save(tmp_path / "m.npz")
+    for label in ("plain", "emulator:tf32") if backend_problems()["emulator"] is None else ("plain",):
+        loaded = load_model(tmp_path / "m.npz", label)
+        assert loaded.backend == loaded.network_.backend.label == label
 
 
 def test_what_only_training_needed_is_not_kept(tmp_path):

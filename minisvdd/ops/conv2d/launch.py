@@ -1,19 +1,31 @@
 """How the convolution kernels of `kernels/conv2d.cu` are started: rung, number of blocks, each block's piece of work.
 
-Every function takes `rung`, the name of a rung; without one it takes the fastest that fits the sizes.
+Every function takes `rung`, the name of a rung; without one it takes the fastest that fits the sizes (`choices`). The
+rungs `rows`, `tensor` and `corrected` have kernels, and a division of the work, of their own (`launch_rows`,
+`launch_tensor`).
 """
 
 import math
 from typing import TypedDict, TypeVar
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ...backends.device import KernelBackend
 from ...backends.types import DeviceArray, Shape
 from ..batchnorm import batch_statistics
 from ..batchnorm.launch import merge_moments
 from ..reductions import sum_partials
-from . import Pair, conv2d_backward_input, conv2d_backward_weight, conv2d_forward, conv2d_output_size
+from . import (
+    Pair,
+    choices,
+    conv2d_backward_input,
+    conv2d_backward_weight,
+    conv2d_forward,
+    conv2d_output_size,
+    launch_rows,
+    launch_tensor,
+)
 
 # What kernels/conv2d.h fixes: threads that share a piece's positions, results per thread.
 _HALO_THREADS, _HALO_POSITIONS, _HALO_FILTERS = 64, 4, 8
@@ -100,7 +112,13 @@ def _convolve(
     rung: str | None,
 ) -> None:
     """Start a rung of one of the two operations that compute `filters` results per position."""
-    rung = rung or ("halo" if piece else "register_blocked")
+    rung = rung or _default(backend, operation, sizes, result.dtype, piece is not None)
+    if rung == "rows":
+        launch_rows.convolve(backend, operation, arrays, sizes)
+        return
+    if rung in launch_tensor.RUNGS:
+        launch_tensor.convolve(backend, operation, arrays, sizes, rung)
+        return
     positions = result.size // filters
     args = (*map(backend.dense, arrays[:2]), result, *sizes)
     if rung == "halo":
@@ -114,12 +132,37 @@ def _convolve(
         backend.launch(operation, args, threads=result.size, rung=rung)
 
 
+def _default(backend: KernelBackend, operation: str, sizes: Shape, dtype: DTypeLike, halo_fits: bool) -> str:
+    """The rung that was the fastest where it was measured, else the highest, of those that fit."""
+    rungs = ["naive", "coalesced", "tiled", "register_blocked"]
+    if halo_fits:
+        rungs.append("halo")
+    if launch_rows.pays(sizes) and launch_rows.fits(sizes, dtype):
+        rungs.append("rows")
+    rungs += launch_tensor.rungs(backend, operation, sizes, dtype)
+    return choices.fastest(operation, sizes, rungs)
+
+
 def forward_statistics(
-    backend: KernelBackend, x: DeviceArray, weight: DeviceArray, stride: Pair = (1, 1), padding: Pair = (0, 0)
+    backend: KernelBackend,
+    x: DeviceArray,
+    weight: DeviceArray,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    rung: str | None = None,
 ) -> tuple[DeviceArray, DeviceArray, DeviceArray]:
-    """The convolution y and its mean and (biased) variance per channel, taken before y leaves the multiprocessors."""
+    """The convolution y and its mean and (biased) variance per channel, taken before y leaves the multiprocessors.
+
+    rung: one that can do that: "halo", "rows" and those on tensor cores. Where none fits, one follows the other.
+    """
     K = len(weight)
     y = _empty_output(backend, x, weight, stride, padding)
+    sizes = _sizes(x, y, weight.shape[2:], stride, padding)
+    rung = rung or _default(backend, "conv2d_forward", sizes, x.dtype, False)
+    if rung in launch_tensor.RUNGS:
+        return y, *merge_moments(backend, *launch_tensor.moments(backend, x, weight, y, sizes, rung))
+    if rung == "rows":
+        return y, *merge_moments(backend, *launch_rows.moments(backend, x, weight, y, sizes))
     piece = _piece(len(x), y.shape[2:], x.shape[1], K, weight.shape[2:], stride, x.itemsize)
     if piece is None:
         y = forward(backend, x, weight, stride, padding)
@@ -128,8 +171,8 @@ def forward_statistics(
     means, squares = (backend.empty((grid[0], K), x.dtype) for _ in range(2))
     counts = backend.empty(grid[0], np.int32)
     arrays = (backend.dense(x), backend.dense(weight), y, means, squares, counts)
-    args = (*arrays, *_sizes(x, y, weight.shape[2:], stride, padding), *piece["args"])
-    backend.launch("conv2d_moments", args, grid=grid, block=block, shared=shared)
+    args = (*arrays, *sizes, *piece["args"])
+    backend.launch("conv2d_moments", args, grid=grid, block=block, shared=shared, rung="halo")
     return y, *merge_moments(backend, means, squares, counts)
 
 
@@ -149,9 +192,15 @@ def backward_weight(
     grad_weight = backend.empty((K, C, *kernel_size), x.dtype) if out is None else out
     sizes = _sizes(x, grad_output, kernel_size, stride, padding)
     taps, positions = grad_weight[0].size, grad_output.size // K
-    inputs = (backend.dense(grad_output), backend.dense(x))
     piece = _weight_piece(grad_output, C, kernel_size, stride)
-    rung = rung or ("halo" if piece else "register_blocked")
+    rung = rung or _default(backend, "conv2d_backward_weight", sizes, x.dtype, piece is not None)
+    if rung == "rows":
+        launch_rows.weight_gradient(backend, grad_output, x, grad_weight, sizes)
+        return grad_weight
+    if rung in launch_tensor.RUNGS:
+        launch_tensor.weight_gradient(backend, grad_output, x, grad_weight, sizes, rung)
+        return grad_weight
+    inputs = (backend.dense(grad_output), backend.dense(x))
     if rung in ("naive", "coalesced"):
         threads = grad_weight.size * (32 if rung == "coalesced" else 1)
         backend.launch("conv2d_backward_weight", (*inputs, grad_weight, *sizes), threads=threads, rung=rung)
