@@ -7,14 +7,14 @@ template <typename T> __device__ T warp_sum(T value) {
     return value;
 }
 
-// The sum over the block, in thread 0. All threads must call it, whole warps, and `shared` must hold 32 numbers that
+// The sum over the block, in every thread. All threads must call it, whole warps, and `shared` must hold 32 numbers that
 // nobody else uses until the next barrier.
 template <typename T> __device__ T block_sum(T value, T* shared) {
     int lane = threadIdx.x % warpSize, warp = threadIdx.x / warpSize, warps = blockDim.x / warpSize;
     value = warp_sum(value);
     if (lane == 0) shared[warp] = value;
     __syncthreads();
-    if (threadIdx.x) return T(0);
+    value = shared[0];
     for (int w = 1; w < warps; w++) value += shared[w];
     return value;
 }

@@ -38,7 +38,8 @@ FUSED_CASES = [
     ((20, 2, 12, 6), (1, 3), 0.1),  # several blocks of threads, and many more rows of windows than columns
 ]
 BATCHNORM_SHAPES = [(5, 3), (2, 3, 7, 11), (9, 2, 4, 8), (2, 1, 1, 1), (40, 3, 16, 16), (1, 2, 3, 6)]
-MATRIX_SIZES = [(1, 1, 1), (17, 33, 5), (16, 16, 16), (3, 40, 18), (70, 9, 67), (64, 8, 64)]
+# the last: more k than a block of the "split" rung asks for at once, with a rest that is no whole pack
+MATRIX_SIZES = [(1, 1, 1), (17, 33, 5), (16, 16, 16), (3, 40, 18), (70, 9, 67), (64, 8, 64), (9, 259, 10)]
 
 
 def close(got, wanted, terms=1, **where):
@@ -82,10 +83,10 @@ def matrix_product(backend, sizes, dtype, rng):
     """All rungs, with and without transposed operands."""
     rows, inner, columns = sizes
     a, b = draw(rng, (rows, inner), dtype), draw(rng, (inner, columns), dtype)
-    for rung in ("naive", "coalesced", "tiled", "register_blocked"):
-        close(linear.matmul(backend, a, b, rung=rung), a @ b, rung=rung)
+    for rung in ("naive", "coalesced", "tiled", "register_blocked", "split"):
+        close(linear.matmul(backend, a, b, rung=rung), a @ b, inner, rung=rung)
         swapped = linear.matmul(backend, a.T.copy(), b.T.copy(), transpose_a=True, transpose_b=True, rung=rung)
-        close(swapped, a @ b, rung=rung)
+        close(swapped, a @ b, inner, rung=rung)
 
 
 def bias(backend, shape, dtype, rng):
@@ -140,6 +141,36 @@ def batch_norm(backend, shape, dtype, rng):
     ops.running_update(wanted, mean, 0.1, 1.5)
     ops.running_update.on(backend)(got, mean, 0.1, 1.5)
     close(got, wanted)
+    finished_statistics(backend, x, dtype, rng)
+
+
+def finished_statistics(backend, x, dtype, rng):
+    """From the moments of one share and of many unequal ones: mean, variance, scale and both running statistics."""
+    C, total = x.shape[1], x.size // x.shape[1]
+    if total < 2:
+        return
+    rows = np.moveaxis(x, 1, 0).reshape(C, total)
+    for cuts in (
+        [],
+        [(total + 2) // 3],
+        range(1, total, max(1, total // 300)),
+    ):  # more shares than a block has threads, too
+        parts = np.split(rows, cuts, axis=1)
+        means, counts = (
+            np.stack([part.mean(axis=1) for part in parts]),
+            np.array([part.shape[1] for part in parts], "i"),
+        )
+        squares = np.stack([((part - mean[:, None]) ** 2).sum(axis=1) for part, mean in zip(parts, means)])
+        moments = batchnorm_launch.Moments(*(np.ascontiguousarray(a) for a in (means, squares, counts)), total)
+        mean, variance = ops.batch_statistics(x)
+        running = draw(rng, (2, C), dtype)
+        moved = np.stack([0.9 * running[0] + 0.1 * mean, 0.9 * running[1] + 0.1 * variance * total / (total - 1)])
+        got = batchnorm_launch.finish_statistics(backend, moments, 1e-4, (*running, 0.1))
+        for ours, wanted in zip(got, (mean, variance, ops.inverse_deviation(variance, 1e-4))):
+            close(ours, wanted, 10, shares=len(counts))
+        close(running, moved.astype(dtype), 10, shares=len(counts))
+        for ours, wanted in zip(batchnorm_launch.merge_moments(backend, moments), (mean, variance)):
+            close(ours, wanted, 10, shares=len(counts))
 
 
 def normalize_pool(backend, case, dtype, rng):
@@ -222,7 +253,7 @@ def vector_traffic(rng):
     y, winner = norm_act_pool_launch.forward(backend, x, ones, ones, 0.1, two, "pairs")
     expect(2 * pooled, 2 * pooled)  # mean and scale besides
     norm_act_pool_launch.backward(backend, grad, x, y, winner, ones, ones, 0.1, two, rung="pairs")
-    expect(n / 2 + 7 * pooled, n / 2)
+    expect(n / 2 + 5 * pooled + 2 * 2, n / 2)  # a block per channel adds up its partial sums, here two
     batchnorm_launch.channel_scale(backend, x, ones, ones, "vectorised")
     expect(3 * n / 4, n / 4)
     args = (x, x, ones, np.ones((2, 2), np.float32), backend.empty(x.shape, np.float32), n, 2, 64)

@@ -10,8 +10,7 @@ import numpy as np
 
 from ...backends.device import KernelBackend
 from ...backends.types import DeviceArray, Shape
-from ..batchnorm import batch_statistics
-from ..batchnorm.launch import merge_moments
+from ..batchnorm.launch import Moments, channel_moments, merge_moments
 from ..reductions import sum_partials
 from . import Pair, conv2d_backward_input, conv2d_backward_weight, conv2d_forward, conv2d_output_size
 
@@ -114,23 +113,31 @@ def _convolve(
         backend.launch(operation, args, threads=result.size, rung=rung)
 
 
-def forward_statistics(
+def forward_moments(
     backend: KernelBackend, x: DeviceArray, weight: DeviceArray, stride: Pair = (1, 1), padding: Pair = (0, 0)
-) -> tuple[DeviceArray, DeviceArray, DeviceArray]:
-    """The convolution y and its mean and (biased) variance per channel, taken before y leaves the multiprocessors."""
+) -> tuple[DeviceArray, Moments]:
+    """The convolution y and the moments of its channels, taken before y leaves the multiprocessors."""
     K = len(weight)
     y = _empty_output(backend, x, weight, stride, padding)
     piece = _piece(len(x), y.shape[2:], x.shape[1], K, weight.shape[2:], stride, x.itemsize)
     if piece is None:
         y = forward(backend, x, weight, stride, padding)
-        return y, *batch_statistics.on(backend)(y)
+        return y, channel_moments(backend, y)
     grid, block, shared = _halo_geometry(piece, K)
     means, squares = (backend.empty((grid[0], K), x.dtype) for _ in range(2))
     counts = backend.empty(grid[0], np.int32)
     arrays = (backend.dense(x), backend.dense(weight), y, means, squares, counts)
     args = (*arrays, *_sizes(x, y, weight.shape[2:], stride, padding), *piece["args"])
     backend.launch("conv2d_moments", args, grid=grid, block=block, shared=shared)
-    return y, *merge_moments(backend, means, squares, counts)
+    return y, Moments(means, squares, counts, y.size // K)
+
+
+def forward_statistics(
+    backend: KernelBackend, x: DeviceArray, weight: DeviceArray, stride: Pair = (1, 1), padding: Pair = (0, 0)
+) -> tuple[DeviceArray, DeviceArray, DeviceArray]:
+    """The convolution y and its mean and (biased) variance per channel."""
+    y, moments = forward_moments(backend, x, weight, stride, padding)
+    return y, *merge_moments(backend, moments)
 
 
 @conv2d_backward_weight.launch
