@@ -1,5 +1,5 @@
 // The matrix product that linear layers and convolutions share: c(row, column) = sum over k of a(row, k) b(k, column),
-// k from `first` to `last` - 1, as two rungs of their ladders. A block of 256 threads computes one tile of c.
+// k from `first` to `last` - 1, as three rungs of their ladders. A block of 256 threads computes one tile of c.
 //
 // a, b read one entry each, store takes one result. They are functions, because a convolution's patches form a matrix
 // that is never stored: its b(k, column) looks the number up in the image. All are called inside the matrix only.
@@ -68,4 +68,43 @@ __device__ void gemm_register_blocked(int rows, int columns, int first, int last
         for (int j = 0; j < own; j++)
             if (first_row + y + i < rows && first_column + x + j < columns)
                 store(first_row + y + i, first_column + x + j, sum[i][j]);
+}
+
+// Split: 8 x 8 results, each added up by four threads that share k out. For results so small that larger tiles would leave
+// most of a GPU idle: time is then spent waiting, for memory and at barriers. So tiles are small, and a block asks for up
+// to 256 k at once and meets twice for all of them. 2 / 8 global loads and, as packs of 16 bytes, 2 / 4 shared loads per
+// multiplication.
+template <typename T, typename A, typename B, typename Store>
+__device__ void gemm_split(int rows, int columns, int first, int last, bool a_along_k, bool b_along_k, A a, B b,
+                           Store store) {
+    constexpr int tile = 8, depth = 256, threads = 256, results = tile * tile, shares = threads / results;
+    constexpr int lanes = Pack<T>::size;
+    // + 4: rows begin at different banks, and still at a multiple of 16 bytes
+    alignas(16) __shared__ T a_tile[tile][depth + 4], b_tile[tile][depth + 4];
+    __shared__ T sums[shares][results];
+    int own = threadIdx.x % results, share = threadIdx.x / results, x = own % tile, y = own / tile;
+    int first_row = blockIdx.y * tile, first_column = blockIdx.x * tile;
+    T sum = 0;
+    for (int base = first; base < last; base += depth) {
+        int deep = min(depth, (last - base + lanes - 1) / lanes * lanes);  // whole packs: zeros behind the last k
+        for (int i = threadIdx.x; i < tile * depth; i += threads) {
+            int r = a_along_k ? i / depth : i % tile, ka = a_along_k ? i % depth : i / tile;
+            int c = b_along_k ? i / depth : i % tile, kb = b_along_k ? i % depth : i / tile;
+            if (ka < deep)
+                a_tile[r][ka] = first_row + r < rows && base + ka < last ? a(first_row + r, base + ka) : T(0);
+            if (kb < deep)
+                b_tile[c][kb] = first_column + c < columns && base + kb < last ? b(base + kb, first_column + c) : T(0);
+        }
+        __syncthreads();
+        for (int k = share * lanes; k < deep; k += shares * lanes) {
+            Pack<T> from_a = load_pack<Pack<T>>(&a_tile[y][k]), from_b = load_pack<Pack<T>>(&b_tile[x][k]);
+            for (int j = 0; j < lanes; j++) sum += from_a.v[j] * from_b.v[j];
+        }
+        __syncthreads();
+    }
+    sums[share][own] = sum;
+    __syncthreads();
+    if (share || first_row + y >= rows || first_column + x >= columns) return;
+    for (int s = 1; s < shares; s++) sum += sums[s][own];
+    store(first_row + y, first_column + x, sum);
 }
