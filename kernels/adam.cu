@@ -26,18 +26,20 @@ __global__ void adam_update_1_naive(T* param, const T* grad, T* first_moment, T*
     param[i] -= learning_rate * (m / correction1) / (sqrt(v / correction2) + epsilon);
 }
 
-// Whether any of n numbers is not 0, the same answer in every thread of the block. It looks at 8 per thread at once, since
+// Whether any of n numbers is not 0, the same answer in every thread of the block. It asks for 8 per thread at once, and
 // mostly these few are enough.
 template <typename T> __device__ bool any_nonzero(const T* x, int n) {
     constexpr int each = 8;
     __shared__ int votes[32];
     bool found = false;
     for (int base = 0; base < n && !found; base += each * blockDim.x) {
-        int mine = 0;
+        T seen[each];
         for (int k = 0; k < each; k++) {
             int i = base + k * blockDim.x + threadIdx.x;
-            mine += i < n && x[i] != T(0);
+            seen[k] = i < n ? x[i] : T(0);
         }
+        int mine = 0;
+        for (int k = 0; k < each; k++) mine += seen[k] != T(0);
         found = block_sum(mine, votes) > 0;
         __syncthreads();  // before somebody votes again
     }

@@ -51,8 +51,8 @@ __global__ void matmul_4_register_blocked(const T* a, const T* b, T* c, int rows
         [=](int row, int column, T value) { c[row * columns + column] = value; });
 }
 template <typename T>
-__global__ void matmul_5_split(const T* a, const T* b, T* c, int rows, int columns, int inner, int a_row, int a_column,
-                               int b_row, int b_column) {
+__global__ void __launch_bounds__(256, 4) matmul_5_split(const T* a, const T* b, T* c, int rows, int columns, int inner,
+                                                         int a_row, int a_column, int b_row, int b_column) {
     gemm_split<T>(
         rows, columns, 0, inner, a_column == 1, b_row == 1,
         [=](int row, int k) { return a[row * a_row + k * a_column]; },
