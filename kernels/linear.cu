@@ -9,6 +9,7 @@
 //   5 split             for small c: pieces of 8 x 8, four threads per result, up to 256 k between two barriers instead of
 //                       16. More loads than rung 3, 2 inner / 8 per output, but far less waiting.
 #include "gemm.h"
+#include "gemm_split.h"
 #include "reduce.h"
 
 template <typename T>

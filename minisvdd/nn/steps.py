@@ -3,7 +3,7 @@
 Both have the same methods, `start(batches)` and `finish()`. On a device, data, permutation, step count and learning
 rate live there, and a step is captured once: the first step of each batch size runs plainly (which also compiles its
 kernels), the second is captured, and from then on the captured graph is launched: one call of the driver instead of
-some fifty, and the host waits once an epoch. Layers and kernels know nothing of this.
+22 (MNIST's encoder) or 63 (its autoencoder), and the host waits once an epoch. Layers and kernels know nothing of this.
 """
 
 from typing import Any, Protocol

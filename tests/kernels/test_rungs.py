@@ -14,7 +14,19 @@ from minisvdd.ops.batchnorm.launch import channel_means
 from minisvdd.ops.conv2d import launch as conv2d_launch
 
 pytestmark = pytest.mark.compiler
-FILES = ("conv2d", "linear", "batchnorm", "pooling", "activations", "upsample", "fused", "reductions")
+FILES = (
+    "conv2d",
+    "linear",
+    "batchnorm",
+    "pooling",
+    "activations",
+    "upsample",
+    "fused",
+    "reductions",
+    "losses",
+    "adam",
+    "steps",
+)
 
 
 class Recorder(EmulatorBackend):
@@ -44,7 +56,27 @@ def test_matrix_product(sizes, emulator, dtype, rng):
     checks.matrix_product(emulator, sizes, dtype, rng)
 
 
-@pytest.mark.parametrize("shape", [(5, 3), (2, 3, 7, 11), (130, 2, 3, 1)], ids=str)
+@pytest.mark.parametrize("shape", checks.LOSS_SHAPES, ids=str)
+def test_losses(shape, emulator, dtype, rng):
+    checks.losses(emulator, shape, dtype, rng)
+
+
+@pytest.mark.parametrize(("n", "pulls"), checks.OPTIMISER_SIZES)
+def test_optimiser_steps(n, pulls, emulator, dtype, rng):
+    checks.optimiser_steps(emulator, n, pulls, dtype, rng)
+
+
+@pytest.mark.parametrize(("count", "n"), checks.PARTIAL_SUMS)
+def test_partial_sums(count, n, emulator, dtype, rng):
+    checks.partial_sums(emulator, count, n, dtype, rng)
+
+
+@pytest.mark.parametrize("shape", [(9, 2, 3), (9, 5, 37)], ids=str)
+def test_device_batches(shape, emulator, dtype, rng):
+    checks.device_batches(emulator, shape, dtype, rng)
+
+
+@pytest.mark.parametrize("shape", checks.BIAS_SHAPES, ids=str)
 def test_bias(shape, emulator, dtype, rng):
     checks.bias(emulator, shape, dtype, rng)
 
@@ -93,7 +125,7 @@ def test_no_kernel_is_left_out(dtype, rng):
     recorder = Recorder()
     checks.every_kernel(recorder, dtype, rng)
     kernels = {name for file in FILES for name in read_kernels(kernel_folder() / f"{file}.cu")}
-    assert kernels - {name for name, scalar in recorder.launched if scalar == dtype} == set()
+    assert kernels - {name for name, scalar in recorder.launched if scalar in (dtype, None)} == set()
 
 
 def test_order_of_threads_and_blocks_does_not_change_a_bit(rng):

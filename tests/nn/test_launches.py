@@ -1,4 +1,4 @@
-"""How many kernels a training step starts: on a small network each costs about a microsecond, whatever it does."""
+"""How many kernels a training step starts: on a small network a launch costs more than what most of them do."""
 
 import numpy as np
 import pytest
