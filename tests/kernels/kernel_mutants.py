@@ -83,10 +83,6 @@ EQUIVALENT = {
         "fused",
         "window = {T(1), mean[c], scale[c], factor * sum_g, factor * sum_gx, n * C + c, p, q, -1};",
     ): "no entry has won in such a window, and only an entry that has asks for the gradient",
-    (
-        "linear",
-        "for (int k = sharer * lanes; k < depth && base + k <= last; k += sharers * lanes) {",
-    ): "what it adds on top are products of zeros",
     ("steps", "if (i == 1) *before = *done;"): "one thread does it, whichever",
 }
 

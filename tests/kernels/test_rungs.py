@@ -114,6 +114,7 @@ def test_up_sampling(shape, scale, emulator, dtype, rng):
 
 def test_vectorised_rungs_do_not_fall_back(rng):
     checks.vector_traffic(rng)
+    checks.split_traffic(rng)
 
 
 def test_packs_are_for_aligned_arrays(rng):

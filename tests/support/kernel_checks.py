@@ -272,6 +272,14 @@ def vector_traffic(rng):
     expect(n / 2, n / 4)
 
 
+def split_traffic(rng):
+    """The matrix product's split rung reads whole packs from shared memory, and none behind the last k."""
+    backend = EmulatorBackend(count=True)
+    linear.matmul(backend, draw(rng, (8, 64), np.float32), draw(rng, (64, 8), np.float32), rung="split")
+    results, packs = 64, 64 / 4
+    assert backend.last_counts.shared_loads == results * 2 * packs + 3 * results  # four threads' sums become one
+
+
 def no_packs_of_misaligned_arrays(rng):
     """One array that begins beside a multiple of 16 bytes is enough: a GPU refuses to load a pack from there.
 
@@ -450,6 +458,7 @@ def check_activations(backend, rng):
 
 def check_linear(backend, rng):
     """All that linear.cu holds."""
+    split_traffic(rng)
     for sizes in MATRIX_SIZES:
         matrix_product(backend, sizes, np.float32, rng)
     for shape in BIAS_SHAPES:
