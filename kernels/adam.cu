@@ -40,7 +40,7 @@ template <typename T> __device__ bool any_nonzero(const T* x, int n) {
         }
         int mine = 0;
         for (int k = 0; k < each; k++) mine += seen[k] != T(0);
-        found = block_sum(mine, votes) > 0;
+        found = block_total(mine, votes) > 0;
         __syncthreads();  // before somebody votes again
     }
     return found;

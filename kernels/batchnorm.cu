@@ -120,12 +120,12 @@ __device__ Moments<T> merged_moments(const T* means, const T* squares, const int
     for (int s = threadIdx.x; s < shares; s += blockDim.x) sum += counts[s] * means[s * C + c];
     Moments<T> all;
     all.count = total;
-    all.mean = block_sum(sum, partial_mean) / total;
+    all.mean = block_total(sum, partial_mean) / total;
     for (int s = threadIdx.x; s < shares; s += blockDim.x) {
         T delta = means[s * C + c] - all.mean;
         spread += squares[s * C + c] + counts[s] * delta * delta;
     }
-    all.squares = block_sum(spread, partial_squares);
+    all.squares = block_total(spread, partial_squares);
     return all;
 }
 template <typename T>

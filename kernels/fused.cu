@@ -114,8 +114,8 @@ __device__ WindowGradient<T> window_gradient(const T* grad_output, const T* y, c
         sum_g += partials[s * 2 * C + c];
         sum_gx += partials[(s * 2 + 1) * C + c];
     }
-    sum_g = block_sum(sum_g, partial_g);
-    sum_gx = block_sum(sum_gx, partial_gx);
+    sum_g = block_total(sum_g, partial_g);
+    sum_gx = block_total(sum_gx, partial_gx);
     int q = i % across, p = i / across % down, n = i / (across * down);
     WindowGradient<T> window{};
     window.plane = -1;
