@@ -54,15 +54,16 @@ __device__ void adam_flat(T* params, const T* grads, T* first_moments, T* second
     int i = blockIdx.x * blockDim.x + threadIdx.x, t = *before + 1;
     if (threadIdx.x < 2) corrections[threadIdx.x] = 1 - pow(threadIdx.x ? beta2 : beta1, double(t));
     if (i == 0) *done = t;
+    T w = 0, g = 0, m = 0, v = 0;
+    if (i < n) w = params[i], g = grads[i], m = first_moments[i], v = second_moments[i];  // under way while the block meets
     bool pulls = n_pull == 0 || any_nonzero(pull, n_pull);
     __syncthreads();
     if (i >= n) return;
-    T decay = i < decayed && pulls ? T(weight_decay) : T(0);
-    T b1 = T(beta1), b2 = T(beta2), g = grads[i] + decay * params[i];
-    T m = b1 * first_moments[i] + (T(1) - b1) * g, v = b2 * second_moments[i] + (T(1) - b2) * g * g;
-    first_moments[i] = m;
-    second_moments[i] = v;
-    params[i] -= T(*learning_rate) * (m / T(corrections[0])) / (sqrt(v / T(corrections[1])) + T(epsilon));
+    T b1 = T(beta1), b2 = T(beta2);
+    g += (i < decayed && pulls ? T(weight_decay) : T(0)) * w;
+    first_moments[i] = m = b1 * m + (T(1) - b1) * g;
+    second_moments[i] = v = b2 * v + (T(1) - b2) * g * g;
+    params[i] = w - T(*learning_rate) * (m / T(corrections[0])) / (sqrt(v / T(corrections[1])) + T(epsilon));
 }
 template <typename T>
 __global__ void adam_update_flat_1_naive(T* params, const T* grads, T* first_moments, T* second_moments, const T* pull,

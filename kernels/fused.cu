@@ -109,23 +109,22 @@ __device__ WindowGradient<T> window_gradient(const T* grad_output, const T* y, c
                                              int C, int down, int across, int P, int Q) {
     __shared__ T partial_g[32], partial_gx[32];
     int i = blockIdx.x * blockDim.x + threadIdx.x, c = blockIdx.y;
-    T sum_g = 0, sum_gx = 0;
-    for (int s = threadIdx.x; s < shares; s += blockDim.x) {
-        sum_g += partials[s * 2 * C + c];
-        sum_gx += partials[(s * 2 + 1) * C + c];
-    }
-    sum_g = block_total(sum_g, partial_g);
-    sum_gx = block_total(sum_gx, partial_gx);
     int q = i % across, p = i / across % down, n = i / (across * down);
     WindowGradient<T> window{};
-    window.plane = -1;
-    if (n >= N) return window;
-    window = {T(0), mean[c], scale[c], factor * sum_g, factor * sum_gx, n * C + c, p, q, -1};
-    if (p < P && q < Q) {
+    window.plane = window.won = -1;
+    if (n < N) window = {T(0), mean[c], scale[c], T(0), T(0), n * C + c, p, q, -1};
+    if (n < N && p < P && q < Q) {
         int o = (window.plane * P + p) * Q + q;
         window.grad = y[o] > T(0) ? grad_output[o] : slope * grad_output[o];
         window.won = winner[o];
     }
+    T sum_g = 0, sum_gx = 0;  // last, since the block meets for them: what is above is under way meanwhile
+    for (int s = threadIdx.x; s < shares; s += blockDim.x) {
+        sum_g += partials[s * 2 * C + c];
+        sum_gx += partials[(s * 2 + 1) * C + c];
+    }
+    window.mean_g = factor * block_total(sum_g, partial_g);
+    window.mean_gx = factor * block_total(sum_gx, partial_gx);
     return window;
 }
 template <typename T>

@@ -9,9 +9,13 @@ from minisvdd.backends.emulator import EmulatorBackend
 from minisvdd.backends.kernel import kernel_folder, read_kernels
 from minisvdd.nn.layers import BatchNorm, Conv2D, LeakyReLU, MaxPool2D, ReLU
 from minisvdd.nn.networks import Sequential
+from minisvdd.ops import linear
 from minisvdd.ops.batchnorm import batch_statistics
-from minisvdd.ops.batchnorm.launch import channel_means
+from minisvdd.ops.batchnorm.launch import channel_means, channel_moments, finish_statistics
 from minisvdd.ops.conv2d import launch as conv2d_launch
+from minisvdd.ops.losses import mean_squared_error
+from minisvdd.ops.norm_act_pool import launch as norm_act_pool_launch
+from minisvdd.ops.reductions import sum_partials
 
 pytestmark = pytest.mark.compiler
 FILES = (
@@ -129,8 +133,23 @@ def test_no_kernel_is_left_out(dtype, rng):
     assert kernels - {name for name, scalar in recorder.launched if scalar in (dtype, None)} == set()
 
 
+def ended_step(backend):
+    """What the launches leave that end passes and steps: always from the same numbers."""
+    rng = np.random.default_rng(0)
+    x, y, grad, a = (draw(rng, shape, np.float32) for shape in ((9, 3, 16, 16), (9, 3, 8, 8), (9, 3, 8, 8), (70, 300)))
+    running = draw(rng, (2, 3), np.float32)
+    finished = finish_statistics(backend, channel_moments(backend, x), 1e-4, (*running, 0.1))
+    winner = np.zeros(y.shape, np.uint8)
+    passed = norm_act_pool_launch.backward(backend, grad, x, y, winner, *finished[::2], 0.1, (2, 2))
+    value, pulled, each = mean_squared_error.on(backend)(x, np.zeros_like(x))
+    product = linear.matmul(backend, a, a, transpose_b=True, rung="split")
+    total = np.empty(300, np.float32)
+    sum_partials(backend, a, total, 1.0)
+    return [*finished, running, passed, value, pulled, each, product, total]
+
+
 def test_order_of_threads_and_blocks_does_not_change_a_bit(rng):
-    """No rung adds by atomics: weight gradient, statistics and means are the same in every order."""
+    """No rung adds by atomics: weight gradient, statistics, means and all later sums are the same in every order."""
     x, grad = draw(rng, (9, 3, 8, 8), np.float32), draw(rng, (9, 9, 8, 8), np.float32)
     results = []
     for seed in (0, 1, 2):
@@ -138,7 +157,7 @@ def test_order_of_threads_and_blocks_does_not_change_a_bit(rng):
         where = (5, 5), (1, 1), (2, 2)
         weights = [conv2d_launch.backward_weight(backend, grad, x, *where, rung) for rung in checks.CONV_RUNGS]
         statistics = batch_statistics.on(backend)(grad)
-        results.append([*weights, *statistics, channel_means(backend, grad, grad)])
+        results.append([*weights, *statistics, channel_means(backend, grad, grad), *ended_step(backend)])
     for other in results[1:]:
         for a, b in zip(results[0], other):
             np.testing.assert_array_equal(a, b)
