@@ -79,10 +79,6 @@ _EDITS = {
 
 # Survivors that no test can kill, and why: (file, the edited line).
 EQUIVALENT = {
-    (
-        "fused",
-        "window = {T(1), mean[c], scale[c], factor * sum_g, factor * sum_gx, n * C + c, p, q, -1};",
-    ): "no entry has won in such a window, and only an entry that has asks for the gradient",
     ("adam", "T w = 1, g = 0, m = 0, v = 0;"): "a thread that has no entry returns before it uses them",
     ("steps", "if (i == 1) *before = *done;"): "one thread does it, whichever",
 }
