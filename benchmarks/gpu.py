@@ -59,7 +59,7 @@ QUICK_CONVOLUTIONS = {"small": (2, 2, 6, 3)}
 PRODUCTS = {"mnist dense": (200, 32, 196), "cifar10 dense": (200, 128, 2048)}
 QUICK_PRODUCTS = {"small": (3, 5, 17)}
 CONVOLUTION_RUNGS = ("naive", "coalesced", "tiled", "register_blocked", "halo")
-PRODUCT_RUNGS = ("naive", "coalesced", "tiled", "register_blocked", "split")
+PRODUCT_RUNGS = ("naive", "coalesced", "tiled", "register_blocked")
 KERNEL, PADDING = (5, 5), (2, 2)
 
 
