@@ -19,7 +19,7 @@ SAMPLE = [
     ("pooling", "axis", "const T* window = x"),
     ("pooling", "guard", "if (i < cells)"),
     ("fused", "product", "window.grad = y[o] > T(0)"),
-    ("fused", "logic", "if (p < P && q < Q)"),
+    ("fused", "logic", "p < P && q < Q"),
     ("batchnorm", "sum", "T delta = other.mean - mean"),
     ("batchnorm", "barrier", "__syncthreads();"),
     ("batchnorm", "guard", "if (threadIdx.x) return;"),
