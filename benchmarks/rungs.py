@@ -110,7 +110,7 @@ def product_cases(backend, rng, name):
     """The same for the matrix product dL/dx = G W of a dense layer."""
     rows, columns, inner = PRODUCTS[name]
     grad, weight = draw(rng, rows, inner), draw(rng, inner, columns)
-    for rung in ("naive", "coalesced", "tiled", "register_blocked"):
+    for rung in ("naive", "coalesced", "tiled", "register_blocked", "split"):
         yield "matmul", rung, rows * columns, partial(linear.matmul, backend, grad, weight, rung=rung)
 
 

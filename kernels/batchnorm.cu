@@ -5,7 +5,10 @@
 //   2 shuffles  one block per channel. Each thread keeps mean and squared deviations of what it has seen (Welford), and
 //               pairs of such moments merge (Chan): 1 load, and no second pass.
 //   3 split     many blocks per channel, since there are far fewer channels than multiprocessors; loads of 16 bytes: 1/4
-//               (float). Writes moments for merge_moments. Loses for a few hundred numbers: two launches instead of one.
+//               (float). Writes moments of its shares. Loses for a few hundred numbers: two launches instead of one.
+// What follows on a few numbers per channel, in training, costs launches rather than loads:
+//   apart            merge_moments, inverse_deviation, running_update for the mean and for the variance: four launches.
+//   in one           finish_statistics: a block per channel merges, and its first thread does the rest.
 // Means of a and of a b, for the backward pass (a = dL/dx_hat, b = x_hat): the same three rungs, without moments.
 // Normalise and its backward, elementwise:
 //   1 naive       a thread per number, which also loads its channel's statistics: 3 loads; backward 5.
@@ -106,23 +109,47 @@ __global__ void channel_statistics_3_split(const T* x, T* means, T* squares, int
     squares[blockIdx.y * C + c] = own.squares;
     if (c == 0) counts[blockIdx.y] = int(own.count);
 }
-// One block per channel merges the moments of all shares.
+// The moments of all shares of channel c, `total` numbers, in every thread of the block. To merge pair by pair would be a
+// chain of divisions; two passes over the shares need but one:
+//     mean = sum n_s mean_s / n,     squares = sum squares_s + n_s (mean_s - mean)^2
 template <typename T>
-__global__ void merge_moments_1_shuffles(const T* means, const T* squares, const int* counts, T* mean, T* variance,
-                                         int shares, int C) {
-    int c = blockIdx.x;
-    Moments<T> own;
+__device__ Moments<T> merged_moments(const T* means, const T* squares, const int* counts, int shares, int C, int c,
+                                     int total) {
+    __shared__ T partial_mean[32], partial_squares[32];
+    T sum = 0, spread = 0;
+    for (int s = threadIdx.x; s < shares; s += blockDim.x) sum += counts[s] * means[s * C + c];
+    Moments<T> all;
+    all.count = total;
+    all.mean = block_total(sum, partial_mean) / total;
     for (int s = threadIdx.x; s < shares; s += blockDim.x) {
-        Moments<T> share;
-        share.count = counts[s];
-        share.mean = means[s * C + c];
-        share.squares = squares[s * C + c];
-        own.merge(share);
+        T delta = means[s * C + c] - all.mean;
+        spread += squares[s * C + c] + counts[s] * delta * delta;
     }
-    own = block_moments(own);
+    all.squares = block_total(spread, partial_squares);
+    return all;
+}
+template <typename T>
+__global__ void merge_moments_1_block(const T* means, const T* squares, const int* counts, T* mean, T* variance,
+                                      int shares, int C, int total) {
+    int c = blockIdx.x;
+    Moments<T> all = merged_moments(means, squares, counts, shares, C, c, total);
     if (threadIdx.x) return;
-    mean[c] = own.mean;
-    variance[c] = own.squares / own.count;
+    mean[c] = all.mean;
+    variance[c] = all.squares / total;
+}
+// The same, 1 / sqrt(variance + epsilon), and the running statistics after this batch, all at once.
+template <typename T>
+__global__ void finish_statistics_1_block(const T* means, const T* squares, const int* counts, T* mean, T* variance,
+                                          T* scale, T* running_mean, T* running_variance, int shares, int C, int total,
+                                          T epsilon, T momentum) {
+    int c = blockIdx.x;
+    Moments<T> all = merged_moments(means, squares, counts, shares, C, c, total);
+    if (threadIdx.x) return;
+    mean[c] = all.mean;
+    variance[c] = all.squares / total;
+    scale[c] = T(1) / sqrt(all.squares / total + epsilon);
+    running_mean[c] = (T(1) - momentum) * running_mean[c] + momentum * all.mean;
+    running_variance[c] = (T(1) - momentum) * running_variance[c] + momentum * (all.squares / (total - 1));  // unbiased
 }
 
 // ---- means: (2, C): mean(a) and mean(a b) per channel.

@@ -1,10 +1,12 @@
 // Batch norm, leaky ReLU and max-pool in one pass: what stands between two convolutions of an encoder. Windows lie side
-// by side (stride = kernel). minisvdd/ops/fused.py derives the backward; its unfused form is the three operations' own.
+// by side (stride = kernel). minisvdd/ops/norm_act_pool/ derives the backward; its unfused form is the three operations' own.
 // Forward:
 //   1 windows  one thread per result loads its window. x is read once, and nothing is written but y and the winner (one
 //              byte): no x_hat, no mask, no activation.
 //   2 pairs    2x2 windows, 16 bytes of two rows at a time. Elsewhere it works like rung 1.
-// Backward: pooled_means takes mean(g) and mean(g x_hat) from the pooled arrays alone, a quarter of the numbers; then
+// Backward: pooled_sums adds up g and g x_hat over the pooled arrays alone, a quarter of the numbers, in many blocks per
+// channel. A block of what follows works on one channel, and adds these partial sums up before anything else: all blocks
+// in the same order, and no launch between the two.
 //   1 windows  one thread per window, which loads what the window shares once and writes all its entries.
 //   2 pairs    2x2 windows and even W: two entries of a row with one load and one store.
 #include "pack.h"
@@ -70,9 +72,9 @@ __global__ void normalize_pool_forward_2_pairs(const T* x, const T* mean, const 
 }
 
 // Sums of g = G f and of g x_hat = G y over the windows of a channel, f = 1 or slope; all other g are 0.
-// partials: (gridDim.y, 2, C), for sum_partials.
+// partials: (gridDim.y, 2, C).
 template <typename T>
-__global__ void pooled_means_1_split(const T* grad_output, const T* y, T* partials, T slope, int N, int C, int positions) {
+__global__ void pooled_sums_1_split(const T* grad_output, const T* y, T* partials, T slope, int N, int C, int positions) {
     __shared__ T partial_g[32], partial_gx[32];
     int c = blockIdx.x;
     T sum_g = 0, sum_gx = 0;
@@ -90,7 +92,8 @@ __global__ void pooled_means_1_split(const T* grad_output, const T* y, T* partia
 }
 
 // dL/dx = r (g - mean(g) - x_hat mean(g x_hat)), g = G f at the winner of each window and 0 elsewhere. One thread per
-// window, and per part of one at the edges, where rows and columns fill none.  means: (2, C)
+// window, and per part of one at the edges, where rows and columns fill none; blocks (x, c) share the windows of channel c.
+// partials: (shares, 2, C); a mean is factor times their sum.
 template <typename T> struct WindowGradient {
     T grad, shift, scale, mean_g, mean_gx;
     int plane, p, q, won;
@@ -99,16 +102,29 @@ template <typename T> struct WindowGradient {
         return scale * (g - mean_g - (x - shift) * scale * mean_gx);
     }
 };
+// The window of this thread; its plane is -1 where there is none. All threads of the block must call it.
 template <typename T>
 __device__ WindowGradient<T> window_gradient(const T* grad_output, const T* y, const unsigned char* winner, const T* mean,
-                                             const T* scale, const T* means, T slope, int i, int C, int down, int across,
-                                             int P, int Q) {
-    int q = i % across, p = i / across % down, plane = i / (across * down), o = (plane * P + p) * Q + q, c = plane % C;
-    WindowGradient<T> window{T(0), mean[c], scale[c], means[c], means[C + c], plane, p, q, -1};
-    if (p < P && q < Q) {
+                                             const T* scale, const T* partials, T factor, T slope, int shares, int N,
+                                             int C, int down, int across, int P, int Q) {
+    __shared__ T partial_g[32], partial_gx[32];
+    int i = blockIdx.x * blockDim.x + threadIdx.x, c = blockIdx.y;
+    int q = i % across, p = i / across % down, n = i / (across * down);
+    WindowGradient<T> window{};
+    window.plane = window.won = -1;
+    if (n < N) window = {T(0), mean[c], scale[c], T(0), T(0), n * C + c, p, q, -1};
+    if (n < N && p < P && q < Q) {
+        int o = (window.plane * P + p) * Q + q;
         window.grad = y[o] > T(0) ? grad_output[o] : slope * grad_output[o];
         window.won = winner[o];
     }
+    T sum_g = 0, sum_gx = 0;  // last, since the block meets for them: what is above is under way meanwhile
+    for (int s = threadIdx.x; s < shares; s += blockDim.x) {
+        sum_g += partials[s * 2 * C + c];
+        sum_gx += partials[(s * 2 + 1) * C + c];
+    }
+    window.mean_g = factor * block_total(sum_g, partial_g);
+    window.mean_gx = factor * block_total(sum_gx, partial_gx);
     return window;
 }
 template <typename T>
@@ -122,21 +138,23 @@ __device__ void write_window(const WindowGradient<T>& window, const T* x, T* gra
 template <typename T>
 __global__ void normalize_pool_backward_1_windows(const T* grad_output, const T* x, const T* y,
                                                   const unsigned char* winner, const T* mean, const T* scale,
-                                                  const T* means, T* grad_input, T slope, int planes, int C, int H, int W,
-                                                  int P, int Q, int kh, int kw) {
-    int down = (H + kh - 1) / kh, across = (W + kw - 1) / kw, i = blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= planes * down * across) return;
-    auto window = window_gradient(grad_output, y, winner, mean, scale, means, slope, i, C, down, across, P, Q);
-    write_window(window, x, grad_input, H, W, kh, kw);
+                                                  const T* partials, T* grad_input, T factor, T slope, int shares, int N,
+                                                  int C, int H, int W, int P, int Q, int kh, int kw) {
+    int down = (H + kh - 1) / kh, across = (W + kw - 1) / kw;
+    auto window = window_gradient(grad_output, y, winner, mean, scale, partials, factor, slope, shares, N, C, down,
+                                  across, P, Q);
+    if (window.plane >= 0) write_window(window, x, grad_input, H, W, kh, kw);
 }
 template <typename T>
 __global__ void normalize_pool_backward_2_pairs(const T* grad_output, const T* x, const T* y, const unsigned char* winner,
-                                                const T* mean, const T* scale, const T* means, T* grad_input, T slope,
-                                                int planes, int C, int H, int W, int P, int Q, int kh, int kw) {
+                                                const T* mean, const T* scale, const T* partials, T* grad_input, T factor,
+                                                T slope, int shares, int N, int C, int H, int W, int P, int Q, int kh,
+                                                int kw) {
     using Pair = Pack<T, 2>;
-    int down = (H + kh - 1) / kh, across = (W + kw - 1) / kw, i = blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= planes * down * across) return;
-    auto window = window_gradient(grad_output, y, winner, mean, scale, means, slope, i, C, down, across, P, Q);
+    int down = (H + kh - 1) / kh, across = (W + kw - 1) / kw;
+    auto window = window_gradient(grad_output, y, winner, mean, scale, partials, factor, slope, shares, N, C, down,
+                                  across, P, Q);
+    if (window.plane < 0) return;
     if (kh != 2 || kw != 2 || W % 2 || !is_aligned(x, sizeof(Pair)) || !is_aligned(grad_input, sizeof(Pair))) {
         write_window(window, x, grad_input, H, W, kh, kw);
         return;

@@ -1,14 +1,17 @@
-// Losses. Each takes two stages: the first gives one number per row (or per entry) and the gradient, the second adds those
+// Losses. Each takes two launches: the first gives one number per row (or per entry) and the gradient, the second adds those
 // numbers in one block, in double, in an order that never changes: one seed, one result, bit for bit. The value stays on
 // the device until somebody asks for it.
 //
 // First stage, rows of squared or absolute differences between outputs (N, D) and targets. A warp is launched per row:
 //   1 naive   its first lane walks along the row alone: a transaction of 32 bytes for every 4 that it reads.
 //   2 warp    the lanes read neighbours (full transactions), then add in registers. Loses for D << 32.
+// With the gradient, in training (squared_error, soft_boundary_error, absolute_error): the warp that has added up its row
+// goes over it again, in the cache, and writes dL/doutput. One launch, and soft-boundary knows by then whether the row is
+// outside.
 // Second stage, scaled_sum and soft_boundary_value, one block:
 //   1 naive   one thread adds all numbers.
 //   2 block   every thread adds each blockDim-th number, then warps add in registers, then one thread adds the warps.
-// Gradients: one thread per entry, bound by memory traffic. Cross-entropies: one thread per row, since rows are short.
+// Cross-entropies: one thread per row, since rows are short.
 // target_row is D for one target per row, 0 for a centre that all rows share.
 #include "reduce.h"
 
@@ -49,30 +52,43 @@ __global__ void absolute_distances_2_warp(const T* outputs, const T* targets, T*
     sum_rows_warp(outputs, targets, distances, N, D, target_row, [](T difference) { return T(fabs(difference)); });
 }
 
+// The sum of f(output - target) over each row, and slope(output - target, sum) for each entry.
+template <typename T, typename F, typename G>
+__device__ void rows_with_gradient(const T* outputs, const T* targets, T* sums, T* grad, int N, int D, int target_row, F f,
+                                   G slope) {
+    int n = (blockIdx.x * blockDim.x + threadIdx.x) / warpSize, lane = threadIdx.x % warpSize;
+    if (n >= N) return;  // whole warps
+    T sum = 0;
+    for (int d = lane; d < D; d += warpSize) sum += f(outputs[n * D + d] - targets[n * target_row + d]);
+    sum = __shfl_sync(0xffffffffu, warp_sum(sum), 0);
+    if (lane == 0) sums[n] = sum;
+    for (int d = lane; d < D; d += warpSize)
+        grad[n * D + d] = slope(outputs[n * D + d] - targets[n * target_row + d], sum);
+}
 // grad = factor (output - target)
 template <typename T>
-__global__ void distance_gradient_1_naive(const T* outputs, const T* targets, T* grad, T factor, int N, int D,
-                                          int target_row) {
-    int i = blockIdx.x * blockDim.x + threadIdx.x;
-    if (i < N * D) grad[i] = factor * (outputs[i] - targets[i / D * target_row + i % D]);
+__global__ void squared_error_1_warp(const T* outputs, const T* targets, T* distances, T* grad, T factor, int N, int D,
+                                     int target_row) {
+    rows_with_gradient(
+        outputs, targets, distances, grad, N, D, target_row, [](T difference) { return square(difference); },
+        [=](T difference, T) { return factor * difference; });
 }
 // the same for rows outside the sphere, 0 for the others; R^2 lies on the device, for it changes between epochs
 template <typename T>
-__global__ void soft_boundary_gradient_1_naive(const T* outputs, const T* targets, const T* distances,
-                                               const double* radius_squared, T* grad, T factor, int N, int D,
-                                               int target_row) {
-    int i = blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= N * D) return;
-    int n = i / D;
-    grad[i] = distances[n] > T(*radius_squared) ? factor * (outputs[i] - targets[n * target_row + i % D]) : T(0);
+__global__ void soft_boundary_error_1_warp(const T* outputs, const T* targets, const double* radius_squared, T* distances,
+                                           T* grad, T factor, int N, int D, int target_row) {
+    T r2 = T(*radius_squared);
+    rows_with_gradient(
+        outputs, targets, distances, grad, N, D, target_row, [](T difference) { return square(difference); },
+        [=](T difference, T distance) { return distance > r2 ? factor * difference : T(0); });
 }
 // grad = factor sign(output - target), 0 where they are equal
 template <typename T>
-__global__ void sign_gradient_1_naive(const T* outputs, const T* targets, T* grad, T factor, int N, int D, int target_row) {
-    int i = blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= N * D) return;
-    T difference = outputs[i] - targets[i / D * target_row + i % D];
-    grad[i] = factor * T((difference > T(0)) - (difference < T(0)));
+__global__ void absolute_error_1_warp(const T* outputs, const T* targets, T* distances, T* grad, T factor, int N, int D,
+                                      int target_row) {
+    rows_with_gradient(
+        outputs, targets, distances, grad, N, D, target_row, [](T difference) { return T(fabs(difference)); },
+        [=](T difference, T) { return factor * T((difference > T(0)) - (difference < T(0))); });
 }
 
 // Row n: log sum_k exp(z_k) - z_label and (softmax(z) - [k = label]) / N. A label that is no class gives NaN.

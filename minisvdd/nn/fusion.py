@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import ops
+from ..ops.conv2d import conv2d_output_size
 from .layer import Array, Layer
 from .layers import BatchNorm, Conv2D, LeakyReLU, MaxPool2D, ReLU
 
@@ -78,10 +79,11 @@ class FusedModule(Layer):
             return self._evaluate(x)
         conv, norm, use_batch = self.conv, self.norm, self.norm.uses_batch(training)
         if use_batch:
+            size = conv2d_output_size(x.shape[2:], conv.kernel_size, conv.stride, conv.padding)
+            norm.check_batch((len(x), conv.out_channels, *size))
             module = ops.encoder_module_forward.on(self.backend)
             where = conv.stride, conv.padding, norm.epsilon, self.activation.slope, self.window
-            h, y, winner, mean, variance, scale = module(x, conv.params["weight"], *where)
-            norm.check_batch(h)
+            h, y, winner, mean, variance, scale = module(x, conv.params["weight"], *where, **norm.running())
             norm.move_running(mean, variance, h.shape)
         else:
             h, mean, scale = self._convolved(x)

@@ -3,7 +3,8 @@
 G stands for `grad_output` = dL/dy in all derivations.
 """
 
-from typing import Literal
+import math
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -13,7 +14,7 @@ from ..backends.types import Shape
 from ..ops.conv2d import conv2d_output_size
 from ..ops.pooling import Margins, pool_margins
 from .init import glorot_uniform
-from .layer import Array, Layer, Size, as_count, as_pair, image_shape
+from .layer import Array, Layer, Size, as_count, as_pair, has_kernels, image_shape
 
 
 class Linear(Layer):
@@ -230,8 +231,9 @@ class BatchNorm(Layer):
     def forward(self, x: Array, training: bool = False) -> Array:
         use_batch = self.uses_batch(training)
         if use_batch:
-            self.check_batch(x)
-            x_hat, scale, mean, variance = ops.batchnorm_forward_batch.on(self.backend)(x, self.epsilon)
+            self.check_batch(x.shape)
+            normalize = ops.batchnorm_forward_batch.on(self.backend)
+            x_hat, scale, mean, variance = normalize(x, self.epsilon, **self.running())
             self.move_running(mean, variance, x.shape)
         else:
             mean, variance = self.buffers.values()
@@ -241,17 +243,23 @@ class BatchNorm(Layer):
             return x_hat
         return ops.affine_forward.on(self.backend)(x_hat, self.params["weight"], self.params["bias"])
 
-    def check_batch(self, x: Array) -> None:
-        """ValueError when there is but one value per channel."""
-        if x.size // x.shape[1] < 2:
+    def check_batch(self, shape: Shape) -> None:
+        """ValueError when an input of that shape has but one value per channel."""
+        if math.prod(shape) // shape[1] < 2:
             raise ValueError(
-                f"BatchNorm cannot train on a batch of one value per channel, got input {tuple(x.shape)}: "
+                f"BatchNorm cannot train on a batch of one value per channel, got input {tuple(shape)}: "
                 "use a larger batch or freeze_statistics()"
             )
 
+    def running(self) -> dict[str, Any]:
+        """The argument `running` of a launch that moves the running statistics as it finishes those of the batch."""
+        return {"running": (*self.buffers.values(), self.momentum)} if has_kernels(self.backend) else {}
+
     def move_running(self, mean: Array, variance: Array, shape: Shape) -> None:
-        """Move the running statistics towards those of a batch of that shape."""
-        count = int(np.prod(shape)) // shape[1]
+        """Move the running statistics towards those of a batch of that shape, unless a launch has done so."""
+        if has_kernels(self.backend):
+            return
+        count = math.prod(shape) // shape[1]
         update = ops.running_update.on(self.backend)
         update(self.buffers["running_mean"], mean, self.momentum)
         update(self.buffers["running_var"], variance, self.momentum, count / (count - 1))

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from .. import ops
-from ..ops.device_log import any_nonzero
+from ..ops.device_log import StepCount, StepLog, begin_step
 from .flat import FlatParameters, can_flatten
 from .layer import Array, Trainable
 
@@ -121,13 +121,13 @@ class Adam(Optimizer):
     @step_count.setter
     def step_count(self, steps: int) -> None:
         if self._flat:
-            self.backend.write(self._flat.steps, steps)
+            self.backend.write(self._flat.count.done, steps)
         else:
             self._steps = steps
 
     @property
     def device_state(self) -> "_FlatAdam | None":
-        """Where the flat form keeps `steps` and `learning_rate` on the device; None for the plain form."""
+        """The flat form itself, which keeps `count` and `learning_rate` on the device; None for the plain form."""
         return self._flat
 
     def _update(self, name: str, param: Array, grad: Array, weight_decay: float) -> None:
@@ -153,26 +153,28 @@ class _FlatAdam:
         self.backend = backend = self.flat.backend
         n, dtype = self.flat.params.size, self.flat.params.dtype
         self.first_moments, self.second_moments = backend.zeros(n, dtype), backend.zeros(n, dtype)
-        self.steps = backend.zeros(1, np.int32)
-        self.corrections, self.learning_rate = backend.zeros(2, np.float64), backend.zeros(1, np.float64)
-        self.always = backend.asarray(np.ones((), np.float64))
+        self.count = StepCount(backend.zeros(1, np.int32), backend.zeros(1, np.int32))
+        self.learning_rate = backend.zeros(1, np.float64)
         self._written: float | None = None
 
     @property
     def step_count(self) -> int:
-        return int(self.backend.to_numpy(self.steps)[0])
+        return int(self.backend.to_numpy(self.count.done)[0])
 
     def moments_by_name(self) -> tuple[dict[str, Array], dict[str, Array]]:
         return self.flat.views(self.first_moments), self.flat.views(self.second_moments)
 
     def step(self, pull: Array = None) -> None:
+        begin_step(self.backend, self.count)
+        self.end_step(pull)
+
+    def end_step(self, pull: Array = None, log: StepLog | None = None) -> None:
+        """End a step that has begun, with what it leaves for the host to read."""
         self.flat.collect_grads()
-        pulled = self.always if pull is None else any_nonzero(self.backend, pull)
         self.write_learning_rate()
-        a = self.adam
+        a, moments = self.adam, (self.first_moments, self.second_moments)
         factors = (a.beta1, a.beta2, a.epsilon, a.weight_decay)
-        moments, on_device = (self.first_moments, self.second_moments), (self.corrections, self.learning_rate, pulled)
-        ops.adam_update_flat(self.backend, self.flat, *moments, self.steps, *on_device, *factors)
+        ops.adam_update_flat(self.backend, self.flat, *moments, pull, self.learning_rate, self.count, *factors, log=log)
 
     def write_learning_rate(self) -> None:
         """Bring the optimiser's learning rate to the device, if it has changed."""

@@ -3,7 +3,7 @@
 Both have the same methods, `start(batches)` and `finish()`. On a device, data, permutation, step count and learning
 rate live there, and a step is captured once: the first step of each batch size runs plainly (which also compiles its
 kernels), the second is captured, and from then on the captured graph is launched: one call of the driver instead of
-some fifty, and the host waits once an epoch. Layers and kernels know nothing of this.
+22 (MNIST's encoder) or 63 (its autoencoder), and the host waits once an epoch. Layers and kernels know nothing of this.
 """
 
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ import numpy as np
 
 from ..backends.threads import one_blas_thread
 from ..backends.workspace import Workspace
-from ..ops.device_log import gather_batch, log_batch
+from ..ops.device_log import StepLog, gather_batch
 from ..ops.layout import arranged
 from .divergence import EpochStart, NotFiniteError, all_finite, watched
 from .layer import Array, Network
@@ -42,11 +42,17 @@ def train_step(
     loss: callable (outputs, targets) -> (value, grad_output, per_sample); without `targets` it gets x.
     On a kernel backend both results are arrays on the device.
     """
+    value, grad_output, per_sample = backpropagate(network, loss, x, targets)
+    optimizer.step(grad_output)
+    return value, per_sample
+
+
+def backpropagate(network: Network, loss: Loss, x: Array, targets: Array = None) -> tuple[Array, Array, Array | None]:
+    """All but the optimiser's part of `train_step`; returns what the loss returned."""
     outputs = network.forward(x, training=True)
     value, grad_output, per_sample = loss(outputs, x if targets is None else targets)
     network.backward(grad_output, need_input=False)
-    optimizer.step(grad_output)
-    return value, per_sample
+    return value, grad_output, per_sample
 
 
 class HostSteps:
@@ -146,8 +152,7 @@ class DeviceSteps:
             self.X = self.backend.asarray(np.ascontiguousarray(X, np.float32))
             self.targets = None if targets is None else self.backend.asarray(_four_bytes(targets))
             self.order = self.backend.zeros(len(X), np.int32)
-            # Steps done when the epoch began, and one more: after its optimiser's step, a step counts as done.
-            self.first_step, self.first_done = (self.backend.zeros(1, np.int32) for _ in range(2))
+            self.first_step = self.backend.zeros(1, np.int32)  # steps done when the epoch began
             self.value_log = self.backend.zeros(len(X), np.float64)  # at most one batch per sample
             self.sample_log = self.backend.zeros(len(X), np.float32)
         self._has_samples = False
@@ -167,10 +172,8 @@ class DeviceSteps:
         self.backend.synchronize()  # with what was written elsewhere since the last epoch, such as a radius
         with self.stream:
             self.device_state.write_learning_rate()
-            done = self.optimizer.step_count
             self.backend.write(self.order, np.concatenate(batches))
-            self.backend.write(self.first_step, done)
-            self.backend.write(self.first_done, done + 1)
+            self.backend.write(self.first_step, self.optimizer.step_count)
             for size in self._sizes:
                 self._run(size)
 
@@ -200,22 +203,18 @@ class DeviceSteps:
         self._graphs[rows].launch()
 
     def _step(self, rows: int) -> None:
-        steps = self.device_state.steps
-        x, targets = (self._gathered(a, steps, rows) for a in (self.X, self.targets))
-        value, per_sample = train_step(self.network, self.loss, self.optimizer, x, targets)
-        log_batch(self.backend, value, steps, self.first_done, self.value_log, 1)
+        x, targets = (self._gathered(a, rows) for a in (self.X, self.targets))
+        value, grad_output, per_sample = backpropagate(self.network, self.loss, x, targets)
         self._has_samples = per_sample is not None
-        if self._has_samples:
-            log_batch(self.backend, per_sample, steps, self.first_done, self.sample_log, self.batch_size)
+        logs = (self.value_log, self.sample_log, self.batch_size)
+        self.device_state.end_step(grad_output, StepLog(self.first_step, value, per_sample, *logs))
 
-    def _gathered(self, array: Array, steps: Array, rows: int) -> Array:
+    def _gathered(self, array: Array, rows: int) -> Array:
         """This step's samples of a float32 array, or of int32 labels, whose bits are copied as if they were float32."""
         if array is None:
             return None
-        batch = gather_batch(
-            self.backend, array.view(np.float32), self.order, steps, self.first_step, self.batch_size, rows
-        )
-        return batch.view(array.dtype)
+        count, where = self.device_state.count, (self.first_step, self.batch_size, rows)
+        return gather_batch(self.backend, array.view(np.float32), self.order, count, *where).view(array.dtype)
 
 
 def _four_bytes(targets: np.ndarray) -> np.ndarray:

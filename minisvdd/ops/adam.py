@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from ..backends.types import DeviceArray
+from .device_log import StepCount, StepLog
 from .operation import Operation
 
 if TYPE_CHECKING:
@@ -116,23 +117,29 @@ def adam_update_flat(
     flat: Flat,
     first_moments: DeviceArray,
     second_moments: DeviceArray,
-    steps: DeviceArray,
-    corrections: DeviceArray,
+    pull: DeviceArray | None,
     learning_rate: DeviceArray,
-    decaying: DeviceArray,
+    count: StepCount,
     beta1: float,
     beta2: float,
     epsilon: float,
     weight_decay: float,
+    log: StepLog | None = None,
 ) -> None:
-    """`adam_update` for all parameters of a network at once: kernel backends only, one launch after a tiny one.
+    """`adam_update` for all parameters of a network at once, in one launch: kernel backends only.
 
     flat: `minisvdd.nn.flat.FlatParameters`.   first_moments, second_moments: like flat.params.
-    steps: (1,) int32, those done so far, increased here; corrections: (2,) float64 for 1 - beta^t; learning_rate: (1,)
-    float64; decaying: () float64, a factor of the weight decay, 1 or 0. They lie on the device, so that the launches
-    can be repeated as they are.
+    pull: weights decay only where it has an entry that is not 0; None: they do.
+    learning_rate: (1,) float64, on the device like the count of a step that has begun, so that the launch can be
+    repeated as it is.   log: what the step leaves for the host is noted in the same launch.
     """
-    backend.launch("adam_count_step", (steps, corrections, beta1, beta2), grid=(1,), block=(1,))
-    factors = (beta1, beta2, epsilon, weight_decay, flat.decayed, flat.params.size)
-    args = (flat.params, flat.grads, first_moments, second_moments, learning_rate, corrections, decaying, *factors)
-    backend.launch("adam_update_flat", args, threads=flat.params.size)
+    looked_at = 0 if pull is None or not weight_decay else pull.size
+    seen = backend.dense(pull) if looked_at else flat.grads
+    arrays = (flat.params, flat.grads, first_moments, second_moments, seen, learning_rate, count.before, count.done)
+    args = (*arrays, beta1, beta2, epsilon, weight_decay, flat.decayed, looked_at, flat.params.size)
+    if log is None:
+        backend.launch("adam_update_flat", args, threads=flat.params.size)
+        return
+    samples, rows = (flat.grads, 0) if log.samples is None else (log.samples, log.samples.size)
+    noted = (log.first_step, log.value, samples, log.value_log, log.sample_log, log.batch_size, rows)
+    backend.launch("adam_update_log", (*args, *noted), threads=max(flat.params.size, rows))

@@ -124,7 +124,7 @@ def matmul(
 ) -> DeviceArray:
     """The kernel's a b, of transposed matrices on request: those only exchange the strides it reads with.
 
-    Without `rung`: register-blocked, unless the result has too few pieces of 64 x 64 to occupy a GPU.
+    Without `rung`: register-blocked, unless the result has too few pieces of 64 x 64 to occupy a GPU; then "split".
     """
     a_row, a_column = (1, a.shape[1]) if transpose_a else (a.shape[1], 1)
     b_row, b_column = (1, b.shape[1]) if transpose_b else (b.shape[1], 1)
@@ -132,8 +132,8 @@ def matmul(
     columns = b.shape[0] if transpose_b else b.shape[1]
     c = backend.empty((rows, columns), a.dtype) if out is None else out
     args = (backend.dense(a), backend.dense(b), c, rows, columns, inner, a_row, a_column, b_row, b_column)
-    rung = rung or ("register_blocked" if c.size >= 64 * 64 * 64 else "tiled")
-    tile = {"tiled": 16, "register_blocked": 64}.get(rung)
+    rung = rung or ("register_blocked" if c.size >= 64 * 64 * 64 else "split")
+    tile = {"tiled": 16, "register_blocked": 64, "split": 8}.get(rung)
     if tile:
         backend.launch("matmul", args, grid=(-(-columns // tile), -(-rows // tile)), rung=rung)
     else:

@@ -152,8 +152,8 @@ def _(backend: "KernelBackend", outputs: DeviceArray, center: DeviceArray) -> De
 
 @mean_squared_error.launch
 def _(backend: "KernelBackend", outputs: DeviceArray, targets: DeviceArray) -> DeviceLoss:
-    N, each = len(outputs), distances(backend, "squared_distances", outputs, targets)
-    return scaled_sum(backend, each, 1 / N), _gradient(backend, "distance_gradient", outputs, targets, 2 / N), each
+    each, grad = _errors(backend, "squared_error", outputs, targets, 2 / len(outputs))
+    return scaled_sum(backend, each, 1 / len(outputs)), grad, each
 
 
 @soft_boundary_loss.launch
@@ -165,26 +165,22 @@ def soft_boundary(
     nu: float,
     rung: str | None = None,
 ) -> DeviceLoss:
-    N, grad, value = len(outputs), backend.empty(outputs.shape, outputs.dtype), backend.empty((), np.float64)
-    outputs, center, share = backend.dense(outputs), backend.dense(center), 1 / (nu * N)
+    N, share, value = len(outputs), 1 / (nu * len(outputs)), backend.empty((), np.float64)
     radius_squared = backend.asarray(radius_squared, np.float64)
-    each = distances(backend, "squared_distances", outputs, center)
-    args = (outputs, center, each, radius_squared, grad, 2 * share, *_sizes(outputs, center))
-    backend.launch("soft_boundary_gradient", args, threads=outputs.size)
+    each, grad = _errors(backend, "soft_boundary_error", outputs, center, 2 * share, radius_squared)
     backend.launch("soft_boundary_value", (each, radius_squared, value, share, N), grid=(1,), rung=rung)
     return value, grad, each
 
 
 @absolute_distances.launch
 def _(backend: "KernelBackend", outputs: DeviceArray, targets: DeviceArray) -> tuple[DeviceArray, DeviceArray]:
-    each = distances(backend, "absolute_distances", outputs, targets)
-    return each, _gradient(backend, "sign_gradient", outputs, targets, 1)
+    return _errors(backend, "absolute_error", outputs, targets, 1)
 
 
 @absolute_error.launch
 def _(backend: "KernelBackend", outputs: DeviceArray, targets: DeviceArray) -> DeviceLoss:
-    N, each = len(outputs), distances(backend, "absolute_distances", outputs, targets)
-    return scaled_sum(backend, each, 1 / N), _gradient(backend, "sign_gradient", outputs, targets, 1 / N), each
+    each, grad = _errors(backend, "absolute_error", outputs, targets, 1 / len(outputs))
+    return scaled_sum(backend, each, 1 / len(outputs)), grad, each
 
 
 @softmax_cross_entropy.launch
@@ -227,13 +223,24 @@ def scaled_sum(backend: "KernelBackend", numbers: DeviceArray, factor: float, ru
     return value
 
 
-def _gradient(
-    backend: "KernelBackend", operation: str, outputs: DeviceArray, targets: DeviceArray, factor: float
-) -> DeviceArray:
-    grad = backend.empty(outputs.shape, outputs.dtype)
-    args = (backend.dense(outputs), backend.dense(targets), grad, factor, *_sizes(outputs, targets))
-    backend.launch(operation, args, threads=outputs.size)
-    return grad
+def _errors(
+    backend: "KernelBackend",
+    operation: str,
+    outputs: DeviceArray,
+    targets: DeviceArray,
+    factor: float,
+    *more: DeviceArray,
+) -> tuple[DeviceArray, DeviceArray]:
+    """What `distances` gives, and factor times its gradient for the outputs, in one launch.  more: its other inputs."""
+    N, each, grad = (
+        len(outputs),
+        backend.empty(len(outputs), outputs.dtype),
+        backend.empty(outputs.shape, outputs.dtype),
+    )
+    inputs = (backend.dense(outputs), backend.dense(targets), *more)
+    args = (*inputs, each, grad, factor, *_sizes(outputs, targets))
+    backend.launch(operation, args, threads=32 * N, block=(128,))
+    return each, grad
 
 
 def _sizes(outputs: DeviceArray, targets: DeviceArray) -> tuple[int, int, int]:

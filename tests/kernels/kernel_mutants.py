@@ -29,7 +29,7 @@ sys.path.append(str(Path(__file__).parents[1] / "support"))
 import recorded_mutants as recorded
 
 ROOT = Path(__file__).resolve().parents[2]
-# the files, each one's share of the mutants, and the headers that are edited together with it (each one once)
+# the files, how many mutants of each per `--count`, and the headers that are edited with it (each one once)
 _SHARES = {
     "conv2d": 0.4,
     "pooling": 0.2,
@@ -38,6 +38,11 @@ _SHARES = {
     "activations": 0.05,
     "conv2d_rows": 0.3,
     "conv2d_tensor": 0.36,
+    "linear": 0.15,
+    "losses": 0.1,
+    "adam": 0.15,
+    "steps": 0.05,
+    "reductions": 0.05,
 }
 _HEADERS = {
     "conv2d": ("conv2d.h", "gemm.h"),
@@ -45,6 +50,7 @@ _HEADERS = {
     "activations": ("pack.h",),
     "conv2d_rows": ("conv2d_rows.h",),
     "conv2d_tensor": ("conv2d_tensor.h", "tensor_core.h"),
+    "linear": ("gemm_split.h",),
 }
 _SECONDS = 150  # a mutant that runs longer loops for ever
 
@@ -88,6 +94,8 @@ EQUIVALENT = {
         "conv2d_tensor",
         "if (true) add(sum, fresh);",
     ): "zeros are added where products went into the sum",
+    ("adam", "T w = 1, g = 0, m = 0, v = 0;"): "a thread that has no entry returns before it uses them",
+    ("steps", "if (i == 1) *before = *done;"): "one thread does it, whichever",
 }
 
 
@@ -288,7 +296,9 @@ def run_all(mutants: list[Mutant], folder: Path, jobs: int, cache: Path, report)
 def main():
     """Command line."""
     parser = argparse.ArgumentParser(description="Mutation test of the kernels on the emulator.")
-    parser.add_argument("--count", type=int, default=100, help="mutants (default: %(default)s)")
+    parser.add_argument(
+        "--count", type=int, default=100, help="mutants, in the first five files (default: %(default)s)"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: %(default)s)")
     parser.add_argument("--file", choices=_SHARES, help="of this one only")
     parser.add_argument("--renew", action="store_true", help="keep those in --out that were killed and still stand")

@@ -44,6 +44,8 @@ def check_falling(rows):
                 assert lower["shared_loads"] < 0.6 * upper["shared_loads"], where
                 assert lower["loads"] + lower["shared_loads"] < 0.6 * (upper["loads"] + upper["shared_loads"]), where
                 continue
+            if (operation, lower["rung"]) == ("matmul", "split"):
+                continue  # not for fewer loads: see below
             # where a rung makes the same loads, it makes them in fuller transactions, or with more threads
             assert lower["loads"] < upper["loads"] * 1.001, f"{where}: {upper['rung']} -> {lower['rung']}"
             fewer = lower["loads"] < 0.99 * upper["loads"]
@@ -68,11 +70,13 @@ def test_counts_are_those_of_the_formulas(rungs):
     counted = {rung: rungs.count(backend, outputs, call) for _, rung, outputs, call in cases}
     del rungs.PRODUCTS["square"]
     assert {rung: row["loads"] for rung, row in counted.items()} == {
-        "naive": 128, "coalesced": 128, "tiled": 128 / 16, "register_blocked": 128 / 64
+        "naive": 128, "coalesced": 128, "tiled": 128 / 16, "register_blocked": 128 / 64, "split": 128 / 8
     }  # fmt: skip
     assert counted["tiled"]["shared_loads"] == 128
     assert counted["register_blocked"]["shared_loads"] == 128 / 16
-    assert counted["register_blocked"]["bank_conflict"] == 1
+    assert counted["register_blocked"]["bank_conflict"] == counted["split"]["bank_conflict"] == 1
+    assert counted["split"]["shared_loads"] < 128 / 3  # 2 packs for 4 k, and the shares of four threads
+    assert counted["split"]["barriers"] == 3 < counted["tiled"]["barriers"]
     assert counted["coalesced"]["sectors_per_request"] < 4 < counted["naive"]["sectors_per_request"]
 
 

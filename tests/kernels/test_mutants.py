@@ -19,12 +19,15 @@ SAMPLE = [
     ("pooling", "axis", "const T* window = x"),
     ("pooling", "guard", "if (i < cells)"),
     ("fused", "product", "window.grad = y[o] > T(0)"),
-    ("fused", "logic", "if (p < P && q < Q)"),
+    ("fused", "logic", "p < P && q < Q"),
     ("batchnorm", "sum", "T delta = other.mean - mean"),
     ("batchnorm", "barrier", "__syncthreads();"),
     ("batchnorm", "guard", "if (threadIdx.x) return;"),
     ("conv2d_rows", "axis", "u < Patch::H"),
     ("activations", "logic", "is_aligned(a) && is_aligned(y)"),
+    ("linear", "sum", "a_tile[of_a.line"),
+    ("losses", "product", "factor * difference"),
+    ("adam", "barrier", "__syncthreads();"),
 ]
 
 

@@ -11,12 +11,29 @@ from minisvdd.backends.emulator import EmulatorBackend
 from minisvdd.backends.kernel import kernel_folder, read_kernels
 from minisvdd.nn.layers import BatchNorm, Conv2D, LeakyReLU, MaxPool2D, ReLU
 from minisvdd.nn.networks import Sequential
+from minisvdd.ops import linear
 from minisvdd.ops.batchnorm import batch_statistics
-from minisvdd.ops.batchnorm.launch import channel_means
+from minisvdd.ops.batchnorm.launch import channel_means, channel_moments, finish_statistics
 from minisvdd.ops.conv2d import launch as conv2d_launch
+from minisvdd.ops.losses import mean_squared_error
+from minisvdd.ops.norm_act_pool import launch as norm_act_pool_launch
+from minisvdd.ops.reductions import sum_partials
 
 pytestmark = pytest.mark.compiler
-FILES = ("conv2d", "linear", "batchnorm", "pooling", "activations", "upsample", "fused", "reductions", "conv2d_rows")
+FILES = (
+    "conv2d",
+    "linear",
+    "batchnorm",
+    "pooling",
+    "activations",
+    "upsample",
+    "fused",
+    "reductions",
+    "losses",
+    "adam",
+    "steps",
+    "conv2d_rows",
+)
 
 
 class Recorder(EmulatorBackend):
@@ -92,7 +109,27 @@ def test_matrix_product(sizes, emulator, dtype, rng):
     checks.matrix_product(emulator, sizes, dtype, rng)
 
 
-@pytest.mark.parametrize("shape", [(5, 3), (2, 3, 7, 11), (130, 2, 3, 1)], ids=str)
+@pytest.mark.parametrize("shape", checks.LOSS_SHAPES, ids=str)
+def test_losses(shape, emulator, dtype, rng):
+    checks.losses(emulator, shape, dtype, rng)
+
+
+@pytest.mark.parametrize(("n", "pulls"), checks.OPTIMISER_SIZES)
+def test_optimiser_steps(n, pulls, emulator, dtype, rng):
+    checks.optimiser_steps(emulator, n, pulls, dtype, rng)
+
+
+@pytest.mark.parametrize(("count", "n"), checks.PARTIAL_SUMS)
+def test_partial_sums(count, n, emulator, dtype, rng):
+    checks.partial_sums(emulator, count, n, dtype, rng)
+
+
+@pytest.mark.parametrize("shape", [(9, 2, 3), (9, 5, 37)], ids=str)
+def test_device_batches(shape, emulator, dtype, rng):
+    checks.device_batches(emulator, shape, dtype, rng)
+
+
+@pytest.mark.parametrize("shape", checks.BIAS_SHAPES, ids=str)
 def test_bias(shape, emulator, dtype, rng):
     checks.bias(emulator, shape, dtype, rng)
 
@@ -130,6 +167,7 @@ def test_up_sampling(shape, scale, emulator, dtype, rng):
 
 def test_vectorised_rungs_do_not_fall_back(rng):
     checks.vector_traffic(rng)
+    checks.split_traffic(rng)
 
 
 def test_packs_are_for_aligned_arrays(rng):
@@ -145,8 +183,23 @@ def test_no_kernel_is_left_out(dtype, rng):
     assert wanted - {name for name, scalar in recorder.launched if scalar in (dtype, None)} == set()
 
 
+def ended_step(backend):
+    """What the launches leave that end passes and steps: always from the same numbers."""
+    rng = np.random.default_rng(0)
+    x, y, grad, a = (draw(rng, shape, np.float32) for shape in ((9, 3, 16, 16), (9, 3, 8, 8), (9, 3, 8, 8), (70, 300)))
+    running = draw(rng, (2, 3), np.float32)
+    finished = finish_statistics(backend, channel_moments(backend, x), 1e-4, (*running, 0.1))
+    winner = np.zeros(y.shape, np.uint8)
+    passed = norm_act_pool_launch.backward(backend, grad, x, y, winner, *finished[::2], 0.1, (2, 2))
+    value, pulled, each = mean_squared_error.on(backend)(x, np.zeros_like(x))
+    product = linear.matmul(backend, a, a, transpose_b=True, rung="split")
+    total = np.empty(300, np.float32)
+    sum_partials(backend, a, total, 1.0)
+    return [*finished, running, passed, value, pulled, each, product, total]
+
+
 def test_order_of_threads_and_blocks_does_not_change_a_bit(rng):
-    """No rung adds by atomics: weight gradient, statistics and means are the same in every order."""
+    """No rung adds by atomics: weight gradient, statistics, means and all later sums are the same in every order."""
     x, grad = draw(rng, (9, 3, 8, 8), np.float32), draw(rng, (9, 9, 8, 8), np.float32)
     rungs, results = (*checks.CONV_RUNGS, "rows"), []
     for seed in (0, 1, 2):
@@ -155,7 +208,7 @@ def test_order_of_threads_and_blocks_does_not_change_a_bit(rng):
         weights = [conv2d_launch.backward_weight(backend, grad, x, *where, rung) for rung in rungs]
         weights += conv2d_launch.forward_statistics(backend, x, weights[0], *where[1:], "rows")
         statistics = batch_statistics.on(backend)(grad)
-        results.append([*weights, *statistics, channel_means(backend, grad, grad)])
+        results.append([*weights, *statistics, channel_means(backend, grad, grad), *ended_step(backend)])
     for other in results[1:]:
         for a, b in zip(results[0], other):
             np.testing.assert_array_equal(a, b)

@@ -139,12 +139,17 @@ def test_backward_needs_a_fresh_forward(backend, rng):
     network.backward(grad)
 
 
-def test_one_value_per_channel_is_refused(rng):
-    """Convolved to a single pixel, of a single image, before a window of 1x1 where there is a kernel for it."""
+def test_one_value_per_channel_is_refused(backend, rng):
+    """Convolved to a single pixel, of a single image, before a window of 1x1 where there is a kernel for it.
+
+    Before the running statistics have moved: the unbiased variance of one number is 0 / 0.
+    """
     module = Sequential([Conv2D(2, 3), BatchNorm(), LeakyReLU(), MaxPool2D(1)])
-    module.build((1, 3, 3), rng)
+    module.build((1, 3, 3), rng, backend=backend)
     with pytest.raises(ValueError, match="one value per channel"):
-        module.forward(np.ones((1, 1, 3, 3), np.float32), training=True)
+        module.forward(backend.asarray(np.ones((1, 1, 3, 3), np.float32)), training=True)
+    running = {name: backend.to_numpy(array).tolist() for name, array in module.buffers.items()}
+    assert running == {"1.running_mean": [0, 0], "1.running_var": [1, 1]}
 
 
 def test_a_window_of_more_than_256_entries_is_not_fused():

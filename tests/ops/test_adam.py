@@ -1,5 +1,7 @@
 """Update rules on every backend: against one number at a time, and all parameters at once against array by array."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from references import Adam as PlainAdam
@@ -9,7 +11,7 @@ from minisvdd.nn.layers import BatchNorm, Linear
 from minisvdd.nn.networks import Sequential
 from minisvdd.nn.optim import Adam
 from minisvdd.ops import adam
-from minisvdd.ops.device_log import any_nonzero
+from minisvdd.ops.device_log import StepCount, StepLog
 
 
 def network(backend, dtype=np.float64):
@@ -109,18 +111,47 @@ def test_weight_decay_rests_where_the_loss_pulls_at_nothing(flat, backend, dtype
     np.testing.assert_array_equal(after((0.3, something, True)), after((0.3, something, False)))
 
 
-@pytest.mark.parametrize("size", [1, 67, 256, 1000])
-def test_any_nonzero_finds_every_place(size, backend, dtype):
-    """One number anywhere, however small, or NaN; zeros of either sign are none."""
+@pytest.mark.parametrize("size", [1, 67, 256, 5000])
+def test_a_pull_is_found_wherever_it_is(size, backend, dtype):
+    """One number anywhere, however small, or NaN; zeros of either sign are none. Weights then decay, in every block."""
     if backend.runs_numpy:
         pytest.skip("kernel backends only")
 
-    def found(x):
-        return float(backend.to_numpy(any_nonzero(backend, backend.asarray(x.astype(dtype)))))
+    def decays(x):
+        weights = np.linspace(1, 2, 300).astype(dtype)
+        arrays = [backend.asarray(a.astype(dtype)) for a in (weights, *np.zeros((3, 300)), x)]
+        flat = SimpleNamespace(params=arrays[0], grads=arrays[1], decayed=300)
+        rate, count = backend.asarray(np.array([0.1])), StepCount(*(backend.zeros(1, np.int32) for _ in range(2)))
+        adam.adam_update_flat(backend, flat, *arrays[2:], rate, count, 0.9, 0.999, 1e-8, 0.1)
+        moved = backend.to_numpy(flat.params) != weights
+        assert moved.all() or not moved.any()
+        return moved.all()
 
-    assert found(np.zeros(size)) == found(-np.zeros(size)) == 0
+    assert not decays(np.zeros(size))
+    assert not decays(-np.zeros(size))
     for place in {0, size // 2, size - 1}:
         for value in (1e-30, -3.0, np.nan):
             x = np.zeros(size)
             x[place] = value
-            assert found(x) == 1, (place, value)
+            assert decays(x), (place, value)
+
+
+def test_a_step_leaves_its_loss_where_the_host_looks_for_it(backend, dtype, rng):
+    """Step 7 of a training whose epoch began after 5: batch 2, of more samples than there are parameters."""
+    if backend.runs_numpy:
+        pytest.skip("kernel backends only")
+    for samples in (draw(rng, 300, dtype), None):
+        logged = [backend.zeros(4, np.float64), backend.zeros(4 * 300, dtype)]
+        arrays = [backend.asarray(np.ones(7, dtype)) for _ in range(4)]
+        flat = SimpleNamespace(params=arrays[0], grads=arrays[1], decayed=3)
+        count = StepCount(*(backend.asarray(np.array([n], np.int32)) for n in (7, 7)))
+        first, value, rate = (backend.asarray(np.array(v)) for v in (np.int32([5]), 0.25, [0.1]))
+        on_device = None if samples is None else backend.asarray(samples)
+        log = StepLog(first, value, on_device, *logged, 300)
+        adam.adam_update_flat(backend, flat, *arrays[2:], None, rate, count, 0.9, 0.999, 1e-8, 0.1, log)
+        values, shares = (backend.to_numpy(a) for a in logged)
+        np.testing.assert_array_equal(values, [0, 0, 0.25, 0])
+        np.testing.assert_array_equal(shares[600:900], 0 if samples is None else samples)
+        assert not shares[:600].any()
+        assert not shares[900:].any()
+        assert backend.to_numpy(count.done)[0] == 8

@@ -4,20 +4,23 @@ A check raises AssertionError (other numbers than the formula's) or KernelError 
 `test_rungs.py` runs them on the kernels as they are, `kernel_mutants.py` on kernels with a planted error.
 """
 
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import numpy as np
-from references import CONV_CASES, POOL_CASES, draw, tolerance
+from references import CONV_CASES, POOL_CASES, draw, scattered, tolerance
 from tensor_checks import check_conv2d_tensor
 
 from minisvdd import ops
 from minisvdd.backends.emulator import EmulatorBackend
-from minisvdd.ops import linear
+from minisvdd.ops import device_log, linear
+from minisvdd.ops import losses as loss_launches
 from minisvdd.ops.batchnorm import all_but_channel
 from minisvdd.ops.batchnorm import launch as batchnorm_launch
 from minisvdd.ops.conv2d import launch as conv2d_launch
 from minisvdd.ops.conv2d import launch_rows
 from minisvdd.ops.norm_act_pool import launch as norm_act_pool_launch
+from minisvdd.ops.reductions import sum_partials
 
 CONV_RUNGS = ("naive", "coalesced", "tiled", "register_blocked", "halo")
 # besides the odd ones: several tiles and groups of filters; pieces of many images, with a rest; pieces of one image's
@@ -59,7 +62,12 @@ FUSED_CASES = [
     ((20, 2, 12, 6), (1, 3), 0.1),  # several blocks of threads, and many more rows of windows than columns
 ]
 BATCHNORM_SHAPES = [(5, 3), (2, 3, 7, 11), (9, 2, 4, 8), (2, 1, 1, 1), (40, 3, 16, 16), (1, 2, 3, 6)]
-MATRIX_SIZES = [(1, 1, 1), (17, 33, 5), (16, 16, 16), (3, 40, 18), (70, 9, 67), (64, 8, 64)]
+BIAS_SHAPES = [(5, 3), (2, 3, 7, 11), (130, 2, 3, 1)]
+LOSS_SHAPES = [(5, 3), (1, 1), (3, 2, 5, 7), (9, 33), (300, 3)]
+OPTIMISER_SIZES = [(7, 1), (3, 40), (600, 2100), (5, 0)]  # parameters, and numbers that the loss may pull at
+PARTIAL_SUMS = [(1, 1), (9, 40), (33, 7), (150, 65)]  # how many, of how many sums
+# the last: more k than a block of the "split" rung asks for at once, with a rest that is no whole pack
+MATRIX_SIZES = [(1, 1, 1), (17, 33, 5), (16, 16, 16), (3, 40, 18), (70, 9, 67), (64, 8, 64), (9, 259, 10)]
 
 
 def close(got, wanted, terms=1, **where):
@@ -141,10 +149,10 @@ def matrix_product(backend, sizes, dtype, rng):
     """All rungs, with and without transposed operands."""
     rows, inner, columns = sizes
     a, b = draw(rng, (rows, inner), dtype), draw(rng, (inner, columns), dtype)
-    for rung in ("naive", "coalesced", "tiled", "register_blocked"):
-        close(linear.matmul(backend, a, b, rung=rung), a @ b, rung=rung)
+    for rung in ("naive", "coalesced", "tiled", "register_blocked", "split"):
+        close(linear.matmul(backend, a, b, rung=rung), a @ b, inner, rung=rung)
         swapped = linear.matmul(backend, a.T.copy(), b.T.copy(), transpose_a=True, transpose_b=True, rung=rung)
-        close(swapped, a @ b, rung=rung)
+        close(swapped, a @ b, inner, rung=rung)
 
 
 def bias(backend, shape, dtype, rng):
@@ -199,6 +207,36 @@ def batch_norm(backend, shape, dtype, rng):
     ops.running_update(wanted, mean, 0.1, 1.5)
     ops.running_update.on(backend)(got, mean, 0.1, 1.5)
     close(got, wanted)
+    finished_statistics(backend, x, dtype, rng)
+
+
+def finished_statistics(backend, x, dtype, rng):
+    """From the moments of one share and of many unequal ones: mean, variance, scale and both running statistics."""
+    C, total = x.shape[1], x.size // x.shape[1]
+    if total < 2:
+        return
+    rows = np.moveaxis(x, 1, 0).reshape(C, total)
+    for cuts in (
+        [],
+        [(total + 2) // 3],
+        range(1, total, max(1, total // 300)),
+    ):  # more shares than a block has threads, too
+        parts = np.split(rows, cuts, axis=1)
+        means, counts = (
+            np.stack([part.mean(axis=1) for part in parts]),
+            np.array([part.shape[1] for part in parts], "i"),
+        )
+        squares = np.stack([((part - mean[:, None]) ** 2).sum(axis=1) for part, mean in zip(parts, means)])
+        moments = batchnorm_launch.Moments(*(np.ascontiguousarray(a) for a in (means, squares, counts)), total)
+        mean, variance = ops.batch_statistics(x)
+        running = draw(rng, (2, C), dtype)
+        moved = np.stack([0.9 * running[0] + 0.1 * mean, 0.9 * running[1] + 0.1 * variance * total / (total - 1)])
+        got = batchnorm_launch.finish_statistics(backend, moments, 1e-4, (*running, 0.1))
+        for ours, wanted in zip(got, (mean, variance, ops.inverse_deviation(variance, 1e-4))):
+            close(ours, wanted, 10, shares=len(counts))
+        close(running, moved.astype(dtype), 10, shares=len(counts))
+        for ours, wanted in zip(batchnorm_launch.merge_moments(backend, moments), (mean, variance)):
+            close(ours, wanted, 10, shares=len(counts))
 
 
 def normalize_pool(backend, case, dtype, rng):
@@ -281,7 +319,7 @@ def vector_traffic(rng):
     y, winner = norm_act_pool_launch.forward(backend, x, ones, ones, 0.1, two, "pairs")
     expect(2 * pooled, 2 * pooled)  # mean and scale besides
     norm_act_pool_launch.backward(backend, grad, x, y, winner, ones, ones, 0.1, two, rung="pairs")
-    expect(n / 2 + 7 * pooled, n / 2)
+    expect(n / 2 + 5 * pooled + 2 * 2, n / 2)  # a block per channel adds up its partial sums, here two
     batchnorm_launch.channel_scale(backend, x, ones, ones, "vectorised")
     expect(3 * n / 4, n / 4)
     args = (x, x, ones, np.ones((2, 2), np.float32), backend.empty(x.shape, np.float32), n, 2, 64)
@@ -291,6 +329,14 @@ def vector_traffic(rng):
     expect(n / 4, n / 4)
     ops.leaky_relu_backward.on(backend)(x, x > 0, 0.1)
     expect(n / 2, n / 4)
+
+
+def split_traffic(rng):
+    """The matrix product's split rung reads whole packs from shared memory, and none behind the last k."""
+    backend = EmulatorBackend(count=True)
+    linear.matmul(backend, draw(rng, (8, 64), np.float32), draw(rng, (64, 8), np.float32), rung="split")
+    results, packs = 64, 64 / 4
+    assert backend.last_counts.shared_loads == results * 2 * packs + 3 * results  # four threads' sums become one
 
 
 def no_packs_of_misaligned_arrays(rng):
@@ -315,6 +361,102 @@ def no_packs_of_misaligned_arrays(rng):
         assert backend.last_counts.global_loads == (n if shifted else n / 4), shifted
 
 
+def losses(backend, shape, dtype, rng):
+    """Value, gradient and each sample's share; distances alone; all rungs. Some differences are exactly 0."""
+    y, t = scattered(draw(rng, shape, dtype)), draw(rng, shape, dtype)
+    y.flat[::3] = t.flat[::3]
+    rows, center = y.reshape(len(y), -1), t.reshape(len(t), -1)[0]
+    radius_squared = 1.01 * float(np.median(ops.squared_distances(rows, center)))
+    for loss, args in (
+        (ops.one_class_loss, (rows, center)),
+        (ops.soft_boundary_loss, (rows, center, radius_squared, 0.3)),
+        (ops.mean_squared_error, (y, t)),
+        (ops.absolute_error, (y, t)),
+        (ops.softmax_cross_entropy, (rows, rng.integers(rows.shape[1], size=len(y)))),
+        (ops.binary_cross_entropy, (y, abs(np.tanh(t)))),
+        (ops.binary_cross_entropy, (y, dtype(1))),
+    ):
+        for got, wanted in zip(loss.on(backend)(*args), loss(*args)):
+            close(np.asarray(got, dtype), np.asarray(wanted, dtype), 10, loss=loss, shape=shape)
+    for rung in ("naive", "warp"):
+        for name, function in (("squared", np.square), ("absolute", np.abs)):
+            wanted = function(y - t).reshape(len(y), -1).sum(axis=1)
+            close(loss_launches.distances(backend, f"{name}_distances", y, t, rung), wanted, 10, rung=rung)
+    each = ops.squared_distances(rows, center)
+    for rung in ("naive", "block"):
+        total = loss_launches.scaled_sum(backend, each, 0.5, rung)
+        np.testing.assert_allclose(total, 0.5 * each.sum(dtype=np.float64), rtol=1e-12, err_msg=rung)
+        value, *_ = loss_launches.soft_boundary(backend, rows, center, radius_squared, 0.3, rung)
+        np.testing.assert_allclose(value, ops.soft_boundary_loss(rows, center, radius_squared, 0.3)[0], rtol=1e-5)
+
+
+def optimiser_steps(backend, n, pulls, dtype, rng):
+    """All parameters at once, with and without a log, one array of them, and momentum, for three steps.
+
+    pulls: how many numbers the loss pulls at, of which the last is not 0 in every step but the second; 0: not told.
+    """
+    betas, epsilon, decay, decayed, batch = (0.8, 0.95), 1e-3, 0.5, n // 2, 5
+    start, rate = draw(rng, n, dtype), np.array([0.1])
+    flats = [SimpleNamespace(params=start.copy(), grads=np.empty(n, dtype), decayed=decayed) for _ in range(2)]
+    moments = np.zeros((3, 2, n), dtype)
+    count = device_log.StepCount(*np.full((2, 1), 3, np.int32))  # of the second: the first is told before each step
+    values, shares = np.zeros(4), np.full(4 * batch, -1, dtype)
+    wanted, velocity, got, got_velocity = start.copy(), np.zeros(n, dtype), start.copy(), np.zeros(n, dtype)
+    plain = start.copy()
+    for step in range(3):
+        grad, samples, pull = draw(rng, n, dtype), draw(rng, batch, dtype), np.zeros(pulls, dtype) if pulls else None
+        if pulls and step != 1:
+            pull[-1] = 1e-3
+        factors, decays = (0.1, *betas, epsilon), pulls == 0 or step != 1
+        for part, weight_decay in ((slice(0, decayed), decay if decays else 0.0), (slice(decayed, n), 0.0)):
+            arrays = (plain[part], grad[part], moments[0, 0, part], moments[0, 1, part])
+            ops.adam_update(*arrays, step + 4, *factors, weight_decay)
+        for flat in flats:
+            flat.grads[...] = grad
+        log = device_log.StepLog(np.array([2], np.int32), np.array(step + 0.5), samples, values, shares, batch)
+        counts = device_log.StepCount(np.zeros(1, np.int32), np.array([step + 3], np.int32))
+        ops.adam_update_flat(backend, flats[0], *moments[1], pull, rate, counts, *betas, epsilon, decay)
+        device_log.begin_step(backend, count)
+        ops.adam_update_flat(backend, flats[1], *moments[2], pull, rate, count, *betas, epsilon, decay, log)
+        for flat, flat_moments in zip(flats, moments[1:]):
+            close(flat.params, plain, 10, step=step)
+            close(flat_moments, moments[0], 10, step=step)
+        assert counts.done[0] == count.done[0] == step + 4
+        np.testing.assert_array_equal(shares.reshape(4, batch)[step + 1], samples)
+        ops.sgd_update(wanted, grad, velocity, 0.1, 0.9, 0.2)
+        ops.sgd_update.on(backend)(got, grad, got_velocity, 0.1, 0.9, 0.2)
+        close(got, wanted, 10)
+    np.testing.assert_array_equal(values, [0, 0.5, 1.5, 2.5])
+    np.testing.assert_array_equal(shares[:batch], -1)
+    wanted, first, second = start.copy(), *np.zeros((2, n), dtype)
+    ops.adam_update.on(backend)(wanted, grad, first, second, 3, 0.1, *betas, epsilon, decay)
+    plain, first, second = start.copy(), *np.zeros((2, n), dtype)
+    ops.adam_update(plain, grad, first, second, 3, 0.1, *betas, epsilon, decay)
+    close(wanted, plain, 10)
+
+
+def partial_sums(backend, count, n, dtype, rng):
+    """Both rungs, and the one that is taken for so many."""
+    partials = draw(rng, (count, n), dtype)
+    for rung in ("tiled", "warps", None):
+        result = backend.empty(n, dtype)
+        sum_partials(backend, partials, result, 0.25, rung)
+        close(result, 0.25 * partials.sum(axis=0), count, rung=rung)
+
+
+def device_batches(backend, shape, dtype, rng):
+    """The batch of a step, and the copy of an array."""
+    X, order = draw(rng, shape, dtype), rng.permutation(shape[0]).astype(np.int32)
+    count = device_log.StepCount(np.array([7], np.int32), np.array([-1], np.int32))
+    batch, rows = 3, 2
+    got = device_log.gather_batch(backend, X, order, count, np.array([5], np.int32), batch, rows)
+    np.testing.assert_array_equal(got, X[order[2 * batch : 2 * batch + rows]])
+    assert count.before[0] == 7
+    target = np.zeros_like(X)
+    device_log.copy(backend, X, target)
+    np.testing.assert_array_equal(target, X)
+
+
 def every_kernel(backend, dtype, rng):
     """Each check on its smallest cases: between them they launch every kernel of these files."""
     convolution(backend, CONV_CASES[1], dtype, rng)
@@ -328,6 +470,10 @@ def every_kernel(backend, dtype, rng):
     up_sampling(backend, (2, 1, 3, 2), (1, 3), dtype, rng)
     if dtype == np.float32:
         rows(backend, ROWS_CASES[0], rng)
+    losses(backend, LOSS_SHAPES[0], dtype, rng)
+    optimiser_steps(backend, *OPTIMISER_SIZES[0], dtype, rng)
+    device_batches(backend, (9, 2, 3), dtype, rng)
+    partial_sums(backend, *PARTIAL_SUMS[1], dtype, rng)
 
 
 # All checks of one file, in float32, for `kernel_mutants.py`
@@ -377,6 +523,39 @@ def check_activations(backend, rng):
         pointwise(backend, size, np.float32, rng, offset)
 
 
+def check_linear(backend, rng):
+    """All that linear.cu holds."""
+    split_traffic(rng)
+    for sizes in MATRIX_SIZES:
+        matrix_product(backend, sizes, np.float32, rng)
+    for shape in BIAS_SHAPES:
+        bias(backend, shape, np.float32, rng)
+
+
+def check_losses(backend, rng):
+    """All that losses.cu holds."""
+    for shape in LOSS_SHAPES:
+        losses(backend, shape, np.float32, rng)
+
+
+def check_adam(backend, rng):
+    """All that adam.cu holds."""
+    for n, pulls in OPTIMISER_SIZES:
+        optimiser_steps(backend, n, pulls, np.float32, rng)
+
+
+def check_steps(backend, rng):
+    """All that steps.cu holds."""
+    for shape in [(9, 2, 3), (9, 5, 37)]:
+        device_batches(backend, shape, np.float32, rng)
+
+
+def check_reductions(backend, rng):
+    """All that reductions.cu holds."""
+    for count, n in PARTIAL_SUMS:
+        partial_sums(backend, count, n, np.float32, rng)
+
+
 FILE_CHECKS = {
     "conv2d": check_conv2d,
     "conv2d_rows": check_conv2d_rows,
@@ -385,4 +564,9 @@ FILE_CHECKS = {
     "batchnorm": check_batchnorm,
     "fused": check_fused,
     "activations": check_activations,
+    "linear": check_linear,
+    "losses": check_losses,
+    "adam": check_adam,
+    "steps": check_steps,
+    "reductions": check_reductions,
 }

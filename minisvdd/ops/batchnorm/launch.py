@@ -1,5 +1,7 @@
 """Batch norm by the kernels of `kernels/batchnorm.cu`."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ...backends.device import KernelBackend
@@ -20,16 +22,31 @@ from . import (
 )
 
 
+class Moments(NamedTuple):
+    """Of shares of every channel: means and sums of squared deviations (shares, C), sizes of the shares (shares,).
+
+    total: the sum of the sizes, the numbers of a channel.
+    """
+
+    means: DeviceArray
+    squares: DeviceArray
+    counts: DeviceArray
+    total: int
+
+
+class Running(NamedTuple):
+    """The running mean and (unbiased) variance of every channel, which a training step moves."""
+
+    mean: DeviceArray
+    variance: DeviceArray
+    momentum: float
+
+
 @batch_statistics.launch
 def _(backend: KernelBackend, x: DeviceArray, rung: str | None = "split") -> tuple[DeviceArray, DeviceArray]:
-    N, C, positions = _sizes(x)
     if rung == "split":
-        shares = shares_of_channel(N, C, positions)
-        means, squares = (backend.empty((shares, C), x.dtype) for _ in range(2))
-        counts = backend.empty(shares, np.int32)
-        moments = (backend.dense(x), means, squares, counts, N, C, positions)
-        backend.launch("channel_statistics", moments, grid=(C, shares), rung=rung)
-        return merge_moments(backend, means, squares, counts)
+        return merge_moments(backend, channel_moments(backend, x))
+    N, C, positions = _sizes(x)
     mean, variance = (backend.empty(C, x.dtype) for _ in range(2))
     args = (backend.dense(x), mean, variance, N, C, positions)
     backend.launch("channel_statistics", args, grid=(C,), rung=rung)
@@ -53,10 +70,14 @@ def _(
 
 @batchnorm_forward_batch.launch
 def _(
-    backend: KernelBackend, x: DeviceArray, epsilon: float
+    backend: KernelBackend, x: DeviceArray, epsilon: float, running: Running | None = None
 ) -> tuple[DeviceArray, DeviceArray, DeviceArray, DeviceArray]:
-    mean, variance = batch_statistics.on(backend)(x)
-    return *batchnorm_forward.on(backend)(x, mean, variance, epsilon), mean, variance
+    """running: moved along in the same launch."""
+    if running is None:
+        mean, variance = batch_statistics.on(backend)(x)
+        return *batchnorm_forward.on(backend)(x, mean, variance, epsilon), mean, variance
+    mean, variance, scale = finish_statistics(backend, channel_moments(backend, x), epsilon, running)
+    return channel_scale(backend, x, mean, scale), scale, mean, variance
 
 
 @batchnorm_backward.launch
@@ -98,15 +119,37 @@ def shares_of_channel(N: int, C: int, positions: int) -> int:
     return max(1, min(512 // C, N * positions // 2048))
 
 
-def merge_moments(
-    backend: KernelBackend, means: DeviceArray, squares: DeviceArray, counts: DeviceArray
-) -> tuple[DeviceArray, DeviceArray]:
-    """Mean and variance per channel from the moments of shares: means, squares (shares, C), counts (shares,)."""
-    shares, C = means.shape
-    mean, variance = (backend.empty(C, means.dtype) for _ in range(2))
-    args = (means, squares, counts, mean, variance, shares, C)
+def channel_moments(backend: KernelBackend, x: DeviceArray) -> Moments:
+    """The moments of x, (N, C) or (N, C, H, W), by many blocks per channel."""
+    N, C, positions = _sizes(x)
+    shares = shares_of_channel(N, C, positions)
+    means, squares = (backend.empty((shares, C), x.dtype) for _ in range(2))
+    counts = backend.empty(shares, np.int32)
+    args = (backend.dense(x), means, squares, counts, N, C, positions)
+    backend.launch("channel_statistics", args, grid=(C, shares), rung="split")
+    return Moments(means, squares, counts, N * positions)
+
+
+def merge_moments(backend: KernelBackend, moments: Moments) -> tuple[DeviceArray, DeviceArray]:
+    """Mean and (biased) variance per channel."""
+    shares, C = moments.means.shape
+    mean, variance = (backend.empty(C, moments.means.dtype) for _ in range(2))
+    args = (*moments[:3], mean, variance, shares, C, moments.total)
     backend.launch("merge_moments", args, grid=(C,), block=(128,))
     return mean, variance
+
+
+def finish_statistics(
+    backend: KernelBackend, moments: Moments, epsilon: float, running: Running
+) -> tuple[DeviceArray, DeviceArray, DeviceArray]:
+    """Mean, (biased) variance and r = 1 / sqrt(variance + epsilon) per channel; moves `running`. In one launch."""
+    shares, C = moments.means.shape
+    mean, variance, scale = (backend.empty(C, moments.means.dtype) for _ in range(3))
+    running_mean, running_variance, momentum = running
+    results = (mean, variance, scale, running_mean, running_variance)
+    args = (*moments[:3], *results, shares, C, moments.total, epsilon, momentum)
+    backend.launch("finish_statistics", args, grid=(C,), block=(128,))
+    return mean, variance, scale
 
 
 def channel_means(

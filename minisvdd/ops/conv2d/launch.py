@@ -13,8 +13,7 @@ from numpy.typing import DTypeLike
 
 from ...backends.device import KernelBackend
 from ...backends.types import DeviceArray, Shape
-from ..batchnorm import batch_statistics
-from ..batchnorm.launch import merge_moments
+from ..batchnorm.launch import Moments, channel_moments, merge_moments
 from ..reductions import sum_partials
 from . import (
     Pair,
@@ -143,15 +142,15 @@ def _default(backend: KernelBackend, operation: str, sizes: Shape, dtype: DTypeL
     return choices.fastest(operation, sizes, rungs)
 
 
-def forward_statistics(
+def forward_moments(
     backend: KernelBackend,
     x: DeviceArray,
     weight: DeviceArray,
     stride: Pair = (1, 1),
     padding: Pair = (0, 0),
     rung: str | None = None,
-) -> tuple[DeviceArray, DeviceArray, DeviceArray]:
-    """The convolution y and its mean and (biased) variance per channel, taken before y leaves the multiprocessors.
+) -> tuple[DeviceArray, Moments]:
+    """The convolution y and the moments of its channels, taken before y leaves the multiprocessors.
 
     rung: one that can do that: "halo", "rows" and those on tensor cores. Where none fits, one follows the other.
     """
@@ -160,20 +159,33 @@ def forward_statistics(
     sizes = _sizes(x, y, weight.shape[2:], stride, padding)
     rung = rung or _default(backend, "conv2d_forward", sizes, x.dtype, False)
     if rung in launch_tensor.RUNGS:
-        return y, *merge_moments(backend, *launch_tensor.moments(backend, x, weight, y, sizes, rung))
+        return y, Moments(*launch_tensor.moments(backend, x, weight, y, sizes, rung), y.size // K)
     if rung == "rows":
-        return y, *merge_moments(backend, *launch_rows.moments(backend, x, weight, y, sizes))
+        return y, Moments(*launch_rows.moments(backend, x, weight, y, sizes), y.size // K)
     piece = _piece(len(x), y.shape[2:], x.shape[1], K, weight.shape[2:], stride, x.itemsize)
     if piece is None:
         y = forward(backend, x, weight, stride, padding)
-        return y, *batch_statistics.on(backend)(y)
+        return y, channel_moments(backend, y)
     grid, block, shared = _halo_geometry(piece, K)
     means, squares = (backend.empty((grid[0], K), x.dtype) for _ in range(2))
     counts = backend.empty(grid[0], np.int32)
     arrays = (backend.dense(x), backend.dense(weight), y, means, squares, counts)
     args = (*arrays, *sizes, *piece["args"])
     backend.launch("conv2d_moments", args, grid=grid, block=block, shared=shared, rung="halo")
-    return y, *merge_moments(backend, means, squares, counts)
+    return y, Moments(means, squares, counts, y.size // K)
+
+
+def forward_statistics(
+    backend: KernelBackend,
+    x: DeviceArray,
+    weight: DeviceArray,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    rung: str | None = None,
+) -> tuple[DeviceArray, DeviceArray, DeviceArray]:
+    """The convolution y and its mean and (biased) variance per channel."""
+    y, moments = forward_moments(backend, x, weight, stride, padding, rung)
+    return y, *merge_moments(backend, moments)
 
 
 @conv2d_backward_weight.launch

@@ -9,10 +9,9 @@ import numpy as np
 from ...backends.device import KernelBackend
 from ...backends.types import DeviceArray
 from ..batchnorm import inverse_deviation
-from ..batchnorm.launch import shares_of_channel
+from ..batchnorm.launch import Running, finish_statistics
 from ..conv2d import Pair
-from ..conv2d.launch import forward_statistics
-from ..reductions import sum_partials
+from ..conv2d.launch import forward_moments, forward_statistics
 from . import encoder_module_forward, norm_act_pool_backward, norm_act_pool_evaluate, norm_act_pool_forward
 
 
@@ -54,9 +53,15 @@ def _(
     epsilon: float,
     slope: float,
     window: Pair,
+    running: Running | None = None,
 ) -> tuple[DeviceArray, DeviceArray, DeviceArray, DeviceArray, DeviceArray, DeviceArray]:
-    h, mean, variance = forward_statistics(backend, x, weight, stride, padding)
-    scale = inverse_deviation.on(backend)(variance, epsilon)
+    """running: moved along in the launch that finishes the statistics."""
+    if running is None:
+        h, mean, variance = forward_statistics(backend, x, weight, stride, padding)
+        scale = inverse_deviation.on(backend)(variance, epsilon)
+    else:
+        h, moments = forward_moments(backend, x, weight, stride, padding)
+        mean, variance, scale = finish_statistics(backend, moments, epsilon, running)
     return h, *forward(backend, h, mean, scale, slope, window), mean, variance, scale
 
 
@@ -76,26 +81,20 @@ def backward(
 ) -> DeviceArray:
     (N, C, H, W), (kh, kw), (P, Q) = x.shape, window, y.shape[2:]
     grad_output, winner = backend.dense(grad_output), backend.asarray(winner, np.uint8)
-    if fixed:
-        means = backend.zeros((2, C), x.dtype)
-    else:
-        means = _pooled_means(backend, grad_output, y, slope, 1 / (N * H * W))
+    partials = backend.zeros((1, 2, C), x.dtype) if fixed else _pooled_sums(backend, grad_output, y, slope)
     grad_input = backend.empty(x.shape, x.dtype)
-    arrays = (grad_output, *map(backend.dense, (x, y, winner, mean, scale)), means, grad_input)
-    threads = N * C * -(-H // kh) * -(-W // kw)
-    sizes = (N * C, C, H, W, P, Q, kh, kw)
-    backend.launch("normalize_pool_backward", (*arrays, slope, *sizes), threads=threads, rung=rung)
+    arrays = (grad_output, *map(backend.dense, (x, y, winner, mean, scale)), partials, grad_input)
+    windows = N * -(-H // kh) * -(-W // kw)  # of a channel
+    args = (*arrays, 1 / (N * H * W), slope, len(partials), N, C, H, W, P, Q, kh, kw)
+    backend.launch("normalize_pool_backward", args, grid=(-(-windows // 256), C), rung=rung)
     return grad_input
 
 
-def _pooled_means(
-    backend: KernelBackend, grad_output: DeviceArray, y: DeviceArray, slope: float, factor: float
-) -> DeviceArray:
-    """factor * sum of g and factor * sum of g x_hat per channel.  Returns (2, C)."""
+def _pooled_sums(backend: KernelBackend, grad_output: DeviceArray, y: DeviceArray, slope: float) -> DeviceArray:
+    """The sums of g and of g x_hat per channel, in shares.  Returns (shares, 2, C)."""
     N, C, P, Q = y.shape
-    shares = shares_of_channel(N, C, P * Q)
-    partials, means = backend.empty((shares, 2, C), y.dtype), backend.empty((2, C), y.dtype)
+    shares = max(1, min(1024 // C, N * P * Q // 512))  # two numbers per thread: the time is spent waiting for them
+    partials = backend.empty((shares, 2, C), y.dtype)
     args = (grad_output, backend.dense(y), partials, slope, N, C, P * Q)
-    backend.launch("pooled_means", args, grid=(C, shares))
-    sum_partials(backend, partials, means, factor)
-    return means
+    backend.launch("pooled_sums", args, grid=(C, shares))
+    return partials
