@@ -2,6 +2,7 @@
 readings."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,13 @@ class Backend:
 
     def synchronize(self) -> None:
         """Wait until everything started so far has finished."""
+
+    def stream(self) -> AbstractContextManager[Any]:
+        """A new queue of work, as a context manager: what starts inside runs in order, beside other queues.
+
+        In host memory there is one queue only.
+        """
+        return nullcontext()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

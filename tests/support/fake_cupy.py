@@ -74,6 +74,10 @@ class ndarray:  # noqa: N801
     def __bool__(self):
         return bool(asnumpy(self))
 
+    def copy(self):
+        _refuse_in_capture("a copy without a kernel of ours")
+        return ndarray(self.values.copy())
+
     def reshape(self, *shape):
         return ndarray(self.values.reshape(*shape))
 
