@@ -1,16 +1,19 @@
-"""Everything that is measured on a GPU, in one call of under ten minutes.
+"""Everything that a GPU has to show, in one call of five minutes.
 
-    python benchmarks/gpu.py [--only steps convolutions ladder grid] [--budget 570] [--out benchmarks/results/gpu]
+    python benchmarks/gpu.py [--only PART ...] [--ladder] [--budget 300] [--out benchmarks/results/gpu.json]
 
     steps         a training step of the paper's networks: plain launches, captured graph; PyTorch eager, with CUDA
                   graphs and with torch.compile, TF32 off and on
     convolutions  our kernels and cuDNN's, as fractions of what the device's arithmetic and memory permit
-    ladder        every rung of the convolutions and the matrix product, and a picture of them
+    ladder        every rung of the convolutions and the matrix product (`minisvdd bench --ladder` prints the same)
     grid          ten classes of MNIST x seeds, both objectives, protocol `paper`, several models side by side
+    tests         all tests marked `gpu`
 
-Each part has a share of the budget and says what it skipped. PyTorch is optional. GPU times are taken from captured
-graphs with the second-level cache flushed before every launch, so that neither Python nor a warm cache is measured.
-`--backend emulator --quick` runs all of it on small sizes without a GPU, to test this script.
+Each part has a share of the time that is left, says what it skipped, and writes every figure as soon as it has it: what
+ends this script early loses nothing. PyTorch is optional. The ladder goes to files of its own beside the others,
+`ladder.json` and `ladder.png`; `--ladder` measures that part alone. `--table kernels/README.md` writes the tables there,
+with `--only` and no part from the files that there are. `--backend emulator --quick` runs all of it on small sizes
+without a GPU, to test this script.
 """
 
 import argparse
@@ -78,50 +81,6 @@ class Budget:
         return False
 
 
-# Times
-
-
-def kernel_seconds(backend, call, quick=False):
-    """Seconds of the launches that `call` makes, with a cold second-level cache; the median of five measurements."""
-    repeats = 1 if quick else 20
-    call()  # builds and loads
-    if backend.name != "cuda":
-        start = time.perf_counter()
-        call()
-        return time.perf_counter() - start
-    backend.synchronize()
-    with backend.stream():
-        flush = _flusher(backend)
-        both, flushes = (_captured(backend, steps, repeats) for steps in ((flush, call), (flush,)))
-        times = [(_graph_seconds(backend, both) - _graph_seconds(backend, flushes)) / repeats for _ in range(5)]
-    return statistics.median(times)
-
-
-def _flusher(backend):
-    size = 2 * backend.cupy.cuda.Device().attributes["L2CacheSize"]
-    buffer = backend.zeros(max(size, 1 << 20), np.uint8)
-    return lambda: buffer.data.memset_async(0, buffer.nbytes)
-
-
-def _captured(backend, steps, repeats):
-    with backend.capture() as graph:
-        for _ in range(repeats):
-            for step in steps:
-                step()
-    graph.launch()
-    backend.synchronize()
-    return graph
-
-
-def _graph_seconds(backend, graph):
-    events = [backend.cupy.cuda.Event() for _ in range(2)]
-    events[0].record()
-    graph.launch()
-    events[1].record()
-    events[1].synchronize()
-    return backend.cupy.cuda.get_elapsed_time(*events) / 1000
-
-
 # Steps
 
 
@@ -187,16 +146,18 @@ def _our_epoch(backend, name, kind, X, batch_size, captured):
 # Kernels
 
 
-def measure_convolutions(backend, budget, quick):
+def measure_convolutions(backend, budget, quick, note):
     """Our default kernels and cuDNN's: milliseconds, and fractions of the device's ceilings."""
-    rows, limits = [], ceilings(backend)
-    for name, sizes in (QUICK_CONVOLUTIONS if quick else CONVOLUTIONS).items():
+    limits = ceilings(backend)
+    note({"ceilings": limits, "rows": (rows := [])})
+    for name, sizes in (ladder.QUICK_CONVOLUTIONS if quick else ladder.CONVOLUTIONS).items():
         if not budget.allows(name, 0 if quick else 2):
             continue
-        calls, work = _convolution_calls(backend, sizes), _convolution_work(sizes)
-        theirs = gpu_torch.convolution_seconds(sizes, KERNEL, PADDING) if backend.name == "cuda" else {}
+        calls, work = ladder.convolution_calls(backend, sizes), ladder.convolution_work(sizes)
+        where = ladder.KERNEL, ladder.PADDING
+        theirs = gpu_torch.convolution_seconds(sizes, *where) if backend.name == "cuda" else {}
         for operation, call in calls.items():
-            ours = kernel_seconds(backend, lambda call=call: call(None), quick)
+            ours = ladder.kernel_seconds(backend, partial(call, None), quick)
             row = {"layer": name, "operation": operation, "ms": {"minisvdd": 1000 * ours}, **work}
             if operation in theirs:
                 row["ms"] |= {contender: 1000 * seconds for contender, seconds in theirs[operation].items()}
@@ -205,53 +166,18 @@ def measure_convolutions(backend, budget, quick):
                 row["fraction_of_arithmetic"] = work["flops"] / limits["flops"] / ours
                 row["fraction_of_memory"] = work["bytes"] / limits["bytes_per_second"] / ours
             rows.append(row)
+            note({"ceilings": limits, "rows": rows})
             print(f"{name} {operation}: {row['ms']}", flush=True)
-    return {"ceilings": limits, "rows": rows}
 
 
-def measure_ladder(backend, budget, quick):
+def measure_ladder(backend, budget, quick, note):
     """Milliseconds of every rung."""
-    rows = []
-    for name, sizes in (QUICK_CONVOLUTIONS if quick else CONVOLUTIONS).items():
-        for operation, call in _convolution_calls(backend, sizes).items():
-            _measure_rungs(backend, budget, quick, rows, name, operation, CONVOLUTION_RUNGS, call)
-    for name, (rows_of_c, columns, inner) in (QUICK_PRODUCTS if quick else PRODUCTS).items():
-        a, b = (backend.asarray(_random(*shape)) for shape in ((rows_of_c, inner), (inner, columns)))
-        call = lambda rung, a=a, b=b: linear.matmul(backend, a, b, rung=rung)  # noqa: E731
-        _measure_rungs(backend, budget, quick, rows, name, "matmul", PRODUCT_RUNGS, call)
-    return rows
-
-
-def _measure_rungs(backend, budget, quick, rows, name, operation, rungs, call):
-    row = {"layer": name, "operation": operation, "ms": {}}
-    for rung in rungs:
-        if budget.allows(f"{name} {operation} {rung}", 0 if quick else 1):
-            row["ms"][rung] = 1000 * kernel_seconds(backend, lambda rung=rung: call(rung), quick)
-    rows.append(row)
-    print(f"{name} {operation}: { {rung: round(ms, 4) for rung, ms in row['ms'].items()} }", flush=True)
-
-
-def _random(*shape):
-    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-
-
-def _convolution_calls(backend, sizes):
-    """The three operations of a layer, as functions of the rung."""
-    N, C, side, K = sizes
-    x, weight, y = (backend.asarray(_random(*s)) for s in ((N, C, side, side), (K, C, *KERNEL), (N, K, side, side)))
-    options = (1, 1), PADDING
-    return {
-        "forward": partial(conv2d_launch.forward, backend, x, weight, *options),
-        "backward input": partial(conv2d_launch.backward_input, backend, y, weight, (side, side), *options),
-        "backward weight": partial(conv2d_launch.backward_weight, backend, y, x, KERNEL, *options),
-    }
-
-
-def _convolution_work(sizes):
-    """Multiplications and additions, and the bytes that must move at least: the same for all three operations."""
-    N, C, side, K = sizes
-    taps = C * KERNEL[0] * KERNEL[1]
-    return {"flops": 2 * N * K * side**2 * taps, "bytes": 4 * (N * side**2 * (C + K) + K * taps)}
+    note(rows := [])
+    for row in ladder.measure(backend, quick, budget.allows):
+        rows.append(row)
+        note(rows)
+        times = {rung: ms and round(ms, 4) for rung, ms in row["ms"].items()}
+        print(f"{row['layer']} {row['operation']}: {times} {row.get('failed', '')}", flush=True)
 
 
 def ceilings(backend):
@@ -264,8 +190,10 @@ def ceilings(backend):
     flops = 2 * lanes * attributes["MultiProcessorCount"] * attributes["ClockRate"] * 1000  # a clock in kHz
     source, target = (cupy.zeros(1 << 25, np.float32) for _ in range(2))
     with backend.stream():
-        graph = _captured(backend, [lambda: target.data.copy_from_device_async(source.data, source.nbytes)], 5)
-        seconds = statistics.median(_graph_seconds(backend, graph) / 5 for _ in range(5))
+        graph = ladder.captured(
+            backend, [lambda: target.data.copy_from_device_async(source.data, source.nbytes)], 5
+        )
+        seconds = statistics.median(ladder.graph_seconds(backend, graph) / 5 for _ in range(5))
     return {"flops": flops, "bytes_per_second": 2 * source.nbytes / seconds}
 
 
