@@ -9,15 +9,20 @@
     grid          ten classes of MNIST x seeds, both objectives, protocol `paper`, several models side by side
     tests         all tests marked `gpu`
 
-Each part has a share of the time that is left, says what it skipped, and writes every figure as soon as it has it: what
-ends this script early loses nothing. PyTorch is optional. The ladder goes to files of its own beside the others,
-`ladder.json` and `ladder.png`; `--ladder` measures that part alone. `--table kernels/README.md` writes the tables there,
-with `--only` and no part from the files that there are. `--backend emulator --quick` runs all of it on small sizes
+Each part has a share of the time that is left, says what it skipped, and writes every figure as soon as it has it:
+what ends this script early loses nothing. PyTorch is optional. The ladder goes to files of its own beside the others,
+`ladder.json` and `ladder.png`; `--ladder` measures that part alone. `--table kernels/README.md` writes the tables
+there, with `--only` and no part from the files that there are. `--backend emulator --quick` runs all of it on small sizes
 without a GPU, to test this script.
 """
 
 import argparse
+import json
+import re
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from dataclasses import asdict, replace
 from datetime import date
@@ -30,7 +35,8 @@ import numpy as np
 
 from minisvdd import DeepSVDD, load_dataset
 from minisvdd.backends import EmulatorBackend, get_backend
-from minisvdd.errors import DataError
+from minisvdd.errors import DataError, one_line
+from minisvdd.experiments import ladder
 from minisvdd.experiments.experiments import area_under_roc, versions
 from minisvdd.experiments.protocols import get_protocol
 from minisvdd.files.atomic import atomic_write, write_json
@@ -39,31 +45,19 @@ from minisvdd.nn.losses import MeanSquaredError, OneClass
 from minisvdd.nn.networks import make_autoencoder, make_encoder
 from minisvdd.nn.optim import Adam
 from minisvdd.nn.steps import DeviceSteps
-from minisvdd.ops import linear
-from minisvdd.ops.conv2d import launch as conv2d_launch
 
-SHARES = {"steps": 0.35, "convolutions": 0.1, "ladder": 0.15, "grid": 0.4}
+ROOT = Path(__file__).resolve().parents[1]
+MARKERS = "<!-- times of the rungs: written by benchmarks/gpu.py -->", "<!-- end of times -->"
+# of the time; what one part leaves over goes to the next ones, the tests take all that is left
+SHARES = {"steps": 0.2, "convolutions": 0.1, "ladder": 0.15, "grid": 0.15, "tests": 0.4}
 # name: (network, kind, shape of a sample, batch size)
 WORKLOADS = {
     "mnist encoder": ("mnist_lenet", "encoder", (1, 28, 28), 200),
     "mnist autoencoder": ("mnist_lenet", "autoencoder", (1, 28, 28), 200),
     "cifar10 encoder": ("cifar10_lenet", "encoder", (3, 32, 32), 200),
+    "cifar10 autoencoder": ("cifar10_lenet", "autoencoder", (3, 32, 32), 200),
 }
 QUICK_WORKLOADS = {"digits encoder": ("digits_lenet", "encoder", (1, 8, 8), 4)}
-# name: (batch, channels, side, filters): 5 x 5, padding 2
-CONVOLUTIONS = {
-    "mnist 1": (200, 1, 28, 8),
-    "mnist 2": (200, 8, 14, 4),
-    "cifar10 1": (200, 3, 32, 32),
-    "cifar10 2": (200, 32, 16, 64),
-    "cifar10 3": (200, 64, 8, 128),
-}
-QUICK_CONVOLUTIONS = {"small": (2, 2, 6, 3)}
-PRODUCTS = {"mnist dense": (200, 32, 196), "cifar10 dense": (200, 128, 2048)}
-QUICK_PRODUCTS = {"small": (3, 5, 17)}
-CONVOLUTION_RUNGS = ("naive", "coalesced", "tiled", "register_blocked", "halo")
-PRODUCT_RUNGS = ("naive", "coalesced", "tiled", "register_blocked")
-KERNEL, PADDING = (5, 5), (2, 2)
 
 
 class Budget:
@@ -72,6 +66,9 @@ class Budget:
     def __init__(self, seconds):
         self.deadline = time.monotonic() + seconds
         self.skipped = []
+
+    def seconds_left(self):
+        return self.deadline - time.monotonic()
 
     def allows(self, what, seconds=0.0):
         """Whether there are that many seconds left; otherwise `what` is noted as skipped."""
@@ -84,15 +81,16 @@ class Budget:
 # Steps
 
 
-def measure_steps(backend, budget, quick):
+def measure_steps(backend, budget, quick, note):
     """Milliseconds per training step, by workload and contender."""
-    rows = []
+    note(rows := [])
     for name, (network, kind, shape, batch_size) in (QUICK_WORKLOADS if quick else WORKLOADS).items():
         batches = 3 if quick else 50
         X = np.random.default_rng(0).random((batches * batch_size, *shape), dtype=np.float32)
         row = {"workload": name, "batch_size": batch_size, "ms": {}, "failed": {}}
+        rows.append(row)
         ours = partial(_our_epoch, backend, network, kind, X, batch_size)
-        contenders = {"minisvdd plain": partial(ours, captured=False), "minisvdd graph": partial(ours, captured=True)}
+        contenders = {"minisvdd graph": partial(ours, captured=True), "minisvdd plain": partial(ours, captured=False)}
         if backend.name == "cuda":
             on_host = _built(get_backend("numpy"), network, kind, shape)
             contenders |= gpu_torch.step_contenders(on_host, kind, X, batch_size)
@@ -100,9 +98,8 @@ def measure_steps(backend, budget, quick):
             needed = gpu_torch.COMPILE_SECONDS if "compile" in contender else 5
             if budget.allows(f"{name}: {contender}", 0 if quick else needed):
                 _measure_contender(row, contender, make, batches)
-        rows.append(row)
+                note(rows)
         print(f"{name}: {row['ms']} {row['failed'] or ''}", flush=True)
-    return rows
 
 
 def _measure_contender(row, contender, make, batches):
@@ -190,9 +187,7 @@ def ceilings(backend):
     flops = 2 * lanes * attributes["MultiProcessorCount"] * attributes["ClockRate"] * 1000  # a clock in kHz
     source, target = (cupy.zeros(1 << 25, np.float32) for _ in range(2))
     with backend.stream():
-        graph = ladder.captured(
-            backend, [lambda: target.data.copy_from_device_async(source.data, source.nbytes)], 5
-        )
+        graph = ladder.captured(backend, [lambda: target.data.copy_from_device_async(source.data, source.nbytes)], 5)
         seconds = statistics.median(ladder.graph_seconds(backend, graph) / 5 for _ in range(5))
     return {"flops": flops, "bytes_per_second": 2 * source.nbytes / seconds}
 
@@ -200,7 +195,7 @@ def ceilings(backend):
 # The grid
 
 
-def measure_grid(backend, budget, quick, seeds, full, data_dir):
+def measure_grid(backend, budget, quick, note, seeds, full, data_dir):
     """Ten classes x seeds x both objectives, the classes of a seed side by side.
 
     full: all epochs. Otherwise a tenth of them for one seed of each objective, from which the whole is extrapolated.
@@ -219,11 +214,9 @@ def measure_grid(backend, budget, quick, seeds, full, data_dir):
                 continue
             result["rounds"].append(_grid_round(backend, classes, objective, seed, options))
             print(f"grid: {result['rounds'][-1]}", flush=True)
-    rounds = result["rounds"]
-    if rounds:
-        whole = shrink * seeds * 2 * statistics.mean(r["seconds"] for r in rounds)
-        result["seconds_for_everything"], result["is_extrapolated"] = whole, len(rounds) < 2 * seeds or shrink > 1
-    return result
+            rounds = result["rounds"]
+            whole = shrink * seeds * 2 * statistics.mean(r["seconds"] for r in rounds)
+            note({**result, "seconds_for_everything": whole, "is_extrapolated": len(rounds) < 2 * seeds or shrink > 1})
 
 
 def _grid_round(backend, classes, objective, seed, options):
@@ -269,6 +262,40 @@ def _like_mnist(X, count=None):
     return wide if count is None else wide[np.arange(count) % len(wide)]
 
 
+# Tests
+
+
+def measure_tests(backend, budget, quick, note):
+    """All tests marked `gpu`, in a process of their own, as long as there is time; which of them failed."""
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-rfE", "--tb=line", "-p", "no:cacheprovider"]
+    start = time.perf_counter()
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        process = subprocess.Popen(
+            [*command, *(["tests/gpu"] if quick else [])], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT
+        )
+        try:
+            process.wait(max(1, budget.seconds_left()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            budget.skipped.append("the rest of the tests")
+        output.seek(0)
+        text = output.read()
+    result = outcome(text)
+    note({**result, "seconds": round(time.perf_counter() - start, 1), "status": process.returncode})
+    print(f"tests: {result}", flush=True)
+
+
+def outcome(text):
+    """What pytest's output says: counts of its last line, names of failures, its last lines where it did not end."""
+    lines = text.splitlines()
+    counts = {
+        word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|error|skipped)", lines[-1] if lines else "")
+    }
+    failures = [line.split()[1] for line in lines if line.startswith(("FAILED ", "ERROR ")) and len(line.split()) > 1]
+    return {"counts": counts, "failures": failures, **({} if counts else {"output": lines[-20:]})}
+
+
 # Everything
 
 
@@ -280,7 +307,9 @@ def draw_ladder(rows, path):
     figure = Figure(figsize=(4 * columns, 2 * -(-len(rows) // columns)), layout="constrained")
     axes = figure.subplots(-(-len(rows) // columns), columns, squeeze=False).ravel()
     for axis, row in zip(axes, rows):
-        axis.barh(list(row["ms"]), list(row["ms"].values()))
+        times, best = {rung: ms for rung, ms in row["ms"].items() if ms is not None}, ladder.fastest(row)
+        colors = ["tab:orange" if rung == best else "tab:blue" for rung in times]
+        axis.barh(list(times), list(times.values()), color=colors)
         axis.set_xscale("log")
         axis.set_title(f"{row['operation']}, {row['layer']}", fontsize=9)
         axis.tick_params(labelsize=7)
@@ -292,60 +321,113 @@ def draw_ladder(rows, path):
         figure.savefig(file, format="png", dpi=80)
 
 
-def device_name(backend):
-    """The GPU's name, driver and CuPy; or that it was the emulator."""
-    if backend.name != "cuda":
-        return {"device": f"{backend.name} (no GPU)"}
-    cupy = backend.cupy
-    properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
-    return {
-        "device": properties["name"].decode(),
-        "driver": cupy.cuda.runtime.driverGetVersion(),
-        "cupy": cupy.__version__,
-        "torch": gpu_torch.version(),
-    }
+def tables(gpu, of_ladder):
+    """Markdown of `kernels/README.md`: every rung, and cuDNN where it was measured beside them on the same card."""
+    names = {"cudnn": "cuDNN", "cudnn, TF32": "cuDNN, TF32"}
+    beside = {}
+    if gpu and gpu["device"] == of_ladder["device"]:
+        for key, title in names.items():
+            rows = [row for row in gpu.get("convolutions", {}).get("rows", []) if key in row["ms"]]
+            beside |= {title: {(r["layer"], r["operation"]): r["ms"][key] for r in rows}} if rows else {}
+    where = f"{of_ladder['device']}, {of_ladder['date']}{', ' + of_ladder['code'] if 'code' in of_ladder else ''}"
+    return f"Microseconds, batches of 200 (one {where}):\n\n{ladder.table(of_ladder['ladder'], beside)}\n"
 
 
-def measure(backend, arguments):
-    """All parts asked for, each within its share of the budget."""
-    parts = {
-        "steps": lambda budget: measure_steps(backend, budget, arguments.quick),
-        "convolutions": lambda budget: measure_convolutions(backend, budget, arguments.quick),
-        "ladder": lambda budget: measure_ladder(backend, budget, arguments.quick),
-        "grid": lambda budget: measure_grid(
-            backend, budget, arguments.quick, arguments.seeds, arguments.full, arguments.data_dir
-        ),
+def write_table(path, text):
+    """Replace what stands between the markers of a Markdown file."""
+    whole = path.read_text(encoding="utf-8")
+    if any(whole.count(marker) != 1 for marker in MARKERS):
+        raise ValueError(f"{path}: expected each of the markers {MARKERS} once")
+    before, after = whole.split(MARKERS[0])[0], whole.split(MARKERS[1])[1]
+    with atomic_write(path) as file:
+        file.write(f"{before}{MARKERS[0]}\n{text}{MARKERS[1]}{after}")
+
+
+class Results:
+    """The files of a run. Every figure is in them as soon as it is noted."""
+
+    def __init__(self, path, backend, parts):
+        self.path, self.files = path, {}
+        self.ladder = path.with_name("ladder.json")
+        about = {**ladder.device_name(backend), "torch": gpu_torch.version() if backend.name == "cuda" else None}
+        about |= {"date": date.today().isoformat(), "versions": versions()}
+        for part in parts:
+            self.files.setdefault(self._of(part), {**about, "skipped": {}})
+
+    def _of(self, part):
+        return self.ladder if part == "ladder" else self.path
+
+    def note(self, part, value):
+        """Take the place of what the part had noted before."""
+        self.files[self._of(part)][part] = value
+        self._write(part)
+
+    def skipped(self, part, what):
+        self.files[self._of(part)]["skipped"][part] = what
+        self._write(part)
+
+    def _write(self, part):
+        write_json(self._of(part), self.files[self._of(part)])
+
+
+def measure(backend, arguments, results):
+    """All parts asked for, each within its share of the time that is left."""
+    quick = arguments.quick
+    measures = {
+        "steps": measure_steps,
+        "convolutions": measure_convolutions,
+        "ladder": measure_ladder,
+        "grid": partial(measure_grid, seeds=arguments.seeds, full=arguments.full, data_dir=arguments.data_dir),
+        "tests": measure_tests,
     }
-    total = sum(SHARES[part] for part in arguments.only)
-    result = {**device_name(backend), "date": date.today().isoformat(), "versions": versions(), "skipped": {}}
-    for part in arguments.only:
-        budget, start = Budget(arguments.budget * SHARES[part] / total), time.perf_counter()
-        result[part] = parts[part](budget)
-        result["skipped"][part] = budget.skipped
-        print(f"{part}: {time.perf_counter() - start:.1f} s, {len(budget.skipped)} measurements skipped", flush=True)
-    return result
+    parts, end = [part for part in SHARES if part in arguments.only], time.monotonic() + arguments.budget
+    for index, part in enumerate(parts):
+        share = SHARES[part] / sum(SHARES[p] for p in parts[index:])
+        budget, start = Budget(share * (end - time.monotonic())), time.perf_counter()
+        try:
+            measures[part](backend, budget, quick, partial(results.note, part))
+        except Exception as error:  # what stops one part must not cost the others their figures
+            budget.skipped.append(f"{type(error).__name__}: {one_line(error)}")
+        results.skipped(part, budget.skipped)
+        print(f"{part}: {time.perf_counter() - start:.1f} s, skipped: {budget.skipped or 'nothing'}", flush=True)
+
+
+def read(path):
+    """A file of results, or None."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", nargs="+", choices=list(SHARES), default=list(SHARES), metavar="PART")
+    parser.add_argument(
+        "--only",
+        nargs="*",
+        choices=list(SHARES),
+        default=list(SHARES),
+        metavar="PART",
+        help="some of the parts, or none",
+    )
+    parser.add_argument("--ladder", dest="only", action="store_const", const=["ladder"], help="the ladder alone")
     parser.add_argument("--backend", choices=["cuda", "emulator"], default="cuda")
-    parser.add_argument("--budget", type=float, default=570, help="seconds for all parts together")
+    parser.add_argument("--budget", type=float, default=300, help="seconds for all parts together")
     parser.add_argument("--seeds", type=int, default=10, help="seeds of the grid")
     parser.add_argument("--full", action="store_true", help="train the grid in full instead of extrapolating")
     parser.add_argument("--quick", action="store_true", help="small sizes, to test this script")
     parser.add_argument("--data-dir", help="folder with MNIST")
-    parser.add_argument("--out", default="benchmarks/results/gpu", help="path of the results, without .json")
+    parser.add_argument("--table", type=Path, help="update the tables between the markers of this Markdown file")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/gpu.json"), help="JSON file to write")
     arguments = parser.parse_args()
-    backend = EmulatorBackend(check=False) if arguments.backend == "emulator" else get_backend("cuda")
-    backend.prepare(print)
-    result = measure(backend, arguments)
-    write_json(f"{arguments.out}.json", result)
-    written = [f"{arguments.out}.json"]
-    if "ladder" in result:
-        written.append(f"{arguments.out}-ladder.png")
-        draw_ladder(result["ladder"], Path(written[-1]))
-    print(f"written: {', '.join(written)}")
+    if arguments.only:
+        backend = EmulatorBackend(check=False) if arguments.backend == "emulator" else get_backend("cuda")
+        backend.prepare(print)
+        results = Results(arguments.out, backend, arguments.only)
+        measure(backend, arguments, results)
+        print(f"written: {', '.join(map(str, results.files))}")
+    of_ladder = read(arguments.out.with_name("ladder.json"))
+    if of_ladder and (arguments.table or "ladder" in arguments.only):
+        draw_ladder(of_ladder["ladder"], arguments.out.with_name("ladder.png"))
+    if arguments.table and of_ladder:
+        write_table(arguments.table, tables(read(arguments.out), of_ladder))
 
 
 if __name__ == "__main__":

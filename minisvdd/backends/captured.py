@@ -20,7 +20,7 @@ _MOST_GRAPHS = 8
 
 
 class Captured:
-    """Runs one function again and again: plainly, then captured, then from the graph. Returns what the function returns.
+    """Runs one function again and again: plainly, then captured, then from the graph; returns what it returned.
 
     The function has no arguments and works on arrays whose places in device memory stay: what changes from one run to
     the next lies in those. The next run overwrites the results of this one.
@@ -93,9 +93,7 @@ class Evaluation:
             self._batches.clear()
             self._arrays = list(arrays)
 
-    def _on_batch(
-        self, function: Callable[[DeviceArray], DeviceArray], rows: np.ndarray, size: int
-    ) -> DeviceArray:
+    def _on_batch(self, function: Callable[[DeviceArray], DeviceArray], rows: np.ndarray, size: int) -> DeviceArray:
         """function(rows), and behind it results for what an earlier batch has left in the other rows."""
         shape = (size, *rows.shape[1:])
         if shape not in self._batches:

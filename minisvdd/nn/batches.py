@@ -101,8 +101,8 @@ def for_evaluation(network: AnyLayer, input_shape: Shape) -> AnyLayer:
 def outputs_in_parts(network: Layer, X: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
     """(part, network(X[part])) for all rows of X, part by part, in evaluation mode: for outputs that need not stay.
 
-    The arrays are NumPy's, contiguous, in the precision of `for_evaluation`. On a device the network's pass is captured,
-    and the host waits once for many parts (`minisvdd.backends.captured`).
+    The arrays are NumPy's, contiguous, in the precision of `for_evaluation`. On a device the network's pass is
+    captured, and the host waits once for many parts (`minisvdd.backends.captured`).
     """
     network, backend = for_evaluation(network, X.shape[1:]), network.backend
     if len(X) and has_kernels(backend) and _is_ours(network):

@@ -19,6 +19,7 @@ from minisvdd.backends import cuda as backend
 from minisvdd.backends.emulator import EmulatorBackend
 from minisvdd.backends.kernel import kernel_folder, read_kernels
 
+
 class _State(threading.local):
     """What a thread has opened."""
 
