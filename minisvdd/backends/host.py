@@ -34,15 +34,15 @@ class Backend:
         """Copy values from host memory into an existing array, whose place in memory stays."""
         array[...] = values
 
-    def synchronize(self) -> None:
-        """Wait until everything started so far has finished."""
-
     def stream(self) -> AbstractContextManager[Any]:
         """A new queue of work, as a context manager: what starts inside runs in order, beside other queues.
 
         In host memory there is one queue only.
         """
         return nullcontext()
+
+    def synchronize(self) -> None:
+        """Wait until everything started so far has finished."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
