@@ -584,11 +584,7 @@ check("fresh sums keep it", cut[5] < cut[100] / 4, f"{cut[5]:.1e}")
 
 # %%
 for rung in ("rows", "tensor", "corrected", "tf32"):
-    try:
-        y = launch(EmulatorBackend(check=False), x, weight, padding=(2, 2), rung=rung)
-    except KernelError as problem:
-        print(f"{rung}: {problem}")
-        continue
+    y = launch(EmulatorBackend(check=False), x, weight, padding=(2, 2), rung=rung)
     off = error(y.astype(np.float64), wanted)
     limit = 1e-3 if rung == "tf32" else 2e-6
     check(f"{rung} equals the formula", off < limit, f"relative error {off:.0e}")

@@ -60,7 +60,7 @@ class AnoGAN(TrainedDetector):
         In (0, 1]; fraction of the training images (of 256, evenly spread) that "nu"'s threshold leaves outside.
     preprocessing : {"gcn-l1", "min-max"} or None, default=None
         None for images in [0, 1] as they are; mapped to [-1, 1], the range of tanh.
-    backend : {"plain", "numpy"} or Backend, default="numpy"
+    backend : {"plain", "numpy", "emulator", "cuda"} or Backend, default="numpy"
         Where it trains and scores.
     random_state : int, Generator or None, default=0
         A seed or a NumPy generator: of weights, batches and noise.

@@ -23,8 +23,8 @@ from ..nn.networks import Sequential
 from ..nn.optim import Adam
 from ..nn.steps import Batches
 from ..nn.training import Training
-from ..ops.device_log import copy, gather_batch
-from .latent import add_to
+from ..ops.device_log import copy
+from .latent import add_to, take_rows
 
 # Adam's beta1 as in DCGAN: with the usual 0.9, the averaged gradients lag behind an opponent that moves too.
 _BETA1 = 0.5
@@ -124,7 +124,6 @@ class DeviceGame(Game):
         self.stream, self._turns = self.backend.stream(), dict[int, _Turn]()
         with self.stream:
             self._verdicts = [self.backend.asarray(np.array(verdict, np.float32)) for verdict in (1, 0)]
-            self._zero = self.backend.zeros(1, np.int32)
         self.load(X)
 
     def load(self, X: np.ndarray, targets: None = None) -> None:
@@ -138,8 +137,8 @@ class DeviceGame(Game):
         noise = np.concatenate([self._noise(len(batch)) for batch in batches])
         with self.stream:
             self.optimizer.write_learning_rate()
-            n, order, z = len(order), self.backend.asarray(order), self.backend.asarray(noise)
-            x = gather_batch(self.backend, self.X, order, self._zero, self._zero, n, n)
+            x = take_rows.on(self.backend)(self.X, self.backend.asarray(order))
+            z = self.backend.asarray(noise)
             self._logs = [self.backend.zeros(len(batches), np.float64) for _ in range(3)]
             first = 0
             for number, batch in enumerate(batches):

@@ -235,6 +235,20 @@ def _(backend: "KernelBackend", total: Array, more: Array) -> None:
 
 
 @Operation
+def take_rows(X: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """X[order], for integers in 0 ... len(X) - 1.  On a device (n,) int32."""
+    return X[order]
+
+
+@take_rows.launch
+def _(backend: "KernelBackend", X: Array, order: Array) -> Array:
+    taken = backend.empty((len(order), *X.shape[1:]), X.dtype)
+    args = (backend.dense(X), order, taken, len(order), X.size // len(X))
+    backend.launch("take_rows", args, threads=taken.size)
+    return taken
+
+
+@Operation
 def keep_better(losses: np.ndarray, points: np.ndarray, best_losses: np.ndarray, best_points: np.ndarray) -> None:
     """Where a loss is smaller than the best one so far, it takes its place, in place, and its point that of the best.
 

@@ -11,7 +11,16 @@ from minisvdd import AnoGAN
 from minisvdd.experiments.experiments import area_under_roc
 from minisvdd.nn.layers import BatchNorm, Conv2D, ConvTranspose2D, LeakyReLU
 from minisvdd.rivals.dcgan import GAN_ARCHITECTURES, gan_for, make_gan
-from minisvdd.rivals.latent import TOLERANCE, WINDOW, search, search_loss
+from minisvdd.rivals.latent import (
+    TOLERANCE,
+    WINDOW,
+    add_to,
+    keep_better,
+    search,
+    search_loss,
+    take_rows,
+    weighted_sum,
+)
 from minisvdd.svdd.preprocessing import ContrastNormalization
 
 pytestmark = pytest.mark.slow
@@ -65,6 +74,24 @@ def test_the_game_keeps_both_players_alive(trained):
     assert history["epoch"] == list(range(1, 61))
     assert 0.02 < history["discriminator_loss"][-1] < 2
     assert np.isfinite(history["generator_loss"]).all()
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (3, 300), (70, 5)])
+def test_what_stands_between_the_passes(rows, columns, backend, dtype, rng):
+    x, y = (rng.standard_normal((rows, columns)).astype(dtype) for _ in range(2))
+    np.testing.assert_allclose(weighted_sum.on(backend)(x, y, 0.3, -2.0), 0.3 * x - 2 * y, rtol=1e-5, atol=1e-6)
+    total = x.copy()
+    add_to.on(backend)(total, y)
+    np.testing.assert_array_equal(total, x + y)
+    order = rng.integers(rows, size=2 * rows).astype(np.int32)
+    np.testing.assert_array_equal(take_rows.on(backend)(x, order), x[order])
+    losses, best = (rng.integers(3, size=rows).astype(dtype) for _ in range(2))  # ties too
+    losses[rows // 2] = np.nan
+    points, smallest = x.copy(), best.copy()
+    keep_better.on(backend)(losses, y, smallest, points)
+    better = losses < best
+    np.testing.assert_array_equal(smallest, np.where(better, losses, best))
+    np.testing.assert_array_equal(points, np.where(better[:, None], y, x))
 
 
 def test_the_search_finds_a_generated_image(trained, frozen, rng):

@@ -23,6 +23,7 @@ from minisvdd.ops.operation import Operation
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
 
 
 def run(script, *arguments):
@@ -201,6 +202,14 @@ def test_what_ends_gpu_early_loses_nothing(tmp_path, monkeypatch):
     assert page.read_text().endswith("after\n")
 
 
+def test_published_steps_are_those_of_the_results():
+    results = {row["workload"]: row["ms"] for row in load_benchmark("gpu").read(RESULTS / "gpu.json")["steps"]}
+    text = (ROOT / "benchmarks" / "README.md").read_text()
+    contenders = ("minisvdd plain", "minisvdd graph", "torch eager", "torch graph", "torch graph, TF32")
+    for workload, ms in results.items():
+        assert f"| {workload} | {' | '.join(f'{ms[name]:.2f}' for name in contenders)} |" in text
+
+
 def test_outcomes_of_tests_are_read():
     outcome = load_benchmark("gpu").outcome
     text = "...F\nFAILED tests/a.py::test_b[cuda] - AssertionError: no\n1 failed, 3 passed, 9 deselected in 2.10s"
@@ -210,13 +219,13 @@ def test_outcomes_of_tests_are_read():
 
 def test_published_times_of_a_gpu_are_those_of_the_tables():
     """`kernels/README.md` is drawn from the results, which say on which card and with which code they were measured."""
-    gpu, results = load_benchmark("gpu"), ROOT / "benchmarks" / "results"
-    measured, of_ladder = gpu.read(results / "gpu.json"), gpu.read(results / "ladder.json")
+    gpu = load_benchmark("gpu")
+    measured, of_ladder = gpu.read(RESULTS / "gpu.json"), gpu.read(RESULTS / "ladder.json")
     text = (ROOT / "kernels" / "README.md").read_text()
     assert gpu.tables(measured, of_ladder) in text
     assert measured["device"] == of_ladder["device"]
     assert measured["date"] in text
-    assert (results / "ladder.png").exists()
+    assert (RESULTS / "ladder.png").exists()
 
 
 def test_radius_compares_the_rules_from_one_start(tmp_path):
