@@ -363,10 +363,10 @@ check(
 # `mma.m16n8k8` multiplies a $16 \times 8$ by an $8 \times 8$ matrix and adds the product to a $16 \times 8$ one: 1024
 # multiplications, by one instruction of one warp. No thread has a matrix. All 32 *lanes* of the warp call together, and
 # each brings a few entries in its registers: 4 of $A$, 2 of $B$, and 4 of the sum $C$, which it gets back. Which ones
-# is fixed in the hardware. With lane $= 4 g + t$, $g = 0 \dots 7$, $t = 0 \dots 3$, and register $r$:
+# is fixed in the hardware. With lane $= 4 u + h$, $u = 0 \dots 7$, $h = 0 \dots 3$, and register $r$:
 #
-# $$ A: (g + 8 (r \bmod 2),\; t + 4 \lfloor r/2 \rfloor) \qquad B: (t + 4 r,\; g) \qquad
-# C: (g + 8 \lfloor r/2 \rfloor,\; 2 t + r \bmod 2) $$
+# $$ A: (u + 8 (r \bmod 2),\; h + 4 \lfloor r/2 \rfloor) \qquad B: (h + 4 r,\; u) \qquad
+# C: (u + 8 \lfloor r/2 \rfloor,\; 2 h + r \bmod 2) $$
 
 
 # %%
@@ -414,7 +414,7 @@ for ax, (name, held) in zip(axes, lanes.items()):
 figure("fragments")
 
 # %% [markdown]
-# Lane 6 ($g = 1$, $t = 2$) is marked. It holds entries of rows 1 and 9 of $A$, of column 1 of $B$, and gets results of
+# Lane 6 ($u = 1$, $h = 2$) is marked. It holds entries of rows 1 and 9 of $A$, of column 1 of $B$, and gets results of
 # rows 1 and 9: what it gets depends on $B$'s columns 4 and 5, of which it holds nothing. The hardware exchanges that;
 # so the instruction is a meeting of all lanes, like a barrier. Let us be the hardware, in NumPy: hand out the entries,
 # then compute each lane's four results from what all lanes hold.
@@ -455,13 +455,13 @@ for header in kernel_folder().glob("*.h"):
 (folder / "one_instruction.cu").write_text("""
 #include "ptx.h"
 __global__ void one_instruction(const float* A, const float* B, float* C) {
-    int lane = threadIdx.x, g = lane / 4, t = lane % 4;
+    int lane = threadIdx.x, u = lane / 4, h = lane % 4;
     unsigned a[4];
     float c[4];
-    for (int r = 0; r < 4; r++) a[r] = __float_as_uint(A[(g + 8 * (r % 2)) * 8 + t + 4 * (r / 2)]);
-    for (int r = 0; r < 4; r++) c[r] = C[(g + 8 * (r / 2)) * 8 + 2 * t + r % 2];
-    multiply_tf32(c, a, __float_as_uint(B[t * 8 + g]), __float_as_uint(B[(t + 4) * 8 + g]));
-    for (int r = 0; r < 4; r++) C[(g + 8 * (r / 2)) * 8 + 2 * t + r % 2] = c[r];
+    for (int r = 0; r < 4; r++) a[r] = __float_as_uint(A[(u + 8 * (r % 2)) * 8 + h + 4 * (r / 2)]);
+    for (int r = 0; r < 4; r++) c[r] = C[(u + 8 * (r / 2)) * 8 + 2 * h + r % 2];
+    multiply_tf32(c, a, __float_as_uint(B[h * 8 + u]), __float_as_uint(B[(h + 4) * 8 + u]));
+    for (int r = 0; r < 4; r++) C[(u + 8 * (r / 2)) * 8 + 2 * h + r % 2] = c[r];
 }
 """)
 instruction = read_kernels(folder / "one_instruction.cu")["one_instruction"]
@@ -475,8 +475,8 @@ check("the emulated instruction follows the picture", np.array_equal(result, sma
 #
 # The price is precision. A tensor core takes float32 numbers but reads of their 23 bits behind the point the upper ten:
 # this is called *TF32*. An H100 does some seven times as many of these products per clock as ordinary ones, so what if
-# we spend some of them on what was lost? Write $v = \text{big} + \text{rest}$, where big is the nearest TF32 number.
-# The rest is exact, and being so much smaller, it has its own ten bits where big has none. Then
+# we spend some of them on what was lost? Write $a = \text{big}_a + \text{rest}_a$, where big is the nearest TF32
+# number. The rest is exact, and being so much smaller, it has its own ten bits where big has none. Then
 #
 # $$ a\,b = \text{big}_a\,\text{big}_b + \text{big}_a\,\text{rest}_b + \text{rest}_a\,\text{big}_b +
 # \text{rest}_a\,\text{rest}_b , $$
