@@ -409,6 +409,22 @@ def measure(backend, arguments, results):
         print(f"{part}: {time.perf_counter() - start:.1f} s, skipped: {budget.skipped or 'nothing'}", flush=True)
 
 
+def summary(result):
+    """What matters of all figures, a line each: how many times as fast as the others we are, and which tests failed."""
+    for row in result.get("steps", []):
+        ms = row["ms"]
+        if "minisvdd graph" in ms:
+            others = [f"{ms[name] / ms['minisvdd graph']:.1f} x {name}" for name in ms if name.startswith("torch")]
+            yield ", ".join([f"{row['workload']}: {ms['minisvdd graph']} ms", *others])
+    rows = [row for row in result.get("convolutions", {}).get("rows", []) if "fraction_of_cudnn" in row]
+    if rows:
+        worst = min(rows, key=lambda row: row["fraction_of_cudnn"])
+        where = f"{worst['layer']} {worst['operation']}"
+        yield f"convolutions: at least {worst['fraction_of_cudnn']:.2f} x cuDNN, float32 ({where})"
+    if "tests" in result:
+        yield f"tests: {result['tests']['counts']}, failed: {result['tests'].get('failures') or 'none'}"
+
+
 def read(path):
     """A file of results, or None."""
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
@@ -440,6 +456,7 @@ def main():
         backend.prepare(print)
         results = Results(arguments.out, backend, arguments.only)
         measure(backend, arguments, results)
+        print(*summary(results.files.get(arguments.out, {})), sep="\n")
         print(f"written: {', '.join(map(str, results.files))}")
     of_ladder = read(arguments.out.with_name("ladder.json"))
     if of_ladder and (arguments.table or "ladder" in arguments.only):

@@ -27,7 +27,7 @@ CONVOLUTIONS = {
 }
 # name: (rows, columns, inner)
 PRODUCTS = {"mnist dense": (200, 32, 196), "cifar10 dense": (200, 128, 2048)}
-QUICK_CONVOLUTIONS, QUICK_PRODUCTS = {"small": (1, 8, 8, 32)}, {"small": (3, 5, 17)}  # every rung can run them
+QUICK_CONVOLUTIONS, QUICK_PRODUCTS = {"small": (1, 8, 8, 32)}, {"small": (3, 5, 17)}  # a forward pass by every rung
 KERNEL, PADDING = (5, 5), (2, 2)
 CONVOLUTION_RUNGS = (
     "naive",

@@ -154,6 +154,13 @@ def test_threads_and_streams_do_not_meet(name, device):
         assert list(pool.map(work, range(2))) == [work(seed) for seed in range(2)]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_two_runs_give_equal_bits(name, device):
+    first, second = (scores(fitted(name, device)) for _ in range(2))
+    assert first.tobytes() == second.tobytes()
+
+
 # Evaluation through graphs
 
 

@@ -210,6 +210,15 @@ def test_published_steps_are_those_of_the_results():
         assert f"| {workload} | {' | '.join(f'{ms[name]:.2f}' for name in contenders)} |" in text
 
 
+def test_the_summary_of_a_run_names_ratios_and_failures():
+    gpu = load_benchmark("gpu")
+    lines = list(gpu.summary({**gpu.read(RESULTS / "gpu.json"), "tests": {"counts": {"passed": 3}}}))
+    assert lines[0].startswith("mnist encoder: 0.2585 ms, 6.9 x torch eager")
+    assert lines[3] == "convolutions: at least 0.12 x cuDNN, float32 (cifar10 3 backward weight)"
+    assert lines[4] == "tests: {'passed': 3}, failed: none"
+    assert list(gpu.summary({})) == []
+
+
 def test_outcomes_of_tests_are_read():
     outcome = load_benchmark("gpu").outcome
     text = "...F\nFAILED tests/a.py::test_b[cuda] - AssertionError: no\n1 failed, 3 passed, 9 deselected in 2.10s"
