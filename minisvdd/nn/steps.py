@@ -168,7 +168,7 @@ class DeviceSteps:
         with self.stream:
             self.device_state.write_learning_rate()
             done = self.optimizer.step_count
-            self.backend.write(self.order, np.concatenate(batches))
+            self.backend.write(self.order[: sum(self._sizes)], np.concatenate(batches))  # perhaps not of all samples
             self.backend.write(self.first_step, done)
             self.backend.write(self.first_done, done + 1)
             for size in self._sizes:

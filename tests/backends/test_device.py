@@ -161,6 +161,36 @@ def test_two_runs_give_equal_bits(name, device):
     assert first.tobytes() == second.tobytes()
 
 
+MORE = {
+    "soft-boundary": {"objective": "soft-boundary", "radius_every": 1},
+    "the authors' radius": {"objective": "soft-boundary", "radius_update": "authors-theano"},
+    "fixed batches, not of all samples": {"batches": "fixed"},
+    "running statistics": {"statistics": "running"},
+    "a dictionary": {"first_filters": "dictionary", "gain": 1.4, "affine": True},
+    "held-out samples, and once more": {"threshold": "holdout", "refit": True},
+}
+
+
+@pytest.mark.slow
+@needs_compiler
+@pytest.mark.parametrize("name", MORE)
+def test_whatever_is_asked_for_follows_numpy(name, stand_in):
+    images = digits().train[:45]
+    options = {**ESTIMATORS["DeepSVDD"][1], "epochs": 2, "false_alarm_rate": 0.1, **MORE[name]}
+    on_host, on_device = (DeepSVDD(**options, backend=place).fit(images) for place in ("numpy", stand_in))
+    np.testing.assert_allclose(on_device.history_["loss"], on_host.history_["loss"], rtol=1e-3)
+    np.testing.assert_allclose(on_device.anomaly_score(images), on_host.anomaly_score(images), rtol=0.02, atol=1e-3)
+
+
+@pytest.mark.slow
+@needs_compiler
+def test_where_it_is_follows_numpy(stand_in):
+    models = [fitted("DeepSVDD", place) for place in ("numpy", stand_in)]
+    for method in ("gradient", "exchange", "residual"):
+        expected, got = (model.explain(X[:3], method=method) for model in models)
+        np.testing.assert_allclose(got, expected, rtol=0.02, atol=0.01 * np.abs(expected).max())
+
+
 # Evaluation through graphs
 
 
