@@ -20,7 +20,10 @@ from minisvdd.files.checkpoint import Checkpoint
 from minisvdd.nn import BatchNorm, LeakyReLU, Linear, Sequential, outputs, outputs_in_parts
 from minisvdd.nn.batches import evaluation_batch
 from minisvdd.nn.networks import make_autoencoder
+from minisvdd.nn.training import Plan
 from minisvdd.rivals import latent
+from minisvdd.rivals.dcgan import make_gan
+from minisvdd.rivals.game import AdversarialTraining
 
 _PROBLEM = backend_problems()["cuda"]
 _GPU = [pytest.mark.gpu, pytest.mark.skipif(bool(_PROBLEM), reason=str(_PROBLEM))]
@@ -86,11 +89,26 @@ def test_anogan_trains_and_searches_as_on_the_host(device):
     for curve in ("discriminator_loss", "generator_loss"):
         np.testing.assert_allclose(on_device.history_[curve], on_host.history_[curve], rtol=1e-4)
     expected, got = on_host.search(X), on_device.search(X)
-    np.testing.assert_allclose(got.losses, expected.losses, rtol=1e-3)
+    np.testing.assert_allclose(got.losses, expected.losses, rtol=5e-5)
     np.testing.assert_array_equal(got.steps, expected.steps)
     np.testing.assert_array_equal(got.converged, expected.converged)
     assert len(np.unique(got.steps)) > 1, "an image left before the others"
     np.testing.assert_array_equal(on_device.search(X).losses, got.losses)
+
+
+@pytest.mark.slow
+def test_a_game_whose_learning_rate_falls(device):
+    """Captured turns look for it on the device."""
+    losses = []
+    for place in (get_backend("numpy"), device):
+        network = make_gan("small_dcgan", (1, 8, 8), 3)
+        network.build((3,), np.random.default_rng(0), backend=place)
+        plan = Plan(epochs=4, learning_rate=1e-2, milestones=(3,), batch_size=4)
+        training = AdversarialTraining(network, None, 2 * X[:4] - 1, plan, np.random.default_rng(1)).run()
+        after = network.layers[0].forward(place.asarray(np.ones((2, 3), np.float32)))
+        losses.append((training.history["generator_loss"], place.to_numpy(after).ravel()))
+    for got, expected in zip(losses[1], losses[0]):
+        np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.slow
@@ -253,6 +271,14 @@ def test_what_is_not_ours_is_not_captured(device, rng):
     for _ in range(3):
         np.testing.assert_allclose(outputs(network, rows), expected, rtol=1e-5)
     assert network.evaluation is None
+
+
+def test_several_threads_share_a_networks_graphs(device, rng):
+    network, parts = small(device), [rng.standard_normal((n, 5)).astype(np.float32) for n in (7, 8, 5, 7)]
+    right = [outputs(network, rows).tobytes() for rows in parts]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda rows: outputs(network, rows).tobytes(), parts * 30))
+    assert found == right * 30
 
 
 @needs_compiler
