@@ -7,7 +7,7 @@ For an image x, a generator g and the discriminator's features f, both fixed, mi
 
 With y = g(z), s = sign(y - x) and t = sign(f(y) - f(x)), the chain rule gives
 
-    dL/dy = (1 - a) s + a J_f(y)^T t          the features' backward pass, fed with a t
+    dL/dy = (1 - a) s + a J_f(y)^T t          the features' backward pass, fed with t
     dL/dz = J_g(z)^T dL/dy                    the generator's backward pass
 
 so the gradient for z comes out of the same hand-written backward passes that train the networks. The images of a batch
