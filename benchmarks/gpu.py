@@ -1,20 +1,29 @@
-"""Everything that is measured on a GPU, in one call of under ten minutes.
+"""Everything that a GPU has to show, in one call of five minutes.
 
-    python benchmarks/gpu.py [--only steps convolutions ladder grid] [--budget 570] [--out benchmarks/results/gpu]
+    python benchmarks/gpu.py [--only PART ...] [--ladder] [--budget 300] [--out benchmarks/results/gpu.json]
 
     steps         a training step of the paper's networks: plain launches, captured graph; PyTorch eager, with CUDA
                   graphs and with torch.compile, TF32 off and on
     convolutions  our kernels and cuDNN's, as fractions of what the device's arithmetic and memory permit
-    ladder        every rung of the convolutions and the matrix product, and a picture of them
+    ladder        every rung of the convolutions and the matrix product (`minisvdd bench --ladder` prints the same)
     grid          ten classes of MNIST x seeds, both objectives, protocol `paper`, several models side by side
+    tests         all tests marked `gpu`
 
-Each part has a share of the budget and says what it skipped. PyTorch is optional. GPU times are taken from captured
-graphs with the second-level cache flushed before every launch, so that neither Python nor a warm cache is measured.
-`--backend emulator --quick` runs all of it on small sizes without a GPU, to test this script.
+Each part has a share of the time that is left, says what it skipped, and writes every figure as soon as it has it:
+what ends this script early loses nothing. PyTorch is optional. The ladder goes to files of its own beside the others,
+`ladder.json` and `ladder.png`; `--ladder` measures that part alone. `--table kernels/README.md` writes the tables
+there, `--defaults minisvdd/ops/conv2d/choices.json` the table by which a convolution chooses its rung; with `--only`
+and no part both take the files that there are. `--backend emulator --quick` runs all of it on small sizes
+without a GPU, to test this script.
 """
 
 import argparse
+import json
+import re
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from dataclasses import asdict, replace
 from datetime import date
@@ -27,7 +36,8 @@ import numpy as np
 
 from minisvdd import DeepSVDD, load_dataset
 from minisvdd.backends import EmulatorBackend, get_backend
-from minisvdd.errors import DataError
+from minisvdd.errors import DataError, one_line
+from minisvdd.experiments import ladder
 from minisvdd.experiments.experiments import area_under_roc, versions
 from minisvdd.experiments.protocols import get_protocol
 from minisvdd.files.atomic import atomic_write, write_json
@@ -36,31 +46,19 @@ from minisvdd.nn.losses import MeanSquaredError, OneClass
 from minisvdd.nn.networks import make_autoencoder, make_encoder
 from minisvdd.nn.optim import Adam
 from minisvdd.nn.steps import DeviceSteps
-from minisvdd.ops import linear
-from minisvdd.ops.conv2d import launch as conv2d_launch
 
-SHARES = {"steps": 0.35, "convolutions": 0.1, "ladder": 0.15, "grid": 0.4}
+ROOT = Path(__file__).resolve().parents[1]
+MARKERS = "<!-- times of the rungs: written by benchmarks/gpu.py -->", "<!-- end of times -->"
+# of the time; what one part leaves over goes to the next ones, the tests take all that is left
+SHARES = {"steps": 0.2, "convolutions": 0.1, "ladder": 0.15, "grid": 0.15, "tests": 0.4}
 # name: (network, kind, shape of a sample, batch size)
 WORKLOADS = {
     "mnist encoder": ("mnist_lenet", "encoder", (1, 28, 28), 200),
     "mnist autoencoder": ("mnist_lenet", "autoencoder", (1, 28, 28), 200),
     "cifar10 encoder": ("cifar10_lenet", "encoder", (3, 32, 32), 200),
+    "cifar10 autoencoder": ("cifar10_lenet", "autoencoder", (3, 32, 32), 200),
 }
 QUICK_WORKLOADS = {"digits encoder": ("digits_lenet", "encoder", (1, 8, 8), 4)}
-# name: (batch, channels, side, filters): 5 x 5, padding 2
-CONVOLUTIONS = {
-    "mnist 1": (200, 1, 28, 8),
-    "mnist 2": (200, 8, 14, 4),
-    "cifar10 1": (200, 3, 32, 32),
-    "cifar10 2": (200, 32, 16, 64),
-    "cifar10 3": (200, 64, 8, 128),
-}
-QUICK_CONVOLUTIONS = {"small": (2, 2, 6, 3)}
-PRODUCTS = {"mnist dense": (200, 32, 196), "cifar10 dense": (200, 128, 2048)}
-QUICK_PRODUCTS = {"small": (3, 5, 17)}
-CONVOLUTION_RUNGS = ("naive", "coalesced", "tiled", "register_blocked", "halo")
-PRODUCT_RUNGS = ("naive", "coalesced", "tiled", "register_blocked")
-KERNEL, PADDING = (5, 5), (2, 2)
 
 
 class Budget:
@@ -70,6 +68,9 @@ class Budget:
         self.deadline = time.monotonic() + seconds
         self.skipped = []
 
+    def seconds_left(self):
+        return self.deadline - time.monotonic()
+
     def allows(self, what, seconds=0.0):
         """Whether there are that many seconds left; otherwise `what` is noted as skipped."""
         if time.monotonic() + seconds < self.deadline:
@@ -78,62 +79,19 @@ class Budget:
         return False
 
 
-# Times
-
-
-def kernel_seconds(backend, call, quick=False):
-    """Seconds of the launches that `call` makes, with a cold second-level cache; the median of five measurements."""
-    repeats = 1 if quick else 20
-    call()  # builds and loads
-    if backend.name != "cuda":
-        start = time.perf_counter()
-        call()
-        return time.perf_counter() - start
-    backend.synchronize()
-    with backend.stream():
-        flush = _flusher(backend)
-        both, flushes = (_captured(backend, steps, repeats) for steps in ((flush, call), (flush,)))
-        times = [(_graph_seconds(backend, both) - _graph_seconds(backend, flushes)) / repeats for _ in range(5)]
-    return statistics.median(times)
-
-
-def _flusher(backend):
-    size = 2 * backend.cupy.cuda.Device().attributes["L2CacheSize"]
-    buffer = backend.zeros(max(size, 1 << 20), np.uint8)
-    return lambda: buffer.data.memset_async(0, buffer.nbytes)
-
-
-def _captured(backend, steps, repeats):
-    with backend.capture() as graph:
-        for _ in range(repeats):
-            for step in steps:
-                step()
-    graph.launch()
-    backend.synchronize()
-    return graph
-
-
-def _graph_seconds(backend, graph):
-    events = [backend.cupy.cuda.Event() for _ in range(2)]
-    events[0].record()
-    graph.launch()
-    events[1].record()
-    events[1].synchronize()
-    return backend.cupy.cuda.get_elapsed_time(*events) / 1000
-
-
 # Steps
 
 
-def measure_steps(backend, budget, quick):
+def measure_steps(backend, budget, quick, note):
     """Milliseconds per training step, by workload and contender."""
-    rows = []
+    note(rows := [])
     for name, (network, kind, shape, batch_size) in (QUICK_WORKLOADS if quick else WORKLOADS).items():
         batches = 3 if quick else 50
         X = np.random.default_rng(0).random((batches * batch_size, *shape), dtype=np.float32)
         row = {"workload": name, "batch_size": batch_size, "ms": {}, "failed": {}}
+        rows.append(row)
         ours = partial(_our_epoch, backend, network, kind, X, batch_size)
-        contenders = {"minisvdd plain": partial(ours, captured=False), "minisvdd graph": partial(ours, captured=True)}
+        contenders = {"minisvdd graph": partial(ours, captured=True), "minisvdd plain": partial(ours, captured=False)}
         if backend.name == "cuda":
             on_host = _built(get_backend("numpy"), network, kind, shape)
             contenders |= gpu_torch.step_contenders(on_host, kind, X, batch_size)
@@ -141,9 +99,8 @@ def measure_steps(backend, budget, quick):
             needed = gpu_torch.COMPILE_SECONDS if "compile" in contender else 5
             if budget.allows(f"{name}: {contender}", 0 if quick else needed):
                 _measure_contender(row, contender, make, batches)
-        rows.append(row)
+                note(rows)
         print(f"{name}: {row['ms']} {row['failed'] or ''}", flush=True)
-    return rows
 
 
 def _measure_contender(row, contender, make, batches):
@@ -187,16 +144,18 @@ def _our_epoch(backend, name, kind, X, batch_size, captured):
 # Kernels
 
 
-def measure_convolutions(backend, budget, quick):
+def measure_convolutions(backend, budget, quick, note):
     """Our default kernels and cuDNN's: milliseconds, and fractions of the device's ceilings."""
-    rows, limits = [], ceilings(backend)
-    for name, sizes in (QUICK_CONVOLUTIONS if quick else CONVOLUTIONS).items():
+    limits = ceilings(backend)
+    note({"ceilings": limits, "rows": (rows := [])})
+    for name, sizes in (ladder.QUICK_CONVOLUTIONS if quick else ladder.CONVOLUTIONS).items():
         if not budget.allows(name, 0 if quick else 2):
             continue
-        calls, work = _convolution_calls(backend, sizes), _convolution_work(sizes)
-        theirs = gpu_torch.convolution_seconds(sizes, KERNEL, PADDING) if backend.name == "cuda" else {}
+        calls, work = ladder.convolution_calls(backend, sizes), ladder.convolution_work(sizes)
+        where = ladder.KERNEL, ladder.PADDING
+        theirs = gpu_torch.convolution_seconds(sizes, *where) if backend.name == "cuda" else {}
         for operation, call in calls.items():
-            ours = kernel_seconds(backend, lambda call=call: call(None), quick)
+            ours = ladder.kernel_seconds(backend, partial(call, None), quick)
             row = {"layer": name, "operation": operation, "ms": {"minisvdd": 1000 * ours}, **work}
             if operation in theirs:
                 row["ms"] |= {contender: 1000 * seconds for contender, seconds in theirs[operation].items()}
@@ -205,53 +164,18 @@ def measure_convolutions(backend, budget, quick):
                 row["fraction_of_arithmetic"] = work["flops"] / limits["flops"] / ours
                 row["fraction_of_memory"] = work["bytes"] / limits["bytes_per_second"] / ours
             rows.append(row)
+            note({"ceilings": limits, "rows": rows})
             print(f"{name} {operation}: {row['ms']}", flush=True)
-    return {"ceilings": limits, "rows": rows}
 
 
-def measure_ladder(backend, budget, quick):
+def measure_ladder(backend, budget, quick, note):
     """Milliseconds of every rung."""
-    rows = []
-    for name, sizes in (QUICK_CONVOLUTIONS if quick else CONVOLUTIONS).items():
-        for operation, call in _convolution_calls(backend, sizes).items():
-            _measure_rungs(backend, budget, quick, rows, name, operation, CONVOLUTION_RUNGS, call)
-    for name, (rows_of_c, columns, inner) in (QUICK_PRODUCTS if quick else PRODUCTS).items():
-        a, b = (backend.asarray(_random(*shape)) for shape in ((rows_of_c, inner), (inner, columns)))
-        call = lambda rung, a=a, b=b: linear.matmul(backend, a, b, rung=rung)  # noqa: E731
-        _measure_rungs(backend, budget, quick, rows, name, "matmul", PRODUCT_RUNGS, call)
-    return rows
-
-
-def _measure_rungs(backend, budget, quick, rows, name, operation, rungs, call):
-    row = {"layer": name, "operation": operation, "ms": {}}
-    for rung in rungs:
-        if budget.allows(f"{name} {operation} {rung}", 0 if quick else 1):
-            row["ms"][rung] = 1000 * kernel_seconds(backend, lambda rung=rung: call(rung), quick)
-    rows.append(row)
-    print(f"{name} {operation}: { {rung: round(ms, 4) for rung, ms in row['ms'].items()} }", flush=True)
-
-
-def _random(*shape):
-    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-
-
-def _convolution_calls(backend, sizes):
-    """The three operations of a layer, as functions of the rung."""
-    N, C, side, K = sizes
-    x, weight, y = (backend.asarray(_random(*s)) for s in ((N, C, side, side), (K, C, *KERNEL), (N, K, side, side)))
-    options = (1, 1), PADDING
-    return {
-        "forward": partial(conv2d_launch.forward, backend, x, weight, *options),
-        "backward input": partial(conv2d_launch.backward_input, backend, y, weight, (side, side), *options),
-        "backward weight": partial(conv2d_launch.backward_weight, backend, y, x, KERNEL, *options),
-    }
-
-
-def _convolution_work(sizes):
-    """Multiplications and additions, and the bytes that must move at least: the same for all three operations."""
-    N, C, side, K = sizes
-    taps = C * KERNEL[0] * KERNEL[1]
-    return {"flops": 2 * N * K * side**2 * taps, "bytes": 4 * (N * side**2 * (C + K) + K * taps)}
+    note(rows := [])
+    for row in ladder.measure(backend, quick, budget.allows):
+        rows.append(row)
+        note(rows)
+        times = {rung: ms and round(ms, 4) for rung, ms in row["ms"].items()}
+        print(f"{row['layer']} {row['operation']}: {times} {row.get('failed', '')}", flush=True)
 
 
 def ceilings(backend):
@@ -264,15 +188,15 @@ def ceilings(backend):
     flops = 2 * lanes * attributes["MultiProcessorCount"] * attributes["ClockRate"] * 1000  # a clock in kHz
     source, target = (cupy.zeros(1 << 25, np.float32) for _ in range(2))
     with backend.stream():
-        graph = _captured(backend, [lambda: target.data.copy_from_device_async(source.data, source.nbytes)], 5)
-        seconds = statistics.median(_graph_seconds(backend, graph) / 5 for _ in range(5))
+        graph = ladder.captured(backend, [lambda: target.data.copy_from_device_async(source.data, source.nbytes)], 5)
+        seconds = statistics.median(ladder.graph_seconds(backend, graph) / 5 for _ in range(5))
     return {"flops": flops, "bytes_per_second": 2 * source.nbytes / seconds}
 
 
 # The grid
 
 
-def measure_grid(backend, budget, quick, seeds, full, data_dir):
+def measure_grid(backend, budget, quick, note, seeds, full, data_dir):
     """Ten classes x seeds x both objectives, the classes of a seed side by side.
 
     full: all epochs. Otherwise a tenth of them for one seed of each objective, from which the whole is extrapolated.
@@ -291,11 +215,9 @@ def measure_grid(backend, budget, quick, seeds, full, data_dir):
                 continue
             result["rounds"].append(_grid_round(backend, classes, objective, seed, options))
             print(f"grid: {result['rounds'][-1]}", flush=True)
-    rounds = result["rounds"]
-    if rounds:
-        whole = shrink * seeds * 2 * statistics.mean(r["seconds"] for r in rounds)
-        result["seconds_for_everything"], result["is_extrapolated"] = whole, len(rounds) < 2 * seeds or shrink > 1
-    return result
+            rounds = result["rounds"]
+            whole = shrink * seeds * 2 * statistics.mean(r["seconds"] for r in rounds)
+            note({**result, "seconds_for_everything": whole, "is_extrapolated": len(rounds) < 2 * seeds or shrink > 1})
 
 
 def _grid_round(backend, classes, objective, seed, options):
@@ -341,6 +263,40 @@ def _like_mnist(X, count=None):
     return wide if count is None else wide[np.arange(count) % len(wide)]
 
 
+# Tests
+
+
+def measure_tests(backend, budget, quick, note):
+    """All tests marked `gpu`, in a process of their own, as long as there is time; which of them failed."""
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-rfE", "--tb=line", "-p", "no:cacheprovider"]
+    start = time.perf_counter()
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        process = subprocess.Popen(
+            [*command, *(["tests/gpu"] if quick else [])], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT
+        )
+        try:
+            process.wait(max(1, budget.seconds_left()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            budget.skipped.append("the rest of the tests")
+        output.seek(0)
+        text = output.read()
+    result = outcome(text)
+    note({**result, "seconds": round(time.perf_counter() - start, 1), "status": process.returncode})
+    print(f"tests: {result}", flush=True)
+
+
+def outcome(text):
+    """What pytest's output says: counts of its last line, names of failures, its last lines where it did not end."""
+    lines = text.splitlines()
+    counts = {
+        word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|error|skipped)", lines[-1] if lines else "")
+    }
+    failures = [line.split()[1] for line in lines if line.startswith(("FAILED ", "ERROR ")) and len(line.split()) > 1]
+    return {"counts": counts, "failures": failures, **({} if counts else {"output": lines[-20:]})}
+
+
 # Everything
 
 
@@ -352,7 +308,9 @@ def draw_ladder(rows, path):
     figure = Figure(figsize=(4 * columns, 2 * -(-len(rows) // columns)), layout="constrained")
     axes = figure.subplots(-(-len(rows) // columns), columns, squeeze=False).ravel()
     for axis, row in zip(axes, rows):
-        axis.barh(list(row["ms"]), list(row["ms"].values()))
+        times, best = {rung: ms for rung, ms in row["ms"].items() if ms is not None}, ladder.fastest(row)
+        colors = ["tab:orange" if rung == best else "tab:blue" for rung in times]
+        axis.barh(list(times), list(times.values()), color=colors)
         axis.set_xscale("log")
         axis.set_title(f"{row['operation']}, {row['layer']}", fontsize=9)
         axis.tick_params(labelsize=7)
@@ -364,60 +322,150 @@ def draw_ladder(rows, path):
         figure.savefig(file, format="png", dpi=80)
 
 
-def device_name(backend):
-    """The GPU's name, driver and CuPy; or that it was the emulator."""
-    if backend.name != "cuda":
-        return {"device": f"{backend.name} (no GPU)"}
-    cupy = backend.cupy
-    properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
-    return {
-        "device": properties["name"].decode(),
-        "driver": cupy.cuda.runtime.driverGetVersion(),
-        "cupy": cupy.__version__,
-        "torch": gpu_torch.version(),
-    }
+def tables(gpu, of_ladder):
+    """Markdown of `kernels/README.md`: every rung, and cuDNN where it was measured beside them on the same card."""
+    names = {"cudnn": "cuDNN", "cudnn, TF32": "cuDNN, TF32"}
+    beside = {}
+    if gpu and gpu["device"] == of_ladder["device"]:
+        for key, title in names.items():
+            rows = [row for row in gpu.get("convolutions", {}).get("rows", []) if key in row["ms"]]
+            beside |= {title: {(r["layer"], r["operation"]): r["ms"][key] for r in rows}} if rows else {}
+    where = f"{of_ladder['device']}, {of_ladder['date']}{', ' + of_ladder['code'] if 'code' in of_ladder else ''}"
+    return f"Microseconds, batches of 200 (one {where}):\n\n{ladder.table(of_ladder['ladder'], beside)}\n"
 
 
-def measure(backend, arguments):
-    """All parts asked for, each within its share of the budget."""
-    parts = {
-        "steps": lambda budget: measure_steps(backend, budget, arguments.quick),
-        "convolutions": lambda budget: measure_convolutions(backend, budget, arguments.quick),
-        "ladder": lambda budget: measure_ladder(backend, budget, arguments.quick),
-        "grid": lambda budget: measure_grid(
-            backend, budget, arguments.quick, arguments.seeds, arguments.full, arguments.data_dir
-        ),
+def defaults(of_ladder):
+    """The table from which a convolution takes its default rung, as text with one row a line: microseconds."""
+    about = {"card": of_ladder["device"], "date": of_ladder["date"], "what": "batch 200, float32, cold cache"}
+    rows = []
+    for row in of_ladder["ladder"]:
+        times = {rung: round(1000 * ms, 1) for rung, ms in row["ms"].items() if ms is not None}
+        if row["operation"] in ladder.OPERATIONS and times:
+            _, channels, side, filters = {**ladder.CONVOLUTIONS, **ladder.QUICK_CONVOLUTIONS}[row["layer"]]
+            sizes = {"C": channels, "H": side, "W": side, "K": filters}
+            sizes |= {"side": ladder.KERNEL[0], "padding": ladder.PADDING[0]}
+            operation = f"conv2d_{row['operation'].replace(' ', '_')}"
+            rows.append({"layer": row["layer"], "operation": operation, **sizes, "microseconds": times})
+    lines = ",\n".join(f"  {json.dumps(row)}" for row in rows)
+    return f'{{"measurements": [\n {json.dumps(about)[:-1]}, "rows": [\n{lines}\n ]}}\n]}}\n'
+
+
+def write_table(path, text):
+    """Replace what stands between the markers of a Markdown file."""
+    whole = path.read_text(encoding="utf-8")
+    if any(whole.count(marker) != 1 for marker in MARKERS):
+        raise ValueError(f"{path}: expected each of the markers {MARKERS} once")
+    before, after = whole.split(MARKERS[0])[0], whole.split(MARKERS[1])[1]
+    with atomic_write(path) as file:
+        file.write(f"{before}{MARKERS[0]}\n{text}{MARKERS[1]}{after}")
+
+
+class Results:
+    """The files of a run. Every figure is in them as soon as it is noted."""
+
+    def __init__(self, path, backend, parts):
+        self.path, self.files = path, {}
+        self.ladder = path.with_name("ladder.json")
+        about = {**ladder.device_name(backend), "torch": gpu_torch.version() if backend.name == "cuda" else None}
+        about |= {"date": date.today().isoformat(), "versions": versions()}
+        for part in parts:
+            self.files.setdefault(self._of(part), {**about, "skipped": {}})
+
+    def _of(self, part):
+        return self.ladder if part == "ladder" else self.path
+
+    def note(self, part, value):
+        """Take the place of what the part had noted before."""
+        self.files[self._of(part)][part] = value
+        self._write(part)
+
+    def skipped(self, part, what):
+        self.files[self._of(part)]["skipped"][part] = what
+        self._write(part)
+
+    def _write(self, part):
+        write_json(self._of(part), self.files[self._of(part)])
+
+
+def measure(backend, arguments, results):
+    """All parts asked for, each within its share of the time that is left."""
+    quick = arguments.quick
+    measures = {
+        "steps": measure_steps,
+        "convolutions": measure_convolutions,
+        "ladder": measure_ladder,
+        "grid": partial(measure_grid, seeds=arguments.seeds, full=arguments.full, data_dir=arguments.data_dir),
+        "tests": measure_tests,
     }
-    total = sum(SHARES[part] for part in arguments.only)
-    result = {**device_name(backend), "date": date.today().isoformat(), "versions": versions(), "skipped": {}}
-    for part in arguments.only:
-        budget, start = Budget(arguments.budget * SHARES[part] / total), time.perf_counter()
-        result[part] = parts[part](budget)
-        result["skipped"][part] = budget.skipped
-        print(f"{part}: {time.perf_counter() - start:.1f} s, {len(budget.skipped)} measurements skipped", flush=True)
-    return result
+    parts, end = [part for part in SHARES if part in arguments.only], time.monotonic() + arguments.budget
+    for index, part in enumerate(parts):
+        share = SHARES[part] / sum(SHARES[p] for p in parts[index:])
+        budget, start = Budget(share * (end - time.monotonic())), time.perf_counter()
+        try:
+            measures[part](backend, budget, quick, partial(results.note, part))
+        except Exception as error:  # what stops one part must not cost the others their figures
+            budget.skipped.append(f"{type(error).__name__}: {one_line(error)}")
+        results.skipped(part, budget.skipped)
+        print(f"{part}: {time.perf_counter() - start:.1f} s, skipped: {budget.skipped or 'nothing'}", flush=True)
+
+
+def summary(result):
+    """What matters of all figures, a line each: how many times as fast as the others we are, and which tests failed."""
+    for row in result.get("steps", []):
+        ms = row["ms"]
+        if "minisvdd graph" in ms:
+            others = [f"{ms[name] / ms['minisvdd graph']:.1f} x {name}" for name in ms if name.startswith("torch")]
+            yield ", ".join([f"{row['workload']}: {ms['minisvdd graph']} ms", *others])
+    rows = [row for row in result.get("convolutions", {}).get("rows", []) if "fraction_of_cudnn" in row]
+    if rows:
+        worst = min(rows, key=lambda row: row["fraction_of_cudnn"])
+        where = f"{worst['layer']} {worst['operation']}"
+        yield f"convolutions: at least {worst['fraction_of_cudnn']:.2f} x cuDNN, float32 ({where})"
+    if "tests" in result:
+        yield f"tests: {result['tests']['counts']}, failed: {result['tests'].get('failures') or 'none'}"
+
+
+def read(path):
+    """A file of results, or None."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", nargs="+", choices=list(SHARES), default=list(SHARES), metavar="PART")
+    parser.add_argument(
+        "--only",
+        nargs="*",
+        choices=list(SHARES),
+        default=list(SHARES),
+        metavar="PART",
+        help="some of the parts, or none",
+    )
+    parser.add_argument("--ladder", dest="only", action="store_const", const=["ladder"], help="the ladder alone")
     parser.add_argument("--backend", choices=["cuda", "emulator"], default="cuda")
-    parser.add_argument("--budget", type=float, default=570, help="seconds for all parts together")
+    parser.add_argument("--budget", type=float, default=300, help="seconds for all parts together")
     parser.add_argument("--seeds", type=int, default=10, help="seeds of the grid")
     parser.add_argument("--full", action="store_true", help="train the grid in full instead of extrapolating")
     parser.add_argument("--quick", action="store_true", help="small sizes, to test this script")
     parser.add_argument("--data-dir", help="folder with MNIST")
-    parser.add_argument("--out", default="benchmarks/results/gpu", help="path of the results, without .json")
+    parser.add_argument("--table", type=Path, help="update the tables between the markers of this Markdown file")
+    parser.add_argument("--defaults", type=Path, help="write the times by which convolutions choose to this JSON file")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/gpu.json"), help="JSON file to write")
     arguments = parser.parse_args()
-    backend = EmulatorBackend(check=False) if arguments.backend == "emulator" else get_backend("cuda")
-    backend.prepare(print)
-    result = measure(backend, arguments)
-    write_json(f"{arguments.out}.json", result)
-    written = [f"{arguments.out}.json"]
-    if "ladder" in result:
-        written.append(f"{arguments.out}-ladder.png")
-        draw_ladder(result["ladder"], Path(written[-1]))
-    print(f"written: {', '.join(written)}")
+    if arguments.only:
+        backend = EmulatorBackend(check=False) if arguments.backend == "emulator" else get_backend("cuda")
+        backend.prepare(print)
+        results = Results(arguments.out, backend, arguments.only)
+        measure(backend, arguments, results)
+        print(*summary(results.files.get(arguments.out, {})), sep="\n")
+        print(f"written: {', '.join(map(str, results.files))}")
+    of_ladder = read(arguments.out.with_name("ladder.json"))
+    if of_ladder and (arguments.table or "ladder" in arguments.only):
+        draw_ladder(of_ladder["ladder"], arguments.out.with_name("ladder.png"))
+    if arguments.table and of_ladder:
+        write_table(arguments.table, tables(read(arguments.out), of_ladder))
+    if arguments.defaults and of_ladder:
+        with atomic_write(arguments.defaults) as file:
+            file.write(defaults(of_ladder))
 
 
 if __name__ == "__main__":

@@ -124,7 +124,7 @@ def loss_and_gradient(generator, features, z, x, x_features, a=0.1):
     y = generator.forward(z, training=True)
     residual, s = ops.absolute_distances(y, x)
     mismatch, t = ops.absolute_distances(features.forward(y, training=True), x_features)
-    grad_y = (1 - a) * s + features.backward(a * t, need_params=False)
+    grad_y = (1 - a) * s + a * features.backward(t, need_params=False)
     return (1 - a) * residual + a * mismatch, generator.backward(grad_y, need_params=False)
 
 

@@ -3,16 +3,18 @@
 #
 # A graphics processor multiplies far faster than it can fetch what is to be multiplied. A fast kernel is therefore not
 # one with few multiplications but one with little traffic. We climb the ladder of `kernels/conv2d.cu` rung by rung,
-# count what every rung asks of the memory, and predict from that which limit of the machine it meets. Then we break
-# kernels on purpose and see what races and missing barriers do. No GPU is needed: the emulator of
-# `minisvdd/backends/emulator.py` runs the very same files.
+# count what every rung asks of the memory, predict from that which limit of the machine it meets, and compare with
+# times that a GPU took. Then we look into a tensor core, and break kernels on purpose to see what races and missing
+# barriers do. No GPU is needed: the emulator of `minisvdd/backends/emulator.py` runs the very same files. (With one,
+# `minisvdd bench --backend cuda --ladder` prints the times of your own card.)
 #
-# **Before you start:** lecture 3; a little C. A first reading takes about 45 minutes. **Letters** (`docs/notation.md`
+# **Before you start:** lecture 3; a little C. A first reading takes about an hour. **Letters** (`docs/notation.md`
 # has all of them): here $n$ counts images and $c$ input channels, as in lecture 3.
 #
 # *Needs: a C++ compiler (g++ or clang++), no data. Minutes: 0.5 quick, 1 full.*
 
 # %%
+import json
 import tempfile
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +25,7 @@ import numpy as np
 from minisvdd import ops
 from minisvdd.backends import EmulatorBackend, KernelError
 from minisvdd.backends.kernel import kernel_folder, read_kernels
-from minisvdd.lecture import BLUE, GRAY, GREEN, ORANGE, RED, check, choose, figure, finish, show
+from minisvdd.lecture import BLUE, GRAY, GREEN, ORANGE, PURPLE, RED, RESULTS, check, choose, figure, finish, show
 from minisvdd.ops.reductions import sum_partials
 
 rng = np.random.default_rng(13)
@@ -238,28 +240,100 @@ check(
 # %% [markdown]
 # ### And on a real card?
 #
-# The counts are the emulator's; times are a GPU's. One H100 (80 GB, CUDA 13) has run these rungs, on the second layer
-# of the paper's CIFAR-10 network: 200 images, 32 to 64 channels, $16 \times 16$ pixels. Milliseconds for a forward
-# pass, by `benchmarks/gpu.py`, with an earlier version of the code:
-#
-# | | naive | coalesced | tiled | register-blocked | halo |
-# |---|---|---|---|---|---|
-# | CIFAR-10, layer 2 | 2.63 | 1.72 | 1.27 | 0.57 | 0.33 |
-# | MNIST, layer 1 (1 to 8 channels) | 0.032 | 0.031 | 0.043 | 0.055 | 0.012 |
-#
-# The order in the first row is the predicted one, and yet the roofline is not reached. This layer has $2.6 \cdot 10^9$
-# products; at 128 per clock they take 0.089 ms, and the last rung needs 3.7 times as long. The second row does not even
-# keep the order: with a single channel and eight filters, tiles of 64 rows are mostly empty (exercise 2). Where does
-# the rest of the time go? Into what follows, of which the roofline knows nothing.
+# The counts are the emulator's; times are a GPU's. `benchmarks/gpu.py --ladder` takes them, with caches emptied before
+# every launch, and has left those of one card in `benchmarks/results/ladder.json`.
 
 # %%
+measured = json.loads((RESULTS / "ladder.json").read_text(encoding="utf-8"))
+card = json.loads((RESULTS / "gpu.json").read_text(encoding="utf-8"))["convolutions"]["ceilings"]
+print(f"{measured['device']}, {measured['date']}")
+times = {(row["layer"], row["operation"]): row["ms"] for row in measured["ladder"]}
+every = list(dict.fromkeys(rung for row in times.values() for rung in row))
+print(f"{'microseconds':26}" + "".join(f"{rung:>18}" for rung in every))
+for (layer, operation), row in times.items():
+    cells = (f"{1000 * row[rung]:.1f}" if row.get(rung) else "-" for rung in every)
+    print(f"{layer:12} {operation:13}" + "".join(f"{cell:>18}" for cell in cells))
+
+# %% [markdown]
+# Look at the forward pass of `cifar10 2`, 32 to 64 channels: the order of the five rungs above is the predicted one,
+# and yet the roofline is not reached. This layer has $2.6 \cdot 10^9$ products; at 128 per clock they take 0.089 ms,
+# and the halo rung needs several times as long. On `mnist 1`, with a single channel and eight filters, not even the
+# order is kept: tiles of 64 rows are mostly empty (exercise 2), and for the gradient of the images the simplest rung
+# wins. A default is therefore what was fastest *for these sizes*, by measurement, not what counted the fewest loads.
+
+# %%
+ours = {key: [row[rung] for rung in RUNGS] for key, row in times.items() if key[1] != "matmul"}
+check(
+    "cifar10 2: each of the five is faster than the one before",
+    ours["cifar10 2", "forward"] == sorted(ours["cifar10 2", "forward"])[::-1],
+)
+winners = {key: list(RUNGS)[int(np.argmin(row))] for key, row in ours.items()}
+print({f"{layer}, {operation}": winner for (layer, operation), winner in winners.items()})
+check("no rung is the fastest of the five everywhere", len(set(winners.values())) > 1)
+check("on mnist 1 the images' gradient is fastest by the simplest", winners["mnist 1", "backward input"] == "naive")
 products = 200 * 64 * 16 * 16 * 25 * 32
 at_best = products / (132 * MULTIPLICATIONS * 1.75e9)
+halo = times["cifar10 2", "forward"]["halo"] / 1e3
 check(
-    "0.089 ms at best", round(1e3 * at_best, 3) == 0.089, f"measured 0.327 ms: {0.327e-3 / at_best:.1f} times as long"
+    "0.089 ms at best",
+    round(1e3 * at_best, 3) == 0.089,
+    f"halo took {1e3 * halo:.3f} ms: {halo / at_best:.1f} times as long",
 )
 
 # %% [markdown]
+# The same as one picture, the usual one of a roofline. To the right: how many operations a kernel does for every byte
+# that it asks for, by the emulator's counts. Upwards: how many it did per second. Nothing can be above the flat roof,
+# the card's arithmetic; and a kernel that gets its bytes from a memory of a certain width is below that memory's slope.
+# Three slopes: HBM, as a copy on this card measured it; the ways to the L2 and out of the L1 cache (64 and 128 bytes
+# per clock and multiprocessor, data sheet).
+
+# %%
+LAYERS = {"mnist 1": (1, 28, 8, "o"), "cifar10 1": (3, 32, 32, "s")}  # channels, side, filters, marker
+SLOPES = {"HBM": card["bytes_per_second"], "L2": 132 * 64 * 1.75e9, "L1": 132 * 128 * 1.75e9}
+counted = json.loads((RESULTS / "rungs.json").read_text(encoding="utf-8"))["rows"]
+asked = {(r["layer"], r["rung"]): r["bytes"] for r in counted if r["operation"] == "conv2d_forward"}
+points = {}
+for layer, (channels, size, filters, _) in LAYERS.items():
+    outputs, flops = 200 * filters * size**2, 2 * 25 * channels  # flops: of one output
+    for rung, ms in times[layer, "forward"].items():
+        if ms and (layer, rung) in asked:
+            points[layer, rung] = flops / asked[layer, rung], flops * outputs / (ms / 1e3)
+
+fig, ax = plt.subplots(figsize=(7.2, 4.4))
+intensity = np.geomspace(0.03, 100, 50)
+for (name, width), style in zip(SLOPES.items(), (":", "--", "-")):
+    ax.plot(
+        intensity,
+        np.minimum(intensity * width, card["flops"]) / 1e12,
+        style,
+        color=GRAY,
+        label=f"{name} and arithmetic",
+    )
+for (layer, rung), (x_of, y_of) in points.items():
+    ax.plot(x_of, y_of / 1e12, LAYERS[layer][3], color=RUNGS.get(rung, PURPLE))
+    shift = {"xytext": (0, -10), "ha": "center"} if layer == "mnist 1" else {"xytext": (4, 2)}
+    ax.annotate(rung.replace("_", "-"), (x_of, y_of / 1e12), textcoords="offset points", fontsize=7, **shift)
+for layer, (*_, marker) in LAYERS.items():
+    ax.plot([], [], marker, color="black", label=layer)
+ax.set(xscale="log", yscale="log", xlabel="operations per byte asked for", ylabel="10¹² operations per second")
+ax.set_title(f"Forward passes under the roofs of an {measured['device'].removeprefix('NVIDIA ')}")
+ax.legend(fontsize=8)
+figure("roofs")
+check("nothing is above the arithmetic's roof", all(y_of < card["flops"] for _, y_of in points.values()))
+check("nor above what the L1 cache can deliver", all(y_of < x_of * SLOPES["L1"] for x_of, y_of in points.values()))
+hbm = [key for key, (x_of, y_of) in points.items() if y_of > x_of * SLOPES["HBM"]]
+print("served by a cache, since HBM could not have been so fast:", *(" ".join(key) for key in hbm))
+check("naive kernels live on the caches", {(layer, "naive") for layer in LAYERS} <= set(hbm))
+used = {layer: points[layer, "halo"][1] / card["flops"] for layer in LAYERS}
+check(
+    "and the halo rung's time goes elsewhere",
+    max(used.values()) < 0.5,
+    f"it uses {max(used.values()):.0%} of the arithmetic",
+)
+
+# %% [markdown]
+# Where does the rest of the time go? Into what follows, of which the roofline knows nothing.
+#
 # **Latency hiding.** A number from the HBM arrives some 500 clocks after it was asked for, one from shared memory after
 # about 30. A GPU does not make the way shorter; while one warp waits, the multiprocessor runs another. A warp that has
 # ten independent instructions to do in the meantime hides as much as ten warps with one each. Hence there are two ways
@@ -277,12 +351,247 @@ check(
 # kernel with little arithmetic runs out of first. The rungs called `vectorised` of the elementwise kernels do this; a
 # remainder at the end is left to single loads.
 #
-# **Tensor cores** multiply small matrices, such as $16 \times 8$ by $8 \times 8$, in one instruction of a whole warp,
-# and an H100 does some seven times as many products per clock with them as with ordinary float32. The price is
-# precision: the inputs are rounded to TF32, with ten bits behind the point in place of 23, or to half precision. Our
-# kernels do without them, since gradients here are held to the formulas' digits. That is one reason why a library of
-# NVIDIA's, which may use them, is faster where it is allowed to.
+# **Sizes as constants.** The kernels above take any sizes; each index costs them additions, multiplications and
+# comparisons with borders, and a loop of unknown length cannot be unrolled. Rung 6, `rows`, is a template over a struct
+# of sizes: one kernel is compiled for each layer, and knows that a filter has five columns. A thread then keeps a row
+# of pixels in registers and lets the five taps of a filter's row slide over it.
 #
+# **Tensor cores** multiply small matrices, and they deserve a section.
+#
+# ## A small matrix product in one instruction
+#
+# `mma.m16n8k8` multiplies a $16 \times 8$ by an $8 \times 8$ matrix and adds the product to a $16 \times 8$ one: 1024
+# multiplications, by one instruction of one warp. No thread has a matrix. All 32 *lanes* of the warp call together, and
+# each brings a few entries in its registers: 4 of $A$, 2 of $B$, and 4 of the sum $C$, which it gets back. Which ones
+# is fixed in the hardware. With lane $= 4 u + h$, $u = 0 \dots 7$, $h = 0 \dots 3$, and register $r$:
+#
+# $$ A: (u + 8 (r \bmod 2),\; h + 4 \lfloor r/2 \rfloor) \qquad B: (h + 4 r,\; u) \qquad
+# C: (u + 8 \lfloor r/2 \rfloor,\; 2 h + r \bmod 2) $$
+
+
+# %%
+def place_in_a(lane, r):
+    return lane // 4 + 8 * (r % 2), lane % 4 + 4 * (r // 2)
+
+
+def place_in_b(lane, r):
+    return lane % 4 + 4 * r, lane // 4
+
+
+def place_in_c(lane, r):
+    return lane // 4 + 8 * (r // 2), 2 * (lane % 4) + r % 2
+
+
+MATRICES = {"A": ((16, 8), place_in_a, 4), "B": ((8, 8), place_in_b, 2), "C": ((16, 8), place_in_c, 4)}
+lanes, registers = ({name: np.full(shape, -1) for name, (shape, *_) in MATRICES.items()} for _ in range(2))
+for name, (_, place, each) in MATRICES.items():
+    for lane, r in np.ndindex(32, each):
+        lanes[name][place(lane, r)], registers[name][place(lane, r)] = lane, r
+check(
+    "every entry has one lane and one register",
+    all((held >= 0).all() and 32 * each == held.size for held, each in zip(lanes.values(), (4, 2, 4))),
+)
+
+fig, axes = plt.subplots(1, 3, figsize=(8.6, 5.4), width_ratios=(1, 1, 1))
+for ax, (name, held) in zip(axes, lanes.items()):
+    ax.imshow(held, cmap="turbo", alpha=0.45, vmin=0, vmax=31)
+    for (row, column), lane in np.ndenumerate(held):
+        mine = lane == 6
+        text = f"{lane}.{registers[name][row, column]}"
+        ax.text(
+            column,
+            row,
+            text,
+            ha="center",
+            va="center",
+            fontsize=7,
+            color=RED if mine else "black",
+            weight="bold" if mine else None,
+        )
+    ax.set_title(f"{name}: lane.register")
+    ax.set_xticks([])
+    ax.set_yticks([])
+figure("fragments")
+
+# %% [markdown]
+# Lane 6 ($u = 1$, $h = 2$) is marked. It holds entries of rows 1 and 9 of $A$, of column 1 of $B$, and gets results of
+# rows 1 and 9: what it gets depends on $B$'s columns 4 and 5, of which it holds nothing. The hardware exchanges that;
+# so the instruction is a meeting of all lanes, like a barrier. Let us be the hardware, in NumPy: hand out the entries,
+# then compute each lane's four results from what all lanes hold.
+
+
+# %%
+def hand_out(matrix, place, each):
+    """(32, each): what every lane holds."""
+    return np.array([[matrix[place(lane, r)] for r in range(each)] for lane in range(32)])
+
+
+def meeting(a, b, c):
+    """The instruction: registers of all lanes in, c of all lanes out."""
+    result = c.copy()
+    for lane, r in np.ndindex(32, 4):
+        row, column = place_in_c(lane, r)
+        for k in range(8):  # who holds A[row, k] and B[k, column]?
+            from_a = a[row % 8 * 4 + k % 4, row // 8 + k // 4 * 2]
+            from_b = b[column * 4 + k % 4, k // 4]
+            result[lane, r] += from_a * from_b
+    return result
+
+
+A, B, C = rng.normal(size=(16, 8)), rng.normal(size=(8, 8)), rng.normal(size=(16, 8))
+held = [hand_out(matrix, *MATRICES[name][1:]) for name, matrix in (("A", A), ("B", B), ("C", C))]
+got = meeting(*held)
+check("the meeting of the lanes is a matrix product", np.allclose(got, hand_out(C + A @ B, place_in_c, 4)))
+
+# %% [markdown]
+# The emulator does the same for our kernels. `kernels/ptx.h` gives the instruction a name, `multiply_tf32`; on a GPU it
+# is one line of assembly, on the emulator a meeting of 32 threads.
+
+# %%
+folder = scratch / "tensor"
+folder.mkdir()
+for header in kernel_folder().glob("*.h"):
+    (folder / header.name).write_text(header.read_text(encoding="utf-8"))
+(folder / "one_instruction.cu").write_text("""
+#include "ptx.h"
+__global__ void one_instruction(const float* A, const float* B, float* C) {
+    int lane = threadIdx.x, u = lane / 4, h = lane % 4;
+    unsigned a[4];
+    float c[4];
+    for (int r = 0; r < 4; r++) a[r] = __float_as_uint(A[(u + 8 * (r % 2)) * 8 + h + 4 * (r / 2)]);
+    for (int r = 0; r < 4; r++) c[r] = C[(u + 8 * (r / 2)) * 8 + 2 * h + r % 2];
+    multiply_tf32(c, a, __float_as_uint(B[h * 8 + u]), __float_as_uint(B[(h + 4) * 8 + u]));
+    for (int r = 0; r < 4; r++) C[(u + 8 * (r / 2)) * 8 + 2 * h + r % 2] = c[r];
+}
+""")
+instruction = read_kernels(folder / "one_instruction.cu")["one_instruction"]
+small = [np.rint(4 * matrix).astype(np.float32) for matrix in (A, B, C)]  # few bits: nothing is lost
+result = small[2].copy()
+EmulatorBackend().run(instruction, (small[0], small[1], result), (1,), (32,))
+check("the emulated instruction follows the picture", np.array_equal(result, small[2] + small[0] @ small[1]))
+
+# %% [markdown]
+# ## Two accurate halves beat one inaccurate whole
+#
+# The price is precision. A tensor core takes float32 numbers but reads of their 23 bits behind the point the upper ten:
+# this is called *TF32*. An H100 does some seven times as many of these products per clock as ordinary ones, so what if
+# we spend some of them on what was lost? Write $a = \text{big}_a + \text{rest}_a$, where big is the nearest TF32
+# number. The rest is exact, and being so much smaller, it has its own ten bits where big has none. Then
+#
+# $$ a\,b = \text{big}_a\,\text{big}_b + \text{big}_a\,\text{rest}_b + \text{rest}_a\,\text{big}_b +
+# \text{rest}_a\,\text{rest}_b , $$
+#
+# and the last product is as small as float32's own rounding. How accurate are one, two and three of them? A mask of
+# bits is all we need.
+
+
+# %%
+def tf32(v):
+    """The nearest float32 whose 13 lowest bits are 0: half of the last bit that stays is added, the rest cut off."""
+    return ((v.view(np.uint32) + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32)
+
+
+def bfloat16(v):
+    """The same for the upper 16 bits: float32's exponent, seven bits behind the point."""
+    return ((v.view(np.uint32) + np.uint32(0x8000)) & np.uint32(0xFFFF0000)).view(np.float32)
+
+
+def error(product, right):
+    """Norm of the error, relative to the norm of what is right."""
+    return np.linalg.norm(product - right) / np.linalg.norm(right)
+
+
+a, b = (rng.normal(size=100_000).astype(np.float32) for _ in range(2))
+right = a.astype(np.float64) * b
+big_a, big_b = tf32(a), tf32(b)
+rest_a, rest_b = a - big_a, b - big_b
+check("big + rest is the number itself", (big_a.astype(np.float64) + rest_a == a).all())
+check("the rest is small", (np.abs(rest_a) <= np.abs(a) * 2.0**-11).all(), "half of TF32's last bit at most")
+
+
+def products(read):
+    """The three products, of numbers that the instruction reads by `read`, exactly."""
+    one, two, other, another = (read(v).astype(np.float64) for v in (big_a, big_b, rest_a, rest_b))
+    return one * two, other * two, one * another
+
+
+whole, *corrections = products(tf32)
+errors = {
+    "one": error(whole, right),
+    "two": error(whole + corrections[0], right),
+    "three": error(whole + corrections[0] + corrections[1], right),
+    "one, two in bfloat16": error(whole + sum(products(bfloat16)[1:]), right),
+    "float32": error((a * b).astype(np.float64), right),
+}
+for name, value in errors.items():
+    print(f"{name:22} {value:.1e}")
+check("one product is right to three digits", 1e-4 < errors["one"] < 1e-3)
+check("a second one alone hardly helps", errors["two"] > errors["one"] / 2, "the other factor is as short as before")
+check("three products have float32's digits", errors["three"] < 2.0**-23, f"{errors['three']:.0e}")
+
+# %% [markdown]
+# Three instructions, and nearly all digits are back. It can be done in the time of two. The corrections are small, so
+# that *they* need few digits: bfloat16, with seven bits behind the point, will do, and the instruction for bfloat16
+# takes matrices twice as deep in the same time. Both corrections fit into it, one behind the other:
+# $(\text{big}_a, \text{rest}_a) \cdot (\text{rest}_b, \text{big}_b)$.
+
+# %%
+check(
+    "corrections need few digits",
+    errors["one, two in bfloat16"] < errors["one"] / 100,
+    f"{errors['one, two in bfloat16']:.0e}",
+)
+
+# %% [markdown]
+# One more thing is inaccurate: the sum. Where an addition rounds to the nearest number, a tensor core cuts off. Every
+# instruction then errs in the same direction, towards 0, and the errors of a long sum add up. The cure is to let it
+# sum only a few products, from 0, and to add these partial sums as ordinary float32 numbers: the kernels call that
+# *fresh* sums. A convolution with 32 channels has 800 products, which are 100 instructions.
+
+
+# %%
+def cut_off(v):
+    """float64 to float32, towards 0."""
+    nearest = v.astype(np.float32)
+    return np.where(np.abs(nearest) > np.abs(v), np.nextafter(nearest, np.float32(0)), nearest)
+
+
+def long_sum(steps, fresh):
+    """steps: (instructions, sums), what each instruction adds. A fresh sum begins after so many of them."""
+    total = np.zeros(steps.shape[1], np.float32)
+    for group in np.split(steps, len(steps) // fresh):
+        part = np.zeros(steps.shape[1], np.float32)
+        for step in group:
+            part = cut_off(part.astype(np.float64) + step)
+        total = total + part
+    return total
+
+
+steps = rng.normal(size=(100, 8, 2000)).sum(axis=1)
+exact = steps.sum(axis=0)
+cut = {fresh: error(long_sum(steps, fresh), exact) for fresh in (100, 20, 5)}
+print(
+    "relative error of sums of 800 products, fresh ones after so many instructions:",
+    {n: f"{e:.0e}" for n, e in cut.items()},
+)
+check("one long sum loses what the corrections have won", cut[100] > 1e-6, f"{cut[100]:.1e}")
+check("fresh sums keep it", cut[5] < cut[100] / 4, f"{cut[5]:.1e}")
+
+# %% [markdown]
+# So rung 7, `tensor`, takes three instructions for each product, rung 8, `corrected`, one and a deep one. Both are
+# held to the formula like all others. `tf32`, one instruction, is there for those who ask for it
+# (`--precision tf32`): gradients here are held to the formulas' digits.
+
+# %%
+for rung in ("rows", "tensor", "corrected", "tf32"):
+    y = launch(EmulatorBackend(check=False), x, weight, padding=(2, 2), rung=rung)
+    off = error(y.astype(np.float64), wanted)
+    limit = 1e-3 if rung == "tf32" else 2e-6
+    check(f"{rung} equals the formula", off < limit, f"relative error {off:.0e}")
+    waited = times["cifar10 2", "forward"].get(rung)
+    print(f"    {1000 * waited:.0f} microseconds on cifar10 2" if waited else "    not measured on the card above")
+
+# %% [markdown]
 # ## Fusion: the fastest load is none
 #
 # After the convolution come batch norm, leaky ReLU and max-pooling: hardly any arithmetic, but each as a kernel of its
@@ -420,6 +729,11 @@ check("sums in two steps do not", len(fixed) == 1)
 #    `kernels/README.md`.
 # 3. ★★ How many bytes must a fused forward of conv 1 of the MNIST encoder (batch 200) move at the very least, and what
 #    does that take at 3.35 terabytes per second? What share of it is the output of the convolution?
+#
+# 4. ★★ `tf32` above rounds to the nearest. Let big be the number with its 13 lowest bits simply cut off, which saves an
+#    addition. How large does the rest get, what sign does it have, and what do one and three products lose?
+# 5. ★★ Which lanes hold what lane 17 needs for its four results? How many registers of other lanes does the hardware
+#    have to read for it?
 #
 # Solutions: `lectures/solutions/13_cuda.py`.
 #

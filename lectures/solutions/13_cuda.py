@@ -84,5 +84,59 @@ print(f"{moved / 1e6:.1f} MB: {1e6 * moved / 3.35e12:.1f} microseconds at 3.35 T
 check("a few microseconds", 3e-6 < moved / 3.35e12 < 5e-6)
 check("nearly all of it for the convolution's output", 2 * conv / moved > 0.8, f"{100 * 2 * conv / moved:.0f} %")
 
+# %% [markdown]
+# ## Exercise 4
+#
+# Cutting off 13 bits leaves a rest of up to a whole last bit of TF32, $2^{-10}$ of the number, and never of the other
+# sign. One product then errs about twice as far, and always to the same side: towards 0. Errors that do not cancel are
+# worse than their size says, since in a sum of $n$ products they grow with $n$ and not with $\sqrt n$. Three products
+# lose a bit: rests are twice as large, so the product of rests, which is left out, is four times.
+
+
+# %%
+def nearest(v):
+    return ((v.view(np.uint32) + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32)
+
+
+def cut(v):
+    return (v.view(np.uint32) & np.uint32(0xFFFFE000)).view(np.float32)
+
+
+def products(split):
+    """The exact product, and the sums of one and of three partial products."""
+    big_a, big_b = split(a), split(b)
+    wide = [v.astype(np.float64) for v in (big_a, big_b, cut(a - big_a), cut(b - big_b))]
+    one = wide[0] * wide[1]
+    return a.astype(np.float64) * b, one, one + wide[2] * wide[1] + wide[0] * wide[3]
+
+
+a, b = (np.random.default_rng(0).normal(size=100_000).astype(np.float32) for _ in range(2))
+rest = a - cut(a)
+check("the rest is up to 2^-10 of the number", 2.0**-10.1 < np.abs(rest / a).max() <= 2.0**-10)
+check("and of its sign", (rest * a >= 0).all())
+relative = {}
+for split in (nearest, cut):
+    exact, one, three = products(split)
+    relative[split.__name__] = [np.linalg.norm(part - exact) / np.linalg.norm(exact) for part in (one, three)]
+    print(f"{split.__name__:8} one {relative[split.__name__][0]:.1e}, three {relative[split.__name__][1]:.1e}")
+check("one product is about twice as wrong", 1.8 < relative["cut"][0] / relative["nearest"][0] < 3)
+exact, one, _ = products(cut)
+check("and always too small", (np.abs(one) <= np.abs(exact)).all())
+check("three products lose a bit or two", 1.5 < relative["cut"][1] / relative["nearest"][1] < 5)
+
+# %% [markdown]
+# ## Exercise 5
+#
+# Lane 17 is $4 \cdot 4 + 1$: its results stand in rows 4 and 12, columns 2 and 3. It needs rows 4 and 12 of $A$, which
+# the four lanes 16 to 19 hold in 4 registers each, and columns 2 and 3 of $B$, held by lanes 8 to 15 in 2 registers
+# each. Of these $16 + 16$ numbers it has 4 itself, all of $A$: 28 come from others.
+
+# %%
+lane = 17
+needed = {(lane // 4 * 4 + t, "A", r) for t in range(4) for r in range(4)}  # rows lane // 4 and lane // 4 + 8
+needed |= {(column * 4 + t, "B", r) for column in (lane % 4 * 2, lane % 4 * 2 + 1) for t in range(4) for r in range(2)}
+check("eleven other lanes take part", {other for other, *_ in needed} == {*range(8, 16), *range(16, 20)})
+check("28 registers of others", sum(other != lane for other, *_ in needed) == 28)
+
 # %%
 finish()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..backends import Backend
 from ..data.datasets import load_dataset
 from ..data.readers import to_float
 from ..data.split import Dataset, class_index
@@ -90,15 +91,19 @@ _AXES = {
 }
 
 
-def trained_classifier(dataset: Dataset, path, *, seed: int = 0, verbose: int = 1, **changes) -> SoftmaxClassifier:
+def trained_classifier(
+    dataset: Dataset, path, *, backend: str | Backend = "numpy", seed: int = 0, verbose: int = 1, **changes
+) -> SoftmaxClassifier:
     """The classifier of this data set kept in `path`, trained first when it is missing or of other settings.
 
-    changes: arguments of SoftmaxClassifier that differ from `SETTINGS`. Raises ValueError without labels.
+    backend: where it trains and predicts; a kept one is taken from any.   changes: arguments of SoftmaxClassifier that
+    differ from `SETTINGS`. Raises ValueError without labels.
     """
     if dataset.train_labels is None:
         raise ValueError(f"data={dataset.name!r}: expected labelled training images")
-    model = SoftmaxClassifier(**{**SETTINGS.get(dataset.name, ({},))[0], **changes}, random_state=seed, verbose=verbose)
-    kept = _again_if_damaged(path, lambda: load_model(path))
+    arguments = {**SETTINGS.get(dataset.name, ({},))[0], **changes}
+    model = SoftmaxClassifier(**arguments, backend=backend, random_state=seed, verbose=verbose)
+    kept = _again_if_damaged(path, lambda: load_model(path, backend))
     if isinstance(kept, SoftmaxClassifier) and _settings(kept) == _settings(model):
         return kept
     model.fit(to_float(dataset.train_images, dataset.white), dataset.train_labels)
@@ -194,7 +199,9 @@ def _again_if_damaged(path, read):
         return None
 
 
-def adversaries_of(dataset: Dataset, out, *, target_class=None, count=None, queries=None, seed=0, verbose=1):
+def adversaries_of(
+    dataset: Dataset, out, *, target_class=None, count=None, queries=None, backend="numpy", seed=0, verbose=1
+):
     """Classifier and attack of a data set, kept in the folder `out`. None: as in `SETTINGS`.
 
     Returns the classifier, the `Adversaries` and a dict of figures: accuracy, distances, seconds (0 for what was kept).
@@ -204,7 +211,8 @@ def adversaries_of(dataset: Dataset, out, *, target_class=None, count=None, quer
         raise ValueError(f"target_class=None: expected one of {dataset.name}'s {', '.join(dataset.class_names)}")
     class_index(dataset.class_names, target_class, "target_class")  # an unknown class must not cost a training
     started = time.perf_counter()
-    classifier = trained_classifier(dataset, Path(out) / "classifier.npz", seed=seed, verbose=verbose)
+    path = Path(out) / "classifier.npz"
+    classifier = trained_classifier(dataset, path, backend=backend, seed=seed, verbose=verbose)
     trained = time.perf_counter()
     arguments = {"count": count or default_count, "queries": queries or default_queries, "seed": seed}
     settings = {"data": dataset.name, "class": target_class, **arguments, "classifier": _settings(classifier)}

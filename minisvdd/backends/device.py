@@ -108,10 +108,6 @@ class KernelBackend(Backend):
         """Build or load every kernel now; `report` is told when that takes a while."""
         raise NotImplementedError
 
-    def stream(self) -> AbstractContextManager[Any]:
-        """A new queue of work, as a context manager: what starts inside runs in order, beside other queues."""
-        raise NotImplementedError
-
     def capture(self) -> AbstractContextManager[Graph]:
         """Context manager: launches inside are not run but recorded, with their arrays.
 

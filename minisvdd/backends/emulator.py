@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
@@ -150,9 +150,6 @@ class EmulatorBackend(KernelBackend):
         if not all(_kept(_name(path, checked), ".so") for path in paths):
             report("building kernels (once)...")
         _build_all(paths, checked)
-
-    def stream(self) -> AbstractContextManager[None]:
-        return nullcontext()
 
     @contextmanager
     def capture(self) -> Iterator["EmulatorGraph"]:

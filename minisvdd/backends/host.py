@@ -2,6 +2,7 @@
 readings."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,13 @@ class Backend:
     def write(self, array: DeviceArray, values: Any) -> None:
         """Copy values from host memory into an existing array, whose place in memory stays."""
         array[...] = values
+
+    def stream(self) -> AbstractContextManager[Any]:
+        """A new queue of work, as a context manager: what starts inside runs in order, beside other queues.
+
+        In host memory there is one queue only.
+        """
+        return nullcontext()
 
     def synchronize(self) -> None:
         """Wait until everything started so far has finished."""

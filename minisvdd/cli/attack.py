@@ -17,6 +17,7 @@ def add_attack(attack: argparse.ArgumentParser) -> None:
     attack.add_argument("--target-class", help="class whose test images are attacked (default: stop; 3 for digits)")
     attack.add_argument("--count", type=int, help="how many of them (default: 20)")
     attack.add_argument("--queries", type=int, help="largest number of queries per image (default: that of the data)")
+    options.add_backend(attack)
     options.add_seed(attack)
     options.add_data_dir(attack)
     attack.add_argument("--out", help="folder for classifier, images and pictures (default: runs/attack-DATA)")
@@ -34,6 +35,7 @@ def _attack(arguments):
         target_class=arguments.target_class,
         count=arguments.count,
         queries=arguments.queries,
+        backend=options.start_backend(arguments.backend),
         seed=arguments.seed,
         verbose=options.verbosity(arguments),
     )

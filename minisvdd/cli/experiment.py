@@ -153,7 +153,10 @@ def _stop_signs(arguments):
     """Table 2's test set does not exist until a classifier has been attacked: the file that holds it."""
     options.check_counts(arguments, "queries")
     dataset, verbose = load_dataset("gtsrb", arguments.data_dir), options.verbosity(arguments)
-    _, adversaries, _ = adversaries_of(dataset, arguments.out, queries=arguments.queries, verbose=verbose)
+    backend = options.start_backend(arguments.backend)
+    _, adversaries, _ = adversaries_of(
+        dataset, arguments.out, queries=arguments.queries, backend=backend, verbose=verbose
+    )
     return str(write_stop_signs(dataset, adversaries, Path(arguments.out) / STOP_SIGNS))
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,11 +11,16 @@ from ..backends.memory import available_bytes
 from ..backends.threads import one_blas_thread
 from ..backends.types import Shape
 from ..backends.workspace import Workspace
-from .layer import AnyLayer, Layer
+from .layer import AnyLayer, Layer, has_kernels
+
+if TYPE_CHECKING:
+    from ..backends import KernelBackend
 
 # Samples that evaluation takes at a time, and rows x columns up to which it takes so many: a matter of memory, and of
 # pieces that are large enough for threads.
 _EVALUATION_BATCH, _EVALUATION_PIXELS = 500, 32 * 32
+# Parts that a device works on before the host waits for them.
+_AHEAD = 16
 
 
 def fixed_batches(n: int, batch_size: int) -> list[slice]:
@@ -95,9 +101,13 @@ def for_evaluation(network: AnyLayer, input_shape: Shape) -> AnyLayer:
 def outputs_in_parts(network: Layer, X: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
     """(part, network(X[part])) for all rows of X, part by part, in evaluation mode: for outputs that need not stay.
 
-    The arrays are NumPy's, contiguous, in the precision of `for_evaluation`.
+    The arrays are NumPy's, contiguous, in the precision of `for_evaluation`. On a device the network's pass is
+    captured, and the host waits once for many parts (`minisvdd.backends.captured`).
     """
     network, backend = for_evaluation(network, X.shape[1:]), network.backend
+    if len(X) and has_kernels(backend) and _is_ours(network):
+        yield from _outputs_of_graphs(network, backend, X)
+        return
     dtype = np.float64 if X.ndim == 2 and backend.runs_numpy else np.float32
     workspace = Workspace()
     size = evaluation_batch(X.shape[1:])
@@ -106,6 +116,26 @@ def outputs_in_parts(network: Layer, X: np.ndarray) -> Iterator[tuple[slice, np.
         with one_blas_thread(), workspace:
             y = np.array(backend.to_numpy(network.forward(backend.asarray(X[part], dtype))), order="C")
         yield part, y
+
+
+def _outputs_of_graphs(network: Layer, backend: "KernelBackend", X: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """`outputs_in_parts` on a device."""
+    from ..backends.captured import Evaluation  # only now: a library without kernels must not pay for it
+
+    if network.evaluation is None or network.evaluation.backend is not backend:
+        network.evaluation = Evaluation(backend)
+    evaluation, arrays = network.evaluation, [*network.params.values(), *network.buffers.values()]
+    size = evaluation_batch(X.shape[1:])
+    for start in range(0, len(X), _AHEAD * size):
+        y = evaluation(network.forward, arrays, X[start : start + _AHEAD * size], size)
+        for first in range(0, len(y), size):
+            yield slice(start + first, start + first + size), y[first : first + size]
+
+
+def _is_ours(network: Layer) -> bool:
+    """Whether all layers are the library's: a capture holds kernels only, whatever else somebody's layer may do."""
+    parts = [network, *getattr(network, "flat_layers", list)()]
+    return all(type(part).__module__.startswith(f"{__package__}.") for part in parts)
 
 
 def outputs(network: Layer, X: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ from ..backends.types import Shape
 
 if TYPE_CHECKING:
     from ..backends import KernelBackend
+    from ..backends.captured import Evaluation
 
 Array = Any  # a NumPy array; on "cuda" a CuPy one
 Size = int | tuple[int, int]  # one number for both directions, or (rows, columns)
@@ -62,6 +63,7 @@ class Layer:
     output_range: what its outputs never leave, (low, high), or None where they can be anything; "input" for a layer
         that only moves values about.
     activations: how many numbers one sample is in its output, 0 before it is built.
+    evaluation: captured passes of a network on a device (`minisvdd.nn.batches`); None before there are any.
     is_analytic: it extends to complex numbers, so that the complex-step derivative applies.
     """
 
@@ -69,6 +71,7 @@ class Layer:
     is_bounded = False
     output_range: tuple[float, float] | Literal["input"] | None = None
     is_analytic = True
+    evaluation: "Evaluation | None" = None
 
     def __init__(self) -> None:
         self.params: dict[str, Array] = {}

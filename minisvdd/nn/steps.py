@@ -172,7 +172,7 @@ class DeviceSteps:
         self.backend.synchronize()  # with what was written elsewhere since the last epoch, such as a radius
         with self.stream:
             self.device_state.write_learning_rate()
-            self.backend.write(self.order, np.concatenate(batches))
+            self.backend.write(self.order[: sum(self._sizes)], np.concatenate(batches))  # perhaps not of all samples
             self.backend.write(self.first_step, self.optimizer.step_count)
             for size in self._sizes:
                 self._run(size)

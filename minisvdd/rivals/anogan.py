@@ -10,9 +10,6 @@ from ..backends import Backend, get_backend
 from ..backends.threads import one_blas_thread
 from ..files.checkpoint import Checkpoint
 from ..files.progress import Progress
-from ..nn.losses import BinaryCrossEntropy
-from ..nn.networks import Sequential
-from ..nn.optim import Adam
 from ..nn.training import Plan, Training
 from ..svdd.detector import Part, TrainedDetector
 from ..svdd.preprocessing import make_preprocessing, warn_of_range
@@ -20,10 +17,9 @@ from ..svdd.radius import BOUNDARY_SLACK, exact_radius_squared
 from ..svdd.storage import saved_array, storable
 from ..validation import Seed, check_fitted, check_number, check_test_samples, check_training_samples
 from .dcgan import gan_for, make_gan
+from .game import AdversarialTraining, draw_noise
 from .latent import LatentSearch, search
 
-# Adam's beta1 as in DCGAN: with the usual 0.9, the averaged gradients lag behind an opponent that moves too.
-_BETA1 = 0.5
 # Training images that the threshold is set by: searching for thousands of them would cost as much as a test set.
 _CALIBRATION_IMAGES = 256
 # Images searched for at a time: what fits into the cache.
@@ -64,7 +60,7 @@ class AnoGAN(TrainedDetector):
         In (0, 1]; fraction of the training images (of 256, evenly spread) that "nu"'s threshold leaves outside.
     preprocessing : {"gcn-l1", "min-max"} or None, default=None
         None for images in [0, 1] as they are; mapped to [-1, 1], the range of tanh.
-    backend : {"plain", "numpy"} or Backend, default="numpy"
+    backend : {"plain", "numpy", "emulator", "cuda"} or Backend, default="numpy"
         Where it trains and scores.
     random_state : int, Generator or None, default=0
         A seed or a NumPy generator: of weights, batches and noise.
@@ -194,7 +190,7 @@ class AnoGAN(TrainedDetector):
         self._check_batch_norm(self.network_)
         low, high = self.generator_.output_range
         warn_of_range(X, self.preprocessing_.name, (_from_tanh_range(low), _from_tanh_range(high)), "generator")
-        self.start_ = _draw(rng, 1, self.latent_dim)[0]
+        self.start_ = draw_noise(rng, 1, self.latent_dim)[0]
         training = AdversarialTraining(
             self.network_,
             None,
@@ -292,119 +288,6 @@ class AnoGAN(TrainedDetector):
         quick = copy(self)
         quick.search_steps, quick.verbose = 0, 0  # where a search starts, it also scores
         super(AnoGAN, quick)._try(X)
-
-
-class AdversarialTraining(Training):
-    """A `Training` whose steps are those of a `Game`, so that an epoch has two losses."""
-
-    _loss_names = ("discriminator_loss", "generator_loss")
-
-    def _make_steps(self, captured):
-        game = Game(self.network, self.plan.learning_rate, self.rng)
-        game.load(self.X)
-        return game
-
-    def _means(self, losses, sizes):
-        return np.mean(losses, axis=0).tolist()
-
-
-class Game:
-    """Steps of the discriminator and of the generator in turn, each pair on the same noise.
-
-    The discriminator sees real and generated images in batches of their own, so that its batch norm cannot tell them
-    apart by the mixture; its gradient is the sum of both.
-
-    network: Sequential([generator, features, head]).   rng: draws the noise.
-    """
-
-    def __init__(self, network: Sequential, learning_rate: float, rng: np.random.Generator):
-        self.generator, *discriminator = network.layers
-        self.discriminator = _chain(discriminator, network.backend)
-        self.loss, self.rng = BinaryCrossEntropy(network.backend), rng
-        adams = (Adam(part, learning_rate, beta1=_BETA1) for part in (self.discriminator, self.generator))
-        self.optimizer = _Pair(*adams)
-
-    def load(self, X: np.ndarray, targets: None = None) -> None:
-        """Take these real images (n, C, H, W) from the next epoch on."""
-        self.X = X
-
-    def start(self, batches: list[np.ndarray]) -> None:
-        """Play one pass over batches of sample indices."""
-        with one_blas_thread():
-            self._losses = [self.play(self.X[batch]) for batch in batches]
-
-    def finish(self) -> tuple[list[tuple[float, float]], None]:
-        """The losses of discriminator and generator in every batch of the pass."""
-        return self._losses, None
-
-    def trouble(self, losses: list[tuple[float, float]]) -> str | None:
-        """None after a healthy pass with these losses; else what was wrong, in words."""
-        bad = [pair for pair in losses if not np.isfinite(pair).all()]
-        return f"the losses are {bad[0][0]} and {bad[0][1]}" if bad else None
-
-    def play(self, batch: np.ndarray) -> tuple[float, float]:
-        """One step of each on a batch (N, C, H, W) of real images; returns both losses."""
-        backend = self.generator.backend
-        z = backend.asarray(_draw(self.rng, len(batch), self.generator.input_shape[0]))
-        generated = self.generator.forward(z, training=True)
-        real_loss, grad_logits = self._judge(backend.asarray(batch), 1.0)
-        self.discriminator.backward(grad_logits, need_input=False)
-        real_grads = {name: grad.copy() for name, grad in self.discriminator.grads.items()}
-        generated_loss, grad_logits = self._judge(generated, 0.0)
-        self.discriminator.backward(grad_logits, need_input=False)
-        for name, grad in self.discriminator.grads.items():
-            grad += real_grads[name]
-        self.optimizer.discriminator.step()
-        generator_loss, grad_logits = self._judge(generated, 1.0)
-        self.generator.backward(self.discriminator.backward(grad_logits, need_params=False), need_input=False)
-        self.optimizer.generator.step()
-        return real_loss + generated_loss, generator_loss
-
-    def _judge(self, images, target):
-        """Cross-entropy of the discriminator's verdict with real (target 1) or generated (0), and dL/d(logits)."""
-        value, grad_logits, _ = self.loss(self.discriminator.forward(images, training=True), target)
-        return float(value), grad_logits
-
-
-class _Pair:
-    """The optimisers of both networks as a `Training` sees one: its moments, its steps, its learning rate."""
-
-    def __init__(self, discriminator: Adam, generator: Adam):
-        self.discriminator, self.generator = discriminator, generator
-
-    first_moment = property(lambda self: self._moments("first_moment"))
-    second_moment = property(lambda self: self._moments("second_moment"))
-
-    def _moments(self, kind):
-        pairs = (("discriminator", self.discriminator), ("generator", self.generator))
-        return {f"{part}.{name}": a for part, optimizer in pairs for name, a in getattr(optimizer, kind).items()}
-
-    @property
-    def step_count(self):
-        return self.discriminator.step_count  # both make as many
-
-    @step_count.setter
-    def step_count(self, steps):
-        self.discriminator.step_count = self.generator.step_count = steps
-
-    @property
-    def learning_rate(self):
-        return self.discriminator.learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, rate):
-        self.discriminator.learning_rate = self.generator.learning_rate = rate
-
-
-def _chain(networks, backend):
-    chain = Sequential(networks)
-    chain.backend = backend
-    return chain
-
-
-def _draw(rng, n, latent_dim):
-    """z ~ N(0, 1).  Returns (n, latent_dim) float32."""
-    return rng.standard_normal((n, latent_dim)).astype(np.float32)
 
 
 def _to_tanh_range(X):

@@ -7,20 +7,32 @@ For an image x, a generator g and the discriminator's features f, both fixed, mi
 
 With y = g(z), s = sign(y - x) and t = sign(f(y) - f(x)), the chain rule gives
 
-    dL/dy = (1 - a) s + a J_f(y)^T t          the features' backward pass, fed with a t
+    dL/dy = (1 - a) s + a J_f(y)^T t          the features' backward pass, fed with t
     dL/dz = J_g(z)^T dL/dy                    the generator's backward pass
 
 so the gradient for z comes out of the same hand-written backward passes that train the networks. The images of a batch
 are searched all at once and yet do not influence each other: batch norm uses its running statistics, the gradients of
 the loss are not averaged over the batch, and Adam works entry by entry.
+
+On a device the points, the best of them and Adam's moments stay there: a step is captured once and launched up to
+WINDOW times, then the host asks which images have converged.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..nn.layer import Array, Layer, has_kernels
+from ..nn.networks import Sequential
 from ..nn.optim import Adam
+from ..ops.device_log import copy
 from ..ops.losses import absolute_distances
+from ..ops.operation import Operation
+
+if TYPE_CHECKING:
+    from ..backends import Backend, KernelBackend
 
 # An image's search has converged when its best loss fell by less than TOLERANCE (relative) over WINDOW steps.
 WINDOW = 50
@@ -41,59 +53,212 @@ class LatentSearch:
     converged: np.ndarray
 
 
-def search_loss(generator, features, z, x, x_features, feature_weight: float = 0.1):
+def search_loss(
+    generator: Sequential, features: Sequential, z: Array, x: Array, x_features: Array, feature_weight: float = 0.1
+) -> tuple[Array, Array]:
     """L(z) of every image, and its gradient.
 
     generator, features: built networks with frozen statistics (`freeze_statistics`).   z: (N, latent_dim).
     x: (N, C, H, W), the images.   x_features: features(x).   feature_weight: a, in [0, 1].
-    Returns (losses (N,) float64, dL/dz (N, latent_dim)): row i of the gradient is that of loss i alone.
+    Returns (losses (N,), float64 on the host, dL/dz (N, latent_dim)): row i of the gradient is that of loss i alone.
+    All arrays are the backend's.
     """
-    backend = generator.backend
+    backend, a = generator.backend, feature_weight
     y = generator.forward(z, training=True)
-    residual, grad_y = absolute_distances.on(backend)(y, x)
-    mismatch, grad_features = absolute_distances.on(backend)(features.forward(y, training=True), x_features)
-    grad_y = (1 - feature_weight) * grad_y + features.backward(feature_weight * grad_features, need_params=False)
-    return (1 - feature_weight) * residual + feature_weight * mismatch, generator.backward(grad_y, need_params=False)
+    residual, s = absolute_distances.on(backend)(y, x)
+    mismatch, t = absolute_distances.on(backend)(features.forward(y, training=True), x_features)
+    sum_of = weighted_sum.on(backend)
+    grad_y = sum_of(s, features.backward(t, need_params=False), 1 - a, a)
+    return sum_of(residual, mismatch, 1 - a, a), generator.backward(grad_y, need_params=False)
 
 
-def search(generator, features, x, z, *, steps: int, learning_rate: float, feature_weight: float = 0.1) -> LatentSearch:
+def search(
+    generator: Sequential,
+    features: Sequential,
+    x: Array,
+    z: Array,
+    *,
+    steps: int,
+    learning_rate: float,
+    feature_weight: float = 0.1,
+) -> LatentSearch:
     """Minimise L over z for a batch of images with Adam.
 
     generator, features: as for `search_loss`.   x: (N, C, H, W).   z: (N, latent_dim), where the search starts.
     An image that has converged leaves the batch; the others go on, up to `steps`. 0 steps evaluates the start only.
     """
-    N, latent = len(x), _Latent(z, generator.backend)
-    optimizer = Adam(latent, learning_rate)
-    found = LatentSearch(np.array(latent.host()), np.full(N, np.inf), np.zeros(N, int), np.zeros(N, bool))
-    active, targets, window_start = np.arange(N), (x, features.forward(x)), np.full(N, np.inf)
-    for step in range(steps + 1):
-        losses, latent.grads["z"] = search_loss(generator, features, latent.params["z"], *targets, feature_weight)
-        better = losses < found.losses[active]
-        found.losses[active[better]], found.z[active[better]] = losses[better], latent.host()[better]
+    generator.backend.synchronize()  # x, z and weights that were written elsewhere must have arrived
+    with generator.backend.stream():
+        return _search(_Walk(generator, features, x, z, learning_rate, feature_weight), steps)
+
+
+def _search(walk: "_Walk", steps: int) -> LatentSearch:
+    N = len(walk.x)
+    found = LatentSearch(walk.host(), np.full(N, np.inf), np.zeros(N, int), np.zeros(N, bool))
+    active, step = np.arange(N), 0
+    walk.evaluate()
+    found.losses[:], found.z[:] = walk.best()
+    while step < steps and len(active):
+        before, count = found.losses[active], min(WINDOW, steps - step)
+        walk.go(count)
+        step += count
+        found.losses[active], found.z[active] = walk.best()
         found.steps[active] = step
-        if step and step % WINDOW == 0:
-            fallen = window_start[active] - found.losses[active]
-            found.converged[active] = stalled = fallen < TOLERANCE * window_start[active]
-            latent.keep(~stalled, optimizer)
-            active, targets = active[~stalled], tuple(target[~stalled] for target in targets)
-        if not len(active) or step == steps:
-            break
-        if step % WINDOW == 0:
-            window_start[active] = found.losses[active]
-        optimizer.step()
+        if count == WINDOW:
+            found.converged[active] = stalled = before - found.losses[active] < TOLERANCE * before
+            active = active[~stalled]
+            if stalled.any() and step < steps and len(active):
+                walk = walk.of(~stalled)
     return found
 
 
-class _Latent:
+class _Walk:
+    """Where all images of a batch are on their way, in arrays of the backend."""
+
+    def __init__(
+        self,
+        generator: Sequential,
+        features: Sequential,
+        x: Array,
+        z: Array,
+        learning_rate: float,
+        feature_weight: float,
+        x_features: Array = None,
+    ) -> None:
+        self.networks, self.backend, self.feature_weight = (generator, features), generator.backend, feature_weight
+        self.x, self.x_features = x, features.forward(x) if x_features is None else x_features
+        self.points = _Points(z, self.backend)
+        self.optimizer = Adam(self.points, learning_rate)
+        self.best_z = self.backend.asarray(self.host())
+        self.best_losses = self.backend.asarray(np.full(len(x), np.inf, self._loss_type(z)))
+        self._step = _repeated(self.backend)
+
+    def evaluate(self) -> None:
+        """L and its gradient at the points; keep those that are the best so far."""
+        z = self.points.params["z"]
+        losses, grad = search_loss(*self.networks, z, self.x, self.x_features, self.feature_weight)
+        keep_better.on(self.backend)(losses, z, self.best_losses, self.best_z)
+        self.points.take(grad)
+
+    def go(self, steps: int) -> None:
+        """So many steps of Adam, each with an evaluation behind it."""
+        for _ in range(steps):
+            self._step(self._one_step)
+
+    def _one_step(self) -> None:
+        self.optimizer.step()
+        self.evaluate()
+
+    def best(self) -> tuple[np.ndarray, np.ndarray]:
+        """The smallest losses so far, (N,), and where they are, in host memory."""
+        return self.backend.to_numpy(self.best_losses), self.backend.to_numpy(self.best_z)
+
+    def of(self, chosen: np.ndarray) -> "_Walk":
+        """The same for the chosen images only.  chosen: (N,) bool."""
+
+        def rows(array: Array) -> Array:
+            return self.backend.asarray(np.ascontiguousarray(self.backend.to_numpy(array)[chosen]))
+
+        arguments = self.optimizer.learning_rate, self.feature_weight, rows(self.x_features)
+        walk = _Walk(*self.networks, rows(self.x), rows(self.points.params["z"]), *arguments)
+        walk.points.take(rows(self.points.grads["z"]))
+        pairs = (
+            (walk.best_losses, self.best_losses),
+            (walk.best_z, self.best_z),
+            (walk.optimizer.first_moment["z"], self.optimizer.first_moment["z"]),
+            (walk.optimizer.second_moment["z"], self.optimizer.second_moment["z"]),
+        )
+        for new, old in pairs:
+            new[...] = rows(old)
+        walk.optimizer.step_count = self.optimizer.step_count
+        return walk
+
+    def host(self) -> np.ndarray:
+        """A copy of the points, in host memory."""
+        return np.array(self.backend.to_numpy(self.points.params["z"]))
+
+    def _loss_type(self, z: Array) -> Any:
+        """What `absolute_distances` gives: float64 by the formula, by a kernel the points' own precision."""
+        return z.dtype if has_kernels(self.backend) else np.float64
+
+
+class _Points(Layer):
     """The points z as what an optimiser asks of a network."""
 
-    def __init__(self, z, backend):
-        self.params, self.grads, self.backend = {"z": z.copy()}, {}, backend
+    def __init__(self, z: Array, backend: "Backend") -> None:
+        super().__init__()
+        self.params, self.backend = {"z": z.copy()}, backend
 
-    def host(self):
-        return self.backend.to_numpy(self.params["z"])
+    def flat_layers(self) -> list[Layer]:
+        """Adam lays all parameters out in one array, on a device: here there is one."""
+        return [self]
 
-    def keep(self, chosen, optimizer):
-        """Go on with the chosen rows only."""
-        for arrays in (self.params, self.grads, optimizer.first_moment, optimizer.second_moment):
-            arrays["z"] = arrays["z"][chosen]
+    def take(self, grad: Array) -> None:
+        """Note dL/dz, on a device in a place that stays."""
+        slot = self.grad_slots.get("z")
+        if slot is not None and has_kernels(self.backend):
+            copy(self.backend, grad, slot)
+        self.grads["z"] = grad if slot is None else slot
+
+
+def _repeated(backend: "Backend") -> Callable[[Callable[[], None]], None]:
+    """What runs a step: on a device as a graph."""
+    if not has_kernels(backend):
+        return lambda step: step()
+    from ..backends.captured import Captured  # only now: a library without kernels must not pay for it
+
+    return Captured(backend)
+
+
+@Operation
+def weighted_sum(x: np.ndarray, y: np.ndarray, a: float, b: float) -> np.ndarray:
+    """a x + b y, x and y of one shape."""
+    return a * x + b * y
+
+
+@weighted_sum.launch
+def _(backend: "KernelBackend", x: Array, y: Array, a: float, b: float) -> Array:
+    total = backend.empty(x.shape, x.dtype)
+    backend.launch("weighted_sum", (backend.dense(x), backend.dense(y), total, a, b, x.size), threads=x.size)
+    return total
+
+
+@Operation
+def add_to(total: np.ndarray, more: np.ndarray) -> None:
+    """total += more, in place."""
+    total += more
+
+
+@add_to.launch
+def _(backend: "KernelBackend", total: Array, more: Array) -> None:
+    backend.launch("weighted_sum", (total, backend.dense(more), total, 1, 1, total.size), threads=total.size)
+
+
+@Operation
+def take_rows(X: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """X[order], for integers in 0 ... len(X) - 1.  On a device (n,) int32."""
+    return X[order]
+
+
+@take_rows.launch
+def _(backend: "KernelBackend", X: Array, order: Array) -> Array:
+    taken = backend.empty((len(order), *X.shape[1:]), X.dtype)
+    args = (backend.dense(X), order, taken, len(order), X.size // len(X))
+    backend.launch("take_rows", args, threads=taken.size)
+    return taken
+
+
+@Operation
+def keep_better(losses: np.ndarray, points: np.ndarray, best_losses: np.ndarray, best_points: np.ndarray) -> None:
+    """Where a loss is smaller than the best one so far, it takes its place, in place, and its point that of the best.
+
+    losses, best_losses: (N,), points, best_points: (N, D). NaN is never better.
+    """
+    better = losses < best_losses
+    best_losses[better], best_points[better] = losses[better], points[better]
+
+
+@keep_better.launch
+def _(backend: "KernelBackend", losses: Array, points: Array, best_losses: Array, best_points: Array) -> None:
+    N, D = points.shape
+    backend.launch("keep_better", (losses, backend.dense(points), best_losses, best_points, D), grid=(N,))

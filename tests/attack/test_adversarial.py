@@ -46,6 +46,20 @@ def test_command_makes_adversarial_digits(attack, capsys):
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.compiler
+def test_an_attack_on_kernels_is_the_same_attack(attack, monkeypatch, tmp_path):
+    """The classifier trains and answers on the backend; a kept one is taken whatever it was made on."""
+    folder, _ = attack
+    monkeypatch.setitem(adversarial.SETTINGS, "digits", (TINY, "3", 2, 40))
+    (tmp_path / "classifier.npz").write_bytes((folder / "classifier.npz").read_bytes())
+    command = ["attack", "--data", "digits", "--backend", "emulator", "--out", str(tmp_path), "--quiet"]
+    assert cli.main(command) == 0
+    on_kernels = json.loads((tmp_path / "attack.json").read_text())
+    (tmp_path / "adversarial.npz").unlink()
+    assert cli.main([*command[:3], *command[5:]]) == 0
+    assert json.loads((tmp_path / "attack.json").read_text())["l2"] == on_kernels["l2"]
+
+
 def test_finished_work_is_kept_and_the_file_is_honest(attack):
     folder, _ = attack
     before = {path: path.stat().st_mtime_ns for path in folder.glob("*.npz")}

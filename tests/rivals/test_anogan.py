@@ -10,8 +10,18 @@ from trainer_properties import digits
 from minisvdd import AnoGAN
 from minisvdd.experiments.experiments import area_under_roc
 from minisvdd.nn.layers import BatchNorm, Conv2D, ConvTranspose2D, LeakyReLU
+from minisvdd.rivals import latent
 from minisvdd.rivals.dcgan import GAN_ARCHITECTURES, gan_for, make_gan
-from minisvdd.rivals.latent import TOLERANCE, WINDOW, search, search_loss
+from minisvdd.rivals.latent import (
+    TOLERANCE,
+    WINDOW,
+    add_to,
+    keep_better,
+    search,
+    search_loss,
+    take_rows,
+    weighted_sum,
+)
 from minisvdd.svdd.preprocessing import ContrastNormalization
 
 pytestmark = pytest.mark.slow
@@ -67,6 +77,24 @@ def test_the_game_keeps_both_players_alive(trained):
     assert np.isfinite(history["generator_loss"]).all()
 
 
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (3, 300), (70, 5)])
+def test_what_stands_between_the_passes(rows, columns, backend, dtype, rng):
+    x, y = (rng.standard_normal((rows, columns)).astype(dtype) for _ in range(2))
+    np.testing.assert_allclose(weighted_sum.on(backend)(x, y, 0.3, -2.0), 0.3 * x - 2 * y, rtol=1e-5, atol=1e-6)
+    total = x.copy()
+    add_to.on(backend)(total, y)
+    np.testing.assert_array_equal(total, x + y)
+    order = rng.integers(rows, size=2 * rows).astype(np.int32)
+    np.testing.assert_array_equal(take_rows.on(backend)(x, order), x[order])
+    losses, best = (rng.integers(3, size=rows).astype(dtype) for _ in range(2))  # ties too
+    losses[rows // 2] = np.nan
+    points, smallest = x.copy(), best.copy()
+    keep_better.on(backend)(losses, y, smallest, points)
+    better = losses < best
+    np.testing.assert_array_equal(smallest, np.where(better, losses, best))
+    np.testing.assert_array_equal(points, np.where(better[:, None], y, x))
+
+
 def test_the_search_finds_a_generated_image(trained, frozen, rng):
     """An image g(z*) is reached from another point: its loss falls far below that of a shuffled one."""
     generator, features = frozen
@@ -92,6 +120,25 @@ def test_the_losses_are_those_at_the_points_found(trained):
     residual = 0.9 * np.abs(x - (2 * trained.generate(found.z) - 1)).sum(axis=(1, 2, 3))
     assert (residual < losses).all()
     np.testing.assert_array_equal(trained.anomaly_score(X), found.losses)
+
+
+def test_who_leaves_a_search_does_not_change_the_walk_of_the_others(trained, frozen, rng, monkeypatch):
+    """Points, gradients, both moments and the number of steps go on as they were."""
+    generator, features = frozen
+    x = 2 * trained.preprocessing_.transform(digits().test[:12]) - 1
+    z, settings = np.tile(trained.start_, (12, 1)), {"steps": 6, "learning_rate": 0.1}
+    monkeypatch.setattr(latent, "WINDOW", 3)
+    monkeypatch.setattr(latent, "TOLERANCE", -1)  # nobody leaves
+    whole = search(generator, features, x, z, **settings)
+    first = search(generator, features, x, z, **{**settings, "steps": 3})
+    start = search(generator, features, x, z, **{**settings, "steps": 0})
+    fallen = np.sort((start.losses - first.losses) / start.losses)
+    monkeypatch.setattr(latent, "TOLERANCE", fallen[5:7].mean())
+    found = search(generator, features, x, z, **settings)
+    stayed = found.steps == 6
+    assert stayed.sum() == 6
+    np.testing.assert_allclose(found.losses[stayed], whole.losses[stayed], rtol=1e-5)
+    np.testing.assert_allclose(found.losses[found.steps == 3], first.losses[found.steps == 3], rtol=1e-5)
 
 
 def test_the_score_of_an_image_depends_on_no_other(trained):

@@ -1,10 +1,14 @@
 """The small part of CuPy that minisvdd uses, on NumPy arrays and the emulator: so that `cuda.py` runs without a GPU.
 
-It is strict where CuPy is: an array is not a NumPy array, arithmetic and copies to the host are refused inside a
-capture, a captured launch does not run before the graph is launched, and it uses the memory pool that was in force.
+It is strict where CuPy is: an array is not a NumPy array and takes none, arithmetic and copies to the host are refused
+inside a capture, a captured launch does not run before the graph is launched, and it uses the memory pool that was in
+force. And it is as late as a GPU may be: work on a stream is done when somebody waits for that stream, no sooner. What
+another stream reads before is not there yet: numbers are NaN, integers -1.
 """
 
 import sys
+import threading
+from collections import deque
 from contextlib import contextmanager
 from itertools import count
 from types import SimpleNamespace
@@ -15,8 +19,29 @@ from minisvdd.backends import cuda as backend
 from minisvdd.backends.emulator import EmulatorBackend
 from minisvdd.backends.kernel import KernelError, kernel_folder, read_kernels
 
-_state = SimpleNamespace(streams=[], pools=[], recording=None)
+
+class _State(threading.local):
+    """What a thread has opened."""
+
+    def __init__(self):
+        self.streams, self.pools, self.recording = [], [], None
+
+
+_state = _State()
 _EMULATOR = EmulatorBackend(check=False)
+_device = threading.RLock()
+
+
+def _later(work):
+    """Do it when somebody waits for the current stream."""
+    get_current_stream().queue.append(work)
+
+
+def _filled(values, compute):
+    """A new array that will hold what `compute` returns.  values: an array of its shape and type."""
+    new = ndarray(_EMULATOR.empty(values.shape, values.dtype))
+    _later(lambda: np.copyto(new.values, compute()))
+    return new
 
 
 class ndarray:  # noqa: N801
@@ -55,37 +80,48 @@ class ndarray:  # noqa: N801
         return float(asnumpy(self))
 
     def __getitem__(self, key):
+        if isinstance(key, np.ndarray):
+            raise TypeError("a NumPy array as the index of a device array")
         return ndarray(self.values[key])
 
     def __setitem__(self, key, other):
         _refuse_in_capture("a copy")
-        self.values[key] = other.values if isinstance(other, ndarray) else other
+        if isinstance(other, np.ndarray):
+            raise TypeError("a NumPy array for a device array: asarray comes first")
+        target, source = self.values[key], other.values if isinstance(other, ndarray) else other
+        if np.ndim(target) == 0:
+            target = self.values[key if isinstance(key, slice | type(...)) else slice(key, key + 1)]
+        _later(lambda: np.copyto(target, source))
 
     def __eq__(self, other):
         _refuse_in_capture("arithmetic without a kernel of ours")
-        return ndarray(self.values == other.values)
+        return _filled(np.empty(self.shape, bool), lambda: self.values == other.values)
 
     def __gt__(self, number):
         _refuse_in_capture("arithmetic without a kernel of ours")
-        return ndarray(self.values > number)
+        return _filled(np.empty(self.shape, bool), lambda: self.values > number)
 
     def all(self):
-        return ndarray(self.values.all())
+        return _filled(np.empty((), bool), lambda: self.values.all())
 
     def __bool__(self):
         return bool(asnumpy(self))
 
+    def copy(self):
+        _refuse_in_capture("a copy without a kernel of ours")
+        return _filled(self.values, lambda: self.values)
+
     def reshape(self, *shape):
-        return ndarray(self.values.reshape(*shape))
+        return ndarray(self.values.reshape(*shape, copy=False))
 
     def view(self, dtype):
         return ndarray(self.values.view(dtype))
 
     def astype(self, dtype):
-        return ndarray(self.values.astype(dtype))
+        return _filled(np.empty(self.shape, dtype), lambda: self.values.astype(dtype))
 
     def __deepcopy__(self, memo):
-        return ndarray(self.values.copy())
+        return self.copy()
 
 
 def _refuse_in_capture(what):
@@ -101,16 +137,18 @@ def asarray(array, dtype=None):
     if isinstance(array, ndarray):
         return array if dtype is None or array.dtype == dtype else array.astype(dtype)
     _refuse_in_capture("a copy from the host")
-    return ndarray(np.array(array, dtype=dtype))  # always other memory
+    values = np.array(array, dtype=dtype)  # always other memory
+    return _filled(values, lambda: values)
 
 
 def asnumpy(array):
     _refuse_in_capture("a copy to the host")
+    get_current_stream().synchronize()
     return array.values.copy()
 
 
 def ascontiguousarray(array):
-    return array if array.flags.c_contiguous else ndarray(np.ascontiguousarray(array.values))
+    return array if array.flags.c_contiguous else _filled(array.values, lambda: array.values)
 
 
 def empty(shape, dtype):
@@ -122,7 +160,8 @@ def empty(shape, dtype):
 
 def zeros(shape, dtype):
     allocated = empty(shape, dtype)
-    allocated.values[...] = 0
+    fill = lambda: allocated.values.fill(0)  # noqa: E731
+    _later(fill) if _state.recording is None else _state.recording.append(fill)
     return allocated
 
 
@@ -144,14 +183,14 @@ class RawModule:
         def start(grid, block, args, shared_mem=0):
             plain = [arg.values if isinstance(arg, ndarray) else arg for arg in args]
             run = lambda: _EMULATOR.run(kernel, plain, grid, block, shared_mem)  # noqa: E731
-            run() if _state.recording is None else _state.recording.append(run)
+            _later(run) if _state.recording is None else _state.recording.append(run)
 
         return start
 
 
 class Stream:
     def __init__(self, non_blocking=False):
-        self.non_blocking = non_blocking
+        self.non_blocking, self.queue = non_blocking, deque()
 
     def __enter__(self):
         _state.streams.append(self)
@@ -162,6 +201,9 @@ class Stream:
 
     def synchronize(self):
         _refuse_in_capture("synchronize")
+        with _device:
+            while self.queue:
+                self.queue.popleft()()
 
     def begin_capture(self):
         assert self is get_current_stream()
@@ -180,8 +222,7 @@ class Graph:
 
     def launch(self, stream):
         assert isinstance(stream, Stream)
-        for launch in self.launches:
-            launch()
+        stream.queue.extend(self.launches)
 
 
 class MemoryPool:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from minisvdd import load_dataset
 from minisvdd.backends import NUMPY
 from minisvdd.backends.workspace import Workspace
 from minisvdd.course import NAMES
+from minisvdd.experiments import ladder
 from minisvdd.nn.losses import MeanSquaredError
 from minisvdd.nn.networks import make_autoencoder
 from minisvdd.ops.operation import Operation
@@ -22,6 +24,7 @@ from minisvdd.ops.operation import Operation
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
 
 
 def run(script, *arguments):
@@ -131,18 +134,21 @@ def test_ops_quick_measures_every_kind_of_operation(tmp_path):
 @pytest.mark.compiler
 def test_gpu_quick_runs_on_the_emulator(tmp_path):
     """Everything but what needs a GPU or PyTorch on one."""
-    run("gpu.py", "--backend", "emulator", "--quick", "--seeds", 3, "--out", tmp_path / "gpu")
+    run("gpu.py", "--backend", "emulator", "--quick", "--seeds", 3, "--out", tmp_path / "gpu.json")
     result = json.loads((tmp_path / "gpu.json").read_text())
     assert result["device"] == "emulator (no GPU)"
     assert set(result["steps"][0]["ms"]) == {"minisvdd plain", "minisvdd graph"}
     operations = ["forward", "backward input", "backward weight"]
     assert [row["operation"] for row in result["convolutions"]["rows"]] == operations
-    assert set(result["ladder"][0]["ms"]) == {"naive", "coalesced", "tiled", "register_blocked", "halo"}
+    rungs = json.loads((tmp_path / "ladder.json").read_text())["ladder"][0]["ms"]
+    assert {name for name, ms in rungs.items() if ms} >= {"naive", "coalesced", "tiled", "register_blocked", "halo"}
     assert len(result["grid"]["rounds"]) == 2
     assert result["grid"]["is_extrapolated"]
     assert result["grid"]["seconds_for_everything"] > 100 * result["grid"]["rounds"][0]["seconds"]
     assert not any(result["skipped"].values())
-    assert (tmp_path / "gpu-ladder.png").stat().st_size > 1000
+    assert result["tests"]["failures"] == []
+    assert result["tests"]["counts"]["skipped"] > 5, "without a GPU; with one they pass"
+    assert (tmp_path / "ladder.png").stat().st_size > 1000
 
 
 @pytest.mark.compiler
@@ -153,7 +159,8 @@ def test_gpu_script_runs_its_cuda_lines_on_a_stand_in(tmp_path, monkeypatch):
     gpu = load_benchmark("gpu")
     fake_cupy.install(monkeypatch)
     monkeypatch.setattr(gpu.gpu_torch, "version", lambda: None)
-    monkeypatch.setattr("sys.argv", ["gpu.py", "--quick", "--out", str(tmp_path / "gpu")])
+    monkeypatch.setattr(gpu, "measure_tests", lambda backend, budget, quick, note: note({"counts": {}}))
+    monkeypatch.setattr("sys.argv", ["gpu.py", "--quick", "--out", str(tmp_path / "gpu.json")])
     gpu.main()
     result = json.loads((tmp_path / "gpu.json").read_text())
     assert result["device"] == "stand-in"
@@ -166,10 +173,97 @@ def test_gpu_script_runs_its_cuda_lines_on_a_stand_in(tmp_path, monkeypatch):
 
 @pytest.mark.compiler
 def test_gpu_keeps_to_its_budget(tmp_path):
-    run("gpu.py", "--backend", "emulator", "--quick", "--budget", 0, "--only", "ladder", "--out", tmp_path / "gpu")
-    result = json.loads((tmp_path / "gpu.json").read_text())
-    assert len(result["skipped"]["ladder"]) == 3 * 5 + 4
+    run("gpu.py", "--backend", "emulator", "--quick", "--budget", 0, "--ladder", "--out", tmp_path / "gpu.json")
+    result = json.loads((tmp_path / "ladder.json").read_text())
+    assert len(result["skipped"]["ladder"]) == sum(map(len, _rungs(result)))
     assert not any(row["ms"] for row in result["ladder"])
+    assert not (tmp_path / "gpu.json").exists(), "other parts were not asked for"
+
+
+def _rungs(result):
+    """Those that would have been measured, for every row."""
+    return [
+        ladder.PRODUCT_RUNGS if row["operation"] == "matmul" else ladder.CONVOLUTION_RUNGS for row in result["ladder"]
+    ]
+
+
+def test_what_ends_gpu_early_loses_nothing(tmp_path, monkeypatch):
+    """Every figure is written at once; an error in one part does not keep the others from being measured."""
+    gpu, backend = load_benchmark("gpu"), SimpleNamespace(name="emulator", prepare=lambda report: None)
+    out = tmp_path / "gpu.json"
+
+    def stopped(backend, budget, quick, note):
+        note([{"workload": "first"}])
+        assert json.loads(out.read_text())["steps"] == [{"workload": "first"}]
+        raise RuntimeError("the device is gone")
+
+    def rows(backend, quick, allows):
+        yield {"layer": "small", "operation": "forward", "ms": {"naive": 2.0, "tiled": None, "rows": 1.0, "tf32": 0.5}}
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gpu, "measure_steps", stopped)
+    monkeypatch.setattr(gpu.ladder, "measure", rows)
+    monkeypatch.setattr(gpu, "EmulatorBackend", lambda check: backend)
+    monkeypatch.setattr("sys.argv", ["gpu.py", "--backend", "emulator", "--only", "steps", "ladder", "--out", str(out)])
+    with pytest.raises(KeyboardInterrupt):
+        gpu.main()
+    assert "the device is gone" in json.loads(out.read_text())["skipped"]["steps"][-1]
+    page = tmp_path / "page.md"
+    page.write_text("before\n{}\nold\n{}\nafter\n".format(*gpu.MARKERS))
+    monkeypatch.setattr("sys.argv", ["gpu.py", "--only", "--table", str(page), "--out", str(out)])
+    gpu.main()
+    (row,) = [line for line in page.read_text().splitlines() if line.startswith("| small")]
+    cells = [cell.strip() for cell in row.split("|")[3:-1]]
+    assert dict(zip(ladder.CONVOLUTION_RUNGS, cells)) == {
+        **dict.fromkeys(ladder.CONVOLUTION_RUNGS, "not measured"),
+        "naive": "2000",
+        "tiled": "–",
+        "rows": "**1000**",
+        "tf32": "500",
+    }, "float32's accuracy is what counts"
+    chosen = tmp_path / "choices.json"
+    monkeypatch.setattr("sys.argv", ["gpu.py", "--only", "--defaults", str(chosen), "--out", str(out)])
+    gpu.main()
+    (measurement,) = json.loads(chosen.read_text())["measurements"]
+    assert measurement["rows"][0]["operation"] == "conv2d_forward"
+    assert measurement["rows"][0]["microseconds"] == {"naive": 2000, "rows": 1000, "tf32": 500}
+    assert page.read_text().startswith("before\n")
+    assert page.read_text().endswith("after\n")
+
+
+def test_published_steps_are_those_of_the_results():
+    results = {row["workload"]: row["ms"] for row in load_benchmark("gpu").read(RESULTS / "gpu.json")["steps"]}
+    text = (ROOT / "benchmarks" / "README.md").read_text()
+    contenders = ("minisvdd plain", "minisvdd graph", "torch eager", "torch graph", "torch graph, TF32")
+    for workload, ms in results.items():
+        assert f"| {workload} | {' | '.join(f'{ms[name]:.2f}' for name in contenders)} |" in text
+
+
+def test_the_summary_of_a_run_names_ratios_and_failures():
+    gpu = load_benchmark("gpu")
+    lines = list(gpu.summary({**gpu.read(RESULTS / "gpu.json"), "tests": {"counts": {"passed": 3}}}))
+    assert lines[0].startswith("mnist encoder: 0.2585 ms, 6.9 x torch eager")
+    assert lines[3] == "convolutions: at least 0.12 x cuDNN, float32 (cifar10 3 backward weight)"
+    assert lines[4] == "tests: {'passed': 3}, failed: none"
+    assert list(gpu.summary({})) == []
+
+
+def test_outcomes_of_tests_are_read():
+    outcome = load_benchmark("gpu").outcome
+    text = "...F\nFAILED tests/a.py::test_b[cuda] - AssertionError: no\n1 failed, 3 passed, 9 deselected in 2.10s"
+    assert outcome(text) == {"counts": {"failed": 1, "passed": 3}, "failures": ["tests/a.py::test_b[cuda]"]}
+    assert outcome("....\n..")["output"] == ["....", ".."], "it did not come to its end"
+
+
+def test_published_times_of_a_gpu_are_those_of_the_tables():
+    """`kernels/README.md` is drawn from the results, which say on which card and with which code they were measured."""
+    gpu = load_benchmark("gpu")
+    measured, of_ladder = gpu.read(RESULTS / "gpu.json"), gpu.read(RESULTS / "ladder.json")
+    text = (ROOT / "kernels" / "README.md").read_text()
+    assert gpu.tables(measured, of_ladder) in text
+    assert measured["device"] == of_ladder["device"]
+    assert measured["date"] in text
+    assert (RESULTS / "ladder.png").exists()
 
 
 def test_radius_compares_the_rules_from_one_start(tmp_path):
