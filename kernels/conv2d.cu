@@ -12,6 +12,8 @@
 //                       L / (taps * filters in the block) + L / 256 (256 positions in a block). Loses, or does not fit
 //                       into shared memory, with strides of more than the kernel.
 //   6 rows              float32, stride 1, and every size known to the compiler: conv2d_rows.cu.
+//   7 tensor            on tensor cores, for many channels and filters: conv2d_tensor.cu.
+//   8 corrected         the same in two thirds of the instructions.
 // The weight gradient's sum runs over all positions and its result is small: rungs 3 to 5 give each block a part of the
 // positions and write partial sums, which sum_partials adds in a fixed order. No atomics: one result, bit for bit.
 #include "conv2d.h"

@@ -34,6 +34,14 @@ def backend(monkeypatch):
     cuda._module.cache_clear()
 
 
+def test_precision_goes_with_the_backend(backend, monkeypatch):
+    assert (backend.label, get_backend("cuda:tf32").label) == ("cuda", "cuda:tf32")
+    assert pickle.loads(pickle.dumps(CudaBackend("tf32"))).precision == "tf32"
+    assert backend.has_tf32
+    monkeypatch.setattr(backend.cupy.cuda.Device, "compute_capability", "75")
+    assert not CudaBackend("tf32").has_tf32  # Turing: convolutions run on the other rungs
+
+
 @pytest.mark.slow
 @needs_emulator
 @pytest.mark.parametrize(

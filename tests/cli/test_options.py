@@ -7,6 +7,7 @@ import pytest
 from helpers_cli import run
 
 from minisvdd.cli.main import COMMANDS, make_parser
+from minisvdd.cli.options import backend_label, start_backend
 
 pytestmark = pytest.mark.slow
 
@@ -106,6 +107,14 @@ def test_errors_name_the_option_that_was_typed(words, message, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     assert run(*words.split()) == 2
     assert capsys.readouterr().err.startswith(f"minisvdd: error: {message}")
+
+
+@pytest.mark.compiler
+@pytest.mark.parametrize("words", ["train", "bench", "experiment table1-digits"])
+def test_precision_reaches_the_backend(words):
+    arguments = make_parser().parse_args([*words.split(), "--backend", "emulator", "--precision", "tf32"])
+    backend = start_backend(backend_label(arguments), check_kernels=True)
+    assert (backend.label, backend.check) == ("emulator:tf32", True)
 
 
 def test_a_file_is_no_option(tmp_path, capsys):

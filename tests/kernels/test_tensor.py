@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 import tensor_checks as checks
+from references import draw
 
 from minisvdd import ops
 from minisvdd.backends.emulator import EmulatorBackend
+from minisvdd.nn.layers import BatchNorm, Conv2D, LeakyReLU, MaxPool2D
+from minisvdd.nn.networks import Sequential
 from minisvdd.ops.conv2d import launch, launch_tensor
 from minisvdd.ops.conv2d.launch_tensor import RUNGS
 
@@ -215,6 +218,22 @@ def test_precision_is_a_choice_of_the_backend():
     assert [name.split(", ")[-1] for name in launched(short)] == ["TF32>>"] * 4
     with pytest.raises(ValueError, match=r"precision='half' is not available; expected one of \['float32', 'tf32'\]"):
         EmulatorBackend(precision="half")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("label", "tolerance"), [("emulator", 2e-6), ("emulator:tf32", 2e-3)])
+def test_a_module_on_tensor_cores_is_the_one_on_numpy(label, tolerance, rng):
+    """Convolution, statistics in its epilogue, normalisation and pooling, and all of their gradients."""
+    x, grad = draw(rng, (5, 32, 8, 8), np.float32), draw(rng, (5, 32, 4, 4), np.float32)
+    results = []
+    for where in ("numpy", label):
+        network = Sequential([Conv2D(32, 5, padding=2), BatchNorm(), LeakyReLU(0.1), MaxPool2D(2)])
+        network.build(x.shape[1:], np.random.default_rng(1), np.float32, where)
+        y = network.forward(x, training=True)
+        results.append({"y": y, "x": network.backward(grad), **network.grads, **network.buffers})
+    assert results[0].keys() == results[1].keys()
+    for name, wanted in results[0].items():
+        assert checks.error(np.asarray(results[1][name]), wanted.astype(np.float64)) < tolerance, name
 
 
 @pytest.mark.slow
