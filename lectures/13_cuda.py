@@ -631,7 +631,7 @@ check("and moves less than half", together < separate / 2, f"{together:.1f} inst
 # %%
 folder = scratch / "without_barrier"
 folder.mkdir()
-for file in ("linear.cu", "gemm.h", "pack.h", "reduce.h"):
+for file in ("linear.cu", "gemm.h", "gemm_split.h", "pack.h", "reduce.h"):
     (folder / file).write_text((kernel_folder() / file).read_text(encoding="utf-8"))
 source = (folder / "gemm.h").read_text(encoding="utf-8")
 line = "        for (int k = 0; k < tile; k++) sum += a_tile[y][k] * b_tile[k][x];\n"
