@@ -587,7 +587,7 @@ for rung in ("rows", "tensor", "corrected", "tf32"):
     y = launch(EmulatorBackend(check=False), x, weight, padding=(2, 2), rung=rung)
     off = error(y.astype(np.float64), wanted)
     limit = 1e-3 if rung == "tf32" else 2e-6
-    check(f"{rung} equals the formula", off < limit, f"relative error {off:.0e}")
+    check(f"{rung}: the formula again, on other instructions", off < limit, f"relative error {off:.0e}")
     waited = times["cifar10 2", "forward"].get(rung)
     print(f"    {1000 * waited:.0f} microseconds on cifar10 2" if waited else "    not measured on the card above")
 
