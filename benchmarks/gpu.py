@@ -12,9 +12,9 @@
 Each part has a share of the time that is left, says what it skipped, and writes every figure as soon as it has it:
 what ends this script early loses nothing. PyTorch is optional. The ladder goes to files of its own beside the others,
 `ladder.json` and `ladder.png`; `--ladder` measures that part alone. `--table kernels/README.md` writes the tables
-there, `--defaults minisvdd/ops/conv2d/choices.json` the table by which a convolution chooses its rung; with `--only`
-and no part both take the files that there are. `--backend emulator --quick` runs all of it on small sizes
-without a GPU, to test this script.
+there, with `--only` and no part from the files that there are; `default_rungs.py` makes these times those by which a
+convolution chooses its rung. `--backend emulator --quick` runs all of it on small sizes without a GPU, to test this
+script.
 """
 
 import argparse
@@ -334,22 +334,6 @@ def tables(gpu, of_ladder):
     return f"Microseconds, batches of 200 (one {where}):\n\n{ladder.table(of_ladder['ladder'], beside)}\n"
 
 
-def defaults(of_ladder):
-    """The table from which a convolution takes its default rung, as text with one row a line: microseconds."""
-    about = {"card": of_ladder["device"], "date": of_ladder["date"], "what": "batch 200, float32, cold cache"}
-    rows = []
-    for row in of_ladder["ladder"]:
-        times = {rung: round(1000 * ms, 1) for rung, ms in row["ms"].items() if ms is not None}
-        if row["operation"] in ladder.OPERATIONS and times:
-            _, channels, side, filters = {**ladder.CONVOLUTIONS, **ladder.QUICK_CONVOLUTIONS}[row["layer"]]
-            sizes = {"C": channels, "H": side, "W": side, "K": filters}
-            sizes |= {"side": ladder.KERNEL[0], "padding": ladder.PADDING[0]}
-            operation = f"conv2d_{row['operation'].replace(' ', '_')}"
-            rows.append({"layer": row["layer"], "operation": operation, **sizes, "microseconds": times})
-    lines = ",\n".join(f"  {json.dumps(row)}" for row in rows)
-    return f'{{"measurements": [\n {json.dumps(about)[:-1]}, "rows": [\n{lines}\n ]}}\n]}}\n'
-
-
 def write_table(path, text):
     """Replace what stands between the markers of a Markdown file."""
     whole = path.read_text(encoding="utf-8")
@@ -448,7 +432,6 @@ def main():
     parser.add_argument("--quick", action="store_true", help="small sizes, to test this script")
     parser.add_argument("--data-dir", help="folder with MNIST")
     parser.add_argument("--table", type=Path, help="update the tables between the markers of this Markdown file")
-    parser.add_argument("--defaults", type=Path, help="write the times by which convolutions choose to this JSON file")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/gpu.json"), help="JSON file to write")
     arguments = parser.parse_args()
     if arguments.only:
@@ -463,9 +446,6 @@ def main():
         draw_ladder(of_ladder["ladder"], arguments.out.with_name("ladder.png"))
     if arguments.table and of_ladder:
         write_table(arguments.table, tables(read(arguments.out), of_ladder))
-    if arguments.defaults and of_ladder:
-        with atomic_write(arguments.defaults) as file:
-            file.write(defaults(of_ladder))
 
 
 if __name__ == "__main__":

@@ -221,12 +221,6 @@ def test_what_ends_gpu_early_loses_nothing(tmp_path, monkeypatch):
         "rows": "**1000**",
         "tf32": "500",
     }, "float32's accuracy is what counts"
-    chosen = tmp_path / "choices.json"
-    monkeypatch.setattr("sys.argv", ["gpu.py", "--only", "--defaults", str(chosen), "--out", str(out)])
-    gpu.main()
-    (measurement,) = json.loads(chosen.read_text())["measurements"]
-    assert measurement["rows"][0]["operation"] == "conv2d_forward"
-    assert measurement["rows"][0]["microseconds"] == {"naive": 2000, "rows": 1000, "tf32": 500}
     assert page.read_text().startswith("before\n")
     assert page.read_text().endswith("after\n")
 
