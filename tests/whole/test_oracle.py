@@ -34,8 +34,8 @@ from minisvdd.nn.losses import (
 )
 from minisvdd.nn.networks import Sequential, make_autoencoder, make_encoder
 from minisvdd.nn.optim import SGD, Adam
-from minisvdd.rivals.anogan import Game
 from minisvdd.rivals.dcgan import GAN_ARCHITECTURES, make_gan
+from minisvdd.rivals.game import Game
 
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)
@@ -152,15 +152,15 @@ def test_the_game_of_generator_and_discriminator():
     network = make_gan("small_dcgan", (1, 8, 8), latent_dim=16)
     network.build((16,), np.random.default_rng(SEED), np.float64)
     twin = twin_of(network)
-    game = Game(network, 2e-4, np.random.default_rng(5))
+    rng = np.random.default_rng(6)
+    game = Game(network, 2e-4, rng, np.empty((0, 1, 8, 8)))
     generator, discriminator = twin[0], torch.nn.Sequential(twin[1], twin[2])
     first, second = (
         torch.optim.Adam(part.parameters(), 2e-4, betas=(0.5, 0.999)) for part in (discriminator, generator)
     )
-    noise, rng = np.random.default_rng(5), np.random.default_rng(6)
     for _ in range(3):
-        images = rng.uniform(-1, 1, size=(6, 1, 8, 8))
-        generated = generator(torch.tensor(noise.standard_normal((6, 16)).astype(np.float32), dtype=torch.float64))
+        images, noise = rng.uniform(-1, 1, size=(6, 1, 8, 8)), rng.standard_normal((6, 16))
+        generated = generator(torch.tensor(noise))
         first.zero_grad()
         real = torch.nn.functional.softplus(-discriminator(torch.tensor(images))).mean()
         fake = torch.nn.functional.softplus(discriminator(generated.detach())).mean()
@@ -170,7 +170,8 @@ def test_the_game_of_generator_and_discriminator():
         believed = torch.nn.functional.softplus(-discriminator(generated)).mean()
         believed.backward()
         second.step()
-        np.testing.assert_allclose(game.play(images), [(real + fake).item(), believed.item()], rtol=1e-10)
+        expected = [loss.item() for loss in (real, fake, believed)]
+        np.testing.assert_allclose(game.play(images, noise, 1.0, 0.0), expected, rtol=1e-10)
     ours = {**network.params, **network.buffers}
     theirs = {name: tensor.detach().numpy() for name, tensor in twin.state_dict().items() if name in ours}
     assert theirs.keys() == ours.keys()
