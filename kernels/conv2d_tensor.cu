@@ -215,6 +215,7 @@ __global__ void __launch_bounds__(S::threads, 1)  // 1: all the registers, and n
         int n = piece / (S::H / S::rows), first_p = piece % (S::H / S::rows) * S::rows;
         Patch::template start_copy<S::threads>(patch[piece % 2], x, n, first_p, first_c, N);
         constexpr int packs = S::positions / 4;
+#pragma unroll 1  // no registers to spare here either
         for (int i = threadIdx.x; i < S::filters * packs; i += S::threads) {
             int v = i % packs, f = i / packs;
             const float4* from = grad_output + ((n * S::K + first_k + f) * S::H + first_p) * (S::W / 4) + v;
