@@ -17,10 +17,6 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "captured: bool = False,",
     ): "steps that are replayed as graphs give the same numbers, bit for bit",
     (
-        "nn/optim.py",
-        "self.corrections, self.learning_rate = backend.zeros(2, np.float64), backend.zeros(2, np.float64)",
-    ): "the kernel reads the first of the two numbers; both are written",
-    (
         "ops/conv2d/winograd.py",
         "np.matmul(g, weight.transpose(3, 0, 2, 1).reshape(kw, -2), out=filters.reshape(n, -1))",
     ): "NumPy takes any negative number for the length that it must work out",
@@ -61,14 +57,6 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "zero = backend.zeros(logits.shape[:], logits.dtype)"
         "  # no loss is negative: its distance from 0 is the loss itself",
     ): "more zeros than are needed, one row for each sample",
-    (
-        "ops/norm_act_pool/launch.py",
-        "threads = N * C * -((-H)) * -(-W // kw)",
-    ): "threads beyond the last window end at once",
-    (
-        "ops/reductions.py",
-        'backend.launch("sum_partials", args, grid=(-(-result.size * 32),))',
-    ): "blocks beyond the last sum end at once",
     (
         "ops/own.py",
         "ast.parse(path.read_bytes(), str(path)) -> pass",
@@ -117,10 +105,6 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "nn/steps.py",
         "self._has_samples = True",
     ): "what the first step says",
-    (
-        "ops/adam.py",
-        'backend.launch("adam_count_step", (steps, corrections, beta1, beta2), grid=(2,), block=(1,))',
-    ): "all threads but the first end at once",
     (
         "cli/data.py",
         'self._progress, self._total = Progress("download, MB", max((total or 0) >> 20, 1)), total',
