@@ -152,7 +152,7 @@ def test_classifier_and_anogan_are_resumed_bit_for_bit(make, name, times, tmp_pa
     assert everything(resumed) == everything(whole)
     with monkeypatch.context() as patched:
         patched.setattr("minisvdd.nn.steps.train_step", None)  # complete: nothing is left to train
-        patched.setattr("minisvdd.rivals.anogan.Game.play", None)
+        patched.setattr("minisvdd.rivals.game.Game.play", None)
         again = make().fit(*data, checkpoint=Checkpoint(tmp_path, 2, resume=True))
     assert everything(again) == everything(whole)
 

@@ -325,7 +325,7 @@ def test_a_class_takes_what_the_others_gain_by():
     assert choices_of("8", changed) == choices_of("8", gains)  # its own AUC plays no part
 
 
-@pytest.mark.parametrize(("script", "n_rows"), [("best.py", 3 + 3), ("ablation.py", 8 * 2)])
+@pytest.mark.parametrize(("script", "n_rows"), [("best.py", 3 + 3), ("ablation.py", 4 * 2)])
 def test_protocols_are_compared_on_the_same_draws(script, n_rows, tmp_path):
     run(script, "--quick", "--folder", tmp_path / "cells", "--out", tmp_path / "out.json")
     rows = json.loads((tmp_path / "out.json").read_text())["rows"]
