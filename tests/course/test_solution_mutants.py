@@ -35,6 +35,7 @@ def test_the_record_is_of_today_s_solutions(name):
     assert len(mutation.mutants(name)) == RECORD[name]["mutants"]
 
 
+@pytest.mark.slow
 def test_a_sample_loses_points():
     """The same two of each assignment, with one seed."""
     for mutant in mutation.sample(2, 1):

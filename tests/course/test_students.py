@@ -87,6 +87,7 @@ def test_no_command_shows_a_solution(words, site):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_no_file_shows_a_line_of_a_solution(site):
     told = {suffix: solution_lines("python" if suffix == ".py" else "cuda") for suffix in LONGEST}
     assert len(told[".py"]) > 50
@@ -151,5 +152,6 @@ def test_a_closed_module_runs_as_it_did_without_its_lines(tmp_path, monkeypatch)
     assert traceback.extract_tb(caught.value.__traceback__)[-1][:] == ("<some.module>", 2, "secret", "")
 
 
+@pytest.mark.slow
 def test_it_is_the_same_bit_for_bit(tmp_path):
     assert Path(export(tmp_path / "a")[0]).read_bytes() == Path(export(tmp_path / "b")[0]).read_bytes()

@@ -33,6 +33,7 @@ def first_filters(**options):
 # First filters from a dictionary
 
 
+@pytest.mark.slow
 def test_atoms_are_scikit_learns(images, rng):
     """The same patches, standardised, given to MiniBatchDictionaryLearning by hand."""
     images = images[:40]
@@ -52,6 +53,7 @@ def test_atoms_are_scikit_learns(images, rng):
     np.testing.assert_allclose(np.linalg.norm(filters.reshape(4, 9), axis=1), 1, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_dictionary_is_where_training_starts_and_nothing_else_differs():
     drawn, plain = first_filters()
     atoms, model = first_filters(first_filters="dictionary")
@@ -63,6 +65,7 @@ def test_a_dictionary_is_where_training_starts_and_nothing_else_differs():
         assert np.array_equal(model.network_.params[name], weights) == (name != "0.weight")
 
 
+@pytest.mark.slow
 def test_a_dictionary_leaves_decoder_and_batches_as_they_were(images):
     models = [Autoencoder(**{**QUICK, "epochs": 0}, first_filters=start).fit(images) for start in FIRST_FILTERS]
     decoders = [model.network_.layers[1].params for model in models]
@@ -188,6 +191,7 @@ def test_statistics_may_be_taken_over_from_the_autoencoder(images):
 # Both estimators, saved and gone on with
 
 
+@pytest.mark.slow
 def test_all_choices_together_are_saved_and_score_the_same(images, tmp_path):
     choices = {"affine": True, "gain": 1.4, "first_filters": "dictionary", "batches": "fixed"}
     for model in (
@@ -202,6 +206,7 @@ def test_all_choices_together_are_saved_and_score_the_same(images, tmp_path):
         assert np.array_equal(loaded.anomaly_score(images[:9]), model.anomaly_score(images[:9]))
 
 
+@pytest.mark.slow
 def test_an_encoder_pre_trained_alone_starts_as_inside_deep_svdd(images):
     choices = {"gain": 1.4, "first_filters": "dictionary", "batches": "fixed"}
     alone = Autoencoder(**{**QUICK, "epochs": 1}, **choices).fit(images)

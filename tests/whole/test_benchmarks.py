@@ -333,6 +333,16 @@ def test_protocols_are_compared_on_the_same_draws(script, n_rows, tmp_path):
     assert "standard_error" in rows[2]
 
 
+def test_the_page_of_the_paper_s_numbers_is_that_of_the_results(tmp_path):
+    reproduction, text = load_benchmark("reproduction"), (ROOT / "docs" / "reproduction.md").read_text()
+    assert reproduction.with_tables(text, ROOT / "benchmarks" / "results") == text
+    nothing = reproduction.with_tables(text, tmp_path)
+    assert nothing.count("|") < text.count("|") / 2
+    assert reproduction.with_tables(nothing, ROOT / "benchmarks" / "results") == text
+    with pytest.raises(ValueError, match=r"no place for mnist columns: expected a line <!-- mnist columns -->$"):
+        reproduction.with_tables("no table", tmp_path)
+
+
 def test_tricks_quick_measures_every_trick_with_and_without(tmp_path):
     run("tricks.py", "--quick", "--threads", 1, "--out", tmp_path / "tricks.json")
     result = json.loads((tmp_path / "tricks.json").read_text())
