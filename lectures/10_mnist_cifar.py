@@ -25,7 +25,7 @@ from sklearn.metrics import roc_auc_score
 
 from minisvdd import load_dataset
 from minisvdd.experiments import figures, grid, protocols, report
-from minisvdd.experiments.paper import METHODS, TABLE_1
+from minisvdd.experiments.paper import METHODS, TABLE_1, distance_from
 from minisvdd.experiments.running.run import run_grid
 from minisvdd.lecture import BLUE, GRAY, ORANGE, RED, RESULTS, available, check, choose, data_dir, figure, finish
 
@@ -251,6 +251,38 @@ for name in ("isolation-forest", "soft-boundary", "one-class"):
     check(f"{name}: mean over the classes within 1 point of the paper", abs(gap) < 1, f"{gap:+.2f} points")
 
 # %% [markdown]
+# ## How far is far?
+#
+# Both columns are means of draws. If they drew from the same thing, the squared difference of a class would be, in the
+# mean, our variance over the number of our seeds plus the paper's over ten. So a column has an RMS distance that seeds
+# alone explain, and only what exceeds it asks for a cause. `minisvdd experiment report` prints it for every table, and
+# `docs/reproduction.md` has all of them. Here is One-Class under the paper's text, under what the authors' first
+# scripts did and the text does not say (dictionary atoms as first filters, batches of fixed members, a trainable scale
+# and shift, larger draws), and under our protocol `best`:
+
+# %%
+TABLE_OF = {"paper": "table1-mnist", "authors-theano": "table1-mnist-authors-theano", "best": "table1-mnist-best"}
+distances = {}
+for name, table_name in TABLE_OF.items():
+    mine = {row["normal_class"]: row for row in read_rows(table_name) if row["method"] == "one-class"}
+    n = {c: int(row["n"]) for c, row in mine.items()}
+    std = {c: float(row["auc_std"]) * np.sqrt(n[c] / (n[c] - 1)) if n[c] > 1 else np.nan for c, row in mine.items()}
+    entries = {c: (float(row["auc_mean"]), std[c], n[c]) for c, row in mine.items()}
+    distances[name] = d = distance_from(entries, {c: TABLE_1["mnist"][c]["one-class"] for c in entries})
+    print(f"{name:15} {min(n.values())} seed(s): {d.difference:+.1f} ± {d.standard_error:.1f} in the mean; "
+          f"RMS {d.rms:.1f}, of seeds alone {d.expected:.1f}")  # fmt: skip
+theano, best = distances["authors-theano"], distances["best"]
+check("what the scripts did has the paper's mean, within half a point", abs(theano.difference) < 0.5,
+      f"{theano.difference:+.2f}")  # fmt: skip
+check("best, in a twelfth of the epochs, is no worse than the paper",
+      best.difference > -best.standard_error, f"{best.difference:+.2f} ± {best.standard_error:.2f}")  # fmt: skip
+
+# %% [markdown]
+# `best` has no pre-training, 50 epochs and first filters from a dictionary. How may one choose such things, when
+# nothing but the test images tells anomalies? Not by the AUC that one reports. `benchmarks/best.py` leaves each class
+# out in turn: the class takes a choice if the *other nine* gained by it. All ten take the dictionary; epochs and slope
+# help most of them nothing. The choice was made on seed 0; the other seeds of the table had no part in it.
+#
 # ## A missing point, and where it went
 #
 # One-Class lacks a point in the mean, most of it on fours and nines. Is it one of the choices that the paper leaves

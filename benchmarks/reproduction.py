@@ -1,0 +1,134 @@
+"""The tables of docs/reproduction.md, from the results: table 1 under each protocol beside the paper's.
+
+    python benchmarks/reproduction.py                     writes the page's tables anew
+    python benchmarks/reproduction.py --out other.md      the same page elsewhere
+
+A protocol has a table, results/NAME.csv, which is `report.csv` of an experiment's folder. A difference stands with its
+standard error, sqrt(s^2 / n + t^2 / 10), where s is the deviation of our n seeds and t that of the paper's ten; of a
+single seed s is taken to be t.
+"""
+
+import csv
+import math
+from pathlib import Path
+
+from common import make_parser
+
+from minisvdd.experiments.methods import METHODS as COMPUTED
+from minisvdd.experiments.paper import METHODS, SEEDS, TABLE_1, distance_from
+from minisvdd.files.atomic import atomic_write
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "reproduction.md"
+# By data set: protocol, and the name of its table.
+TABLES = {
+    "mnist": {
+        "paper": "table1-mnist",
+        "authors-code": "table1-mnist-authors-code",
+        "authors-theano": "table1-mnist-authors-theano",
+        "best": "table1-mnist-best",
+    },
+    "cifar10": {"paper": "table1-cifar10"},
+}
+_DETAILED = ("one-class", "dcae")  # columns that have a table of their own, class by class
+
+
+def main():
+    """Put the tables in their places."""
+    arguments = make_parser(__doc__, out=str(PAGE)).parse_args()
+    text = with_tables(PAGE.read_text(encoding="utf-8"), ROOT / "benchmarks" / "results")
+    with atomic_write(arguments.out) as file:
+        file.write(text)
+
+
+def with_tables(text: str, results: Path) -> str:
+    """The page with each table between `<!-- NAME -->` and `<!-- end -->` made anew."""
+    for name, table in tables(results).items():
+        start, end = f"<!-- {name} -->\n", "<!-- end -->"
+        before, _, rest = text.partition(start)
+        if not rest:
+            raise ValueError(f"the page has no place for {name}: expected a line {start.strip()}")
+        text = before + start + "\n".join(["", *table, "", ""]) + end + rest.partition(end)[2]
+    return text
+
+
+def tables(results: Path) -> dict[str, list[str]]:
+    """The lines of every table, by its name."""
+    found = {}
+    for data, protocols in TABLES.items():
+        ours = {name: _read(results / f"{table}.csv") for name, table in protocols.items()}
+        found[f"{data} columns"] = _columns(data, ours)
+        if len(protocols) > 1:
+            found |= {f"{data} {method}": _classes(data, method, ours) for method in _DETAILED}
+    return found
+
+
+def _read(path):
+    """{method: {class: (mean, standard deviation, n)}} of a table, the deviation with n - 1; nothing without a file."""
+    found: dict[str, dict[str, tuple[float, float, int]]] = {}
+    if not path.exists():
+        return found
+    with path.open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if row["method"] in METHODS:
+                entry = _entry(row["method"], float(row["auc_mean"]), float(row["auc_std"]), int(row["n"]))
+                found.setdefault(row["method"], {})[row["normal_class"]] = entry
+    return found
+
+
+def _entry(method, mean, std, n):
+    """A table's deviation has n in its denominator; what draws nothing has none, a single seed no known one."""
+    if not COMPUTED[method].seeded:
+        return mean, 0.0, n
+    return mean, std * math.sqrt(n / (n - 1)) if n > 1 else math.nan, n
+
+
+def _columns(data, ours):
+    """How far each column is from the paper's, under each protocol."""
+    lines = [
+        "| column | protocol | seeds | ours | paper | difference | RMS over classes | expected | order |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for method in METHODS:
+        for protocol, columns in ours.items():
+            if method in columns:
+                lines.append(f"| {method} | {protocol} | {' | '.join(_compared(data, method, columns[method]))} |")
+    return lines
+
+
+def _compared(data, method, column):
+    paper = {name: row[method] for name, row in TABLE_1[data].items() if name in column}
+    d = distance_from(column, paper)
+    seeds = min(n for _, _, n in column.values())
+    means = (sum(values[0] for values in table.values()) / len(paper) for table in (column, paper))
+    yield (f"{seeds}" if COMPUTED[method].seeded else "-") + (
+        f", {len(paper)} classes" if len(paper) < len(TABLE_1[data]) else ""
+    )
+    yield from (f"{mean:.1f}" for mean in means)
+    yield f"{d.difference:+.1f} ± {d.standard_error:.1f}"
+    yield from (f"{d.rms:.1f}", f"{d.expected:.1f}", "-" if math.isnan(d.correlation) else f"{d.correlation:.2f}")
+
+
+def _classes(data, method, ours):
+    """A row for each class: the paper, and under each protocol mean, deviation, and difference."""
+    known = {protocol: columns[method] for protocol, columns in ours.items() if method in columns}
+    lines = [f"| class | printed | {' | '.join(f'`{name}`' for name in known)} |", "|---" * (2 + len(known)) + "|"]
+    for name, row in TABLE_1[data].items():
+        texts = [_difference(column.get(name), row[method]) for column in known.values()]
+        lines.append(f"| {name} | {row[method][0]:.1f} ± {row[method][1]:.1f} | {' | '.join(texts)} |")
+    return lines
+
+
+def _difference(entry, paper):
+    """`94.1 ± 0.9 (-0.8 ± 0.6)`."""
+    if entry is None:
+        return "-"
+    mean, deviation, n = entry
+    own = paper[1] if math.isnan(deviation) else deviation
+    error = math.sqrt(own**2 / n + paper[1] ** 2 / SEEDS)
+    spread = "" if math.isnan(deviation) else f" ± {deviation:.1f}"
+    return f"{mean:.1f}{spread} ({mean - paper[0]:+.1f} ± {error:.1f})"
+
+
+if __name__ == "__main__":
+    main()
