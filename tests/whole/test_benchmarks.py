@@ -337,7 +337,7 @@ def test_the_page_of_the_paper_s_numbers_is_that_of_the_results(tmp_path):
     reproduction, text = load_benchmark("reproduction"), (ROOT / "docs" / "reproduction.md").read_text()
     assert reproduction.with_tables(text, ROOT / "benchmarks" / "results") == text
     nothing = reproduction.with_tables(text, tmp_path)
-    assert nothing.count("|") < text.count("|") / 2
+    assert nothing.count("|") < text.count("|") - 200
     assert reproduction.with_tables(nothing, ROOT / "benchmarks" / "results") == text
     with pytest.raises(ValueError, match=r"no place for mnist columns: expected a line <!-- mnist columns -->$"):
         reproduction.with_tables("no table", tmp_path)
