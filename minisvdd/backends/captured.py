@@ -8,12 +8,14 @@ the driver. Layers and kernels know nothing of this.
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .device import KernelBackend
 from .types import DeviceArray, Shape
+
+if TYPE_CHECKING:
+    from .device import KernelBackend
 
 # Graphs of an evaluation that are kept, each with the memory of its activations: one for each size of a batch.
 _MOST_GRAPHS = 8
@@ -26,7 +28,7 @@ class Captured:
     the next lies in those. The next run overwrites the results of this one.
     """
 
-    def __init__(self, backend: KernelBackend) -> None:
+    def __init__(self, backend: "KernelBackend") -> None:
         self.backend = backend
         self._has_run = False
         self._graph: Any = None
@@ -54,7 +56,7 @@ class Evaluation:
     A copy or a pickle is an evaluation that has not captured anything yet.
     """
 
-    def __init__(self, backend: KernelBackend) -> None:
+    def __init__(self, backend: "KernelBackend") -> None:
         self.backend, self._stream = backend, backend.stream()
         self._lock = threading.Lock()
         self._batches: OrderedDict[Shape, tuple[DeviceArray, Captured]] = OrderedDict()

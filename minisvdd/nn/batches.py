@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..backends.captured import Evaluation
 from ..backends.memory import available_bytes
 from ..backends.threads import one_blas_thread
 from ..backends.types import Shape
@@ -120,8 +121,6 @@ def outputs_in_parts(network: Layer, X: np.ndarray) -> Iterator[tuple[slice, np.
 
 def _outputs_of_graphs(network: Layer, backend: "KernelBackend", X: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
     """`outputs_in_parts` on a device."""
-    from ..backends.captured import Evaluation  # only now: a library without kernels must not pay for it
-
     if network.evaluation is None or network.evaluation.backend is not backend:
         network.evaluation = Evaluation(backend)
     evaluation, arrays = network.evaluation, [*network.params.values(), *network.buffers.values()]

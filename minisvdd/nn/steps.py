@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..backends.captured import Captured
 from ..backends.threads import one_blas_thread
 from ..backends.workspace import Workspace
 from ..ops.device_log import StepLog, gather_batch
@@ -156,7 +157,7 @@ class DeviceSteps:
             self.value_log = self.backend.zeros(len(X), np.float64)  # at most one batch per sample
             self.sample_log = self.backend.zeros(len(X), np.float32)
         self._has_samples = False
-        self._graphs: dict[int, Any] = {}  # by number of rows; None: run once, and not captured yet
+        self._runs: dict[int, Captured] = {}  # a step, by number of rows
         self._sizes: list[int] = []
 
     def load(self, X: np.ndarray, targets: np.ndarray | None = None) -> None:
@@ -192,15 +193,11 @@ class DeviceSteps:
         return f"the loss is {bad[0]}" if bad else None
 
     def _run(self, rows: int) -> None:
-        """One step on a batch of that many rows: plainly, captured, or from the graph."""
-        if not self.captured or rows not in self._graphs:
+        """One step on a batch of that many rows."""
+        if self.captured:
+            self._runs.setdefault(rows, Captured(self.backend))(lambda: self._step(rows))
+        else:
             self._step(rows)
-            self._graphs[rows] = None
-            return
-        if self._graphs[rows] is None:
-            with self.backend.capture() as self._graphs[rows]:
-                self._step(rows)
-        self._graphs[rows].launch()
 
     def _step(self, rows: int) -> None:
         x, targets = (self._gathered(a, rows) for a in (self.X, self.targets))

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..backends import Backend
+from ..backends.captured import Captured
 from ..backends.threads import one_blas_thread
 from ..nn.layer import Array, Layer, has_kernels
 from ..nn.losses import BinaryCrossEntropy
@@ -169,8 +170,6 @@ class _Turn:
     """Where the images and the noise of a turn lie, and its graph."""
 
     def __init__(self, backend: Any, image_shape: tuple[int, ...], noise_shape: tuple[int, ...]) -> None:
-        from ..backends.captured import Captured  # only now: a library without kernels must not pay for it
-
         self.x, self.z = (backend.zeros(shape, np.float32) for shape in (image_shape, noise_shape))
         self.run = Captured(backend)
 

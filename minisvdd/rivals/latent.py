@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..backends.captured import Captured
 from ..nn.layer import Array, Layer, has_kernels
 from ..nn.networks import Sequential
 from ..nn.optim import Adam
@@ -203,11 +204,7 @@ class _Points(Layer):
 
 def _repeated(backend: "Backend") -> Callable[[Callable[[], None]], None]:
     """What runs a step: on a device as a graph."""
-    if not has_kernels(backend):
-        return lambda step: step()
-    from ..backends.captured import Captured  # only now: a library without kernels must not pay for it
-
-    return Captured(backend)
+    return Captured(backend) if has_kernels(backend) else lambda step: step()
 
 
 @Operation
