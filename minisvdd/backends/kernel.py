@@ -37,7 +37,8 @@ _KERNEL = re.compile(
     r"(?:template\s*<typename (T|S)>\s*)?__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s*)?(\w+)\s*\(([^)]*)\)\s*\{"
 )
 _SIZES = re.compile(r"[A-Za-z_]\w*<-?\w+(, -?\w+)*>")
-_MAX_THREADS, _MAX_GRID_YZ, _MAX_SHARED = 1024, 65535, 48 * 1024
+MAX_SHARED = 48 * 1024  # bytes of shared memory that a block may have
+_MAX_THREADS, _MAX_GRID_YZ = 1024, 65535
 
 
 class KernelError(RuntimeError):
@@ -175,8 +176,8 @@ def check_geometry(name: str, grid: Sequence[int], block: Sequence[int], shared:
         raise ValueError(f"{name}: empty grid {grid} x block {block}: is there nothing to compute?")
     if np.prod(block) > _MAX_THREADS or block[2] > 64 or max(grid[1:]) > _MAX_GRID_YZ or grid[0] >= 2**31:
         raise ValueError(f"{name}: grid {grid} x block {block} is larger than a GPU allows")
-    if not 0 <= shared <= _MAX_SHARED:
-        raise ValueError(f"{name}: {shared} bytes of dynamic shared memory; at most {_MAX_SHARED}")
+    if not 0 <= shared <= MAX_SHARED:
+        raise ValueError(f"{name}: {shared} bytes of dynamic shared memory; at most {MAX_SHARED}")
     return grid, block
 
 

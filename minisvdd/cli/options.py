@@ -78,13 +78,13 @@ def start_backend(name: str, check_kernels: bool = False, ops: str | None = None
         from ..ops.own import load_operations
 
         return backends.HostBackend(name, load_operations(ops))
-    name, _, precision = name.partition(":")
-    if check_kernels and name != "emulator":
-        raise ValueError(f"--check-kernels: needs --backend emulator, not {name}")
-    if name == "emulator":
+    kind, _, precision = name.partition(":")
+    if check_kernels and kind != "emulator":
+        raise ValueError(f"--check-kernels: needs --backend emulator, not {kind}")
+    if kind == "emulator":
         backend = backends.EmulatorBackend(check_kernels, precision=precision or "float32")
     else:
-        backend = backends.get_backend(f"{name}:{precision}" if precision else name)
+        backend = backends.get_backend(name)
     if isinstance(backend, backends.KernelBackend):
         backend.prepare(lambda message: print(message, file=sys.stderr))
     return backend

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ...backends.device import KernelBackend
+from ...backends.kernel import MAX_SHARED
 from ...backends.types import DeviceArray, Shape
 from ..batchnorm.launch import Moments, channel_moments, merge_moments
 from ..reductions import sum_partials
@@ -28,7 +29,6 @@ from . import (
 
 # What kernels/conv2d.h fixes: threads that share a piece's positions, results per thread.
 _HALO_THREADS, _HALO_POSITIONS, _HALO_FILTERS = 64, 4, 8
-_MOST_SHARED = 48 * 1024  # bytes of shared memory that a block may have
 _SHARED = 24 * 1024  # bytes that a block should have: several blocks then share a multiprocessor
 WANTED_BLOCKS = 512  # enough for every multiprocessor of a large GPU
 
@@ -268,7 +268,7 @@ def _piece(
     groups = min(4, -(-filters // _HALO_FILTERS))
     pitch = groups * _HALO_FILTERS + 16 // itemsize
     channel_bytes = itemsize * (_patch(tile, kernel_size, stride) + math.prod(kernel_size) * pitch)
-    if channel_bytes > _MOST_SHARED:
+    if channel_bytes > MAX_SHARED:
         return None
     chunk = _even(channels, max(1, _SHARED // channel_bytes))
     return {"args": (*tile, chunk), "groups": groups, "pieces": _pieces(N, size, tile), "shared": chunk * channel_bytes}
@@ -285,7 +285,7 @@ def _weight_piece(grad_output: DeviceArray, C: int, kernel_size: Pair, stride: P
     tile = _tile(N, size, 256)
     positions, patch = math.prod(tile), _patch(tile, kernel_size, stride)
     fixed = positions * (_HALO_FILTERS * itemsize + 16) + -(-positions // 4) * 16
-    if taps > 1024 or fixed + itemsize * patch > _MOST_SHARED:
+    if taps > 1024 or fixed + itemsize * patch > MAX_SHARED:
         return None
     chunk = _even(C, max(1, min(128 // taps, (_SHARED - fixed) // (itemsize * patch))))
     shares = max(1, min(128 // (chunk * taps), positions))

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ...backends.device import KernelBackend
+from ...backends.kernel import MAX_SHARED
 from ...backends.types import DeviceArray, Shape
 from ..reductions import sum_partials
 
 _LEFT = 4  # columns of zeros beside the images: as many as the widest padding
 _LARGEST_SIDE = 7  # of a filter: the loops over its taps are unrolled
-_SHARED_NUMBERS = 48 * 1024 // 4  # what a block may have
+_SHARED_NUMBERS = MAX_SHARED // 4
 _LARGE = 64  # a layer of C K >= 64 pairs of channels keeps the GPU busy with fewer, fuller threads
 # Of the weight gradient: blocks, 2 for each multiprocessor of a large GPU, and the positions that a block should have.
 _BLOCKS, _POSITIONS = 264, 392

@@ -5,12 +5,14 @@ on the card at hand: another division of the work would add up in another order,
 """
 
 import math
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from ...backends.device import KernelBackend
+from ...backends.kernel import MAX_SHARED
 from ...backends.types import DeviceArray, Shape
 from . import Pair
 
@@ -19,7 +21,6 @@ RUNGS = {"tensor": "TF32x3", "corrected": "CORRECTED", "tf32": "TF32"}
 _SIDE, _STRIDE, _PADDING = (5, 5), (1, 1), (2, 2)  # of the filters: what the kernels are written for
 _DEPTH, _FILTERS = 8, 32  # channels and filters come in groups of so many
 _POSITIONS, _WEIGHT_POSITIONS = 128, 64  # the most of a block's piece
-_MOST_SHARED = 48 * 1024  # bytes that a block may have
 _WEIGHT_BLOCKS = 132  # wanted: one for each multiprocessor of a large GPU
 
 
@@ -96,6 +97,7 @@ def _patch(images: int, rows: int, W: int) -> int:
     return _DEPTH * _free_of_conflicts(images * (rows + 4) * (W + 4) + 4)
 
 
+@cache
 def _convolution(C: int, K: int, H: int, W: int, products: str = "TF32x3") -> Tensor | None:
     """How a convolution is divided; None where the sizes do not fit. Few filters: small pieces, so more blocks."""
     if C % _DEPTH or K % _FILTERS or W % 8:
@@ -104,18 +106,19 @@ def _convolution(C: int, K: int, H: int, W: int, products: str = "TF32x3") -> Te
     for most in reversed(rows):
         images = max(1, min(_POSITIONS // (H * W), K // 64)) if most == H else 1
         sizes = Tensor(C, K, H, W, images, most, products)
-        if sizes.shared <= _MOST_SHARED:
+        if sizes.shared <= MAX_SHARED:
             return sizes
     return None
 
 
+@cache
 def _weight_gradient(C: int, K: int, H: int, W: int, products: str = "TF32x3") -> TensorWeight | None:
     if C % _DEPTH or K % _FILTERS or W % 8:
         return None
     groups = 4 if K % 64 == 0 and W <= 16 else 2  # wider rows need registers that 4 groups do not leave
     for rows in range(min(H, _WEIGHT_POSITIONS // W), 0, -1):
         sizes = TensorWeight(C, K, H, W, groups, rows, products)
-        if H % rows == 0 and sizes.shared <= _MOST_SHARED:
+        if H % rows == 0 and sizes.shared <= MAX_SHARED:
             return sizes
     return None
 
@@ -139,11 +142,8 @@ def _division(operation: str, sizes: Shape, products: str = "TF32x3") -> Tensor 
         return None
     if operation == "conv2d_backward_weight":
         return _weight_gradient(C, K, H, W, products)
-    return (
-        _convolution(K, C, H, W, products)
-        if operation == "conv2d_backward_input"
-        else _convolution(C, K, H, W, products)
-    )
+    channels = (K, C) if operation == "conv2d_backward_input" else (C, K)
+    return _convolution(*channels, H, W, products)
 
 
 def _required(operation: str, sizes: Shape, dtype: DTypeLike, rung: str) -> Any:
