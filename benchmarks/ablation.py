@@ -17,7 +17,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
-from cells import add_cells, computed
+from cells import add_cells, computed, mean_and_error, rounded
 from common import make_parser, parse, write_rows
 
 from minisvdd.experiments.protocols import CHOICES, get_protocol
@@ -50,21 +50,17 @@ def _row(name, method, aucs):
         {key[1:]: auc for key, auc in aucs[choice].items() if key[0] == method} for choice in (name, "nothing")
     )
     pairs = [ours[key] - base[key] for key in ours if key in base]
-    row = {"choice": name, "method": method, "mean": _rounded(np.mean(list(ours.values()))) if ours else None}
+    row = {"choice": name, "method": method, "mean": rounded(np.mean(list(ours.values()))) if ours else None}
     if name == "nothing" or len(pairs) < 2:
         return row
-    deviation = float(np.std(pairs, ddof=1))
+    difference, error = mean_and_error(pairs)
     return {
         **row,
         "pairs": len(pairs),
-        "difference": _rounded(np.mean(pairs)),
-        "standard_error": _rounded(deviation / math.sqrt(len(pairs))),
-        "pairs_that_show_half_a_point": math.ceil((deviation / _RESOLVED) ** 2),
+        "difference": rounded(difference),
+        "standard_error": rounded(error),
+        "pairs_that_show_half_a_point": math.ceil(len(pairs) * (error / _RESOLVED) ** 2),
     }
-
-
-def _rounded(value):
-    return round(float(value), 3)
 
 
 def _arguments():

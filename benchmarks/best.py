@@ -12,11 +12,10 @@ one with the larger gain. Where all classes come to the same choices, these are 
 The rows: each choice's mean AUC in % and gain over all classes, then each class's choices and the gains that made them.
 """
 
-import math
 from dataclasses import replace
 
 import numpy as np
-from cells import add_cells, computed
+from cells import add_cells, computed, mean_and_error, rounded
 from common import make_parser, parse, write_rows
 
 from minisvdd.experiments.protocols import Protocol, get_protocol
@@ -73,29 +72,23 @@ def choices_of(normal_class: str, gains: dict[tuple[str, str], dict[str, float]]
         others = [points for name, points in gain.items() if name != normal_class]
         if len(others) < 2:
             continue
-        mean, error = np.mean(others), np.std(others, ddof=1) / math.sqrt(len(others))
+        mean, error = mean_and_error(others)
         if mean > error and mean > taken.get(argument, ("", 0.0))[1]:
-            taken[argument] = value, float(mean)
+            taken[argument] = value, mean
     return taken
 
 
 def _row(choice, auc, gain):
-    row = {"argument": choice[0], "value": choice[1], "mean": _rounded(np.mean(list(auc.values())))}
-    row["by_class"] = {name: _rounded(value) for name, value in auc.items()}
+    row = {"argument": choice[0], "value": choice[1], "mean": rounded(np.mean(list(auc.values())))}
+    row["by_class"] = {name: rounded(value) for name, value in auc.items()}
     if gain is not None and len(gain) > 1:
-        values = list(gain.values())
-        row["gain"] = _rounded(np.mean(values))
-        row["standard_error"] = _rounded(np.std(values, ddof=1) / math.sqrt(len(values)))
+        row["gain"], row["standard_error"] = map(rounded, mean_and_error(list(gain.values())))
     return row
 
 
 def _class_row(normal_class, gains):
     taken = choices_of(normal_class, gains)
-    return {"normal_class": normal_class, "takes": {a: [v, _rounded(g)] for a, (v, g) in taken.items()}}
-
-
-def _rounded(value):
-    return round(float(value), 3)
+    return {"normal_class": normal_class, "takes": {a: [v, rounded(g)] for a, (v, g) in taken.items()}}
 
 
 def _arguments():

@@ -1,8 +1,11 @@
 """What benchmarks do that compare protocols: the cells of each, on the same data, from the same draws."""
 
 import argparse
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from common import add_data
 
 from minisvdd.experiments.grid import cells_of, make_grid, read_cell
@@ -40,3 +43,13 @@ def computed(
     run_grid(grid, out, jobs=arguments.jobs, data_dir=arguments.data_dir, budget=arguments.budget)
     found = {(c.method, c.normal_class, c.seed): read_cell(c, out) for c in cells_of(grid)}
     return {key: 100 * value["auc"]["trained"] for key, value in found.items() if value is not None}
+
+
+def mean_and_error(differences: Sequence[float]) -> tuple[float, float]:
+    """Of two or more differences: their mean, and its standard error s / sqrt(n), with n - 1 in s."""
+    return float(np.mean(differences)), float(np.std(differences, ddof=1)) / math.sqrt(len(differences))
+
+
+def rounded(value: float) -> float:
+    """To a thousandth of a point."""
+    return round(float(value), 3)

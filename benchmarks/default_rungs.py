@@ -10,17 +10,9 @@ import argparse
 import json
 from pathlib import Path
 
+from minisvdd.experiments import ladder
 from minisvdd.files.atomic import atomic_write
 from minisvdd.ops.conv2d.choices import TABLE
-
-# (channels, side, filters) of the paper's convolutions, 5 x 5 with padding 2
-LAYERS = {
-    "mnist 1": (1, 28, 8),
-    "mnist 2": (8, 14, 4),
-    "cifar10 1": (3, 32, 32),
-    "cifar10 2": (32, 16, 64),
-    "cifar10 3": (64, 8, 128),
-}
 
 
 def table(result):
@@ -33,10 +25,10 @@ def table(result):
 
 def _row(row):
     """None for what is no convolution of the paper's."""
-    if row["layer"] not in LAYERS:
+    if row["layer"] not in ladder.CONVOLUTIONS:
         return None
-    C, side, K = LAYERS[row["layer"]]
-    sizes = {"C": C, "H": side, "W": side, "K": K, "side": 5, "padding": 2}
+    _, C, side, K = ladder.CONVOLUTIONS[row["layer"]]
+    sizes = {"C": C, "H": side, "W": side, "K": K, "side": ladder.KERNEL[0], "padding": ladder.PADDING[0]}
     times = {rung: round(1000 * ms, 1) for rung, ms in row["ms"].items() if ms is not None}
     operation = f"conv2d_{row['operation'].replace(' ', '_')}"
     return {"layer": row["layer"], "operation": operation, **sizes, "microseconds": times}

@@ -21,19 +21,16 @@ from minisvdd import ops
 from minisvdd.backends import NUMPY
 from minisvdd.backends.threads import one_blas_thread, run, thread_count, use_threads
 from minisvdd.backends.workspace import Workspace
+from minisvdd.experiments import ladder
 from minisvdd.files.atomic import write_json
 
 # name: batch, channels in, side, channels out: the convolutions of the encoders, and a decoder's last one
 CONVOLUTIONS = {
-    "mnist 1": (200, 1, 28, 8),
-    "mnist 2": (200, 8, 14, 4),
+    **ladder.CONVOLUTIONS,
     "mnist decoder": (200, 8, 28, 1),
     "gtsrb 1": (64, 3, 32, 16),
     "gtsrb 2": (64, 16, 16, 32),
     "gtsrb 3": (64, 32, 8, 64),
-    "cifar10 1": (200, 3, 32, 32),
-    "cifar10 2": (200, 32, 16, 64),
-    "cifar10 3": (200, 64, 8, 128),
 }
 SLOPE, EPSILON = 0.1, 1e-4
 QUICK = ("mnist 1", "mnist 2", "gtsrb 3")

@@ -8,7 +8,6 @@ standard error, sqrt(s^2 / n + t^2 / 10), where s is the deviation of our n seed
 single seed s is taken to be t.
 """
 
-import csv
 import math
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from common import make_parser
 
 from minisvdd.experiments.methods import METHODS as COMPUTED
 from minisvdd.experiments.paper import METHODS, SEEDS, TABLE_1, distance_from
+from minisvdd.experiments.report import read_columns
 from minisvdd.files.atomic import atomic_write
 
 ROOT = Path(__file__).parents[1]
@@ -56,31 +56,12 @@ def tables(results: Path) -> dict[str, list[str]]:
     """The lines of every table, by its name."""
     found = {}
     for data, protocols in TABLES.items():
-        ours = {name: _read(results / f"{table}.csv") for name, table in protocols.items()}
+        paths = {name: results / f"{table}.csv" for name, table in protocols.items()}
+        ours = {name: read_columns(path) for name, path in paths.items() if path.exists()}
         found[f"{data} columns"] = _columns(data, ours)
         if len(protocols) > 1:
             found |= {f"{data} {method}": _classes(data, method, ours) for method in _DETAILED}
     return found
-
-
-def _read(path):
-    """{method: {class: (mean, standard deviation, n)}} of a table, the deviation with n - 1; nothing without a file."""
-    found: dict[str, dict[str, tuple[float, float, int]]] = {}
-    if not path.exists():
-        return found
-    with path.open(encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if row["method"] in METHODS:
-                entry = _entry(row["method"], float(row["auc_mean"]), float(row["auc_std"]), int(row["n"]))
-                found.setdefault(row["method"], {})[row["normal_class"]] = entry
-    return found
-
-
-def _entry(method, mean, std, n):
-    """A table's deviation has n in its denominator; what draws nothing has none, a single seed no known one."""
-    if not COMPUTED[method].seeded:
-        return mean, 0.0, n
-    return mean, std * math.sqrt(n / (n - 1)) if n > 1 else math.nan, n
 
 
 def _columns(data, ours):

@@ -264,12 +264,10 @@ for name in ("isolation-forest", "soft-boundary", "one-class"):
 TABLE_OF = {"paper": "table1-mnist", "authors-theano": "table1-mnist-authors-theano", "best": "table1-mnist-best"}
 distances = {}
 for name, table_name in TABLE_OF.items():
-    mine = {row["normal_class"]: row for row in read_rows(table_name) if row["method"] == "one-class"}
-    n = {c: int(row["n"]) for c, row in mine.items()}
-    std = {c: float(row["auc_std"]) * np.sqrt(n[c] / (n[c] - 1)) if n[c] > 1 else np.nan for c, row in mine.items()}
-    entries = {c: (float(row["auc_mean"]), std[c], n[c]) for c, row in mine.items()}
+    entries = report.read_columns(RESULTS / f"{table_name}.csv")["one-class"]
     distances[name] = d = distance_from(entries, {c: TABLE_1["mnist"][c]["one-class"] for c in entries})
-    print(f"{name:15} {min(n.values())} seed(s): {d.difference:+.1f} ± {d.standard_error:.1f} in the mean; "
+    seeds = min(n for _, _, n in entries.values())
+    print(f"{name:15} {seeds} seed(s): {d.difference:+.1f} ± {d.standard_error:.1f} in the mean; "
           f"RMS {d.rms:.1f}, of seeds alone {d.expected:.1f}")  # fmt: skip
 theano, best = distances["authors-theano"], distances["best"]
 check("what the scripts did has the paper's mean, within half a point", abs(theano.difference) < 0.5,

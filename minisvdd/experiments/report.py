@@ -15,6 +15,7 @@ from scipy.stats import rankdata
 from ..files.atomic import atomic_write, json_text
 from .grid import Grid, cells_of, read_cell, read_grid
 from .methods import METHODS
+from .paper import METHODS as PAPER_METHODS
 from .paper import TABLES, distance_from
 from .plots import save_figure
 
@@ -385,6 +386,22 @@ def _write_csv(file, entries):
         nu = "" if e.nu is None else e.nu
         numbers = (f"{e.mean:.3f}", f"{e.std:.3f}", e.n, nu, *paper, int(e.differs), e.collapsed)
         writer.writerow([normal_class, heading, *numbers])
+
+
+def read_columns(path) -> dict[str, dict[str, tuple[float, float, int]]]:
+    """{method: {class: (mean, standard deviation, n)}} of a table's report.csv, in %, of the paper's methods.
+
+    A column is as `paper.distance_from` takes it. The deviation has n - 1 in its denominator here: nan for a single
+    seed, 0 for what draws nothing.
+    """
+    columns: dict[str, dict[str, tuple[float, float, int]]] = {}
+    with Path(path).open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if row["method"] in PAPER_METHODS:
+                entry = Entry(float(row["auc_mean"]), float(row["auc_std"]), int(row["n"]), None)
+                values = entry.mean, float(_deviation(row["method"], entry)), entry.n
+                columns.setdefault(row["method"], {})[row["normal_class"]] = values
+    return columns
 
 
 def _json(grid, out):
