@@ -83,7 +83,7 @@ def _add_table(tables, name, data, protocol):
 
 def _add_running(table, folder):
     """How the cells of a grid are computed, and where they are kept."""
-    table.add_argument("--jobs", type=int, default=1, help="cells computed side by side on this machine")
+    table.add_argument("--jobs", type=int, default=1, help="processes on this machine; on a GPU each has many cells")
     table.add_argument("--scheduler", metavar="tcp://...", help="Dask cluster; its workers must see --out and the data")
     options.add_backend(table)
     options.add_precision(table)

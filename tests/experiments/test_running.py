@@ -65,6 +65,24 @@ def test_side_by_side_is_what_one_after_the_other_computes(few, tmp_path, monkey
     assert cells(grid, tmp_path / "alone") == cells(grid, tmp_path / "beside")
 
 
+def test_shares_of_several_processes_are_what_one_process_computes(few, tmp_path):
+    grid = make_grid(few, methods=["kde", *DEEP], classes=["3", "8"], seeds=2, settings=TINY)
+    run_grid(grid, tmp_path / "alone", verbose=0)
+    done = list(run_module._in_shares(grid, cells_of(grid), tmp_path / "shared", None, Budget(), jobs=3))
+    assert sorted(map(str, done)) == sorted(map(str, cells_of(grid)))
+    assert cells(grid, tmp_path / "alone") == cells(grid, tmp_path / "shared")
+
+
+@pytest.mark.parametrize("count", [1, 3, 100])
+def test_a_share_has_all_cells_of_a_class_and_seed(count):
+    todo = cells_of(tiny_grid(methods=["kde", *DEEP], seeds=3))
+    shares = run_module._shares(todo, count)
+    assert sorted(str(cell) for share in shares for cell in share) == sorted(map(str, todo))
+    groups = [{(cell.normal_class, cell.seed) for cell in share} for share in shares]
+    assert sum(map(len, groups)) == len(set().union(*groups))
+    assert len(shares) == min(count, 2 * (3 + 1))  # two classes; KDE has no seed
+
+
 # Draws
 
 

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,8 @@ def run_grid(
 ) -> int:
     """Compute the cells that `out` does not hold yet (resume=False: all); returns how many are left.
 
-    On `jobs` processes or a Dask `scheduler`; on a backend with kernels of its own, side by side in this process.
+    On `jobs` processes or a Dask `scheduler`. On a backend with kernels of its own, side by side in each of `jobs`
+    processes, which share the device: while one prepares a cell on the host, the others keep the device busy.
     budget: seconds after which it ends; every finished cell is a file, the same call goes on with the others.
 
     A damaged cell is named and computed again; a damaged grid.json is a DataError. Pre-training goes first, since Deep
@@ -56,8 +58,10 @@ def run_grid(
     progress, done = Progress("experiment, cell", len(todo), verbose), 0
     if get_backend(grid.backend).runs_numpy or scheduler:
         finished = _on_processes(grid, todo, out.resolve(), data_dir, allowed, jobs, scheduler)
-    else:
+    elif jobs == 1:
         finished = _side_by_side(grid, todo, out.resolve(), data_dir, allowed)
+    else:
+        finished = _in_shares(grid, todo, out.resolve(), data_dir, allowed, jobs)
     for cell in finished:
         done += 1
         progress.update(done, f"{cell.method} {cell.normal_class}")
@@ -206,3 +210,24 @@ def _side_by_side(grid, todo, out, data_dir, budget) -> Iterator[Cell]:
                     one.training.start_epoch()
                 for one in running:
                     one.training.finish_epoch()
+
+
+def _in_shares(grid, todo, out, data_dir, budget, jobs) -> Iterator[Cell]:
+    """Side by side in each of several processes. Yields the cells of a share when all of them are finished."""
+    with _workers(jobs, scheduler=None):
+        calls = (delayed(_finish)(grid, share, out, data_dir, budget) for share in _shares(todo, jobs))
+        for finished in Parallel(return_as="generator_unordered")(calls):
+            yield from finished
+
+
+def _shares(todo: list[Cell], count: int) -> list[list[Cell]]:
+    """As many lists, or fewer: all cells of a class and seed in one, since they start from one autoencoder."""
+    groups: dict[tuple[str, int | None], list[Cell]] = {}
+    for cell in todo:
+        groups.setdefault((cell.normal_class, cell.seed), []).append(cell)
+    dealt = list(groups.values())
+    return [list(chain.from_iterable(dealt[first::count])) for first in range(min(count, len(dealt)))]
+
+
+def _finish(grid, share, out, data_dir, budget) -> list[Cell]:
+    return list(_side_by_side(grid, share, out, data_dir, budget))
