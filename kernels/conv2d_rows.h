@@ -98,9 +98,11 @@ template <typename S> __device__ bool is_inside(const Worker& w, int i, int r) {
 template <typename S> using Sums = float[S::filters][S::rows][S::columns];
 
 // One channel: a row of pixels, once in registers, serves the taps of all rows of the filters that meet it.
+// Where a row of taps is hundreds of multiplications, five of them unrolled would not fit into the cache of instructions.
 template <typename S> __device__ void add_channel(Sums<S>& sum, const float* pixels, const float* weights) {
-#pragma unroll
-    for (int u = 0; u < S::rows + S::side - 1; u++) {
+    constexpr int rows = S::rows + S::side - 1, together = S::rows == 1 && S::results >= 64 ? 1 : rows;
+#pragma unroll together
+    for (int u = 0; u < rows; u++) {
         float pixel[S::span];
         load_numbers(pixel, pixels + u * S::Piece::pitch);
 #pragma unroll

@@ -12,16 +12,30 @@
 // Which positions are the columns of the matrix is free. Lane g stands for the 4 neighbours 4 g ... 4 g + 3, one in each
 // of 4 instructions: under the 5 taps of a row it then meets 8 pixels of a channel, read and split once for 20 products.
 
-// The filters in the order in which lanes take them: (32 filters, 8 channels, tap, 16 of the filters, lane, 4 registers).
-// A block then copies its own as they lie, and a lane reads its 4 numbers at once. The convolution is from C to K
-// channels; flipped: of the input gradient, whose filters are those of the layer with flipped taps and exchanged axes.
-// One thread per number: C K is a multiple of 256, as many as a block has.
-__global__ void conv2d_filters_1_by_lane(const float* weight, float* filters, int C, int K, bool flipped) {
+// The filters in the order in which lanes take them, each already split: (32 filters, 8 channels, tap, 16 of the filters,
+// part, lane, 4 registers), where part 0 is big and part 1 the rest, which TF32 products do without. A block then copies
+// its own as they lie, and a lane reads 4 registers at once. The convolution is from C to K channels; flipped: of the
+// input gradient, whose filters are those of the layer with flipped taps and exchanged axes. One thread per number: C K
+// is a multiple of 256, as many as a block has.
+__global__ void conv2d_filters_1_by_lane(const float* weight, float* filters, int C, int K, bool flipped, int precision) {
     constexpr int all_taps = taps * taps;
     int i = blockIdx.x * blockDim.x + threadIdx.x;
     int r = i % 4, lane = i / 4 % 32, group = i / 128 % 2, tap = i / 256 % all_taps, rest = i / (256 * all_taps);
     int k = rest / (C / 8) * 32 + group * 16 + lane / 4 + r % 2 * 8, c = rest % (C / 8) * 8 + lane % 4 + r / 2 * 4;
-    filters[i] = flipped ? weight[(c * K + k) * all_taps + all_taps - 1 - tap] : weight[(k * C + c) * all_taps + tap];
+    float v = flipped ? weight[(c * K + k) * all_taps + all_taps - 1 - tap] : weight[(k * C + c) * all_taps + tap];
+    Split s = precision == TF32     ? split<TF32, LEFT>(v)
+              : precision == TF32x3 ? split<TF32x3, LEFT>(v)
+                                    : split<CORRECTED, LEFT>(v);
+    int parts = numbers_of(Precision(precision));
+    float* to = filters + i / 128 * 128 * parts + i % 128;
+    to[0] = __uint_as_float(s.big);
+    if (parts == 2) to[128] = __uint_as_float(s.rest);
+}
+// A lane's part of 16 filters under one tap, from its first register on.
+template <typename S> __device__ __forceinline__ Left load_left(const float4* filters) {
+    float4 big = filters[0], rest = S::parts == 2 ? filters[32] : make_float4(0, 0, 0, 0);
+    return {{__float_as_uint(big.x), __float_as_uint(big.y), __float_as_uint(big.z), __float_as_uint(big.w)},
+            {__float_as_uint(rest.x), __float_as_uint(rest.y), __float_as_uint(rest.z), __float_as_uint(rest.w)}};
 }
 
 // What a block and, in it, a warp and a lane work on.
@@ -57,8 +71,7 @@ __device__ __forceinline__ void add_tap_row(float (&sum)[2][4][4], const float* 
     for (int tap = 0; tap < taps; tap++)
 #pragma unroll
         for (int m = 0; m < 2; m++) {
-            float4 w = filters[(tap * 2 + m) * 32];
-            Left a = split_left<S::precision>(w.x, w.y, w.z, w.w);
+            Left a = load_left<S>(filters + (tap * 2 + m) * S::parts * 32);
 #pragma unroll
             for (int j = 0; j < 4; j++)
                 multiply_add<S::precision>(S::fresh ? fresh[m][j] : sum[m][j], a, b[0][tap + j], b[1][tap + j]);

@@ -45,9 +45,8 @@ def test_input_gradient(layer, rung, emulator, rng):
 def convolve_without_fresh_sums(backend, x, weight, products):
     """y, each sum from its first product to its last on the tensor core."""
     (N, C, H, W), K = x.shape, len(weight)
-    filters, y = np.empty_like(weight), np.full((N, K, H, W), np.nan, np.float32)
-    backend.launch("conv2d_filters", (weight, filters, C, K, False), threads=weight.size)
-    sizes = launch_tensor.Tensor(C, K, H, W, 1, 8, products)
+    sizes, y = launch_tensor.Tensor(C, K, H, W, 1, 8, products), np.full((N, K, H, W), np.nan, np.float32)
+    filters = launch_tensor.by_lane(backend, weight, sizes, False)
     backend.launch(
         "conv2d_forward",
         (x, filters, y, N),

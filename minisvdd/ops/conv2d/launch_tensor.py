@@ -18,6 +18,7 @@ from . import Pair
 
 #: The rungs by name, and what kernels/tensor_core.h calls their products.
 RUNGS = {"tensor": "TF32x3", "corrected": "CORRECTED", "tf32": "TF32"}
+_PRECISIONS = ("TF32", "TF32x3", "CORRECTED")  # in the order of the enumeration there
 _SIDE, _STRIDE, _PADDING = (5, 5), (1, 1), (2, 2)  # of the filters: what the kernels are written for
 _DEPTH, _FILTERS = 8, 32  # channels and filters come in groups of so many
 _POSITIONS, _WEIGHT_POSITIONS = 128, 64  # the most of a block's piece
@@ -48,9 +49,14 @@ class Tensor(NamedTuple):
         return self.images * self.rows * self.W
 
     @property
+    def parts(self) -> int:
+        """Of a filter's number: big and rest, or big alone."""
+        return 1 if self.products == "TF32" else 2
+
+    @property
     def shared(self) -> int:
         """Bytes: pixels and filters, both twice, and what the statistics need."""
-        numbers = 2 * (_patch(self.images, self.rows, self.W) + _DEPTH * 5 * _FILTERS) + self.threads
+        numbers = 2 * (_patch(self.images, self.rows, self.W) + _DEPTH * 5 * _FILTERS * self.parts) + self.threads
         return 4 * numbers
 
     def __str__(self) -> str:
@@ -190,13 +196,20 @@ def _launch(
     flipped: bool,
     results: tuple[DeviceArray, ...],
 ) -> None:
-    """Lay the filters out for the lanes, then convolve."""
-    filters = backend.empty(weight.shape, weight.dtype)
-    layout = (backend.dense(weight), filters, division.C, division.K, flipped)
-    backend.launch("conv2d_filters", layout, threads=weight.size)
+    """Split the filters and lay them out for the lanes, then convolve."""
+    filters = by_lane(backend, weight, division, flipped)
     args = (backend.packed(x), filters, *results, len(x))
     grid, block = (division.pieces(len(x)) * division.blocks_per_piece,), (division.threads,)
     backend.launch(operation, args, grid=grid, block=block, rung="tensor", sizes=str(division))
+
+
+def by_lane(backend: KernelBackend, weight: DeviceArray, division: Tensor, flipped: bool) -> DeviceArray:
+    """The filters as `conv2d_filters` in `kernels/conv2d_tensor.cu` lays them out."""
+    filters = backend.empty(weight.size * division.parts, weight.dtype)
+    precision = _PRECISIONS.index(division.products)
+    layout = (backend.dense(weight), filters, division.C, division.K, flipped, precision)
+    backend.launch("conv2d_filters", layout, threads=weight.size)
+    return filters
 
 
 def weight_gradient(
