@@ -216,7 +216,7 @@ __device__ __forceinline__ void add_positions(float (&sum)[1][taps][4], const fl
 // partials: (gridDim.y, 25, K, C). Block (x, y): the x-th 8 channels and filters; the y-th part of the batch, of which
 // there must be at least one piece for each.
 template <typename S>
-__global__ void __launch_bounds__(S::threads, 1)  // 1: all the registers, and no room for a second block
+__global__ void __launch_bounds__(S::threads, S::blocks)
     conv2d_backward_weight_7_tensor(const float4* grad_output, const float4* x, float* partials, int N) {
     using Patch = typename S::Patch;
     __shared__ float4 patch[2][Patch::packs], grads[2][S::grad_packs];

@@ -66,6 +66,7 @@ struct TensorWeight {
     static constexpr bool fresh = fresh_;
     using Patch = ::Patch<C, H, W, 1, rows>;
     static constexpr int threads = 32 * taps * groups, positions = rows * W;
+    static constexpr int blocks = 4 / groups;  // on a multiprocessor at a time: they use up its registers
     static constexpr int pitch = free_of_conflicts(positions), grad_packs = filters * pitch / 4;
     static_assert(C % depth == 0 && K % filters == 0 && W % 8 == 0, "channels and rows do not fit the instruction");
     static_assert(H % rows == 0 && threads <= 1024, "rows must be a whole part of an image");

@@ -9,6 +9,8 @@
 // in the same order, and no launch between the two.
 //   1 windows  one thread per window, which loads what the window shares once and writes all its entries.
 //   2 pairs    2x2 windows and even W: two entries of a row with one load and one store.
+//   3 packs    2x2 windows, 16 bytes of two rows at a time: a thread has neighbouring windows, and has asked for all of
+//              their numbers when the block meets for the sums.
 #include "pack.h"
 #include "reduce.h"
 
@@ -102,13 +104,11 @@ template <typename T> struct WindowGradient {
         return scale * (g - mean_g - (x - shift) * scale * mean_gx);
     }
 };
-// The window of this thread; its plane is -1 where there is none. All threads of the block must call it.
+// Window i of channel c; its plane is -1 where there is none. What its gradient needs of the channel's means is not there yet.
 template <typename T>
-__device__ WindowGradient<T> window_gradient(const T* grad_output, const T* y, const unsigned char* winner, const T* mean,
-                                             const T* scale, const T* partials, T factor, T slope, int shares, int N,
-                                             int C, int down, int across, int P, int Q) {
-    __shared__ T partial_g[32], partial_gx[32];
-    int i = blockIdx.x * blockDim.x + threadIdx.x, c = blockIdx.y;
+__device__ WindowGradient<T> window_at(int i, int c, const T* grad_output, const T* y, const unsigned char* winner,
+                                       const T* mean, const T* scale, T slope, int N, int C, int down, int across, int P,
+                                       int Q) {
     int q = i % across, p = i / across % down, n = i / (across * down);
     WindowGradient<T> window{};
     window.plane = window.won = -1;
@@ -118,13 +118,29 @@ __device__ WindowGradient<T> window_gradient(const T* grad_output, const T* y, c
         window.grad = y[o] > T(0) ? grad_output[o] : slope * grad_output[o];
         window.won = winner[o];
     }
-    T sum_g = 0, sum_gx = 0;  // last, since the block meets for them: what is above is under way meanwhile
+    return window;
+}
+// The channel's means, for some windows. All threads of the block must call it, after they have asked for their numbers:
+// these are under way while the block meets.
+template <typename T>
+__device__ void add_means(WindowGradient<T>* windows, int count, const T* partials, T factor, int shares, int c, int C) {
+    __shared__ T partial_g[32], partial_gx[32];
+    T sum_g = 0, sum_gx = 0;
     for (int s = threadIdx.x; s < shares; s += blockDim.x) {
         sum_g += partials[s * 2 * C + c];
         sum_gx += partials[(s * 2 + 1) * C + c];
     }
-    window.mean_g = factor * block_total(sum_g, partial_g);
-    window.mean_gx = factor * block_total(sum_gx, partial_gx);
+    T mean_g = factor * block_total(sum_g, partial_g), mean_gx = factor * block_total(sum_gx, partial_gx);
+    for (int k = 0; k < count; k++) windows[k].mean_g = mean_g, windows[k].mean_gx = mean_gx;
+}
+// The window of this thread.
+template <typename T>
+__device__ WindowGradient<T> window_gradient(const T* grad_output, const T* y, const unsigned char* winner, const T* mean,
+                                             const T* scale, const T* partials, T factor, T slope, int shares, int N,
+                                             int C, int down, int across, int P, int Q) {
+    int i = blockIdx.x * blockDim.x + threadIdx.x, c = blockIdx.y;
+    auto window = window_at(i, c, grad_output, y, winner, mean, scale, slope, N, C, down, across, P, Q);
+    add_means(&window, 1, partials, factor, shares, c, C);
     return window;
 }
 template <typename T>
@@ -164,5 +180,31 @@ __global__ void normalize_pool_backward_2_pairs(const T* grad_output, const T* x
         Pair pair = load_pack<Pair>(x + at);
         for (int b = 0; b < 2; b++) pair.v[b] = window.at(pair.v[b], 2 * a + b);
         store_pack(grad_input + at, pair);
+    }
+}
+template <typename T>
+__global__ void normalize_pool_backward_3_packs(const T* grad_output, const T* x, const T* y, const unsigned char* winner,
+                                                const T* mean, const T* scale, const T* partials, T* grad_input, T factor,
+                                                T slope, int shares, int N, int C, int H, int W, int P, int Q, int kh,
+                                                int kw) {
+    constexpr int size = Pack<T>::size, count = size / 2;  // windows of a thread
+    int down = (H + kh - 1) / kh, across = (W + kw - 1) / kw, c = blockIdx.y;
+    int first = (blockIdx.x * blockDim.x + threadIdx.x) * count;
+    bool packed = kh == 2 && kw == 2 && W % size == 0 && H % 2 == 0 && is_aligned(x) && is_aligned(grad_input);
+    WindowGradient<T> windows[count];
+    for (int k = 0; k < count; k++)
+        windows[k] = window_at(first + k, c, grad_output, y, winner, mean, scale, slope, N, C, down, across, P, Q);
+    int corner = (windows[0].plane * H + 2 * windows[0].p) * W + 2 * windows[0].q;
+    Pack<T> rows[2] = {};
+    if (packed && windows[0].plane >= 0)
+        for (int a = 0; a < 2; a++) rows[a] = load_pack<Pack<T>>(x + corner + a * W);
+    add_means(windows, count, partials, factor, shares, c, C);
+    if (!packed)
+        for (int k = 0; k < count; k++)
+            if (windows[k].plane >= 0) write_window(windows[k], x, grad_input, H, W, kh, kw);
+    if (!packed || windows[0].plane < 0) return;
+    for (int a = 0; a < 2; a++) {
+        for (int b = 0; b < size; b++) rows[a].v[b] = windows[b / 2].at(rows[a].v[b], 2 * a + b % 2);
+        store_pack(grad_input + corner + a * W, rows[a]);
     }
 }

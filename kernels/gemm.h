@@ -29,25 +29,34 @@ __device__ void gemm_tiled(int rows, int columns, int first, int last, bool a_al
     if (first_row + y < rows && first_column + x < columns) store(first_row + y, first_column + x, sum);
 }
 
-// Register-blocked: 64 x 64 results, 4 x 4 per thread. Four numbers of a and four of b, kept in registers, serve 16
-// multiplications: 2 / 64 global loads and, read as packs of 16 bytes, 2 / 16 shared loads per multiplication.
-template <typename T, typename A, typename B, typename Store>
+// Register-blocked: tile x tile results, 4 x 4 per thread. Four numbers of a and four of b, kept in registers, serve 16
+// multiplications: 2 / tile global loads and, read as packs of 16 bytes, 2 / 16 shared loads per multiplication.
+// depth: k between two barriers.
+template <typename T, int tile = 64, int depth = 8, typename A, typename B, typename Store>
 __device__ void gemm_register_blocked(int rows, int columns, int first, int last, bool a_along_k, bool b_along_k, A a,
                                       B b, Store store) {
-    constexpr int tile = 64, depth = 8, own = 4, threads = 256, per_side = tile / own;
-    static_assert(per_side * per_side == threads, "every thread owns own x own results of the tile");
+    constexpr int own = 4, per_side = tile / own, threads = per_side * per_side, each = tile * depth / threads;
     static_assert(own % Pack<T>::size == 0, "a thread's numbers must fill whole packs");
     // + 4: the loads along k then store to different banks, and a row still begins at a multiple of 16 bytes
     alignas(16) __shared__ T a_tile[depth][tile + 4], b_tile[depth][tile + 4];
     int x = threadIdx.x % per_side * own, y = threadIdx.x / per_side * own;
     int first_row = blockIdx.y * tile, first_column = blockIdx.x * tile;
+    auto line = [](int i, bool along_k) { return along_k ? i / depth : i % tile; };
+    auto k_of = [](int i, bool along_k) { return along_k ? i % depth : i / tile; };
     T sum[own][own] = {};
     for (int base = first; base < last; base += depth) {
-        for (int i = threadIdx.x; i < tile * depth; i += threads) {
-            int r = a_along_k ? i / depth : i % tile, ka = a_along_k ? i % depth : i / tile;
-            int c = b_along_k ? i / depth : i % tile, kb = b_along_k ? i % depth : i / tile;
-            a_tile[ka][r] = first_row + r < rows && base + ka < last ? a(first_row + r, base + ka) : T(0);
-            b_tile[kb][c] = first_column + c < columns && base + kb < last ? b(base + kb, first_column + c) : T(0);
+        T a_next[each], b_next[each];  // asked for, all of them, before the first is needed
+        for (int j = 0; j < each; j++) {
+            int i = threadIdx.x + j * threads;
+            int r = line(i, a_along_k), ka = k_of(i, a_along_k), c = line(i, b_along_k), kb = k_of(i, b_along_k);
+            a_next[j] = first_row + r < rows && base + ka < last ? a(first_row + r, base + ka) : T(0);
+            b_next[j] = first_column + c < columns && base + kb < last ? b(base + kb, first_column + c) : T(0);
+        }
+        for (int j = 0; j < each; j++) {
+            int i = threadIdx.x + j * threads;
+            int r = line(i, a_along_k), ka = k_of(i, a_along_k), c = line(i, b_along_k), kb = k_of(i, b_along_k);
+            a_tile[ka][r] = a_next[j];
+            b_tile[kb][c] = b_next[j];
         }
         __syncthreads();
         for (int k = 0; k < depth; k++) {

@@ -40,7 +40,7 @@ CONVOLUTION_RUNGS = (
     "corrected",
     "tf32",
 )
-PRODUCT_RUNGS = ("naive", "coalesced", "tiled", "register_blocked", "split")
+PRODUCT_RUNGS = ("naive", "coalesced", "tiled", "register_blocked", "split", "quarters")
 RUNGS = tuple(dict.fromkeys(CONVOLUTION_RUNGS + PRODUCT_RUNGS))
 LESS_ACCURATE = ("tf32",)  # no default: with ten bits behind the point, only on request
 OPERATIONS = ("forward", "backward input", "backward weight")

@@ -124,7 +124,8 @@ def matmul(
 ) -> DeviceArray:
     """The kernel's a b, of transposed matrices on request: those only exchange the strides it reads with.
 
-    Without `rung`: register-blocked, unless the result has too few pieces of 64 x 64 to occupy a GPU; then "split".
+    Without `rung`: register-blocked, unless the result has too few pieces of 64 x 64 to occupy a GPU twice; then
+    "quarters" of these, or, of even smaller results, "split".
     """
     a_row, a_column = (1, a.shape[1]) if transpose_a else (a.shape[1], 1)
     b_row, b_column = (1, b.shape[1]) if transpose_b else (b.shape[1], 1)
@@ -132,10 +133,18 @@ def matmul(
     columns = b.shape[0] if transpose_b else b.shape[1]
     c = backend.empty((rows, columns), a.dtype) if out is None else out
     args = (backend.dense(a), backend.dense(b), c, rows, columns, inner, a_row, a_column, b_row, b_column)
-    rung = rung or ("register_blocked" if c.size >= 64 * 64 * 64 else "split")
-    tile = {"tiled": 16, "register_blocked": 64, "split": 8}.get(rung)
+    rung = rung or _default_rung(c.size)
+    tile = {"tiled": 16, "register_blocked": 64, "split": 8, "quarters": 32}.get(rung)
     if tile:
-        backend.launch("matmul", args, grid=(-(-columns // tile), -(-rows // tile)), rung=rung)
+        block = (64,) if rung == "quarters" else (256,)
+        backend.launch("matmul", args, grid=(-(-columns // tile), -(-rows // tile)), block=block, rung=rung)
     else:
         backend.launch("matmul", args, threads=c.size, rung=rung)
     return c
+
+
+def _default_rung(results: int) -> str:
+    """Of the matrix product, by the size of its result; a large GPU has 132 multiprocessors."""
+    if results >= 2 * 132 * 64 * 64:
+        return "register_blocked"
+    return "quarters" if results >= 64 * 32 * 32 else "split"

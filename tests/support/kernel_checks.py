@@ -4,6 +4,7 @@ A check raises AssertionError (other numbers than the formula's) or KernelError 
 `test_rungs.py` runs them on the kernels as they are, `kernel_mutants.py` on kernels with a planted error.
 """
 
+from itertools import product
 from types import SimpleNamespace
 from unittest.mock import patch
 
@@ -149,7 +150,7 @@ def matrix_product(backend, sizes, dtype, rng):
     """All rungs, with and without transposed operands."""
     rows, inner, columns = sizes
     a, b = draw(rng, (rows, inner), dtype), draw(rng, (inner, columns), dtype)
-    for rung in ("naive", "coalesced", "tiled", "register_blocked", "split"):
+    for rung in ("naive", "coalesced", "tiled", "register_blocked", "split", "quarters"):
         close(linear.matmul(backend, a, b, rung=rung), a @ b, inner, rung=rung)
         swapped = linear.matmul(backend, a.T.copy(), b.T.copy(), transpose_a=True, transpose_b=True, rung=rung)
         close(swapped, a @ b, inner, rung=rung)
@@ -251,11 +252,11 @@ def normalize_pool(backend, case, dtype, rng):
         got, got_winner = norm_act_pool_launch.forward(backend, x, mean, scale, slope, kernel, rung)
         np.testing.assert_array_equal(got_winner, winner, err_msg=rung)
         close(got, y, rung=rung)
-        for fixed in (False, True):
-            args = (mean, scale, slope, kernel, fixed)
-            wanted = ops.norm_act_pool_backward(grad, x, y, winner, *args)
-            got = norm_act_pool_launch.backward(backend, grad, x, y, got_winner, *args, rung=rung)
-            close(got, wanted, 10, rung=rung)
+    for rung, fixed in product(("windows", "pairs", "packs"), (False, True)):
+        args = (mean, scale, slope, kernel, fixed)
+        wanted = ops.norm_act_pool_backward(grad, x, y, winner, *args)
+        got = norm_act_pool_launch.backward(backend, grad, x, y, got_winner, *args, rung=rung)
+        close(got, wanted, 10, rung=rung)
 
 
 def pointwise(backend, size, dtype, rng, offset=0):
@@ -320,6 +321,8 @@ def vector_traffic(rng):
     expect(2 * pooled, 2 * pooled)  # mean and scale besides
     norm_act_pool_launch.backward(backend, grad, x, y, winner, ones, ones, 0.1, two, rung="pairs")
     expect(n / 2 + 5 * pooled + 2 * 2, n / 2)  # a block per channel adds up its partial sums, here two
+    norm_act_pool_launch.backward(backend, grad, x, y, winner, ones, ones, 0.1, two, rung="packs")
+    expect(n / 4 + 5 * pooled + 2 * 2, n / 4)
     batchnorm_launch.channel_scale(backend, x, ones, ones, "vectorised")
     expect(3 * n / 4, n / 4)
     args = (x, x, ones, np.ones((2, 2), np.float32), backend.empty(x.shape, np.float32), n, 2, 64)

@@ -19,8 +19,9 @@ _LEFT = 4  # columns of zeros beside the images: as many as the widest padding
 _LARGEST_SIDE = 7  # of a filter: the loops over its taps are unrolled
 _SHARED_NUMBERS = MAX_SHARED // 4
 _LARGE = 64  # a layer of C K >= 64 pairs of channels keeps the GPU busy with fewer, fuller threads
-# Of the weight gradient: blocks, 2 for each multiprocessor of a large GPU, and the positions that a block should have.
-_BLOCKS, _POSITIONS = 264, 392
+# Of the weight gradient: blocks, 2 for each multiprocessor of a large GPU, and what a block should have at least:
+# positions, or positions times the pairs of channels that it adds up at each.
+_BLOCKS, _POSITIONS, _PRODUCTS = 264, 392, 12544
 
 
 class Layer(NamedTuple):
@@ -90,7 +91,8 @@ class RowsOfWeights(NamedTuple):
         """Blocks: splits of the sum, chunks of channels, parts of the filters."""
         layer, tiles = self.layer, _parts(N, self.images) * _parts(self.layer.P, self.tile)
         chunks, parts = _parts(layer.C, self.chunk), _parts(layer.K, self.groups * self.filters)
-        splits = min(_BLOCKS // (chunks * parts), N * layer.P * layer.Q // _POSITIONS, tiles)
+        positions = min(_POSITIONS, _parts(_PRODUCTS, self.chunk * self.groups * self.filters))
+        splits = min(_BLOCKS // (chunks * parts), N * layer.P * layer.Q // positions, tiles)
         return max(1, splits), chunks, parts
 
     def __str__(self) -> str:
@@ -199,11 +201,13 @@ def rows(layer: Layer) -> Rows:
     """How blocks and threads share the forward or the input gradient of a layer.
 
     Large layers: 8 x 8 results in a thread, 64 threads. Small ones: less for each of 128 threads, and where filters are
-    few, threads that share the channels.
+    few, threads that share the channels. Images of few positions and many channels: `_few_positions`.
     """
     C, K = layer.C, layer.K
+    if layer.P * layer.Q <= 16 and C >= _LARGE:
+        return _few_positions(layer)
     large = C * K >= _LARGE
-    columns = 8 if large and layer.Q % 8 == 0 else 4
+    columns = 8 if large and layer.Q % 8 == 0 and C > 4 else 4
     filters = K if K <= 4 else 4 if K < 16 else 8
     shares = min(C, 8 if K == 1 else 4) if K <= 4 and not large else 1
     across, parts = _parts(layer.Q, columns), _parts(K, filters)
@@ -212,12 +216,21 @@ def rows(layer: Layer) -> Rows:
     tile = _even(layer.P, owners // across)
     images = max(1, owners // (tile * across)) if tile == layer.P else 1
     row_count = _divisor(tile, 7) if K == 1 and shares > 1 else 1
-    struct = Rows(
-        layer, min(images, 8), tile, row_count, columns, filters, groups, shares, C if C <= 8 else _even(C, 4)
-    )
-    while struct.chunk > 1 and _shared(struct) > _SHARED_NUMBERS // 2:
+    chunk = C if C <= 8 else _even(C, 8 if K <= 4 else 4)
+    struct = Rows(layer, min(images, 8), tile, row_count, columns, filters, groups, shares, chunk)
+    while struct.chunk > 1 and _shared(struct) > _SHARED_NUMBERS * 2 // 3:
         struct = struct._replace(chunk=_even(C, struct.chunk - 1))
     return struct._replace(shares=min(shares, struct.chunk))
+
+
+def _few_positions(layer: Layer) -> Rows:
+    """Two images in a block, and many threads that share the channels: there is little else to share."""
+    filters = min(layer.K, 4)
+    groups = min(2, _parts(layer.K, filters))
+    struct = Rows(layer, 2, layer.P, 1, 4, filters, groups, 1, 16)
+    while _shared(struct) > _SHARED_NUMBERS:
+        struct = struct._replace(chunk=struct.chunk // 2)
+    return struct._replace(shares=struct.chunk)
 
 
 @cache

@@ -22,7 +22,7 @@ _PRECISIONS = ("TF32", "TF32x3", "CORRECTED")  # in the order of the enumeration
 _SIDE, _STRIDE, _PADDING = (5, 5), (1, 1), (2, 2)  # of the filters: what the kernels are written for
 _DEPTH, _FILTERS = 8, 32  # channels and filters come in groups of so many
 _POSITIONS, _WEIGHT_POSITIONS = 128, 64  # the most of a block's piece
-_WEIGHT_BLOCKS = 132  # wanted: one for each multiprocessor of a large GPU
+_WEIGHT_BLOCKS = 132  # wanted, of 4 groups: one for each multiprocessor of a large GPU; smaller ones share it
 
 
 class Tensor(NamedTuple):
@@ -77,7 +77,7 @@ class TensorWeight(NamedTuple):
     def grid(self, N: int) -> Pair:
         """Blocks: channels and filters, parts of the batch."""
         blocks, pieces = self.C // _DEPTH * (self.K // (16 * self.groups)), N * (self.H // self.rows)
-        return blocks, max(1, min(_WEIGHT_BLOCKS // blocks, pieces))
+        return blocks, max(1, min(_WEIGHT_BLOCKS * (4 // self.groups) // blocks, pieces))
 
     @property
     def threads(self) -> int:
@@ -110,7 +110,7 @@ def _convolution(C: int, K: int, H: int, W: int, products: str = "TF32x3") -> Te
         return None
     rows = [rows for rows in range(1, H + 1) if H % rows == 0 and rows * W % 32 == 0 and rows * W <= _POSITIONS]
     for most in reversed(rows):
-        images = max(1, min(_POSITIONS // (H * W), K // 64)) if most == H else 1
+        images = max(1, min(_POSITIONS // (H * W), K // _FILTERS)) if most == H else 1
         sizes = Tensor(C, K, H, W, images, most, products)
         if sizes.shared <= MAX_SHARED:
             return sizes

@@ -85,6 +85,11 @@ def backward(
     grad_input = backend.empty(x.shape, x.dtype)
     arrays = (grad_output, *map(backend.dense, (x, y, winner, mean, scale)), partials, grad_input)
     windows = N * -(-H // kh) * -(-W // kw)  # of a channel
+    of_a_thread = 8 // x.dtype.itemsize  # of 2 x 2, in 16 bytes of a row
+    if rung is None:
+        rung = "packs" if window == (2, 2) and H % 2 == 0 and W % (2 * of_a_thread) == 0 else "pairs"
+    if rung == "packs":
+        windows = -(-windows // of_a_thread)
     args = (*arrays, 1 / (N * H * W), slope, len(partials), N, C, H, W, P, Q, kh, kw)
     backend.launch("normalize_pool_backward", args, grid=(-(-windows // 256), C), rung=rung)
     return grad_input
