@@ -17,19 +17,16 @@
 // its own as they lie, and a lane reads 4 registers at once. The convolution is from C to K channels; flipped: of the
 // input gradient, whose filters are those of the layer with flipped taps and exchanged axes. One thread per number: C K
 // is a multiple of 256, as many as a block has.
-__global__ void conv2d_filters_1_by_lane(const float* weight, float* filters, int C, int K, bool flipped, int precision) {
-    constexpr int all_taps = taps * taps;
+template <typename S> __global__ void conv2d_filters_1_by_lane(const float* weight, float* filters, bool flipped) {
+    constexpr int all_taps = taps * taps, C = S::C, K = S::K;
     int i = blockIdx.x * blockDim.x + threadIdx.x;
     int r = i % 4, lane = i / 4 % 32, group = i / 128 % 2, tap = i / 256 % all_taps, rest = i / (256 * all_taps);
     int k = rest / (C / 8) * 32 + group * 16 + lane / 4 + r % 2 * 8, c = rest % (C / 8) * 8 + lane % 4 + r / 2 * 4;
-    float v = flipped ? weight[(c * K + k) * all_taps + all_taps - 1 - tap] : weight[(k * C + c) * all_taps + tap];
-    Split s = precision == TF32     ? split<TF32, LEFT>(v)
-              : precision == TF32x3 ? split<TF32x3, LEFT>(v)
-                                    : split<CORRECTED, LEFT>(v);
-    int parts = numbers_of(Precision(precision));
-    float* to = filters + i / 128 * 128 * parts + i % 128;
+    Split s = split<S::precision, LEFT>(flipped ? weight[(c * K + k) * all_taps + all_taps - 1 - tap]
+                                                : weight[(k * C + c) * all_taps + tap]);
+    float* to = filters + i / 128 * 128 * S::parts + i % 128;
     to[0] = __uint_as_float(s.big);
-    if (parts == 2) to[128] = __uint_as_float(s.rest);
+    if (S::parts == 2) to[128] = __uint_as_float(s.rest);
 }
 // A lane's part of 16 filters under one tap, from its first register on.
 template <typename S> __device__ __forceinline__ Left load_left(const float4* filters) {

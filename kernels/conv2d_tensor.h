@@ -48,7 +48,7 @@ struct Tensor {
     using Patch = ::Patch<C, H, W, images, rows>;
     static constexpr int positions = images * rows * W, warps = positions / 32, threads = 32 * warps;
     static constexpr int blocks = 512 / threads;  // on a multiprocessor at a time, at least
-    static constexpr int parts = numbers_of(precision);
+    static constexpr int parts = precision == TF32 ? 1 : 2;  // that stand for a number of a filter
     static constexpr int steps = C / depth * taps, step_packs = depth * taps * filters * parts / 4;
     static_assert(C % depth == 0 && K % filters == 0 && W % 8 == 0, "channels and rows do not fit the instruction");
     static_assert(H % rows == 0 && (images == 1 || rows == H), "a block's rows must be whole parts of an image, or all");

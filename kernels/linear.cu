@@ -8,7 +8,7 @@
 //                       loads from shared memory. Loses when c has few pieces: most of the GPU then idles.
 //   5 split             for small c: pieces of 8 x 8, four threads per result, up to 256 k between two barriers instead of
 //                       16. More loads than rung 3, 2 inner / 8 per output, but far less waiting.
-//   6 quarters          between the two: rung 4 with pieces of 32 x 32, 64 threads, and 32 k between two barriers.
+//   6 quarters          between the two: rung 4 with pieces of 32 x 32, 64 threads, and 128 bytes of k between two barriers.
 #include "gemm.h"
 #include "gemm_split.h"
 #include "reduce.h"
@@ -63,9 +63,9 @@ __global__ void __launch_bounds__(256, 4) matmul_5_split(const T* a, const T* b,
 }
 
 template <typename T>
-__global__ void __launch_bounds__(64) matmul_6_quarters(const T* a, const T* b, T* c, int rows, int columns, int inner,
-                                                        int a_row, int a_column, int b_row, int b_column) {
-    gemm_register_blocked<T, 32, 32>(
+__global__ void __launch_bounds__(64, 8) matmul_6_quarters(const T* a, const T* b, T* c, int rows, int columns, int inner,
+                                                           int a_row, int a_column, int b_row, int b_column) {
+    gemm_register_blocked<T, 32, 128 / sizeof(T)>(
         rows, columns, 0, inner, a_column == 1, b_row == 1,
         [=](int row, int k) { return a[row * a_row + k * a_column]; },
         [=](int k, int column) { return b[k * b_row + column * b_column]; },

@@ -16,9 +16,6 @@
 enum Precision { TF32, TF32x3, CORRECTED };
 enum Side { LEFT, RIGHT };  // of the product
 
-// How many numbers stand for one.
-__host__ __device__ constexpr int numbers_of(Precision precision) { return precision == TF32 ? 1 : 2; }
-
 // A number, or two neighbours of a bfloat16 operand, in the registers of one lane.
 struct Split {
     unsigned big, rest;

@@ -8,7 +8,7 @@ from minisvdd.ops.conv2d import launch_rows, launch_tensor
 LAYERS = [
     (1, 8, 28, 2), (8, 4, 14, 2), (2, 4, 8, 2), (4, 8, 16, 1), (8, 1, 28, 2),
     (3, 32, 32, 2), (32, 64, 16, 2), (64, 128, 8, 2),
-    (128, 128, 4, 2), (128, 64, 8, 2), (64, 32, 16, 2), (32, 3, 32, 2),
+    (8, 128, 4, 2), (128, 64, 8, 2), (64, 32, 16, 2), (32, 3, 32, 2),
     (3, 16, 32, 2), (16, 32, 16, 2), (32, 64, 8, 2),
 ]  # fmt: skip
 
@@ -44,6 +44,8 @@ def _tensor():
                 if division is not None:
                     kernel = "backward_weight" if operation == "backward_weight" else "forward"
                     found.add((f"conv2d_{kernel}_7_tensor", str(division)))
+                    if kernel == "forward":
+                        found.add(("conv2d_filters_1_by_lane", str(division)))
                 if division is not None and operation == "forward":
                     found.add(("conv2d_moments_7_tensor", str(division)))
     return found

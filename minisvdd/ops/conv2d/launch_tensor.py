@@ -18,7 +18,6 @@ from . import Pair
 
 #: The rungs by name, and what kernels/tensor_core.h calls their products.
 RUNGS = {"tensor": "TF32x3", "corrected": "CORRECTED", "tf32": "TF32"}
-_PRECISIONS = ("TF32", "TF32x3", "CORRECTED")  # in the order of the enumeration there
 _SIDE, _STRIDE, _PADDING = (5, 5), (1, 1), (2, 2)  # of the filters: what the kernels are written for
 _DEPTH, _FILTERS = 8, 32  # channels and filters come in groups of so many
 _POSITIONS, _WEIGHT_POSITIONS = 128, 64  # the most of a block's piece
@@ -206,9 +205,8 @@ def _launch(
 def by_lane(backend: KernelBackend, weight: DeviceArray, division: Tensor, flipped: bool) -> DeviceArray:
     """The filters as `conv2d_filters` in `kernels/conv2d_tensor.cu` lays them out."""
     filters = backend.empty(weight.size * division.parts, weight.dtype)
-    precision = _PRECISIONS.index(division.products)
-    layout = (backend.dense(weight), filters, division.C, division.K, flipped, precision)
-    backend.launch("conv2d_filters", layout, threads=weight.size)
+    args = (backend.dense(weight), filters, flipped)
+    backend.launch("conv2d_filters", args, threads=weight.size, sizes=str(division))
     return filters
 
 
