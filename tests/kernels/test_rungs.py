@@ -167,7 +167,8 @@ def test_up_sampling(shape, scale, offset, emulator, dtype, rng):
 
 def test_vectorised_rungs_do_not_fall_back(rng):
     checks.vector_traffic(rng)
-    checks.up_sampling_traffic(rng)
+    for scalar in (np.float32, np.float64):
+        checks.up_sampling_traffic(rng, scalar)
     checks.optimiser_traffic(rng)
     checks.split_traffic(rng)
 
