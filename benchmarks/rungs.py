@@ -146,6 +146,11 @@ def image_cases(backend, rng, name):
         yield "maxpool_forward", rung, y.size, partial(pool, backend, x, two, two, rung)
     for rung in ("naive", "windows", "pairs"):
         yield "maxpool_backward", rung, x.size, partial(pool_gradient, backend, y, winner, x.shape, two, two, rung)
+    copies, sums = ops.upsample_forward.reading("launch"), ops.upsample_backward.reading("launch")
+    for rung in POINTWISE_RUNGS:
+        yield "upsample_forward", rung, 4 * x.size, partial(copies, backend, x, two, rung)
+    for rung in POINTWISE_RUNGS:
+        yield "upsample_backward", rung, y.size, partial(sums, backend, x, two, rung)
     module, module_gradient = norm_act_pool_launch.forward, norm_act_pool_launch.backward
     args = backend, x, scale, scale, 0.1, two
     for rung in ("windows", "pairs"):

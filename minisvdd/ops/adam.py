@@ -125,6 +125,7 @@ def adam_update_flat(
     epsilon: float,
     weight_decay: float,
     log: StepLog | None = None,
+    rung: str = "vectorised",
 ) -> None:
     """`adam_update` for all parameters of a network at once, in one launch: kernel backends only.
 
@@ -137,9 +138,10 @@ def adam_update_flat(
     seen = backend.dense(pull) if looked_at else flat.grads
     arrays = (flat.params, flat.grads, first_moments, second_moments, seen, learning_rate, count.before, count.done)
     args = (*arrays, beta1, beta2, epsilon, weight_decay, flat.decayed, looked_at, flat.params.size)
+    threads = -(-flat.params.nbytes // 16) if rung == "vectorised" else flat.params.size
     if log is None:
-        backend.launch("adam_update_flat", args, threads=flat.params.size)
+        backend.launch("adam_update_flat", args, threads=threads, rung=rung)
         return
     samples, rows = (flat.grads, 0) if log.samples is None else (log.samples, log.samples.size)
     noted = (log.first_step, log.value, samples, log.value_log, log.sample_log, log.batch_size, rows)
-    backend.launch("adam_update_log", (*args, *noted), threads=max(flat.params.size, rows))
+    backend.launch("adam_update_log", (*args, *noted), threads=max(threads, rows), rung=rung)

@@ -63,22 +63,27 @@ def _(grad_output: np.ndarray, scale: tuple[int, int]) -> np.ndarray:
     return from_batch_last(grad_input)
 
 
-# Launches
+# Launches: a thread of the vectorised rung has 8 bytes of the smaller array
 
 
 @upsample_forward.launch
-def _(backend: "KernelBackend", x: DeviceArray, scale: tuple[int, int]) -> DeviceArray:
+def _(backend: "KernelBackend", x: DeviceArray, scale: tuple[int, int], rung: str = "vectorised") -> DeviceArray:
     N, C, H, W = x.shape
     y = backend.empty((N, C, H * scale[0], W * scale[1]), x.dtype)
-    backend.launch("upsample_forward", (backend.dense(x), y, N * C, H, W, *scale), threads=y.size)
+    args = (backend.dense(x), y, N * C, H, W, *scale)
+    threads = -(-x.nbytes // 8) if rung == "vectorised" else y.size
+    backend.launch("upsample_forward", args, threads=threads, rung=rung)
     return y
 
 
 @upsample_backward.launch
-def _(backend: "KernelBackend", grad_output: DeviceArray, scale: tuple[int, int]) -> DeviceArray:
+def _(
+    backend: "KernelBackend", grad_output: DeviceArray, scale: tuple[int, int], rung: str = "vectorised"
+) -> DeviceArray:
     N, C, P, Q = grad_output.shape
     H, W = P // scale[0], Q // scale[1]
     grad_input = backend.empty((N, C, H, W), grad_output.dtype)
     args = (backend.dense(grad_output), grad_input, N * C, H, W, *scale)
-    backend.launch("upsample_backward", args, threads=grad_input.size)
+    threads = -(-grad_input.nbytes // 8) if rung == "vectorised" else grad_input.size
+    backend.launch("upsample_backward", args, threads=threads, rung=rung)
     return grad_input

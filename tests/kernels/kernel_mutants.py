@@ -36,6 +36,7 @@ _SHARES = {
     "batchnorm": 0.2,
     "fused": 0.15,
     "activations": 0.05,
+    "upsample": 0.15,
     "conv2d_rows": 0.3,
     "conv2d_tensor": 0.36,
     "linear": 0.15,
@@ -94,7 +95,6 @@ EQUIVALENT = {
         "conv2d_tensor",
         "if (true) add(sum, fresh);",
     ): "zeros are added where products went into the sum",
-    ("adam", "T w = 1, g = 0, m = 0, v = 0;"): "a thread that has no entry returns before it uses them",
     ("steps", "if (i == 1) *before = *done;"): "one thread does it, whichever",
 }
 

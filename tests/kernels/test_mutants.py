@@ -25,6 +25,7 @@ SAMPLE = [
     ("batchnorm", "guard", "if (threadIdx.x) return;"),
     ("conv2d_rows", "axis", "u < Patch::H"),
     ("activations", "logic", "is_aligned(a) && is_aligned(y)"),
+    ("upsample", "axis", "y + first_copy(i, W, sh)"),
     ("linear", "sum", "a_tile[of_a.line"),
     ("losses", "product", "factor * difference"),
     ("adam", "barrier", "__syncthreads();"),

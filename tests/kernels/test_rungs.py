@@ -160,13 +160,16 @@ def test_activations(size, offset, emulator, dtype, rng):
     checks.pointwise(emulator, size, dtype, rng, offset)
 
 
-@pytest.mark.parametrize(("shape", "scale"), [((2, 3, 4, 5), (2, 2)), ((1, 1, 1, 1), (3, 2)), ((2, 1, 3, 2), (1, 3))])
-def test_up_sampling(shape, scale, emulator, dtype, rng):
-    checks.up_sampling(emulator, shape, scale, dtype, rng)
+@pytest.mark.parametrize(("shape", "scale", "offset"), checks.UP_SAMPLINGS, ids=str)
+def test_up_sampling(shape, scale, offset, emulator, dtype, rng):
+    checks.up_sampling(emulator, shape, scale, dtype, rng, offset)
 
 
 def test_vectorised_rungs_do_not_fall_back(rng):
     checks.vector_traffic(rng)
+    for scalar in (np.float32, np.float64):
+        checks.up_sampling_traffic(rng, scalar)
+    checks.optimiser_traffic(rng)
     checks.split_traffic(rng)
 
 

@@ -65,7 +65,19 @@ FUSED_CASES = [
 BATCHNORM_SHAPES = [(5, 3), (2, 3, 7, 11), (9, 2, 4, 8), (2, 1, 1, 1), (40, 3, 16, 16), (1, 2, 3, 6)]
 BIAS_SHAPES = [(5, 3), (2, 3, 7, 11), (130, 2, 3, 1)]
 LOSS_SHAPES = [(5, 3), (1, 1), (3, 2, 5, 7), (9, 33), (300, 3)]
-OPTIMISER_SIZES = [(7, 1), (3, 40), (600, 2100), (5, 0)]  # parameters, and numbers that the loss may pull at
+OPTIMISER_SIZES = [(7, 1), (3, 40), (600, 2100), (5, 0), (1027, 9)]  # parameters, numbers that the loss may pull at
+# (N, C, H, W), scale, and where arrays begin. Odd and even widths, scales with and without packs; several blocks
+UP_SAMPLINGS = [
+    ((2, 3, 4, 5), (2, 2), 0),
+    ((1, 1, 1, 1), (3, 2), 0),
+    ((2, 1, 3, 2), (1, 3), 0),
+    ((2, 3, 3, 6), (2, 2), 0),
+    ((2, 3, 3, 6), (2, 2), 1),
+    ((3, 5, 7, 8), (3, 2), 2),
+    ((3, 5, 9, 8), (1, 2), 0),
+    ((1, 2, 5, 4), (2, 1), 0),
+    ((1, 2, 5, 4), (2, 4), 0),
+]
 PARTIAL_SUMS = [(1, 1), (9, 40), (33, 7), (150, 65)]  # how many, of how many sums
 # the last: more k than a block of the "split" rung asks for at once, with a rest that is no whole pack
 MATRIX_SIZES = [(1, 1, 1), (17, 33, 5), (16, 16, 16), (3, 40, 18), (70, 9, 67), (64, 8, 64), (9, 259, 10)]
@@ -137,13 +149,18 @@ def rows(backend, case, rng):
         close(ours, formulas, 100, case=case)
 
 
-def _misaligned(array):
-    """The same numbers, 4 bytes behind a multiple of 16."""
-    whole = np.empty(array.size + 5, array.dtype)
-    start = (-whole.ctypes.data % 16) // array.itemsize + 1
+def offset_by(offset, array):
+    """The same numbers, so many of them behind a multiple of 16 bytes."""
+    whole = np.empty(array.size + 4 + offset, array.dtype)
+    start = (-whole.ctypes.data % 16) // array.itemsize + offset
     view = whole[start : start + array.size].reshape(array.shape)
     view[...] = array
     return view
+
+
+def _misaligned(array):
+    """The same numbers, 4 bytes behind a multiple of 16."""
+    return offset_by(1, array)
 
 
 def matrix_product(backend, sizes, dtype, rng):
@@ -281,13 +298,25 @@ def pointwise(backend, size, dtype, rng, offset=0):
     np.testing.assert_array_equal(ops.is_positive.on(backend)(x), positive)
 
 
-def up_sampling(backend, shape, scale, dtype, rng):
-    """Forward and backward."""
-    x = draw(rng, shape, dtype)
+def up_sampling(backend, shape, scale, dtype, rng, offset=0):
+    """Forward and backward, both rungs, bit for bit the same; `offset`: where the arrays begin, in numbers."""
+    x = offset_by(offset, draw(rng, shape, dtype))
     y = ops.upsample_forward(x, scale)
-    grad = draw(rng, y.shape, dtype)
-    close(ops.upsample_forward.on(backend)(x, scale), y)
-    close(ops.upsample_backward.on(backend)(grad, scale), ops.upsample_backward(grad, scale))
+    grad = offset_by(offset, draw(rng, y.shape, dtype))
+    forward, backward = ops.upsample_forward.reading("launch"), ops.upsample_backward.reading("launch")
+    naive = backward(backend, grad, scale, "naive")
+    close(naive, ops.upsample_backward(grad, scale))
+    sizes = shape[0] * shape[1], *shape[2:], *scale
+    for rung in ("naive", "vectorised"):
+        np.testing.assert_array_equal(forward(backend, x, scale, rung), y, err_msg=rung)
+        np.testing.assert_array_equal(backward(backend, grad, scale, rung), naive, err_msg=rung)
+        for threads in (x.size, 1):  # the grid of the launch above, a larger and a smaller one
+            if rung == "vectorised":
+                copies, sums = (offset_by(offset, np.full_like(a, np.nan)) for a in (y, x))
+                backend.launch("upsample_forward", (x, copies, *sizes), threads=threads, block=(32,), rung=rung)
+                backend.launch("upsample_backward", (grad, sums, *sizes), threads=threads, block=(32,), rung=rung)
+                np.testing.assert_array_equal(copies, y)
+                np.testing.assert_array_equal(sums, naive)
 
 
 def border(backend, shape, margins, dtype, rng):
@@ -332,6 +361,46 @@ def vector_traffic(rng):
     expect(n / 4, n / 4)
     ops.leaky_relu_backward.on(backend)(x, x > 0, 0.1)
     expect(n / 2, n / 4)
+
+
+def up_sampling_traffic(rng, dtype=np.float32):
+    """Packs wherever x is made twice as wide and both arrays allow it; otherwise a load and a store per copy."""
+    backend, size = EmulatorBackend(count=True), 16 // np.dtype(dtype).itemsize
+    half = size // 2
+    for shape, scale, offset_x, offset_y in (
+        ((3, 3, 6), (2, 2), 0, 0),
+        ((3, 3, 6), (3, 2), half, 0),  # half a pack is loaded from x
+        ((3, 3, 6), (2, 2), 1, 0),
+        ((3, 3, 6), (2, 2), 0, half),
+        ((3, 3, 5), (2, 2), 0, 0),
+        ((3, 3, 6), (2, 4), 0, 0),
+        ((3, 3, 6), (2, 1), 0, 0),
+    ):
+        planes, H, W = shape
+        x = offset_by(offset_x, draw(rng, shape, dtype))
+        y = offset_by(offset_y, np.empty((planes, H * scale[0], W * scale[1]), dtype))
+        packed = scale[1] == 2 and W % half == offset_x % half == offset_y == 0
+        small, large = (x.size // half, y.size // size) if packed else (y.size, y.size)
+        backend.launch("upsample_forward", (x, y, *shape, *scale), threads=x.size)
+        assert (backend.last_counts.global_loads, backend.last_counts.global_stores) == (small, large), shape
+        small = small if packed else x.size
+        backend.launch("upsample_backward", (y, x, *shape, *scale), threads=x.size)
+        assert (backend.last_counts.global_loads, backend.last_counts.global_stores) == (large, small), shape
+
+
+def optimiser_traffic(rng):
+    """Adam's vectorised rung moves packs, and single numbers behind the last one or where one array is no multiple."""
+    backend = EmulatorBackend(count=True)
+    for n, shifted in ((64, None), (67, None), *((64, which) for which in range(4))):
+        arrays = [offset_by(int(k == shifted), abs(draw(rng, n, np.float32))) for k in range(4)]
+        flat = SimpleNamespace(params=arrays[0], grads=arrays[1], decayed=n)
+        count = device_log.StepCount(*np.zeros((2, 1), np.int32))
+        factors = (None, np.array([0.1]), count, 0.9, 0.99, 1e-3, 0.5)
+        for rung in ("naive", "vectorised"):
+            ops.adam_update_flat(backend, flat, *arrays[2:], *factors, rung=rung)
+            moved = n // 4 + n % 4 if rung == "vectorised" and shifted is None else n
+            loads, stores = 4 * moved + 2 * 256, 3 * moved + 1  # besides: each thread's step and rate, the next step
+            assert (backend.last_counts.global_loads, backend.last_counts.global_stores) == (loads, stores), (n, rung)
 
 
 def split_traffic(rng):
@@ -394,16 +463,28 @@ def losses(backend, shape, dtype, rng):
 
 
 def optimiser_steps(backend, n, pulls, dtype, rng):
-    """All parameters at once, with and without a log, one array of them, and momentum, for three steps.
+    """All parameters at once, with and without a log, both rungs; one array of them, and momentum; three steps.
 
     pulls: how many numbers the loss pulls at, of which the last is not 0 in every step but the second; 0: not told.
     """
     betas, epsilon, decay, decayed, batch = (0.8, 0.95), 1e-3, 0.5, n // 2, 5
     start, rate = draw(rng, n, dtype), np.array([0.1])
-    flats = [SimpleNamespace(params=start.copy(), grads=np.empty(n, dtype), decayed=decayed) for _ in range(2)]
-    moments = np.zeros((3, 2, n), dtype)
-    count = device_log.StepCount(*np.full((2, 1), 3, np.int32))  # of the second: the first is told before each step
-    values, shares = np.zeros(4), np.full(4 * batch, -1, dtype)
+    flats = [
+        SimpleNamespace(
+            rung=rung,
+            logs=logs,
+            decayed=decayed,
+            params=offset_by(offset, start),
+            grads=offset_by(offset, np.empty(n, dtype)),
+            moments=[offset_by(offset, np.zeros(n, dtype)) for _ in range(2)],
+            values=np.zeros(4),
+            shares=np.full(4 * batch, -1, dtype),
+            count=device_log.StepCount(*np.full((2, 1), 3, np.int32)),
+        )
+        for logs in (False, True)
+        for rung, offset in (("naive", 0), ("vectorised", 0), ("vectorised", 1))
+    ]
+    moments = np.zeros((2, n), dtype)
     wanted, velocity, got, got_velocity = start.copy(), np.zeros(n, dtype), start.copy(), np.zeros(n, dtype)
     plain = start.copy()
     for step in range(3):
@@ -412,25 +493,32 @@ def optimiser_steps(backend, n, pulls, dtype, rng):
             pull[-1] = 1e-3
         factors, decays = (0.1, *betas, epsilon), pulls == 0 or step != 1
         for part, weight_decay in ((slice(0, decayed), decay if decays else 0.0), (slice(decayed, n), 0.0)):
-            arrays = (plain[part], grad[part], moments[0, 0, part], moments[0, 1, part])
+            arrays = (plain[part], grad[part], moments[0, part], moments[1, part])
             ops.adam_update(*arrays, step + 4, *factors, weight_decay)
         for flat in flats:
             flat.grads[...] = grad
-        log = device_log.StepLog(np.array([2], np.int32), np.array(step + 0.5), samples, values, shares, batch)
-        counts = device_log.StepCount(np.zeros(1, np.int32), np.array([step + 3], np.int32))
-        ops.adam_update_flat(backend, flats[0], *moments[1], pull, rate, counts, *betas, epsilon, decay)
-        device_log.begin_step(backend, count)
-        ops.adam_update_flat(backend, flats[1], *moments[2], pull, rate, count, *betas, epsilon, decay, log)
-        for flat, flat_moments in zip(flats, moments[1:]):
-            close(flat.params, plain, 10, step=step)
-            close(flat_moments, moments[0], 10, step=step)
-        assert counts.done[0] == count.done[0] == step + 4
-        np.testing.assert_array_equal(shares.reshape(4, batch)[step + 1], samples)
+            log = None
+            if flat.logs:
+                first, value = np.array([2], np.int32), np.array(step + 0.5)
+                log = device_log.StepLog(first, value, samples, flat.values, flat.shares, batch)
+                device_log.begin_step(backend, flat.count)
+            else:  # told before each step, instead
+                flat.count = device_log.StepCount(np.zeros(1, np.int32), np.array([step + 3], np.int32))
+            args = (*flat.moments, pull, rate, flat.count, *betas, epsilon, decay, log, flat.rung)
+            ops.adam_update_flat(backend, flat, *args)
+            close(flat.params, plain, 10, step=step, rung=flat.rung)
+            close(np.stack(flat.moments), moments, 10, step=step, rung=flat.rung)
+            for array, naive in zip((flat.params, *flat.moments), (flats[0].params, *flats[0].moments)):
+                np.testing.assert_array_equal(array, naive, err_msg=flat.rung)
+            assert flat.count.done[0] == step + 4
+            if flat.logs:
+                np.testing.assert_array_equal(flat.shares.reshape(4, batch)[step + 1], samples)
         ops.sgd_update(wanted, grad, velocity, 0.1, 0.9, 0.2)
         ops.sgd_update.on(backend)(got, grad, got_velocity, 0.1, 0.9, 0.2)
         close(got, wanted, 10)
-    np.testing.assert_array_equal(values, [0, 0.5, 1.5, 2.5])
-    np.testing.assert_array_equal(shares[:batch], -1)
+    for flat in flats[len(flats) // 2 :]:
+        np.testing.assert_array_equal(flat.values, [0, 0.5, 1.5, 2.5])
+        np.testing.assert_array_equal(flat.shares[:batch], -1)
     wanted, first, second = start.copy(), *np.zeros((2, n), dtype)
     ops.adam_update.on(backend)(wanted, grad, first, second, 3, 0.1, *betas, epsilon, decay)
     plain, first, second = start.copy(), *np.zeros((2, n), dtype)
@@ -470,7 +558,7 @@ def every_kernel(backend, dtype, rng):
     batch_norm(backend, BATCHNORM_SHAPES[1], dtype, rng)
     normalize_pool(backend, FUSED_CASES[0], dtype, rng)
     pointwise(backend, 9, dtype, rng)
-    up_sampling(backend, (2, 1, 3, 2), (1, 3), dtype, rng)
+    up_sampling(backend, *UP_SAMPLINGS[2][:2], dtype, rng)
     if dtype == np.float32:
         rows(backend, ROWS_CASES[0], rng)
     losses(backend, LOSS_SHAPES[0], dtype, rng)
@@ -526,6 +614,13 @@ def check_activations(backend, rng):
         pointwise(backend, size, np.float32, rng, offset)
 
 
+def check_upsample(backend, rng):
+    """All that upsample.cu holds."""
+    up_sampling_traffic(rng)
+    for shape, scale, offset in UP_SAMPLINGS:
+        up_sampling(backend, shape, scale, np.float32, rng, offset)
+
+
 def check_linear(backend, rng):
     """All that linear.cu holds."""
     split_traffic(rng)
@@ -543,6 +638,7 @@ def check_losses(backend, rng):
 
 def check_adam(backend, rng):
     """All that adam.cu holds."""
+    optimiser_traffic(rng)
     for n, pulls in OPTIMISER_SIZES:
         optimiser_steps(backend, n, pulls, np.float32, rng)
 
@@ -567,6 +663,7 @@ FILE_CHECKS = {
     "batchnorm": check_batchnorm,
     "fused": check_fused,
     "activations": check_activations,
+    "upsample": check_upsample,
     "linear": check_linear,
     "losses": check_losses,
     "adam": check_adam,
