@@ -71,4 +71,4 @@ def dictionary_filters(
         n_filters, alpha=1, max_iter=1, batch_size=_PATCHES_A_STEP, tol=0, max_no_improvement=None, random_state=seed
     )
     atoms: np.ndarray = learning.fit(Z).components_
-    return atoms.reshape(n_filters, X.shape[1], *kernel_size).astype(np.float32)
+    return np.ascontiguousarray(atoms.reshape(n_filters, X.shape[1], *kernel_size), np.float32)
