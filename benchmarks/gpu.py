@@ -4,6 +4,7 @@
 
     steps         a training step of the paper's networks: plain launches, captured graph; PyTorch eager, with CUDA
                   graphs and with torch.compile, TF32 off and on
+    side by side  the same steps of several models at once, each on a stream of its own
     convolutions  our kernels and cuDNN's, as fractions of what the device's arithmetic and memory permit
     ladder        every rung of the convolutions and the matrix product (`minisvdd bench --ladder` prints the same)
     grid          ten classes of MNIST x seeds, both objectives, protocol `paper`, several models side by side
@@ -18,7 +19,9 @@ script.
 """
 
 import argparse
+import importlib.util
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -50,7 +53,7 @@ from minisvdd.nn.steps import DeviceSteps
 ROOT = Path(__file__).resolve().parents[1]
 MARKERS = "<!-- times of the rungs: written by benchmarks/gpu.py -->", "<!-- end of times -->"
 # of the time; what one part leaves over goes to the next ones, the tests take all that is left
-SHARES = {"steps": 0.2, "convolutions": 0.1, "ladder": 0.15, "grid": 0.15, "tests": 0.4}
+SHARES = {"steps": 0.2, "side by side": 0.05, "convolutions": 0.1, "ladder": 0.15, "grid": 0.15, "tests": 0.4}
 # name: (network, kind, shape of a sample, batch size)
 WORKLOADS = {
     "mnist encoder": ("mnist_lenet", "encoder", (1, 28, 28), 200),
@@ -126,19 +129,49 @@ def _built(backend, name, kind, shape):
 
 def _our_epoch(backend, name, kind, X, batch_size, captured):
     """A function that trains one epoch on X, which lies on the device, and waits for it."""
-    network = _built(backend, name, kind, X.shape[1:])
-    if kind == "encoder":
-        loss = OneClass(backend.asarray(np.full(network.output_shape, 0.1, np.float32)), backend)
-    else:
-        loss = MeanSquaredError(backend)
-    steps = DeviceSteps(network, loss, Adam(network, 1e-4, 1e-6), X, batch_size, captured=captured)
-    batches = [np.arange(len(X))[batch] for batch in fixed_batches(len(X), batch_size)]
+    steps, batches = _our_steps(backend, name, kind, X, batch_size, captured)
 
     def epoch():
         steps.start(batches)
         steps.finish()
 
     return epoch
+
+
+def _our_steps(backend, name, kind, X, batch_size, captured=True):
+    """The steps of a new model on X, and the batches of an epoch."""
+    network = _built(backend, name, kind, X.shape[1:])
+    if kind == "encoder":
+        loss = OneClass(backend.asarray(np.full(network.output_shape, 0.1, np.float32)), backend)
+    else:
+        loss = MeanSquaredError(backend)
+    steps = DeviceSteps(network, loss, Adam(network, 1e-4, 1e-6), X, batch_size, captured=captured)
+    return steps, [np.arange(len(X))[batch] for batch in fixed_batches(len(X), batch_size)]
+
+
+def measure_side_by_side(backend, budget, quick, note):
+    """Microseconds per step and model, by workload and number of models."""
+    note(rows := [])
+    for name, (network, kind, shape, batch_size) in (QUICK_WORKLOADS if quick else WORKLOADS).items():
+        batches = 3 if quick else 20
+        X = np.random.default_rng(0).random((batches * batch_size, *shape), dtype=np.float32)
+        models = []
+        for count in (1, 2) if quick else (1, 4) if name.startswith("cifar10") else (1, 5, 10, 40):
+            if not budget.allows(f"{name} x {count}", 0 if quick else 2):
+                continue
+            models += [_our_steps(backend, network, kind, X, batch_size) for _ in range(count - len(models))]
+            _epoch_of_all(models), _epoch_of_all(models)  # plain, then captured
+            seconds = min(_timed(partial(_epoch_of_all, models)) for _ in range(3))
+            rows.append({"workload": name, "models": count, "us": round(1e6 * seconds / batches / count, 1)})
+            note(rows)
+            print(f"side by side: {rows[-1]}", flush=True)
+
+
+def _epoch_of_all(models):
+    for steps, batches in models:
+        steps.start(batches)
+    for steps, _ in models:
+        steps.finish()
 
 
 # Kernels
@@ -269,6 +302,8 @@ def _like_mnist(X, count=None):
 def measure_tests(backend, budget, quick, note):
     """All tests marked `gpu`, in a process of their own, as long as there is time; which of them failed."""
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-rfE", "--tb=line", "-p", "no:cacheprovider"]
+    if importlib.util.find_spec("xdist") and not quick:
+        command += ["-n", str(min(8, os.cpu_count() or 1))]  # most of the time is the compiler's
     start = time.perf_counter()
     with tempfile.TemporaryFile("w+", errors="replace") as output:
         process = subprocess.Popen(
@@ -376,6 +411,7 @@ def measure(backend, arguments, results):
     quick = arguments.quick
     measures = {
         "steps": measure_steps,
+        "side by side": measure_side_by_side,
         "convolutions": measure_convolutions,
         "ladder": measure_ladder,
         "grid": partial(measure_grid, seeds=arguments.seeds, full=arguments.full, data_dir=arguments.data_dir),

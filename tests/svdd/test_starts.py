@@ -72,6 +72,14 @@ def test_a_dictionary_leaves_decoder_and_batches_as_they_were(images):
     assert all(np.array_equal(decoders[0][name], decoders[1][name]) for name in decoders[0])
 
 
+@pytest.mark.parametrize("n_filters", [4, 8])
+def test_a_dictionarys_filters_lie_row_by_row(n_filters, rng):
+    """A kernel indexes plain memory: other weights would be copied in every step, which an emulated capture refuses."""
+    images = rng.random((20, 1, 12, 12), dtype=np.float32)
+    for size in ((3, 3), (5, 5)):
+        assert dictionary_filters(images, n_filters, size, rng).flags.c_contiguous
+
+
 def test_only_a_convolution_can_start_from_a_dictionary(rng):
     with pytest.raises(ValueError, match="first_filters='dictionary' needs a network that begins with Conv2D"):
         DeepSVDD(epochs=0, pretrain_epochs=0, first_filters="dictionary", verbose=0).fit(rng.normal(size=(60, 4)))

@@ -236,9 +236,9 @@ def test_published_steps_are_those_of_the_results():
 def test_the_summary_of_a_run_names_ratios_and_failures():
     gpu = load_benchmark("gpu")
     lines = list(gpu.summary({**gpu.read(RESULTS / "gpu.json"), "tests": {"counts": {"passed": 3}}}))
-    assert lines[0].startswith("mnist encoder: 0.2585 ms, 6.9 x torch eager")
-    assert lines[3] == "convolutions: at least 0.12 x cuDNN, float32 (cifar10 3 backward weight)"
-    assert lines[4] == "tests: {'passed': 3}, failed: none"
+    assert lines[0].startswith("mnist encoder: 0.0937 ms, 19.3 x torch eager")
+    assert lines[4] == "convolutions: at least 1.01 x cuDNN, float32 (cifar10 3 backward weight)"
+    assert lines[5] == "tests: {'passed': 3}, failed: none"
     assert list(gpu.summary({})) == []
 
 
