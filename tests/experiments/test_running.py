@@ -9,13 +9,20 @@ from helpers_cli import run
 from helpers_grid import TINY, tiny_grid
 
 from minisvdd import load_dataset
+from minisvdd.backends import backend_problems
 from minisvdd.experiments.grid import cells_of, make_grid, read_cell, setting_of
 from minisvdd.experiments.methods import METHODS, draw_of
+from minisvdd.experiments.protocols import get_protocol
 from minisvdd.experiments.running import run as run_module
 from minisvdd.experiments.running.budget import Budget, OutOfTime, until
 from minisvdd.experiments.running.run import run_grid
 
 DEEP = ["dcae", "soft-boundary", "one-class"]
+_PROBLEM = backend_problems()["cuda"]
+DEVICES = [
+    pytest.param("emulator", marks=[pytest.mark.slow, pytest.mark.compiler]),
+    pytest.param("cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(bool(_PROBLEM), reason=str(_PROBLEM))]),
+]
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +41,8 @@ def cells(grid, out):
     return {(c.method, c.normal_class, c.nu, c.seed): read_cell(c, out)["auc"] for c in cells_of(grid)}
 
 
-@pytest.mark.parametrize("backend", ["plain", pytest.param("emulator", marks=[pytest.mark.slow, pytest.mark.compiler])])
-def test_every_backend_computes_the_same_cells(few, tmp_path, backend):
-    settings = replace(TINY, pretrain_epochs=1, epochs=1, batch_size=20)
-    found = {}
+def check_cells(settings, backend, few, tmp_path):
+    settings, found = replace(settings, pretrain_epochs=1, epochs=1, batch_size=20), {}
     for name in ("numpy", backend):
         classes = ["3"] if backend == "emulator" else ["3", "8"]
         grid = make_grid(few, methods=DEEP, classes=classes, seeds=1, settings=settings, backend=name)
@@ -46,6 +51,18 @@ def test_every_backend_computes_the_same_cells(few, tmp_path, backend):
     assert found["numpy"].keys() == found[backend].keys()
     for key, auc in found["numpy"].items():
         assert found[backend][key] == pytest.approx(auc, abs=1e-3), key
+
+
+@pytest.mark.parametrize("backend", ["plain", *DEVICES])
+def test_every_backend_computes_the_same_cells(backend, few, tmp_path):
+    check_cells(TINY, backend, few, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", DEVICES)
+def test_so_it_does_with_all_choices_of_the_first_scripts(backend, few, tmp_path):
+    """Filters from a dictionary, scale and shift, fixed batches, running statistics, a radius that begins as a quantile."""
+    check_cells(replace(get_protocol("authors-theano", "digits"), milestones=()), backend, few, tmp_path)
 
 
 def test_the_same_cell_on_another_backend_is_another_configuration(few):
