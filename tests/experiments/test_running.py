@@ -61,7 +61,7 @@ def test_every_backend_computes_the_same_cells(backend, few, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", DEVICES)
 def test_so_it_does_with_all_choices_of_the_first_scripts(backend, few, tmp_path):
-    """Filters from a dictionary, scale and shift, fixed batches, running statistics, a radius that begins as a quantile."""
+    """A dictionary, scale and shift, fixed batches, running statistics, a radius that begins as a quantile."""
     check_cells(replace(get_protocol("authors-theano", "digits"), milestones=()), backend, few, tmp_path)
 
 
