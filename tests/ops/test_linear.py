@@ -54,7 +54,7 @@ def test_bias(shape, backend, dtype, rng):
         ((264, 4096), "register_blocked", (64, 5)),
     ],
 )
-def test_the_default_rung_is_chosen_by_the_size_of_the_result(shape, rung, grid):
+def test_the_size_of_the_result_decides_which_rung_is_launched(shape, rung, grid):
     """Of 64 x 64 pieces there are two for each multiprocessor, or of smaller ones enough."""
     launches = []
     backend = SimpleNamespace(dense=np.asarray, empty=np.empty, launch=lambda *_, **how: launches.append(how))

@@ -95,7 +95,7 @@ def test_a_winner_that_is_zero_takes_the_slope(backend):
         ((8, 8), (4, 2), 4, "pairs", 4),
     ],
 )
-def test_the_default_gradient_takes_packs_where_rows_have_whole_ones(size, window, itemsize, rung, blocks):
+def test_packs_are_launched_where_rows_have_whole_ones(size, window, itemsize, rung, blocks):
     """Blocks of 256 threads, each of which has one window, or as many as 16 bytes of two rows hold."""
     launches, dtype = [], np.dtype(f"f{itemsize}")
     backend = SimpleNamespace(
