@@ -415,11 +415,11 @@ def split_traffic(rng):
 def pieces_traffic(rng):
     """A block of the matrix product loads its pieces along memory, in as few transactions, however its operands lie."""
     backend = EmulatorBackend(count=True)
-    a, b = (at_a_sector(draw(rng, (64, 64), np.float32)) for _ in range(2))
+    a, b, c = (at_a_sector(draw(rng, (64, 64), np.float32)) for _ in range(3))
     for rung in ("tiled", "register_blocked", "split", "quarters"):
         transactions = set()
         for swap_a, swap_b in product((False, True), repeat=2):
-            linear.matmul(backend, a, b, swap_a, swap_b, rung)
+            linear.matmul(backend, a, b, swap_a, swap_b, rung, out=c)
             transactions.add(backend.last_counts.transactions)
         assert len(transactions) == 1, (rung, transactions)
 
