@@ -11,6 +11,7 @@ bytes per thread, 16 for 16 bytes; 32 worst). Then the worst bank conflict (1: n
 import argparse
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -19,8 +20,10 @@ from minisvdd.backends.counting import at_a_sector
 from minisvdd.backends.emulator import EmulatorBackend
 from minisvdd.files.atomic import atomic_write, write_json
 from minisvdd.ops import linear
+from minisvdd.ops.adam import adam_update_flat
 from minisvdd.ops.batchnorm.launch import channel_means, channel_scale
 from minisvdd.ops.conv2d import launch as conv2d_launch
+from minisvdd.ops.device_log import StepCount
 from minisvdd.ops.norm_act_pool import launch as norm_act_pool_launch
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,9 +37,11 @@ CONVOLUTIONS = {
 }
 # (rows, columns, inner): dense layers at batch 64
 PRODUCTS = {"mnist dense": (64, 196, 32), "cifar10 dense": (64, 256, 128)}
+# parameters of a small network, with weight decay for all: they fill whole packs
+PARAMETERS = {"4096": 4096}
 # (batch, channels, side) of the arrays between the convolutions
 IMAGES = {"mnist 1": (4, 8, 28), "gtsrb 3": (2, 64, 8)}
-QUICK = ("mnist 2", "mnist dense", "gtsrb 3 images")
+QUICK = ("mnist 2", "mnist dense", "gtsrb 3 images", "4096 parameters")
 
 CONV_RUNGS = ("naive", "coalesced", "tiled", "register_blocked", "halo", "rows")
 POINTWISE_RUNGS = ("naive", "vectorised")
@@ -110,7 +115,7 @@ def product_cases(backend, rng, name):
     """The same for the matrix product dL/dx = G W of a dense layer."""
     rows, columns, inner = PRODUCTS[name]
     grad, weight = draw(rng, rows, inner), draw(rng, inner, columns)
-    for rung in ("naive", "coalesced", "tiled", "register_blocked", "split"):
+    for rung in ("naive", "coalesced", "tiled", "register_blocked", "split", "quarters"):
         yield "matmul", rung, rows * columns, partial(linear.matmul, backend, grad, weight, rung=rung)
 
 
@@ -156,8 +161,18 @@ def image_cases(backend, rng, name):
     for rung in ("windows", "pairs"):
         yield "normalize_pool_forward", rung, y.size, partial(module, *args, rung=rung)
     args = backend, y, x, y, at_a_sector(winner.astype(np.uint8)), scale, scale, 0.1, two
-    for rung in ("windows", "pairs"):
+    for rung in ("windows", "pairs", "packs"):
         yield "normalize_pool_backward", rung, x.size, partial(module_gradient, *args, rung=rung)
+
+
+def parameter_cases(backend, rng, name):
+    """The same for the optimiser's step, per parameter."""
+    params, grads, first, second = (draw(rng, PARAMETERS[name]) for _ in range(4))
+    flat = SimpleNamespace(params=params, grads=grads, decayed=params.size)
+    count = StepCount(*np.zeros((2, 1), np.int32))
+    args = backend, flat, first, at_a_sector(abs(second)), None, np.array([1e-4]), count, 0.9, 0.999, 1e-8, 1e-6
+    for rung in POINTWISE_RUNGS:
+        yield "adam_update_flat", rung, params.size, partial(adam_update_flat, *args, rung=rung)
 
 
 def fusion_cases(backend, rng, name):
@@ -202,6 +217,7 @@ def measure(quick):
         (convolution_cases, CONVOLUTIONS, ""),
         (product_cases, PRODUCTS, ""),
         (image_cases, IMAGES, " images"),
+        (parameter_cases, PARAMETERS, " parameters"),
         (fusion_cases, {"mnist 2": None} if quick else {"mnist 1": None, "gtsrb 3": None}, " module"),
     ]
     for cases, names, suffix in groups:

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from trainer_properties import digits
 
-from minisvdd import AnoGAN, Autoencoder, DeepSVDD, SoftmaxClassifier
+from minisvdd import AnoGAN, Autoencoder, DeepSVDD, SoftmaxClassifier, ops
 from minisvdd.attack.boundary_attack import boundary_attack
 from minisvdd.backends import EmulatorBackend, backend_problems, cuda, get_backend
-from minisvdd.backends.captured import Evaluation, padded
+from minisvdd.backends.captured import Captured, Evaluation, padded
 from minisvdd.files.checkpoint import Checkpoint
 from minisvdd.nn import BatchNorm, LeakyReLU, Linear, Sequential, outputs, outputs_in_parts
 from minisvdd.nn.batches import evaluation_batch
@@ -232,6 +232,23 @@ def test_evaluation_gives_what_a_plain_pass_gives(n, device, rng):
     parts = list(outputs_in_parts(network, rows))
     assert [part.start for part, _ in parts] == list(range(0, n, evaluation_batch((5,))))
     np.testing.assert_array_equal(np.concatenate([y for _, y in parts]), first)
+
+
+def test_python_runs_twice_and_then_the_graph_alone(device, rng):
+    values, calls, work = rng.standard_normal((5, 37)).astype(np.float32), [], Captured(device)
+    x = device.zeros(37, np.float32)
+
+    def function():
+        calls.append("")
+        return ops.leaky_relu_forward.on(device)(x, 0.1)
+
+    with device.stream():
+        for row in values:
+            x[...] = device.asarray(row)
+            y = work(function)
+            device.synchronize()
+            np.testing.assert_allclose(device.to_numpy(y), np.where(row > 0, row, 0.1 * row), rtol=1e-6)
+    assert len(calls) == 2
 
 
 def test_an_evaluation_sees_new_weights(device, rng):

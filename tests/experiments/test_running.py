@@ -137,6 +137,8 @@ def test_a_budget_stops_between_cells_and_the_next_run_goes_on(few, tmp_path, ca
         assert sum(read_cell(cell, tmp_path / "parts") is not None for cell in cells_of(grid)) == 12 - left
         if left:
             assert f"the budget is spent, {left} of {before} cells are left" in capsys.readouterr().err
+        else:
+            assert "the budget is spent" not in capsys.readouterr().err
         runs += 1
         assert runs < 50
     assert cells(grid, whole) == cells(grid, tmp_path / "parts")
@@ -171,6 +173,16 @@ def test_what_a_budget_allows(monkeypatch):
     for wrong in (0, -1.0, float("nan")):
         with pytest.raises(ValueError, match="budget="):
             Budget(wrong)
+
+
+def test_a_cell_comes_with_its_seconds(few, tmp_path):
+    """A budget goes by them: is there time for another one?"""
+    grid = make_grid(few, methods=["kde"], classes=["3"])
+    (cell,) = cells_of(grid)
+    started = time.time()
+    done, seconds = run_module.run_cell(grid, cell, str(tmp_path))
+    assert done == cell
+    assert 0 < seconds <= time.time() - started
 
 
 def test_time_is_up_only_inside(few):

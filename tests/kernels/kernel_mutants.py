@@ -3,6 +3,7 @@
     python tests/kernels/kernel_mutants.py --out tests/kernels/kernel_mutants.json [--count 100] [--jobs 2]
     python tests/kernels/kernel_mutants.py --renew --out ...    after a change: anew what survived or no longer stands
     python tests/kernels/kernel_mutants.py --file conv2d_rows --count 30 --out ...    of one file; the others' stay
+    python tests/kernels/kernel_mutants.py --file fused --within window_at --count 5 --out ...    more, of new functions
 
 A mutant is one edit of one place: a comparison, an operator, a number, a height for a width, a barrier or guard
 removed. The places are drawn from all there are, with a fixed seed, as many for each kind of edit. Every mutant is
@@ -85,6 +86,10 @@ _EDITS = {
 
 # Survivors that no test can kill, and why: (file, the edited line).
 EQUIVALENT = {
+    (
+        "conv2d",
+        "for (int base = first; base <= last; base += depth) {",
+    ): "behind the last k, a piece of zeros more",
     ("conv2d_rows", "if (false) return;"): "threads of other shares add up, too, what nobody asks them for",
     (
         "conv2d_tensor",
@@ -95,6 +100,15 @@ EQUIVALENT = {
         "conv2d_tensor",
         "if (true) add(sum, fresh);",
     ): "zeros are added where products went into the sum",
+    (
+        "conv2d_tensor",
+        "float4 big = filters[0], rest = S::parts == 2 ? filters[32] : make_float4(0, 0, 1, 0);",
+    ): "a product that has one part does without the rest",
+    (
+        "fused",
+        "if (n < N) window = {T(0), mean[c], scale[c], T(0), T(1), n * C + c, p, q, -1};",
+    ): "the channel's mean takes that place before anybody reads it",
+    ("linear", "gemm_register_blocked<T, 32, 129 / sizeof(T)>("): "129 / 4 is 32, as 128 / 4 is",
     ("steps", "if (i == 1) *before = *done;"): "one thread does it, whichever",
 }
 
@@ -184,6 +198,24 @@ def draw(folder: Path, count: int, seed: int = 0, shares: dict[str, float] = _SH
                     chosen.append(group.pop())
                     wanted -= 1
     return chosen
+
+
+def of_functions(folder: Path, file: str, names: list[str], count: int, rows: list[dict]) -> list[Mutant]:
+    """`count` mutants of these functions that no row tells of yet."""
+    source, known = with_headers(folder, file), {recorded.key(row) for row in rows}
+    spans = [span for name in names for span in _definitions(source, name)]
+    inside = (m for m in draw(folder, 100_000, shares={file: 1}) if any(m.start in span for span in spans))
+    return list(itertools.islice((m for m in inside if recorded.key(described(source, m)) not in known), count))
+
+
+def _definitions(source, name):
+    """Where functions of that name are defined, each up to its last brace."""
+    for match in re.finditer(rf"\b{name}\([^;{{]*{{", source):
+        depth, end = 1, match.end()
+        while depth:
+            depth += (source[end] == "{") - (source[end] == "}")
+            end += 1
+        yield range(match.start(), end)
 
 
 def find(folder: Path, rows: list[dict]) -> list[Mutant]:
@@ -301,10 +333,13 @@ def main():
     )
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: %(default)s)")
     parser.add_argument("--file", choices=_SHARES, help="of this one only")
+    parser.add_argument("--within", nargs="+", metavar="FUNCTION", help="of these only, besides those in --out")
     parser.add_argument("--renew", action="store_true", help="keep those in --out that were killed and still stand")
     parser.add_argument("--out", type=Path, help="write the outcomes as JSON to this file")
     parser.add_argument("--check", nargs=2, metavar=("FOLDER", "FILE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.within and not (options.file and options.out):
+        parser.error("--within needs --file and --out")
     if options.check:
         return check(Path(options.check[0]), options.check[1])
     folder, kept = ROOT / "kernels", []
@@ -314,6 +349,9 @@ def main():
         again = {recorded.key(described(with_headers(folder, m.file), m)) for m in mutants}
         gone = recorded.stale(rows, lambda file: text_of(folder, file))
         kept = [row for row in rows if row not in gone and recorded.key(row) not in again]
+    elif options.within:
+        kept = json.loads(options.out.read_text())["results"]
+        mutants = of_functions(folder, options.file, options.within, options.count, kept)
     else:
         mutants = draw(folder, options.count, shares={options.file: 1} if options.file else _SHARES)
         if options.file and options.out and options.out.exists():

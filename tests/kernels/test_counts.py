@@ -63,20 +63,21 @@ def test_loads_fall_in_the_published_figures():
 
 
 def test_counts_are_those_of_the_formulas(rungs):
-    """Square matrices of whole tiles: 2 inner loads per output, 2 inner / 16 tiled, 2 inner / 64 register-blocked."""
+    """Square matrices of whole tiles: 2 inner loads per output, 2 inner / 16 tiled, / 64 register-blocked ..."""
     rungs.PRODUCTS["square"] = (64, 64, 64)
     backend = rungs.CountingBackend()
     cases = rungs.product_cases(backend, rungs.np.random.default_rng(0), "square")
     counted = {rung: rungs.count(backend, outputs, call) for _, rung, outputs, call in cases}
     del rungs.PRODUCTS["square"]
     assert {rung: row["loads"] for rung, row in counted.items()} == {
-        "naive": 128, "coalesced": 128, "tiled": 128 / 16, "register_blocked": 128 / 64, "split": 128 / 8
+        "naive": 128, "coalesced": 128, "tiled": 128 / 16, "register_blocked": 128 / 64, "split": 128 / 8,
+        "quarters": 128 / 32,
     }  # fmt: skip
     assert counted["tiled"]["shared_loads"] == 128
-    assert counted["register_blocked"]["shared_loads"] == 128 / 16
+    assert counted["register_blocked"]["shared_loads"] == counted["quarters"]["shared_loads"] == 128 / 16
     assert counted["register_blocked"]["bank_conflict"] == counted["split"]["bank_conflict"] == 1
     assert counted["split"]["shared_loads"] < 128 / 3  # 2 packs for 4 k, and the shares of four threads
-    assert counted["split"]["barriers"] == 3 < counted["tiled"]["barriers"]
+    assert counted["split"]["barriers"] == 3 < counted["quarters"]["barriers"] == 4 < counted["tiled"]["barriers"]
     assert counted["coalesced"]["sectors_per_request"] < 4 < counted["naive"]["sectors_per_request"]
 
 

@@ -87,6 +87,15 @@ def test_renewal_draws_as_many_as_are_gone():
     assert [f"{mutant.file}.cu" for mutant in mutants] == [row["file"] for row in gone]
 
 
+def test_more_mutants_of_a_function_are_new_ones_and_its_own():
+    of_two = mutation.of_functions(kernel_folder(), "fused", ["window_at", "add_means"], 30, published())
+    source, known = mutation.with_headers(kernel_folder(), "fused"), {recorded.key(row) for row in published()}
+    first, last = (source.index(text) for text in ("WindowGradient<T> window_at(", "// The window of this thread."))
+    assert len(of_two) == 30
+    assert all(first < mutant.start < last for mutant in of_two)
+    assert not known & {recorded.key(mutation.described(source, mutant)) for mutant in of_two}
+
+
 def test_edits_stay_inside_functions():
     for file in mutation._SHARES:
         source = mutation.with_headers(kernel_folder(), file)

@@ -171,6 +171,7 @@ def test_vectorised_rungs_do_not_fall_back(rng):
         checks.up_sampling_traffic(rng, scalar)
     checks.optimiser_traffic(rng)
     checks.split_traffic(rng)
+    checks.pieces_traffic(rng)
 
 
 def test_packs_are_for_aligned_arrays(rng):

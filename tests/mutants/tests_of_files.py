@@ -59,7 +59,7 @@ TESTS: dict[str, list[str]] = {
     "nn/losses.py": ["ops/test_losses.py", "svdd/test_svdd.py", "nn/test_steps.py"],
     "nn/optim.py": ["nn/test_optim.py", "nn/test_steps.py", "ops/test_adam.py"],
     "nn/flat.py": ["nn/test_steps.py", "ops/test_adam.py", "nn/test_optim.py"],
-    "nn/init.py": ["nn/test_optim.py", "nn/test_layers.py"],
+    "nn/init.py": ["nn/test_optim.py", "nn/test_layers.py", "svdd/test_starts.py"],
     "nn/fusion.py": ["nn/test_fusion.py", "nn/test_golden.py", "nn/test_steps.py"],
     "nn/training.py": ["nn/test_training.py", "nn/test_numbers.py", "nn/test_steps.py", *_TRAINED],
     "nn/steps.py": ["nn/test_training.py", "nn/test_steps.py", "nn/test_numbers.py", *_TRAINED],

@@ -81,12 +81,18 @@ def defaults(backend, sizes, dtype):
     return {launch._default(backend, operation, sizes, dtype, halo_fits=True) for operation in OPERATIONS}
 
 
-@pytest.mark.parametrize("sizes", [sizes_of(200, 32, 16, 16, 64), sizes_of(9, 96, 4, 24, 32)])
-def test_where_channels_are_many_the_default_is_a_rung_on_tensor_cores(sizes):
+@pytest.mark.parametrize(
+    ("sizes", "in_float64"),
+    [
+        (sizes_of(200, 32, 16, 16, 64), {"halo", "register_blocked"}),  # of the weight gradient, by its time
+        (sizes_of(9, 96, 4, 24, 32), {"halo"}),
+    ],
+)
+def test_where_channels_are_many_the_default_is_a_rung_on_tensor_cores(sizes, in_float64):
     """Measured or not; plain TF32 only for those who ask, and only in float32 on GPUs that have it."""
     assert defaults(KernelBackend(), sizes, np.float32) == {"corrected"}
     assert defaults(KernelBackend("tf32"), sizes, np.float32) == {"tf32"}
-    assert defaults(KernelBackend("tf32"), sizes, np.float64) == {"halo"}
+    assert defaults(KernelBackend("tf32"), sizes, np.float64) == in_float64
     older = KernelBackend("tf32")
     older.has_tf32 = False
     assert defaults(older, sizes, np.float32) == {"rows"}
@@ -147,6 +153,26 @@ def test_a_block_of_rows_is_one_that_a_gpu_has(C, K, H, W, side, padding, N):
     assert chunks * s.chunk >= layer.C
     assert parts * s.groups * s.filters >= layer.K
     assert 1 <= splits <= max(1, N * -(-layer.P // s.tile))
+
+
+@pytest.mark.parametrize(
+    ("layer", "forward", "backward_input", "backward_weight", "splits"),
+    [
+        ((1, 28, 28, 8), (1, 7, 1, 4, 4, 2, 1, 1), (1, 14, 7, 4, 1, 1, 8, 8), (1, 28, 2, 4, 14, 1), 200),
+        ((8, 14, 14, 4), (1, 14, 1, 4, 4, 1, 4, 8), (1, 14, 1, 4, 4, 2, 1, 4), (1, 14, 2, 2, 7, 8), 100),
+        ((3, 32, 32, 32), (1, 4, 1, 4, 8, 4, 1, 3), (1, 16, 1, 8, 3, 1, 1, 8), (1, 4, 4, 8, 2, 3), 264),
+        ((32, 16, 16, 64), (1, 16, 1, 8, 8, 2, 1, 4), (1, 16, 1, 8, 8, 2, 1, 4), (1, 8, 8, 4, 1, 8), 33),
+        ((64, 8, 8, 128), (2, 8, 1, 8, 8, 4, 1, 4), (2, 8, 1, 8, 8, 4, 1, 4), (2, 8, 8, 4, 1, 8), 8),
+        ((64, 4, 4, 128), (2, 4, 1, 4, 4, 2, 16, 16), (2, 4, 1, 4, 4, 2, 16, 16), (4, 4, 8, 4, 1, 8), 8),
+    ],
+)
+def test_blocks_share_the_work_as_they_did_when_it_was_timed(layer, forward, backward_input, backward_weight, splits):
+    """Of the paper's layers: another division has other times, and `choices.json` must be measured anew."""
+    sizes = sizes_of(200, *layer)
+    layers = [launch_rows.layer_of(operation, sizes) for operation in OPERATIONS]
+    assert [launch_rows.rows(each)[1:] for each in layers[:2]] == [forward, backward_input]
+    weights = launch_rows.rows_of_weights(layers[2])
+    assert (weights[1:], weights.grid(200)[0]) == (backward_weight, splits)
 
 
 def test_the_table_is_written_from_measured_times(tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 """Linear map and bias: the plain sums, and the adjoint."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from references import draw, scattered, tolerance
@@ -41,3 +43,21 @@ def test_bias(shape, backend, dtype, rng):
     for k in range(3):
         np.testing.assert_allclose(shifted[:, k], y[:, k] + bias[k], **tolerance(dtype))
         np.testing.assert_allclose(grad_bias[k], grad_output[:, k].sum(), **tolerance(dtype))
+
+
+@pytest.mark.parametrize(
+    ("shape", "rung", "grid"),
+    [
+        ((64, 1023), "split", (128, 8)),
+        ((1024, 64), "quarters", (2, 32)),
+        ((4096, 263), "quarters", (9, 128)),
+        ((264, 4096), "register_blocked", (64, 5)),
+    ],
+)
+def test_the_size_of_the_result_decides_which_rung_is_launched(shape, rung, grid):
+    """Of 64 x 64 pieces there are two for each multiprocessor, or of smaller ones enough."""
+    launches = []
+    backend = SimpleNamespace(dense=np.asarray, empty=np.empty, launch=lambda *_, **how: launches.append(how))
+    linear.matmul(backend, np.ones((shape[0], 1)), np.ones((1, shape[1])))
+    [how] = launches
+    assert (how["rung"], how["grid"]) == (rung, grid)

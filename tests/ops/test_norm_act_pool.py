@@ -1,10 +1,13 @@
 """Batch norm, leaky ReLU and max-pool in one, against the three operations that the formula puts in a row."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from references import draw, scattered, tolerance
 
 from minisvdd import ops
+from minisvdd.ops.norm_act_pool import launch
 
 SHAPES = [(3, 2, 6, 8), (5, 1, 7, 5), (2, 4, 2, 2), (70, 3, 3, 9)]
 SLOPE, EPSILON, TWO = 0.1, 1e-4, (2, 2)
@@ -78,3 +81,31 @@ def test_a_winner_that_is_zero_takes_the_slope(backend):
         np.full((1, 1, 1, 1), 5.0), x, y, winner, mean, scale, SLOPE, TWO, fixed=True
     )
     np.testing.assert_allclose(grad, [[[[0, 5 * SLOPE], [0, 0]]]], atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("size", "window", "itemsize", "rung", "blocks"),
+    [
+        ((8, 4), TWO, 4, "packs", 2),
+        ((8, 6), TWO, 4, "pairs", 5),
+        ((8, 6), TWO, 8, "packs", 5),
+        ((8, 5), TWO, 8, "pairs", 5),
+        ((7, 8), TWO, 4, "pairs", 7),
+        ((8, 8), (2, 4), 4, "pairs", 4),
+        ((8, 8), (4, 2), 4, "pairs", 4),
+    ],
+)
+def test_packs_are_launched_where_rows_have_whole_ones(size, window, itemsize, rung, blocks):
+    """Blocks of 256 threads, each of which has one window, or as many as 16 bytes of two rows hold."""
+    launches, dtype = [], np.dtype(f"f{itemsize}")
+    backend = SimpleNamespace(
+        dense=np.asarray, asarray=np.asarray, empty=np.empty, zeros=np.zeros,
+        launch=lambda *_, **how: launches.append(how),
+    )  # fmt: skip
+    x, y, channel = (
+        np.ones((100, 3, *size), dtype),
+        np.ones((100, 3, size[0] // window[0], size[1] // window[1]), dtype),
+        np.ones(3, dtype),
+    )
+    launch.backward(backend, y, x, y, y, channel, channel, SLOPE, window, fixed=True)
+    assert launches == [{"rung": rung, "grid": (blocks, 3)}]

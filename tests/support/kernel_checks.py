@@ -13,6 +13,7 @@ from references import CONV_CASES, POOL_CASES, draw, scattered, tolerance
 from tensor_checks import check_conv2d_tensor
 
 from minisvdd import ops
+from minisvdd.backends.counting import at_a_sector
 from minisvdd.backends.emulator import EmulatorBackend
 from minisvdd.ops import device_log, linear
 from minisvdd.ops import losses as loss_launches
@@ -411,6 +412,18 @@ def split_traffic(rng):
     assert backend.last_counts.shared_loads == results * 2 * packs + 3 * results  # four threads' sums become one
 
 
+def pieces_traffic(rng):
+    """A block of the matrix product loads its pieces along memory, in as few transactions, however its operands lie."""
+    backend = EmulatorBackend(count=True)
+    a, b, c = (at_a_sector(draw(rng, (64, 64), np.float32)) for _ in range(3))
+    for rung in ("tiled", "register_blocked", "split", "quarters"):
+        transactions = set()
+        for swap_a, swap_b in product((False, True), repeat=2):
+            linear.matmul(backend, a, b, swap_a, swap_b, rung, out=c)
+            transactions.add(backend.last_counts.transactions)
+        assert len(transactions) == 1, (rung, transactions)
+
+
 def no_packs_of_misaligned_arrays(rng):
     """One array that begins beside a multiple of 16 bytes is enough: a GPU refuses to load a pack from there.
 
@@ -624,6 +637,7 @@ def check_upsample(backend, rng):
 def check_linear(backend, rng):
     """All that linear.cu holds."""
     split_traffic(rng)
+    pieces_traffic(rng)
     for sizes in MATRIX_SIZES:
         matrix_product(backend, sizes, np.float32, rng)
     for shape in BIAS_SHAPES:

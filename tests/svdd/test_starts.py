@@ -8,7 +8,7 @@ from sklearn.decomposition import MiniBatchDictionaryLearning
 
 from minisvdd import Autoencoder, DeepSVDD, load_dataset, load_model
 from minisvdd.errors import CollapseWarning
-from minisvdd.nn import BatchNorm, Conv2D, LeakyReLU, Plan, Training
+from minisvdd.nn import BatchNorm, Conv2D, LeakyReLU, Plan, Training, init
 from minisvdd.nn.batches import batch_members
 from minisvdd.nn.init import dictionary_filters, leaky_gain
 from minisvdd.nn.losses import MeanSquaredError
@@ -33,24 +33,29 @@ def first_filters(**options):
 # First filters from a dictionary
 
 
-@pytest.mark.slow
-def test_atoms_are_scikit_learns(images, rng):
-    """The same patches, standardised, given to MiniBatchDictionaryLearning by hand."""
-    images = images[:40]
+@pytest.mark.parametrize("steps", [20, pytest.param(1000, marks=pytest.mark.slow)])
+def test_atoms_are_scikit_learns(steps, images, monkeypatch):
+    """The same patches, standardised, given to MiniBatchDictionaryLearning by hand; or few steps of few images."""
+    images, some_images = np.concatenate([images[:40], images[40:80]], axis=1), 40
+    if steps < 1000:
+        some_images = 30
+        monkeypatch.setattr(init, "_STEPS", steps)
+        monkeypatch.setattr(init, "_IMAGES", some_images)
     filters = dictionary_filters(images, 4, (3, 3), np.random.default_rng(5))
     again = np.random.default_rng(5)
-    some = images[again.permutation(40)]
+    some = images[again.permutation(40)[:some_images]]
     patches = np.array([x[:, i : i + 3, j : j + 3].ravel() for x in some for i in range(6) for j in range(6)], float)
-    drawn = again.integers(len(patches), size=10_000)
+    drawn = again.integers(len(patches), size=10 * steps)
     deviation = patches.std(axis=0)
     Z = (patches[drawn] - patches.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
     seed = int(again.integers(1 << 31))
     learning = MiniBatchDictionaryLearning(
         4, alpha=1, batch_size=10, max_iter=1, max_no_improvement=None, tol=0, random_state=seed
     ).fit(Z)
-    assert learning.n_steps_ == 1000
-    np.testing.assert_allclose(filters.reshape(4, 9), learning.components_, rtol=1e-6)
-    np.testing.assert_allclose(np.linalg.norm(filters.reshape(4, 9), axis=1), 1, rtol=1e-5)
+    assert learning.n_steps_ == steps
+    np.testing.assert_allclose(filters.reshape(4, 18), learning.components_, rtol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(filters.reshape(4, 18), axis=1), 1, rtol=1e-5)
+    assert filters.flags.c_contiguous
 
 
 @pytest.mark.slow

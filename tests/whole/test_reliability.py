@@ -52,6 +52,15 @@ def test_planted_errors_are_those_of_the_records():
         assert said.format(**planted) in found
 
 
+def test_mutants_of_the_kernels_are_those_of_the_record():
+    asked, found, _ = next(row for question, row in ROWS.items() if "CUDA kernels" in question)
+    broken = record("tests/kernels/kernel_mutants.json")
+    results = broken["results"]
+    assert asked.startswith(f"{len(results)} edits in {len({result['file'] for result in results})} files")
+    assert "{killed} killed, {equivalent} change nothing".format(**broken) in found
+    assert f"{sum(result['outcome'] == 'invalid' for result in results)} does not compile" in found
+
+
 def test_damaged_files_are_those_of_the_record():
     asked, found, _ = next(row for question, row in ROWS.items() if "damaged files" in question)
     formats = record("benchmarks/results/fuzz.json")["formats"]
