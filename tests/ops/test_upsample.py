@@ -1,5 +1,7 @@
 """Nearest-neighbour up-sampling: the plain loops, and the adjoint."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import references as ref
@@ -23,3 +25,14 @@ def test_equals_the_plain_loops(shape, scale, backend, dtype, rng):
     np.testing.assert_array_equal(y, expected_y)
     np.testing.assert_allclose(grad_x, expected_x, **tolerance(dtype))
     np.testing.assert_allclose((y * grad_output).sum(), (x * grad_x).sum(), **tolerance(dtype))  # <Ax, y> = <x, A'y>
+
+
+@pytest.mark.parametrize(("rung", "threads"), [("naive", [24 * 4, 24]), ("vectorised", [24 // 2, 24 // 2])])
+def test_each_rung_is_launched_with_its_threads(rung, threads):
+    """One for each result, or for 8 bytes of the smaller array."""
+    found = []
+    backend = SimpleNamespace(dense=np.asarray, empty=np.empty, launch=lambda *_, **how: found.append(how))
+    small, large = np.ones((1, 2, 3, 4), np.float32), np.ones((1, 2, 6, 8), np.float32)
+    upsample.upsample_forward.reading("launch")(backend, small, (2, 2), rung)
+    upsample.upsample_backward.reading("launch")(backend, large, (2, 2), rung)
+    assert found == [{"threads": count, "rung": rung} for count in threads]
