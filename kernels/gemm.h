@@ -37,7 +37,8 @@ __device__ void gemm_register_blocked(int rows, int columns, int first, int last
                                       B b, Store store) {
     constexpr int own = 4, per_side = tile / own, threads = per_side * per_side, each = tile * depth / threads;
     static_assert(own % Pack<T>::size == 0, "a thread's numbers must fill whole packs");
-    // + 4: the loads along k then store to different banks, and a row still begins at a multiple of 16 bytes
+    // + 4: the loads along k then store to different banks (at depth 8; at 32 four of them meet in one), and a row still
+    // begins at a multiple of 16 bytes
     alignas(16) __shared__ T a_tile[depth][tile + 4], b_tile[depth][tile + 4];
     int x = threadIdx.x % per_side * own, y = threadIdx.x / per_side * own;
     int first_row = blockIdx.y * tile, first_column = blockIdx.x * tile;
