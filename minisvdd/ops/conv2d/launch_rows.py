@@ -200,8 +200,9 @@ def _launch(
 def rows(layer: Layer) -> Rows:
     """How blocks and threads share the forward or the input gradient of a layer.
 
-    Large layers: 8 x 8 results in a thread, 64 threads. Small ones: less for each of 128 threads, and where filters are
-    few, threads that share the channels. Images of few positions and many channels: `_few_positions`.
+    Large layers: 8 x 8 results in a thread, 64 threads; where few channels come in, 8 x 4 and 128. Small ones: less for
+    each of 128 threads, and where filters are few, threads that share the channels. Images of few positions and many
+    channels: `_few_positions`.
     """
     C, K = layer.C, layer.K
     if layer.P * layer.Q <= 16 and C >= _LARGE:
