@@ -53,3 +53,11 @@ def write_rows(path: str | None, rows: list[dict], **settings) -> None:
     """Write rows below the settings and versions that they depend on; nothing without a path."""
     if path:
         write_json(path, {**settings, "versions": versions(), "rows": rows})
+
+
+def renewed(text: str, markers: tuple[str, str], new: str, where: object) -> str:
+    """A page's text with what stands between two markers replaced.  where: the page, for the error where they lack."""
+    if any(text.count(marker) != 1 for marker in markers):
+        raise ValueError(f"{where}: expected each of the markers {markers} once")
+    before, rest = text.split(markers[0])
+    return f"{before}{markers[0]}\n{new}{markers[1]}{rest.split(markers[1])[1]}"

@@ -36,6 +36,7 @@ from pathlib import Path
 
 import gpu_torch
 import numpy as np
+from common import renewed
 
 from minisvdd import DeepSVDD, load_dataset
 from minisvdd.backends import EmulatorBackend, get_backend
@@ -129,13 +130,7 @@ def _built(backend, name, kind, shape):
 
 def _our_epoch(backend, name, kind, X, batch_size, captured):
     """A function that trains one epoch on X, which lies on the device, and waits for it."""
-    steps, batches = _our_steps(backend, name, kind, X, batch_size, captured)
-
-    def epoch():
-        steps.start(batches)
-        steps.finish()
-
-    return epoch
+    return partial(_epoch_of_all, [_our_steps(backend, name, kind, X, batch_size, captured)])
 
 
 def _our_steps(backend, name, kind, X, batch_size, captured=True):
@@ -371,12 +366,9 @@ def tables(gpu, of_ladder):
 
 def write_table(path, text):
     """Replace what stands between the markers of a Markdown file."""
-    whole = path.read_text(encoding="utf-8")
-    if any(whole.count(marker) != 1 for marker in MARKERS):
-        raise ValueError(f"{path}: expected each of the markers {MARKERS} once")
-    before, after = whole.split(MARKERS[0])[0], whole.split(MARKERS[1])[1]
+    whole = renewed(path.read_text(encoding="utf-8"), MARKERS, text, path)
     with atomic_write(path) as file:
-        file.write(f"{before}{MARKERS[0]}\n{text}{MARKERS[1]}{after}")
+        file.write(whole)
 
 
 class Results:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+from common import renewed
 
 from minisvdd import ops
 from minisvdd.backends.counting import at_a_sector
@@ -256,13 +257,9 @@ def table(rows):
 
 def write_table(path, rows):
     """Replace what stands between the markers of a Markdown file."""
-    text = path.read_text()
-    if any(text.count(marker) != 1 for marker in MARKERS):
-        raise ValueError(f"{path}: expected each of the markers {MARKERS} once")
-    (before, rest), after = text.split(MARKERS[0]), text.split(MARKERS[1])[1]
-    del rest
+    text = renewed(path.read_text(encoding="utf-8"), MARKERS, table(rows), path)
     with atomic_write(path) as file:
-        file.write(f"{before}{MARKERS[0]}\n{table(rows)}{MARKERS[1]}{after}")
+        file.write(text)
 
 
 def main():

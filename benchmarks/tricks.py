@@ -20,6 +20,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
+from common import renewed
 from threadpoolctl import threadpool_limits
 
 from minisvdd import ops
@@ -40,7 +41,7 @@ from minisvdd.rivals.dcgan import make_gan
 FOLDER = Path(__file__).parent
 GENERATOR = "dcgan generator"
 MEASURED = ("mnist encoder", "mnist autoencoder", "gtsrb encoder", "cifar10 encoder", "mnist scoring", GENERATOR)
-START, END = "<!-- tricks: written by tricks.py -->", "<!-- end of tricks -->"
+MARKERS = "<!-- tricks: written by tricks.py -->", "<!-- end of tricks -->"
 
 
 @contextmanager
@@ -278,9 +279,7 @@ def table(result: dict) -> str:
 
 def with_table(text: str, result: dict) -> str:
     """The text of README.md with the table between its marks renewed."""
-    before, rest = text.split(START)
-    _, after = rest.split(END)
-    return f"{before}{START}\n{table(result)}{END}{after}"
+    return renewed(text, MARKERS, table(result), "README.md")
 
 
 def main():
