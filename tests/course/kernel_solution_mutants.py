@@ -149,7 +149,7 @@ def _in_child(assignment, kernel, name):
 
 
 def _first_loss(assignment, kernel, name):
-    student = Student(Launcher(kernel))
+    student = Student(Launcher({name: kernel}))
     for part in get_assignment(assignment).parts:
         if part.function == name:
             try:
