@@ -1,6 +1,7 @@
 """Kernels of many submissions, compiled in one file and run in this process: for kernels that we wrote."""
 
 import re
+import tempfile
 from pathlib import Path
 
 from minisvdd.backends.counting import counted
@@ -19,7 +20,7 @@ class KernelsHere:
             for text in re.split(r"^(?=template\b)", source, flags=re.MULTILINE)[1:]:
                 name = re.search(r"void (\w+)\(", text)[1]
                 self._names[words][name] = f"{name}_{numbers.setdefault(text, len(numbers))}"
-        path = folder / "together.cu"
+        path = Path(tempfile.mkdtemp(dir=folder)) / "together.cu"  # a file is read once by its name
         path.write_text("\n".join(re.sub(r"void (\w+)\(", rf"void \1_{i}(", text) for text, i in numbers.items()))
         self._kernels = read_kernels(path)
 
