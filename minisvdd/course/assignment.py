@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class Source:
         """The name that the student's function must have."""
         return self.op.__name__
 
-    @property
+    @cached_property  # it parses a file of the library
     def reading(self) -> Reading:
         """The text that skeletons are cut from."""
         return Reading(self.op, self.instead)

@@ -30,7 +30,7 @@ def consistent(
             if pick is not None and pick != i:
                 continue
             answers = [(case, results_of(given, outputs)[i] if several else given) for case, given in asked]
-            likely = [form for form in forms if _explains(form[1], answers, i)]
+            likely = (form for form in forms if _explains(form[1], answers, i))  # made only for an answer that is wrong
             for case, given in answers:
                 right = expected(op, case.arguments)
                 right, output = (right[i], i) if several else (right, None)

@@ -44,20 +44,23 @@ def definitions(cells: Iterable[str], function: str, others: Iterable[str] = ())
     others: functions whose last definitions are taken as well, where there are some; a part may call two functions.
     Raises AssertionError when no cell defines the function. Cells that are no Python (magics) are passed over.
     """
-    found: dict[str, tuple[int, ast.stmt]] = {}
-    for order, node in enumerate(node for cell in cells for node in _statements(cell)):
-        for bound in _bound(node):
-            found[bound] = (order, node)
-    if not isinstance(found.get(function, (0, None))[1], ast.FunctionDef):
+    found = {bound: node for cell in cells for node in _statements(cell) for bound in _bound(node)}
+    if not isinstance(found.get(function), ast.FunctionDef):
         raise AssertionError(f"no cell that was run defines {function}: run it, then check")
-    kept, wanted = {}, [function, *others]
-    while wanted:
-        name = wanted.pop()
-        if name in found and name not in kept:
-            kept[name] = found[name]
-            wanted += _names(compile(ast.Module([found[name][1]], []), "cell", "exec"))
-    nodes = {order: node for order, node in kept.values()}
-    return "\n\n".join(ast.unparse(nodes[order]) for order in sorted(nodes)) + "\n"
+    kept: list[ast.stmt] = []
+    for name in (*others, function):
+        _keep(name, found, kept)
+    return "\n\n".join(map(ast.unparse, kept)) + "\n"
+
+
+def _keep(name, found, kept, above=()):
+    """Append the statement that defines a name, after those that it needs: who runs a cell again changes the order."""
+    node = found.get(name)
+    if node is not None and node not in kept and node not in above:
+        for needed in _names(compile(ast.Module([node], []), "cell", "exec")):
+            _keep(needed, found, kept, (*above, node))
+        if node not in kept:
+            kept.append(node)
 
 
 def _cells():

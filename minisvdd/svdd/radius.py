@@ -16,7 +16,6 @@ from __future__ import annotations  # so that a type loads no file
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 if TYPE_CHECKING:
     from ..nn import Training
@@ -74,6 +73,8 @@ def authors_radius_squared(squared_distances: np.ndarray, nu: float) -> float:
     upper = d[max(int(len(d) * nu * 0.1), 1) - 1]
     if lower == upper:
         return float(lower)
+    from scipy.optimize import minimize_scalar  # takes long to load, and the other rules need none of it
+
     search = minimize_scalar(lambda x: soft_boundary_objective(x * x, d, nu), bounds=(lower, upper), method="bounded")
     return float(search.x)
 

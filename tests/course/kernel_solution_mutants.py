@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -112,6 +113,8 @@ def graded(name: str, report=lambda line: None, count: int | None = None) -> lis
 
 def _run_together(name, source, kernel, first, stop, some):
     """For each mutant the part that it loses, or ""."""
+    if not some:
+        return []
     texts = []
     for i, mutant in enumerate(some):
         edited = source[first : mutant.start] + mutant.new + source[mutant.start + len(mutant.text) : stop]
@@ -122,15 +125,12 @@ def _run_together(name, source, kernel, first, stop, some):
         found = read_kernels(path)
         try:
             emulator._load(path, True)
-        except KernelError:
-            if len(some) == 1:
-                return ["does not compile"]
-            half = len(some) // 2
-            return [
-                lost
-                for part in (some[:half], some[half:])
-                for lost in _run_together(name, source, kernel, first, stop, part)
-            ]
+        except KernelError as error:
+            line = int(re.search(r"mutants\.cu:(\d+)", str(error))[1])
+            ends = accumulate(text.count("\n") + 1 for text in texts)
+            bad = next(i for i, end in enumerate(ends) if line <= end)
+            others = _run_together(name, source, kernel, first, stop, [*some[:bad], *some[bad + 1 :]])
+            return [*others[:bad], "does not compile", *others[bad:]]
         return [_in_child(name, found[f"{kernel}_{i}"], kernel) for i in range(len(some))]
 
 
@@ -149,7 +149,7 @@ def _in_child(assignment, kernel, name):
 
 
 def _first_loss(assignment, kernel, name):
-    student = Student(Launcher(kernel))
+    student = Student(Launcher({name: kernel}))
     for part in get_assignment(assignment).parts:
         if part.function == name:
             try:

@@ -12,10 +12,11 @@ import argparse
 import ast
 import json
 import random
+import re
 import signal
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -61,11 +62,19 @@ class Mutant:
 def mutants(name: str) -> list[Mutant]:
     """All mutants of a Python assignment: edits between the markers of its solution."""
     source = skeleton(get_assignment(name), solution=True).encode()
-    spans, found = _solutions(source), {}
-    for edit in (*edits(source), *_more_edits(source)):
-        if any(start <= edit.start and edit.stop <= stop for start, stop in spans) and _compiles(edit.apply(source)):
-            found.setdefault((edit.start, edit.stop, edit.new), edit)
+    found = {(edit.start, edit.stop, edit.new): edit for edit in _edits(source)}
     return [Mutant(name, source, found[key]) for key in sorted(found)]
+
+
+def _edits(source):
+    """All edits between markers, function by function: a short text is read much faster than a long one."""
+    starts = [match.start() for match in re.finditer(rb"^def ", source, re.MULTILINE)]
+    for start, stop in zip(starts, [*starts[1:], len(source)]):
+        text = source[start:stop]
+        spans = _solutions(text)
+        for edit in dict.fromkeys((*_more_edits(text), *edits(text))):
+            if any(first <= edit.start and edit.stop <= last for first, last in spans) and _compiles(edit.apply(text)):
+                yield replace(edit, start=start + edit.start, stop=start + edit.stop)
 
 
 def _compiles(source):

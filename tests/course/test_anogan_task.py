@@ -7,7 +7,6 @@ from in_process import grade_here
 from mistakes import right_submission
 
 from minisvdd.course import get_assignment, skeleton
-from minisvdd.course.grader.grading import grade_source
 from minisvdd.course.tasks.rivals import anogan_search_solution as plain
 from minisvdd.rivals import latent
 from minisvdd.rivals.dcgan import gan_for, make_gan
@@ -159,10 +158,9 @@ def test_right_in_other_words(seed):
     assert grade.score == 100
 
 
-@pytest.mark.parametrize("seed", [0, 11])
 @pytest.mark.parametrize(("words", "edits", "functions", "said"), MISTAKES, ids=[row[0] for row in MISTAKES])
-def test_planted_mistakes_are_named(words, edits, functions, said, seed):
-    grade = grade_here(planted(SOLUTION, edits), ASSIGNMENT, seed)
+def test_planted_mistakes_are_named(words, edits, functions, said):
+    grade = grade_here(planted(SOLUTION, edits), ASSIGNMENT, 11)
     assert wrong_functions(grade.parts) == set(functions)
     assert said is None or said in messages(grade.parts)
 
@@ -173,14 +171,6 @@ def test_differences_are_no_gradient():
     grade = grade_here(text, ASSIGNMENT)
     assert GRADIENT in wrong_functions(grade.parts)
     assert "vjp was never called" in messages(grade.parts)
-
-
-@pytest.mark.slow
-def test_in_the_cage_the_points_are_the_same():
-    grade = grade_source(SOLUTION.encode(), ASSIGNMENT.filename, ASSIGNMENT, 5)
-    assert grade.score == 100
-    assert grade.tried == []
-    assert grade.seconds < 10
 
 
 class _Adapter:

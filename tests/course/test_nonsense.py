@@ -97,7 +97,7 @@ def test_no_kernel_of_one_line_earns_more_than_ten_points(name, tmp_path):
             words: head + line.format(entry=entry, out=out, one=one, other=other) + "}\n"
             for words, line in KERNEL_LINES.items()
         }
-        here = KernelsHere(sources, kernel, tmp_path)
+        here = KernelsHere(sources, tmp_path)
         asked = replace(assignment, parts=tuple(part for part in assignment.parts if part.function == kernel))
         graded = {words: grade_parts(asked, Student(here.sandbox(words)), 5, b"") for words in sources}
         total += max(sum(part.score for part in parts) for parts in graded.values())

@@ -33,15 +33,17 @@ def messages_of(parts):
 def kernels(tmp_path_factory):
     """All kernels of this file by the words for them, compiled at once."""
     sources = {words: planted(SOLUTION, edits) for words, edits, *_ in (*PLANTED, *mistaken.RIGHT)}
-    return KernelsHere({"the solution": SOLUTION, **sources}, "conv2d_tiled", tmp_path_factory.mktemp("kernels"))
+    return KernelsHere({"the solution": SOLUTION, **sources}, tmp_path_factory.mktemp("kernels"))
 
 
 def graded(kernels, words, seed=0):
     return grade_parts(ASSIGNMENT, Student(kernels.sandbox(words)), seed, b"")
 
 
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("words", ["the solution", *(words for words, _ in mistaken.RIGHT)])
+@pytest.mark.parametrize(
+    ("words", "seed"),
+    [*(("the solution", seed) for seed in range(3)), *((words, 1) for words, _ in mistaken.RIGHT)],
+)
 def test_right_kernels_get_all_points(kernels, words, seed):
     parts = graded(kernels, words, seed)
     assert messages_of(parts) == {}
@@ -93,11 +95,11 @@ def test_the_skeleton_has_the_head_of_its_own_and_no_solution():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("words", "least", "most"), [("the solution", 100, 100), ("no tile at all", 40, 40)])
-def test_in_the_cage_the_points_are_the_same(words, least, most):
-    edits = {words: edits for words, edits, *_ in PLANTED}.get(words, ())
+def test_in_the_cage_the_points_are_the_same():
+    """As those that it loses here; all of them for the model solution: `test_mistakes.py`."""
+    edits = {words: edits for words, edits, *_ in PLANTED}["no tile at all"]
     grade = grade_source(planted(SOLUTION, edits).encode(), ASSIGNMENT.filename, ASSIGNMENT, 5)
-    assert least <= grade.score <= most
+    assert grade.score == 40
     assert grade.tried == []
 
 
@@ -120,5 +122,5 @@ def test_files_that_are_another_kind_of_wrong(edits, parts, said):
 @pytest.mark.parametrize("level", ["guided", "plain", "scratch"])
 def test_an_empty_kernel_gets_nothing(tmp_path, level):
     """Who moves nothing has no traffic; costs count for right results only."""
-    empty = KernelsHere({"empty": skeleton(ASSIGNMENT, level)}, "conv2d_tiled", tmp_path)
+    empty = KernelsHere({"empty": skeleton(ASSIGNMENT, level)}, tmp_path)
     assert sum(part.score for part in grade_parts(ASSIGNMENT, Student(empty.sandbox("empty")), 0, b"")) == 0

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from minisvdd.backends import emulator
 from minisvdd.course import get_assignment, skeleton
 from minisvdd.course.cage import bpf, hook, landlock, missing, seccomp, syscalls
 from minisvdd.course.grader import disk, places
 from minisvdd.course.grader.grading import grade_source, read_submission
-from minisvdd.course.grader.sandbox import Limits
+from minisvdd.course.grader.sandbox import Limits, Sandbox, SubmissionError
 from minisvdd.errors import DataError
 
 LINEAR = get_assignment("linear")
@@ -357,11 +358,24 @@ def test_a_compile_bomb_ends_at_its_limit():
     bomb = "template<int N, int M> struct S { static constexpr int v = S<N-1, 2*M>::v + S<N-1, 2*M+1>::v; };\n"
     bomb += "template<int M> struct S<0, M> { static constexpr int v = 1; };\nstatic int q = S<25, 1>::v;\n"
     start = time.monotonic()
-    result = grade_source((bomb + KERNELS).encode(), CUDA.filename, CUDA, limits=Limits(start_seconds=4.0))
+    result = grade_source((bomb + KERNELS).encode(), CUDA.filename, CUDA, limits=Limits(start_seconds=2.0))
     assert time.monotonic() - start < 9
-    assert "while loading conv2d_cuda.cu: the compiler did not end in 4.0 s" in result.parts[0].message
+    assert "while loading conv2d_cuda.cu: the compiler did not end in 2.0 s" in result.parts[0].message
     running = subprocess.run(["ps", "-A", "-o", "args="], capture_output=True, text=True).stdout
     assert not re.search(r"cc1plus.*minisvdd-grade.*conv2d_cuda", running)
+
+
+@pytest.mark.compiler
+def test_the_emulator_s_own_code_is_not_compiled_for_each_submission():
+    """What is built in the cage is the file alone: the runtime that was lent stays as it came."""
+    with Sandbox(KERNELS.encode(), CUDA.filename, kind="cuda") as sandbox:
+        (lent,) = sandbox._top.rglob("runtime-*.o")
+        before = lent.stat().st_mtime_ns
+        with pytest.raises(SubmissionError, match="there is no function nothing"):
+            sandbox.call("nothing")
+        assert [(path, path.stat().st_mtime_ns) for path in sandbox._top.rglob("runtime-*")] == [(lent, before)]
+        assert lent.read_bytes() == emulator._runtime().read_bytes()
+        assert len(list(sandbox._top.rglob("conv2d_cuda-*.so"))) == 1
 
 
 @pytest.mark.compiler

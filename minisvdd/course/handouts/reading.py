@@ -40,7 +40,7 @@ class Reading:
         self.docstring = lines[doc.lineno - 1 : doc.end_lineno]
         self.body = _changed(self.name, lines[doc.end_lineno : node.end_lineno], instead)
 
-    @property
+    @cached_property
     def call(self) -> str:
         """The name and its arguments, without types: `name(x, slope=0.1)`."""
         arguments = ast.parse(ast.unparse(self._node)).body[0].args

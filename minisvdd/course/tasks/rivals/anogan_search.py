@@ -207,16 +207,13 @@ def _stopping(rng):
 
 def _stop_apart(found, arguments):
     steps, converged = found[2:]
-    return converged.any() and not converged.all() and len(set(steps)) > 2 and _clear(arguments)
+    return converged.any() and not converged.all() and len(set(steps)) > 2 and _clear(steps, arguments)
 
 
-def _clear(arguments):
+def _clear(steps, arguments):
     """Rounding decides nothing: no image is at the edge of the rule."""
     tolerance = arguments[-1]
-    return all(
-        (plain.latent_search(*arguments[:-1], tolerance + shift)[2] == plain.latent_search(*arguments)[2]).all()
-        for shift in (-1e-6, 1e-6)
-    )
+    return all((plain.latent_search(*arguments[:-1], tolerance + shift)[2] == steps).all() for shift in (-1e-6, 1e-6))
 
 
 def _scores(*rows, steps=12, window=30, tolerance=0.01):
