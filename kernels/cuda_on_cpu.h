@@ -9,11 +9,13 @@
 // Not emulated: textures, cooperative groups, half precision, dynamic parallelism.
 #pragma once
 #define CUDA_ON_CPU
-#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
 #include <utility>
+
+#undef _GLIBCXX_USE_STD_SPEC_FUNCS  // Bessel functions and their like: half the time that the headers take to compile
+#include <math.h>
 
 #define __global__
 #define __device__

@@ -219,7 +219,7 @@ def _network_cases(name):
             rng = np.random.default_rng(0)
             network = make(name, sample_shape)
             network.build(sample_shape, rng, dtype=np.float64, backend=backend)
-            options = {"max_entries": 4, "directions": 2, **options}
+            options = {"max_entries": 2, "directions": 1, **options}
             x = rng.uniform(size=(batch, *sample_shape))
             report = check_gradients(network, x, **options)
             report.title = f"{name} {kind} on x {x.shape}"
@@ -249,7 +249,7 @@ def _gan_cases(name):
 
     def check_network(backend=NUMPY, **options):
         network, rng = build(backend)
-        options = {"max_entries": 3, "directions": 1, **options}
+        options = {"max_entries": 2, "directions": 1, **options}
         report = check_gradients(network, rng.standard_normal((3, 5)), **options)
         report.title = f"{name} generator and discriminator on z (3, 5)"
         return report

@@ -17,19 +17,26 @@ from minisvdd.attack.boundary_attack import boundary_attack
 from minisvdd.backends import EmulatorBackend, backend_problems, cuda, get_backend
 from minisvdd.backends.captured import Captured, Evaluation, padded
 from minisvdd.files.checkpoint import Checkpoint
-from minisvdd.nn import BatchNorm, LeakyReLU, Linear, Sequential, outputs, outputs_in_parts
+from minisvdd.nn import BatchNorm, LeakyReLU, Linear, Sequential, init, outputs, outputs_in_parts
 from minisvdd.nn.batches import evaluation_batch
 from minisvdd.nn.networks import make_autoencoder
 from minisvdd.nn.training import Plan
 from minisvdd.rivals import latent
-from minisvdd.rivals.dcgan import make_gan
+from minisvdd.rivals.dcgan import GAN_ARCHITECTURES, GanArchitecture, make_gan
 from minisvdd.rivals.game import AdversarialTraining
 
 _PROBLEM = backend_problems()["cuda"]
 _GPU = [pytest.mark.gpu, pytest.mark.skipif(bool(_PROBLEM), reason=str(_PROBLEM))]
 needs_compiler = pytest.mark.compiler
 _NETWORK = {"network": "digits_lenet", "preprocessing": "gcn-l1", "epochs": 3, "batch_size": 8, "verbose": 0}
-_GAN = {"latent_dim": 6, "epochs": 3, "batch_size": 6, "search_learning_rate": 0.1, "verbose": 0}
+_GAN = {
+    "network": "narrow_dcgan",
+    "latent_dim": 6,
+    "epochs": 3,
+    "batch_size": 6,
+    "search_learning_rate": 0.1,
+    "verbose": 0,
+}
 ESTIMATORS = {
     "DeepSVDD": (DeepSVDD, {**_NETWORK, "pretrain_epochs": 1, "threshold": "nu"}),
     "Autoencoder": (Autoencoder, {**_NETWORK, "threshold": "nu"}),
@@ -42,17 +49,27 @@ ESTIMATORS = {
 X, y = digits().train[:14], np.arange(14) % 2
 
 
-@pytest.fixture(
-    params=[
-        pytest.param("emulator", marks=needs_compiler),
-        pytest.param("stand-in", marks=needs_compiler),
-        pytest.param("cuda", marks=_GPU),
-    ]
-)
+@pytest.fixture(autouse=True)
+def narrow_dcgan(monkeypatch):
+    """A quarter of small_dcgan's channels: the emulator's time grows with them."""
+    monkeypatch.setitem(GAN_ARCHITECTURES, "narrow_dcgan", GanArchitecture((8, 4)))
+
+
+PLACES = {"emulator": needs_compiler, "stand-in": needs_compiler, "cuda": _GPU}
+
+
+@pytest.fixture(params=[pytest.param(place, marks=marks) for place, marks in PLACES.items()])
 def device(request):
     if request.param == "stand-in":
         return request.getfixturevalue("stand_in")
     return EmulatorBackend(check=False) if request.param == "emulator" else get_backend("cuda")
+
+
+def estimators(*names, emulator):
+    """Parameters `name` and `device`: all on the stand-in and on a GPU, some on the emulator, which forgives more."""
+    pairs = [(name, place) for name in names for place in PLACES if place != "emulator" or name in emulator]
+    cases = [pytest.param(name, place, marks=PLACES[place], id=f"{place}-{name}") for name, place in pairs]
+    return pytest.mark.parametrize(("name", "device"), cases, indirect=["device"])
 
 
 @pytest.fixture
@@ -69,7 +86,7 @@ def stand_in(monkeypatch):
 def short_windows(monkeypatch):
     """Some images converge in a few steps, the others go on."""
     monkeypatch.setattr(latent, "WINDOW", 3)
-    monkeypatch.setattr(latent, "TOLERANCE", 0.0085)
+    monkeypatch.setattr(latent, "TOLERANCE", 0.02)
 
 
 def fitted(name, backend, **options):
@@ -126,11 +143,12 @@ def test_the_classifier_and_its_attack_as_on_the_host(device):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ESTIMATORS)
-def test_copies_and_pickles_score_alike(name, device):
+@estimators(*ESTIMATORS, emulator=["DeepSVDD", "SoftmaxClassifier"])
+def test_a_second_run_copies_and_pickles_score_alike(name, device):
     """joblib's processes and `GridSearchCV` send models; a captured graph stays where it is."""
-    model = fitted(name, device)
+    model, again = (fitted(name, device, epochs=2) for _ in range(2))
     expected = scores(model)
+    assert scores(again).tobytes() == expected.tobytes()
     for other in (pickle.loads(pickle.dumps(model)), deepcopy(model)):
         np.testing.assert_array_equal(scores(other), expected)
         np.testing.assert_array_equal(scores(other), expected)
@@ -139,7 +157,7 @@ def test_copies_and_pickles_score_alike(name, device):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["AnoGAN", "SoftmaxClassifier", "DeepSVDD"])
+@estimators("AnoGAN", "SoftmaxClassifier", "DeepSVDD", emulator=["SoftmaxClassifier", "DeepSVDD"])
 def test_a_training_that_goes_on_from_a_checkpoint_ends_alike(name, device, tmp_path):
     estimator, arguments = ESTIMATORS[name]
     fits = [lambda m, **o: m.fit(X, **o), lambda m, **o: m.fit(X, y, **o)][name == "SoftmaxClassifier"]
@@ -161,22 +179,15 @@ def test_a_training_that_goes_on_from_a_checkpoint_ends_alike(name, device, tmp_
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("short_windows")
-@pytest.mark.parametrize("name", ["DeepSVDD", "AnoGAN"])
+@estimators("DeepSVDD", "AnoGAN", emulator=["DeepSVDD"])
 def test_threads_and_streams_do_not_meet(name, device):
     """Each training and each search on a stream of its own, in two threads: as one after the other."""
 
     def work(seed):
-        return scores(fitted(name, device, random_state=seed)).tobytes()
+        return scores(fitted(name, device, random_state=seed, epochs=2)).tobytes()
 
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(work, range(2))) == [work(seed) for seed in range(2)]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ESTIMATORS)
-def test_two_runs_give_equal_bits(name, device):
-    first, second = (scores(fitted(name, device)) for _ in range(2))
-    assert first.tobytes() == second.tobytes()
 
 
 MORE = {
@@ -192,9 +203,10 @@ MORE = {
 @pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("name", MORE)
-def test_whatever_is_asked_for_follows_numpy(name, stand_in):
+def test_whatever_is_asked_for_follows_numpy(name, stand_in, monkeypatch):
+    monkeypatch.setattr(init, "_STEPS", 50)  # of learning a dictionary, which is the host's work
     images = digits().train[:45]
-    options = {**ESTIMATORS["DeepSVDD"][1], "epochs": 2, "false_alarm_rate": 0.1, **MORE[name]}
+    options = {**ESTIMATORS["DeepSVDD"][1], "epochs": 2, "batch_size": 14, "false_alarm_rate": 0.1, **MORE[name]}
     on_host, on_device = (DeepSVDD(**options, backend=place).fit(images) for place in ("numpy", stand_in))
     np.testing.assert_allclose(on_device.history_["loss"], on_host.history_["loss"], rtol=1e-3)
     np.testing.assert_allclose(on_device.anomaly_score(images), on_host.anomaly_score(images), rtol=0.02, atol=1e-3)

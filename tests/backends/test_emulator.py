@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers_cuda import cache_without_kernels
 
 from minisvdd.backends import emulator
 from minisvdd.backends.counting import counted
@@ -244,7 +245,7 @@ def test_compile_error_shows_file_and_line():
 
 @pytest.mark.slow
 def test_library_is_built_once(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    cache_without_kernels(tmp_path, monkeypatch)
     first = emulator._build(KERNELS / "correct.cu")
     monkeypatch.setattr(emulator, "_compile", lambda *_: pytest.fail("built again"))
     assert emulator._build(KERNELS / "correct.cu") == first
@@ -327,8 +328,10 @@ def damage(library, how):
 @pytest.mark.slow
 def test_a_damaged_library_is_built_again(monkeypatch, tmp_path):
     """Half a library would be a bus error at its first call, in this run and in every other."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    first, path = emulator._build(KERNELS / "correct.cu", False), KERNELS / "correct.cu"
+    cache_without_kernels(tmp_path / "cache", monkeypatch)
+    path = tmp_path / "one.cu"
+    path.write_text("__global__ void one(float* y) { y[threadIdx.x] = 1; }\n")
+    first = emulator._build(path, False)
     for how in ("empty", "half", "zeros"):
         damage(first, how)
         built = emulator._build(path, False)
@@ -336,7 +339,7 @@ def test_a_damaged_library_is_built_again(monkeypatch, tmp_path):
         assert not first.exists() or first == built
         first = built
     assert ctypes.CDLL(str(first)).emulator_launch  # only now: one that is cut short under a process is its end
-    assert len(list(first.parent.glob("correct-*.so"))) == 1
+    assert len(list(first.parent.glob("one-*.so"))) == 1
 
 
 def test_scratch_folders_of_killed_builds_go_after_an_hour(tmp_path):

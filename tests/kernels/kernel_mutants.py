@@ -271,20 +271,20 @@ def run(mutant: Mutant, folder: Path, cache: Path) -> dict:
         shutil.copytree(folder, copy)
         edited = source[: mutant.start] + mutant.new + source[mutant.start + len(mutant.text) :]
         (copy / f"{mutant.file}.cu").write_text(edited)
-        outcome, why = check_in_process(copy, mutant.file, cache)
+        outcome, why = check_in_process(copy, [mutant.file], cache)
     result = described(source, mutant)
     if outcome == "survived":
         why = EQUIVALENT.get((mutant.file, result["after"]), "")
     return {**result, "outcome": outcome, "why": why}
 
 
-def check_in_process(folder: Path, file: str, cache: Path) -> tuple[str, str]:
+def check_in_process(folder: Path, files: list[str], cache: Path) -> tuple[str, str]:
     """("survived", "") or ("killed" or "invalid", by what)."""
     paths = [ROOT, Path(__file__).parent, *filter(None, sys.path)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "XDG_CACHE_HOME": str(cache)}
-    command = [sys.executable, __file__, "--check", str(folder), file]
+    command, seconds = [sys.executable, __file__, "--check", str(folder), *files], _SECONDS * len(files)
     try:
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=_SECONDS)
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=seconds)
     except subprocess.TimeoutExpired:
         return "killed", "runs for ever"
     if done.returncode == 0:
@@ -295,17 +295,26 @@ def check_in_process(folder: Path, file: str, cache: Path) -> tuple[str, str]:
     return ("invalid" if "does not compile" in why else "killed"), why[:200]
 
 
-def check(folder: Path, file: str) -> None:
-    """In the child process: the checks of one file, with the kernels of that folder."""
+def check(folder: Path, files: list[str]) -> None:
+    """In the child process: the checks of these files, with the kernels of that folder."""
     import kernel_checks
     import numpy as np
 
     from minisvdd.backends import emulator, kernel
 
+    ours = kernel.kernel_folder()
     for module in (kernel, emulator):
         module.kernel_folder = lambda: folder
-        module.TEMPLATE_TYPES = {np.dtype(np.float32): "float"}  # half the time to build
-    kernel_checks.FILE_CHECKS[file](emulator.EmulatorBackend(), np.random.default_rng(7))
+    everything = emulator._exports
+
+    def exports(path, instance=""):
+        """Of an edited file, which is built for this check alone, float32 only: half the time."""
+        names, edited = everything(path, instance), path.read_bytes() != (ours / path.name).read_bytes()
+        return {symbol: name for symbol, name in names.items() if not (edited and name.endswith("<double>"))}
+
+    emulator._exports = exports
+    for file in files:
+        kernel_checks.FILE_CHECKS[file](emulator.EmulatorBackend(), np.random.default_rng(7))
 
 
 def run_all(mutants: list[Mutant], folder: Path, jobs: int, cache: Path, report) -> list[dict]:
@@ -314,10 +323,10 @@ def run_all(mutants: list[Mutant], folder: Path, jobs: int, cache: Path, report)
     cache: as $XDG_CACHE_HOME, for the libraries of the kernels that are not edited.
     """
     with ThreadPoolExecutor(jobs) as pool:
-        for file in dict.fromkeys(mutant.file for mutant in mutants):
-            outcome, why = check_in_process(folder, file, cache)
-            if outcome != "survived":
-                raise RuntimeError(f"{file}.cu fails its checks without any edit: {why}")
+        files = list(dict.fromkeys(mutant.file for mutant in mutants))
+        outcome, why = check_in_process(folder, files, cache)
+        if outcome != "survived":
+            raise RuntimeError(f"checks of {', '.join(files)} fail without any edit: {why}")
         results = []
         for result in pool.map(lambda mutant: run(mutant, folder, cache), mutants):
             results.append(result)
@@ -336,12 +345,12 @@ def main():
     parser.add_argument("--within", nargs="+", metavar="FUNCTION", help="of these only, besides those in --out")
     parser.add_argument("--renew", action="store_true", help="keep those in --out that were killed and still stand")
     parser.add_argument("--out", type=Path, help="write the outcomes as JSON to this file")
-    parser.add_argument("--check", nargs=2, metavar=("FOLDER", "FILE"), help=argparse.SUPPRESS)
+    parser.add_argument("--check", nargs="+", metavar="FOLDER FILE", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.within and not (options.file and options.out):
         parser.error("--within needs --file and --out")
     if options.check:
-        return check(Path(options.check[0]), options.check[1])
+        return check(Path(options.check[0]), options.check[1:])
     folder, kept = ROOT / "kernels", []
     if options.renew:
         rows = json.loads(options.out.read_text())["results"]

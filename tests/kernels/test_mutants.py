@@ -40,9 +40,8 @@ def pick(file, kind, text):
 
 
 def not_killed(mutants):
-    """Run them; those that a check of the kernels does not notice."""
-    # a cache apart: these libraries lack float64, and have the names of those that hold it
-    cache = cache_folder().parent / "mutants"
+    """Run them; those that a check of the kernels does not notice. What is not edited comes from the usual cache."""
+    cache = cache_folder().parents[1]
     results = mutation.run_all(mutants, kernel_folder(), jobs=2, cache=cache, report=lambda line: None)
     return [result for result in results if result["outcome"] != "killed"]
 

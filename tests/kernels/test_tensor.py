@@ -27,17 +27,21 @@ def unchecked():
     return EmulatorBackend(check=False)
 
 
+def every_layer_and_rung(layers):
+    """The smallest layer on every rung, each of the others on the default one and on another."""
+    pairs = [(layers[0], "corrected"), (layers[0], "tf32"), (layers[1], "corrected"), (layers[1], "tensor")]
+    return pytest.mark.parametrize(("layer", "rung"), [*pairs, *((layers[2], rung) for rung in RUNGS)], ids=str)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("rung", RUNGS)
-@pytest.mark.parametrize("layer", checks.LAYERS, ids=str)
+@every_layer_and_rung(checks.LAYERS)
 def test_forward_and_weight_gradient(layer, rung, emulator, rng):
     checks.forward(emulator, *layer, rung, rng)
     checks.backward_weight(emulator, *layer, rung, rng)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rung", RUNGS)
-@pytest.mark.parametrize("layer", checks.INPUT_LAYERS, ids=str)
+@every_layer_and_rung(checks.INPUT_LAYERS)
 def test_input_gradient(layer, rung, emulator, rng):
     checks.backward_input(emulator, *layer, rung, rng)
 

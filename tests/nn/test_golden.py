@@ -72,8 +72,11 @@ def too_far(name, kind, network, **options):
     return {key: float(value) for key, value in found.items() if not value <= bounds[key]}
 
 
-@pytest.mark.parametrize("backend", ["plain", "numpy"])
-@pytest.mark.parametrize(("name", "kind"), make.CASES)
+# the formulas themselves on the smallest images alone: those of the other networks are the same ones
+PLAIN = [(name, kind, "plain") for name, kind in make.CASES if name == "mnist_lenet"]
+
+
+@pytest.mark.parametrize(("name", "kind", "backend"), [*PLAIN, *((*case, "numpy") for case in make.CASES)])
 def test_agrees_with_torch(name, kind, backend):
     assert too_far(name, kind, build(name, kind, backend)) == {}
 

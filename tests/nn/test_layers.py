@@ -58,20 +58,24 @@ def test_the_table_holds_every_layer():
     assert {type(make()) for make, _ in LINEAR_LAYERS} < layer_classes()
 
 
+@pytest.fixture
+def fast_backend(backend):
+    """The emulator without its checker, whose place is in tests/kernels: here each kernel runs thousands of times."""
+    return EmulatorBackend(check=False) if backend.name == "emulator" else backend
+
+
 @pytest.mark.parametrize("name", SINGLE)
-def test_gradient_of_layer(name, backend):
-    for report in check_library(name, backend):
+def test_gradient_of_layer(name, fast_backend):
+    for report in check_library(name, fast_backend):
         assert report.raise_if_failed().error < 1e-7
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_gradient_of_network(name, backend):
+def test_gradient_of_network(name, fast_backend):
     """Encoder and autoencoder, as built and after 20 steps of training, in both modes."""
-    if name in _NOT_ON.get(backend.name, ()):
+    if name in _NOT_ON.get(fast_backend.name, ()):
         pytest.skip("minutes on this backend, and no operation that the smaller networks lack")
-    if backend.name == "emulator":
-        backend = EmulatorBackend(check=False)
-    for report in check_library(name, backend):
+    for report in check_library(name, fast_backend):
         assert report.raise_if_failed().error < 1e-5
         assert {check.stage for check in report.arrays} == {"start", "after 20 steps"}
         assert {check.mode for check in report.arrays} == {"training", "evaluation"}

@@ -5,6 +5,7 @@ Neither needs a GPU.
 """
 
 import ctypes
+import hashlib
 import importlib.util
 import re
 import shutil
@@ -18,7 +19,8 @@ from minisvdd.backends.cuda import instances
 from minisvdd.backends.kernel import TEMPLATE_TYPES, read_kernels
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_90")  # Turing, Ampere, Hopper
-_ENTRY = re.compile(r"Compiling entry function '(\w+)'.*?(?=Compiling entry function|\Z)", re.S)
+_OPTIONS = ["-std=c++17", "-Xptxas", "-v", "-Werror", "all-warnings"]
+_ENTRY = re.compile(r"Compiling entry function '(\w+)' for '(\w+)'.*?(?=Compiling entry function|\Z)", re.S)
 _PRECISIONS = ("TF32", "TF32x3", "CORRECTED")  # in the order of the enum
 _FIGURES = {
     "registers": r"Used (\d+) registers",
@@ -41,16 +43,47 @@ def names_of(path: Path, architecture: str = "sm_90") -> list[str]:
     return instances(path) + [f"{kernel}<{sizes}>" for kernel, sizes in sorted(specialisations(path, architecture))]
 
 
+def sources_of(path: Path) -> list[Path]:
+    """A kernel file and every header that it includes, also by way of others; what is not there is the compiler's."""
+    found, waiting = [], [path]
+    while waiting:
+        file = waiting.pop()
+        if file not in found and file.is_file():
+            found.append(file)
+            names = re.findall(r'#include "(.+?)"', file.read_text(encoding="utf-8"))
+            waiting += [path.parent / name for name in names]
+    return found
+
+
+def made_from(path: Path) -> str:
+    """A hash of all that decides on a file's machine code but the compiler: sources, instances, options."""
+    texts = [source.read_text(encoding="utf-8") for source in sorted(sources_of(path))]
+    names = [f"{architecture} {name}" for architecture in ARCHITECTURES for name in names_of(path, architecture)]
+    return hashlib.sha256("\0".join([*texts, *names, *_OPTIONS]).encode()).hexdigest()[:16]
+
+
+def a_third(names: list[str]) -> list[str]:
+    """Every third of the names in the order of their hashes: at least one, and of every kind some."""
+    return sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())[::3]
+
+
 def parse_report(text: str) -> dict[tuple[str, str], dict[str, int]]:
     """Registers, shared memory, stack and spills of every kernel, by (name, scalar type or sizes)."""
-    report = {}
-    for match in _ENTRY.finditer(text):
-        figures = {name: re.search(pattern, match[0]) for name, pattern in _FIGURES.items()}
-        report[_demangle(match[1])] = {name: int(found[1]) if found else 0 for name, found in figures.items()}
+    (report,) = parse_reports(text).values()
     return report
 
 
-def _demangle(symbol):
+def parse_reports(text: str) -> dict[str, dict[tuple[str, str], dict[str, int]]]:
+    """`parse_report` by architecture."""
+    reports = {}
+    for match in _ENTRY.finditer(text):
+        figures = {name: re.search(pattern, match[0]) for name, pattern in _FIGURES.items()}
+        numbers = {name: int(found[1]) if found else 0 for name, found in figures.items()}
+        reports.setdefault(match[2], {})[demangle(match[1])] = numbers
+    return reports
+
+
+def demangle(symbol):
     """_Z5naiveIfEvPKT_ -> ("naive", "float"), _Z4plainPf -> ("plain", "").
 
     With a struct of integers: _Z1fI4RowsILi1ELi8EEEvPf -> ("f", "Rows<1, 8>"); one of enum Precision has its name.
@@ -71,19 +104,29 @@ def nvcc() -> str | None:
     return shutil.which("nvcc")
 
 
-def compile_with_nvcc(path: Path, architecture: str, scratch: Path) -> dict[tuple[str, str], dict[str, int]]:
-    """Machine code of all instances; RuntimeError with the compiler's words."""
-    unit = scratch / f"{path.stem}-{architecture}.cu"
+def version() -> str:
+    """What nvcc says of itself."""
+    return subprocess.run([nvcc(), "--version"], capture_output=True, text=True).stdout.splitlines()[-2]
+
+
+def compile_with_nvcc(
+    path: Path, architectures: list[str], names: list[str], scratch: Path
+) -> dict[str, dict[tuple[str, str], dict[str, int]]]:
+    """Machine code of these instances by architecture; RuntimeError with the compiler's words.
+
+    The front end runs once, for the oldest: our files do not ask for the architecture, and so give all the same PTX.
+    """
+    unit = scratch / f"{path.stem}-{architectures[0]}.cu"
     lines = [f'#include "{path.resolve()}"']  # and what makes the compiler write every instance out: its address
-    lines += [f"auto instance_{i} = &{name};" for i, name in enumerate(names_of(path, architecture))]
+    lines += [f"auto instance_{i} = &{name};" for i, name in enumerate(names)]
     unit.write_text("\n".join(lines) + "\n")
-    options = ["-std=c++17", "-cubin", f"-arch={architecture}", "-Xptxas", "-v", "-Werror", "all-warnings"]
-    done = subprocess.run(
-        [nvcc(), *options, str(unit), "-o", str(unit.with_suffix(".cubin"))], capture_output=True, text=True
-    )
+    oldest = min(architectures).replace("sm", "compute")
+    target = f"arch={oldest},code=[{','.join(architectures)}]"
+    command = [nvcc(), *_OPTIONS, "-fatbin", "-gencode", target, str(unit), "-o", str(unit.with_suffix(".fatbin"))]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(done.stderr + done.stdout)
-    return parse_report(done.stderr + done.stdout)
+    return parse_reports(done.stderr + done.stdout)
 
 
 def nvrtc() -> ctypes.CDLL | None:

@@ -1,7 +1,10 @@
-"""Help with tests of the CUDA backend."""
+"""Help with tests of the CUDA backend and of the emulator."""
+
+import shutil
 
 import numpy as np
 
+from minisvdd.backends import emulator
 from minisvdd.backends.cuda import CudaBackend
 from minisvdd.backends.kernel import check_geometry
 
@@ -35,3 +38,11 @@ class HostArrays(CudaBackend):
         for host, device in zip(values, on_device):
             if isinstance(host, np.ndarray):
                 host[...] = self.cupy.asnumpy(device)
+
+
+def cache_without_kernels(folder, monkeypatch):
+    """A new cache of the emulator's in that folder, with its runtime only: that takes seconds to build."""
+    runtime = emulator._runtime()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    emulator.cache_folder().mkdir(parents=True)
+    shutil.copy(runtime, emulator.cache_folder())
