@@ -81,6 +81,7 @@ MODELS = {
 def test_a_loaded_model_scores_bit_for_bit_alike(kind, tmp_path):
     X = digits().train
     X = X.reshape(len(X), -1).astype(np.float64) if kind == "features" else X
+    X = X[:40] if kind == "anogan" else X  # each of which is searched for, seven times
     model = MODELS[kind]().fit(X)
     path = tmp_path / "modèle 1.npz"
     model.save(path)
