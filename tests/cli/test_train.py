@@ -78,7 +78,8 @@ def test_main_job_as_a_process_in_an_empty_folder(tmp_path):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # old releases of a dependency emit some under pytest
 def test_quiet_means_nothing_on_stderr(tmp_path, capsys):
     arguments = ("train", "--objective", "soft-boundary", "--nu", "0.2", "--seed", "3", "--normal-class", "1")
-    assert run(*arguments, "--quiet", "--out", tmp_path) == 0
+    some = ("--pretrain-epochs", 10, "--epochs", 40)
+    assert run(*arguments, *some, "--quiet", "--out", tmp_path) == 0
     assert capsys.readouterr().err == ""
     model = load_model(tmp_path / "model.npz")
     assert (model.objective, model.nu, model.random_state) == ("soft-boundary", 0.2, 3)
