@@ -70,7 +70,7 @@ def test_functions_of_one_s_own_are_checked_where_they_are_used(tmp_path, capsys
 
 
 def test_a_planted_error_is_diagnosed(tmp_path, capsys):
-    assert run("gradcheck", "--ops", write(tmp_path, CONVOLUTION)) == 1
+    assert run("gradcheck", "--layer", "Conv2D", "--ops", write(tmp_path, CONVOLUTION)) == 1
     out = capsys.readouterr().out
     assert "flipped in space" in out
     assert "conv2d_backward_weight: FAILED: the result at [0, 0, 0, 0]" in out

@@ -14,6 +14,8 @@ from minisvdd import load_model
 
 pytestmark = pytest.mark.slow
 
+FEW = ("--epochs", 3, "--pretrain-epochs", 2)
+
 
 def test_score_writes_what_the_model_says(trained, tmp_path, capsys):
     test = digits("6").test
@@ -49,7 +51,8 @@ def test_the_rate_of_false_alarms_can_be_moved_when_scoring(trained, tmp_path, c
 def test_a_model_without_held_out_samples_has_no_p_values(tmp_path, capsys):
     X = np.random.default_rng(0).normal(size=(60, 3))
     np.save(tmp_path / "x.npy", X)
-    assert run("train", "--data", tmp_path / "x.npy", "--threshold", "nu", "--quiet", "--out", tmp_path / "out") == 0
+    words = ("--data", tmp_path / "x.npy", "--threshold", "nu", "--quiet", *FEW)
+    assert run("train", *words, "--out", tmp_path / "out") == 0
     assert "nothing is promised" in capsys.readouterr().out
     assert run("score", tmp_path / "out/model.npz", tmp_path / "x.npy") == 0
     rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
@@ -97,7 +100,7 @@ def tiles(tmp_path_factory):
     """A data set in MVTec's layout and the folder of a model trained on it."""
     folder = tmp_path_factory.mktemp("tiles")
     data = put_tiles(folder / "tiles", train=12, good=4, bad=4)
-    arguments = ("--size", "8x12", "--color", "grey", "--quiet", "--checkpoint-every", 0)
+    arguments = ("--size", "8x12", "--color", "grey", "--quiet", *FEW, "--checkpoint-every", 0)
     assert run("train", "--data", data, *arguments, "--out", folder / "run") == 0
     return data, folder / "run"
 
@@ -167,7 +170,8 @@ def test_a_table_of_features_is_scored_in_its_own_order(tmp_path, capsys):
     rng = np.random.default_rng(0)
     rows = [f"{a:.6f};{b:.6f};{'ok' if k < 30 else 'odd'}" for k, (a, b) in enumerate(rng.normal(size=(40, 2)))]
     (tmp_path / "mine.csv").write_text("\n".join(["u;v;label", *rows]))
-    assert run("train", "--data", tmp_path / "mine.csv", "--normal-class", "ok", "--quiet", "--out", tmp_path) == 0
+    words = ("--data", tmp_path / "mine.csv", "--normal-class", "ok", "--quiet", *FEW)
+    assert run("train", *words, "--out", tmp_path) == 0
     out = capsys.readouterr().out
     assert "7 of its 30 normal samples are held back for testing" in out
     assert "mine.csv, normal class ok: 23 training and 17 test samples" in out
@@ -180,7 +184,7 @@ def test_a_table_of_features_is_scored_in_its_own_order(tmp_path, capsys):
 def test_p_values_are_those_of_the_model(tiles, tmp_path):
     """And a picture is beyond the threshold where its p-value is at most the rate of false alarms."""
     data, _ = tiles
-    arguments = ("--size", 8, "--false-alarm-rate", 0.3, "--quiet", "--checkpoint-every", 0, "--out", tmp_path)
+    arguments = ("--size", 8, "--false-alarm-rate", 0.3, "--quiet", *FEW, "--checkpoint-every", 0, "--out", tmp_path)
     assert run("train", "--data", data, *arguments) == 0
     for rate in (0.3, 0.6):
         out = tmp_path / f"{rate}.csv"

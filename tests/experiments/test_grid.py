@@ -176,8 +176,7 @@ def test_kill_9_in_the_middle_and_start_again(finished, tmp_path):
     process.wait()
     kept = {path: path.read_bytes() for path in cell_files(tmp_path)}
     assert 2 <= len(kept) < len(cell_files(finished))
-    again = start(tmp_path, 2)
-    assert again.wait(120) == 0
+    assert run_grid(tiny_grid(), tmp_path, jobs=2, verbose=0) == 0
     assert all(path.read_bytes() == content for path, content in kept.items())
     assert aucs(tmp_path) == aucs(finished)
 

@@ -243,21 +243,26 @@ BROKEN = """Promise.all([...document.images].map(i => i.decode().then(() => "", 
 TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with Browser(find_chromium(), tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(find_chromium() is None, reason="needs Chromium or Chrome")
 @pytest.mark.parametrize("kind", ["grey", "large", "features"])
-def test_in_a_browser(kind, tmp_path):
+def test_in_a_browser(kind, browser, tmp_path):
     model, samples, is_anomaly = fitted(kind, n=20 if kind == "large" else 60)
     names = None if kind == "features" else [f"a_very_long_name_{'x' * 150}_{k}<b>.png" for k in range(40)]
     labels = np.where(is_anomaly, f"class_{'y' * 90}", "good")
     found = Findings(model, samples, "z" * 120, "good", names, labels, is_anomaly, notes=["w" * 200])
     path = write_report(tmp_path / "report.html", found)
-    with Browser(find_chromium(), tmp_path / "profile") as browser:
-        for width in (1280, 390):
-            browser.set_width(width)
-            browser.open(path.as_uri())
-            assert browser.evaluate(BROKEN) == []
-            assert browser.evaluate("document.images.length") > 3
-            assert browser.evaluate("[...document.images].filter(i => !i.alt.trim()).length") == 0
-            assert browser.evaluate(TOO_WIDE) <= 0, f"wider than a window of {width} pixels"
-            assert browser.problems() == []
+    for width in (1280, 390):
+        browser.set_width(width)
+        browser.open(path.as_uri())
+        assert browser.evaluate(BROKEN) == []
+        assert browser.evaluate("document.images.length") > 3
+        assert browser.evaluate("[...document.images].filter(i => !i.alt.trim()).length") == 0
+        assert browser.evaluate(TOO_WIDE) <= 0, f"wider than a window of {width} pixels"
+        assert browser.problems() == []

@@ -156,32 +156,30 @@ def archives():
     return {f"GTSRB_Final_{name}.zip": zip_bytes(files) for name, files in parts.items()}
 
 
-@pytest.mark.parametrize("signals", [signal.SIGKILL, signal.SIGINT])
-def test_a_download_that_is_stopped_goes_on_where_it_was(signals, archives, tmp_path):
-    """The server falls silent in the middle of the second of three files: then the process is stopped."""
-    server = Server(archives)
-    server.faults = [None, "stall"]
-    (first, *_), folder = archives, tmp_path / "gtsrb"
-    second, third = list(archives)[1:]
-    half = len(archives[second]) // 2
-    process = python(_FETCH, server.url, tmp_path, start_new_session=True)
-    part = folder / f"{second}.part"
-    wait_until(lambda: part.exists() and part.stat().st_size == half, 60)
-    process.send_signal(signals)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == (130 if signals == signal.SIGINT else -signal.SIGKILL)
+def test_a_download_that_is_stopped_goes_on_where_it_was(archives, tmp_path):
+    """The server falls silent in the middle of a file: then the process is stopped, by kill -9 and by Ctrl-C."""
+    server, folder, names = Server(archives), tmp_path / "gtsrb", list(archives)
+    server.faults = [None, "stall", None, "stall"]
+    half = {name: len(archives[name]) // 2 for name in names}
     goes_on = "minisvdd: error: interrupted: the same command goes on where it was\n"
-    assert error == (goes_on if signals == signal.SIGINT else "")
-    assert sorted(p.name for p in folder.iterdir()) == sorted([first, part.name])
-    assert (folder / first).read_bytes() == archives[first]
-    assert part.read_bytes() == archives[second][:half]
+    for at, signals, status, words in (1, signal.SIGKILL, -signal.SIGKILL, ""), (2, signal.SIGINT, 130, goes_on):
+        process, name = python(_FETCH, server.url, tmp_path, start_new_session=True), names[at]
+        part = folder / f"{name}.part"
+        wait_until(lambda part=part, size=half[name]: part.exists() and part.stat().st_size == size, 60)
+        process.send_signal(signals)
+        _, error = process.communicate(timeout=60)
+        assert (process.returncode, error) == (status, words)
+        assert sorted(p.name for p in folder.iterdir()) == sorted([*names[:at], part.name])
+        assert all((folder / whole).read_bytes() == archives[whole] for whole in names[:at])
+        assert part.read_bytes() == archives[name][: half[name]]
 
     again = python(_FETCH, server.url, tmp_path, start_new_session=True)
     assert again.communicate(timeout=60)[1] == ""
     server.close()
     assert again.returncode == 0
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == archives
-    assert server.requests[2:] == [(second, half, None), (third, None, None)], "no byte is fetched twice"
+    went_on = [(names[1], half[names[1]], None), (names[2], None, "stall"), (names[2], half[names[2]], None)]
+    assert server.requests[2:] == went_on, "no byte is fetched twice"
 
 
 # --- A grid ---

@@ -255,7 +255,7 @@ def test_defects_of_known_place_are_found():
     """A dark square, and a spot where the pattern is missing; a little of a training is enough for both methods."""
     rng = np.random.default_rng(0)
     arguments = {"learning_rate": 1e-3, "batch_size": 16, "milestones": (), "pretrain_milestones": (), "verbose": 0}
-    model = DeepSVDD(pretrain_epochs=40, epochs=30, **arguments).fit(waves(rng, 96))
+    model = DeepSVDD(pretrain_epochs=10, epochs=10, **arguments).fit(waves(rng, 96))
     images, masks = waves(rng, 24), np.zeros((24, 24, 24), bool)
     for n, (row, column) in enumerate(rng.integers(2, 17, (24, 2))):
         masks[n, row : row + 5, column : column + 5] = True

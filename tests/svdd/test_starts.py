@@ -33,33 +33,61 @@ def first_filters(**options):
 # First filters from a dictionary
 
 
-@pytest.mark.parametrize("steps", [20, pytest.param(1000, marks=pytest.mark.slow)])
-def test_atoms_are_scikit_learns(steps, images, monkeypatch):
-    """The same patches, standardised, given to MiniBatchDictionaryLearning by hand; or few steps of few images."""
-    images, some_images = np.concatenate([images[:40], images[40:80]], axis=1), 40
-    if steps < 1000:
-        some_images = 30
-        monkeypatch.setattr(init, "_STEPS", steps)
-        monkeypatch.setattr(init, "_IMAGES", some_images)
-    filters = dictionary_filters(images, 4, (3, 3), np.random.default_rng(5))
-    again = np.random.default_rng(5)
-    some = images[again.permutation(40)[:some_images]]
-    patches = np.array([x[:, i : i + 3, j : j + 3].ravel() for x in some for i in range(6) for j in range(6)], float)
-    drawn = again.integers(len(patches), size=10 * steps)
+def patches_by_hand(images, some_images, steps, rng):
+    """Patches of 3 x 3, standardised, as many as the steps take, and the seed of the steps."""
+    some = images[rng.permutation(len(images))[:some_images]]
+    places = [(i, j) for i in range(images.shape[2] - 2) for j in range(images.shape[3] - 2)]
+    patches = np.array([x[:, i : i + 3, j : j + 3].ravel() for x in some for i, j in places], float)
+    drawn = rng.integers(len(patches), size=10 * steps)
     deviation = patches.std(axis=0)
     Z = (patches[drawn] - patches.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
-    seed = int(again.integers(1 << 31))
-    learning = MiniBatchDictionaryLearning(
-        4, alpha=1, batch_size=10, max_iter=1, max_no_improvement=None, tol=0, random_state=seed
-    ).fit(Z)
-    assert learning.n_steps_ == steps
+    return Z, int(rng.integers(1 << 31))
+
+
+def by_hand(n_filters, seed):
+    options = {"alpha": 1, "batch_size": 10, "max_iter": 1, "max_no_improvement": None, "tol": 0}
+    return MiniBatchDictionaryLearning(n_filters, **options, random_state=seed)
+
+
+def test_atoms_are_scikit_learns(images, monkeypatch):
+    """The same patches, given to MiniBatchDictionaryLearning by hand; few steps of few images."""
+    monkeypatch.setattr(init, "_STEPS", 20)
+    monkeypatch.setattr(init, "_IMAGES", 30)
+    images = np.concatenate([images[:40], images[40:80]], axis=1)
+    filters = dictionary_filters(images, 4, (3, 3), np.random.default_rng(5))
+    Z, seed = patches_by_hand(images, 30, 20, np.random.default_rng(5))
+    learning = by_hand(4, seed).fit(Z)
+    assert learning.n_steps_ == 20
     np.testing.assert_allclose(filters.reshape(4, 18), learning.components_, rtol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(filters.reshape(4, 18), axis=1), 1, rtol=1e-5)
     assert filters.flags.c_contiguous
 
 
-@pytest.mark.slow
-def test_a_dictionary_is_where_training_starts_and_nothing_else_differs():
+def test_1000_steps_on_patches_of_500_images(rng, monkeypatch):
+    """What scikit-learn is given, of which it learns here a fiftieth: what it makes of all is above."""
+    given = []
+
+    class Fiftieth(MiniBatchDictionaryLearning):
+        def fit(self, Z):
+            given.append((Z, self.get_params()))
+            return super().fit(Z[:200])
+
+    monkeypatch.setattr("sklearn.decomposition.MiniBatchDictionaryLearning", Fiftieth)
+    images = rng.random((510, 1, 4, 5))
+    dictionary_filters(images, 4, (3, 3), np.random.default_rng(5))
+    Z, seed = patches_by_hand(images, 500, 1000, np.random.default_rng(5))
+    ((patches, arguments),) = given
+    np.testing.assert_allclose(patches, Z, rtol=1e-12)
+    assert arguments == by_hand(4, seed).get_params()
+
+
+@pytest.fixture
+def few_steps(monkeypatch):
+    """A dictionary in a moment, where it does not matter how good it is."""
+    monkeypatch.setattr(init, "_STEPS", 20)
+
+
+def test_a_dictionary_is_where_training_starts_and_nothing_else_differs(few_steps):
     drawn, plain = first_filters()
     atoms, model = first_filters(first_filters="dictionary")
     assert np.array_equal(atoms, first_filters(first_filters="dictionary")[0])
@@ -70,15 +98,14 @@ def test_a_dictionary_is_where_training_starts_and_nothing_else_differs():
         assert np.array_equal(model.network_.params[name], weights) == (name != "0.weight")
 
 
-@pytest.mark.slow
-def test_a_dictionary_leaves_decoder_and_batches_as_they_were(images):
+def test_a_dictionary_leaves_decoder_and_batches_as_they_were(images, few_steps):
     models = [Autoencoder(**{**QUICK, "epochs": 0}, first_filters=start).fit(images) for start in FIRST_FILTERS]
     decoders = [model.network_.layers[1].params for model in models]
     assert all(np.array_equal(decoders[0][name], decoders[1][name]) for name in decoders[0])
 
 
 @pytest.mark.parametrize("n_filters", [4, 8])
-def test_a_dictionarys_filters_lie_row_by_row(n_filters, rng):
+def test_a_dictionarys_filters_lie_row_by_row(n_filters, rng, few_steps):
     """A kernel indexes plain memory: other weights would be copied in every step, which an emulated capture refuses."""
     images = rng.random((20, 1, 12, 12), dtype=np.float32)
     for size in ((3, 3), (5, 5)):
@@ -204,8 +231,7 @@ def test_statistics_may_be_taken_over_from_the_autoencoder(images):
 # Both estimators, saved and gone on with
 
 
-@pytest.mark.slow
-def test_all_choices_together_are_saved_and_score_the_same(images, tmp_path):
+def test_all_choices_together_are_saved_and_score_the_same(images, tmp_path, few_steps):
     choices = {"affine": True, "gain": 1.4, "first_filters": "dictionary", "batches": "fixed"}
     for model in (
         Autoencoder(**QUICK, **choices),
@@ -219,8 +245,7 @@ def test_all_choices_together_are_saved_and_score_the_same(images, tmp_path):
         assert np.array_equal(loaded.anomaly_score(images[:9]), model.anomaly_score(images[:9]))
 
 
-@pytest.mark.slow
-def test_an_encoder_pre_trained_alone_starts_as_inside_deep_svdd(images):
+def test_an_encoder_pre_trained_alone_starts_as_inside_deep_svdd(images, few_steps):
     choices = {"gain": 1.4, "first_filters": "dictionary", "batches": "fixed"}
     alone = Autoencoder(**{**QUICK, "epochs": 1}, **choices).fit(images)
     inside = DeepSVDD(**{**QUICK, "epochs": 0}, pretrain_epochs=1, **choices).fit(images)

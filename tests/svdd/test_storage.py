@@ -93,8 +93,9 @@ def test_a_loaded_model_scores_bit_for_bit_alike(kind, tmp_path):
         assert loaded.radius_ == model.radius_
         assert loaded.diagnostics() == model.diagnostics()
         np.testing.assert_array_equal(loaded.center_, model.center_)
+    few = X[: 1 if kind == "anogan" else 2]  # which searches anew for each patch that it covers
     for method in model._explanations():
-        np.testing.assert_array_equal(loaded.explain(X[:2], method), model.explain(X[:2], method))
+        np.testing.assert_array_equal(loaded.explain(few, method), model.explain(few, method))
     loaded.save(path)
     np.testing.assert_array_equal(load_model(path).anomaly_score(X), model.anomaly_score(X))
 
