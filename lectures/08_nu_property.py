@@ -171,7 +171,7 @@ SETTINGS = {
     "threshold": "nu",
     "verbose": 0,
 }
-EPOCHS = choose(20, 100 if DATA == "digits" else 12)
+EPOCHS = choose(10, 100 if DATA == "digits" else 12)
 autoencoder = Autoencoder(**SETTINGS, epochs=choose(20, 100 if DATA == "digits" else 10)).fit(split.train)
 
 
