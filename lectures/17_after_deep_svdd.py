@@ -26,7 +26,7 @@
 # **Letters** (`docs/notation.md` has all of them): here $y$ is a label, $\eta$ the weight of labelled anomalies,
 # $\gamma$ how much wider a shell may be, $\alpha$ the length of a step, and $\tau$ a temperature.
 #
-# *Needs: no data. Minutes: 0.6 quick, 4 full.*
+# *Needs: no data. Minutes: 0.5 quick, 4 full.*
 
 # %%
 import matplotlib.pyplot as plt
