@@ -150,7 +150,7 @@ ALPHA = 0.1
 
 normal = split.test[~split.is_anomaly]
 rates = {"training quantile": [], "hold-out": []}
-for seed in range(choose(6, 10) if DATA == "digits" else 3):
+for seed in range(choose(4, 10) if DATA == "digits" else 3):
     by_training = DeepSVDD(threshold="nu", nu=ALPHA, random_state=seed, **SETTINGS).fit(split.train)
     rates["training quantile"].append((by_training.predict(normal) == -1).mean())
     model = DeepSVDD(threshold="holdout", false_alarm_rate=ALPHA, holdout=0.4, random_state=seed, **SETTINGS)
@@ -333,7 +333,7 @@ check(
 # the training set (same normal images, anomalies from all other classes) and measure the AUC on the clean test set.
 
 # %%
-FRACTIONS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2)
+FRACTIONS = choose((0.0, 0.01, 0.05, 0.2), (0.0, 0.01, 0.02, 0.05, 0.1, 0.2))
 SEEDS = range(choose(3, 5) if DATA == "digits" else 2)
 others = dataset.train_images[dataset.train_labels != 8].astype(np.float32) / dataset.white
 
@@ -344,30 +344,31 @@ def contaminated(fraction, rng):
     return np.concatenate([split.train, others[rng.choice(len(others), count, replace=False)]]), count
 
 
-def detectors(seed):
+def detectors(images, seed):
+    """All trained on these images, both objectives from the weights of one autoencoder."""
+    settings = {**SETTINGS, "threshold": "nu", "random_state": seed}
+    one_class = DeepSVDD(**settings).fit(images)
+    settings["autoencoder"] = one_class.autoencoder_
     return {
-        "one-class": DeepSVDD(random_state=seed, threshold="nu", **SETTINGS),
-        "soft-boundary, ν = 0.1": DeepSVDD(
-            objective="soft-boundary", nu=0.1, threshold="nu", random_state=seed, **SETTINGS
-        ),
-        "isolation forest": IsolationForest(preprocessing="gcn-l1", threshold="nu", random_state=seed),
+        "one-class": one_class,
+        "soft-boundary, ν = 0.1": DeepSVDD(objective="soft-boundary", nu=0.1, **settings).fit(images),
+        "isolation forest": IsolationForest(preprocessing="gcn-l1", threshold="nu", random_state=seed).fit(images),
+        "DCAE": one_class.autoencoder_,
     }
 
 
-aucs = {name: np.zeros((len(FRACTIONS), len(SEEDS))) for name in (*detectors(0), "DCAE")}
+aucs = {}
 hidden_share = []
 for row, fraction in enumerate(FRACTIONS):
     for seed in SEEDS:
         images, count = contaminated(fraction, np.random.default_rng(seed))
-        for name, model in detectors(seed).items():
-            aucs[name][row, seed] = 100 * roc_auc_score(split.is_anomaly, model.fit(images).anomaly_score(split.test))
-            if name == "one-class":
-                scores = model.autoencoder_.anomaly_score(split.test)
-                aucs["DCAE"][row, seed] = 100 * roc_auc_score(split.is_anomaly, scores)
-                if count and fraction == 0.05:
-                    training_scores = model.anomaly_score(images)
-                    worst = np.argsort(training_scores)[::-1][:count]
-                    hidden_share.append((worst >= len(split.train)).mean())
+        for name, model in detectors(images, seed).items():
+            table = aucs.setdefault(name, np.zeros((len(FRACTIONS), len(SEEDS))))
+            table[row, seed] = 100 * roc_auc_score(split.is_anomaly, model.anomaly_score(split.test))
+            if name == "one-class" and fraction == 0.05:
+                training_scores = model.anomaly_score(images)
+                worst = np.argsort(training_scores)[::-1][:count]
+                hidden_share.append((worst >= len(split.train)).mean())
 
 print("anomalies in the training set" + "".join(f"{100 * f:8.0f} %" for f in FRACTIONS))
 for name, values in aucs.items():
@@ -410,10 +411,10 @@ check(
 )
 
 # %% [markdown]
-# First a word on how to read the curves. Some rise where a little dirt is added, in the quick run soft-boundary's by
-# several points. Dirt does no good: with so few seeds a mean is uncertain by about the standard errors printed above,
-# and the trainings of two columns share nothing but the seed, since one image more changes every batch. Only falls that
-# are large beside these errors say something.
+# First a word on how to read the curves. Some rise where dirt is added, in the quick run soft-boundary's by four
+# points between 1 % and 5 %. Dirt does no good: with so few seeds a mean is uncertain by about the standard errors
+# printed above, and the trainings of two columns share nothing but the seed, since one image more changes every batch.
+# Only falls that are large beside these errors say something.
 #
 # So the hope was vain. Two reasons suggest themselves. The anomalies would have to be *outside* of the sphere from the
 # start, before the network has separated anything; those that are pulled in first stay in. And of the normal images,

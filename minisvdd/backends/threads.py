@@ -147,21 +147,9 @@ def _help(tasks: SimpleQueue[_Task]) -> None:
         tasks.get().do()
 
 
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
+def one_blas_thread() -> "_Blas":
     """Keep BLAS to one thread until every such block, in whatever thread, has ended; then restore its setting."""
-    with _blas.lock:
-        if _blas.users == 0:
-            _blas.saved = [(library, library.num_threads) for library in _blas_libraries()]
-            _set_blas_threads([(library, 1) for library, _ in _blas.saved])
-        _blas.users += 1
-    try:
-        yield
-    finally:
-        with _blas.lock:
-            _blas.users -= 1
-            if _blas.users == 0:
-                _set_blas_threads(_blas.saved)
+    return _blas
 
 
 def usable_cores() -> int:
@@ -229,9 +217,24 @@ def _set_blas_threads(settings: list[tuple[Any, int]]) -> None:
 
 @final
 class _Blas:
+    """Counts the blocks that run. (No generator: a training step enters dozens of these, and one takes longer.)"""
+
     def __init__(self) -> None:
         self.lock, self.users = threading.Lock(), 0
         self.saved: list[tuple[Any, int]] = []
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.users == 0:
+                self.saved = [(library, library.num_threads) for library in _blas_libraries()]
+                _set_blas_threads([(library, 1) for library, _ in self.saved])
+            self.users += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.users -= 1
+            if self.users == 0:
+                _set_blas_threads(self.saved)
 
 
 _blas = _Blas()

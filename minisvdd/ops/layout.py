@@ -22,24 +22,34 @@ def from_batch_last(x: np.ndarray) -> np.ndarray:
     return x.transpose(3, 0, 1, 2)
 
 
+def _batch_last(x: np.ndarray) -> np.ndarray:
+    """(N, ...) -> (..., N), a view; `np.moveaxis` takes longer than a small operation."""
+    return x.transpose(*range(1, x.ndim), 0)
+
+
+def _batch_first(x: np.ndarray) -> np.ndarray:
+    """(..., N) -> (N, ...), a view."""
+    return x.transpose(-1, *range(x.ndim - 1))
+
+
 def channel_rows(x: np.ndarray) -> np.ndarray:
     """(N, C, ...) -> contiguous (C, numbers per channel), batch last; a view of what the operations return."""
-    return np.ascontiguousarray(np.moveaxis(x, 0, -1)).reshape(x.shape[1], -1)
+    return np.ascontiguousarray(_batch_last(x)).reshape(x.shape[1], -1)
 
 
 def from_channel_rows(rows: np.ndarray, shape: Shape) -> np.ndarray:
     """The way back, to `shape` = (N, C, ...): a view."""
-    return np.moveaxis(rows.reshape(*shape[1:], shape[0]), -1, 0)
+    return _batch_first(rows.reshape(*shape[1:], shape[0]))
 
 
 def flat_batch_last(x: np.ndarray) -> np.ndarray:
     """The numbers of an array of any number of axes in a row, batch last; a view of what the operations return."""
-    return np.ascontiguousarray(np.moveaxis(x, 0, -1) if x.ndim else x).reshape(-1)
+    return np.ascontiguousarray(_batch_last(x) if x.ndim else x).reshape(-1)
 
 
 def from_flat_batch_last(flat: np.ndarray, shape: Shape) -> np.ndarray:
     """The way back, to `shape`: a view."""
-    return np.moveaxis(flat.reshape(*shape[1:], shape[0]), -1, 0) if shape else flat.reshape(())
+    return _batch_first(flat.reshape(*shape[1:], shape[0])) if shape else flat.reshape(())
 
 
 def channel_blocks(rows: np.ndarray) -> tuple[list[slice], int | None]:
@@ -80,7 +90,7 @@ def overlap(start: int, stop: int, size: int) -> tuple[slice, slice]:
 
 def empty_batch_last(shape: Shape, dtype: DTypeLike) -> np.ndarray:
     """An uninitialised array of shape (N, ...) that lies in memory with the batch last, in the workspace."""
-    return np.moveaxis(empty((*shape[1:], shape[0]), dtype), -1, 0)
+    return _batch_first(empty((*shape[1:], shape[0]), dtype))
 
 
 def strided(array: np.ndarray, shape: Shape, strides: tuple[int, ...], offset: int = 0) -> np.ndarray:

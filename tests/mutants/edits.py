@@ -6,7 +6,7 @@ messages, of help and of `__repr__`.
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _OPERATORS = {
     ast.Add: ("sum", "+", "-"),
@@ -72,17 +72,20 @@ class Edit:
 
 def edits(source: bytes) -> list[Edit]:
     """All edits, in the order of the text; each one leaves a file that compiles and says something else."""
-    tree = ast.parse(source)
     finder = _Finder(source)
-    finder.visit(tree)
-    unchanged, found = ast.dump(tree), []
-    for edit in dict.fromkeys(finder.found):
-        try:
-            if ast.dump(ast.parse(edit.apply(source))) != unchanged:
-                found.append(edit)
-        except SyntaxError:
-            pass
+    finder.visit(tree := ast.parse(source))
+    statements = list(map(finder.statement, tree.body))
+    found = [edit for edit in dict.fromkeys(finder.found) if _says_something_else(edit, statements)]
     return sorted(found, key=lambda edit: (edit.start, edit.stop, edit.new))
+
+
+def _says_something_else(edit, statements):
+    """Whether the one statement of the module that an edit lies in, (start, text, its tree), compiles to another."""
+    start, text, tree = next(s for s in statements if s[0] <= edit.start and edit.stop <= s[0] + len(s[1]))
+    try:
+        return ast.dump(ast.parse(replace(edit, start=edit.start - start, stop=edit.stop - start).apply(text))) != tree
+    except SyntaxError:
+        return False
 
 
 class _Finder(ast.NodeVisitor):
@@ -99,6 +102,13 @@ class _Finder(ast.NodeVisitor):
 
     def _stop(self, node):
         return self._line_starts[node.end_lineno - 1] + node.end_col_offset
+
+    def statement(self, node):
+        """(start, text, dumped tree) of a statement, with its decorators."""
+        decorators = getattr(node, "decorator_list", [])
+        start = self._line_starts[decorators[0].lineno - 1] if decorators else self._start(node)
+        text = self.source[start : self._stop(node)]
+        return start, text, ast.dump(ast.parse(text))
 
     def _text(self, node):
         return self.source[self._start(node) : self._stop(node)].decode()

@@ -252,7 +252,9 @@ def _children_cpu():
 
 
 def copy_package(folder: Path) -> Path:
-    """A copy of the package, compiled, and its kernels, in `folder`."""
+    """A copy of the package, compiled, and its kernels, in `folder`; and what its tests need is imported."""
+    for module in _PRELOADED:
+        __import__(module)
     ignored = shutil.ignore_patterns("__pycache__")
     for name in ("minisvdd", "kernels"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
@@ -436,20 +438,19 @@ def check_sample(options: argparse.Namespace) -> int:
 def main() -> int:
     """Command line; exit status 1 when less than 95 % were killed."""
     options = parse()
-    for module in _PRELOADED:
-        __import__(module)
     if options.sample:
         return check_sample(options)
     mutants, results = chosen(options), []
     everything = not (options.again or options.renew or options.drop) and set(options.files) == set(TESTS)
     old = [] if everything or not options.out else load(options.out)
-    with tempfile.TemporaryDirectory() as folder:
-        package = copy_package(Path(folder))
-        for file in dict.fromkeys(mutant.file for mutant in mutants):
-            of_file = [mutant for mutant in mutants if mutant.file == file]
-            results += run_file(package, of_file, lambda line: print(line, flush=True))
-            if options.out:
-                save(options.out, merge(old, results, list({result["file"] for result in results})))
+    if mutants:
+        with tempfile.TemporaryDirectory() as folder:
+            package = copy_package(Path(folder))
+            for file in dict.fromkeys(mutant.file for mutant in mutants):
+                of_file = [mutant for mutant in mutants if mutant.file == file]
+                results += run_file(package, of_file, lambda line: print(line, flush=True))
+                if options.out:
+                    save(options.out, merge(old, results, list({result["file"] for result in results})))
     if options.renew or options.drop:
         save(options.out, merge(old, results, options.files))
     print(json.dumps(summary(results)))

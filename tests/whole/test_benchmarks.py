@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from forked import Starter
 from helpers_benchmarks import load_benchmark
 from helpers_processes import environment
 
@@ -27,12 +28,18 @@ ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 
 
-def run(script, *arguments):
-    """A benchmark as a process; returns its standard output."""
-    command = [sys.executable, ROOT / "benchmarks" / script, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment())
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture(scope="module")
+def run():
+    """`run(script, *arguments)`: a benchmark as a process; returns its standard output."""
+    starter = Starter(environment())
+
+    def run(script, *arguments):
+        done = starter.run(ROOT / "benchmarks" / script, *arguments, seconds=600)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    yield run
+    starter.close()
 
 
 _PARTS = ("cells", "common", "gpu_torch")  # of scripts
@@ -78,7 +85,7 @@ def test_a_run_that_was_stopped_leaves_the_rows_that_it_has(tmp_path, monkeypatc
 LEAST_MS = 200 * 3 * 313_600 / 200 / 1e6
 
 
-def test_step_quick_writes_times(tmp_path):
+def test_step_quick_writes_times(run, tmp_path):
     started = time.perf_counter()
     run("step.py", "--quick", "--threads", 1, "--out", tmp_path / "step.json")
     result = json.loads((tmp_path / "step.json").read_text())
@@ -86,7 +93,7 @@ def test_step_quick_writes_times(tmp_path):
     assert LEAST_MS < result["rows"][0]["ms"]["minisvdd"] < 1000 * (time.perf_counter() - started)
 
 
-def test_budgets_quick_follows_the_attack_nearer(tmp_path):
+def test_budgets_quick_follows_the_attack_nearer(run, tmp_path):
     run("budgets.py", "--quick", "--out", tmp_path / "budgets.json")
     rows = json.loads((tmp_path / "budgets.json").read_text())["rows"]
     assert [row["start"] for row in rows] == ["images", "images", "noise", "noise"]
@@ -96,7 +103,7 @@ def test_budgets_quick_follows_the_attack_nearer(tmp_path):
     assert all(len(row["one-class"]) == len(row["isolation-forest"]) == 1 for row in rows)
 
 
-def test_grading_quick_times_one_submission_and_a_class(tmp_path):
+def test_grading_quick_times_one_submission_and_a_class(run, tmp_path):
     run("grading.py", "--quick", "--out", tmp_path / "grading.json")
     alone, together = json.loads((tmp_path / "grading.json").read_text())["rows"]
     assert (alone["submissions"], alone["points"]) == (1, 100)
@@ -124,7 +131,7 @@ def test_the_teacher_s_page_says_what_was_measured():
     assert f"no class took more than {slowest[1]:.0f} s, and no single one more than {slowest[0]:.1f} s" in page
 
 
-def test_ops_quick_measures_every_kind_of_operation(tmp_path):
+def test_ops_quick_measures_every_kind_of_operation(run, tmp_path):
     run("ops.py", "--quick", "--out", tmp_path / "ops.json")
     text = (tmp_path / "ops.json").read_text()
     names = ("conv2d_forward", "encoder_module_forward", "batchnorm", "norm_act_pool_backward", "adam_update")
@@ -132,7 +139,7 @@ def test_ops_quick_measures_every_kind_of_operation(tmp_path):
 
 
 @pytest.mark.compiler
-def test_gpu_quick_runs_on_the_emulator(tmp_path):
+def test_gpu_quick_runs_on_the_emulator(run, tmp_path):
     """Everything but what needs a GPU or PyTorch on one."""
     run("gpu.py", "--backend", "emulator", "--quick", "--seeds", 3, "--out", tmp_path / "gpu.json")
     result = json.loads((tmp_path / "gpu.json").read_text())
@@ -172,7 +179,7 @@ def test_gpu_script_runs_its_cuda_lines_on_a_stand_in(tmp_path, monkeypatch):
 
 
 @pytest.mark.compiler
-def test_gpu_keeps_to_its_budget(tmp_path):
+def test_gpu_keeps_to_its_budget(run, tmp_path):
     run("gpu.py", "--backend", "emulator", "--quick", "--budget", 0, "--ladder", "--out", tmp_path / "gpu.json")
     result = json.loads((tmp_path / "ladder.json").read_text())
     assert len(result["skipped"]["ladder"]) == sum(map(len, _rungs(result)))
@@ -260,7 +267,7 @@ def test_published_times_of_a_gpu_are_those_of_the_tables():
     assert (RESULTS / "ladder.png").exists()
 
 
-def test_radius_compares_the_rules_from_one_start(tmp_path):
+def test_radius_compares_the_rules_from_one_start(run, tmp_path):
     run("radius.py", "--quick", "--out", tmp_path / "radius.json")
     rows = json.loads((tmp_path / "radius.json").read_text())["rows"]
     assert len(rows) == 7
@@ -269,7 +276,7 @@ def test_radius_compares_the_rules_from_one_start(tmp_path):
     assert all(row["fraction_outside"] <= row["nu"] for row in exact)
 
 
-def test_shallow_measures_every_choice(tmp_path):
+def test_shallow_measures_every_choice(run, tmp_path):
     run("shallow.py", "--quick", "--test-images", 300, "--out", tmp_path / "shallow.json")
     rows = json.loads((tmp_path / "shallow.json").read_text())["rows"]
     assert [row["normal_class"] for row in rows] == ["0"] * 4 + ["1"] * 4
@@ -279,13 +286,13 @@ def test_shallow_measures_every_choice(tmp_path):
         assert row["dimensions"] == 64 or row["pca"]
 
 
-def test_collapse_is_told_from_what_is_none(tmp_path):
+def test_collapse_is_told_from_what_is_none(run, tmp_path):
     run("collapse.py", "--quick", "--out", tmp_path / "collapse.json")
     rows = json.loads((tmp_path / "collapse.json").read_text())["rows"]
     assert [row["seen"] for row in rows] == [row["expected"] for row in rows] == ["healthy", "lost: alike", "idle"]
 
 
-def test_svm_nu_ends_at_the_density_estimate(tmp_path):
+def test_svm_nu_ends_at_the_density_estimate(run, tmp_path):
     run("svm_nu.py", "--quick", "--out", tmp_path / "svm-nu.json")
     result = json.loads((tmp_path / "svm-nu.json").read_text())
     assert [row["normal_class"] for row in result["rows"]] == ["0", "1"]
@@ -295,7 +302,7 @@ def test_svm_nu_ends_at_the_density_estimate(tmp_path):
         assert distances[0] > 0.5
 
 
-def test_choices_share_a_start_and_are_computed_once(tmp_path):
+def test_choices_share_a_start_and_are_computed_once(run, tmp_path):
     command = ("choices.py", "--quick", "--pretrainings", "paper", "authors", "--out", tmp_path / "choices.json")
     run(*command)
     rows = {row["choice"]: row for row in json.loads((tmp_path / "choices.json").read_text())["rows"]}
@@ -326,7 +333,7 @@ def test_a_class_takes_what_the_others_gain_by():
 
 
 @pytest.mark.parametrize(("script", "n_rows"), [("best.py", 3 + 3), ("ablation.py", 4 * 2)])
-def test_protocols_are_compared_on_the_same_draws(script, n_rows, tmp_path):
+def test_protocols_are_compared_on_the_same_draws(run, script, n_rows, tmp_path):
     run(script, "--quick", "--folder", tmp_path / "cells", "--out", tmp_path / "out.json")
     rows = json.loads((tmp_path / "out.json").read_text())["rows"]
     assert len(rows) == n_rows
@@ -343,7 +350,7 @@ def test_the_page_of_the_paper_s_numbers_is_that_of_the_results(tmp_path):
         reproduction.with_tables("no table", tmp_path)
 
 
-def test_tricks_quick_measures_every_trick_with_and_without(tmp_path):
+def test_tricks_quick_measures_every_trick_with_and_without(run, tmp_path):
     run("tricks.py", "--quick", "--threads", 1, "--out", tmp_path / "tricks.json")
     result = json.loads((tmp_path / "tricks.json").read_text())
     assert {"winograd", "strips", "fusion", "workspace", "threads", "all", "plain"} < result["tricks"].keys()
@@ -403,7 +410,7 @@ def checkout(folder, bench, ms, peak_mb):
     return folder
 
 
-def test_compare_takes_each_bench_from_its_own_checkout(tmp_path):
+def test_compare_takes_each_bench_from_its_own_checkout(run, tmp_path):
     """Two layouts, the older one without a folder for experiments."""
     old = checkout(tmp_path / "old", "bench.py", 20, 100)
     new = checkout(tmp_path / "new", "experiments/bench.py", 15, 110)
@@ -415,7 +422,7 @@ def test_compare_takes_each_bench_from_its_own_checkout(tmp_path):
     assert row["ms_of_turns"] == {"old": [20] * 3, "new": [15] * 3}
 
 
-def test_compare_quick_measures_this_checkout_twice(tmp_path):
+def test_compare_quick_measures_this_checkout_twice(run, tmp_path):
     text = run("compare.py", ROOT, ROOT, "--quick", "--threads", 1, "--out", tmp_path / "compared.json")
     (row,) = json.loads((tmp_path / "compared.json").read_text())["rows"]
     assert row["workload"] in text
@@ -434,7 +441,7 @@ def test_compare_says_which_folder_is_no_checkout(folder, tmp_path):
     assert str(tmp_path / folder) in message
 
 
-def test_scale_writes_figures_and_a_plot(tmp_path):
+def test_scale_writes_figures_and_a_plot(run, tmp_path):
     run("scale.py", "--largest", 6400, "--fits", 3, "--out", tmp_path / "s.json", "--plot", tmp_path / "s.png")
     result = json.loads((tmp_path / "s.json").read_text())
     assert [row["n"] for row in result["scoring"]] == [200, 400, 800, 1600, 3200, 6400]

@@ -1,14 +1,16 @@
 """Every lecture and every solution runs quickly and passes its own checks; what makes a lecture fail; their form."""
 
 import ast
-import os
 import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
+from forked import Starter
+from helpers_processes import environment
 
 pytestmark = pytest.mark.slow
 
@@ -24,12 +26,11 @@ def _name(script):
 each_script = pytest.mark.parametrize("script", SCRIPTS, ids=_name)
 
 
-def run(script, *arguments, **environment):
+def run(script, *arguments, **variables):
     """The script as a process of its own; returns what subprocess.run does."""
-    paths = os.pathsep.join(p for p in sys.path if p)
-    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **environment}
     command = [sys.executable, script, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    variables = {**environment(), "OMP_NUM_THREADS": "1", **variables}
+    return subprocess.run(command, capture_output=True, text=True, env=variables, timeout=300)
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +39,21 @@ def quick_runs(request, tmp_path_factory):
     out = tmp_path_factory.mktemp("lectures")
     items = [item for item in request.session.items if item.name.startswith("test_runs[")]
     selected = {item.callspec.params["script"] for item in items if not item.get_closest_marker("skip")}
-    with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
-        yield {script: pool.submit(run, script, "--quick", "--out", out) for script in SCRIPTS if script in selected}
+    starters, free = [Starter({**environment(), "OMP_NUM_THREADS": "1"}) for _ in range(2)], SimpleQueue()
+
+    def start(script):
+        starter = free.get()
+        try:
+            return starter.run(script, "--quick", "--out", out)
+        finally:
+            free.put(starter)
+
+    for starter in starters:
+        free.put(starter)
+    with ThreadPoolExecutor(len(starters)) as pool:
+        yield {script: pool.submit(start, script) for script in SCRIPTS if script in selected}
+    for starter in starters:
+        starter.close()
 
 
 _RUNS = [pytest.param(s, marks=[pytest.mark.compiler] if s.stem in ON_KERNELS else [], id=_name(s)) for s in SCRIPTS]

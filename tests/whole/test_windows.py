@@ -4,6 +4,7 @@ The standard library and other packages still find a POSIX system, so only names
 """
 
 import os
+import re
 import subprocess
 import sys
 
@@ -27,66 +28,80 @@ for name in ("fork", "forkpty", "getuid", "geteuid", "getgid", "setuid", "setgid
 warnings.filterwarnings("error", category=EncodingWarning, module="minisvdd")
 from minisvdd.cli import main
 
-sys.exit(main(sys.argv[1:]))
 """
+ONE = "sys.exit(main(sys.argv[1:]))"
+# Each argument is a command; between what they print stands its status.
+ALL = """
+for command in sys.argv[1:]:
+    try:
+        status = main(command.split("|"))
+    except SystemExit as end:  # as after --help
+        status = end.code or 0
+    for stream in (sys.stdout, sys.stderr):
+        print(f"<<{status}>>", file=stream, flush=True)
+"""
+COMMANDS = [
+    ["train", "--protocol", "quick", "--data", "данные.npz", "--normal-class", "0", "--out", "модель"],
+    *map(
+        str.split,
+        [
+            "info",
+            "train --quiet --protocol quick --out digits",
+            "score модель/model.npz данные.npz",
+            "gradcheck --layer MaxPool2D",
+            "assignment list",
+            "assignment batchnorm --out handout",
+            "assignment pack linear --wheel minisvdd-0.1.0-py3-none-any.whl",
+            "experiment table1-digits --seeds 1 --methods kde one-class --classes 3 --out experiment --protocol quick",
+            "attack --help",
+            "data --help",
+        ],
+    ),
+    ["bench", "--workload", "mnist encoder", "--rounds", "1"],
+]
 
 
-def without(*arguments, cwd):
-    """The command with a pipe's encoding on Windows."""
+def without(code, *arguments, cwd):
+    """Commands with a pipe's encoding on Windows."""
     return subprocess.run(
-        [sys.executable, "-X", "warn_default_encoding", "-c", WITHOUT, *map(str, arguments)],
+        [sys.executable, "-X", "warn_default_encoding", "-c", WITHOUT + code, *map(str, arguments)],
         cwd=cwd, env={**environment(), "PYTHONIOENCODING": "cp1252"}, capture_output=True, text=True, encoding="cp1252",
     )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with a tiny data set, whose name no western code page knows, and a detector trained on it."""
+    """A folder with a tiny data set, whose name no western code page knows."""
     folder, rng = tmp_path_factory.mktemp("windows"), np.random.default_rng(0)
     x, y = rng.random((60, 5)), np.arange(60) % 2
     np.savez(folder / "данные.npz", x_train=x[y == 0], x_test=x, y_test=y)
-    done = without("train", "--data", "данные.npz", "--normal-class", 0, "--out", "модель", cwd=folder)
-    assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "info",
-        "train --quiet --out digits",
-        "score модель/model.npz данные.npz",
-        "gradcheck --layer MaxPool2D",
-        "assignment list",
-        "assignment batchnorm --out handout",
-        "assignment pack linear --wheel minisvdd-0.1.0-py3-none-any.whl",
-        "experiment table1-digits --seeds 1 --methods kde one-class --classes 3 --out experiment --protocol quick",
-        "bench --workload mnist_encoder --rounds 1",
-        "attack --help",
-        "data --help",
-    ],
-)
-def test_works_all_the_same(command, folder):
+def test_works_all_the_same(folder):
+    """All commands, one after the other in one process; the first trains the detector that others read."""
     (folder / "minisvdd-0.1.0-py3-none-any.whl").touch()
-    words = [word.replace("mnist_encoder", "mnist encoder") for word in command.split()]
-    done = without(*words, cwd=folder)
+    done = without(ALL, *map("|".join, COMMANDS), cwd=folder)
+    printed, complaints = (re.split(r"<<(.*)>>\n", text) for text in (done.stdout, done.stderr))
     assert done.returncode == 0, done.stdout + done.stderr
+    for command, out, status, err in zip(COMMANDS, printed[::2], printed[1::2], complaints[::2], strict=False):
+        assert status == "0", f"{command}: {out}{err}"
+        assert out, command
+    assert len(printed) == len(complaints) == 2 * len(COMMANDS) + 1
     assert "Traceback" not in done.stderr
-    assert done.stdout
 
 
 @pytest.mark.parametrize("command", ["grade linear.py --assignment linear", "gradcheck --backend emulator"])
 def test_refuses_in_one_line_what_needs_posix(command, folder):
     (folder / "linear.py").write_text("", encoding="utf-8")
-    done = without(*command.split(), cwd=folder)
+    done = without(ONE, *command.split(), cwd=folder)
     assert done.returncode == 2, done.stdout + done.stderr
     (line,) = done.stderr.splitlines()
     assert "Linux or macOS" in line
 
 
 def test_the_names_are_really_missing(folder):
-    code = WITHOUT.replace("sys.exit(main(sys.argv[1:]))", "import resource")
-    done = subprocess.run([sys.executable, "-c", code], env=environment(), cwd=folder, capture_output=True, text=True)
+    done = without("import resource", cwd=folder)
     assert done.returncode == 1
     assert "resource" in done.stderr
     assert hasattr(os, "fork") == (os.name == "posix")
