@@ -87,10 +87,10 @@ def test_many_fits_leave_nothing_behind():
     tracemalloc.start()
     try:
         for _ in range(5):
-            for _ in range(8):
+            for _ in range(20):
                 small_model(epochs=1).fit(X).anomaly_score(X)
             gc.collect()
             kilobytes.append(tracemalloc.get_traced_memory()[0] / 1024)
     finally:
         tracemalloc.stop()
-    assert kilobytes[-1] - kilobytes[0] < 40  # 32 fits leave about one network (35 kB), without its optimiser (70 kB)
+    assert kilobytes[-1] - kilobytes[0] < 100  # 80 fits leave less than one network (35 kB) with its optimiser (70 kB)
