@@ -33,14 +33,12 @@ def every_layer_and_rung(layers):
     return pytest.mark.parametrize(("layer", "rung"), [*pairs, *((layers[2], rung) for rung in RUNGS)], ids=str)
 
 
-@pytest.mark.slow
 @every_layer_and_rung(checks.LAYERS)
 def test_forward_and_weight_gradient(layer, rung, emulator, rng):
     checks.forward(emulator, *layer, rung, rng)
     checks.backward_weight(emulator, *layer, rung, rng)
 
 
-@pytest.mark.slow
 @every_layer_and_rung(checks.INPUT_LAYERS)
 def test_input_gradient(layer, rung, emulator, rng):
     checks.backward_input(emulator, *layer, rung, rng)
