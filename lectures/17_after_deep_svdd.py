@@ -39,6 +39,7 @@ from minisvdd import gradcheck, load_dataset, nn, ops, svdd
 from minisvdd.lecture import BLUE, GREEN, ORANGE, PURPLE, RED, check, choose, figure, finish
 
 SEEDS = range(choose(5, 20))
+EPOCHS = choose(30, 40)
 NORMAL, KNOWN = 8, 1  # eights are normal; of the ones a few will be known
 
 dataset = load_dataset("digits")
@@ -68,7 +69,7 @@ def encoder(outputs=16, bias=False):
     return nn.Sequential([*modules, nn.Flatten(), nn.Linear(outputs, bias=bias)])
 
 
-def train(network, loss, X, targets, seed, epochs=choose(30, 40), decay=1e-5):
+def train(network, loss, X, targets, seed, epochs=EPOCHS, decay=1e-5):
     rng = np.random.default_rng(seed)
     if not network.is_built:
         network.build(X.shape[1:], rng)
@@ -535,7 +536,10 @@ def search(network, x, r, steps, rng):
     return x + delta
 
 
-def train_drocc(r, steps, seed, epochs=choose(40, 60)):
+DROCC_EPOCHS = choose(40, 60)
+
+
+def train_drocc(r, steps, seed, epochs=DROCC_EPOCHS):
     rng = np.random.default_rng(seed)
     network = nn.Sequential([nn.Flatten(), nn.Linear(64, bias=True), nn.LeakyReLU(), nn.Linear(1, bias=True)])
     network.build(X_train.shape[1:], rng)
