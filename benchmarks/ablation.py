@@ -1,7 +1,7 @@
 """What each choice of the authors' first scripts is worth: One-Class and DCAE with one choice at a time, in pairs.
 
     python benchmarks/ablation.py --data mnist --seeds 3 --jobs 2 --out benchmarks/results/ablation-mnist.json
-    python benchmarks/ablation.py --protocol quick --seeds 10 --out benchmarks/results/ablation-digits.json
+    python benchmarks/ablation.py --protocol quick --seeds 5 --out benchmarks/results/ablation-digits.json
     python benchmarks/ablation.py --quick                           digits: does it run?
 
 The choices are `minisvdd.experiments.protocols.CHOICES`, each made alone in the protocol, then all of them together.
