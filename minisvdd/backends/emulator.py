@@ -299,7 +299,7 @@ def _kernel_files() -> list[Path]:
 def _build_all(paths: list[Path], checked: bool) -> None:
     missing_ones = [path for path in paths if not _kept(_name(path, checked), ".so")]
     if missing_ones:
-        _runtime()  # before the others, which would all begin with it
+        runtime()  # before the others, which would all begin with it
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(lambda path: _build(path, checked), missing_ones))
 
@@ -346,7 +346,7 @@ def _exports(path: Path, instance: str = "") -> dict[str, str]:
     return {_symbol(kernel.name, s): kernel.instance(s) for kernel in kernels for s in kernel.scalar_types}
 
 
-def _runtime() -> Path:
+def runtime() -> Path:
     """The emulator's own code, which all libraries share."""
     return _make(f"runtime-{_digest()}", ".o", _compile_runtime)
 
@@ -402,7 +402,7 @@ def _compile(path: Path, exports: dict[str, str], flags: list[str], scratch: Pat
     lines += [f"EMULATOR_EXPORT({symbol}, {name})" for symbol, name in exports.items()]
     unit.write_text("\n".join(lines) + "\n", encoding="utf-8")
     _run_compiler([*_FLAGS, *flags, f"-I{kernel_folder()}", "-c", str(unit), "-o", str(kernels)], path)
-    _run_compiler(["-shared", "-o", str(library), str(kernels), str(_runtime())], path)
+    _run_compiler(["-shared", "-o", str(library), str(kernels), str(runtime())], path)
     return library
 
 

@@ -13,43 +13,34 @@ _CACHED_BLOCK = 1 << 18  # of what one thread does alone
 
 
 def to_batch_last(x: np.ndarray) -> np.ndarray:
-    """(N, C, H, W) -> contiguous (C, H, W, N); copies only when `x` does not lie in memory that way already."""
-    return np.ascontiguousarray(x.transpose(1, 2, 3, 0))
+    """(N, ...) -> contiguous (..., N); copies only when `x` does not lie in memory that way already."""
+    # not np.moveaxis, which takes longer than a small operation
+    return np.ascontiguousarray(x.transpose(*range(1, x.ndim), 0))
 
 
 def from_batch_last(x: np.ndarray) -> np.ndarray:
-    """(C, H, W, N) -> (N, C, H, W), a view."""
-    return x.transpose(3, 0, 1, 2)
-
-
-def _batch_last(x: np.ndarray) -> np.ndarray:
-    """(N, ...) -> (..., N), a view; `np.moveaxis` takes longer than a small operation."""
-    return x.transpose(*range(1, x.ndim), 0)
-
-
-def _batch_first(x: np.ndarray) -> np.ndarray:
     """(..., N) -> (N, ...), a view."""
     return x.transpose(-1, *range(x.ndim - 1))
 
 
 def channel_rows(x: np.ndarray) -> np.ndarray:
     """(N, C, ...) -> contiguous (C, numbers per channel), batch last; a view of what the operations return."""
-    return np.ascontiguousarray(_batch_last(x)).reshape(x.shape[1], -1)
+    return to_batch_last(x).reshape(x.shape[1], -1)
 
 
 def from_channel_rows(rows: np.ndarray, shape: Shape) -> np.ndarray:
     """The way back, to `shape` = (N, C, ...): a view."""
-    return _batch_first(rows.reshape(*shape[1:], shape[0]))
+    return from_batch_last(rows.reshape(*shape[1:], shape[0]))
 
 
 def flat_batch_last(x: np.ndarray) -> np.ndarray:
     """The numbers of an array of any number of axes in a row, batch last; a view of what the operations return."""
-    return np.ascontiguousarray(_batch_last(x) if x.ndim else x).reshape(-1)
+    return (to_batch_last(x) if x.ndim else x).reshape(-1)
 
 
 def from_flat_batch_last(flat: np.ndarray, shape: Shape) -> np.ndarray:
     """The way back, to `shape`: a view."""
-    return _batch_first(flat.reshape(*shape[1:], shape[0])) if shape else flat.reshape(())
+    return from_batch_last(flat.reshape(*shape[1:], shape[0])) if shape else flat.reshape(())
 
 
 def channel_blocks(rows: np.ndarray) -> tuple[list[slice], int | None]:
@@ -90,7 +81,7 @@ def overlap(start: int, stop: int, size: int) -> tuple[slice, slice]:
 
 def empty_batch_last(shape: Shape, dtype: DTypeLike) -> np.ndarray:
     """An uninitialised array of shape (N, ...) that lies in memory with the batch last, in the workspace."""
-    return _batch_first(empty((*shape[1:], shape[0]), dtype))
+    return from_batch_last(empty((*shape[1:], shape[0]), dtype))
 
 
 def strided(array: np.ndarray, shape: Shape, strides: tuple[int, ...], offset: int = 0) -> np.ndarray:

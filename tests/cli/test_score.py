@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from helpers_cli import run
+from helpers_cli import FEW, run
 from helpers_pictures import put_tiles
 from PIL import Image
 from trainer_properties import digits
@@ -13,8 +13,6 @@ from trainer_properties import digits
 from minisvdd import load_model
 
 pytestmark = pytest.mark.slow
-
-FEW = ("--epochs", 3, "--pretrain-epochs", 2)
 
 
 def test_score_writes_what_the_model_says(trained, tmp_path, capsys):

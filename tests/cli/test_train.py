@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from helpers_cli import TRAINED_FILES, run
+from helpers_cli import FEW, TRAINED_FILES, run
 from helpers_pictures import put_tiles
 from PIL import Image
 
@@ -16,8 +16,6 @@ from minisvdd.nn.networks import network_for
 from minisvdd.svdd.conformal import false_alarm_interval
 
 pytestmark = pytest.mark.slow
-
-FEW = ("--epochs", 3, "--pretrain-epochs", 2)  # where it does not matter how well it is trained
 
 
 def test_train_writes_model_result_and_pictures(trained):

@@ -1,9 +1,8 @@
 """Linear map and bias: the plain sums, and the adjoint."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
+from helpers_cuda import recording_backend
 from references import draw, scattered, tolerance
 
 from minisvdd.ops import linear
@@ -56,8 +55,7 @@ def test_bias(shape, backend, dtype, rng):
 )
 def test_the_size_of_the_result_decides_which_rung_is_launched(shape, rung, grid):
     """Of 64 x 64 pieces there are two for each multiprocessor, or of smaller ones enough."""
-    launches = []
-    backend = SimpleNamespace(dense=np.asarray, empty=np.empty, launch=lambda *_, **how: launches.append(how))
+    backend, launches = recording_backend()
     linear.matmul(backend, np.ones((shape[0], 1)), np.ones((1, shape[1])))
     [how] = launches
     assert (how["rung"], how["grid"]) == (rung, grid)

@@ -1,9 +1,8 @@
 """Batch norm, leaky ReLU and max-pool in one, against the three operations that the formula puts in a row."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
+from helpers_cuda import recording_backend
 from references import draw, scattered, tolerance
 
 from minisvdd import ops
@@ -97,11 +96,7 @@ def test_a_winner_that_is_zero_takes_the_slope(backend):
 )
 def test_packs_are_launched_where_rows_have_whole_ones(size, window, itemsize, rung, blocks):
     """Blocks of 256 threads, each of which has one window, or as many as 16 bytes of two rows hold."""
-    launches, dtype = [], np.dtype(f"f{itemsize}")
-    backend = SimpleNamespace(
-        dense=np.asarray, asarray=np.asarray, empty=np.empty, zeros=np.zeros,
-        launch=lambda *_, **how: launches.append(how),
-    )  # fmt: skip
+    (backend, launches), dtype = recording_backend(), np.dtype(f"f{itemsize}")
     x, y, channel = (
         np.ones((100, 3, *size), dtype),
         np.ones((100, 3, size[0] // window[0], size[1] // window[1]), dtype),

@@ -1,10 +1,9 @@
 """Nearest-neighbour up-sampling: the plain loops, and the adjoint."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import references as ref
+from helpers_cuda import recording_backend
 from references import draw, scattered, tolerance
 
 from minisvdd.ops import upsample
@@ -30,9 +29,8 @@ def test_equals_the_plain_loops(shape, scale, backend, dtype, rng):
 @pytest.mark.parametrize(("rung", "threads"), [("naive", [24 * 4, 24]), ("vectorised", [24 // 2, 24 // 2])])
 def test_each_rung_is_launched_with_its_threads(rung, threads):
     """One for each result, or for 8 bytes of the smaller array."""
-    found = []
-    backend = SimpleNamespace(dense=np.asarray, empty=np.empty, launch=lambda *_, **how: found.append(how))
+    backend, launches = recording_backend()
     small, large = np.ones((1, 2, 3, 4), np.float32), np.ones((1, 2, 6, 8), np.float32)
     upsample.upsample_forward.reading("launch")(backend, small, (2, 2), rung)
     upsample.upsample_backward.reading("launch")(backend, large, (2, 2), rung)
-    assert found == [{"threads": count, "rung": rung} for count in threads]
+    assert launches == [{"threads": count, "rung": rung} for count in threads]

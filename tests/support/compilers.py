@@ -79,11 +79,11 @@ def parse_reports(text: str) -> dict[str, dict[tuple[str, str], dict[str, int]]]
     for match in _ENTRY.finditer(text):
         figures = {name: re.search(pattern, match[0]) for name, pattern in _FIGURES.items()}
         numbers = {name: int(found[1]) if found else 0 for name, found in figures.items()}
-        reports.setdefault(match[2], {})[demangle(match[1])] = numbers
+        reports.setdefault(match[2], {})[_demangle(match[1])] = numbers
     return reports
 
 
-def demangle(symbol):
+def _demangle(symbol):
     """_Z5naiveIfEvPKT_ -> ("naive", "float"), _Z4plainPf -> ("plain", "").
 
     With a struct of integers: _Z1fI4RowsILi1ELi8EEEvPf -> ("f", "Rows<1, 8>"); one of enum Precision has its name.

@@ -1,6 +1,7 @@
 """Help with tests of the CUDA backend and of the emulator."""
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -40,9 +41,16 @@ class HostArrays(CudaBackend):
                 host[...] = self.cupy.asnumpy(device)
 
 
+def recording_backend():
+    """A backend of NumPy arrays that launches nothing, and the list of how it was asked to: rung, grid, threads ..."""
+    launches = []
+    arrays = {"dense": np.asarray, "asarray": np.asarray, "empty": np.empty, "zeros": np.zeros}
+    return SimpleNamespace(**arrays, launch=lambda *_, **how: launches.append(how)), launches
+
+
 def cache_without_kernels(folder, monkeypatch):
     """A new cache of the emulator's in that folder, with its runtime only: that takes seconds to build."""
-    runtime = emulator._runtime()
+    runtime = emulator.runtime()
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
     emulator.cache_folder().mkdir(parents=True)
     shutil.copy(runtime, emulator.cache_folder())

@@ -226,7 +226,7 @@ class Sandbox:
         """
         folder = self._cache
         with contextlib.suppress(OSError, KernelError, DataError):
-            runtime = emulator._runtime()
+            runtime = emulator.runtime()
             for name in ("minisvdd", "emulator"):
                 folder = folder / name
                 folder.mkdir()
