@@ -226,8 +226,8 @@ def adversaries_of(
     figures = {
         **settings,
         "test_accuracy": float(classifier.score(test, dataset.test_labels)),
-        "seconds_classifier": round(trained - started, 1),
-        "seconds_attack": round(attacked - trained, 1),
+        "seconds_classifier": round(trained - started, 3),
+        "seconds_attack": round(attacked - trained, 3),
         **found.summary(),
     }
     return classifier, found, figures

@@ -126,7 +126,7 @@ def trainings_and_result(
         "threshold": threshold_of(model, split),
         "signs_of_collapse": model.diagnostics()["signs_of_collapse"],
         "signs_of_harm": signs,
-        "seconds": round(time.perf_counter() - started, 1),
+        "seconds": round(time.perf_counter() - started, 3),
         "versions": versions(),
     }
     return model, result

@@ -143,8 +143,9 @@ def test_attacks_from_noise(attack):
 def test_figures_are_those_of_the_attack(attack, tmp_path):
     started = time.perf_counter()
     _, found, figures = adversaries_of(load_dataset("digits"), tmp_path, count=2, queries=20, verbose=0)
-    assert 0 < figures["seconds_classifier"] + figures["seconds_attack"] <= time.perf_counter() - started + 0.1
+    assert 0 < figures["seconds_classifier"] + figures["seconds_attack"] <= time.perf_counter() - started + 0.001
     assert figures["total_queries"] == found.queries.sum() > figures["median_queries"]
+    assert figures["ratio"] == figures["median_l2_start"] / figures["median_l2"] > 1
 
 
 def test_another_seed_is_another_classifier(attack, tmp_path):

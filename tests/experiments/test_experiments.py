@@ -8,7 +8,7 @@ from trainer_properties import digits
 
 from minisvdd.data.datasets import load_dataset
 from minisvdd.data.split import Split
-from minisvdd.experiments.experiments import area_under_roc, signs_of_harm, train_and_evaluate
+from minisvdd.experiments.experiments import area_under_roc, autoencoder_of, signs_of_harm, train_and_evaluate
 from minisvdd.experiments.protocols import Protocol, get_protocol
 
 pytestmark = pytest.mark.slow
@@ -37,6 +37,21 @@ def test_a_result_says_how_it_was_made():
     assert expected.items() <= result.items()
     assert result["radius"] == model.radius_
     assert {"minisvdd", "python", "numpy", "scikit-learn"} == set(result["versions"])
+
+
+def test_the_autoencoder_of_a_protocol_is_the_one_that_pre_trains():
+    """The DCAE column and the start of Deep SVDD come from one training: no setting of it may be lost on one way."""
+    schedule = {"pretrain_epochs": 2, "pretrain_milestones": (1,), "pretrain_weight_decay": 1e-3, "epochs": 1}
+    draws = {"affine": True, "gain": 1.3, "first_filters": "dictionary", "batches": "fixed", "slope": 0.2}
+    protocol, split = Protocol(**schedule, **draws, learning_rate=1e-3, batch_size=32), digits("7")
+    model, _ = train_and_evaluate(split, protocol, verbose=0)
+    asked, own = autoencoder_of(protocol, split, seed=0).get_params(), model.autoencoder_.get_params()
+    assert {name for name in own if own[name] != asked[name]} <= {"random_state"}
+
+
+def test_an_experiment_trains_on_all_samples_unless_asked_otherwise():
+    model, _ = train_and_evaluate(digits("7"), Protocol(pretrain_epochs=0, epochs=1), verbose=0)
+    assert (model.threshold, model.refit, model.holdout_scores_) == ("nu", False, None)
 
 
 def test_the_auc_is_the_chance_that_an_anomaly_scores_higher():

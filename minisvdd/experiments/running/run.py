@@ -161,7 +161,7 @@ def _write(cell, out, result, seconds):
         "config": cell.config,
         "config_sha256": cell.hash,
         **result,
-        "seconds": round(seconds, 2),
+        "seconds": round(seconds, 3),
         "versions": versions(),
     }
     write_json(cell.path(out), finished)
