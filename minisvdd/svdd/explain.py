@@ -39,6 +39,7 @@ max-pooling are noise, those around a defect are not.
 from __future__ import annotations  # so that a type loads no file
 
 from collections.abc import Callable
+from itertools import product
 from typing import Protocol
 
 import numpy as np
@@ -126,23 +127,31 @@ def occlusion(score: ByArray, X: np.ndarray, rng: np.random.Generator) -> np.nda
     """Mean of max(0, s(x) - s(x')) over the windows that hold a pixel and over what replaces them.  Returns (n, H, W).
 
     Windows of about a tenth of the shorter side, half a window apart; x' has there what lies elsewhere in the image: at
-    `SHIFTS` random distances of a window or more, beyond the border on the other side. SHIFTS scores for each window.
+    `SHIFTS` random distances of a window or more, beyond the border on the other side. All windows of a row are scored
+    at once, SHIFTS scores for each.
     """
-    (H, W), s = X.shape[2:], score(X)
+    H, W = X.shape[2:]
     size = max(2, min(H, W) // 10)
-    shifted = [
-        np.roll(X, tuple(rng.integers(size, max(size + 1, n - size)) for n in (H, W)), (2, 3)) for _ in range(SHIFTS)
-    ]
+    tops, lefts = ([slice(start, start + size) for start in _starts(length, size)] for length in (H, W))
+    shifts = [tuple(rng.integers(size, max(size + 1, n - size)) for n in (H, W)) for _ in range(SHIFTS)]
     saved, seen = np.zeros((len(X), H, W)), np.zeros((H, W))
-    for top in _starts(H, size):
-        for left in _starts(W, size):
-            window = (..., slice(top, top + size), slice(left, left + size))
-            for other in shifted:
-                exchanged = X.copy()
-                exchanged[window] = other[window]
-                saved[window] += np.maximum(0, s - score(exchanged))[:, None, None]
-            seen[window] += SHIFTS
+    for rows, columns in product(tops, lefts):
+        seen[rows, columns] += SHIFTS
+    for x, s, saved_of_x in zip(X, score(X), saved):
+        others = np.stack([np.roll(x, shift, (1, 2)) for shift in shifts])
+        for rows in tops:
+            falls = np.maximum(0, s - score(_exchanged(x, others, rows, lefts)))
+            for columns, of_a_window in zip(lefts, falls.reshape(-1, SHIFTS)):
+                saved_of_x[rows, columns] += of_a_window.sum()
     return saved / seen
+
+
+def _exchanged(x: np.ndarray, others: np.ndarray, rows: slice, lefts: list[slice]) -> np.ndarray:
+    """x (C, H, W) with each window of a row in turn taken from each of the others: (windows * others, C, H, W)."""
+    images = np.tile(x, (len(lefts), len(others), 1, 1, 1))
+    for of_a_window, columns in zip(images, lefts):
+        of_a_window[..., rows, columns] = others[..., rows, columns]
+    return images.reshape(-1, *x.shape)
 
 
 def occlusion_of_features(score: ByArray, X: np.ndarray, mean: np.ndarray) -> np.ndarray:

@@ -19,6 +19,14 @@ def test_info(capsys, tmp_path):
         assert word in out
 
 
+def test_the_cache_lies_where_the_user_wants_it_else_in_the_home_folder(monkeypatch, tmp_path):
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    assert cache_folder() == tmp_path / "elsewhere/minisvdd"
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    assert cache_folder() == tmp_path / ".cache/minisvdd"
+
+
 def homeless():
     """`Path.home` of a user whom the system does not know."""
     raise RuntimeError("Could not determine home directory.")

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import threading
 import warnings
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from helpers_cli import run
 from helpers_processes import MAIN, python
 
 import minisvdd
+from minisvdd import interrupt
 from minisvdd.cli.main import COMMANDS
 
 pytestmark = pytest.mark.slow
@@ -115,6 +117,42 @@ def test_ctrl_c_while_packages_load_is_one_line(tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "minisvdd: error: interrupted\n")
+
+
+def handled(before, action):
+    """What handles Ctrl-C after `action`, where `before` did."""
+    kept = signal.signal(signal.SIGINT, before)
+    try:
+        action()
+        return signal.getsignal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, kept)
+
+
+def test_a_command_that_has_done_its_work_takes_ctrl_c_unless_somebody_has():
+    def end():
+        interrupt.ends_with(0)
+
+    assert handled(signal.default_int_handler, end) is not signal.default_int_handler
+    assert handled(signal.SIG_IGN, end) is signal.SIG_IGN
+
+
+def test_ctrl_c_stays_as_it_is_in_a_thread_which_may_not_change_it():
+    seen = []
+
+    def work():
+        with interrupt.ends_at_once():
+            seen.append(signal.getsignal(signal.SIGINT))
+        interrupt.ends_with(0)
+        seen.append(signal.getsignal(signal.SIGINT))
+
+    def start_and_wait():
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+
+    assert handled(signal.default_int_handler, start_and_wait) is signal.default_int_handler
+    assert seen == [signal.default_int_handler] * 2
 
 
 def test_ctrl_c_is_left_to_whoever_has_taken_it(monkeypatch):

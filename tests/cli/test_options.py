@@ -7,7 +7,7 @@ import pytest
 from helpers_cli import run
 
 from minisvdd.cli.main import COMMANDS, make_parser
-from minisvdd.cli.options import backend_label, start_backend
+from minisvdd.cli.options import backend_label, check_counts, start_backend, verbosity
 
 pytestmark = pytest.mark.slow
 
@@ -47,6 +47,17 @@ def options(parser):
 def test_every_command_is_there():
     assert {words.split()[1] for words in PARSERS} == set(COMMANDS)
     assert len(PARSERS) > len(COMMANDS), "tables, report and figures of `experiment`"
+
+
+def test_counts_are_at_least_one_where_they_are_given():
+    check_counts(argparse.Namespace(seeds=1, queries=None), "seeds", "queries")
+    with pytest.raises(ValueError, match=r"^--seeds 0: expected an integer >= 1$"):
+        check_counts(argparse.Namespace(queries=5, seeds=0), "queries", "seeds")
+
+
+@pytest.mark.parametrize(("quiet", "verbose"), [(True, 0), (False, 1)])
+def test_quiet_is_verbose_0(quiet, verbose):
+    assert verbosity(argparse.Namespace(quiet=quiet)) == verbose
 
 
 @pytest.mark.parametrize("words", PARSERS)

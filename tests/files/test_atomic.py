@@ -79,6 +79,11 @@ def test_what_cannot_be_written_is_named(tmp_path):
     assert names(tmp_path) == ["loop"]
 
 
+def test_json_is_laid_out_for_readers(tmp_path):
+    write_json(tmp_path / "x.json", {"a": [1, "ä"]})
+    assert (tmp_path / "x.json").read_text(encoding="utf-8") == '{\n  "a": [\n    1,\n    "ä"\n  ]\n}\n'
+
+
 def test_json_knows_no_infinity(tmp_path):
     def refuse(token):
         raise AssertionError(token)

@@ -5,6 +5,22 @@ A dropped statement stands as "the statement -> pass".
 
 EQUIVALENT: dict[tuple[str, str], str] = {
     (
+        "experiments/running/budget.py",
+        "self.end = None if seconds is None else time.time() + seconds - min(seconds / 10, _FOR_THE_REPORT)",
+    ): "min(a, b) is min(b, a)",
+    (
+        "export/auc.py",
+        "high = brentq(excess, max(_EDGE, auc), 1.0) if excess(1.0) > 0 else 1.0",
+    ): "max(a, b) is max(b, a)",
+    (
+        "files/atomic.py",
+        "with suppress(OSError, ImportError):",
+    ): "the exceptions that are suppressed are a set",
+    (
+        "svdd/explain.py",
+        'variance = np.einsum("ncij,nce,neij->nij", g, covariance, g, optimize=False)',
+    ): "the order in which a product of three is summed: the same numbers, later",
+    (
         "ops/conv2d/strips.py",
         "run(work, _blocks(count, N, (height * C * width + out_h / K * outputs) * y.itemsize))",
     ): "an estimate of bytes, which decides in how many blocks the same numbers are computed",

@@ -123,6 +123,17 @@ def test_gradcheck(frozen, rng):
     assert report.passed, str(report)
 
 
+def test_the_kinks_of_a_module_lie_where_its_output_changes_sign(rng):
+    """And nowhere else: a step of a gradient check that stays on one side of 0 has crossed none."""
+    network = Sequential([Conv2D(2, 3), BatchNorm(), LeakyReLU(), MaxPool2D(2)])
+    network.build((1, 6, 7), rng)
+    y = network.forward(rng.standard_normal((9, 1, 6, 7)).astype(np.float32), training=True)
+    ((_, positive),) = network.kink_pattern()
+    np.testing.assert_array_equal(positive, y > 0)
+    assert 0 < positive.sum() < (y != 0).sum()
+    assert ((y > 0) & (y < 0.5)).any(), "small ones too"
+
+
 def test_backward_needs_a_fresh_forward(backend, rng):
     network = Sequential([Conv2D(1, 1), BatchNorm(), LeakyReLU(), MaxPool2D(2)])
     network.build((1, 4, 4), rng, backend=backend)

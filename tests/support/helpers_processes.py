@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 
+# `python -c` looks into the current folder first, where another copy of the package may lie.
+_NOT_HERE = "import sys; sys.path = [folder for folder in sys.path if folder]\n"
 MAIN = "import sys; from minisvdd.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
@@ -17,7 +19,7 @@ def environment(*folders):
 def python(code, *arguments, **options):
     """Python code as a process that writes into pipes."""
     return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
+        [sys.executable, "-c", _NOT_HERE + code, *map(str, arguments)],
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

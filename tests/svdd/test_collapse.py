@@ -258,6 +258,7 @@ def test_samples_that_are_all_alike_are_said_to_be(rng):
     figures, messages = fit_features(np.tile(features(rng, 1), (30, 1)), preprocessing=None, epochs=1)
     assert "all samples are alike" in messages[0]
     assert "all samples are alike" in figures["signs_of_collapse"][-1]
+    assert collapse.structural_risks(perceptron(), np.ones(8), features(rng, 1)) == [], "one is like no other"
 
 
 def test_dead_units_are_named(rng):

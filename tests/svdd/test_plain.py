@@ -1,5 +1,7 @@
 """The method on one screen is the estimator: centre, radius, losses, weights and scores agree in float64."""
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -51,6 +53,14 @@ def test_the_plain_method_is_the_estimator(objective, backend, samples):
         np.testing.assert_allclose(weight, own.params[name], err_msg=name, **near)
     scores = anomaly_score(own, new.astype(np.float64), c, R2 if objective == "soft-boundary" else 0)
     np.testing.assert_allclose(model.anomaly_score(new), scores, rtol=1e-12 if X.ndim == 2 else 1e-5, atol=1e-12)
+
+
+def test_defaults_are_the_estimator_s():
+    """Except the milestones, of which one screen has no room: the rate is the first one all the time."""
+    plain = inspect.signature(deep_svdd).parameters.values()
+    own = {parameter.name: parameter.default for parameter in plain if parameter.default is not parameter.empty}
+    assert own.items() <= DeepSVDD().get_params().items()
+    assert len(own) == 8
 
 
 @pytest.mark.parametrize("change", [{"nu": 0.3}, {"weight_decay": 0}, {"radius_every": 1}, {"center_epsilon": 0.5}])
