@@ -2,18 +2,20 @@
 
     python benchmarks/choices.py --data mnist --classes 4 9 --seeds 3 --jobs 2      the committed result
     python benchmarks/choices.py --quick                                          digits: does it run?
+    python benchmarks/choices.py --data cifar10 --classes frog --choices "authors' schedule" --pretrain-epochs 50
 
 Choices that the paper leaves open, or that its authors' code makes otherwise: slope of the leaky ReLUs, length and
 weight decay of the pre-training, whether there is one, schedule, pre-processing, and the batch-norm statistics under
 which the centre is computed. Those that share a pre-training start from the very same autoencoder.
 
-Each pre-training with its choices is kept in a folder choices-DATA/ beside OUT and not computed again when the same
-command is started anew. OUT holds all rows: test AUC in % of random and pre-trained weights, of the autoencoder, after
-training, and in its course at the epochs MARKS.
+Each choice is kept in a folder choices-DATA/ beside OUT and not computed again when the same command, or one for more
+of them, is started anew. OUT holds all rows: test AUC in % of random and pre-trained weights, of the autoencoder,
+after training, and in its course at the epochs MARKS.
 (Where the centre is computed otherwise, it is that of the pre-trained network from the start.)
 """
 
 import json
+import re
 from copy import deepcopy
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -26,7 +28,7 @@ from minisvdd import DeepSVDD
 from minisvdd.data.datasets import load_dataset
 from minisvdd.experiments.experiments import area_under_roc, autoencoder_of, network_of
 from minisvdd.experiments.paper import TABLE_1
-from minisvdd.experiments.protocols import get_protocol
+from minisvdd.experiments.protocols import adjusted, get_protocol
 from minisvdd.files.atomic import write_json
 from minisvdd.nn.batches import fixed_batches
 from minisvdd.svdd.center import move_from_zero
@@ -67,46 +69,53 @@ def main():
     dataset = load_dataset(arguments.data, arguments.data_dir)
     folder = Path(arguments.out).parent / f"choices-{dataset.name}{'-quick' if arguments.quick else ''}"
     tasks = [
-        (folder / f"{name}-{normal_class}-{seed}.json", normal_class, seed, name)
+        (normal_class, seed, name)
         for name in arguments.pretrainings
         for seed in range(arguments.seeds)
         for normal_class in arguments.classes
     ]
-    groups = Parallel(n_jobs=arguments.jobs)(delayed(_kept)(dataset, arguments.quick, *task) for task in tasks)
+    groups = Parallel(n_jobs=arguments.jobs)(delayed(_rows)(dataset, arguments, folder, *task) for task in tasks)
     rows = [row for group in groups for row in group]
     write_rows(arguments.out, rows, data=dataset.name)
 
 
-def _kept(dataset, quick, path, normal_class, seed, pretraining):
-    """The rows of one pre-training, from its file if it has one."""
-    if not path.exists():
-        write_json(path, _measure(dataset, quick, normal_class, seed, pretraining))
-    return json.loads(path.read_text(encoding="utf-8"))
+def _rows(dataset, arguments, folder, normal_class, seed, pretraining):
+    """The rows of one pre-training, those from their files that have one."""
+    wanted = [choice for choice in arguments.choices or CHOICES[pretraining] if choice in CHOICES[pretraining]]
+    epochs = arguments.pretrain_epochs
+    start = f"{normal_class}-{seed}" + ("" if epochs is None else f"-pretrained-{epochs}")
+    paths = {choice: folder / f"{re.sub('[^a-z0-9.]+', '-', choice)}-{start}.json" for choice in wanted}
+    missing = {choice: CHOICES[pretraining][choice] for choice in wanted if not paths[choice].exists()}
+    if missing:
+        for row in _measure(dataset, arguments, normal_class, seed, pretraining, missing):
+            write_json(paths[row["choice"]], row)
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths.values()]
 
 
-def _measure(dataset, quick, normal_class, seed, pretraining):
-    split = dataset.one_class(normal_class)
-    shorten = _shortened if quick else dict
+def _measure(dataset, arguments, normal_class, seed, pretraining, choices):
+    """Row by row, of choices that begin with one pre-training."""
+    split, shorten = dataset.one_class(normal_class), _shortened if arguments.quick else dict
     base = replace(PAPER, **shorten(asdict(PAPER) | PRETRAININGS[pretraining]))
     autoencoder, copied = None, {}
     if base.pretrain_epochs:
+        base = adjusted(base, pretrain_epochs=arguments.pretrain_epochs)
         autoencoder = autoencoder_of(base, split, seed).fit(split.train)
         copied = {"autoencoder": 100 * area_under_roc(autoencoder, split)}
     own = {"network": network_of(base, split), "preprocessing": preprocessing_for(split.train)}
     own |= {"random_state": seed, "verbose": 0, "threshold": "nu"}
     paper = TABLE_1.get(dataset.name, {}).get(normal_class, {}).get("one-class")
-    rows = []
-    for choice, changes in CHOICES[pretraining].items():
+    for choice, changes in choices.items():
         settings = shorten(asdict(base) | own | changes)
         if settings["pretrain_epochs"]:
             settings["autoencoder"] = autoencoder
         if settings.get("center") == "training":
             settings["center"] = _center_in_training(autoencoder, split.train, settings["batch_size"])
         auc, by_epoch = _train(DeepSVDD("one-class", **settings), split)
-        row = {"normal_class": normal_class, "seed": seed, "choice": choice, "pretraining": pretraining}
-        rows.append(row | {"auc": auc | copied, "by_epoch": by_epoch, "paper": paper})
         print(f"class {normal_class}, seed {seed}, {choice}: {auc['trained']:.2f}", flush=True)
-    return rows
+        row = {"normal_class": normal_class, "seed": seed, "choice": choice, "pretraining": pretraining}
+        yield row | {
+            "pretrain_epochs": settings["pretrain_epochs"], "auc": auc | copied, "by_epoch": by_epoch, "paper": paper
+        }  # fmt: skip
 
 
 def _shortened(settings):
@@ -145,6 +154,9 @@ def _arguments():
     add_data(parser, classes=["4", "9"])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--pretrainings", nargs="+", default=list(PRETRAININGS), choices=list(PRETRAININGS))
+    names = [choice for choices in CHOICES.values() for choice in choices]
+    parser.add_argument("--choices", nargs="+", choices=names, metavar="CHOICE", help=f"some of {names}")
+    parser.add_argument("--pretrain-epochs", type=int, help="instead of the pre-training's own")
     parser.add_argument("--jobs", type=int, default=1, help="pre-trainings side by side")
     return parse(parser, data="digits", classes=["4"], seeds=1)
 

@@ -302,7 +302,7 @@ def test_svm_nu_ends_at_the_density_estimate(run, tmp_path):
         assert distances[0] > 0.5
 
 
-def test_choices_share_a_start_and_are_computed_once(run, tmp_path):
+def test_choices_share_a_start(run, tmp_path):
     command = ("choices.py", "--quick", "--pretrainings", "paper", "authors", "--out", tmp_path / "choices.json")
     run(*command)
     rows = {row["choice"]: row for row in json.loads((tmp_path / "choices.json").read_text())["rows"]}
@@ -311,11 +311,21 @@ def test_choices_share_a_start_and_are_computed_once(run, tmp_path):
     assert rows["paper"]["auc"]["pretrained"] != rows["centre in training mode"]["auc"]["pretrained"]
     assert "pretrained" not in rows["no pre-training"]["auc"]
     assert rows["paper"]["auc"]["autoencoder"] != rows["authors' pre-training"]["auc"]["autoencoder"]
-    kept = tmp_path / "choices-digits-quick" / "paper-4-0.json"
-    kept.write_text(json.dumps([{"choice": "of an earlier run"}]))
-    run(*command)
-    again = [row["choice"] for row in json.loads((tmp_path / "choices.json").read_text())["rows"]]
-    assert again == ["of an earlier run", "authors' pre-training", "authors' pre-training and schedule"]
+    assert {row["pretrain_epochs"] for row in rows.values()} == {0, 2}
+
+
+def test_choices_may_be_some_of_them_after_another_pre_training(run, tmp_path):
+    command = ("choices.py", "--quick", "--pretrainings", "paper", "--out", tmp_path / "choices.json")
+    command += ("--pretrain-epochs", "1", "--choices")
+    run(*command, "paper")
+    (row,) = json.loads((tmp_path / "choices.json").read_text())["rows"]
+    (kept,) = (tmp_path / "choices-digits-quick").iterdir()
+    assert row["pretrain_epochs"] == 1
+    kept.write_text(json.dumps({"choice": "of an earlier run"}))
+    run(*command, "paper", "authors' schedule")
+    kept, new = json.loads((tmp_path / "choices.json").read_text())["rows"]
+    assert kept["choice"] == "of an earlier run"
+    assert new["auc"]["pretrained"] == row["auc"]["pretrained"], "the same start, made once more"
 
 
 def test_a_class_takes_what_the_others_gain_by():
