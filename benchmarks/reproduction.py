@@ -5,7 +5,7 @@
 
 A protocol has a table, results/NAME.csv, which is `report.csv` of an experiment's folder. A difference stands with its
 standard error, sqrt(s^2 / n + t^2 / 10), where s is the deviation of our n seeds and t that of the paper's ten; of a
-single seed s is taken to be t.
+single seed s is taken to be t. What a table lacks of the classes another one of the same protocol may have.
 """
 
 import math
@@ -30,8 +30,15 @@ TABLES = {
         "authors-theano": "table1-mnist-authors-theano",
         "best": "table1-mnist-best",
     },
-    "cifar10": {"paper": "table1-cifar10", "paper, H200": "table1-cifar10-h200"},
+    "cifar10": {
+        "paper": "table1-cifar10",
+        "paper, trucks": "table1-cifar10-trucks",
+        "paper, H200": "table1-cifar10-h200",
+    },
 }
+# Tables that are compared with the paper as one, too: name, and the parts, of which the first has the say on a class.
+TOGETHER = {"cifar10": ("paper, all of these", ("paper", "paper, trucks", "paper, H200"))}
+DEEP = ("dcae", "soft-boundary", "one-class")
 _DETAILED = ("one-class", "dcae")  # columns that have a table of their own, class by class
 
 
@@ -60,10 +67,20 @@ def tables(results: Path) -> dict[str, list[str]]:
     for data, protocols in TABLES.items():
         paths = {name: results / f"{table}.csv" for name, table in protocols.items()}
         ours = {name: read_columns(path) for name, path in paths.items() if path.exists()}
-        found[f"{data} columns"] = _columns(data, ours)
+        found[f"{data} columns"] = _columns(data, ours | together(ours, *TOGETHER.get(data, ("", ()))))
         if len(protocols) > 1:
             found |= {f"{data} {method}": _classes(data, method, ours) for method in _DETAILED}
     return found
+
+
+def together(ours, name, parts):
+    """{name: the deep columns that several of the parts have, as one of all their classes}."""
+    columns = {}
+    for method in DEEP:
+        having = [ours[part][method] for part in parts if method in ours.get(part, ())]
+        if len(having) > 1:
+            columns[method] = {c: entry for column in reversed(having) for c, entry in column.items()}
+    return {name: columns} if columns else {}
 
 
 def _columns(data, ours):

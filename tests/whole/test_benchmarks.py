@@ -13,11 +13,12 @@ from forked import Starter
 from helpers_benchmarks import load_benchmark
 from helpers_processes import environment
 
-from minisvdd import load_dataset
+from minisvdd import DeepSVDD, load_dataset, nn
 from minisvdd.backends import NUMPY
 from minisvdd.backends.workspace import Workspace
 from minisvdd.course import NAMES
 from minisvdd.experiments import ladder
+from minisvdd.nn.batches import fixed_batches
 from minisvdd.nn.losses import MeanSquaredError
 from minisvdd.nn.networks import make_autoencoder
 from minisvdd.ops.operation import Operation
@@ -302,6 +303,29 @@ def test_svm_nu_ends_at_the_density_estimate(run, tmp_path):
         assert distances[0] > 0.5
 
 
+def test_the_mean_of_inverse_deviations_is_the_larger_scale(run, tmp_path):
+    run("averages.py", "--quick", "--out", tmp_path / "averages.json")
+    (row,) = json.loads((tmp_path / "averages.json").read_text())["rows"]
+    assert 1 <= row["mean_ratio"] <= row["largest_ratio"] < 1.01
+    assert row["auc"]["inverse deviations"] == pytest.approx(row["auc"]["variances"], abs=1)
+
+
+def test_means_that_run_along_are_those_of_the_batches(monkeypatch):
+    """Batches of two kinds in turn: E(1/sigma) by hand, and by the running means."""
+    averages = load_benchmark("averages")
+    monkeypatch.setattr(averages, "PASSES", 20)
+    scale = np.repeat(np.tile([1, 1.5], 10), 20).astype(np.float32)
+    X = scale[:, None, None, None] * np.random.default_rng(0).standard_normal((400, 1, 4, 4), np.float32)
+    layers = [nn.Conv2D(1, 1), nn.BatchNorm(momentum=0.02), nn.LeakyReLU(0.1), nn.Flatten(), nn.Linear(2)]
+    model = DeepSVDD(network=nn.Sequential(layers), pretrain_epochs=0, epochs=1, milestones=(), preprocessing=None,
+                     learning_rate=1e-9, threshold="nu", verbose=0).fit(X)  # fmt: skip
+    h = model.network_.layers[0].forward(X)
+    variances = np.array([h[batch].var() for batch in fixed_batches(400, 20)])
+    ((mean,),) = averages.mean_inverse_deviations(model, X, 20)
+    assert mean == pytest.approx(np.mean(variances**-0.5), rel=0.02)
+    assert mean > 1.05 * variances.mean() ** -0.5
+
+
 def test_choices_share_a_start(run, tmp_path):
     command = ("choices.py", "--quick", "--pretrainings", "paper", "authors", "--out", tmp_path / "choices.json")
     run(*command)
@@ -358,6 +382,13 @@ def test_the_page_of_the_paper_s_numbers_is_that_of_the_results(tmp_path):
     assert reproduction.with_tables(nothing, ROOT / "benchmarks" / "results") == text
     with pytest.raises(ValueError, match=r"no place for mnist columns: expected a line <!-- mnist columns -->$"):
         reproduction.with_tables("no table", tmp_path)
+
+
+def test_classes_that_one_table_lacks_come_from_another():
+    ours = {"a": {"dcae": {"3": 1, "4": 2}, "kde": {"3": 5}}, "b": {"dcae": {"4": 3, "5": 4}, "kde": {"4": 6}}}
+    together = load_benchmark("reproduction").together
+    assert together(ours, "all", ("a", "c", "b")) == {"all": {"dcae": {"3": 1, "4": 2, "5": 4}}}
+    assert together(ours, "all", ("a", "c")) == together(ours, "", ()) == {}
 
 
 def test_tricks_quick_measures_every_trick_with_and_without(run, tmp_path):
