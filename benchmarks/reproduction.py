@@ -8,9 +8,12 @@ standard error, sqrt(s^2 / n + t^2 / 10), where s is the deviation of our n seed
 single seed s is taken to be t. What a table lacks of the classes another one of the same protocol may have.
 """
 
+import json
 import math
+from itertools import combinations
 from pathlib import Path
 
+from cells import mean_and_error
 from common import make_parser
 
 from minisvdd.experiments.methods import METHODS as COMPUTED
@@ -38,6 +41,8 @@ TABLES = {
 }
 # Tables that are compared with the paper as one, too: name, and the parts, of which the first has the say on a class.
 TOGETHER = {"cifar10": ("paper, all of these", ("paper", "paper, trucks", "paper, H200"))}
+# Tables of CPUs that are compared with each other, too, in pairs of cells of one class and seed.
+PAIRED = {"mnist": ("authors-code", "authors-theano", "best")}
 DEEP = ("dcae", "soft-boundary", "one-class")
 _DETAILED = ("one-class", "dcae")  # columns that have a table of their own, class by class
 
@@ -70,6 +75,9 @@ def tables(results: Path) -> dict[str, list[str]]:
         found[f"{data} columns"] = _columns(data, ours | together(ours, *TOGETHER.get(data, ("", ()))))
         if len(protocols) > 1:
             found |= {f"{data} {method}": _classes(data, method, ours) for method in _DETAILED}
+        if data in PAIRED:
+            cells = {name: cells_of(results / f"{protocols[name]}.json") for name in PAIRED[data]}
+            found[f"{data} pairs"] = _pairs(cells)
     return found
 
 
@@ -81,6 +89,27 @@ def together(ours, name, parts):
         if len(having) > 1:
             columns[method] = {c: entry for column in reversed(having) for c, entry in column.items()}
     return {name: columns} if columns else {}
+
+
+def cells_of(path):
+    """{method: {(class, seed): AUC in %}} of a table's report.json; nothing where there is none."""
+    found = {}
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if path.exists() else ():
+        config = cell["config"]
+        found.setdefault(config["method"], {})[config["normal_class"], config["seed"]] = 100 * cell["auc"]["trained"]
+    return found
+
+
+def _pairs(cells):
+    """Two protocols beside each other: the mean difference of the cells that both have."""
+    lines = ["| column | what | minus what | pairs | difference |", "|---|---|---|---|---|"]
+    for method in _DETAILED:
+        for name, other in combinations(reversed(cells), 2):
+            one, two = (cells[protocol].get(method, {}) for protocol in (name, other))
+            if len(both := one.keys() & two.keys()) > 1:
+                mean, error = mean_and_error([one[key] - two[key] for key in both])
+                lines.append(f"| {method} | `{name}` | `{other}` | {len(both)} | {mean:+.1f} ± {error:.1f} |")
+    return lines
 
 
 def _columns(data, ours):

@@ -384,6 +384,18 @@ def test_the_page_of_the_paper_s_numbers_is_that_of_the_results(tmp_path):
         reproduction.with_tables("no table", tmp_path)
 
 
+def test_pairs_are_the_cells_that_two_tables_share(tmp_path):
+    reproduction = load_benchmark("reproduction")
+    cells = [{"config": {"method": "dcae", "normal_class": "3", "seed": s}, "auc": {"trained": s / 8}} for s in (0, 1)]
+    (tmp_path / "report.json").write_text(json.dumps({"cells": cells}))
+    ours = reproduction.cells_of(tmp_path / "report.json")
+    assert ours == {"dcae": {("3", 0): 0, ("3", 1): 12.5}}
+    assert reproduction.cells_of(tmp_path / "missing.json") == {}
+    other = {"dcae": {("3", 1): 8.5, ("3", 0): 2.0, ("4", 0): 50}, "one-class": {("3", 0): 1}}
+    *_, line = reproduction._pairs({"paper": ours, "best": other})
+    assert line == "| dcae | `best` | `paper` | 2 | -1.0 ± 3.0 |"
+
+
 def test_classes_that_one_table_lacks_come_from_another():
     ours = {"a": {"dcae": {"3": 1, "4": 2}, "kde": {"3": 5}}, "b": {"dcae": {"4": 3, "5": 4}, "kde": {"4": 6}}}
     together = load_benchmark("reproduction").together
