@@ -8,6 +8,7 @@ standard error, sqrt(s^2 / n + t^2 / 10), where s is the deviation of our n seed
 single seed s is taken to be t. What a table lacks of the classes another one of the same protocol may have.
 """
 
+import csv
 import json
 import math
 from itertools import combinations
@@ -75,6 +76,8 @@ def tables(results: Path) -> dict[str, list[str]]:
         found[f"{data} columns"] = _columns(data, ours | together(ours, *TOGETHER.get(data, ("", ()))))
         if len(protocols) > 1:
             found |= {f"{data} {method}": _classes(data, method, ours) for method in _DETAILED}
+        if data in TOGETHER:
+            found[f"{data} stages"] = _stages(data, [paths[name] for name in TOGETHER[data][1]])
         if data in PAIRED:
             cells = {name: cells_of(results / f"{protocols[name]}.json") for name in PAIRED[data]}
             found[f"{data} pairs"] = _pairs(cells)
@@ -89,6 +92,21 @@ def together(ours, name, parts):
         if len(having) > 1:
             columns[method] = {c: entry for column in reversed(having) for c, entry in column.items()}
     return {name: columns} if columns else {}
+
+
+def _stages(data, paths):
+    """One-Class before its training and after it, each beside the paper's column, in the classes of all tables."""
+    lines = ["| weights | ours | paper | difference | RMS over classes | order |", "|---|---|---|---|---|---|"]
+    for stage, method in (("random", ", random weights"), ("pre-trained", ", pre-trained weights"), ("trained", "")):
+        column = {}
+        for path in filter(Path.exists, reversed(paths)):
+            with path.open(encoding="utf-8") as file:
+                rows = [row for row in csv.DictReader(file) if row["method"] == f"one-class{method}"]
+            column |= {row["normal_class"]: (float(row["auc_mean"]), math.nan, 1) for row in rows}
+        if column:
+            _, ours, paper, difference, rms, _, order = _compared(data, "one-class", column)
+            lines.append(f"| {stage} | {ours} | {paper} | {difference} | {rms} | {order} |")
+    return lines
 
 
 def cells_of(path):
