@@ -15,7 +15,6 @@ after training, and in its course at the epochs MARKS.
 """
 
 import json
-import re
 from copy import deepcopy
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -30,6 +29,7 @@ from minisvdd.experiments.experiments import area_under_roc, autoencoder_of, net
 from minisvdd.experiments.paper import TABLE_1
 from minisvdd.experiments.protocols import adjusted, get_protocol
 from minisvdd.files.atomic import write_json
+from minisvdd.files.names import safe_name
 from minisvdd.nn.batches import fixed_batches
 from minisvdd.svdd.center import move_from_zero
 from minisvdd.svdd.preprocessing import preprocessing_for
@@ -84,7 +84,7 @@ def _rows(dataset, arguments, folder, normal_class, seed, pretraining):
     wanted = [choice for choice in arguments.choices or CHOICES[pretraining] if choice in CHOICES[pretraining]]
     epochs = arguments.pretrain_epochs
     start = f"{normal_class}-{seed}" + ("" if epochs is None else f"-pretrained-{epochs}")
-    paths = {choice: folder / f"{re.sub('[^a-z0-9.]+', '-', choice)}-{start}.json" for choice in wanted}
+    paths = {choice: folder / f"{safe_name(choice)}-{start}.json" for choice in wanted}
     missing = {choice: CHOICES[pretraining][choice] for choice in wanted if not paths[choice].exists()}
     if missing:
         for row in _measure(dataset, arguments, normal_class, seed, pretraining, missing):

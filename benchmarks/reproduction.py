@@ -8,7 +8,6 @@ standard error, sqrt(s^2 / n + t^2 / 10), where s is the deviation of our n seed
 single seed s is taken to be t. What a table lacks of the classes another one of the same protocol may have.
 """
 
-import csv
 import json
 import math
 from itertools import combinations
@@ -45,6 +44,11 @@ TOGETHER = {"cifar10": ("paper, all of these", ("paper", "paper, trucks", "paper
 # Tables of CPUs that are compared with each other, too, in pairs of cells of one class and seed.
 PAIRED = {"mnist": ("authors-code", "authors-theano", "best")}
 DEEP = ("dcae", "soft-boundary", "one-class")
+STAGES = {
+    "one-class, random weights": "random",
+    "one-class, pre-trained weights": "pre-trained",
+    "one-class": "trained",
+}
 _DETAILED = ("one-class", "dcae")  # columns that have a table of their own, class by class
 
 
@@ -73,39 +77,36 @@ def tables(results: Path) -> dict[str, list[str]]:
     for data, protocols in TABLES.items():
         paths = {name: results / f"{table}.csv" for name, table in protocols.items()}
         ours = {name: read_columns(path) for name, path in paths.items() if path.exists()}
-        found[f"{data} columns"] = _columns(data, ours | together(ours, *TOGETHER.get(data, ("", ()))))
+        name, parts = TOGETHER.get(data, ("", ()))
+        all_classes = {name: together([ours[part] for part in parts if part in ours])}
+        found[f"{data} columns"] = _columns(data, ours | all_classes)
         if len(protocols) > 1:
             found |= {f"{data} {method}": _classes(data, method, ours) for method in _DETAILED}
-        if data in TOGETHER:
-            found[f"{data} stages"] = _stages(data, [paths[name] for name in TOGETHER[data][1]])
+        if parts:
+            found[f"{data} stages"] = _stages(data, [paths[part] for part in parts])
         if data in PAIRED:
             cells = {name: cells_of(results / f"{protocols[name]}.json") for name in PAIRED[data]}
             found[f"{data} pairs"] = _pairs(cells)
     return found
 
 
-def together(ours, name, parts):
-    """{name: the deep columns that several of the parts have, as one of all their classes}."""
+def together(tables, methods=DEEP):
+    """{method: the column of all classes that these tables have} where several have it; the first has the say."""
     columns = {}
-    for method in DEEP:
-        having = [ours[part][method] for part in parts if method in ours.get(part, ())]
+    for method in methods:
+        having = [table[method] for table in tables if method in table]
         if len(having) > 1:
             columns[method] = {c: entry for column in reversed(having) for c, entry in column.items()}
-    return {name: columns} if columns else {}
+    return columns
 
 
 def _stages(data, paths):
     """One-Class before its training and after it, each beside the paper's column, in the classes of all tables."""
     lines = ["| weights | ours | paper | difference | RMS over classes | order |", "|---|---|---|---|---|---|"]
-    for stage, method in (("random", ", random weights"), ("pre-trained", ", pre-trained weights"), ("trained", "")):
-        column = {}
-        for path in filter(Path.exists, reversed(paths)):
-            with path.open(encoding="utf-8") as file:
-                rows = [row for row in csv.DictReader(file) if row["method"] == f"one-class{method}"]
-            column |= {row["normal_class"]: (float(row["auc_mean"]), math.nan, 1) for row in rows}
-        if column:
-            _, ours, paper, difference, rms, _, order = _compared(data, "one-class", column)
-            lines.append(f"| {stage} | {ours} | {paper} | {difference} | {rms} | {order} |")
+    columns = together([read_columns(path, STAGES) for path in paths if path.exists()], STAGES)
+    for stage, column in columns.items():
+        _, ours, paper, difference, rms, _, order = _compared(data, "one-class", column)
+        lines.append(f"| {STAGES[stage]} | {ours} | {paper} | {difference} | {rms} | {order} |")
     return lines
 
 

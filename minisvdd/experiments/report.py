@@ -4,6 +4,7 @@ A JSON file holds all cells, so that the table can be computed again without the
 """
 
 import csv
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -388,18 +389,19 @@ def _write_csv(file, entries):
         writer.writerow([normal_class, heading, *numbers])
 
 
-def read_columns(path) -> dict[str, dict[str, tuple[float, float, int]]]:
-    """{method: {class: (mean, standard deviation, n)}} of a table's report.csv, in %, of the paper's methods.
+def read_columns(path, methods: Collection[str] = PAPER_METHODS) -> dict[str, dict[str, tuple[float, float, int]]]:
+    """{method: {class: (mean, standard deviation, n)}} of a table's report.csv, in %, of these methods.
 
+    methods: the paper's, or stages of theirs, such as "one-class, random weights".
     A column is as `paper.distance_from` takes it. The deviation has n - 1 in its denominator here: nan for a single
     seed, 0 for what draws nothing.
     """
     columns: dict[str, dict[str, tuple[float, float, int]]] = {}
     with Path(path).open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            if row["method"] in PAPER_METHODS:
+            if row["method"] in methods:
                 entry = Entry(float(row["auc_mean"]), float(row["auc_std"]), int(row["n"]), None)
-                values = entry.mean, float(_deviation(row["method"], entry)), entry.n
+                values = entry.mean, float(_deviation(row["method"].partition(",")[0], entry)), entry.n
                 columns.setdefault(row["method"], {})[row["normal_class"]] = values
     return columns
 

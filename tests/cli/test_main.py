@@ -161,20 +161,13 @@ def test_ctrl_c_is_left_to_whoever_has_taken_it(monkeypatch):
     def mine(number, frame):
         pass
 
-    monkeypatch.setattr("minisvdd.cli.info.versions", lambda: seen.append(signal.getsignal(signal.SIGINT)) or {})
-    seen, before = [], signal.signal(signal.SIGINT, mine)
-    try:
+    def info():
         assert run("info") == 0
-        assert [*seen, signal.getsignal(signal.SIGINT)] == [mine, mine]
-    finally:
-        signal.signal(signal.SIGINT, before)
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background may ignore it
-    try:
-        assert run("info") == 0
-        assert [seen[1], signal.getsignal(signal.SIGINT)] == [signal.default_int_handler] * 2
-    finally:
-        signal.signal(signal.SIGINT, before)
+    seen = []
+    monkeypatch.setattr("minisvdd.cli.info.versions", lambda: seen.append(signal.getsignal(signal.SIGINT)) or {})
+    for handler in (mine, signal.default_int_handler):  # the second as always: what runs behind may ignore Ctrl-C
+        assert [handled(handler, info), seen[-1]] == [handler] * 2
 
 
 @pytest.mark.parametrize(

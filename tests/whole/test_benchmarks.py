@@ -397,10 +397,11 @@ def test_pairs_are_the_cells_that_two_tables_share(tmp_path):
 
 
 def test_classes_that_one_table_lacks_come_from_another():
-    ours = {"a": {"dcae": {"3": 1, "4": 2}, "kde": {"3": 5}}, "b": {"dcae": {"4": 3, "5": 4}, "kde": {"4": 6}}}
+    ours = [{"dcae": {"3": 1, "4": 2}, "kde": {"3": 5}}, {"dcae": {"4": 3, "5": 4}, "kde": {"4": 6}}]
     together = load_benchmark("reproduction").together
-    assert together(ours, "all", ("a", "c", "b")) == {"all": {"dcae": {"3": 1, "4": 2, "5": 4}}}
-    assert together(ours, "all", ("a", "c")) == together(ours, "", ()) == {}
+    assert together(ours) == {"dcae": {"3": 1, "4": 2, "5": 4}}
+    assert together(ours, ["kde"]) == {"kde": {"3": 5, "4": 6}}
+    assert together(ours[:1]) == together([]) == {}
 
 
 def test_tricks_quick_measures_every_trick_with_and_without(run, tmp_path):
