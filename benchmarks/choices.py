@@ -27,6 +27,7 @@ from minisvdd import DeepSVDD
 from minisvdd.data.datasets import load_dataset
 from minisvdd.experiments.experiments import area_under_roc, autoencoder_of, network_of
 from minisvdd.experiments.paper import TABLE_1
+from minisvdd.experiments.protocols import CHOICES as SCRIPTS
 from minisvdd.experiments.protocols import adjusted, get_protocol
 from minisvdd.files.atomic import write_json
 from minisvdd.files.names import safe_name
@@ -47,6 +48,11 @@ def _authors(*names):
 
 # What differs from the paper's protocol: first in the pre-training, then, for each choice made after it, in the rest.
 PRETRAININGS = {"paper": {}, "authors": _authors(*_PRETRAINING), "none": {"pretrain_epochs": 0}}
+# Of the first scripts, with their schedule: those choices that may matter to One-Class, alone and all together.
+_SCRIPTS = {name: SCRIPTS[name] for name in ("affine", "dictionary", "fixed batches")}
+_SCRIPTS["authors-theano"] = {key: value for choice in SCRIPTS.values() for key, value in choice.items()}
+_SCRIPTS["authors-theano"] |= _authors("slope")
+PRETRAININGS |= _SCRIPTS
 CHOICES = {
     "paper": {
         "paper": {},
@@ -60,7 +66,7 @@ CHOICES = {
         "no pre-training, slope 0.01": _authors("slope"),
         "no pre-training, plain pixels": {"preprocessing": None},
     },
-}
+} | {name: {name: _authors(*_SCHEDULE)} for name in _SCRIPTS}
 
 
 def main():
@@ -84,6 +90,7 @@ def _rows(dataset, arguments, folder, normal_class, seed, pretraining):
     wanted = [choice for choice in arguments.choices or CHOICES[pretraining] if choice in CHOICES[pretraining]]
     epochs = arguments.pretrain_epochs
     start = f"{normal_class}-{seed}" + ("" if epochs is None else f"-pretrained-{epochs}")
+    start += "" if arguments.epochs is None else f"-stopped-{arguments.epochs}"
     paths = {choice: folder / f"{safe_name(choice)}-{start}.json" for choice in wanted}
     missing = {choice: CHOICES[pretraining][choice] for choice in wanted if not paths[choice].exists()}
     if missing:
@@ -108,6 +115,9 @@ def _measure(dataset, arguments, normal_class, seed, pretraining, choices):
         settings = shorten(asdict(base) | own | changes)
         if settings["pretrain_epochs"]:
             settings["autoencoder"] = autoencoder
+        if arguments.epochs:
+            milestones = tuple(mark for mark in settings["milestones"] if mark < arguments.epochs)
+            settings |= {"epochs": arguments.epochs, "milestones": milestones}
         if settings.get("center") == "training":
             settings["center"] = _center_in_training(autoencoder, split.train, settings["batch_size"])
         auc, by_epoch = _train(DeepSVDD("one-class", **settings), split)
@@ -153,10 +163,11 @@ def _arguments():
     parser = make_parser(__doc__, quick="two epochs of the digits' fours", out="benchmarks/results/choices.json")
     add_data(parser, classes=["4", "9"])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--pretrainings", nargs="+", default=list(PRETRAININGS), choices=list(PRETRAININGS))
+    parser.add_argument("--pretrainings", nargs="+", default=["paper", "authors", "none"], choices=list(PRETRAININGS))
     names = [choice for choices in CHOICES.values() for choice in choices]
     parser.add_argument("--choices", nargs="+", choices=names, metavar="CHOICE", help=f"some of {names}")
     parser.add_argument("--pretrain-epochs", type=int, help="instead of the pre-training's own")
+    parser.add_argument("--epochs", type=int, help="stop the training of Deep SVDD there, its rates as they are")
     parser.add_argument("--jobs", type=int, default=1, help="pre-trainings side by side")
     return parse(parser, data="digits", classes=["4"], seeds=1)
 

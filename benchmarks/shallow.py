@@ -21,7 +21,8 @@ from sklearn.metrics.pairwise import euclidean_distances
 
 from minisvdd.data.datasets import load_dataset
 from minisvdd.experiments.paper import TABLES
-from minisvdd.rivals.baselines import BANDWIDTHS, GAMMAS, VARIANCE_KEPT, IsolationForest, KernelDensity, OneClassSVM
+from minisvdd.rivals.baselines import GAMMAS, VARIANCE_KEPT, IsolationForest, OneClassSVM
+from minisvdd.rivals.density import BANDWIDTHS, KernelDensity
 from minisvdd.svdd.preprocessing import make_preprocessing
 
 SETTINGS = [(preprocessing, pca) for preprocessing in (None, "gcn-l1") for pca in (False, True)]

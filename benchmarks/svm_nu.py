@@ -17,7 +17,8 @@ from shallow import auc_of, components
 
 from minisvdd.data.datasets import load_dataset
 from minisvdd.experiments.paper import TABLES
-from minisvdd.rivals.baselines import KernelDensity, OneClassSVM
+from minisvdd.rivals.baselines import OneClassSVM
+from minisvdd.rivals.density import KernelDensity
 from minisvdd.svdd.preprocessing import preprocessing_for
 
 

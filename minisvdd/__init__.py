@@ -19,8 +19,8 @@ if TYPE_CHECKING:  # the same names once more, for editors and type checkers, wh
     from .gradcheck.check import check_gradients as check_gradients
     from .rivals.anogan import AnoGAN as AnoGAN
     from .rivals.baselines import IsolationForest as IsolationForest
-    from .rivals.baselines import KernelDensity as KernelDensity
     from .rivals.baselines import OneClassSVM as OneClassSVM
+    from .rivals.density import KernelDensity as KernelDensity
     from .svdd.autoencoder import Autoencoder as Autoencoder
     from .svdd.storage import load_model as load_model
     from .svdd.svdd import DeepSVDD as DeepSVDD
@@ -35,7 +35,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "DataError": ".errors",
         "DeepSVDD": ".svdd.svdd",
         "IsolationForest": ".rivals.baselines",
-        "KernelDensity": ".rivals.baselines",
+        "KernelDensity": ".rivals.density",
         "KernelError": ".backends",
         "OneClassSVM": ".rivals.baselines",
         "RangeWarning": ".errors",

@@ -207,13 +207,15 @@ def cells_of(grid: Grid, methods=None) -> list[Cell]:
     cells = []
     for name in methods or grid.methods:
         method = METHODS[name]
+        protocol = getattr(grid, method.protocol)
+        wanted = getattr(protocol, "nus", method.nus)
         for normal_class in grid.classes:
-            for nu in method.nus:
+            for nu in (nu for nu in method.nus if nu is None or nu in wanted):
                 for seed in range(grid.seeds) if method.seeded else (None,):
                     # A file's content counts, not the folder it lies in.
                     config = {"data": Path(grid.data).name, "data_sha256": grid.data_hash, "normal_class": normal_class}
                     config |= {"method": name, "nu": nu, "seed": seed}
-                    config["protocol"] = asdict(getattr(grid, method.protocol))
+                    config["protocol"] = asdict(protocol)
                     if method.trains:
                         config["backend"] = grid.backend
                     if method.seeded:

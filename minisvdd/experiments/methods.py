@@ -10,8 +10,9 @@ The result of a cell is a dict of plain JSON values with "auc": fractions by nam
 shows. Beside them stand "scores", (n,), the anomaly scores of all test samples after training; the grid keeps them in a
 file of their own, so that figures 2 and 3 need no second training.
 
-`oc-svm`         gamma by AUC on a random tenth of the *test set*, as in the paper: a supervised advantage. One cell
-                 holds ten such draws ("trained" is a list); "unsupervised" is a gamma chosen without labels.
+`oc-svm`         gamma by AUC on a random tenth of the *test set*, as the paper says: a supervised advantage. One cell
+                 holds ten such draws ("trained" is a list), equal ones where the protocol gives one gamma;
+                 "unsupervised" is a gamma chosen without labels.
 `oc-svm-no-labels`  that gamma alone: what is left to choose by, for whom the test set is no validation set. In no
                  table of the paper.
 `kde`            deterministic: one cell.
@@ -34,7 +35,8 @@ from sklearn.metrics import roc_auc_score
 from ..errors import DataError
 from ..nn.training import Training
 from ..rivals.anogan import AnoGAN
-from ..rivals.baselines import GAMMAS, IsolationForest, KernelDensity, OneClassSVM, best_on_hold_out
+from ..rivals.baselines import GAMMAS, IsolationForest, OneClassSVM, best_on_hold_out
+from ..rivals.density import KernelDensity
 from ..svdd.center import collect_statistics
 from ..svdd.preprocessing import preprocessing_for
 from ..svdd.storage import load_model
@@ -104,8 +106,8 @@ class Method:
 
 
 def _oc_svm(split, protocol: ShallowProtocol, setting):
-    fixed = {"preprocessing": preprocessing_of(protocol.svm, split), "threshold": "nu"}
-    models = [OneClassSVM(gamma, setting.nu, **fixed).fit(split.train) for gamma in GAMMAS]
+    gammas = ("largest",) if protocol.width == "largest" else GAMMAS
+    models = [_svm_of(gamma, split, protocol, setting) for gamma in gammas]
     scores = [model.anomaly_score(split.test) for model in models]
     chosen, auc = [], []
     for held in _hold_outs(len(split.test)):
@@ -113,19 +115,23 @@ def _oc_svm(split, protocol: ShallowProtocol, setting):
         counted = np.delete(np.arange(len(split.test)), held) if protocol.apart else slice(None)
         chosen.append(best)
         auc.append(float(roc_auc_score(split.is_anomaly[counted], scores[best][counted])))
-    honest = OneClassSVM(None, setting.nu, **fixed).fit(split.train)
+    honest = _svm_of(None, split, protocol, setting)
     return {
         "auc": {"trained": auc, "unsupervised": area_under_roc(honest, split)},
         "scores": scores[chosen[0]],
-        "gamma": [GAMMAS[i] for i in chosen],
+        "gamma": [models[i].gamma_ for i in chosen],
         "gamma_unsupervised": honest.gamma_,
     }
 
 
 def _oc_svm_no_labels(split, protocol: ShallowProtocol, setting):
-    name = preprocessing_of(protocol.svm, split)
-    model = OneClassSVM(None, setting.nu, preprocessing=name, threshold="nu").fit(split.train)
+    model = _svm_of(None, split, protocol, setting)
     return {**_result(model, split), "gamma_unsupervised": model.gamma_}
+
+
+def _svm_of(gamma, split, protocol, setting):
+    name = preprocessing_of(protocol.svm, split)
+    return OneClassSVM(gamma, setting.nu, preprocessing=name, threshold="nu", pca=protocol.pca).fit(split.train)
 
 
 def _hold_outs(n):
@@ -135,9 +141,11 @@ def _hold_outs(n):
 
 
 def _kde(split, protocol: ShallowProtocol, setting):
-    bandwidths = tuple(2.0**exponent for exponent in protocol.exponents)
+    width = {"bandwidths": tuple(2.0**exponent for exponent in protocol.exponents)}
+    if protocol.width == "largest":
+        width = {"bandwidth": "largest", "kernel": "exponential"}
     name = preprocessing_of(protocol.kde, split)
-    model = KernelDensity(bandwidths=bandwidths, preprocessing=name, threshold="nu").fit(split.train)
+    model = KernelDensity(preprocessing=name, threshold="nu", pca=protocol.pca, **width).fit(split.train)
     return {**_result(model, split), "bandwidth": model.bandwidth_}
 
 

@@ -1,15 +1,13 @@
-"""The shallow methods of table 1 (paper, section 4.1): OC-SVM/SVDD, kernel density estimation, isolation forest.
+"""Shallow methods of table 1 (paper, section 4.1): OC-SVM/SVDD and isolation forest (`density.py`: kernel density).
 
 Each works on the principal components that keep 95 % of the training samples' variance, after the pre-processing of
 the deep methods. The solvers are scikit-learn's; here are the paper's grids and the choices made on them.
 """
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import logsumexp
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest as SklearnForest
 from sklearn.metrics import roc_auc_score
@@ -22,9 +20,7 @@ from ..svdd.radius import exact_radius_squared
 from ..validation import Seed, check_fitted, check_generator, check_number, check_test_samples, check_training_samples
 
 GAMMAS = tuple(2.0**k for k in range(-10, 0))
-BANDWIDTHS = tuple(2.0 ** (k / 2) for k in range(1, 11))
 VARIANCE_KEPT = 0.95
-FOLDS = 5
 
 # Test samples compared with the training samples at a time: bounds the matrix of distances.
 _CHUNK = 1000
@@ -33,7 +29,8 @@ _CHUNK = 1000
 class Baseline(Detector):
     """PCA before a shallow detector. Subclasses define `fit_components(Z)` and `score_components(Z)`.
 
-    Z: (n, k) float64 principal components.   nu: the fraction of training samples that `offset_` leaves outside.
+    Z: (n, k) float64 principal components, or all features as they are where `pca` is False.   nu: the fraction of
+    training samples that `offset_` leaves outside.
     These detectors cannot be saved: they keep training samples or trees, which scikit-learn only pickles.
     """
 
@@ -48,12 +45,8 @@ class Baseline(Detector):
         self.preprocessing_ = make_preprocessing(self.preprocessing)
         X = self.preprocessing_.fit_transform(X)
         warn_of_range(X, self.preprocessing_.name)
-        features = _flat(X)
-        # The covariance is quick to decompose also for 6000 images. Constant samples have no variance to share out.
-        with np.errstate(invalid="ignore"):
-            pca = PCA(VARIANCE_KEPT, svd_solver="covariance_eigh").set_output(transform="default")  # arrays, always
-            self.pca_ = pca.fit(features)
-        self.fit_components(self.pca_.transform(features))
+        self.pca_ = _pca_of(_flat(X)) if self.pca else None
+        self.fit_components(self._components(X))
 
     def fit_components(self, Z: np.ndarray) -> None:
         """Fit the method alone, without pre-processing, PCA and threshold.  Z: (n, k) float64 components."""
@@ -69,7 +62,7 @@ class Baseline(Detector):
         return self._components(self.preprocessing_.transform(check_test_samples(self, X)))
 
     def _components(self, X):
-        return self.pca_.transform(_flat(X))
+        return _flat(X) if self.pca_ is None else self.pca_.transform(_flat(X))
 
     def _scores(self, X):
         return self.score_components(self._components(X))
@@ -80,6 +73,11 @@ class Baseline(Detector):
 
     def _beyond_rounding(self, scores):
         return scores + 1e-9 * np.abs(scores).max()
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        if not isinstance(self.pca, bool | np.bool_):
+            raise ValueError(f"pca={self.pca!r}: expected True or False")
 
 
 class OneClassSVM(Baseline):
@@ -92,9 +90,10 @@ class OneClassSVM(Baseline):
 
     Parameters
     ----------
-    gamma : float or None, default=None
+    gamma : float, "largest" or None, default=None
         None for the choice without labels: 1 / (median squared distance of two training samples), the median heuristic.
-        `fit_on_hold_out` chooses from `gammas` as the paper did, with labels.
+        "largest" for 1 / (largest such distance), which made the paper's column on MNIST.
+        `fit_on_hold_out` chooses from `gammas` as the paper says, with labels.
     nu : float, default=0.1
         In (0, 1]; upper bound on the fraction of training samples outside: the solver's, and that of `offset_` of kind
         "nu".
@@ -112,6 +111,8 @@ class OneClassSVM(Baseline):
         In (0, 0.5]; share of the samples to hold out, about; never fewer than the rate needs (19 for 0.05).
     refit : bool, default=False
         Train once more, on all samples, after the threshold is found, which then keeps its rate only approximately.
+    pca : bool, default=True
+        Whether to work on the principal components with 95 % of the variance, as in the paper, or on all features.
 
     Attributes
     ----------
@@ -119,7 +120,7 @@ class OneClassSVM(Baseline):
         The one in use.
     svm_ : sklearn.svm.OneClassSVM
         The solver, fitted.
-    pca_ : sklearn.decomposition.PCA
+    pca_ : sklearn.decomposition.PCA or None
         The principal components it works on.
     offset_ : float
         Threshold on `score_samples`.
@@ -154,7 +155,7 @@ class OneClassSVM(Baseline):
 
     def __init__(
         self,
-        gamma: float | None = None,
+        gamma: float | str | None = None,
         nu: float = 0.1,
         gammas: Sequence[float] = GAMMAS,
         preprocessing: str | None = None,
@@ -162,6 +163,7 @@ class OneClassSVM(Baseline):
         false_alarm_rate: float = 0.05,
         holdout: float = 0.2,
         refit: bool = False,
+        pca: bool = True,
     ) -> None:
         self.gamma = gamma
         self.nu = nu
@@ -171,6 +173,7 @@ class OneClassSVM(Baseline):
         self.false_alarm_rate = false_alarm_rate
         self.holdout = holdout
         self.refit = refit
+        self.pca = pca
 
     def fit_on_hold_out(self, X: ArrayLike, X_hold_out: ArrayLike, is_anomaly: ArrayLike) -> "OneClassSVM":
         """The paper's *supervised* choice: the gamma of the best AUC on labelled samples, there a part of the test set.
@@ -188,140 +191,20 @@ class OneClassSVM(Baseline):
         return self
 
     def fit_components(self, Z: np.ndarray) -> None:
-        self.gamma_ = median_gamma(Z) if self.gamma is None else self.gamma
+        choices = {None: median_gamma, "largest": lambda Z: 1 / largest_squared_distance(Z)}
+        self.gamma_ = choices[self.gamma](Z) if self.gamma in choices else self.gamma
         self.svm_ = SklearnSVM(kernel="rbf", gamma=self.gamma_, nu=self.nu, cache_size=1000).fit(Z)
 
     def score_components(self, Z: np.ndarray) -> np.ndarray:
         # The sum over support vectors as matrix products: many times faster than the solver's own loop over them.
         weights = self.svm_.dual_coef_[0]
-        parts = [rbf_kernel(z, self.svm_.support_vectors_, gamma=self.gamma_) @ weights for z in _chunks(Z)]
+        parts = [rbf_kernel(z, self.svm_.support_vectors_, gamma=self.gamma_) @ weights for z in chunks(Z)]
         return -np.concatenate(parts)
 
     def _check_parameters(self):
         super()._check_parameters()
-        if self.gamma is not None:
+        if self.gamma not in (None, "largest"):
             check_number(self.gamma, "gamma", 0, low_open=True)
-
-
-class KernelDensity(Baseline):
-    """Gaussian kernel density estimate; the score is the negative logarithm of the density.
-
-        p(x) = 1/n sum_i (2 pi h^2)^(-k/2) exp(-||x - x_i||^2 / (2 h^2)),   k principal components
-
-    In a hundred dimensions trees skip nothing, so all distances are computed, once for all bandwidths.
-
-    Parameters
-    ----------
-    bandwidth : float or None, default=None
-        h; None for the one of `bandwidths` with the largest log-likelihood in 5-fold cross-validation.
-    nu : float, default=0.1
-        In (0, 1]; fraction of the training samples beyond `offset_` of kind "nu".
-    bandwidths : sequence of float, default=BANDWIDTHS
-        What cross-validation chooses from: the paper's grid, 2^0.5, 2^1, ..., 2^5.
-    preprocessing : {"gcn-l1", "min-max", "standardize"} or None, default=None
-        Before the principal components.
-    threshold : {"auto", "holdout", "nu"}, default="auto"
-        "holdout": by normal samples held out of training, drawn by a generator of seed 0, such that new normal samples
-        are beyond it at a rate of at most `false_alarm_rate`. "nu": by the training samples. "auto": "holdout" where
-        there are enough samples, else "nu" with a ThresholdWarning.
-    false_alarm_rate : float, default=0.05
-        In (0, 1); that the threshold by held-out samples keeps.
-    holdout : float, default=0.2
-        In (0, 0.5]; share of the samples to hold out, about; never fewer than the rate needs (19 for 0.05).
-    refit : bool, default=False
-        Train once more, on all samples, after the threshold is found, which then keeps its rate only approximately.
-
-    Attributes
-    ----------
-    bandwidth_ : float
-        The one in use.
-    log_likelihoods_ : ndarray of shape (len(bandwidths),) or None
-        Of the held-out samples, one per bandwidth; None where h was given.
-    samples_ : ndarray of shape (n, k)
-        Principal components of the training samples.
-    pca_ : sklearn.decomposition.PCA
-        The principal components it works on.
-    offset_ : float
-        Threshold on `score_samples`.
-    threshold_kind_ : {"holdout", "nu"}
-        How it was found.
-    holdout_scores_ : ndarray of shape (m,) or None
-        Anomaly scores of the held-out samples, ascending.
-    false_alarm_rate_ : float or None
-        What the threshold keeps; None for nu's.
-    decision_scores_ : ndarray of shape (n,)
-        Anomaly scores of the samples of `fit`; not in files.
-    preprocessing_ : Preprocessing
-        With its constants.
-    input_shape_ : tuple of int
-        Of one sample: (C, H, W) or (D,).
-
-    References
-    ----------
-    Parzen, "On Estimation of a Probability Density Function and Mode", Annals of Mathematical Statistics 1962.
-    Ruff et al., "Deep One-Class Classification", ICML 2018: section 4.1.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minisvdd import KernelDensity
-    >>> normal = np.random.default_rng(0).normal(size=(50, 3))
-    >>> model = KernelDensity().fit(normal)
-    >>> near, far = model.anomaly_score([[0, 0, 0], [9, 9, 9]])
-    >>> bool(near < far)
-    True
-    >>> model.log_likelihoods_.shape  # of the bandwidths to choose from
-    (10,)
-    """
-
-    def __init__(
-        self,
-        bandwidth: float | None = None,
-        nu: float = 0.1,
-        bandwidths: Sequence[float] = BANDWIDTHS,
-        preprocessing: str | None = None,
-        threshold: str = "auto",
-        false_alarm_rate: float = 0.05,
-        holdout: float = 0.2,
-        refit: bool = False,
-    ) -> None:
-        self.bandwidth = bandwidth
-        self.nu = nu
-        self.bandwidths = bandwidths
-        self.preprocessing = preprocessing
-        self.threshold = threshold
-        self.false_alarm_rate = false_alarm_rate
-        self.holdout = holdout
-        self.refit = refit
-
-    def fit_components(self, Z: np.ndarray) -> None:
-        self.samples_ = Z
-        self.bandwidth_, self.log_likelihoods_ = self.bandwidth, None
-        if self.bandwidth is None:
-            self.log_likelihoods_ = self._cross_validate(Z)
-            self.bandwidth_ = self.bandwidths[int(np.argmax(self.log_likelihoods_))]
-
-    def _cross_validate(self, Z):
-        """Log-likelihood of the held-out fold, summed over contiguous folds, for each bandwidth.  Returns (B,)."""
-        total = np.zeros(len(self.bandwidths))
-        bounds = np.linspace(0, len(Z), min(FOLDS, len(Z)) + 1).astype(int)
-        for start, stop in pairwise(bounds):
-            kept = np.concatenate([Z[:start], Z[stop:]])
-            for z in _chunks(Z[start:stop]):
-                squared = euclidean_distances(z, kept, squared=True)
-                total += [_log_density(squared, h, Z.shape[1]).sum() for h in self.bandwidths]
-        return total
-
-    def score_components(self, Z: np.ndarray) -> np.ndarray:
-        squared = (euclidean_distances(z, self.samples_, squared=True) for z in _chunks(Z))
-        return -np.concatenate([_log_density(d, self.bandwidth_, Z.shape[1]) for d in squared])
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        if self.bandwidth is not None:
-            check_number(self.bandwidth, "bandwidth", 0, low_open=True)
-        elif not len(self.bandwidths):
-            raise ValueError("bandwidths=(): expected at least one bandwidth to choose from")
 
 
 class IsolationForest(Baseline):
@@ -349,12 +232,14 @@ class IsolationForest(Baseline):
         In (0, 0.5]; share of the samples to hold out, about; never fewer than the rate needs (19 for 0.05).
     refit : bool, default=False
         Train once more, on all samples, after the threshold is found, which then keeps its rate only approximately.
+    pca : bool, default=True
+        Whether to work on the principal components with 95 % of the variance, as in the paper, or on all features.
 
     Attributes
     ----------
     forest_ : sklearn.ensemble.IsolationForest
         The trees, fitted.
-    pca_ : sklearn.decomposition.PCA
+    pca_ : sklearn.decomposition.PCA or None
         The principal components they cut.
     offset_ : float
         Threshold on `score_samples`.
@@ -398,6 +283,7 @@ class IsolationForest(Baseline):
         false_alarm_rate: float = 0.05,
         holdout: float = 0.2,
         refit: bool = False,
+        pca: bool = True,
     ) -> None:
         self.n_trees = n_trees
         self.subsample = subsample
@@ -408,6 +294,7 @@ class IsolationForest(Baseline):
         self.false_alarm_rate = false_alarm_rate
         self.holdout = holdout
         self.refit = refit
+        self.pca = pca
 
     def fit_components(self, Z: np.ndarray) -> None:
         seed = int(check_generator(self.random_state).integers(2**31))
@@ -422,6 +309,19 @@ class IsolationForest(Baseline):
         check_number(self.n_trees, "n_trees", 1, integer=True)
         check_number(self.subsample, "subsample", 2, integer=True)
         check_generator(self.random_state)
+
+
+def _pca_of(features):
+    """The principal components with 95 % of the variance, fitted; its outputs are arrays, always."""
+    pca = PCA(VARIANCE_KEPT, svd_solver="covariance_eigh").set_output(transform="default")
+    # The covariance is quick to decompose also for 6000 images. Constant samples have no variance to share out.
+    with np.errstate(invalid="ignore"):
+        return pca.fit(features)
+
+
+def largest_squared_distance(Z: np.ndarray) -> float:
+    """max ||z - z'||^2 over two of the samples Z, (n, k); 1 where all samples are one."""
+    return max(float(euclidean_distances(z, Z, squared=True).max()) for z in chunks(Z)) or 1.0
 
 
 def median_gamma(Z: np.ndarray) -> float:
@@ -442,16 +342,10 @@ def best_on_hold_out(scores: Sequence[np.ndarray], is_anomaly: ArrayLike) -> int
     return int(np.argmax([roc_auc_score(is_anomaly, s) for s in scores]))
 
 
-def _log_density(squared_distances, bandwidth, dimensions):
-    """log p of m samples from their squared distances (m, n) to the training samples.  Returns (m,)."""
-    exponents = squared_distances / (-2 * bandwidth**2)
-    constant = np.log(squared_distances.shape[1]) + dimensions / 2 * np.log(2 * np.pi * bandwidth**2)
-    return logsumexp(exponents, axis=1) - constant
-
-
 def _flat(X):
     return X.reshape(len(X), -1).astype(np.float64)
 
 
-def _chunks(Z):
+def chunks(Z: np.ndarray) -> Iterator[np.ndarray]:
+    """Z in turn, so many samples at a time that their distances to all training samples fit in memory."""
     return (Z[start : start + _CHUNK] for start in range(0, len(Z), _CHUNK))

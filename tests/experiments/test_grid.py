@@ -25,10 +25,12 @@ from minisvdd.errors import DataError
 from minisvdd.experiments.experiments import train_and_evaluate
 from minisvdd.experiments.grid import cells_of, make_grid, read_cell, read_grid, read_scores
 from minisvdd.experiments.methods import draw_of
+from minisvdd.experiments.protocols import get_shallow_protocol
 from minisvdd.experiments.report import Entry, average_ranks, collect, plot_table, write_report
 from minisvdd.experiments.running import run as run_module
 from minisvdd.experiments.running.run import run_grid
 from minisvdd.rivals.baselines import OneClassSVM
+from minisvdd.rivals.density import KernelDensity
 
 pytestmark = pytest.mark.slow
 
@@ -123,6 +125,23 @@ def test_oc_svm_chooses_gamma_on_a_tenth_of_the_test_set(tmp_path):
         model = OneClassSVM(nu=0.1, preprocessing="gcn-l1", threshold="nu")
         model.fit_on_hold_out(split.train, split.test[held], split.is_anomaly[held])
         assert chosen[draw] == model.gamma_
+
+
+def test_widths_by_the_largest_distance_need_neither_labels_nor_search(tmp_path):
+    """As the first scripts had it on MNIST: one gamma, whatever the hold-out; all pixels; one nu."""
+    largest = get_shallow_protocol("authors-theano", "mnist")
+    grid = replace(tiny_grid(methods=["oc-svm", "kde"], classes=["0"], seeds=1), shallow_protocol=largest)
+    run_grid(grid, tmp_path, verbose=0)
+    split = load_dataset("digits").one_class("0")
+    svm, kde = cells_of(read_grid(tmp_path))
+    alike = {"preprocessing": "min-max", "threshold": "nu", "pca": False}
+    model = OneClassSVM("largest", nu=0.1, **alike).fit(split.train)
+    assert (svm.nu, set(read_cell(svm, tmp_path)["gamma"])) == (0.1, {model.gamma_})
+    auc = roc_auc_score(split.is_anomaly, model.anomaly_score(split.test))
+    assert read_cell(svm, tmp_path)["auc"]["trained"] == [auc] * 10
+    model = KernelDensity("largest", kernel="exponential", **alike).fit(split.train)
+    assert read_cell(kde, tmp_path)["bandwidth"] == model.bandwidth_
+    np.testing.assert_array_equal(read_scores(kde, tmp_path), model.anomaly_score(split.test))
 
 
 def test_shared_pretraining_is_the_one_that_deep_svdd_would_do(finished):

@@ -130,11 +130,17 @@ def test_the_first_scripts_make_every_choice_and_each_can_be_made_alone():
 
 
 def test_the_first_scripts_shallow_methods():
-    """MNIST: no contrast normalisation for OC-SVM and KDE; twenty bandwidths; the AUC on the other nine tenths."""
-    paper, scripts = (get_shallow_protocol(name, "mnist") for name in ("paper", "authors-theano"))
+    """MNIST: neither contrast normalisation nor PCA nor a search; else twenty bandwidths, the AUC on nine tenths."""
+    paper, mnist, cifar = (
+        get_shallow_protocol(*names)
+        for names in (("paper", "mnist"), ("authors-theano", "mnist"), ("authors-theano", "cifar10"))
+    )
     assert (paper.svm, paper.kde, paper.forest, paper.apart) == ("auto", "auto", "auto", False)
-    assert (scripts.svm, scripts.kde, scripts.forest, scripts.apart) == ("min-max", "min-max", "auto", True)
-    assert len(scripts.exponents) == 20
-    assert (min(scripts.exponents), max(scripts.exponents)) == (-4.5, 5)
+    assert (mnist.svm, mnist.kde, mnist.forest) == ("min-max", "min-max", "auto")
+    assert (paper.pca, paper.width, paper.nus) == (True, "grid", (0.01, 0.1))
+    assert (mnist.pca, mnist.width, mnist.nus) == (False, "largest", (0.1,))
+    assert (cifar.pca, cifar.width, cifar.apart) == (True, "grid", True)
+    assert len(cifar.exponents) == 20
+    assert (min(cifar.exponents), max(cifar.exponents)) == (-4.5, 5)
     assert get_shallow_protocol("authors-theano", "cifar10").svm == "auto"
     assert get_shallow_protocol("authors-theano", "stop-signs").forest == "min-max"

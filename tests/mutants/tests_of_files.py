@@ -107,6 +107,7 @@ TESTS: dict[str, list[str]] = {
     "files/atomic.py": ["files/test_atomic.py", "svdd/test_storage.py", "files/test_interruptions.py"],
     "files/records.py": ["files/test_records.py", "svdd/test_storage.py", "experiments/test_grid.py"],
     "rivals/baselines.py": ["rivals/test_baselines.py", "svdd/test_threshold.py"],
+    "rivals/density.py": ["rivals/test_baselines.py", "svdd/test_threshold.py"],
     "rivals/dcgan.py": ["rivals/test_anogan.py"],
     "rivals/game.py": ["rivals/test_anogan.py", "backends/test_device.py"],
     "rivals/latent.py": ["nn/test_layers.py", "rivals/test_anogan.py", "backends/test_device.py"],

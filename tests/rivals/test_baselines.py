@@ -10,7 +10,8 @@ from sklearn.utils.estimator_checks import check_estimator
 from trainer_properties import digits
 
 from minisvdd import load_dataset
-from minisvdd.rivals.baselines import GAMMAS, IsolationForest, KernelDensity, OneClassSVM
+from minisvdd.rivals.baselines import GAMMAS, IsolationForest, OneClassSVM
+from minisvdd.rivals.density import KernelDensity
 from minisvdd.svdd.storage import save_model
 
 pytestmark = pytest.mark.slow
@@ -72,6 +73,45 @@ def test_density_is_scikit_learn_s():
     np.testing.assert_allclose(
         model.score_samples(split.test), expected.score_samples(model.components(split.test)), rtol=1e-9
     )
+
+
+@pytest.mark.parametrize("kernel", ["gaussian", "exponential"])
+def test_a_density_integrates_to_one_whatever_its_kernel(kernel):
+    """In three dimensions, against scikit-learn's trees; on a line, by a sum over a fine grid."""
+    rng = np.random.default_rng(3)
+    train, test = rng.normal(size=(40, 3)), 3 * rng.normal(size=(25, 3))
+    model = KernelDensity(bandwidth=0.7, kernel=kernel, pca=False, threshold="nu").fit(train)
+    expected = SklearnDensity(bandwidth=0.7, kernel=kernel).fit(model.components(train))
+    np.testing.assert_allclose(model.score_samples(test), expected.score_samples(model.components(test)), rtol=1e-9)
+    line = np.linspace(-40, 40, 20001)[:, None]
+    model = KernelDensity(bandwidth=0.7, kernel=kernel, pca=False, threshold="nu").fit(train[:, :1])
+    assert np.exp(model.score_samples(line)).sum() * (line[1, 0] - line[0, 0]) == pytest.approx(1, abs=1e-4)
+
+
+def test_the_largest_distance_gives_gamma_and_bandwidth():
+    """Of samples with two far ones: widest kernels; so wide an exponential kernel ranks by the mean distance."""
+    rng = np.random.default_rng(4)
+    train, test = rng.normal(size=(1500, 5)), 2 * rng.normal(size=(60, 5))
+    train[0], train[-1] = 30, -30
+    largest = 5 * 60.0**2
+    svm = OneClassSVM("largest", pca=False, threshold="nu").fit(train)
+    assert svm.gamma_ == pytest.approx(1 / largest)
+    density = KernelDensity("largest", kernel="exponential", pca=False, threshold="nu").fit(train)
+    assert density.bandwidth_ == pytest.approx(largest)
+    mean = np.linalg.norm(test[:, None] - train, axis=2).mean(axis=1)
+    np.testing.assert_array_equal(np.argsort(density.anomaly_score(test)), np.argsort(mean))
+    assert OneClassSVM("largest", threshold="nu").fit(np.ones((30, 2))).gamma_ == 1
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_without_pca_a_method_sees_all_features(method):
+    split = digits()
+    model = method(pca=False, preprocessing="min-max", threshold="nu").fit(split.train)
+    assert model.pca_ is None
+    pixels = model.preprocessing_.transform(split.test).reshape(len(split.test), -1)
+    np.testing.assert_array_equal(model.components(split.test), pixels)
+    np.testing.assert_array_equal(model.anomaly_score(split.test), model.score_components(pixels.astype(float)))
+    assert roc_auc_score(split.is_anomaly, model.anomaly_score(split.test)) > 0.85
 
 
 def test_bandwidth_is_the_one_of_cross_validation():
@@ -172,6 +212,9 @@ def test_scikit_learn_contract(method):
         (OneClassSVM(gamma=0), "gamma=0"),
         (OneClassSVM(nu=0), "nu=0"),
         (OneClassSVM(preprocessing="pca"), "preprocessing='pca'"),
+        (OneClassSVM(gamma="widest"), "gamma='widest'"),
+        (OneClassSVM(pca=0.95), "pca=0.95"),
+        (KernelDensity(kernel="linear"), "kernel='linear'"),
         (KernelDensity(bandwidth=-1), "bandwidth=-1"),
         (KernelDensity(bandwidths=()), "bandwidths"),
         (KernelDensity(nu=2), "nu=2"),

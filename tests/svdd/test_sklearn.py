@@ -13,7 +13,8 @@ from sklearn.preprocessing import StandardScaler
 from minisvdd import AnoGAN, Autoencoder, DeepSVDD
 from minisvdd.attack.classifier import SoftmaxClassifier
 from minisvdd.data.datasets import load_dataset
-from minisvdd.rivals.baselines import IsolationForest, KernelDensity, OneClassSVM
+from minisvdd.rivals.baselines import IsolationForest, OneClassSVM
+from minisvdd.rivals.density import KernelDensity
 
 pytestmark = pytest.mark.slow
 
