@@ -144,6 +144,32 @@ def test_widths_by_the_largest_distance_need_neither_labels_nor_search(tmp_path)
     np.testing.assert_array_equal(read_scores(kde, tmp_path), model.anomaly_score(split.test))
 
 
+def test_so_small_a_gamma_that_the_solver_stops_where_it_starts(tmp_path):
+    """Then the first nu n training samples in a random order carry the weight, and the mean of all of them KDE's."""
+    unscaled = get_shallow_protocol("authors-theano", "cifar10")
+    grid = replace(tiny_grid(methods=["oc-svm", "kde"], classes=["0"], seeds=1), shallow_protocol=unscaled)
+    run_grid(grid, tmp_path, verbose=0)
+    split = load_dataset("digits").one_class("0")
+    svm, kde = cells_of(read_grid(tmp_path))
+    model = KernelDensity(preprocessing="gcn-l1", threshold="nu").fit(split.train)
+    train, test = model.components(split.train), model.components(split.test)
+    n = len(train)
+
+    def distances(some):
+        """To their mean, squared, up to a constant."""
+        return ((test[:, None] - some) ** 2).sum(axis=2).mean(axis=1)
+
+    for draw, auc in enumerate(read_cell(svm, tmp_path)["auc"]["trained"]):
+        first = np.random.default_rng(draw).permutation(n)[: round(0.1 * n)]
+        counted = np.random.default_rng(draw).permutation(len(test))[round(len(test) / 10) :]
+        expected = roc_auc_score(split.is_anomaly[counted], distances(train[first])[counted])
+        assert auc == pytest.approx(expected, abs=0.01)
+    assert np.std(read_cell(svm, tmp_path)["auc"]["trained"]) > 0
+    assert read_cell(kde, tmp_path)["auc"]["trained"] == pytest.approx(
+        roc_auc_score(split.is_anomaly, distances(train)), abs=1e-3
+    )
+
+
 def test_shared_pretraining_is_the_one_that_deep_svdd_would_do(finished):
     grid = tiny_grid()
     cell = next(c for c in cells_of(grid, ["one-class"]) if (c.normal_class, c.seed) == ("3", 1))
