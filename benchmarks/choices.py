@@ -39,6 +39,7 @@ PAPER, AUTHORS = get_protocol("paper", "mnist"), get_protocol("authors-code", "m
 MARKS = (5, 10, 25, 50, 75, 100, 150, 200, 250)
 _PRETRAINING = ("pretrain_epochs", "pretrain_milestones", "pretrain_weight_decay")
 _SCHEDULE = ("epochs", "milestones")
+_NORMED = {"network": "cifar10_normed"}
 
 
 def _authors(*names):
@@ -48,10 +49,11 @@ def _authors(*names):
 
 # What differs from the paper's protocol: first in the pre-training, then, for each choice made after it, in the rest.
 PRETRAININGS = {"paper": {}, "authors": _authors(*_PRETRAINING), "none": {"pretrain_epochs": 0}}
-# Of the first scripts, with their schedule: those choices that may matter to One-Class, alone and all together.
+# Of the first scripts, with their schedule: choices that may matter to One-Class, each alone, and all together. For
+# CIFAR-10 alone: a decoder that ends with batch norm.
+_ALL = {key: value for choice in SCRIPTS.values() for key, value in choice.items()} | _authors("slope")
 _SCRIPTS = {name: SCRIPTS[name] for name in ("affine", "dictionary", "fixed batches")}
-_SCRIPTS["authors-theano"] = {key: value for choice in SCRIPTS.values() for key, value in choice.items()}
-_SCRIPTS["authors-theano"] |= _authors("slope")
+_SCRIPTS |= {"all but the decoder's norm": _ALL, "decoder's norm": _NORMED, "authors-theano": _ALL | _NORMED}
 PRETRAININGS |= _SCRIPTS
 CHOICES = {
     "paper": {

@@ -146,7 +146,8 @@ class Architecture:
     """An encoder and its decoder, by name in `ARCHITECTURES`.
 
     channels: filters of each encoder module.   features: dimension p of the output space (D for a multi-layer
-    perceptron is inferred).   decoder_start: channels of the decoder's 4x4 start (None: mirror with a dense layer).
+    perceptron is inferred).   decoder_start: channels of the decoder's start (None: mirror with a dense layer), which
+    is a square of side decoder_side.   decoder_norm: whether its last convolution is followed by batch norm, too.
     input_shape: of the only images it is made for.   least_side: or it is made for all whose shorter side is so long,
     until the next rung of the ladder begins.   hidden: features of a dense layer, with leaky ReLU, before the last one.
     """
@@ -160,6 +161,8 @@ class Architecture:
     input_shape: tuple[int, int, int] | None = None
     least_side: int | None = None
     hidden: int | None = None
+    decoder_side: int = 4
+    decoder_norm: bool = False
 
 
 ARCHITECTURES = {
@@ -168,8 +171,12 @@ ARCHITECTURES = {
     # 128 -> 8x4x4 -> conv 128 -> up -> conv 64 -> up -> conv 32 -> up -> conv 3
     "cifar10_lenet": Architecture((32, 64, 128), 128, 5, 8, (2, 2, 2, 2), True, (3, 32, 32)),
     "gtsrb_lenet": Architecture((16, 32, 64), 32, 5, 2, (2, 2, 2, 2), True, (3, 32, 32)),
-    # that of the authors' first scripts; its decoder there is not known: a mirror
-    "gtsrb_small": Architecture((16, 32), 32, 5, hidden=64),
+    # those of the authors' first scripts: their decoders end with batch norm before the sigmoid
+    "cifar10_normed": Architecture((32, 64, 128), 128, 5, 8, (2, 2, 2, 2), True, (3, 32, 32), decoder_norm=True),
+    # 32 -> 64 = 1x8x8 -> conv 32 -> up -> conv 16 -> up -> conv 3
+    "gtsrb_small": Architecture(
+        (16, 32), 32, 5, 1, (2, 2, 2), True, (3, 32, 32), hidden=64, decoder_side=8, decoder_norm=True
+    ),
     # ours, for images of any size, a ladder: the longer the side, the more modules, so that the last map keeps a side
     # of 6 to 11 (4 to 11 below 48), and the fewer filters where there are many pixels
     "digits_lenet": Architecture((16, 32), 32, 3, least_side=0),
@@ -260,16 +267,22 @@ def _encoder_module(channels: int, kernel_size: int, slope: float, affine: bool)
 
 
 def _lenet_mirror(spec: Architecture, start: int, input_shape: Shape, slope: float, affine: bool) -> Sequential:
-    """The authors' decoder: features -> (start, 4, 4), then convolutions and up-samplings in turn."""
+    """The authors' decoder: features -> (start, side, side), then convolutions and up-samplings in turn.
+
+    A dense layer makes as many numbers as the start has, where there are not as many features.
+    """
     widths = (*reversed(spec.channels), input_shape[0])
-    layers: list[Layer] = [Reshape((start, 4, 4)), LeakyReLU(slope)]
+    first = (start, spec.decoder_side, spec.decoder_side)
+    layers: list[Layer] = [] if math.prod(first) == spec.features else [Linear(math.prod(first))]
+    layers += [Reshape(first), LeakyReLU(slope)]
     for index, (channels, padding) in enumerate(zip(widths, spec.decoder_paddings)):
         if index > 0 or not spec.decoder_conv_at_start:
             layers.append(Upsample(2))
         layers.append(Conv2D(channels, spec.kernel_size, padding=padding))
         if index < len(widths) - 1:
             layers += [BatchNorm(affine), LeakyReLU(slope)]
-    return Sequential([*layers, Sigmoid()])
+    norm = [BatchNorm(affine)] if spec.decoder_norm else []
+    return Sequential([*layers, *norm, Sigmoid()])
 
 
 def _dense_mirror(spec: Architecture, input_shape: Shape, slope: float, affine: bool) -> Sequential:
@@ -281,8 +294,7 @@ def _dense_mirror(spec: Architecture, input_shape: Shape, slope: float, affine: 
     C, *size = input_shape
     sizes = [[side // 2**level for side in size] for level in range(len(spec.channels) + 1)]
     start = (spec.channels[-1], *sizes.pop())
-    hidden = [LeakyReLU(slope), Linear(spec.hidden)] if spec.hidden else []
-    layers: list[Layer] = [*hidden, LeakyReLU(slope), Linear(int(np.prod(start))), Reshape(start)]
+    layers: list[Layer] = [LeakyReLU(slope), Linear(math.prod(start)), Reshape(start)]
     for channels, wanted in zip((*reversed(spec.channels[:-1]), C), reversed(sizes)):
         kernel = tuple(spec.kernel_size + side % 2 for side in wanted)
         padding = tuple(k // 2 for k in kernel)

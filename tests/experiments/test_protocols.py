@@ -40,10 +40,10 @@ def test_the_papers_schedule():
 @pytest.mark.parametrize("protocol", list(PROTOCOLS))
 def test_stop_signs_have_the_shape_of_cifar10_but_their_own_network(protocol):
     signs, others = get_protocol(protocol, "stop-signs"), get_protocol(protocol, "cifar10")
-    network = "gtsrb_small" if protocol == "authors-theano" else "gtsrb_lenet"
-    assert (signs.batch_size, signs.network) == (64, network)
+    names = ["gtsrb_lenet", "cifar10_lenet"] if protocol != "authors-theano" else ["gtsrb_small", "cifar10_normed"]
+    assert (signs.batch_size, signs.network) == (64, names[0])
     split = Split(np.zeros((4, 3, 32, 32), np.float32), None, None, "stop", None)
-    assert [network_of(settings, split) for settings in (signs, others)] == [network, "cifar10_lenet"]
+    assert [network_of(settings, split) for settings in (signs, others)] == names
 
 
 def test_the_authors_schedule():

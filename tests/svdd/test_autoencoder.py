@@ -6,8 +6,8 @@ from trainer_properties import digits
 
 from minisvdd import Autoencoder
 from minisvdd.experiments.experiments import area_under_roc
-from minisvdd.nn.layers import Flatten, Linear, Reshape
-from minisvdd.nn.networks import NETWORKS, Sequential, make_autoencoder, make_encoder, network_for
+from minisvdd.nn.layers import BatchNorm, Conv2D, Flatten, Linear, Reshape, Sigmoid
+from minisvdd.nn.networks import NETWORKS, Sequential, make_autoencoder, make_decoder, make_encoder, network_for
 
 QUICK = {
     "network": "digits_lenet",
@@ -70,6 +70,7 @@ SHAPES = {
     "mnist_lenet": (1, 28, 28),
     "cifar10_lenet": (3, 32, 32),
     "gtsrb_lenet": (3, 32, 32),
+    "cifar10_normed": (3, 32, 32),
     "gtsrb_small": (3, 32, 32),
     "digits_lenet": (1, 8, 8),
     "small_lenet": (3, 20, 24),
@@ -104,7 +105,27 @@ def test_encoders_are_those_of_the_paper(name, channels, features):
     assert not network.is_bounded
 
 
-@pytest.mark.parametrize("name", sorted({*NETWORKS} - {"gtsrb_lenet", "gtsrb_small", "digits_lenet", "small_lenet"}))
+SHARED = {"gtsrb_lenet", "cifar10_normed", "gtsrb_small", "digits_lenet", "small_lenet"}
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "channels"),
+    [("cifar10_normed", [(8, 4, 4)], [128, 64, 32, 3]), ("gtsrb_small", [64, (1, 8, 8)], [32, 16, 3])],
+)
+def test_decoders_of_the_first_scripts_end_with_batch_norm(name, start, channels):
+    decoder, rng = make_decoder(name, SHAPES[name], slope=0.01, affine=True), np.random.default_rng(0)
+    decoder.build(make_encoder(name, SHAPES[name]).build(SHAPES[name], rng), rng)
+    *layers, norm, last = decoder.layers
+    assert (type(norm), norm.affine, type(last)) == (BatchNorm, True, Sigmoid)
+    first = [layer.out_features if isinstance(layer, Linear) else layer.shape for layer in layers[: len(start)]]
+    assert first == start
+    assert [layer.out_channels for layer in layers if isinstance(layer, Conv2D)] == channels
+    assert sum(isinstance(layer, BatchNorm) for layer in layers) == len(channels) - 1
+    before = make_decoder("cifar10_lenet", SHAPES[name])
+    assert not isinstance(before.layers[-2], BatchNorm), "as the paper has it, by all that it says"
+
+
+@pytest.mark.parametrize("name", sorted({*NETWORKS} - SHARED))
 def test_network_for_a_shape(name):
     assert network_for(SHAPES[name]) == name
 
