@@ -37,6 +37,7 @@ TABLES = {
         "paper": "table1-cifar10",
         "paper, trucks": "table1-cifar10-trucks",
         "paper, H200": "table1-cifar10-h200",
+        "authors-theano": "table1-cifar10-authors-theano",
     },
 }
 # Tables that are compared with the paper as one, too: name, and the parts, of which the first has the say on a class.

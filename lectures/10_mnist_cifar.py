@@ -28,6 +28,7 @@ from minisvdd.experiments import figures, grid, protocols, report
 from minisvdd.experiments.paper import METHODS, TABLE_1, distance_from
 from minisvdd.experiments.running.run import run_grid
 from minisvdd.lecture import BLUE, GRAY, ORANGE, RED, RESULTS, available, check, choose, data_dir, figure, finish
+from minisvdd.rivals.baselines import OneClassSVM
 
 # %% [markdown]
 # ## The protocol
@@ -442,50 +443,70 @@ check("cross-validation always takes the smallest bandwidth of the grid", edge =
 # of that distance. Ones have little ink. On plain pixels every other digit is far from their mean, just by its ink;
 # GCN gives all images the same contrast and takes that away; and PCA, computed from ones, keeps the directions in
 # which *ones* vary and drops those in which others differ from them. The paper's numbers for KDE look like wide
-# kernels on plain pixels. That is a measurement, not an accusation: we cannot know which files made the table.
+# kernels on plain pixels. And narrow ones are better there: a kernel of 2^0.5 on plain pixels has a mean AUC of 95 %.
 
 # %% [markdown]
-# **The shallow columns of CIFAR-10** can be explained to the last digit. With the kernel that the likelihood prefers,
-# or that the hold-out chooses, several classes differ from the paper by points. Take instead the wide kernel again; and
-# for OC-SVM let $\nu$ grow. Its dual (lecture 1) has the constraints
+# **What the scripts do when nobody asks them to search.** The authors' first scripts search for $\gamma$ and $h$ only
+# if told to. Otherwise they take the largest squared distance of two training images,
 #
-# $$ 0 \le \alpha_i \le \frac{1}{\nu n}, \qquad \sum_i \alpha_i = 1 , $$
+# $$ D = \max_{i, j} \|x_i - x_j\|^2, \qquad \gamma = 1 / D, \qquad
+#    p(x) \propto \sum_i e^{-\|x - x_i\| / D} \quad \text{(an exponential kernel of bandwidth } D \text{)}. $$
 #
-# so that at $\nu = 1$ there is nothing left to choose: every $\alpha_i = 1/n$, and the score
-# $-\sum_i \alpha_i k(x_i, x)$ is, up to a negative factor, the density estimate of KDE. Measured by
-# `benchmarks/svm_nu.py`:
+# On all pixels, scaled to $[0, 1]$, $D$ is about 230, and $e^{-d/D} \approx 1 - d/D$: KDE ranks by the *mean distance*
+# to the training images. With $\nu = 0.1$ this is the paper's table, class by class.
+#
+# **A search that keeps its first candidate.** For CIFAR-10 the scripts do search, over $\gamma = 2^{-10}, \ldots,
+# 2^{-1}$, and keep a candidate if its AUC on the hold-out is larger than the best so far. But the best so far is kept
+# in *the array into which the next AUC is written*; it is compared with itself, and the first $\gamma$ stays. And if
+# images are not scaled to $[0, 1]$ after GCN-L1, so that the magnitudes of an image's pixels sum to 1, then squared
+# distances are about $10^{-4}$, and every kernel value is 1 but for $10^{-7}$. The solver, which starts with all the
+# weight on the first $\nu n$ training images, finds its conditions met to its tolerance, and stops there. What it then
+# scores by is the distance to the mean of those images, and KDE's score, whatever the bandwidth, is that to the mean of
+# all. On digits one sees the solver stand still:
 
 # %%
-growing = json.loads((RESULTS / "svm-nu-cifar10.json").read_text(encoding="utf-8"))
-names = [row["normal_class"] for row in growing["rows"]]
-printed = {m: np.array([row["paper"][m][0] for row in growing["rows"]]) for m in ("kde", "oc-svm")}
-density = np.array([row["density"][0] for row in growing["rows"]])
-by_nu = np.array([[at_nu[0] for at_nu in row["oc_svm"]] for row in growing["rows"]])
-fig, axes = plt.subplots(1, 2, figsize=(7.2, 3.0), sharey=True)
-panels = (
-    ("kde", "KDE, $h = 22.6$", density, "ours"),
-    ("oc-svm", "OC-SVM, $\\gamma = 2^{-10}$", by_nu[:, -1], "ours, $\\nu = 0.99$"),
-)
-for axis, (method, title, points, label) in zip(axes, panels):
-    axis.plot(printed[method], "o", color=GRAY, label="paper", ms=9, mfc="none")
-    axis.plot(points, "o", color=BLUE, ms=4, label=label)
-    axis.set(title=title, xticks=range(len(names)))
-    axis.set_xticklabels(names, rotation=60, ha="right")
-axes[1].plot(by_nu[:, 0], "x", color=RED, label="ours, $\\nu = 0.1$")
-axes[0].set(ylabel="test AUC in %")
-for axis in axes:
-    axis.legend(fontsize=8)
-figure("svm_nu")
-off = abs(density - printed["kde"]).max()
-check("KDE with a wide kernel has the paper's number on every class", off < 0.1, f"within {off:.2f} points")
-off = abs(by_nu - printed["oc-svm"][:, None]).max(axis=0)
-detail = ", ".join(f"nu {nu}: {value:.1f}" for nu, value in zip(growing["nus"], off))
-check("the nearer nu is to 1, the nearer is OC-SVM to the paper's column", (np.diff(off) < 0).all(), detail)
+split = load_dataset("digits").one_class("3")
+still, moved = (OneClassSVM(gamma, nu=0.1, preprocessing="gcn-l1", threshold="nu").fit(split.train)
+                for gamma in (2.0**-27, 2.0**-2))  # fmt: skip
+first = int(0.1 * len(split.train))
+check("so small a gamma leaves the weight on the first samples, one each",
+      set(range(first)) <= set(still.svm_.support_) and np.allclose(still.svm_.dual_coef_[0][:first], 1),
+      f"{first} of {len(split.train)}")  # fmt: skip
+check("a larger one moves it", len({*range(first)} - set(moved.svm_.support_)) > first / 2)
 
 # %% [markdown]
-# So the paper's OC-SVM on CIFAR-10, chosen on a hold-out with labels, behaves like a density estimate with one weight
-# for all, and not like a boundary held by a tenth of the samples. Both columns then are nearly one (their means are
-# 64.8 and 64.9). This also says that our images, contrast normalisation and PCA are the paper's there.
+# The protocol `authors-theano` has both. Open circles are printed, dots computed here; OC-SVM on CIFAR-10 with ten
+# random orders of the training images, since it now matters which come first.
+
+# %%
+fig, axes = plt.subplots(2, 2, figsize=(7.2, 5.2))
+for row, (data, most) in zip(axes, (("mnist", {"oc-svm": 0.1, "kde": 0.1}), ("cifar10", {"oc-svm": 0.5, "kde": 0.1}))):
+    with (RESULTS / f"table1-{data}-authors-theano.csv").open(encoding="utf-8") as file:
+        cells = {(entry["method"], entry["normal_class"]): entry for entry in csv.DictReader(file)}
+    shown, turned = ("CIFAR-10", {"rotation": 60, "ha": "right"}) if data == "cifar10" else ("MNIST", {})
+    for axis, (method, title) in zip(row, (("oc-svm", "OC-SVM"), ("kde", "KDE"))):
+        names = list(TABLE_1[data])
+        printed = np.array([TABLE_1[data][name][method] for name in names])
+        ours = np.array([[float(cells[method, name][key]) for key in ("auc_mean", "auc_std")] for name in names])
+        axis.errorbar(range(10), printed[:, 0], printed[:, 1], fmt="o", color=GRAY, mfc="none", ms=9, label="paper")
+        axis.errorbar(range(10), ours[:, 0], ours[:, 1], fmt="o", color=BLUE, ms=4, label="ours")
+        axis.set(title=f"{title}, {shown}", xticks=range(10), ylabel="test AUC in %")
+        axis.set_xticklabels(names, **turned)
+        rms = np.sqrt(np.mean((ours[:, 0] - printed[:, 0]) ** 2))
+        check(f"{title} on {shown}: the paper's column, class by class", rms < most[method], f"RMS {rms:.2f}")
+        if (data, method) == ("cifar10", "oc-svm"):
+            spread = spearmanr(printed[:, 1], ours[:, 1]).statistic
+            detail = f"rank correlation {spread:.2f}"
+            check("and its deviations: those of which images come first", spread > 0.5, detail)
+axes[0, 0].legend(fontsize=8)
+figure("shallow_columns")
+
+# %% [markdown]
+# So two columns of table 1 look like the distance to the mean of a class, on CIFAR-10, and like nearly that on MNIST:
+# no width was tuned in them, with labels or without. Whoever compares a new method with these columns beats a mean
+# image. Two things to take home. *An array is a reference*: `best = scores` keeps no value, `best = scores.copy()` or a
+# float does. And *look at what a search has chosen*: an optimum at the edge of its grid, for all ten classes, is a
+# question.
 
 # %% [markdown]
 # ## Exercises

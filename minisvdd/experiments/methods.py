@@ -121,13 +121,12 @@ def _oc_svm(split, protocol: ShallowProtocol, setting):
         best = best_on_hold_out([s[held] for s in scores], split.is_anomaly[held])
         chosen.append(best)
         auc.append(_auc_of(scores[best], split, held if protocol.apart else ()))
-    honest = _svm_of(None, split, protocol, setting)
-    return {
-        "auc": {"trained": auc, "unsupervised": area_under_roc(honest, split)},
-        "scores": scores[chosen[0]],
-        "gamma": [models[i].gamma_ for i in chosen],
-        "gamma_unsupervised": honest.gamma_,
-    }
+    result = {"auc": {"trained": auc}, "scores": scores[chosen[0]], "gamma": [models[i].gamma_ for i in chosen]}
+    if protocol.width == "grid":
+        honest = _svm_of(None, split, protocol, setting)
+        result["auc"]["unsupervised"] = area_under_roc(honest, split)
+        result["gamma_unsupervised"] = honest.gamma_
+    return result
 
 
 def _oc_svm_at_its_start(split, protocol, setting):

@@ -41,6 +41,9 @@ _STAGES = {
     "trained": None,
 }
 
+# What OC-SVM's deviation is over, by how its gamma is found.
+_OC_SVM_RUNS = {"grid": "ten hold-outs", "largest": "one run", "unscaled": "ten orders of the training samples"}
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -192,11 +195,14 @@ def _markdown(grid, entries, finished, total):
         lines += ["", "In parentheses: the paper. **!** marks a difference of more than 2 combined standard deviations "
                   "+ 1 point."]  # fmt: skip
         lines += ["", *_distances(grid, entries)]
-    extra = [heading for method, _, heading in _EXTRA if method in grid.methods]
+    without_labels = "oc-svm" in grid.methods and _searches(grid)
+    extra = [
+        heading for method, _, heading in _EXTRA if method in grid.methods and (method != "oc-svm" or without_labels)
+    ]
     if extra:
         lines += [
             "",
-            f"Before any training (epoch 0){', and oc-svm without labels' if 'oc-svm' in grid.methods else ''}:",
+            f"Before any training (epoch 0){', and oc-svm without labels' if without_labels else ''}:",
             "",
             *_table(grid, entries, extra),
         ]
@@ -238,18 +244,26 @@ def _deviation(method, entry):
 def _notes(grid, entries, finished, total):
     """What the numbers are, in sentences: of the methods that are there."""
     spread = "mean ± standard deviation over" if grid.seeds > 1 or "oc-svm" in grid.methods else "of"
-    apart = {"oc-svm": "ten hold-outs", "kde": "one run"}
+    apart = {"oc-svm": _OC_SVM_RUNS[grid.shallow_protocol.width], "kde": "one run"}
     runs = "; ".join(f"{method}: {what}" for method, what in apart.items() if method in grid.methods)
     yield f"Test AUC in %, {spread} {_count(grid.seeds, 'seed')}{f' ({runs})' if runs else ''}."
     yield f"{finished} of {total} cells are finished{_fewer(grid, entries)}."
-    with_nu = " and ".join(method for method in ("oc-svm", "soft-boundary") if method in grid.methods)
+    nus = {"oc-svm": len(grid.shallow_protocol.nus), "soft-boundary": 2}
+    with_nu = " and ".join(method for method, n in nus.items() if n > 1 and method in grid.methods)
     if with_nu:
         yield f"For {with_nu} the better nu is shown."
-    if "oc-svm" in grid.methods:
+    if "oc-svm" in grid.methods and _searches(grid):
         advantage = "an advantage over all others."
         yield f"As in the paper, oc-svm chooses gamma with labels of a tenth of the test set: {advantage}"
+    elif {"oc-svm", "kde"} & {*grid.methods} and not _searches(grid):
+        yield f"The kernels' widths are given: {grid.shallow_protocol.width!r}."
     if "anogan" in grid.methods:
         yield _gan_note(grid)
+
+
+def _searches(grid):
+    """Whether OC-SVM and KDE choose their widths."""
+    return grid.shallow_protocol.width == "grid"
 
 
 def _collapse_note(grid, entries):

@@ -139,6 +139,10 @@ def test_widths_by_the_largest_distance_need_neither_labels_nor_search(tmp_path)
     assert (svm.nu, set(read_cell(svm, tmp_path)["gamma"])) == (0.1, {model.gamma_})
     auc = roc_auc_score(split.is_anomaly, model.anomaly_score(split.test))
     assert read_cell(svm, tmp_path)["auc"]["trained"] == [auc] * 10
+    report, _ = write_report(tmp_path)
+    assert "(oc-svm: one run; kde: one run)" in report
+    assert "widths are given: 'largest'" in report
+    assert not any(words in report for words in ("better nu", "labels", "hold-outs"))
     model = KernelDensity("largest", kernel="exponential", **alike).fit(split.train)
     assert read_cell(kde, tmp_path)["bandwidth"] == model.bandwidth_
     np.testing.assert_array_equal(read_scores(kde, tmp_path), model.anomaly_score(split.test))
@@ -165,6 +169,7 @@ def test_so_small_a_gamma_that_the_solver_stops_where_it_starts(tmp_path):
         expected = roc_auc_score(split.is_anomaly[counted], distances(train[first])[counted])
         assert auc == pytest.approx(expected, abs=0.01)
     assert np.std(read_cell(svm, tmp_path)["auc"]["trained"]) > 0
+    assert "oc-svm: ten orders of the training samples" in write_report(tmp_path)[0]
     assert read_cell(kde, tmp_path)["auc"]["trained"] == pytest.approx(
         roc_auc_score(split.is_anomaly, distances(train)), abs=1e-3
     )

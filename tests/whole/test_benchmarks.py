@@ -293,16 +293,6 @@ def test_collapse_is_told_from_what_is_none(run, tmp_path):
     assert [row["seen"] for row in rows] == [row["expected"] for row in rows] == ["healthy", "lost: alike", "idle"]
 
 
-def test_svm_nu_ends_at_the_density_estimate(run, tmp_path):
-    run("svm_nu.py", "--quick", "--out", tmp_path / "svm-nu.json")
-    result = json.loads((tmp_path / "svm-nu.json").read_text())
-    assert [row["normal_class"] for row in result["rows"]] == ["0", "1"]
-    for row in result["rows"]:
-        distances = np.abs(np.array(row["oc_svm"]) - row["density"]).max(axis=1)
-        assert distances[-1] < 0.5
-        assert distances[0] > 0.5
-
-
 def test_the_mean_of_inverse_deviations_is_the_larger_scale(run, tmp_path):
     run("averages.py", "--quick", "--out", tmp_path / "averages.json")
     (row,) = json.loads((tmp_path / "averages.json").read_text())["rows"]
