@@ -23,12 +23,11 @@ import numpy as np
 from scipy.stats import rankdata, spearmanr
 from sklearn.metrics import roc_auc_score
 
-from minisvdd import load_dataset
+from minisvdd import OneClassSVM, load_dataset
 from minisvdd.experiments import figures, grid, protocols, report
 from minisvdd.experiments.paper import METHODS, TABLE_1, distance_from
 from minisvdd.experiments.running.run import run_grid
 from minisvdd.lecture import BLUE, GRAY, ORANGE, RED, RESULTS, available, check, choose, data_dir, figure, finish
-from minisvdd.rivals.baselines import OneClassSVM
 
 # %% [markdown]
 # ## The protocol
