@@ -11,7 +11,7 @@ from trainer_properties import digits
 
 from minisvdd import load_dataset
 from minisvdd.rivals.baselines import GAMMAS, IsolationForest, OneClassSVM
-from minisvdd.rivals.density import KernelDensity
+from minisvdd.rivals.density import BANDWIDTHS, KernelDensity
 from minisvdd.svdd.storage import save_model
 
 pytestmark = pytest.mark.slow
@@ -112,6 +112,11 @@ def test_without_pca_a_method_sees_all_features(method):
     np.testing.assert_array_equal(model.components(split.test), pixels)
     np.testing.assert_array_equal(model.anomaly_score(split.test), model.score_components(pixels.astype(float)))
     assert roc_auc_score(split.is_anomaly, model.anomaly_score(split.test)) > 0.85
+
+
+def test_the_grids_are_the_paper_s():
+    assert [np.log2(gamma) for gamma in GAMMAS] == list(range(-10, 0))
+    assert [np.log2(h) for h in BANDWIDTHS] == pytest.approx(np.arange(0.5, 5.5, 0.5))
 
 
 def test_bandwidth_is_the_one_of_cross_validation():
