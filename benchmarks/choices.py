@@ -25,10 +25,10 @@ from joblib import Parallel, delayed
 
 from minisvdd import DeepSVDD
 from minisvdd.data.datasets import load_dataset
-from minisvdd.experiments.experiments import area_under_roc, autoencoder_of, network_of
+from minisvdd.experiments.experiments import area_under_roc, autoencoder_of, kept_by, network_of
 from minisvdd.experiments.paper import TABLE_1
 from minisvdd.experiments.protocols import CHOICES as SCRIPTS
-from minisvdd.experiments.protocols import adjusted, get_protocol
+from minisvdd.experiments.protocols import adjusted, arguments_of, get_protocol
 from minisvdd.files.atomic import write_json
 from minisvdd.files.names import safe_name
 from minisvdd.nn.batches import fixed_batches
@@ -39,7 +39,6 @@ PAPER, AUTHORS = get_protocol("paper", "mnist"), get_protocol("authors-code", "m
 MARKS = (5, 10, 25, 50, 75, 100, 150, 200, 250)
 _PRETRAINING = ("pretrain_epochs", "pretrain_milestones", "pretrain_weight_decay")
 _SCHEDULE = ("epochs", "milestones")
-_NORMED = {"network": "cifar10_normed"}
 
 
 def _authors(*names):
@@ -49,11 +48,17 @@ def _authors(*names):
 
 # What differs from the paper's protocol: first in the pre-training, then, for each choice made after it, in the rest.
 PRETRAININGS = {"paper": {}, "authors": _authors(*_PRETRAINING), "none": {"pretrain_epochs": 0}}
-# Of the first scripts, with their schedule: choices that may matter to One-Class, each alone, and all together. For
-# CIFAR-10 alone: a decoder that ends with batch norm.
+# Of the first scripts, with their schedule: choices that may matter to One-Class, alone and together. Those of colour
+# images are a decoder that ends with batch norm, a dictionary of mixed channels, and a fifth of the images held out.
+_CIFAR10 = get_protocol("authors-theano", "cifar10")
+_COLOUR = {name: getattr(_CIFAR10, name) for name in ("network", "first_filters", "held_out")}
 _ALL = {key: value for choice in SCRIPTS.values() for key, value in choice.items()} | _authors("slope")
 _SCRIPTS = {name: SCRIPTS[name] for name in ("affine", "dictionary", "fixed batches")}
-_SCRIPTS |= {"all but the decoder's norm": _ALL, "decoder's norm": _NORMED, "authors-theano": _ALL | _NORMED}
+_SCRIPTS |= {"all but those of colour images": _ALL, "authors-theano": _ALL | _COLOUR}
+_SCRIPTS |= {
+    f"authors-theano, but {name}": _ALL | _COLOUR | {name: value}
+    for name, value in (("network", None), ("first_filters", "dictionary"), ("held_out", 0.0))
+}
 PRETRAININGS |= _SCRIPTS
 CHOICES = {
     "paper": {
@@ -103,8 +108,9 @@ def _rows(dataset, arguments, folder, normal_class, seed, pretraining):
 
 def _measure(dataset, arguments, normal_class, seed, pretraining, choices):
     """Row by row, of choices that begin with one pre-training."""
-    split, shorten = dataset.one_class(normal_class), _shortened if arguments.quick else dict
+    shorten = _shortened if arguments.quick else dict
     base = replace(PAPER, **shorten(asdict(PAPER) | PRETRAININGS[pretraining]))
+    split = kept_by(base, dataset.one_class(normal_class), seed)
     autoencoder, copied = None, {}
     if base.pretrain_epochs:
         base = adjusted(base, pretrain_epochs=arguments.pretrain_epochs)
@@ -114,7 +120,7 @@ def _measure(dataset, arguments, normal_class, seed, pretraining, choices):
     own |= {"random_state": seed, "verbose": 0, "threshold": "nu"}
     paper = TABLE_1.get(dataset.name, {}).get(normal_class, {}).get("one-class")
     for choice, changes in choices.items():
-        settings = shorten(asdict(base) | own | changes)
+        settings = shorten(arguments_of(base) | own | changes)
         if settings["pretrain_epochs"]:
             settings["autoencoder"] = autoencoder
         if arguments.epochs:

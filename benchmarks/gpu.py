@@ -28,7 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from itertools import zip_longest
@@ -43,7 +43,7 @@ from minisvdd.backends import EmulatorBackend, get_backend
 from minisvdd.errors import DataError, one_line
 from minisvdd.experiments import ladder
 from minisvdd.experiments.experiments import area_under_roc, versions
-from minisvdd.experiments.protocols import get_protocol
+from minisvdd.experiments.protocols import arguments_of, get_protocol
 from minisvdd.files.atomic import atomic_write, write_json
 from minisvdd.nn.batches import fixed_batches
 from minisvdd.nn.losses import MeanSquaredError, OneClass
@@ -230,7 +230,7 @@ def measure_grid(backend, budget, quick, note, seeds, full, data_dir):
     full: all epochs. Otherwise a tenth of them for one seed of each objective, from which the whole is extrapolated.
     """
     data, classes = _grid_data(quick, data_dir)
-    options = asdict(get_protocol("paper", "mnist"))
+    options = arguments_of(get_protocol("paper", "mnist"))
     shrink = 1 if full else 10
     if quick:
         shrink, options["batch_size"] = 350, 16

@@ -17,7 +17,7 @@ from minisvdd import DeepSVDD
 from minisvdd.data.datasets import load_dataset
 from minisvdd.experiments.experiments import area_under_roc, autoencoder_of, network_of
 from minisvdd.experiments.paper import TABLE_1
-from minisvdd.experiments.protocols import get_protocol
+from minisvdd.experiments.protocols import arguments_of, get_protocol
 from minisvdd.svdd.preprocessing import preprocessing_for
 
 RULES, NUS = ("exact", "authors-theano", "last-batch"), (0.01, 0.1)
@@ -45,7 +45,7 @@ def main():
 
 def _one_seed(split, data, protocol, seed):
     settings = {
-        **asdict(protocol),
+        **arguments_of(protocol),
         "network": network_of(protocol, split),
         "random_state": seed,
         "verbose": 0,

@@ -4,7 +4,7 @@ import platform
 import time
 import warnings
 from collections.abc import Generator
-from dataclasses import asdict
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -22,7 +22,7 @@ from ..svdd.patches import patch_shape
 from ..svdd.preprocessing import preprocessing_for
 from ..svdd.svdd import DeepSVDD
 from ..version import __version__
-from .protocols import Protocol
+from .protocols import Protocol, arguments_of
 
 Result = TypeVar("Result")
 
@@ -80,8 +80,9 @@ def trainings_and_result(
     `signs_of_harm`.
     """
     started = time.perf_counter()
+    split = kept_by(protocol, split, seed)
     settings = {
-        **asdict(protocol),
+        **arguments_of(protocol),
         "network": network or network_of(protocol, split, patch_size),
         "preprocessing": preprocessing_of(protocol.preprocessing, split),
     }
@@ -174,6 +175,16 @@ def autoencoder_of(protocol: Protocol, split, seed: int, epochs: int | None = No
         verbose=0,
         threshold="nu",
     )
+
+
+def kept_by(protocol: Protocol, split, seed: int):
+    """The split without the training samples that the protocol holds out, drawn at random by this seed."""
+    n = len(split.train)
+    if not (out := int(protocol.held_out * n)):
+        return split
+    kept = np.sort(np.random.default_rng(seed).permutation(n)[out:])
+    names = None if split.train_names is None else tuple(split.train_names[i] for i in kept)
+    return replace(split, train=split.train[kept], train_names=names)
 
 
 def preprocessing_of(name: str, split) -> str:

@@ -51,6 +51,8 @@ from .protocols import (
 
 GRID_FILE = "grid.json"
 _MOST_CELLS = 100_000
+# Settings that folders from before do not know: cells without them are still those of their defaults.
+_LATER = ("held_out", "pca", "width", "nus")
 _AUC = either(FRACTION, list_of(FRACTION, least=1))
 # What the files of a grid must hold: see `minisvdd.files.records`. A cell has what its method adds, too.
 _CELL = record(
@@ -215,13 +217,19 @@ def cells_of(grid: Grid, methods=None) -> list[Cell]:
                     # A file's content counts, not the folder it lies in.
                     config = {"data": Path(grid.data).name, "data_sha256": grid.data_hash, "normal_class": normal_class}
                     config |= {"method": name, "nu": nu, "seed": seed}
-                    config["protocol"] = asdict(protocol)
+                    config["protocol"] = _settings_of(protocol)
                     if method.trains:
                         config["backend"] = grid.backend
                     if method.seeded:
                         config["drawn_from"] = ["seed", "class", "method"]
                     cells.append(Cell(name, normal_class, nu, seed, json.loads(json.dumps(config))))
     return cells
+
+
+def _settings_of(protocol):
+    """A protocol's values by name; those that came later only where they are not their defaults."""
+    defaults = {one.name: one.default for one in fields(protocol)}
+    return {name: value for name, value in asdict(protocol).items() if name not in _LATER or value != defaults[name]}
 
 
 def with_earlier(grid, out):

@@ -40,7 +40,7 @@ from ..rivals.density import KernelDensity
 from ..svdd.center import collect_statistics
 from ..svdd.preprocessing import preprocessing_for
 from ..svdd.storage import load_model
-from .experiments import area_under_roc, autoencoder_of, preprocessing_of, trainings_and_result
+from .experiments import area_under_roc, autoencoder_of, kept_by, preprocessing_of, trainings_and_result
 from .protocols import GanProtocol, Protocol, ShallowProtocol
 
 HOLD_OUTS = 10
@@ -186,6 +186,8 @@ def _isolation_forest(split, protocol: ShallowProtocol, setting):
 
 
 def _dcae(split, protocol: Protocol, setting):
+    split = kept_by(protocol, split, setting.weights_seed)
+
     def autoencoder(epochs=None):
         return autoencoder_of(protocol, split, setting.weights_seed, epochs, setting.backend)
 
@@ -247,15 +249,17 @@ def check_tested(method: str, is_anomaly: np.ndarray, gan_protocol: GanProtocol)
 
 def _deep_svdd(objective):
     def evaluate(split, protocol: Protocol, setting):
+        autoencoder = yield from _pretrained(split, protocol, setting)
+        split = kept_by(protocol, split, setting.weights_seed)
         model, result = yield from trainings_and_result(
             split,
-            protocol,
+            replace(protocol, held_out=0.0),
             objective=objective,
             nu=0.1 if setting.nu is None else setting.nu,
             backend=setting.backend,
             seed=setting.seed,
             verbose=0,
-            autoencoder=(yield from _pretrained(split, protocol, setting)),
+            autoencoder=autoencoder,
         )
         kept = {name: result[name] for name in ("auc", "radius", "signs_of_collapse")}
         return {**kept, "scores": model.anomaly_score(split.test)}

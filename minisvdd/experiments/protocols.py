@@ -15,7 +15,8 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from ..nn.batches import fixed_batches
 from ..nn.init import leaky_gain
@@ -24,9 +25,10 @@ from ..svdd.patches import count, patch_shape
 
 @dataclass(frozen=True)
 class Protocol:
-    """Arguments of `DeepSVDD` that a protocol fixes, under the names of its constructor.
+    """Arguments of `DeepSVDD` that a protocol fixes, under the names of its constructor, and what it trains on.
 
     network: None for the one made for samples of this shape.   preprocessing: "auto" for that made for such samples.
+    held_out: share of the training samples that it leaves out (`minisvdd.experiments.experiments.kept_by`).
     """
 
     pretrain_epochs: int = 350
@@ -47,6 +49,7 @@ class Protocol:
     batches: str = "shuffled"
     quantile_epochs: int = 0
     statistics: str = "collected"
+    held_out: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -113,9 +116,18 @@ _EXCEPTIONS = {
     ("authors-code", "gtsrb"): _SIGNS,
     ("best", "gtsrb"): _SIGNS,
     ("authors-code", "mnist"): {"pretrain_epochs": 150, "pretrain_milestones": (), "pretrain_weight_decay": 1e-3},
-    ("authors-theano", "cifar10"): {"network": "cifar10_normed"},
+    ("authors-theano", "cifar10"): {
+        "network": "cifar10_normed",
+        "first_filters": "mixed dictionary",
+        "held_out": 0.2,
+    },
     # a revision of the scripts that is not the paper's text: perhaps not what made table 2
-    ("authors-theano", "gtsrb"): {"batch_size": 64, "network": "gtsrb_small", "preprocessing": "min-max"},
+    ("authors-theano", "gtsrb"): {
+        "batch_size": 64,
+        "network": "gtsrb_small",
+        "preprocessing": "min-max",
+        "first_filters": "mixed dictionary",
+    },
     ("quick", "gtsrb"): {**_SIGNS, "pretrain_epochs": 30, "pretrain_milestones": (25,)},
     ("quick", "digits"): {
         "pretrain_epochs": 100,
@@ -199,6 +211,11 @@ def get_protocol(
         pretrain_epochs=max(least, min(limit, protocol.pretrain_epochs)),
         epochs=max(least, min(limit, protocol.epochs)),
     )
+
+
+def arguments_of(protocol: Protocol) -> dict[str, Any]:
+    """Those of `DeepSVDD`, by name: all but the share of samples that is held out."""
+    return {name: value for name, value in asdict(protocol).items() if name != "held_out"}
 
 
 def get_shallow_protocol(name: str, dataset: str) -> ShallowProtocol:

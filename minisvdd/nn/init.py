@@ -44,7 +44,7 @@ def leaky_gain(slope: float) -> float:
 
 
 def dictionary_filters(
-    X: np.ndarray, n_filters: int, kernel_size: tuple[int, int], rng: np.random.Generator
+    X: np.ndarray, n_filters: int, kernel_size: tuple[int, int], rng: np.random.Generator, mixed: bool = False
 ) -> np.ndarray:
     """Filters (K, C, kh, kw) float32 that patches of the images are sparse sums of: atoms of a dictionary, of length 1.
 
@@ -53,12 +53,16 @@ def dictionary_filters(
     with the rows of Z patches of `kernel_size`, of 500 random images of X, each of their entries standardised over all
     these patches; 1000 steps of 10 patches each (Mairal et al. 2009, scikit-learn's `MiniBatchDictionaryLearning`).
 
-    X: (n, C, H, W) pre-processed.   rng: draws images and patches, and seeds the steps.
+    X: (n, C, H, W) pre-processed.   rng: draws images and patches, and seeds the steps.   mixed: as the authors' first
+    scripts reshape colour images where axes should change places: numbers that lie row by row, channel by channel, are
+    taken for pixels of C numbers, and those of an atom the other way round. With one channel it is the same.
     """
     from sklearn.decomposition import MiniBatchDictionaryLearning
 
     #: all patches of some images, one in each row
     some = X[rng.permutation(len(X))[:_IMAGES]]
+    if mixed:
+        some = some.reshape(len(some), *X.shape[2:], X.shape[1]).transpose(0, 3, 1, 2)
     windows = np.lib.stride_tricks.sliding_window_view(some, kernel_size, axis=(2, 3))
     patches = windows.transpose(0, 2, 3, 1, 4, 5).reshape(-1, X.shape[1] * math.prod(kernel_size)).astype(np.float64)
     #: every entry with mean 0 and deviation 1; one that never varies stays 0
@@ -71,4 +75,6 @@ def dictionary_filters(
         n_filters, alpha=1, max_iter=1, batch_size=_PATCHES_A_STEP, tol=0, max_no_improvement=None, random_state=seed
     )
     atoms: np.ndarray = learning.fit(Z).components_
+    if mixed:
+        atoms = atoms.reshape(n_filters, X.shape[1], -1).transpose(0, 2, 1)
     return np.ascontiguousarray(atoms.reshape(n_filters, X.shape[1], *kernel_size), np.float32)

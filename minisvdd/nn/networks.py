@@ -243,17 +243,21 @@ def start_weights(
 ) -> None:
     """Change what `build` has drawn (`minisvdd.nn.init`): convolutions `gain` times as large, and the first filters.
 
-    X: (n, C, H, W) pre-processed training samples, None for a decoder.   first_filters: "random", or "dictionary" for
-    atoms of patches of X, as they are.   ValueError for "dictionary" where the first layer is no convolution.
+    X: (n, C, H, W) pre-processed training samples, None for a decoder.   first_filters: "random", or "dictionary" or
+    "mixed dictionary" for atoms of patches of X, as they are; ValueError for these where the first layer is no
+    convolution.
     """
     layers = network.flat_layers()
     for layer in (layer for layer in layers if isinstance(layer, Conv2D) and gain != 1):
         layer.params["weight"] = layer.backend.asarray(gain * layer.backend.to_numpy(layer.params["weight"]))
-    if X is not None and first_filters == "dictionary":
+    if X is not None and first_filters != "random":
         first = layers[0]
         if not isinstance(first, Conv2D):
-            raise ValueError(f"first_filters='dictionary' needs a network that begins with Conv2D, found {first!r}")
-        filters = dictionary_filters(X, first.out_channels, first.kernel_size, _beside(rng))
+            raise ValueError(
+                f"first_filters={first_filters!r} needs a network that begins with Conv2D, found {first!r}"
+            )
+        mixed = first_filters == "mixed dictionary"
+        filters = dictionary_filters(X, first.out_channels, first.kernel_size, _beside(rng), mixed)
         first.params["weight"] = first.backend.asarray(filters.astype(first.params["weight"].dtype))
 
 

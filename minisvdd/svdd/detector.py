@@ -27,7 +27,7 @@ from .storage import HISTORY, SCORE, Arrays, Values, restore_values, save_model,
 # Samples scored at a time: bounds what copies of a large (perhaps memory-mapped) array take. A multiple of the batches
 # of evaluation, so that the same samples share a batch with and without it.
 BLOCK = 4000
-FIRST_FILTERS = ("random", "dictionary")
+FIRST_FILTERS = ("random", "dictionary", "mixed dictionary")
 THRESHOLDS = ("auto", "holdout", "nu")
 
 if TYPE_CHECKING:

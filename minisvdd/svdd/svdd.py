@@ -121,8 +121,9 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EncodingDetect
         Batch norm of a named network with trainable scale and shift; the shift is a bias, which permits collapse.
     gain : float, default=1.0
         Factor on Glorot's draw of the convolutions (`minisvdd.nn.init`).
-    first_filters : {"random", "dictionary"}, default="random"
-        How the first convolution starts: as drawn, or as atoms of a dictionary of the training images' patches.
+    first_filters : {"random", "dictionary", "mixed dictionary"}, default="random"
+        How the first convolution starts: as drawn, or as atoms of a dictionary of the training images' patches; "mixed"
+        as the authors' first scripts cut them from colour images (`minisvdd.nn.init`).
     batches : {"shuffled", "fixed"}, default="shuffled"
         Drawn anew in every epoch, or with the same members in all of them.
     quantile_epochs : int, default=0
