@@ -8,7 +8,13 @@ from trainer_properties import digits
 
 from minisvdd.data.datasets import load_dataset
 from minisvdd.data.split import Split
-from minisvdd.experiments.experiments import area_under_roc, autoencoder_of, signs_of_harm, train_and_evaluate
+from minisvdd.experiments.experiments import (
+    area_under_roc,
+    autoencoder_of,
+    kept_by,
+    signs_of_harm,
+    train_and_evaluate,
+)
 from minisvdd.experiments.protocols import Protocol, get_protocol
 
 pytestmark = pytest.mark.slow
@@ -52,6 +58,22 @@ def test_the_autoencoder_of_a_protocol_is_the_one_that_pre_trains():
 def test_an_experiment_trains_on_all_samples_unless_asked_otherwise():
     model, _ = train_and_evaluate(digits("7"), Protocol(pretrain_epochs=0, epochs=1), verbose=0)
     assert (model.threshold, model.refit, model.holdout_scores_) == ("nu", False, None)
+
+
+def test_what_a_protocol_holds_out_no_training_sees():
+    split = digits()
+    protocol = replace(get_protocol("quick", "digits"), pretrain_epochs=1, epochs=1, held_out=0.2)
+    n = len(split.train)
+    named = replace(split, train_names=tuple(f"{i}" for i in range(n)))
+    kept = kept_by(protocol, named, 3)
+    assert len(kept.train) == len(kept.train_names) == n - int(0.2 * n)
+    for name, sample in zip(kept.train_names, kept.train):
+        np.testing.assert_array_equal(sample, split.train[int(name)])
+    assert kept.train_names == kept_by(protocol, named, 3).train_names != kept_by(protocol, named, 4).train_names
+    assert kept_by(replace(protocol, held_out=0.0), named, 3) is named
+    model, _ = train_and_evaluate(split, protocol, seed=3, verbose=0)
+    assert len(model.decision_scores_) == len(kept.train)
+    np.testing.assert_allclose(model.decision_scores_, model.anomaly_score(kept.train), rtol=1e-4)
 
 
 def test_the_auc_is_the_chance_that_an_anomaly_scores_higher():

@@ -22,7 +22,7 @@ from sklearn.metrics import roc_auc_score
 
 from minisvdd import cli, load_dataset, load_model
 from minisvdd.errors import DataError
-from minisvdd.experiments.experiments import train_and_evaluate
+from minisvdd.experiments.experiments import area_under_roc, autoencoder_of, kept_by, train_and_evaluate
 from minisvdd.experiments.grid import cells_of, make_grid, read_cell, read_grid, read_scores
 from minisvdd.experiments.methods import draw_of
 from minisvdd.experiments.protocols import get_shallow_protocol
@@ -173,6 +173,32 @@ def test_so_small_a_gamma_that_the_solver_stops_where_it_starts(tmp_path):
     assert read_cell(kde, tmp_path)["auc"]["trained"] == pytest.approx(
         roc_auc_score(split.is_anomaly, distances(train)), abs=1e-3
     )
+
+
+def test_both_trainings_of_a_seed_hold_out_the_same_samples(tmp_path):
+    protocol = replace(TINY, held_out=0.2)
+    grid = replace(tiny_grid(methods=["dcae", "one-class"], classes=["3"], seeds=1), protocol=protocol)
+    run_grid(grid, tmp_path, verbose=0)
+    split = load_dataset("digits").one_class("3")
+    (path,) = (tmp_path / "autoencoders").rglob("*.npz")
+    seen = kept_by(protocol, split, draw_of(0, "3", "dcae")).train
+    extremes = load_model(path).preprocessing_.constants
+    expected = autoencoder_of(protocol, split, 0, epochs=0).fit(seen).preprocessing_.constants
+    assert extremes == expected
+    dcae, one_class = (read_cell(cell, tmp_path) for cell in cells_of(grid))
+    model = train_and_evaluate(replace(split, train=seen), replace(protocol, held_out=0.0), verbose=0,
+                               seed=draw_of(0, "3", "one-class"), autoencoder=load_model(path))[0]  # fmt: skip
+    assert one_class["auc"]["trained"] == pytest.approx(area_under_roc(model, split), abs=1e-6)
+    assert dcae["auc"]["trained"] == pytest.approx(area_under_roc(load_model(path), split), abs=1e-6)
+
+
+def test_settings_that_came_later_name_a_cell_only_where_they_are_not_their_defaults():
+    """A folder from before they were there still has the cells of these defaults."""
+    before = [cell.config["protocol"] for cell in cells_of(tiny_grid(methods=["kde", "one-class"], seeds=1))]
+    later = {"held_out", "pca", "width", "nus"}
+    assert not any(later & config.keys() for config in before)
+    grid = replace(tiny_grid(methods=["one-class"], seeds=1), protocol=replace(TINY, held_out=0.2))
+    assert {cell.config["protocol"]["held_out"] for cell in cells_of(grid)} == {0.2}
 
 
 def test_shared_pretraining_is_the_one_that_deep_svdd_would_do(finished):

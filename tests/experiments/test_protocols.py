@@ -15,6 +15,7 @@ from minisvdd.experiments.protocols import (
     PROTOCOLS,
     Protocol,
     adjusted,
+    arguments_of,
     get_gan_protocol,
     get_protocol,
     get_shallow_protocol,
@@ -24,14 +25,17 @@ from minisvdd.nn import fixed_batches
 
 def test_a_protocol_holds_arguments_of_deep_svdd():
     names = set(inspect.signature(DeepSVDD).parameters)
-    assert {field.name for field in fields(Protocol)} <= names
+    assert arguments_of(Protocol()).keys() <= names
+    assert {field.name for field in fields(Protocol)} - arguments_of(Protocol()).keys() == {"held_out"}
 
 
 def test_the_papers_schedule():
     """Section 4.2: DCAE 250 + 100 epochs, Deep SVDD 150 + 100, 1e-4 then 1e-5; defaults of the estimator are these."""
     protocol, defaults = get_protocol("paper", "mnist"), DeepSVDD().get_params()
-    names = [field.name for field in fields(Protocol) if field.name != "network"]  # the data's shape has that one
-    assert all(getattr(protocol, name) == defaults[name] for name in names)
+    settings = arguments_of(protocol)
+    del settings["network"]  # the data's shape has that one
+    assert settings == {name: defaults[name] for name in settings}
+    assert protocol.held_out == 0
     assert (protocol.pretrain_epochs, protocol.pretrain_milestones) == (350, (250,))
     assert (protocol.epochs, protocol.milestones) == (250, (150,))
     assert (protocol.learning_rate, protocol.weight_decay, protocol.batch_size) == (1e-4, 1e-6, 200)
@@ -44,6 +48,9 @@ def test_stop_signs_have_the_shape_of_cifar10_but_their_own_network(protocol):
     assert (signs.batch_size, signs.network) == (64, names[0])
     split = Split(np.zeros((4, 3, 32, 32), np.float32), None, None, "stop", None)
     assert [network_of(settings, split) for settings in (signs, others)] == names
+    filters = "mixed dictionary" if protocol == "authors-theano" else get_protocol(protocol, "mnist").first_filters
+    assert (signs.first_filters, others.first_filters) == (filters, filters)
+    assert (signs.held_out, others.held_out) == (0, 0.2 if protocol == "authors-theano" else 0)
 
 
 def test_the_authors_schedule():
