@@ -85,6 +85,8 @@ def tables(results: Path) -> dict[str, list[str]]:
             found |= {f"{data} {method}": _classes(data, method, ours) for method in _DETAILED}
         if parts:
             found[f"{data} stages"] = _stages(data, [paths[part] for part in parts])
+        if (shortened := results / f"choices-{data}-theano.json").exists():
+            found[f"{data} shortened"] = _shortened(data, shortened, all_classes[name])
         if data in PAIRED:
             cells = {name: cells_of(results / f"{protocols[name]}.json") for name in PAIRED[data]}
             found[f"{data} pairs"] = _pairs(cells)
@@ -108,6 +110,26 @@ def _stages(data, paths):
     for stage, column in columns.items():
         _, ours, paper, difference, rms, _, order = _compared(data, "one-class", column)
         lines.append(f"| {STAGES[stage]} | {ours} | {paper} | {difference} | {rms} | {order} |")
+    return lines
+
+
+def _shortened(data, path, whole):
+    """One seed of a shortened `authors-theano`, class by class, beside the paper and a whole table of ours."""
+    lines = ["| class | One-Class, printed | `paper` | `authors-theano`, shortened | DCAE, printed | `paper` | "
+             "`authors-theano`, shortened |", "|---|---|---|---|---|---|---|"]  # fmt: skip
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    errors = []
+    for row in rows:
+        printed, ours = TABLE_1[data][row["normal_class"]], row["auc"]
+        texts, far = [row["normal_class"]], []
+        for method, stage in (("one-class", "trained"), ("dcae", "autoencoder")):
+            (mean, deviation), before = printed[method], whole[method][row["normal_class"]][0]
+            texts += [f"{mean:.1f} ± {deviation:.1f}", f"{before:.1f}", f"{ours[stage]:.1f}"]
+            far += [before - mean, ours[stage] - mean]
+        lines.append(f"| {' | '.join(texts)} |")
+        errors.append(far)
+    rms = [f"{math.sqrt(sum(far[i] ** 2 for far in errors) / len(errors)):.1f}" for i in range(4)]
+    lines.append(f"| RMS from the paper | | {rms[0]} | {rms[1]} | | {rms[2]} | {rms[3]} |")
     return lines
 
 
