@@ -8,7 +8,7 @@
 #
 # **Before you start:** lectures 1, 6 and 9; mean, standard deviation, rank. A first reading takes about 60 minutes.
 # **Letters** (`docs/notation.md` has all of them): here $\alpha_i$ is a multiplier, and $\gamma$ the width of a kernel,
-# as in lecture 1.
+# as in lecture 1; $D$ is the largest squared distance of two images, $d$ a distance, $W$ a number of columns.
 #
 # *Needs: no data in a quick run; MNIST in a full one, if it is there. Minutes: 0.2 quick, 2 full.*
 

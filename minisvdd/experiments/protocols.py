@@ -52,6 +52,9 @@ class Protocol:
     held_out: float = 0.0
 
 
+WIDTHS = ("grid", "largest", "unscaled")
+
+
 @dataclass(frozen=True)
 class ShallowProtocol:
     """How the shallow methods are run: pre-processing, width of the kernels, and what OC-SVM's AUC is computed on.
@@ -73,6 +76,10 @@ class ShallowProtocol:
     pca: bool = True
     width: str = "grid"
     nus: tuple[float, ...] = (0.01, 0.1)
+
+    def __post_init__(self) -> None:
+        if self.width not in WIDTHS:
+            raise ValueError(f"width={self.width!r}: expected one of {list(WIDTHS)}")
 
 
 @dataclass(frozen=True)

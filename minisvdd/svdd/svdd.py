@@ -122,8 +122,7 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EncodingDetect
     gain : float, default=1.0
         Factor on Glorot's draw of the convolutions (`minisvdd.nn.init`).
     first_filters : {"random", "dictionary", "mixed dictionary"}, default="random"
-        How the first convolution starts: as drawn, or as atoms of a dictionary of the training images' patches; "mixed"
-        as the authors' first scripts cut them from colour images (`minisvdd.nn.init`).
+        How the first convolution starts: as drawn, or as atoms of a dictionary of patches (`minisvdd.nn.init`).
     batches : {"shuffled", "fixed"}, default="shuffled"
         Drawn anew in every epoch, or with the same members in all of them.
     quantile_epochs : int, default=0

@@ -369,7 +369,7 @@ def test_a_damaged_grid_file_is_refused_in_one_line_before_any_work(tmp_path, ca
         {"classes": [3]}, {"classes": "3"}, {"seeds": "x"}, {"seeds": 10_000_000}, {"seeds": 0}, {"seeds": True},
         {"data": None}, {"protocol_name": 3}, {"protocol": {"epochs": "x"}}, {"protocol": {"surprise": 1}},
         {"protocol": [1]}, {"gan_protocol": {"epochs": -1}}, {"data_hash": None},
-        {"shallow_protocol": {"apart": 2}}, {"backend": 3},
+        {"shallow_protocol": {"apart": 2}}, {"shallow_protocol": {"width": "wide"}}, {"backend": 3},
     ]  # fmt: skip
     texts = [json.dumps({**good, **change}) for change in changes]
     texts += [json.dumps({k: v for k, v in good.items() if k != lost}) for lost in set(good) - OPTIONAL]
