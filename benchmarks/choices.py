@@ -50,15 +50,11 @@ def _authors(*names):
 PRETRAININGS = {"paper": {}, "authors": _authors(*_PRETRAINING), "none": {"pretrain_epochs": 0}}
 # Of the first scripts, with their schedule: choices that may matter to One-Class, alone and together. Those of colour
 # images are a decoder that ends with batch norm, a dictionary of mixed channels, and a fifth of the images held out.
-_CIFAR10 = get_protocol("authors-theano", "cifar10")
-_COLOUR = {name: getattr(_CIFAR10, name) for name in ("network", "first_filters", "held_out")}
-_ALL = {key: value for choice in SCRIPTS.values() for key, value in choice.items()} | _authors("slope")
+_THEANO = asdict(get_protocol("authors-theano", "cifar10"))
+_GREY = {"network": None, "first_filters": "dictionary", "held_out": 0.0}
 _SCRIPTS = {name: SCRIPTS[name] for name in ("affine", "dictionary", "fixed batches")}
-_SCRIPTS |= {"all but those of colour images": _ALL, "authors-theano": _ALL | _COLOUR}
-_SCRIPTS |= {
-    f"authors-theano, but {name}": _ALL | _COLOUR | {name: value}
-    for name, value in (("network", None), ("first_filters", "dictionary"), ("held_out", 0.0))
-}
+_SCRIPTS |= {"all but those of colour images": _THEANO | _GREY, "authors-theano": _THEANO}
+_SCRIPTS |= {f"authors-theano, but {name}": _THEANO | {name: value} for name, value in _GREY.items()}
 PRETRAININGS |= _SCRIPTS
 CHOICES = {
     "paper": {

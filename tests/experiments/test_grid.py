@@ -127,13 +127,16 @@ def test_oc_svm_chooses_gamma_on_a_tenth_of_the_test_set(tmp_path):
         assert chosen[draw] == model.gamma_
 
 
+def shallow_of_the_first_scripts(data, out):
+    """OC-SVM and KDE as the scripts have them on that data, of the digits' zeros: their cells and the split."""
+    grid = tiny_grid(methods=["oc-svm", "kde"], classes=["0"], seeds=1)
+    run_grid(replace(grid, shallow_protocol=get_shallow_protocol("authors-theano", data)), out, verbose=0)
+    return *cells_of(read_grid(out)), load_dataset("digits").one_class("0")
+
+
 def test_widths_by_the_largest_distance_need_neither_labels_nor_search(tmp_path):
     """As the first scripts had it on MNIST: one gamma, whatever the hold-out; all pixels; one nu."""
-    largest = get_shallow_protocol("authors-theano", "mnist")
-    grid = replace(tiny_grid(methods=["oc-svm", "kde"], classes=["0"], seeds=1), shallow_protocol=largest)
-    run_grid(grid, tmp_path, verbose=0)
-    split = load_dataset("digits").one_class("0")
-    svm, kde = cells_of(read_grid(tmp_path))
+    svm, kde, split = shallow_of_the_first_scripts("mnist", tmp_path)
     alike = {"preprocessing": "min-max", "threshold": "nu", "pca": False}
     model = OneClassSVM("largest", nu=0.1, **alike).fit(split.train)
     assert (svm.nu, set(read_cell(svm, tmp_path)["gamma"])) == (0.1, {model.gamma_})
@@ -150,11 +153,7 @@ def test_widths_by_the_largest_distance_need_neither_labels_nor_search(tmp_path)
 
 def test_so_small_a_gamma_that_the_solver_stops_where_it_starts(tmp_path):
     """Then the first nu n training samples in a random order carry the weight, and the mean of all of them KDE's."""
-    unscaled = get_shallow_protocol("authors-theano", "cifar10")
-    grid = replace(tiny_grid(methods=["oc-svm", "kde"], classes=["0"], seeds=1), shallow_protocol=unscaled)
-    run_grid(grid, tmp_path, verbose=0)
-    split = load_dataset("digits").one_class("0")
-    svm, kde = cells_of(read_grid(tmp_path))
+    svm, kde, split = shallow_of_the_first_scripts("cifar10", tmp_path)
     model = KernelDensity(preprocessing="gcn-l1", threshold="nu").fit(split.train)
     train, test = model.components(split.train), model.components(split.test)
     n = len(train)

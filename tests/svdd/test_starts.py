@@ -92,13 +92,10 @@ def test_mixed_atoms_are_those_of_images_read_as_pixels_of_channels(images, few_
     monkeypatch.setattr(init, "_IMAGES", 30)
     colour = np.concatenate([images[:40], images[40:80]], axis=1)
     filters = dictionary_filters(colour, 4, (3, 3), np.random.default_rng(5), mixed=True)
-    rng = np.random.default_rng(5)
-    some = colour[rng.permutation(len(colour))[:30]].reshape(30, *colour.shape[2:], 2)
-    places = [(i, j) for i in range(some.shape[1] - 2) for j in range(some.shape[2] - 2)]
-    patches = np.array([x[i : i + 3, j : j + 3].ravel() for x in some for i, j in places], float)
-    drawn = rng.integers(len(patches), size=10 * 20)
-    Z = (patches[drawn] - patches.mean(axis=0)) / np.where(patches.std(axis=0) > 0, patches.std(axis=0), 1)
-    atoms = by_hand(4, int(rng.integers(1 << 31))).fit(Z).components_.reshape(4, 2, 3, 3)
+    pixels = colour.reshape(len(colour), *colour.shape[2:], 2).transpose(0, 3, 1, 2)
+    Z, seed = patches_by_hand(pixels, 30, 20, np.random.default_rng(5))
+    of_pixels = Z.reshape(-1, 2, 9).transpose(0, 2, 1).reshape(-1, 18)
+    atoms = by_hand(4, seed).fit(of_pixels).components_.reshape(4, 2, 3, 3)
     np.testing.assert_allclose(filters, atoms, atol=1e-3)  # entries in another order, an iterative solver
     grey = [dictionary_filters(images, 4, (3, 3), np.random.default_rng(5), mixed) for mixed in (False, True)]
     np.testing.assert_array_equal(*grey)
