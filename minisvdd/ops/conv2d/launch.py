@@ -26,6 +26,7 @@ from . import (
     launch_rows,
     launch_tensor,
 )
+from .launch_rows import even
 
 # What kernels/conv2d.h fixes: threads that share a piece's positions, results per thread.
 _HALO_THREADS, _HALO_POSITIONS, _HALO_FILTERS = 64, 4, 8
@@ -238,15 +239,10 @@ def _sizes(x: DeviceArray, y: DeviceArray, kernel_size: Pair, stride: Pair, padd
     return (*x.shape, *y.shape[1:], *kernel_size, *stride, *padding)
 
 
-def _even(total: int, most: int) -> int:
-    """The length of equal parts of `total`, none longer than `most`."""
-    return -(-total // -(-total // most))
-
-
 def _tile(N: int, size: Pair, positions: int) -> tuple[int, int, int]:
     """A piece of the output of about that many positions: whole images where they are small, else rows of one."""
-    tile_q = _even(size[1], 32)
-    tile_p = _even(size[0], max(1, positions // tile_q))
+    tile_q = even(size[1], 32)
+    tile_p = even(size[0], max(1, positions // tile_q))
     tile_n = min(N, positions // (tile_q * tile_p)) if (tile_p, tile_q) == tuple(size) else 1
     return tile_n, tile_p, tile_q
 
@@ -270,7 +266,7 @@ def _piece(
     channel_bytes = itemsize * (_patch(tile, kernel_size, stride) + math.prod(kernel_size) * pitch)
     if channel_bytes > MAX_SHARED:
         return None
-    chunk = _even(channels, max(1, _SHARED // channel_bytes))
+    chunk = even(channels, max(1, _SHARED // channel_bytes))
     return {"args": (*tile, chunk), "groups": groups, "pieces": _pieces(N, size, tile), "shared": chunk * channel_bytes}
 
 
@@ -287,7 +283,7 @@ def _weight_piece(grad_output: DeviceArray, C: int, kernel_size: Pair, stride: P
     fixed = positions * (_HALO_FILTERS * itemsize + 16) + -(-positions // 4) * 16
     if taps > 1024 or fixed + itemsize * patch > MAX_SHARED:
         return None
-    chunk = _even(C, max(1, min(128 // taps, (_SHARED - fixed) // (itemsize * patch))))
+    chunk = even(C, max(1, min(128 // taps, (_SHARED - fixed) // (itemsize * patch))))
     shares = max(1, min(128 // (chunk * taps), positions))
     columns, filters, pieces = -(-C // chunk), -(-K // _HALO_FILTERS), _pieces(N, size, tile)
     splits = max(1, min(WANTED_BLOCKS // (columns * filters * shares), pieces))

@@ -112,7 +112,7 @@ def _round_up(n: int, multiple: int) -> int:
     return _parts(n, multiple) * multiple
 
 
-def _even(total: int, most: int) -> int:
+def even(total: int, most: int) -> int:
     """The length of equal parts of `total`, none longer than `most`."""
     return _parts(total, _parts(total, max(1, most)))
 
@@ -214,13 +214,13 @@ def rows(layer: Layer) -> Rows:
     across, parts = _parts(layer.Q, columns), _parts(K, filters)
     groups = min(parts, 4 if C <= 4 or layer.P * across < 16 else 2)
     owners = (64 if columns == 8 or (shares > 1 and K > 1) else 128) // groups
-    tile = _even(layer.P, owners // across)
+    tile = even(layer.P, owners // across)
     images = max(1, owners // (tile * across)) if tile == layer.P else 1
     row_count = _divisor(tile, 7) if K == 1 and shares > 1 else 1
-    chunk = C if C <= 8 else _even(C, 8 if K <= 4 else 4)
+    chunk = C if C <= 8 else even(C, 8 if K <= 4 else 4)
     struct = Rows(layer, min(images, 8), tile, row_count, columns, filters, groups, shares, chunk)
     while struct.chunk > 1 and _shared(struct) > _SHARED_NUMBERS * 2 // 3:
-        struct = struct._replace(chunk=_even(C, struct.chunk - 1))
+        struct = struct._replace(chunk=even(C, struct.chunk - 1))
     return struct._replace(shares=min(shares, struct.chunk))
 
 
@@ -241,13 +241,13 @@ def rows_of_weights(layer: Layer) -> RowsOfWeights:
     The threads that are left over share the rows of a tile, which is as large as shared memory allows.
     """
     C, K, side, P = layer.C, layer.K, layer.side, layer.P
-    chunk = _even(C, 8)
+    chunk = even(C, 8)
     filters = 2 if K <= 8 else 4 if K <= 32 else 8
     groups = min(_parts(K, filters), max(1, 160 // (chunk * side)), 8)
     struct = RowsOfWeights(layer, 1, 1, filters, groups, 1, chunk)
     while _shared(struct) > _SHARED_NUMBERS and (groups > 1 or struct.chunk > 1):
         groups = _parts(groups, 2)
-        struct = struct._replace(groups=groups, chunk=_even(C, struct.chunk // 2))
+        struct = struct._replace(groups=groups, chunk=even(C, struct.chunk // 2))
     chunk = struct.chunk
     tiles = [struct._replace(tile=t) for t in range(1, P + 1) if P % t == 0]
     tiles += [struct._replace(tile=P, images=n) for n in (2, 4) if P * layer.Q * n <= 128]
