@@ -15,9 +15,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers_data import one_line_error
-from helpers_grid import TINY, TINY_GAN, tiny_grid
+from helpers_grid import TINY, TINY_GAN, aucs, cell_files, tiny_grid
 from helpers_processes import environment
-from matplotlib.container import ErrorbarContainer
 from sklearn.metrics import roc_auc_score
 
 from minisvdd import cli, load_dataset, load_model
@@ -25,12 +24,9 @@ from minisvdd.errors import DataError
 from minisvdd.experiments.experiments import area_under_roc, autoencoder_of, kept_by, train_and_evaluate
 from minisvdd.experiments.grid import cells_of, make_grid, read_cell, read_grid, read_scores
 from minisvdd.experiments.methods import draw_of
-from minisvdd.experiments.protocols import get_shallow_protocol
-from minisvdd.experiments.report import Entry, average_ranks, collect, plot_table, write_report
+from minisvdd.experiments.report import collect, write_report
 from minisvdd.experiments.running import run as run_module
 from minisvdd.experiments.running.run import run_grid
-from minisvdd.rivals.baselines import OneClassSVM
-from minisvdd.rivals.density import KernelDensity
 
 pytestmark = pytest.mark.slow
 
@@ -40,15 +36,6 @@ def finished(tmp_path_factory):
     out = tmp_path_factory.mktemp("grid")
     run_grid(tiny_grid(), out, verbose=0)
     return out
-
-
-def aucs(out):
-    """Everything that a table shows."""
-    return collect(out)[1]
-
-
-def cell_files(out):
-    return sorted((out / "cells").rglob("*.json"))
 
 
 def test_every_cell_says_how_it_was_made(finished):
@@ -111,67 +98,6 @@ def test_all_methods(tmp_path):
     assert read_scores(soft_boundary[0], tmp_path).min() < 0 < read_scores(one_class, tmp_path).min()
     radius = {cell.nu: read_cell(cell, tmp_path)["radius"] for cell in soft_boundary}
     assert radius[0.01] > radius[0.1], "the more may lie outside, the smaller"
-
-
-def test_oc_svm_chooses_gamma_on_a_tenth_of_the_test_set(tmp_path):
-    """As the paper did, for every draw of that tenth."""
-    run_grid(tiny_grid(methods=["oc-svm"], classes=["0"], seeds=1), tmp_path, verbose=0)
-    split = load_dataset("digits").one_class("0")
-    cell = next(c for c in cells_of(read_grid(tmp_path)) if c.nu == 0.1)
-    chosen = read_cell(cell, tmp_path)["gamma"]
-    assert len(set(chosen)) > 1
-    for draw in range(4):
-        held = np.random.default_rng(draw).permutation(len(split.test))[: round(len(split.test) / 10)]
-        model = OneClassSVM(nu=0.1, preprocessing="gcn-l1", threshold="nu")
-        model.fit_on_hold_out(split.train, split.test[held], split.is_anomaly[held])
-        assert chosen[draw] == model.gamma_
-
-
-def shallow_of_the_first_scripts(data, out):
-    """OC-SVM and KDE as the scripts have them on that data, of the digits' zeros: their cells and the split."""
-    grid = tiny_grid(methods=["oc-svm", "kde"], classes=["0"], seeds=1)
-    run_grid(replace(grid, shallow_protocol=get_shallow_protocol("authors-theano", data)), out, verbose=0)
-    return *cells_of(read_grid(out)), load_dataset("digits").one_class("0")
-
-
-def test_widths_by_the_largest_distance_need_neither_labels_nor_search(tmp_path):
-    """As the first scripts had it on MNIST: one gamma, whatever the hold-out; all pixels; one nu."""
-    svm, kde, split = shallow_of_the_first_scripts("mnist", tmp_path)
-    alike = {"preprocessing": "min-max", "threshold": "nu", "pca": False}
-    model = OneClassSVM("largest", nu=0.1, **alike).fit(split.train)
-    assert (svm.nu, set(read_cell(svm, tmp_path)["gamma"])) == (0.1, {model.gamma_})
-    auc = roc_auc_score(split.is_anomaly, model.anomaly_score(split.test))
-    assert read_cell(svm, tmp_path)["auc"]["trained"] == [auc] * 10
-    report, _ = write_report(tmp_path)
-    assert "(oc-svm: one run; kde: one run)" in report
-    assert "widths are given: 'largest'" in report
-    assert not any(words in report for words in ("better nu", "labels", "hold-outs"))
-    model = KernelDensity("largest", kernel="exponential", **alike).fit(split.train)
-    assert read_cell(kde, tmp_path)["bandwidth"] == model.bandwidth_
-    np.testing.assert_array_equal(read_scores(kde, tmp_path), model.anomaly_score(split.test))
-
-
-def test_so_small_a_gamma_that_the_solver_stops_where_it_starts(tmp_path):
-    """Then the first nu n training samples in a random order carry the weight, and the mean of all of them KDE's."""
-    svm, kde, split = shallow_of_the_first_scripts("cifar10", tmp_path)
-    model = KernelDensity(preprocessing="gcn-l1", threshold="nu").fit(split.train)
-    train, test = model.components(split.train), model.components(split.test)
-    n = len(train)
-
-    def distances(some):
-        """To their mean, squared, up to a constant."""
-        return ((test[:, None] - some) ** 2).sum(axis=2).mean(axis=1)
-
-    for draw, auc in enumerate(read_cell(svm, tmp_path)["auc"]["trained"]):
-        first = np.random.default_rng(draw).permutation(n)[: round(0.1 * n)]
-        counted = np.random.default_rng(draw).permutation(len(test))[round(len(test) / 10) :]
-        expected = roc_auc_score(split.is_anomaly[counted], distances(train[first])[counted])
-        assert auc == pytest.approx(expected, abs=0.01)
-    assert np.std(read_cell(svm, tmp_path)["auc"]["trained"]) > 0
-    assert "oc-svm: ten orders of the training samples" in write_report(tmp_path)[0]
-    assert read_cell(kde, tmp_path)["auc"]["trained"] == pytest.approx(
-        roc_auc_score(split.is_anomaly, distances(train)), abs=1e-3
-    )
 
 
 def test_both_trainings_of_a_seed_hold_out_the_same_samples(tmp_path):
@@ -478,105 +404,6 @@ def test_report_json_holds_the_cells(finished):
     assert len(cells) == len(cells_of(grid))
     for cell in cells_of(grid):
         assert cells[cell.method, cell.normal_class, cell.seed]["auc"] == read_cell(cell, finished)["auc"]
-
-
-def test_a_report_of_an_unfinished_grid(tmp_path):
-    run_grid(tiny_grid(methods=["kde"], seeds=1), tmp_path, verbose=0)
-    cell_files(tmp_path)[0].unlink()
-    markdown, _ = write_report(tmp_path)
-    assert "1 of 2 cells" in markdown
-    assert "| 3 | - |" in markdown
-
-
-def test_means_over_the_classes_that_all_methods_have(tmp_path, monkeypatch):
-    """An unfinished table has no mean of all classes; what can be compared is that of the finished ones."""
-    methods, classes = ("kde", "isolation-forest"), ["3", "5", "8"]
-    run_grid(tiny_grid(methods=methods, classes=classes, seeds=1), tmp_path, verbose=0)
-    numbers = {"3": (60.0, 70.0), "5": (62.0, 74.0), "8": (94.0, 84.0)}
-    printed = {name: {"kde": (kde, 0.0), "isolation-forest": (trees, 1.0)} for name, (kde, trees) in numbers.items()}
-    monkeypatch.setattr("minisvdd.experiments.report.TABLES", {"digits": printed})
-    assert "mean of" not in write_report(tmp_path)[0]
-    next(path for path in cell_files(tmp_path) if path.parts[-3:-1] == ("kde", "8")).unlink()
-    entries, (markdown, _) = aucs(tmp_path), write_report(tmp_path)
-    rows = [line.strip("| ").split(" | ") for line in markdown.splitlines() if line.startswith("|")]
-    rows = {title: numbers for title, *numbers in rows}
-    assert rows["**mean**"][0] == "-"
-    assert "In parentheses: the paper." in markdown
-    assert rows["paper: mean"] == ["72.0", "76.0"]
-    assert rows["paper: average rank"] == ["1.7", "1.3"]
-    ours = [(entries["3", method].mean + entries["5", method].mean) / 2 for method in methods]
-    assert rows["mean of 3, 5"] == [f"{mean:.1f}" for mean in ours]
-    assert rows["paper: mean of the same"] == ["61.0", "72.0"]
-    assert rows["paper: average rank on the same"] == ["2.0", "1.0"]
-
-
-def test_the_picture_of_a_table():
-    """Dots in the order of the methods around each class, a dash at the paper's number, nothing cut off."""
-    grid = tiny_grid(methods=None)
-    rng = np.random.default_rng(0)
-    entries = {
-        (normal_class, method): Entry(*rng.uniform((85, 1), (98, 3)), 3, None, (rng.uniform(85, 98), 1.0))
-        for normal_class in grid.classes
-        for method in grid.methods
-    }
-    figure = plot_table(grid, entries)
-    figure.canvas.draw()
-    [axes], [legend] = figure.axes, figure.legends
-    groups = [container for container in axes.containers if isinstance(container, ErrorbarContainer)]
-    dots = {(c, m): xy for m, group in zip(grid.methods, groups) for c, xy in zip(grid.classes, group[0].get_xydata())}
-    middle = {cell: x for cell, (x, _) in dots.items()}
-    for place, normal_class in enumerate(grid.classes):
-        middles = [middle[normal_class, method] for method in grid.methods]
-        assert sorted(middles) == middles
-        assert np.mean(middles) == pytest.approx(place)
-        assert max(middles) - min(middles) < 1
-    dashes = {tuple(np.round(point, 6)) for mark in axes.collections for point in np.asarray(mark.get_offsets())}
-    for cell, entry in entries.items():
-        assert dots[cell][1] == pytest.approx(entry.mean)
-        assert (round(middle[cell], 6), round(entry.paper[0], 6)) in dashes
-    low, high = axes.get_ylim()
-    lowest = min(entry.mean - entry.std for entry in entries.values())
-    assert lowest - 15 < low < lowest
-    assert high == 100
-    assert [text.get_text() for text in legend.get_texts()] == list(grid.methods)
-    assert legend.get_window_extent().width <= figure.bbox.width
-
-
-def test_one_seed_has_no_deviation(tmp_path):
-    run_grid(tiny_grid(methods=["isolation-forest"], classes=["3"], seeds=1), tmp_path, verbose=0)
-    assert "\nTest AUC in %, of 1 seed. 1 of 1 cells are finished.\n" in write_report(tmp_path)[0]
-
-
-def test_a_report_says_whether_anogan_converged(tmp_path):
-    run_grid(tiny_grid(methods=["anogan"], classes=["3"], seeds=1), tmp_path, verbose=0)
-    assert "anogan did not converge on 3, by this criterion" in write_report(tmp_path)[0]
-    [path] = cell_files(tmp_path)
-    path.write_text(json.dumps({**json.loads(path.read_text()), "converged": 0.6}))
-    markdown, _ = write_report(tmp_path)
-    assert "anogan converged, by this criterion" in markdown
-    assert "(3 60 %)" in markdown
-    assert f"{TINY_GAN.test_images} random" in markdown
-
-
-def test_a_report_names_the_data_file_without_its_folder(tmp_path):
-    rng = np.random.default_rng(0)
-    samples = {"x_train": rng.random((20, 4)), "y_train": np.zeros(20), "x_test": rng.random((9, 4))}
-    np.savez(tmp_path / "own.npz", **samples, y_test=np.arange(9) % 2)
-    run_grid(make_grid(str(tmp_path / "own.npz"), methods=["kde"], classes=["0"], seeds=1), tmp_path, verbose=0)
-    write_report(tmp_path)
-    assert json.loads((tmp_path / "report.json").read_text())["grid"]["data"] == "own.npz"
-
-
-def test_marks_follow_the_rule():
-    """More than 2 sqrt(s1^2 + s2^2) + 1 points: here 2 * 5 + 1 = 11."""
-    assert not Entry(90.0, 3.0, 10, None, (79.1, 4.0)).differs
-    assert Entry(90.0, 3.0, 10, None, (78.9, 4.0)).differs
-    assert not Entry(90.0, 3.0, 10, None).differs
-
-
-def test_average_ranks():
-    np.testing.assert_array_equal(average_ranks([[90, 80, 70], [60, 80, 60]]), [1.75, 1.5, 2.75])
-    np.testing.assert_array_equal(average_ranks([[90, np.nan], [60, 80]]), [2, 1])
 
 
 def test_command_line(tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""What a report's files look like: JSON with a cell on each line, the table of the stages of training."""
+"""What a report's files look like: JSON with a cell on each line, the stages of training, the table and its picture."""
 
 import json
 from pathlib import Path
@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers_cli import run
-from helpers_grid import run_grid, tiny_grid
+from helpers_grid import TINY_GAN, aucs, cell_files, run_grid, tiny_grid
+from matplotlib.container import ErrorbarContainer
 
 from minisvdd import load_dataset
 from minisvdd.experiments.grid import cells_of, make_grid, read_cell, read_grid
 from minisvdd.experiments.paper import TABLE_1, distance_from
-from minisvdd.experiments.report import collect, write_report, write_stages
+from minisvdd.experiments.report import Entry, average_ranks, collect, plot_table, write_report, write_stages
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
@@ -148,3 +149,105 @@ def test_the_report_of_a_table_of_the_paper_says_how_far_it_is(tmp_path, seeds):
     d = distance_from({name: (entries[name, "kde"].mean, 0.0, 1) for name in grid.classes}, paper)
     assert row == f"| kde | {d.difference:+.1f} ± 0.0 | {d.rms:.1f} | 0.0 | {d.correlation:.2f} |"
     assert ("one seed says nothing about its own" in markdown) == (seeds == 1)
+
+
+# What the table and its picture show
+
+
+def test_a_report_of_an_unfinished_grid(tmp_path):
+    run_grid(tiny_grid(methods=["kde"], seeds=1), tmp_path, verbose=0)
+    cell_files(tmp_path)[0].unlink()
+    markdown, _ = write_report(tmp_path)
+    assert "1 of 2 cells" in markdown
+    assert "| 3 | - |" in markdown
+
+
+def test_means_over_the_classes_that_all_methods_have(tmp_path, monkeypatch):
+    """An unfinished table has no mean of all classes; what can be compared is that of the finished ones."""
+    methods, classes = ("kde", "isolation-forest"), ["3", "5", "8"]
+    run_grid(tiny_grid(methods=methods, classes=classes, seeds=1), tmp_path, verbose=0)
+    numbers = {"3": (60.0, 70.0), "5": (62.0, 74.0), "8": (94.0, 84.0)}
+    printed = {name: {"kde": (kde, 0.0), "isolation-forest": (trees, 1.0)} for name, (kde, trees) in numbers.items()}
+    monkeypatch.setattr("minisvdd.experiments.report.TABLES", {"digits": printed})
+    assert "mean of" not in write_report(tmp_path)[0]
+    next(path for path in cell_files(tmp_path) if path.parts[-3:-1] == ("kde", "8")).unlink()
+    entries, (markdown, _) = aucs(tmp_path), write_report(tmp_path)
+    rows = [line.strip("| ").split(" | ") for line in markdown.splitlines() if line.startswith("|")]
+    rows = {title: numbers for title, *numbers in rows}
+    assert rows["**mean**"][0] == "-"
+    assert "In parentheses: the paper." in markdown
+    assert rows["paper: mean"] == ["72.0", "76.0"]
+    assert rows["paper: average rank"] == ["1.7", "1.3"]
+    ours = [(entries["3", method].mean + entries["5", method].mean) / 2 for method in methods]
+    assert rows["mean of 3, 5"] == [f"{mean:.1f}" for mean in ours]
+    assert rows["paper: mean of the same"] == ["61.0", "72.0"]
+    assert rows["paper: average rank on the same"] == ["2.0", "1.0"]
+
+
+def test_the_picture_of_a_table():
+    """Dots in the order of the methods around each class, a dash at the paper's number, nothing cut off."""
+    grid = tiny_grid(methods=None)
+    rng = np.random.default_rng(0)
+    entries = {
+        (normal_class, method): Entry(*rng.uniform((85, 1), (98, 3)), 3, None, (rng.uniform(85, 98), 1.0))
+        for normal_class in grid.classes
+        for method in grid.methods
+    }
+    figure = plot_table(grid, entries)
+    figure.canvas.draw()
+    [axes], [legend] = figure.axes, figure.legends
+    groups = [container for container in axes.containers if isinstance(container, ErrorbarContainer)]
+    dots = {(c, m): xy for m, group in zip(grid.methods, groups) for c, xy in zip(grid.classes, group[0].get_xydata())}
+    middle = {cell: x for cell, (x, _) in dots.items()}
+    for place, normal_class in enumerate(grid.classes):
+        middles = [middle[normal_class, method] for method in grid.methods]
+        assert sorted(middles) == middles
+        assert np.mean(middles) == pytest.approx(place)
+        assert max(middles) - min(middles) < 1
+    dashes = {tuple(np.round(point, 6)) for mark in axes.collections for point in np.asarray(mark.get_offsets())}
+    for cell, entry in entries.items():
+        assert dots[cell][1] == pytest.approx(entry.mean)
+        assert (round(middle[cell], 6), round(entry.paper[0], 6)) in dashes
+    low, high = axes.get_ylim()
+    lowest = min(entry.mean - entry.std for entry in entries.values())
+    assert lowest - 15 < low < lowest
+    assert high == 100
+    assert [text.get_text() for text in legend.get_texts()] == list(grid.methods)
+    assert legend.get_window_extent().width <= figure.bbox.width
+
+
+def test_one_seed_has_no_deviation(tmp_path):
+    run_grid(tiny_grid(methods=["isolation-forest"], classes=["3"], seeds=1), tmp_path, verbose=0)
+    assert "\nTest AUC in %, of 1 seed. 1 of 1 cells are finished.\n" in write_report(tmp_path)[0]
+
+
+def test_a_report_says_whether_anogan_converged(tmp_path):
+    run_grid(tiny_grid(methods=["anogan"], classes=["3"], seeds=1), tmp_path, verbose=0)
+    assert "anogan did not converge on 3, by this criterion" in write_report(tmp_path)[0]
+    [path] = cell_files(tmp_path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "converged": 0.6}))
+    markdown, _ = write_report(tmp_path)
+    assert "anogan converged, by this criterion" in markdown
+    assert "(3 60 %)" in markdown
+    assert f"{TINY_GAN.test_images} random" in markdown
+
+
+def test_a_report_names_the_data_file_without_its_folder(tmp_path):
+    rng = np.random.default_rng(0)
+    samples = {"x_train": rng.random((20, 4)), "y_train": np.zeros(20), "x_test": rng.random((9, 4))}
+    np.savez(tmp_path / "own.npz", **samples, y_test=np.arange(9) % 2)
+    run_grid(make_grid(str(tmp_path / "own.npz"), methods=["kde"], classes=["0"], seeds=1), tmp_path, verbose=0)
+    write_report(tmp_path)
+    assert json.loads((tmp_path / "report.json").read_text())["grid"]["data"] == "own.npz"
+
+
+def test_marks_follow_the_rule():
+    """More than 2 sqrt(s1^2 + s2^2) + 1 points: here 2 * 5 + 1 = 11."""
+    assert not Entry(90.0, 3.0, 10, None, (79.1, 4.0)).differs
+    assert Entry(90.0, 3.0, 10, None, (78.9, 4.0)).differs
+    assert not Entry(90.0, 3.0, 10, None).differs
+
+
+def test_average_ranks():
+    np.testing.assert_array_equal(average_ranks([[90, 80, 70], [60, 80, 60]]), [1.75, 1.5, 2.75])
+    np.testing.assert_array_equal(average_ranks([[90, np.nan], [60, 80]]), [2, 1])

@@ -112,7 +112,12 @@ TESTS: dict[str, list[str]] = {
     "rivals/game.py": ["rivals/test_anogan.py", "backends/test_device.py"],
     "rivals/latent.py": ["nn/test_layers.py", "rivals/test_anogan.py", "backends/test_device.py"],
     "rivals/anogan.py": ["rivals/test_anogan.py", "files/test_checkpoint.py", "whole/test_several_threads.py"],
-    "experiments/methods.py": ["experiments/test_grid.py", "rivals/test_baselines.py", "rivals/test_anogan.py"],
+    "experiments/methods.py": [
+        "experiments/test_grid.py",
+        "experiments/test_shallow.py",
+        "rivals/test_baselines.py",
+        "rivals/test_anogan.py",
+    ],
     "experiments/grid.py": ["experiments/test_grid.py"],
     "experiments/report.py": ["experiments/test_grid.py", "experiments/test_report.py"],
     "experiments/figures.py": ["experiments/test_figures.py"],
