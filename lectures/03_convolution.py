@@ -86,7 +86,7 @@ check("move the image, and the output moves", np.array_equal(np.roll(before, (3,
 # %% [markdown]
 # ## One matrix product: im2col
 #
-# For a fixed position the double sum is an inner product of two vectors of length $C k_h k_w$: the filter, and the
+# For a fixed position the triple sum is an inner product of two vectors of length $C k_h k_w$: the filter, and the
 # patch of the image under it. Write all patches side by side as the columns of a matrix $P$, one column for each $(n,
 # i, j)$:
 #

@@ -40,11 +40,11 @@ rng = np.random.default_rng(9)
 # %% [markdown]
 # ## The loss and its gradient
 #
-# An encoder $z = \phi(x; W) \in \mathbb{R}^p$ and a decoder $y = \psi(z; V) \in \mathbb{R}^D$ are trained together to
+# An encoder $z = \phi(x; W) \in \mathbb{R}^p$ and a decoder $y = \psi(z; W') \in \mathbb{R}^D$ are trained together to
 # make $y$ like $x$. For $n$ images with $D$ pixels each,
 #
-# $$ J(W, V) = \frac1n\sum_{i=1}^n \| y_i - x_i\|^2 = \frac1n\sum_{i=1}^n\sum_{j=1}^D (y_{ij}-x_{ij})^2 ,
-#    \qquad y_i = \psi(\phi(x_i; W); V) . $$
+# $$ J(W, W') = \frac1n\sum_{i=1}^n \| y_i - x_i\|^2 = \frac1n\sum_{i=1}^n\sum_{j=1}^D (y_{ij}-x_{ij})^2 ,
+#    \qquad y_i = \psi(\phi(x_i; W); W') . $$
 #
 # (Squares are *summed* over the pixels and averaged over the images. Many libraries average over both; the gradient is
 # then $D$ times smaller, and so is the learning rate that you mean.) $J$ depends on $y_{ij}$ through one square, hence
@@ -77,7 +77,7 @@ check(
 # $G^y = \partial J/\partial y$:
 #
 # $$ G^z_{ik} = \frac{\partial J}{\partial z_{ik}}
-#    = \sum_j G^y_{ij}\,\frac{\partial \psi_j(z_i; V)}{\partial z_{ik}} \qquad\text{(backward of the decoder)}, $$
+#    = \sum_j G^y_{ij}\,\frac{\partial \psi_j(z_i; W')}{\partial z_{ik}} \qquad\text{(backward of the decoder)}, $$
 #
 # $$ \frac{\partial J}{\partial W} = \sum_{i,k} G^z_{ik}\,\frac{\partial \phi_k(x_i; W)}{\partial W}
 #    \qquad\text{(backward of the encoder)}. $$

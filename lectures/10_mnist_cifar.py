@@ -7,8 +7,8 @@
 # have left in `benchmarks/results/`.
 #
 # **Before you start:** lectures 1, 6 and 9; mean, standard deviation, rank. A first reading takes about 60 minutes.
-# **Letters** (`docs/notation.md` has all of them): here $\alpha_i$ is a multiplier, and $\gamma$ the width of a kernel,
-# as in lecture 1; $D$ is the largest squared distance of two images, $d$ a distance, $W$ a number of columns.
+# **Letters** (`docs/notation.md` has all of them): here $\gamma$ is the width of a kernel, as in lecture 1; $D$ the
+# largest squared distance of two images, $d$ a distance, $W$ a number of columns.
 #
 # *Needs: no data in a quick run; MNIST in a full one, if it is there. Minutes: 0.2 quick, 2 full.*
 
@@ -492,7 +492,7 @@ edge = {row["bandwidth_validated"] for row in shallow["rows"]}
 check("cross-validation always takes the smallest bandwidth of the grid", edge == {shallow["bandwidths"][0]})
 
 # %% [markdown]
-# A wide Gaussian kernel sees only the distance to the mean image: for $h \to \infty$,
+# A wide Gaussian kernel sees only the distance to the mean image: for a bandwidth $h \to \infty$,
 # $\sum_i e^{-\|x - x_i\|^2 / 2h^2} \approx \sum_i (1 - \|x - x_i\|^2 / 2h^2)$, and
 # $\frac1n \sum_i \|x - x_i\|^2 = \|x - \bar x\|^2 + \text{const}$. The right ends of the curves are therefore the AUC
 # of that distance. Ones have little ink. On plain pixels every other digit is far from their mean, just by its ink;

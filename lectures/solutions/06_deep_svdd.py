@@ -15,12 +15,13 @@ rng = np.random.default_rng(6)
 # %% [markdown]
 # ## Exercise 1
 #
-# Let $u_0$ be the smallest distance $d_{(n)}$, and positive. For $R^2 < u_0$ all samples are outside, so
+# Let $m$ of the $n$ squared distances be positive, and $u_0$ the smallest of these. For $R^2 < u_0$ those $m$ samples are
+# outside, so
 #
-# $$ J(R) = R^2 + \frac1{\nu n}\sum_i (d_i - R^2) = \Big(1 - \frac1\nu\Big) R^2 + \text{const} , $$
+# $$ J(R) = R^2 + \frac1{\nu n}\sum_{d_i > 0} (d_i - R^2) = \Big(1 - \frac m{\nu n}\Big) R^2 + \text{const} , $$
 #
-# a parabola that opens *downwards* for $\nu < 1$: $J$ is not convex in $R$. (If only some distances are 0, take the
-# interval up to the smallest positive one; if a fraction of at least $\nu$ lies above, the same follows.) But
+# a parabola that opens *downwards* for $m > \nu n$: $J$ is not convex in $R$. (For $m \le \nu n$ no part of it does, each
+# is steeper than the one before, and the minimum is at $R = 0$.) But
 # $R \mapsto R^2$ maps $[0, \infty)$ one-to-one onto $[0, \infty)$ and keeps the order. So $R$ is a minimiser of
 # $R\mapsto J$ exactly if $R^2$ is one of $u\mapsto J(u)$, and that one is convex: no local minimum can trap us.
 
@@ -33,6 +34,9 @@ check("J bends downwards in R near 0", (bend[R[1:-1] ** 2 < 0.4] < 0).all())
 u = np.linspace(0, 7, 271)
 in_square = np.array([svdd.soft_boundary_objective(v, d, nu) for v in u])
 check("and nowhere in R^2", (np.diff(in_square, 2) > -1e-9).all())
+few = np.r_[1.0, np.zeros(9)]  # of ten, one is positive, and nu n = 3
+of_few = np.array([svdd.soft_boundary_objective(r * r, few, nu) for r in R])
+check("nor in R, where nu n or fewer are positive", (np.diff(of_few, 2) > -1e-9).all() and of_few.argmin() == 0)
 best = svdd.exact_radius_squared(d, nu)
 check(
     "the minimiser is the same",
