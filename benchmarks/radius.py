@@ -1,103 +1,88 @@
-"""Soft-boundary Deep SVDD under the exact radius and under the authors' line search, from one pre-trained autoencoder.
+"""Soft-boundary Deep SVDD under another rule for the radius, in pairs: the cells of a grid, and each with that rule.
 
-    python benchmarks/radius.py --data mnist --classes 3 8 --pretrain-epochs 30 --epochs 50     the committed result
-    python benchmarks/radius.py --quick                                                         digits: does it run?
+    python benchmarks/radius.py --data mnist --protocol authors-theano --seeds 1 --jobs 2    the committed result
+    python benchmarks/radius.py --quick                                                      digits: does it run?
 
-The rules (`minisvdd.svdd.radius`) differ in R^2 only, hence in which samples get a gradient. For each class, nu and
-rule the result holds the test AUC, R^2, the fraction of training samples outside, and the same for One-Class Deep SVDD,
-which has no radius while it trains. Every run of a class starts from the same weights and sees the same batches.
+The rules (`minisvdd.svdd.radius`) differ in R^2 only, hence in which samples get a gradient. Every pair starts from the
+grid's autoencoder with one draw of weights and batches. A row: class, seed, nu, rule, test AUC in % at each stage, R at
+the end; a grid's own cell first. The grid is kept in --folder and not computed again.
 """
 
-from dataclasses import asdict, replace
+from dataclasses import replace
+from pathlib import Path
 
-import numpy as np
-from common import add_data, class_by_class, make_parser, parse
+from cells import add_cells, rounded
+from common import make_parser, parse, write_rows
+from joblib import Parallel, delayed
 
-from minisvdd import DeepSVDD
-from minisvdd.data.datasets import load_dataset
-from minisvdd.experiments.experiments import area_under_roc, autoencoder_of, network_of
-from minisvdd.experiments.paper import TABLE_1
-from minisvdd.experiments.protocols import arguments_of, get_protocol
-from minisvdd.svdd.preprocessing import preprocessing_for
+from minisvdd import load_dataset, load_model
+from minisvdd.experiments.experiments import train_and_evaluate
+from minisvdd.experiments.grid import cells_of, make_grid, read_cell
+from minisvdd.experiments.methods import draw_of
+from minisvdd.experiments.protocols import get_protocol
+from minisvdd.experiments.running.run import run_grid
+from minisvdd.svdd.radius import RADIUS_RULES
 
-RULES, NUS = ("exact", "authors-theano", "last-batch"), (0.01, 0.1)
+METHOD = "soft-boundary"
 
 
 def main():
-    """Run all classes."""
+    """Compute the grid where it is not there, then its pairs, and write all rows."""
     arguments = _arguments()
-    protocol = get_protocol("paper" if arguments.data == "mnist" else "quick", arguments.data)
-    protocol = replace(
-        protocol,
-        pretrain_epochs=arguments.pretrain_epochs,
-        pretrain_milestones=(int(0.7 * arguments.pretrain_epochs),),
-        epochs=arguments.epochs,
-        milestones=(int(0.6 * arguments.epochs),),
-        learning_rate=arguments.learning_rate,
+    protocol = get_protocol(arguments.protocol, arguments.data)
+    if arguments.quick:
+        protocol = replace(protocol, pretrain_epochs=2, epochs=16, batch_size=32)
+    grid = make_grid(
+        arguments.data,
+        methods=(METHOD,),
+        classes=arguments.classes,
+        seeds=arguments.seeds,
+        protocol=arguments.protocol,
+        data_dir=arguments.data_dir,
+        settings=protocol,
+        backend=arguments.backend,
     )
+    run_grid(grid, arguments.folder, jobs=arguments.jobs, data_dir=arguments.data_dir, budget=arguments.budget)
     dataset = load_dataset(arguments.data, arguments.data_dir)
+    cells = [cell for cell in cells_of(grid) if cell.nu in arguments.nus and read_cell(cell, arguments.folder)]
+    pairs = Parallel(n_jobs=arguments.jobs)(
+        delayed(_pair)(dataset.one_class(cell.normal_class), protocol, cell, arguments) for cell in cells
+    )
+    rows = [row for pair in pairs for row in pair]
+    write_rows(arguments.out, rows, data=dataset.name, protocol=arguments.protocol, seeds=arguments.seeds)
 
-    def rows(split):
-        return [row for seed in range(arguments.seeds) for row in _one_seed(split, dataset.name, protocol, seed)]
 
-    class_by_class(dataset, rows, arguments, protocol=asdict(protocol))
-
-
-def _one_seed(split, data, protocol, seed):
-    settings = {
-        **arguments_of(protocol),
-        "network": network_of(protocol, split),
-        "random_state": seed,
-        "verbose": 0,
-        "threshold": "nu",
-    }
-    settings["preprocessing"] = preprocessing_for(split.train)
-    autoencoder = autoencoder_of(protocol, split, seed).fit(split.train)
-    print(f"class {split.normal_class}, seed {seed}: dcae {area_under_roc(autoencoder, split):.4f}", flush=True)
-    runs = [("one-class", 0.1, "exact")] + [("soft-boundary", nu, rule) for nu in NUS for rule in RULES]
+def _pair(split, protocol, cell, arguments):
+    """The cell's row, and that of the same training with the other rule."""
+    folder = Path(arguments.folder)
+    _, result = train_and_evaluate(
+        split,
+        replace(protocol, radius_update=arguments.rule),
+        objective=METHOD,
+        nu=cell.nu,
+        seed=draw_of(cell.seed, cell.normal_class, METHOD),
+        backend=arguments.backend,
+        autoencoder=load_model(cell.autoencoder_path(folder), arguments.backend),
+        verbose=0,
+    )
+    results = {protocol.radius_update: read_cell(cell, folder), arguments.rule: result}
+    start = {"normal_class": cell.normal_class, "seed": cell.seed, "nu": cell.nu}
     rows = []
-    for objective, nu, rule in runs:
-        auc = {}
-        model = DeepSVDD(objective, nu, autoencoder=autoencoder, **{**settings, "radius_update": rule})
-        model.fit(split.train, on_stage=_record(auc, split))
-        paper = TABLE_1.get(data, {}).get(split.normal_class, {}).get(objective)
-        history = {name: np.round(model.history_[name], 5).tolist() for name in ("radius", "fraction_outside")}
-        rows.append(
-            {
-                "normal_class": split.normal_class,
-                "seed": seed,
-                "objective": objective,
-                "nu": nu,
-                "radius_update": None if objective == "one-class" else rule,
-                "auc": auc,
-                "paper": paper,
-                "radius_squared": model.radius_**2,
-                "fraction_outside": float((model.anomaly_score(split.train) > -model.offset_).mean()),
-                "median_squared_distance": _median_squared_distance(model, split.train),
-                "history": history,
-            }
-        )
-        print(f"  {objective:13} nu {nu:<5} {rule:14} AUC {100 * auc['trained']:.2f}", flush=True)
+    for rule, value in results.items():
+        auc = {stage: rounded(100 * fraction) for stage, fraction in value["auc"].items()}
+        rows.append(start | {"rule": rule, "auc": auc, "radius": rounded(value["radius"])})
+        print(rows[-1], flush=True)
     return rows
 
 
-def _record(auc, split):
-    return lambda stage, model: auc.update({stage: area_under_roc(model, split)})
-
-
-def _median_squared_distance(model, X):
-    scores = model.anomaly_score(X)
-    return float(np.median(scores + (model.radius_**2 if model.objective == "soft-boundary" else 0)))
-
-
 def _arguments():
-    parser = make_parser(__doc__, quick="two epochs of the digits' threes", out="benchmarks/results/radius.json")
-    add_data(parser, classes=["3", "8"])
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--pretrain-epochs", type=int, default=100)
-    parser.add_argument("--epochs", type=int, default=100)
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
-    return parse(parser, data="digits", classes=["3"], pretrain_epochs=2, epochs=2)
+    parser = make_parser(
+        __doc__, quick="16 epochs of the digits' threes, R by the last batch", out="benchmarks/results/radius.json"
+    )
+    add_cells(parser, "authors-theano", "runs/radius")
+    parser.add_argument("--rule", default="exact", choices=list(RADIUS_RULES), help="the other one (%(default)s)")
+    parser.add_argument("--nus", type=float, nargs="+", default=[0.01, 0.1])
+    return parse(parser, data="digits", classes=["3"], seeds=1, rule="last-batch")
 
 
 if __name__ == "__main__":

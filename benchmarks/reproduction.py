@@ -50,6 +50,8 @@ STAGES = {
     "one-class, pre-trained weights": "pre-trained",
     "one-class": "trained",
 }
+_DISTANCES = ("difference", "RMS over classes", "expected", "order")
+_TITLES = {"one-class": "One-Class", "dcae": "DCAE"}
 _DETAILED = ("one-class", "dcae")  # columns that have a table of their own, class by class
 
 
@@ -87,6 +89,8 @@ def tables(results: Path) -> dict[str, list[str]]:
             found[f"{data} stages"] = _stages(data, [paths[part] for part in parts])
         if (shortened := results / f"choices-{data}-theano.json").exists():
             found[f"{data} shortened"] = _shortened(data, shortened, all_classes[name])
+        if (radius := results / f"radius-{data}.json").exists():
+            found[f"{data} radius"] = _radius(data, json.loads(radius.read_text(encoding="utf-8"))["rows"])
         if data in PAIRED:
             cells = {name: cells_of(results / f"{protocols[name]}.json") for name in PAIRED[data]}
             found[f"{data} pairs"] = _pairs(cells)
@@ -115,22 +119,34 @@ def _stages(data, paths):
 
 def _shortened(data, path, whole):
     """One seed of a shortened `authors-theano`, class by class, beside the paper and a whole table of ours."""
-    lines = ["| class | One-Class, printed | `paper` | `authors-theano`, shortened | DCAE, printed | `paper` | "
-             "`authors-theano`, shortened |", "|---|---|---|---|---|---|---|"]  # fmt: skip
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    errors = []
+    classes = [row["normal_class"] for row in rows]
+    header = ["class"]
+    table = {title: [title] for title in (*classes, *_DISTANCES)}
+    for method, stage in (("one-class", "trained"), ("dcae", "autoencoder")):
+        before = {name: whole[method][name] for name in classes}
+        shortened = {row["normal_class"]: (row["auc"][stage], math.nan, 1) for row in rows}
+        header += [f"{_TITLES[method]}, printed", "`paper`", "`authors-theano`, shortened"]
+        for name in classes:
+            mean, deviation = TABLE_1[data][name][method]
+            table[name] += [f"{mean:.1f} ± {deviation:.1f}", f"{before[name][0]:.1f}", f"{shortened[name][0]:.1f}"]
+        for title, *texts in zip(_DISTANCES, *(list(_compared(data, method, c))[3:] for c in (before, shortened))):
+            table[title] += ["", *texts]
+    return [f"| {' | '.join(texts)} |" for texts in (header, ["---"] * len(header), *table.values())]
+
+
+def _radius(data, rows):
+    """Soft-boundary under two rules for the radius, in pairs: each beside the paper, and their difference."""
+    lines = [f"| R by | ours | paper | {' | '.join(_DISTANCES)} |", "|---" * 7 + "|"]
+    aucs = {}
     for row in rows:
-        printed, ours = TABLE_1[data][row["normal_class"]], row["auc"]
-        texts, far = [row["normal_class"]], []
-        for method, stage in (("one-class", "trained"), ("dcae", "autoencoder")):
-            (mean, deviation), before = printed[method], whole[method][row["normal_class"]][0]
-            texts += [f"{mean:.1f} ± {deviation:.1f}", f"{before:.1f}", f"{ours[stage]:.1f}"]
-            far += [before - mean, ours[stage] - mean]
-        lines.append(f"| {' | '.join(texts)} |")
-        errors.append(far)
-    rms = [f"{math.sqrt(sum(far[i] ** 2 for far in errors) / len(errors)):.1f}" for i in range(4)]
-    lines.append(f"| RMS from the paper | | {rms[0]} | {rms[1]} | | {rms[2]} | {rms[3]} |")
-    return lines
+        aucs.setdefault(row["rule"], {})[row["normal_class"]] = row["auc"]["trained"]
+    for rule, column in aucs.items():
+        compared = _compared(data, "soft-boundary", {name: (auc, math.nan, 1) for name, auc in column.items()})
+        lines.append(f"| {rule} | {' | '.join(list(compared)[1:])} |")
+    (one, first), (two, second) = aucs.items()
+    mean, error = mean_and_error([second[name] - first[name] for name in first])
+    return [*lines, f"| {two} minus {one} | {mean:+.1f} ± {error:.1f} | | | | | |"]
 
 
 def cells_of(path):
@@ -157,7 +173,7 @@ def _pairs(cells):
 def _columns(data, ours):
     """How far each column is from the paper's, under each protocol."""
     lines = [
-        "| column | protocol | seeds | ours | paper | difference | RMS over classes | expected | order |",
+        f"| column | protocol | seeds | ours | paper | {' | '.join(_DISTANCES)} |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for method in METHODS:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -269,12 +270,13 @@ def test_published_times_of_a_gpu_are_those_of_the_tables():
 
 
 def test_radius_compares_the_rules_from_one_start(run, tmp_path):
-    run("radius.py", "--quick", "--out", tmp_path / "radius.json")
+    run("radius.py", "--quick", "--folder", tmp_path / "cells", "--out", tmp_path / "radius.json")
     rows = json.loads((tmp_path / "radius.json").read_text())["rows"]
-    assert len(rows) == 7
+    assert [(row["nu"], row["rule"]) for row in rows] == list(product((0.01, 0.1), ("authors-theano", "last-batch")))
     assert len({(row["auc"]["random"], row["auc"]["pretrained"]) for row in rows}) == 1
-    exact = [row for row in rows if row["radius_update"] == "exact"]
-    assert all(row["fraction_outside"] <= row["nu"] for row in exact)
+    for cell, other in zip(rows[::2], rows[1::2]):
+        assert cell["auc"]["trained"] != other["auc"]["trained"]
+        assert cell["radius"] != other["radius"]
 
 
 def test_shallow_measures_every_choice(run, tmp_path):
