@@ -26,7 +26,9 @@ __all__ = [
     "Case",
     "Student",
     "Wrong",
+    "argument_names",
     "as_numbers",
+    "check_integers",
     "check_untouched",
     "check_word",
     "close",
@@ -188,7 +190,7 @@ def _check_order(given, right, outputs, chosen):
 def keeps_dtype(
     op: Callable, cases: Callable, outputs: tuple[str, ...] = ("the result",), floats=(0,), optional: int = 0
 ) -> Callable:
-    """The check that float32 in gives float32 out, right to its precision, and that no argument was changed.
+    """The check that float32 in gives float32 out, right to its precision, integers stay integers, arguments unchanged.
 
     floats: indices of the outputs that must be float32 arrays.   optional: as in `values`.
     """
@@ -203,9 +205,16 @@ def keeps_dtype(
                 _check_dtype(given[i], np.asarray(right[i]), outputs[i])
             for i in range(len(given)):
                 _check_right(given[i], np.asarray(right[i]), outputs[i])
+                check_integers(as_numbers(given[i]), np.asarray(right[i]), outputs[i])
             check_untouched(op, arguments, after)
 
     return check
+
+
+def check_integers(given: np.ndarray | None, right: np.ndarray, label: str) -> None:
+    """Raise Wrong for numbers of another kind where integers are expected, which are to be indices."""
+    if given is not None and right.dtype.kind in "iu" and given.dtype.kind not in "iu":
+        raise Wrong(f"{label} is {given.dtype}: expected integers, which can be indices")
 
 
 def check_untouched(op: Callable, before: tuple, after: list, but_for: tuple[str, ...] = ()) -> None:

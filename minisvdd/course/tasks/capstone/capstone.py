@@ -7,7 +7,7 @@ import numpy as np
 
 from ....ops.batchnorm import all_but_channel, per_channel
 from ...assignment import Assignment, Part
-from ...grader.checks import Wrong
+from ...grader.checks import Student, Wrong
 from ...grader.sandbox import SubmissionError
 from ..layers import adam, batchnorm, conv2d, leaky_relu, linear, maxpool, one_class_loss
 from . import network
@@ -62,16 +62,18 @@ _GAIN, _NEAR, _NORMAL, _OTHERS = 0.05, 0.02, 80, 120
 def _of_pieces(function):
     """The check of one function: all that its own assignment asks for, but for dtypes; part of it, part of the points.
 
-    Inputs are the same for everybody: they were hidden in that assignment.
+    Inputs are the same for everybody: they were hidden in that assignment. Half of the points where all is right but
+    an argument is not what it was before the call.
     """
     parts = [part for piece in _PIECES for part in piece.parts if part.function == function and not part.form]
     total = sum(part.points for part in parts)
 
     def check(student, rng):
         earned, first = 0.0, None
+        watched = _Watched(student.sandbox)
         for part in parts:
             try:
-                part.check(student, part.generator(0))
+                part.check(watched, part.generator(0))
                 earned += part.points
             except Wrong as wrong:
                 earned += wrong.fraction * part.points
@@ -82,8 +84,21 @@ def _of_pieces(function):
                 first = first or (part, error)
         if first:
             raise Wrong(f"{first[0].name.partition(': ')[2]}: {first[1]}", earned / total)
+        if watched.changed:
+            raise Wrong(watched.changed, 0.5)
 
     return check
+
+
+class _Watched(Student):
+    """Notes, in `changed`, the first argument that a call changed and should not have."""
+
+    changed = None
+
+    def call(self, name, *arguments):
+        given, after = self.sandbox.call(name, *arguments)
+        self.changed = self.changed or network.changed_argument(name, arguments, after)
+        return given
 
 
 def _credit(own):

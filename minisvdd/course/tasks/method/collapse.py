@@ -222,6 +222,7 @@ def _scenes(rng, which):
         ("healthy", _cloud(rng, n, [1.0]), _cloud(rng, n, [0.3], 2.0), "outputs of one coordinate"),
     ]
     far = _cloud(rng, n, [1.0, 0.7, 0.4], 300.0)
+    ball = _cloud(rng, n, [1.0, 1.0, 1.0], 0.5)  # S is 1.73: the limit lies at 0.052
     odd = [
         ("healthy", far, _cloud(rng, n, [0.6, 0.3, 0.2], 300.0), "outputs far from 0, as far apart as before"),
         ("point", start, _cloud(rng, n, spot, 0.0), "one point at 0"),
@@ -233,6 +234,8 @@ def _scenes(rng, which):
         ("healthy", 1e4 * start, 1e4 * _cloud(rng, n, [0.5, 0.3, 0.2]), "large outputs, before as after"),
         ("point", 1e4 * start, 1e4 * _cloud(rng, n, spot, 1.0), "large outputs, in one point"),
         ("healthy", start, _cloud(rng, n, [4.0, 2.0, 1.0], 1.0), "outputs further apart than before"),
+        ("healthy", ball, _cloud(rng, n, [0.052, 0.02, 0.013], 1.0), "S a tenth above the limit"),
+        ("point", ball, _cloud(rng, n, [0.046, 0.008, 0.003], 1.0), "S a tenth below the limit"),
     ]
     scenes = {"usual": usual, "line": line, "odd": odd}[which]
     return [scenes[i] for i in rng.permutation(len(scenes))]

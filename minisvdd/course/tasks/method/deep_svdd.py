@@ -6,7 +6,7 @@ from ....nn import batches
 from ....svdd import center
 from ....svdd.plain import anomaly_score
 from ...assignment import Assignment, Part, Source
-from ...grader.checks import Case, Wrong, difference, values
+from ...grader.checks import Case, Wrong, check_untouched, difference, values
 from ...grader.recording import Log, RecordedLoss, RecordedNetwork, RecordedOptimizer, as_arguments
 from ...grader.sandbox import SubmissionError
 from . import deep_svdd_loop
@@ -53,6 +53,12 @@ _CENTER_FORMS = [
     ("the centre is returned as it is", lambda c, e: c),
     ("np.maximum: every negative coordinate becomes epsilon", lambda c, e: np.maximum(c, e)),
 ]
+
+
+def _untouched(student, rng):
+    for case in _centers(rng, "sign"):
+        _, after = student.sandbox.call(_CENTER_OP.__name__, *case.arguments)
+        check_untouched(_CENTER_OP, case.arguments, after)
 
 
 def _mean(student, rng):
@@ -302,8 +308,9 @@ before `train_deep_svdd`; for "one-class" first, whose radius is asked for only 
     ),
     parts=(
         _part("move_from_zero: values", 4, _center_part("values"), False),
-        _part("move_from_zero: zero itself", 5, _center_part("zero")),
+        _part("move_from_zero: zero itself", 4, _center_part("zero")),
         _part("move_from_zero: signs", 3, _center_part("sign")),
+        Part("move_from_zero: center stays as it is", 1, _untouched, True, form=True),
         _part("mean_output: values", 5, _mean, False),
         _part("mean_output: in float64", 1, _in_double),
         _part("fixed_batches: values", 4, _slices, False),
@@ -318,7 +325,8 @@ before `train_deep_svdd`; for "one-class" first, whose radius is asked for only 
         _part("train_deep_svdd: every epoch shuffled anew", 4, deep_svdd_loop.shuffled),
         _part("train_deep_svdd: gradient of eq. (4)", 7, deep_svdd_loop.descends),
         _part("train_deep_svdd: better than before training", 2, deep_svdd_loop.improves),
-        _part("train_deep_svdd: radius", 6, deep_svdd_loop.radius),
+        _part("train_deep_svdd: radius", 5, deep_svdd_loop.radius),
+        _part("train_deep_svdd: radius, nu n whole up to rounding", 1, deep_svdd_loop.whole_count),
         _part("train_deep_svdd: alternation, eq. (3)", 6, deep_svdd_loop.alternates),
         _part("anomaly_score: values", 8, _score),
     ),

@@ -14,6 +14,7 @@ from . import deep_svdd_solution as plain
 
 BATCH_SIZE = 32
 _EPSILON = 0.1
+_ROUNDING = 1e-9  # of R^2: so near to it a distance may lie on either side
 _TRAIN = plain.train_deep_svdd
 MEAN_OUTPUT = Source(center.mean_output, instead=(("nn.outputs(network, X)", "network.forward(X, training=False)"),))
 
@@ -349,6 +350,15 @@ def radius(student, rng):
         same(run.radius_squared, exact_radius_squared(d, nu), label, f"nu={nu}, n={len(d)}", _radius_forms(run, d))
 
 
+@_by_itself
+def whole_count(student, rng):
+    """0.29 * 100 = 28.999999999999996 counts as 29."""
+    run = _Run(student, rng, "one-class", epochs=1, nu=0.29, n=100)
+    d = run.distances(run.network.outputs(run.X))
+    forms = [("nu n is 28.999999999999996 here, and counts as 29", lambda *_: np.sort(d)[::-1][28])]
+    same(run.radius_squared, exact_radius_squared(d, run.nu), "R^2", "nu=0.29, n=100", forms + _radius_forms(run, d))
+
+
 def _radius_forms(run, d):
     last = run.distances(run.log.of("forward")[-1]["y"]) if run.log.of("forward") else d
     ordered, nu, n = np.sort(d)[::-1], run.nu, len(d)
@@ -393,12 +403,23 @@ def alternates(student, rng):
             )
         squared = solved[epoch * steps]
         excess = run.distances(y) - squared
-        right = 2 / (run.nu * len(y)) * (excess > 0)[:, None] * (y - run.used_center)
+        outside = _outside(excess, squared, given)
+        right = 2 / (run.nu * len(y)) * outside[:, None] * (y - run.used_center)
         text = difference(given, right, f"dJ/dphi in step {i}")
         if text:
             _explain_soft(text, given, right, i, y, run, squared, solved, epoch)
         of_batch.append(squared + np.maximum(0, excess).sum() / (run.nu * len(y)))
     _check_losses(run, of_batch, "eq. (3)")
+
+
+def _outside(excess, squared, given):
+    """Which samples lie outside.  given: the submission's gradient, which has the say where rounding has.
+
+    R^2 is the distance of one sample, which another order of summation puts on either side of the sphere.
+    """
+    on_sphere = np.abs(excess) <= _ROUNDING * squared
+    pulled = given.any(axis=1) if given.ndim == 2 and len(given) == len(excess) else False
+    return np.where(on_sphere, pulled, excess > 0)
 
 
 def _explain_soft(text, given, right, step, y, run, squared, solved, epoch):
