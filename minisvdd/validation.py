@@ -11,6 +11,7 @@ from sklearn.utils.validation import validate_data
 _BLOCK = 1 << 22  # numbers looked at in one go
 _COLORS = (1, 3)  # channels of an image by which a last axis is known as that of the channels
 _LARGEST = float(np.finfo(np.float32).max)
+_ROUNDING = 4 * float(np.finfo(np.float64).eps)  # how far apart numbers are, over the largest, that are one number
 Seed = int | np.random.Generator | None
 
 
@@ -130,6 +131,16 @@ def _check_finite(X: np.ndarray, first: int = 0) -> None:
             f"X contains {len(places)} values that are NaN, infinite or too large for float32, "
             f"the first at index {(first + row, *rest)}"
         )
+
+
+def is_constant(X: np.ndarray) -> np.ndarray:
+    """Which features are the same number in all samples, up to rounding in float64.  X: (n, D); returns (D,) bool.
+
+    The standard deviation does not tell: that of n numbers 0.1 is about 1e-17, since their mean is rounded.
+    """
+    low, high = X.min(axis=0).astype(np.float64), X.max(axis=0).astype(np.float64)
+    constant: np.ndarray = high - low <= _ROUNDING * np.maximum(np.abs(low), np.abs(high))
+    return constant
 
 
 def check_generator(random_state: Seed) -> np.random.Generator:

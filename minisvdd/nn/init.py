@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..backends.types import Shape
+from ..validation import is_constant
 
 
 def glorot_uniform(
@@ -66,9 +67,9 @@ def dictionary_filters(
     windows = np.lib.stride_tricks.sliding_window_view(some, kernel_size, axis=(2, 3))
     patches = windows.transpose(0, 2, 3, 1, 4, 5).reshape(-1, X.shape[1] * math.prod(kernel_size)).astype(np.float64)
     #: every entry with mean 0 and deviation 1; one that never varies stays 0
-    deviation = patches.std(axis=0)
+    deviation = np.where(is_constant(patches), 1.0, patches.std(axis=0))
     drawn = rng.integers(len(patches), size=_STEPS * _PATCHES_A_STEP)
-    Z = (patches[drawn] - patches.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
+    Z = (patches[drawn] - patches.mean(axis=0)) / deviation
     #: the atoms, as they are
     seed = int(rng.integers(1 << 31))
     learning = MiniBatchDictionaryLearning(

@@ -14,6 +14,7 @@ import numpy as np
 from .. import ops
 from ..backends import NUMPY, Backend
 from ..errors import RangeWarning
+from ..validation import is_constant
 
 # Numbers, and samples, transformed at a time: bound the float64 temporaries of a large data set.
 _NUMBERS, _SAMPLES = 1 << 24, 4096
@@ -122,8 +123,8 @@ class Standardization(Preprocessing):
     name = "standardize"
 
     def fit(self, X: np.ndarray) -> "Preprocessing":
-        std = X.std(axis=0, dtype=np.float64)
-        self.constants = {"mean": X.mean(axis=0, dtype=np.float64), "std": np.where(std > 0, std, 1.0)}
+        std = np.where(is_constant(X), 1.0, X.std(axis=0, dtype=np.float64))
+        self.constants = {"mean": X.mean(axis=0, dtype=np.float64), "std": std}
         return self
 
     def constant_shapes(self, input_shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:

@@ -92,6 +92,20 @@ def test_extremes_of_mnist_class_0_are_the_papers_check_value():
     assert gcn.constants["maximum"] == pytest.approx(9.00155, abs=5e-6)
 
 
+@pytest.mark.parametrize("constant", [0.0, 0.1, -1 / 3, 1e9 + 0.1, 1e-30])
+def test_a_feature_that_is_constant_is_only_centred(rng, constant):
+    """Though the deviation of n times 0.1 is not 0 in floating point."""
+    X = rng.standard_normal((150, 3))
+    X[:, 1] = constant
+    standardize = make_preprocessing("standardize").fit(X)
+    near = X + np.array([0, 1e-12 * abs(constant), 0])
+    for samples in (X, near, X.astype(np.float32)):
+        assert np.abs(standardize.transform(samples)[:, 1]).max() <= 1e-7 * abs(constant)
+    sums = np.c_[np.full(150, 0.3), X[:, 0]]
+    sums[::2, 0] = 0.1 + 0.2  # which is not 0.3
+    assert np.abs(make_preprocessing("standardize").fit_transform(sums)[:, 0]).max() < 1e-15
+
+
 def test_constants_of_single_precision_data_are_computed_in_double(rng):
     X = (1e4 + rng.standard_normal((5001, 2))).astype(np.float32)
     constants = make_preprocessing("standardize").fit(X).constants
