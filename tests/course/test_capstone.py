@@ -129,6 +129,20 @@ WRONG = [
         "not finite",
     ),
     (
+        "an input that is destroyed",
+        [("return x @ weight.T", "y = x @ weight.T\n    x *= 0.0\n    return y")],
+        (GRADIENTS,),
+        (*alone("linear_forward"), LOSS),
+        "linear_forward: x was changed by the call",
+    ),
+    (
+        "winners that are no integers",
+        [("return y, winner", "return y, winner.astype(float)")],
+        OF_NETWORK,
+        (),
+        "maxpool_forward is float64: expected integers, which can be indices",
+    ),
+    (
         "one number where two are asked for",
         [("return y, winner", "return y")],
         (*alone("maxpool_forward"), *OF_NETWORK),

@@ -15,6 +15,7 @@ BIASED = ("every input to c", "one unit, other slopes")
 SATURATED = ("all samples to c", "negative and small features")
 SIZES, FAR = "c = 0, other sizes", "far from 0, other sizes"
 POINT, LINE, ODD = "a point, or healthy", "a line", "far from 0, copies, other scales"
+LIMIT = "the limit, from both sides"
 ZERO, CONSTANT, DECAY = "c = 0, a trained c", "a bias or a bounded activation", "weight decay"
 
 
@@ -24,6 +25,18 @@ WITHOUT = "if b is not None and np.linalg.norm(activate(activation, a) @ W2.T, a
 MEDIANS = "np.median(abs({0} - np.median({0}, axis=0)))"
 ROOT = "np.sqrt(np.maximum(values, 0))[::-1]"
 MISTAKES = [
+    (
+        "the largest width alone",
+        [(CONTRAST, "contrast = last[0] / first[0]")],
+        parts(VERDICT, LIMIT),
+        "S a tenth below the limit",
+    ),
+    (
+        "the mean of the widths",
+        [(CONTRAST, "contrast = last.mean() / first.mean()")],
+        parts(VERDICT, LIMIT),
+        "S a tenth above the limit",
+    ),
     (
         "not divided by the length",
         [("v[None, :] / np.sum(v**2)", "v[None, :]")],
@@ -93,13 +106,13 @@ MISTAKES = [
     (
         "not centred",
         [("centred = outputs - outputs.mean(axis=0)", "centred = outputs")],
-        parts(SPECTRUM, "values", FAR) + parts(VERDICT, POINT, LINE, ODD),
+        parts(SPECTRUM, "values", FAR) + parts(VERDICT, POINT, LINE, ODD, LIMIT),
         "the mean output is not subtracted",
     ),
     (
         "eigenvalues",
         [(ROOT, "values[::-1]")],
-        parts(SPECTRUM, "values", FAR) + parts(VERDICT, POINT, LINE),
+        parts(SPECTRUM, "values", FAR) + parts(VERDICT, POINT, LINE, LIMIT),
         "squares: the eigenvalues of the covariance",
     ),
     (
@@ -124,12 +137,12 @@ MISTAKES = [
         "spread over the mean, without the network before",
         [(CONTRAST, "contrast = np.linalg.norm(last) / np.linalg.norm(after.mean(axis=0))")],
         parts(VERDICT, ODD),
-        "one point at 0: expected 'point', got 'healthy'",
+        "in one point: expected 'point', got 'healthy'",
     ),
     (
         "an absolute threshold",
         [("/ np.linalg.norm(first)\n", "\n")],
-        parts(VERDICT, ODD),
+        parts(VERDICT, ODD, LIMIT),
         "small outputs, before as after",
     ),
     (
@@ -138,7 +151,7 @@ MISTAKES = [
             (SPREAD, SPREAD + "    if np.linalg.matrix_rank(after - after[0]) == 0:\n        return 'point'\n"),
             ("contrast < 0.03", "contrast < 1e-12"),
         ],
-        parts(VERDICT, POINT, LINE, ODD),
+        parts(VERDICT, POINT, LINE, ODD, LIMIT),
         "all outputs in one point",
     ),
     (
@@ -150,7 +163,7 @@ MISTAKES = [
     (
         "median distance",
         [(CONTRAST, f"contrast = {MEDIANS.format('after')} / {MEDIANS.format('before')}")],
-        parts(VERDICT, ODD),
+        parts(VERDICT, ODD, LIMIT),
         "many copies of few samples",
     ),
     (

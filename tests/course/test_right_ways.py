@@ -12,6 +12,7 @@ from minisvdd.course.tasks.cuda.one_kernel import only
 
 _SORTED = "return float(np.sort(squared_distances)[::-1][outside])"
 _WHOLE = "((network.forward(X, training=False) - center) ** 2).sum(axis=1)"
+_OF_A_BATCH = "distances = (difference**2).sum(axis=1)\n        if"
 PATIENT = Limits(call_seconds=20.0, total_seconds=60.0, start_seconds=60.0)
 WAYS = [
     ("soft-boundary-radius", "R first", _SORTED, "return np.sqrt(np.sort(squared_distances)[::-1][outside]) ** 2"),
@@ -36,6 +37,13 @@ WAYS = [
     ("deep-svdd", "the radius from one sample at a time", _WHOLE, (
         "np.array([((network.forward(x[None])[0] - center) ** 2).sum() for x in X])"
     )),
+    # rounding puts the sample whose distance is R^2 on either side of the sphere
+    ("deep-svdd", "distances by a root and its square", _OF_A_BATCH, _OF_A_BATCH.replace(
+        "(difference**2).sum(axis=1)", "np.linalg.norm(difference, axis=1) ** 2"
+    )),
+    ("deep-svdd", "distances by three products", _OF_A_BATCH, _OF_A_BATCH.replace(
+        "(difference**2).sum(axis=1)", "(outputs**2).sum(axis=1) - 2 * outputs @ center + center @ center"
+    )),
     ("conv2d", "filters turned into a matrix", 'np.einsum("kc,ncpq->nkpq", weight[:, :, a, b], met)', (
         "(weight[:, :, a, b] @ met.reshape(len(x), -1, P * Q)).reshape(y.shape)"
     )),
@@ -50,8 +58,9 @@ def test_another_right_way(name, way, old, new):
     assignment = get_assignment(name)
     source = mistakes.right_submission(assignment.filename)
     assert old in source
-    grade = grade_here(source.replace(old, new), assignment, 3)
-    assert [part.message for part in grade.parts if part.message] == []
+    for seed in (3, 6):
+        grade = grade_here(source.replace(old, new), assignment, seed)
+        assert [part.message for part in grade.parts if part.message] == []
 
 
 def test_a_helper_s_mistake_does_not_cost_the_loop():

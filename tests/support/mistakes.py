@@ -240,6 +240,12 @@ MISTAKES = {
     ],
     "maxpool": [
         (
+            "winners are no integers",
+            [("return y, winner", "return y, winner.astype(x.dtype)")],
+            parts("maxpool_forward", DTYPE),
+            "winner is float32: expected integers, which can be indices",
+        ),
+        (
             "last tie wins",
             [("window.argmax(axis=2)", "kh * kw - 1 - window[:, :, ::-1].argmax(axis=2)")],
             parts("maxpool_forward", "ties") + parts("maxpool_backward", "ties"),

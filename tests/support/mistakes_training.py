@@ -386,6 +386,23 @@ MISTAKES = {
             "negative coordinates lose their sign",
         ),
         (
+            "centre changed in place",
+            [
+                (
+                    "    return np.where(np.abs(center) < epsilon, sign * epsilon, center)",
+                    "    center[:] = np.where(np.abs(center) < epsilon, sign * epsilon, center)\n    return center",
+                )
+            ],
+            parts("move_from_zero", "center stays as it is"),
+            "center was changed by the call",
+        ),
+        (
+            "28.999999999999996 counts as 28",
+            [("np.floor(nu * len(X) * (1 + 1e-12))", "np.floor(nu * len(X))")],
+            parts(T, "radius, nu n whole up to rounding"),
+            "nu n is 28.999999999999996 here, and counts as 29",
+        ),
+        (
             "training mode",
             [("return network.forward(X, training=False).mean(", "return network.forward(X, training=True).mean(")],
             parts("mean_output", "values"),
@@ -461,7 +478,7 @@ MISTAKES = {
                     "        return float(np.quantile(distances, 1 - nu))",
                 )
             ],
-            parts(T, "radius", "alternation, eq. (3)"),
+            parts(T, "radius", "radius, nu n whole up to rounding", "alternation, eq. (3)"),
             "an interpolated quantile",
         ),
         (

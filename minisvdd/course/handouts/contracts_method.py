@@ -40,8 +40,8 @@ Soft-boundary: minimise R^2 + 1/(nu n) times the sum of max(0, d_i - R^2) over w
 
 The centre c is the mean output over X before training, moved away from 0 by `center_epsilon`; it stays fixed.
 Each of the `epochs` takes new batches, shuffled_batches(n, batch_size, rng), through train_epoch. A batch of N
-samples has the loss of the objective with N in place of n. For a sample on the sphere take 0 as the derivative (where
-rounding alone puts it inside or outside, both count as right).
+samples has the loss of the objective with N in place of n. For a sample on the sphere take 0 as the derivative
+(where rounding alone puts it inside or outside, both count as right).
 For "soft-boundary", R^2 is solved for exactly at the start of the epochs 0, radius_every, 2 radius_every, ..., with
 the weights fixed, from the outputs of all of X in evaluation mode: the smallest of the distances that minimises the
 objective (nu n that is an integer up to rounding counts as that integer). It is solved for once more after the last

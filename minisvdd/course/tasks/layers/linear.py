@@ -150,7 +150,7 @@ ASSIGNMENT = Assignment(
         *parts_of(
             ops.linear_backward_weight,
             _POINTS,
-            {"values": _gradient(True, (4, 3, 2)), "other shapes": _gradient(True, *_SHAPES)},
+            {"values": _gradient(True, (5, 4, 3)), "other shapes": _gradient(True, *_SHAPES)},
             forms=_WEIGHT_FORMS,
         ),
         *parts_of(

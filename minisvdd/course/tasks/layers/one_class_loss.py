@@ -174,7 +174,7 @@ zeros for what you do not have yet.
             forms=_DISTANCES,
             terms=_DISTANCE_TERMS,
         ),
-        Part("one_class_loss: value", 15, _values(_cases((4, 3)), _VALUE)),
+        Part("one_class_loss: value", 15, _values(_cases((4, 3), (5, 2)), _VALUE)),
         Part("one_class_loss: gradient", 20, _values(_gradients((4, 3)), _GRAD)),
         Part("one_class_loss: other shapes, value", 10, _values(_cases(*_SIZES), _VALUE), True),
         Part("one_class_loss: other shapes, gradient", 10, _values(_gradients(*_SIZES), _GRAD), True),

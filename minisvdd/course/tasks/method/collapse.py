@@ -222,7 +222,6 @@ def _scenes(rng, which):
         ("healthy", _cloud(rng, n, [1.0]), _cloud(rng, n, [0.3], 2.0), "outputs of one coordinate"),
     ]
     far = _cloud(rng, n, [1.0, 0.7, 0.4], 300.0)
-    ball = _cloud(rng, n, [1.0, 1.0, 1.0], 0.5)  # S is 1.73: the limit lies at 0.052
     odd = [
         ("healthy", far, _cloud(rng, n, [0.6, 0.3, 0.2], 300.0), "outputs far from 0, as far apart as before"),
         ("point", start, _cloud(rng, n, spot, 0.0), "one point at 0"),
@@ -234,10 +233,13 @@ def _scenes(rng, which):
         ("healthy", 1e4 * start, 1e4 * _cloud(rng, n, [0.5, 0.3, 0.2]), "large outputs, before as after"),
         ("point", 1e4 * start, 1e4 * _cloud(rng, n, spot, 1.0), "large outputs, in one point"),
         ("healthy", start, _cloud(rng, n, [4.0, 2.0, 1.0], 1.0), "outputs further apart than before"),
+    ]
+    ball = _cloud(rng, n, [1.0, 1.0, 1.0], 0.5)  # S is 1.73: the limit lies at 0.052
+    limit = [
         ("healthy", ball, _cloud(rng, n, [0.052, 0.02, 0.013], 1.0), "S a tenth above the limit"),
         ("point", ball, _cloud(rng, n, [0.046, 0.008, 0.003], 1.0), "S a tenth below the limit"),
     ]
-    scenes = {"usual": usual, "line": line, "odd": odd}[which]
+    scenes = {"usual": usual, "line": line, "odd": odd, "limit": limit}[which]
     return [scenes[i] for i in rng.permutation(len(scenes))]
 
 
@@ -442,7 +444,8 @@ is one line, and `spectrum` two.
         ),
         _part(_VERDICT, "a point, or healthy", 6, _verdicts("usual"), False),
         _part(_VERDICT, "a line", 6, _verdicts("line")),
-        _part(_VERDICT, "far from 0, copies, other scales", 8, _verdicts("odd")),
+        _part(_VERDICT, "far from 0, copies, other scales", 5, _verdicts("odd")),
+        _part(_VERDICT, "the limit, from both sides", 3, _verdicts("limit")),
         _part(_BLAME, "c = 0, a trained c", 6, _blames("zero"), False),
         _part(_BLAME, "a bias or a bounded activation", 8, _blames("constant")),
         _part(_BLAME, "weight decay", 8, _blames("decay")),
