@@ -1,7 +1,7 @@
 """Soft-boundary Deep SVDD under another rule for the radius, in pairs: the cells of a grid, and each with that rule.
 
-    python benchmarks/radius.py --data mnist --protocol authors-theano --seeds 1 --jobs 2    the committed result
-    python benchmarks/radius.py --quick                                                      digits: does it run?
+    python benchmarks/radius.py --data mnist --protocol authors-theano --seeds 1 --nus 0.1    the committed result
+    python benchmarks/radius.py --quick                                                       digits: does it run?
 
 The rules (`minisvdd.svdd.radius`) differ in R^2 only, hence in which samples get a gradient. Every pair starts from the
 grid's autoencoder with one draw of weights and batches. A row: class, seed, nu, rule, test AUC in % at each stage, R at
@@ -77,7 +77,7 @@ def _pair(split, protocol, cell, arguments):
 
 def _arguments():
     parser = make_parser(
-        __doc__, quick="16 epochs of the digits' threes, R by the last batch", out="benchmarks/results/radius.json"
+        __doc__, quick="16 epochs of the digits' threes, R by the last batch", out="benchmarks/results/radius-mnist.json"
     )
     add_cells(parser, "authors-theano", "runs/radius")
     parser.add_argument("--rule", default="exact", choices=list(RADIUS_RULES), help="the other one (%(default)s)")
