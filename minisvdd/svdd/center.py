@@ -70,7 +70,10 @@ def center_of(
     """
     if given is None:
         return move_from_zero(mean_output(network, X), epsilon)
-    center = np.array(given, dtype=np.float64)
+    try:
+        center = np.array(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"center={given!r:.60}: expected {network.output_shape} numbers") from None
     if center.shape != network.output_shape or not np.isfinite(center).all():
         raise ValueError(f"center has shape {center.shape}: expected {network.output_shape}, finite numbers")
     return center

@@ -382,6 +382,8 @@ class EncodingDetector(TrainedDetector):
             raise ValueError(f"affine={self.affine!r}: expected True or False")
         if self.first_filters not in FIRST_FILTERS:
             raise ValueError(f"first_filters={self.first_filters!r}: expected one of {list(FIRST_FILTERS)}")
+        if not isinstance(self.decoder, nn.Sequential | None):
+            raise ValueError(f"decoder={self.decoder!r}: expected a Sequential or None")
 
     def _draw_encoder(self, X: np.ndarray, rng: np.random.Generator, dtype: type = np.float32) -> nn.Sequential:
         """The encoder that the arguments mean, built for pre-processed samples X, its weights drawn.
@@ -392,7 +394,7 @@ class EncodingDetector(TrainedDetector):
         if isinstance(network, nn.Sequential):
             encoder = deepcopy(network)
         elif isinstance(network, str | None):
-            encoder = nn.make_encoder(network or nn.network_for(shape), shape, self.slope, self.affine)
+            encoder = nn.make_encoder(_named(network, shape), shape, self.slope, self.affine)
         else:
             raise ValueError(f"network={network!r}: expected the name of a network, None or a Sequential")
         encoder.build(shape, rng, dtype, get_backend(self.backend))
@@ -405,7 +407,7 @@ class EncodingDetector(TrainedDetector):
         if isinstance(self.decoder, nn.Sequential):
             decoder = deepcopy(self.decoder)
         elif isinstance(network, str | None):
-            decoder = nn.make_decoder(network or nn.network_for(shape), shape, self.slope, self.affine)
+            decoder = nn.make_decoder(_named(network, shape), shape, self.slope, self.affine)
         else:
             raise ValueError("a network of your own needs a decoder=Sequential(...) to pre-train, or pretrain_epochs=0")
         output_shape = decoder.build(encoder.output_shape, rng, backend=encoder.backend)
@@ -413,3 +415,8 @@ class EncodingDetector(TrainedDetector):
             raise ValueError(f"decoder turns features into {output_shape}, but samples have shape {shape}")
         nn.start_weights(decoder, None, rng, self.gain)
         return decoder
+
+
+def _named(network: str | None, shape: tuple[int, ...]) -> str:
+    """The network's name: that of the one made for samples of this shape, where none is given."""
+    return nn.network_for(shape) if network is None else network

@@ -338,6 +338,20 @@ def test_a_centre_has_no_bad_number(bad):
 # Bad input: one line that names the culprit.
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"center": "a"}, "center='a': expected"),
+        ({"center": [1.0, "b"]}, "center="),
+        ({"decoder": "mirror"}, "decoder='mirror': expected a Sequential or None"),
+        ({"network": ""}, "network='': expected one of"),
+    ],
+)
+def test_arguments_that_mean_nothing_are_named(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        small_model(epochs=1, **arguments).fit(digits().train)
+
+
 def _message(call):
     with pytest.raises((ValueError, TypeError)) as caught:
         call()
