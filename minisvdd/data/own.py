@@ -51,7 +51,10 @@ def load_file(path: Path) -> Dataset:
         train, train_labels = _part(path, found, first, "y_train" if first == "x_train" else "y")
         test, test_labels = _part(path, found, "x_test", "y_test")
         if test is not None:
-            for what, ours, theirs in (("shape", train.shape[1:], test.shape[1:]), ("dtype", train.dtype, test.dtype)):
+            pairs = [("shape", train.shape[1:], test.shape[1:])]
+            if train.ndim == 4:  # features are numbers whatever their dtype, images have another white
+                pairs.append(("dtype", train.dtype, test.dtype))
+            for what, ours, theirs in pairs:
                 if ours != theirs:
                     raise DataError(f"{path}: x_test: expected samples of x_train's {what} {ours}, found {theirs}")
         notes += _unscaled(train)
@@ -60,7 +63,7 @@ def load_file(path: Path) -> Dataset:
 
 
 class Samples(NamedTuple):
-    """Samples to score, float32 (n, D) or (n, C, H, W), with their labels as strings, (n,), or None."""
+    """Samples to score, float64 or float32 (n, D) or float32 (n, C, H, W), and labels as strings, (n,), or None."""
 
     samples: np.ndarray
     labels: np.ndarray | None
@@ -71,8 +74,8 @@ class Samples(NamedTuple):
 def read_samples(source) -> Samples:
     """Read samples to score from an .npz, .npy or .csv file; there may be none.
 
-    Of an .npz, the array X (or images, ...), else x_test, else the only one there is; labels are y or y_test. uint8 is
-    divided by 255. Raises DataError as `load_file` does.
+    Of an .npz, the array X (or images, ...), else x_test, else the only one there is; labels are y or y_test. uint8
+    images are divided by 255. Raises DataError as `load_file` does.
     """
     if str(source).lower().endswith(".csv"):
         table = read_table(source)

@@ -153,27 +153,33 @@ def _image(content):
 
 # --- Samples ----------------------------------------------------------------------------------------------------------
 
+LARGEST = float(np.finfo(np.float32).max)  # in which networks compute
+
 
 def as_samples(array: np.ndarray, name) -> np.ndarray:
-    """Bring samples into (n, D) or (n, C, H, W), uint8 or finite float32; `name` is what errors call them.
+    """Bring samples into (n, D), float64 or float32, or (n, C, H, W), uint8 or float32; `name` is what errors call them.
 
-    (n, H, W) becomes (n, 1, H, W); (n, H, W, C) with 1 or 3 channels is moved to channels first. uint8 stays as it is;
-    booleans become 0 and 1; other integers are accepted as features but not as images, whose scale they leave open.
-    Raises DataError for another shape, one that can be read in two ways, another dtype, NaN or infinity.
+    (n, H, W) becomes (n, 1, H, W); (n, H, W, C) with 1 or 3 channels is moved to channels first. uint8 images stay as
+    they are; booleans become 0 and 1; other integers are accepted as features but not as images, whose scale they leave
+    open. Features are float64, but float32 where they are stored so: as `minisvdd.validation` keeps them, an offset
+    must not cost the digits behind it before pre-processing takes it away.
+    Raises DataError for another shape, one that can be read in two ways, another dtype, NaN, infinity, and what is too
+    large for float32.
     """
     array = np.ascontiguousarray(_channels_first(array, name))
-    if array.dtype == np.uint8:
+    if array.ndim == 4 and array.dtype == np.uint8:
         return array
     if array.dtype.kind not in ("bf" if array.ndim == 4 else "biuf"):
         raise DataError(f"{name}: expected uint8 (0 to 255) or floating-point samples, found dtype {array.dtype}")
+    is_single = array.dtype.kind == "f" and array.dtype.itemsize == 4
     with np.errstate(over="ignore"):
-        array = array.astype(np.float32)
-    finite = np.isfinite(array)
-    if not finite.all():
-        first = np.argwhere(~finite)[0][0]
+        array = array.astype(np.float32 if array.ndim == 4 or is_single else np.float64)
+    fits = (array >= -LARGEST) & (array <= LARGEST)
+    if not fits.all():
+        first = np.argwhere(~fits)[0][0]
         raise DataError(
-            f"{name}: expected finite float32 values, found {np.count_nonzero(~finite)} "
-            f"that are NaN or infinite, first in sample {first}"
+            f"{name}: expected finite float32 values, found {np.count_nonzero(~fits)} "
+            f"that are NaN or infinite there, first in sample {first}"
         )
     return array
 
@@ -198,9 +204,14 @@ def _channels_first(array, name):
 
 
 def to_float(samples: np.ndarray, white: float = 255.0) -> np.ndarray:
-    """uint8 samples divided by the value of white, as float32; floating-point samples as they are."""
+    """uint8 images divided by the value of white, as float32; floating-point samples as they are.
+
+    Features have no white: in uint8 they are numbers like others, and become float64.
+    """
     if samples.dtype != np.uint8:
         return samples
+    if samples.ndim < 3:
+        return samples.astype(np.float64)
     return samples.astype(np.float32) / np.float32(white)
 
 

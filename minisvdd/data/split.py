@@ -21,7 +21,7 @@ _SHOWN = 30  # classes named in an error
 class Split:
     """One class against the rest.
 
-    train: (n, C, H, W) or (n, D), float32, normal samples only; test: all test samples, or None.
+    train: (n, C, H, W), float32, or (n, D), float64 or float32, normal samples only; test: all test samples, or None.
     is_anomaly: (n_test,) bool, None where the test samples have no labels; test_labels: indices into `class_names`.
     train_names, test_names: the samples' files, or None; without files, samples held back for testing are called by
     their number among all: "sample 17".   notes: what was decided on the way, a sentence each.
@@ -43,7 +43,8 @@ class Split:
 class Dataset:
     """Images as they are stored, (n, C, H, W) or (n, D), mostly uint8; label k is `class_names[k]`.
 
-    `white` is the value that uint8 images are divided by when a split is made; floating-point samples are left alone.
+    `white` is the value that uint8 images are divided by when a split is made; features and floating-point samples are
+    left alone.
     train_names, test_names, notes, feature_names: as in `Split`.
     """
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..files.streams import opened, read_all
+from .readers import LARGEST
 
 LABEL_COLUMNS = ("class", "label", "labels", "y", "target")
 _MAX_BYTES = 1 << 28  # larger ones are slow to read as text: .npy holds them in an eighth of the memory
@@ -23,7 +24,7 @@ _COUNTERS = ("", "index", "id", "unnamed: 0")  # names of columns that may merel
 
 
 class Table(NamedTuple):
-    """features: (n, D) float32; labels: (n,) strings or whole numbers, or None; notes: what was left out.
+    """features: (n, D) float64; labels: (n,) strings or whole numbers, or None; notes: what was left out.
 
     names: of the D columns, or None.
     """
@@ -119,21 +120,21 @@ def _counts(rows, column):
 
 
 def _numbers(rows, kept, shown, name):
-    values = np.empty((len(rows), len(kept)), np.float32)
-    with np.errstate(over="ignore"):
-        for place, (number, row) in enumerate(rows):
-            try:
-                values[place] = [float(row[k]) for k in kept]
-            except ValueError:
-                values[place] = np.nan
-            if not np.isfinite(values[place]).all():
-                _refuse_cell(row, kept, shown, f"{name}: row {number}")
+    values = np.empty((len(rows), len(kept)))
+    for place, (number, row) in enumerate(rows):
+        try:
+            values[place] = [float(row[k]) for k in kept]
+        except ValueError:
+            values[place] = np.nan
+        if not (np.abs(values[place]) <= LARGEST).all():
+            _refuse_cell(row, kept, shown, f"{name}: row {number}")
     return values
 
 
 def _refuse_cell(row, kept, shown, name):
     for k in kept:
         cell = row[k].strip()
-        if not _is_number(cell) or not np.isfinite(np.float32(float(cell))):
+        if not _is_number(cell) or not abs(float(cell)) <= LARGEST:
             hint = ": with a decimal point?" if _is_number(cell.replace(",", ".")) and "," in cell else ""
+            hint = ": too large for float32" if _is_number(cell) and math.isfinite(float(cell)) else hint
             raise DataError(f"{name}, column {shown[k]}: expected a finite number, found {cell[:40]!r}{hint}")

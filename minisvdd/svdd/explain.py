@@ -92,7 +92,7 @@ def explain(
 
 
 def score_gradient(model: Explainable, X: np.ndarray) -> np.ndarray:
-    """g = ds/dx by backpropagation through network and pre-processing.  X: float32; returns float64, shaped like X."""
+    """g = ds/dx by backpropagation through network and pre-processing.  Returns float64, shaped like X."""
     return model.preprocessing_.backward(model._score_gradient(model.preprocessing_.transform(X)), X)
 
 
@@ -104,7 +104,7 @@ def mean_gradient(gradient: ByArray, X: np.ndarray, rng: np.random.Generator) ->
     scale = NOISE * X.std(axis=tuple(range(1, X.ndim)), keepdims=True)
     mean = np.zeros(X.shape)
     for _ in range(DRAWS):
-        mean += gradient((X + scale * rng.standard_normal(X.shape[1:])).astype(np.float32)) / DRAWS
+        mean += gradient((X + scale * rng.standard_normal(X.shape[1:])).astype(X.dtype)) / DRAWS
     return mean
 
 

@@ -64,8 +64,9 @@ def test_samples_impossible_shape(tmp_path, shape):
 
 def test_samples_scale(tmp_path):
     assert read_samples(written(tmp_path, npy_bytes(np.full((2, 4, 4), 51, np.uint8)))).samples.max() == np.float32(0.2)
-    assert read_samples(written(tmp_path, npy_bytes(np.full((2, 4), 51.0)))).samples.max() == 51
-    assert read_samples(written(tmp_path, npy_bytes(np.full((2, 4), 51, np.int64)))).samples.max() == 51
+    for dtype in ("f2", "f4", "f8", "g", "i1", "u1", "i8", ">u2"):
+        features = read_samples(written(tmp_path, npy_bytes(np.full((2, 4), 51, dtype)))).samples
+        assert (features.max(), features.dtype) == (51, np.float32 if dtype == "f4" else np.float64)
     assert read_samples(written(tmp_path, npy_bytes(np.ones((2, 4), bool)))).samples.max() == 1
     assert (
         read_samples(written(tmp_path, npy_bytes(np.asfortranarray(np.arange(6.0).reshape(2, 3))))).samples[1, 0] == 3
@@ -74,10 +75,11 @@ def test_samples_scale(tmp_path):
     refusal(read_samples, written(tmp_path, npy_bytes(np.zeros((2, 4, 4), np.int64))), "uint8", "int64")
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
-def test_samples_must_be_finite(tmp_path, value):
-    array = np.zeros((6, 4))
-    array[3, 1] = array[5, 0] = value
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300, 3.5e38, -3.5e38])
+@pytest.mark.parametrize("shape", [(6, 4), (6, 4, 4)])
+def test_samples_must_be_finite(tmp_path, value, shape):
+    array = np.zeros(shape)
+    array[3].flat[1] = array[5].flat[0] = value
     refusal(read_samples, written(tmp_path, npz_bytes(X=array)), "X", "found 2 that are NaN or infinite", "sample 3")
 
 
@@ -191,11 +193,30 @@ def test_own_file_refusals(tmp_path):
     refuse("y_train", "whole numbers", x_train=x, y_train=[np.nan, 1, 1, 1])
     refuse("y_train", "whole numbers", x_train=x, y_train=[1e300, 1, 1, 1])
     refuse("x_train's shape (2,)", "found (3,)", x_train=x, x_test=np.zeros((4, 3)))
-    refuse("x_train's dtype float32", "found uint8", x_train=x, x_test=np.zeros((4, 2), np.uint8))
+    images = np.zeros((4, 5, 5))
+    refuse("x_train's dtype float32", "found uint8", x_train=images, x_test=images.astype(np.uint8))
     refuse("both", x_train=x, y_train=[1, 2, 3, 4], x_test=x, y_test=list("abcd"))
     refuse("x_test", "NaN", x_train=x, x_test=np.full((4, 2), np.nan))
     refuse("pickle", X=np.array([[None]]))
     one_line_error(lambda: load_dataset("absent.npz"), "absent.npz", "no such file")
+
+
+def test_features_of_training_and_test_may_differ_in_dtype(tmp_path):
+    """They are numbers: only images in uint8 have another white than images of floating-point numbers."""
+    x = np.arange(8).reshape(4, 2)
+    for dtype in (np.uint8, np.float32, bool):
+        split = load_dataset(own(tmp_path, x_train=x.astype(float), x_test=x.astype(dtype))).one_class()
+        np.testing.assert_array_equal(split.test, x.astype(dtype))
+
+
+def test_features_keep_what_lies_behind_an_offset(tmp_path):
+    """Seconds in time stamps, between which float32 has no numbers."""
+    stamps = 1.7e9 + np.arange(12.0).reshape(6, 2) / 8
+    np.savetxt(tmp_path / "mine.csv", stamps, "%.17g", ",")
+    np.save(tmp_path / "mine.npy", stamps)
+    for path in (str(tmp_path / "mine.csv"), str(tmp_path / "mine.npy"), own(tmp_path, X=stamps)):
+        np.testing.assert_array_equal(load_dataset(path).one_class().train, stamps)
+        np.testing.assert_array_equal(read_samples(path).samples, stamps)
 
 
 ROWS = {

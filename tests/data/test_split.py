@@ -9,8 +9,8 @@ from minisvdd.experiments.grid import make_grid
 
 
 def toy(train_labels=(0, 1, 0, 2), test_labels=(2, 0, 1), names=("cat", "dog", "ship", "none")):
-    train = np.arange(4, dtype=np.uint8).reshape(4, 1) * 51
-    test = np.arange(3, dtype=np.uint8).reshape(3, 1)
+    train = np.arange(4, dtype=np.uint8).reshape(4, 1, 1, 1) * 51
+    test = np.arange(3, dtype=np.uint8).reshape(3, 1, 1, 1)
     as_array = [None if labels is None else np.array(labels) for labels in (train_labels, test_labels)]
     return Dataset("toy", train, as_array[0], test, as_array[1], names)
 
@@ -18,7 +18,7 @@ def toy(train_labels=(0, 1, 0, 2), test_labels=(2, 0, 1), names=("cat", "dog", "
 @pytest.mark.parametrize("normal_class", ["cat", "CAT", 0, "0", np.int64(0)])
 def test_one_class_trains_on_one_class_and_tests_on_all(normal_class):
     split = toy().one_class(normal_class)
-    np.testing.assert_array_equal(split.train, np.float32([[0], [0.4]]))
+    np.testing.assert_array_equal(split.train, np.float32([0, 0.4]).reshape(2, 1, 1, 1))
     assert split.train.dtype == split.test.dtype == np.float32
     assert len(split.test) == 3
     np.testing.assert_array_equal(split.is_anomaly, [True, False, True])
@@ -50,6 +50,14 @@ def test_floating_point_samples_are_not_scaled():
     dataset = Dataset("toy", np.full((2, 3), 7, np.float32), None, None, None, ())
     assert dataset.one_class().train.max() == 7
     assert dataset.one_class().test is None
+
+
+def test_features_have_no_white():
+    """Whatever their dtype: 51 is 51."""
+    X = np.full((4, 3), 51, np.uint8)
+    split = Dataset("toy", X, np.array([0, 0, 0, 1]), X, np.array([0, 0, 1, 1]), ("a", "b")).one_class("a")
+    for part in (split.train, split.test, Dataset("toy", X, None, None, None, ()).one_class().train):
+        assert (part.min(), part.max(), part.dtype) == (51, 51, np.float64)
 
 
 def test_a_choice_lists_the_classes_with_their_counts():

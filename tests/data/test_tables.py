@@ -23,8 +23,8 @@ def written(tmp_path, text, encoding="utf-8"):
 def test_separators_and_headers(tmp_path, mark, header, end):
     text = (header + "1{0}2.5{0}-3e-1\n\n4{0}5{0}6\n").format(mark).replace("\n", end)
     table = read_table(written(tmp_path, text))
-    np.testing.assert_array_equal(table.features, np.float32([[1, 2.5, -0.3], [4, 5, 6]]))
-    assert (table.features.dtype, table.labels, table.notes) == (np.float32, None, ())
+    np.testing.assert_array_equal(table.features, [[1, 2.5, -0.3], [4, 5, 6]])
+    assert (table.features.dtype, table.labels) == (np.float64, None)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -92,7 +92,8 @@ def test_a_column_that_counts_the_rows_is_left_out_and_said(tmp_path):
         ("1.5,2,good\n3,4,bad\n", ["row 1, column 3", "'good'"]),
         ("u,v\n1,\n", ["row 2, column 'v'", "''"]),
         ("u,v\n1,nan\n", ["row 2, column 'v'", "'nan'"]),
-        ("u,v\n1,1e99\n", ["row 2, column 'v'", "'1e99'"]),
+        ("u,v\n1,1e99\n", ["row 2, column 'v'", "'1e99'", "too large for float32"]),
+        ("u,v\n1,-3.5e38\n", ["row 2, column 'v'", "'-3.5e38'", "too large for float32"]),
         ("u;v\n1,5;2\n", ["row 2, column 'u'", "'1,5'", "decimal point"]),
         ("u,v\n1,2\n3\n", ["row 3", "expected 2 cells", "found 1"]),
         ("u,y\n1,a\n2, \n", ["column 'y': row 3", "empty"]),

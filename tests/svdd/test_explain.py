@@ -196,6 +196,18 @@ def test_the_feature_that_is_wrong_is_to_blame(method):
     assert (worst == column).mean() > 0.9
 
 
+@pytest.mark.parametrize("method", ["exchange", "smoothgrad", "gradient", "occlusion"])
+def test_an_offset_of_all_features_changes_no_explanation(method, rng):
+    """Time stamps: float32 would make all of them one number."""
+    X, offset = rng.normal(size=(60, 4)), 2.0**31
+    X += offset
+    X -= offset  # what is left of the digits behind it
+    near, far = (DeepSVDD(pretrain_epochs=0, epochs=3, verbose=0).fit(samples) for samples in (X, X + offset))
+    shares = near.explain(X, method=method)
+    assert shares.max() > 0
+    np.testing.assert_allclose(far.explain(X + offset, method=method), shares, rtol=1e-2, atol=1e-3 * shares.max())
+
+
 def test_detectors_without_a_gradient_have_occlusion(rng):
     train = digits().train
     model = KernelDensity().fit(train)
