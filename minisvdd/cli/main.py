@@ -45,6 +45,8 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     _provide_streams()
     warnings.showwarning = _show_warning
+    # scikit-learn's, of arrays: a command has chosen columns by their names where it read the file
+    warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
     arguments = argparse.Namespace()
     with interrupt.ends_at_once():
         try:

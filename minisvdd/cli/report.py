@@ -13,7 +13,7 @@ from ..files.records import FRACTION, TEXT, TRUTH, list_of, number, optional, re
 from ..files.streams import data_errors
 from ..svdd.storage import load_model
 from . import options
-from .score import normal_label, read_new
+from .score import columns_of, normal_label, read_new
 
 # What the report reads in the result of `minisvdd train`.
 _RESULT = record(
@@ -87,7 +87,8 @@ def _of_training(data, arguments, model, result):
         color = "grey" if shape[0] == 1 else "rgb"
         skip = arguments.skip_damaged or source.get("skip_damaged", False)
         pictures = {"size": shape[1:], "color": color, "skip_damaged": skip}
-    dataset = load_dataset(data, arguments.data_dir or source.get("data_dir"), **pictures)
+    columns = columns_of(model)
+    dataset = load_dataset(data, arguments.data_dir or source.get("data_dir"), columns=columns, **pictures)
     wanted = (arguments.normal_class or result.get("normal_class")) if dataset.class_names else arguments.normal_class
     split = dataset.one_class(wanted)
     trained_on = split.test is None
@@ -117,7 +118,7 @@ def _changes(result, split):
 
 def _new(data, arguments, model, result):
     """Other samples than those of the training."""
-    table = read_new(data, model.input_shape_, arguments.skip_damaged)
+    table = read_new(data, model, arguments.skip_damaged)
     normal = normal_label(data, table.labels, arguments.normal_class, result.get("normal_class"))
     return Findings(
         model,

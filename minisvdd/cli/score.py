@@ -27,8 +27,8 @@ def add_score(score: argparse.ArgumentParser) -> None:
     score.add_argument(
         "samples",
         metavar="SAMPLES|DIR",
-        help="an .npz or .npy file of (n, C, H, W), (n, H, W) or (n, D), a .csv file of features, a picture, or a "
-        "folder of pictures, which are read as those of the training were",
+        help="an .npz or .npy file of (n, C, H, W), (n, H, W) or (n, D), a .csv file of features, whose columns "
+        "are known by their names, a picture, or a folder of pictures, which are read as those of the training were",
     )
     score.add_argument(
         "--normal-class",
@@ -64,7 +64,7 @@ def _score(arguments):
     model = load_model(arguments.model)
     if arguments.false_alarm_rate is not None:
         model.set_false_alarm_rate(arguments.false_alarm_rate)
-    table = read_new(arguments.samples, model.input_shape_, arguments.skip_damaged)
+    table = read_new(arguments.samples, model, arguments.skip_damaged)
     options.print_notes(table.notes)
     trained = _trained_class(Path(arguments.model).with_name("result.json"))
     normal_class = normal_label(arguments.samples, table.labels, arguments.normal_class, trained)
@@ -84,17 +84,24 @@ def _score(arguments):
     return 0
 
 
-def read_new(source: str, input_shape: tuple[int, ...], skip_damaged: bool = False) -> Table:
-    """New samples for a model of samples of that shape: a folder, a picture, or a file as `own.read_samples` takes it.
+def read_new(source: str, model, skip_damaged: bool = False) -> Table:
+    """New samples for a fitted model: a folder, a picture, or a file as `own.read_samples` takes it.
 
-    Raises DataError, naming file and array, for what is not understood.
+    Of a table with names, the columns that the model was trained on. Raises DataError, naming file and array, for what
+    is not understood.
     """
     path = Path(source)
     if path.is_dir() or is_picture(path):
-        pictures = read_folder(path, input_shape, skip_damaged)
+        pictures = read_folder(path, model.input_shape_, skip_damaged)
         return Table(to_float(pictures.images), pictures.names, pictures.labels, pictures.notes)
-    found = own.read_samples(source)
-    return Table(found.samples, None, found.labels, found.notes, found.feature_names)
+    columns = columns_of(model)
+    found = own.read_samples(source, columns)
+    return Table(found.samples, None, found.labels, found.notes, found.feature_names or columns)
+
+
+def columns_of(model) -> tuple[str, ...] | None:
+    """Names of the features that a model was trained on; None where they had none, and of images."""
+    return tuple(getattr(model, "feature_names_in_", ())) or None
 
 
 def _scores(name, model, samples):

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+import numpy as np
+
 from ..data.datasets import DATASETS, own_path
 from ..data.own import ENDINGS
 from ..experiments.experiments import train_and_evaluate
@@ -73,6 +75,7 @@ def _train(arguments):
     )
     result = {"data": dataset.name, "source": _source(arguments), "protocol": arguments.protocol, **result}
     result["notes"] = split.notes
+    _name_features(model, split.feature_names)
     model.save(folder / "model.npz")
     write_json(folder / "result.json", result)
     if checkpoint:
@@ -83,6 +86,12 @@ def _train(arguments):
     _print_result(result, split, folder, pictures)
     options.print_calls(backend)
     return 0
+
+
+def _name_features(model, names):
+    """Note the names of a table's columns, as scikit-learn does of a data frame's: other tables are read by them."""
+    if names is not None and len(set(names)) == len(names):
+        model.feature_names_in_ = np.array(names, dtype=object)
 
 
 def _source(arguments):

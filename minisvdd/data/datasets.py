@@ -66,6 +66,7 @@ def load_dataset(
     size=None,
     color: str = "auto",
     skip_damaged: bool = False,
+    columns=None,
     verbose: int = 0,
 ) -> Dataset:
     """Load "digits", "mnist", "cifar10", "gtsrb", or your own: an .npz, .npy or .csv file, a folder of pictures.
@@ -75,6 +76,8 @@ def load_dataset(
     classes: for gtsrb, load only these (names or numbers); reading all 50000 signs takes a while.
     verify: require the official checksums of MNIST and CIFAR-10.
     size, color, skip_damaged, verbose: of pictures in a folder, as in `load_images`.
+    columns: of a .csv file with a line of names, the features to take, in this order (default: all but labels and what
+    counts the rows); a model's `feature_names_in_`.
 
     `minisvdd.data.own` says which arrays an .npz may hold, `minisvdd.data.folders` how a folder may be laid out.
     Raises DataError when files are missing, damaged or not the official ones, ValueError for an unknown name or class.
@@ -95,7 +98,7 @@ def load_dataset(
     if given := [key for key, value in pictures.items() if value not in (None, False, "auto")]:
         raise ValueError(f"{given[0]}={pictures[given[0]]!r}: only for folders of pictures, not for {name}")
     if path is not None:
-        return own.load_file(path)
+        return own.load_file(path, columns)
     if name == "digits":
         return _load_digits()
     options = {"classes": classes} if name == "gtsrb" else {"verify": verify}

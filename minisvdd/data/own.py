@@ -10,6 +10,7 @@ An .npz says by the names of its arrays what they are, in upper or lower case:
 What cannot be understood is refused, or named in the data set's notes; nothing is dropped in silence.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,13 +36,14 @@ _ROLES = {
 _TOGETHER = {"X", "y"}, {"x_train", "y_train", "x_test", "y_test"}
 
 
-def load_file(path: Path) -> Dataset:
+def load_file(path: Path, columns: Sequence[str] | None = None) -> Dataset:
     """The data set in an .npz, .npy or .csv file. Raises DataError, naming file and array, for what is not understood.
 
     samples: shapes and dtypes as in `as_samples`.   labels: (n,) or (n, 1), whole numbers or strings.
+    columns: of a .csv file, as in `read_table`.
     """
     if path.suffix.lower() == ".csv":
-        table = read_table(path)
+        table = read_table(path, columns)
         labels = encode_labels(table.labels, None, path)
         known = {"notes": table.notes, "feature_names": table.names}
         return Dataset(path.name, table.features, labels[1], None, None, labels[0], **known)
@@ -71,14 +73,14 @@ class Samples(NamedTuple):
     feature_names: tuple[str, ...] | None = None
 
 
-def read_samples(source) -> Samples:
+def read_samples(source, columns: Sequence[str] | None = None) -> Samples:
     """Read samples to score from an .npz, .npy or .csv file; there may be none.
 
     Of an .npz, the array X (or images, ...), else x_test, else the only one there is; labels are y or y_test. uint8
-    images are divided by 255. Raises DataError as `load_file` does.
+    images are divided by 255. columns: of a .csv file, as in `read_table`. Raises DataError as `load_file` does.
     """
     if str(source).lower().endswith(".csv"):
-        table = read_table(source)
+        table = read_table(source, columns)
         return Samples(table.features, _as_text(table.labels), table.notes, table.names)
     name = getattr(source, "name", "<stream>") if hasattr(source, "read") else source
     names = array_names(source)

@@ -157,7 +157,7 @@ LARGEST = float(np.finfo(np.float32).max)  # in which networks compute
 
 
 def as_samples(array: np.ndarray, name) -> np.ndarray:
-    """Bring samples into (n, D), float64 or float32, or (n, C, H, W), uint8 or float32; `name` is what errors call them.
+    """Bring samples into (n, D), float64 or float32, or (n, C, H, W), uint8 or float32. Errors call them `name`.
 
     (n, H, W) becomes (n, 1, H, W); (n, H, W, C) with 1 or 3 channels is moved to channels first. uint8 images stay as
     they are; booleans become 0 and 1; other integers are accepted as features but not as images, whose scale they leave

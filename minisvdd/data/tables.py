@@ -3,17 +3,22 @@
 Separated by comma, semicolon or tab; with or without a line of names; UTF-8 with or without a byte order mark, or
 UTF-16 as spreadsheets write it. Every cell but the labels is a number with a decimal point; which one is not is said by
 row and column.
+
+Columns are known by their names where they have some: a model takes those that it was trained on, in whatever order and
+company they stand. Whether the first line holds names is seen by it alone, and said where it could be otherwise.
 """
 
 import codecs
 import csv
 import io
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from ..errors import DataError
+from ..files.arrays import listed
 from ..files.streams import opened, read_all
 from .readers import LARGEST
 
@@ -21,10 +26,11 @@ LABEL_COLUMNS = ("class", "label", "labels", "y", "target")
 _MAX_BYTES = 1 << 28  # larger ones are slow to read as text: .npy holds them in an eighth of the memory
 _DELIMITERS = (",", ";", "\t")
 _COUNTERS = ("", "index", "id", "unnamed: 0")  # names of columns that may merely count the rows
+_LONGEST_NAME, _SHOWN = 16, 40  # characters: of a number that may be a name; of a first line that is shown
 
 
 class Table(NamedTuple):
-    """features: (n, D) float64; labels: (n,) strings or whole numbers, or None; notes: what was left out.
+    """features: (n, D) float64; labels: (n,) strings or whole numbers, or None; notes: what was decided on the way.
 
     names: of the D columns, or None.
     """
@@ -35,10 +41,16 @@ class Table(NamedTuple):
     names: tuple[str, ...] | None = None
 
 
-def read_table(source) -> Table:
-    """Read a .csv file. Raises DataError, naming row and column, for a cell that is no finite number, a row of another
-    length, or two columns of labels.
+def read_table(source, columns: Sequence[str] | None = None) -> Table:
+    """Read a .csv file.
+
+    columns: names of the features to take, in this order, of a file whose columns have names (one without is taken as
+    it is); None for all but the labels, and but those that merely count the rows.
+
+    Raises DataError, naming row and column, for a cell that is no finite number, a row of another length, two columns
+    of labels, or one of `columns` that is missing.
     """
+    wanted = None if columns is None else [column.strip() for column in columns]
     with opened(source) as (stream, name):
         text = _decoded(read_all(stream, _MAX_BYTES, name))
         lines = io.StringIO(text, newline="")
@@ -50,26 +62,68 @@ def read_table(source) -> Table:
         for number, row in rows:
             if len(row) != width:
                 raise DataError(f"{name}: row {number}: expected {width} cells, as in the first row, found {len(row)}")
-        columns = [cell.strip() for cell in rows.pop(0)[1]] if _is_header(rows[0][1]) else None
+        cells = [cell.strip() for cell in rows[0][1]]
+        is_header, doubt = _first_line(cells, rows[1:], wanted)
+        rows = rows[is_header:]
         if not rows:
             raise DataError(f"{name}: expected rows below the names of the columns, found none")
-        return _table(rows, columns, width, name)
+        table = _table(rows, cells, wanted, name) if is_header else _without_names(rows, width, name)
+        return table._replace(notes=(*(f"{name}: {note}" for note in doubt), *table.notes))
 
 
-def _table(rows, columns, width, name):
-    shown = [repr(column) for column in columns] if columns else [str(k + 1) for k in range(width)]
-    label_at = [k for k, column in enumerate(columns or ()) if column.lower() in LABEL_COLUMNS]
+def _without_names(rows, width, name):
+    places = range(width)
+    return Table(_numbers(rows, places, [str(k + 1) for k in places], name), None, ())
+
+
+def _table(rows, names, wanted, name):
+    shown = [repr(column) for column in names]
+    label_at = [k for k, column in enumerate(names) if column.lower() in LABEL_COLUMNS and column not in (wanted or ())]
     if len(label_at) > 1:
         raise DataError(f"{name}: expected one column of labels, found {', '.join(shown[k] for k in label_at)}")
     labels = _labels(rows, label_at[0], f"{name}: column {shown[label_at[0]]}") if label_at else None
-    kept = [k for k in range(width) if k not in label_at]
-    counters = [k for k in kept if columns and columns[k].lower() in _COUNTERS and _counts(rows, k)]
-    kept = [k for k in kept if k not in counters]
+    others = [k for k in range(len(names)) if k not in label_at]
+    kept, notes = _all_features(rows, names, others) if wanted is None else _known_features(names, others, wanted, name)
     if not kept:
         raise DataError(f"{name}: expected columns of features, found none")
-    notes = [f"{name}: column {shown[k]} counts the rows and is left out" for k in counters]
-    names = tuple(columns[k] for k in kept) if columns else None
-    return Table(_numbers(rows, kept, shown, name), labels, tuple(notes), names)
+    features = _numbers(rows, kept, shown, name)
+    return Table(features, labels, tuple(f"{name}: {note}" for note in notes), tuple(names[k] for k in kept))
+
+
+def _all_features(rows, names, others):
+    """(places of the columns that do not merely count the rows, notes)."""
+    counters = [k for k in others if names[k].lower() in _COUNTERS and _counts(rows, k)]
+    kept = [k for k in others if k not in counters]
+    notes = [f"column {names[k]!r} counts the rows and is left out" for k in counters]
+    if twice := _several([names[k] for k in kept]):
+        notes.append(
+            f"several columns are called {_quoted(twice)}: a model of them knows columns by their places alone"
+        )
+    return kept, notes
+
+
+def _known_features(names, others, wanted, name):
+    """(places of the wanted columns, in their order, notes)."""
+    if missing := [column for column in wanted if column not in names]:
+        found = _quoted(names[k] for k in others)
+        raise DataError(f"{name}: expected columns {_quoted(missing)}, as in the training, found {found}")
+    if twice := [column for column in _several(names) if column in wanted]:
+        raise DataError(f"{name}: expected one column {_quoted(twice)}, as in the training, found several")
+    kept, notes = [names.index(column) for column in wanted], []
+    if left := [names[k] for k in others if k not in kept]:
+        notes.append(f"the model was not trained on {_quoted(left)}, left out")
+    if kept != sorted(kept):
+        notes.append("the columns stand in another order than in the training, and are taken by their names")
+    return kept, notes
+
+
+def _several(names):
+    """Those names that are there more than once."""
+    return [name for name in dict.fromkeys(names) if names.count(name) > 1]
+
+
+def _quoted(names):
+    return listed([repr(name) for name in names])
 
 
 def _decoded(content):
@@ -84,13 +138,37 @@ def _delimiter(text):
     return max(_DELIMITERS, key=lambda mark: len(next(csv.reader([first], delimiter=mark), [])))
 
 
-def _is_header(row):
-    """Whether the first row holds names: no number among them, one of the label columns' names, or 0, 1, 2, ..."""
-    cells = [cell.strip() for cell in row]
-    if any(cell.lower() in LABEL_COLUMNS for cell in cells) or not any(_is_number(cell) for cell in cells):
+def _first_line(cells, rest, wanted):
+    """(whether the first line holds names, notes where that could be otherwise).
+
+    It does with the names that are wanted, without any number, with one of the label columns' names, or when it counts:
+    0, 1, 2, ... A sample can look like the last two. And names that are other numbers, such as years, look like one.
+    """
+    if (wanted and set(wanted) <= set(cells)) or not any(_is_number(cell) for cell in cells):
+        return True, []
+    others = [cell for cell in cells if cell and cell.lower() not in LABEL_COLUMNS]
+    counts = len(others) > 1 and others == [str(k) for k in range(len(others))]
+    has_label = any(cell.lower() in LABEL_COLUMNS for cell in cells)
+    line = f"the first line, {_shortened(','.join(cells))}, is taken for"
+    if counts or has_label:
+        is_sure = counts and len(others) < len(cells)
+        return True, [] if is_sure else [f"{line} names of columns; if it is a sample, write a line of names above it"]
+    return False, [f"{line} numbers of a sample; names should not all be numbers"] if _like_names(cells, rest) else []
+
+
+def _like_names(cells, rest):
+    """Whether numbers may be names: whole ones in equal steps (years), or in a table that has no others."""
+    if not all(cell.isdecimal() and len(cell) < _LONGEST_NAME for cell in cells):
+        return False
+    steps = set(np.diff([int(cell) for cell in cells]))
+    if len(steps) == 1 and (len(cells) > 2 or steps == {1}) and min(steps) > 0:
         return True
-    numbers = [cell for cell in cells if cell]
-    return len(numbers) > 1 and numbers == [str(k) for k in range(len(numbers))]
+    distinct = len(set(cells)) == len(cells)
+    return bool(rest) and distinct and not any(cell.strip().isdecimal() for _, row in rest for cell in row)
+
+
+def _shortened(text):
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _is_number(cell):

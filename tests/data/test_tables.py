@@ -121,3 +121,105 @@ def test_names_of_features_are_those_of_the_columns_that_are_kept(tmp_path):
     assert read_table(path).names == ("u", "größe")
     assert read_samples(path).feature_names == load_dataset(str(path)).feature_names == ("u", "größe")
     assert read_table(written(tmp_path, "1,2\n3,4\n")).names is None
+
+
+# --- Columns by their names ---
+
+
+def test_wanted_columns_are_taken_by_their_names(tmp_path):
+    path = written(tmp_path, "v,id,u,class,w\n1,0,2,a,3\n4,1,5,b,6\n")
+    table = read_table(path, ["u", "v"])
+    np.testing.assert_array_equal(table.features, [[2, 1], [5, 4]])
+    assert (table.names, table.labels.tolist()) == (("u", "v"), ["a", "b"])
+    left, order = table.notes
+    assert "not trained on 'id', 'w', left out" in left
+    assert "another order" in order
+    assert all(str(path) in note for note in table.notes)
+    assert read_table(path, ["v", "id", "u", "w"]).notes == ()
+    for found in (read_samples(path, ["u", "v"]), load_dataset(str(path), columns=["u", "v"])):
+        assert (found.feature_names, found.notes) == (table.names, table.notes)
+
+
+def test_what_merely_counts_and_what_is_called_like_labels_is_kept_where_it_is_wanted(tmp_path):
+    path = written(tmp_path, "id,y,u,label\n0,5,7,a\n1,6,8,b\n")
+    table = read_table(path, ["id", "y", "u"])
+    np.testing.assert_array_equal(table.features, [[0, 5, 7], [1, 6, 8]])
+    assert (table.labels.tolist(), table.notes) == (["a", "b"], ())
+
+
+def test_blanks_around_names_do_not_matter(tmp_path):
+    """Data frames keep them."""
+    np.testing.assert_array_equal(read_table(written(tmp_path, "u , v\n1,2\n"), [" v", "u"]).features, [[2, 1]])
+
+
+def test_columns_without_names_are_taken_as_they_are(tmp_path):
+    table = read_table(written(tmp_path, "1.5,2\n3,4\n"), ["u", "v"])
+    np.testing.assert_array_equal(table.features, [[1.5, 2], [3, 4]])
+    assert (table.names, table.notes) == (None, ())
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("u,x,y,z", ["columns 'v', 'w'", "found 'u', 'x', 'z'"]),
+        ("0,1,2,3", ["columns 'u', 'v', 'w'", "found '0', '1', '2', '3'"]),
+        ("u,v,w,v", ["one column 'v'", "several"]),
+    ],
+)
+def test_wanted_columns_that_are_missing_are_named(tmp_path, header, words):
+    path = written(tmp_path, f"{header}\n1,2,3,4\n")
+    one_line_error(lambda: read_table(path, ["u", "v", "w"]), path, *words)
+
+
+def test_names_that_several_columns_have_are_noticed(tmp_path):
+    table = read_table(written(tmp_path, "u,v,u,class\n1,2,3,a\n"))
+    np.testing.assert_array_equal(table.features, [[1, 2, 3]])
+    assert "several columns are called 'u'" in table.notes[0]
+
+
+# --- What the first line is ---
+
+SAMPLE, NAMES = "numbers of a sample", "names of columns"
+
+
+@pytest.mark.parametrize(
+    ("text", "rows", "said"),
+    [
+        ("0,1,2\n3,1,4\n", 1, NAMES),
+        ("1.5,2,y\n3,4,n\n", 1, NAMES),
+        ("2019,2020,class\n3,4,1\n", 1, NAMES),
+        ("0,1,class\n3,4,a\n", 1, None),
+        (",0,1\n7,3,4\n", 1, None),
+        ("u,v\n1,2\n", 1, None),
+        ("2019,2020,2021\n3,1,4\n", 2, SAMPLE),
+        ("400,410,420\n3,1,4\n", 2, SAMPLE),
+        ("7,3\n1.5,2.5\n", 2, SAMPLE),
+        ("2019\n1.5\n", 2, SAMPLE),
+        ("7,7\n1.5,2.5\n", 2, None),
+        ("7,3\n1,2.5\n", 2, None),
+        ("3,2,1\n1,2,3\n", 2, None),
+        ("5,7\n1,2\n", 2, None),
+        ("1.0,2.0,3.0\n4.5,5.5,6.5\n", 2, None),
+        ("5\n6\n", 2, None),
+        ("7,3,9\n", 1, None),
+    ],
+)
+def test_it_is_said_where_the_first_line_could_be_names_or_numbers(tmp_path, text, rows, said):
+    path = written(tmp_path, text)
+    for found in (load_dataset(str(path)), read_samples(path)):
+        assert len(found.samples if hasattr(found, "samples") else found.train_images) == rows
+        assert [
+            f"{path}: the first line, {text.splitlines()[0]}, is taken for {said}" in note for note in found.notes
+        ] == ([True] if said else [])
+
+
+def test_a_long_first_line_is_shown_in_part(tmp_path):
+    (note,) = read_table(written(tmp_path, ",".join(map(str, range(2000, 3000))) + "\n" + "1," * 999 + "1\n")).notes
+    assert "the first line, 2000,2001,2002,2003,2004,2005,2006,2007,..., is" in note
+
+
+@pytest.mark.parametrize("wanted", [("0", "1", "2"), ("2", "0")])
+def test_wanted_names_tell_what_the_first_line_is(tmp_path, wanted):
+    assert not any("first line" in note for note in read_table(written(tmp_path, "0,1,2\n3,4,6\n"), wanted).notes)
+    years = written(tmp_path, "2020,2019,2021\n3,4,6\n")
+    np.testing.assert_array_equal(read_table(years, ["2019", "2020"]).features, [[4, 3]])
