@@ -77,7 +77,7 @@ def _pair(split, protocol, cell, arguments):
 
 def _arguments():
     parser = make_parser(
-        __doc__, quick="16 epochs of the digits' threes, R by the last batch", out="benchmarks/results/radius-mnist.json"
+        __doc__, quick="the digits' threes, R by the last batch", out="benchmarks/results/radius-mnist.json"
     )
     add_cells(parser, "authors-theano", "runs/radius")
     parser.add_argument("--rule", default="exact", choices=list(RADIUS_RULES), help="the other one (%(default)s)")

@@ -344,9 +344,9 @@ figure("equivalence")
 # $$ \min_{W} \;\; \frac{1}{n} \sum_i \lVert \phi(x_i; W) - c \rVert^2
 # + \frac{\lambda}{2} \sum_l \lVert W^l \rVert_F^2 . $$
 #
-# In both cases the score of $x$ is $\lVert \phi(x; W) - c \rVert^2$, of the soft boundary less $R^2$. Normal samples are mapped next to $c$; what is
-# unlike them, the network has never learned to map there. That is Figure 1 of the paper, here with a small network from
-# the plane to the plane (`DeepSVDD`):
+# In both cases the score of $x$ is $\lVert \phi(x; W) - c \rVert^2$, of the soft boundary less $R^2$. Normal samples
+# are mapped next to $c$; what is unlike them, the network has never learned to map there. That is Figure 1 of the
+# paper, here with a small network from the plane to the plane (`DeepSVDD`):
 
 # %%
 network = nn.Sequential(

@@ -506,9 +506,9 @@ figure("radius-and-auc", fig)
 #
 # One star: routine; three: take your time.
 #
-# 1. ★★ **Convex in $R^2$, not in $R$.** Show that $J$ as a function of $R$ is not convex where more than $\nu n$ squared
-#    distances are positive (where not, what is its minimum?), and that every minimiser is found all the same. Draw it
-#    for the eight squared distances of the picture above.
+# 1. ★★ **Convex in $R^2$, not in $R$.** Show that $J$ as a function of $R$ is not convex where more than $\nu n$
+#    squared distances are positive (where not, what is its minimum?), and that every minimiser is found all the same.
+#    Draw it for the eight squared distances of the picture above.
 # 2. ★★★ **One loss, two names.** Show that (3) with $\nu = 1$ and the exact radius becomes (4) as far as the weights
 #    are concerned: same value, and the same gradient for all samples but the innermost one. What does the missing
 #    sample change? Hint: for $\nu = 1$, who is inside the sphere of the exact radius?

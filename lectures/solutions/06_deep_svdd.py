@@ -15,13 +15,13 @@ rng = np.random.default_rng(6)
 # %% [markdown]
 # ## Exercise 1
 #
-# Let $m$ of the $n$ squared distances be positive, and $u_0$ the smallest of these. For $R^2 < u_0$ those $m$ samples are
-# outside, so
+# Let $m$ of the $n$ squared distances be positive, and $u_0$ the smallest of these. For $R^2 < u_0$ those $m$ samples
+# are outside, so
 #
 # $$ J(R) = R^2 + \frac1{\nu n}\sum_{d_i > 0} (d_i - R^2) = \Big(1 - \frac m{\nu n}\Big) R^2 + \text{const} , $$
 #
-# a parabola that opens *downwards* for $m > \nu n$: $J$ is not convex in $R$. (For $m \le \nu n$ no part of it does, each
-# is steeper than the one before, and the minimum is at $R = 0$.) But
+# a parabola that opens *downwards* for $m > \nu n$: $J$ is not convex in $R$. (For $m \le \nu n$ no part of it does,
+# each is steeper than the one before, and the minimum is at $R = 0$.) But
 # $R \mapsto R^2$ maps $[0, \infty)$ one-to-one onto $[0, \infty)$ and keeps the order. So $R$ is a minimiser of
 # $R\mapsto J$ exactly if $R^2$ is one of $u\mapsto J(u)$, and that one is convex: no local minimum can trap us.
 

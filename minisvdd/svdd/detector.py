@@ -71,16 +71,16 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         Raises ValueError, naming the first such sample, when values are so large that a score is not finite.
         """
         check_fitted(self)
-        return self._all_scores(X)
+        return self._all_scores(X, is_checked=False)
 
-    def _all_scores(self, X: ArrayLike) -> np.ndarray:
-        """`anomaly_score`, also of a detector that has no threshold yet."""
+    def _all_scores(self, X: ArrayLike, is_checked: bool = True) -> np.ndarray:
+        """`anomaly_score`, also of a detector that has no threshold yet, and of samples that have been checked."""
         block = min(BLOCK, 8 * nn.evaluation_batch(self.input_shape_))
         if not isinstance(X, np.ndarray) or len(np.atleast_1d(X)) <= block:
-            return self._checked_scores(X, 0)
+            return self._block_scores(X, 0, is_checked)
         model = self._for_blocks()
         return np.concatenate(
-            [model._checked_scores(X[first : first + block], first) for first in range(0, len(X), block)]
+            [model._block_scores(X[first : first + block], first, is_checked) for first in range(0, len(X), block)]
         )
 
     def _for_blocks(self) -> Detector:
@@ -91,9 +91,9 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         """Scores of pre-processed samples."""
         raise NotImplementedError
 
-    def _checked_scores(self, X: ArrayLike, first: int) -> np.ndarray:
+    def _block_scores(self, X: ArrayLike, first: int, is_checked: bool) -> np.ndarray:
         """Scores of one block; `first` is the index of its first sample in what the user handed over."""
-        X = check_test_samples(self, X, first)
+        X = np.asarray(X) if is_checked else check_test_samples(self, X, first)
         if not len(X):
             return np.empty(0)
         scores = self._scores(self.preprocessing_.transform(X))

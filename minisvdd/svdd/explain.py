@@ -65,7 +65,7 @@ class Explainable(Protocol):
     input_shape_: tuple[int, ...]
     preprocessing_: Preprocessing
 
-    def anomaly_score(self, X: ArrayLike) -> np.ndarray: ...
+    def _all_scores(self, X: np.ndarray) -> np.ndarray: ...  # anomaly scores of samples that have been checked
     def _explanations(self) -> tuple[str, ...]: ...  # the methods that it has, the best first
     def _score_gradient(self, Z: np.ndarray) -> np.ndarray: ...  # ds/dz at pre-processed samples, float64
     def _residuals(self, X: np.ndarray) -> np.ndarray: ...  # what the residual is of every entry of X
@@ -176,8 +176,8 @@ def _shares(model: Explainable, X: np.ndarray, method: str, rng: np.random.Gener
         return _over_channels(model._residuals(X), np.sum)
     if method == "occlusion":
         if X.ndim > 2:
-            return occlusion(model.anomaly_score, X, rng)
-        return occlusion_of_features(model.anomaly_score, X, _moments_of_features(model, X)[0])
+            return occlusion(model._all_scores, X, rng)
+        return occlusion_of_features(model._all_scores, X, _moments_of_features(model, X)[0])
     if method == "smoothgrad":
         return _over_channels(mean_gradient(lambda x: score_gradient(model, x), X, rng), np.linalg.norm)
     g = score_gradient(model, X)

@@ -606,7 +606,10 @@ def test_names_of_features_are_in_the_file(tmp_path, monkeypatch):
         X.columns = np.array(columns, dtype=object)
         return X
 
-    model = DeepSVDD(network="mlp", pretrain_epochs=0, epochs=1, verbose=0).fit(frame(["a", "b", "c"]))
+    model = DeepSVDD(network="mlp", pretrain_epochs=0, epochs=1, verbose=0, false_alarm_rate=0.2)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "X does not have valid feature names")
+        model.fit(frame(["a", "b", "c"])).explain(frame(["a", "b", "c"]), "occlusion")
     model.save(tmp_path / "m.npz")
     with warnings.catch_warnings():
         warnings.simplefilter("error")

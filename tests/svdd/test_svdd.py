@@ -316,9 +316,11 @@ def test_a_large_array_is_scored_block_by_block(monkeypatch):
     train, seen = digits().train, []
     model = small_model(epochs=1).fit(train)
     X, whole = np.tile(train, (3, 1, 1, 1)), model.anomaly_score(train)
-    checked = DeepSVDD._checked_scores
+    block = DeepSVDD._block_scores
     monkeypatch.setattr(
-        DeepSVDD, "_checked_scores", lambda self, X, first: seen.append((first, len(X))) or checked(self, X, first)
+        DeepSVDD,
+        "_block_scores",
+        lambda self, X, first, *more: seen.append((first, len(X))) or block(self, X, first, *more),
     )
     monkeypatch.setattr("minisvdd.svdd.detector.BLOCK", len(train))
     np.testing.assert_allclose(model.anomaly_score(X), np.tile(whole, 3), rtol=1e-5)
