@@ -143,6 +143,33 @@ def is_constant(X: np.ndarray) -> np.ndarray:
     return constant
 
 
+def check_kinds(values: ArrayLike, n: int, name: str = "is_anomaly") -> np.ndarray:
+    """Which of n samples are anomalous, (n,) bool, from True and False or 1 and 0.
+
+    Other numbers are refused: in scikit-learn's labels -1 is an anomaly, in other code 1 is, and a guess would be
+    wrong without a sign of it. Raises ValueError, naming the argument and the first such value, or the shape.
+
+    >>> check_kinds([0, 1, True], 3)
+    array([False,  True,  True])
+    """
+    kinds = check_length(values, n, name)
+    for k, value in enumerate(kinds.tolist()):
+        if not (isinstance(value, bool | int | float) and value in (0, 1)):
+            raise ValueError(f"{name}[{k}] is {value!r}: expected True or 1 for an anomaly, False or 0 for normal")
+    return kinds.astype(bool)
+
+
+def check_length(values: ArrayLike, n: int, name: str) -> np.ndarray:
+    """The values as an array (n,), one of each sample. Raises ValueError, naming the argument, for another shape."""
+    try:
+        array = np.asarray(values)
+    except ValueError:  # lists of several lengths
+        raise ValueError(f"{name}: expected shape ({n},), one value a sample") from None
+    if array.shape != (n,):
+        raise ValueError(f"{name} has shape {array.shape}: expected ({n},), one value a sample")
+    return array
+
+
 def check_generator(random_state: Seed) -> np.random.Generator:
     """A Generator from a seed (int or None), or the given Generator itself."""
     if random_state is None or isinstance(random_state, int | np.integer):
@@ -157,22 +184,38 @@ def check_generator(random_state: Seed) -> np.random.Generator:
 def check_number(
     value: Any, name: str, low: float, high: float = np.inf, low_open: bool = False, integer: bool = False
 ) -> None:
-    """Raise ValueError, naming the argument and its range, unless low <= value <= high (low < value if low_open)."""
+    """Raise ValueError, naming the argument and its range, unless low <= value <= high (low < value if low_open).
+
+    Infinity is in no range.
+    """
     kind = int | np.integer if integer else int | float | np.integer | np.floating
-    inside = isinstance(value, kind) and not isinstance(value, bool) and low <= value <= high
+    inside = isinstance(value, kind) and not isinstance(value, bool) and low <= value <= high and value < np.inf
     if not inside or (low_open and value == low):
         expected = f"{'an integer' if integer else 'a number'} in {'(' if low_open else '['}{low}, {high}]"
         if high == np.inf:
             expected = f"{'an integer' if integer else 'a number'} {'>' if low_open else '>='} {low}"
+            expected += ", and finite" if value is not None and value == np.inf else ""
         raise ValueError(f"{name}={value!r}: expected {expected}")
+
+
+def check_numbers(values: Any, name: str, low: float, high: float = np.inf, low_open: bool = False) -> None:
+    """Raise ValueError, naming argument and entry, unless it is a sequence of one or more that `check_number` takes."""
+    if not _is_sequence(values) or not len(values):
+        raise ValueError(f"{name}={values!r}: expected a sequence of numbers, at least one")
+    for k, value in enumerate(values):
+        check_number(value, f"{name}[{k}]", low, high, low_open)
+
+
+def _is_sequence(values: object) -> bool:
+    if isinstance(values, np.ndarray):
+        return values.ndim == 1
+    return isinstance(values, Sequence) and not isinstance(values, str)
 
 
 def check_milestones(milestones: Sequence[int], name: str = "milestones") -> None:
     """Raise ValueError, naming the argument, unless they are a sequence of epochs >= 0."""
     number = int | float | np.integer | np.floating
-    is_array = isinstance(milestones, np.ndarray) and milestones.ndim == 1
-    is_sequence = is_array or (isinstance(milestones, Sequence) and not isinstance(milestones, str))
-    if not is_sequence or not all(isinstance(m, number) and m >= 0 for m in milestones):
+    if not _is_sequence(milestones) or not all(isinstance(m, number) and m >= 0 for m in milestones):
         raise ValueError(f"{name}={milestones!r}: expected a sequence of epochs >= 0, such as (150,)")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..files.arrays import listed
+from ..validation import check_kinds
 from .readers import to_float
 
 _HELD_BACK = 4  # one in so many normal samples is kept for testing, where a data set has no test samples
@@ -26,6 +27,7 @@ class Split:
     train_names, test_names: the samples' files, or None; without files, samples held back for testing are called by
     their number among all: "sample 17".   notes: what was decided on the way, a sentence each.
     feature_names: of the D features, or None.
+    is_anomaly may be given as 0 and 1. Raises ValueError where it does not fit `test`.
     """
 
     train: np.ndarray
@@ -37,6 +39,11 @@ class Split:
     test_names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     feature_names: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.is_anomaly is not None:
+            n = 0 if self.test is None else len(self.test)
+            object.__setattr__(self, "is_anomaly", check_kinds(self.is_anomaly, n))
 
 
 @dataclass(frozen=True, eq=False)

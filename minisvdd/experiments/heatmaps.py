@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib import style
 from matplotlib.figure import Figure
 
+from ..validation import as_images
 from .plots import save_figure
 
 STRONGEST = 0.75  # opacity of the hottest pixel
@@ -19,10 +20,12 @@ def save_heatmaps(
 ) -> list[Path]:
     """One PNG per image: the picture, and beside it the same under its heat map, the score above.
 
-    images: (n, C, H, W).   maps: (n, H, W).   scores: (n,).   names: of the files that the images came from, or None.
+    images: (n, C, H, W), or another layout that training takes.   maps: (n, H, W).   scores: (n,).
+    names: of the files that the images came from, or None.
     One colour means the same in all pictures of a call: an image on which all is well stays cool. Files are named by
     the image's number and the letters, digits, "-" and "_" of its name; each is written whole or not at all.
     """
+    images = images if images.ndim == 4 and images.shape[2:] == maps.shape[1:] else as_images(images)
     hottest = hottest_of(maps.max(axis=(1, 2)) if len(maps) else ())
     digits, paths = len(str(max(len(images) - 1, 0))), []
     for index, (image, blame, score) in enumerate(zip(images, maps, scores)):
@@ -59,7 +62,11 @@ def plot_heatmap(image: np.ndarray, blame: np.ndarray, hottest: float, title: st
 
 
 def as_picture(image: np.ndarray) -> np.ndarray:
-    """(H, W) or (H, W, 3) in [0, 1]: as it is, where it lies there, else stretched. Channels are averaged unless 3."""
+    """(H, W) or (H, W, 3) in [0, 1]: as it is, where it lies there, else stretched. Channels are averaged unless 3.
+
+    uint8 is divided by 255, its white.
+    """
+    image = image / 255 if image.dtype == np.uint8 else image
     picture = image.transpose(1, 2, 0) if len(image) == 3 else image.mean(axis=0)
     low, high = float(picture.min()), float(picture.max())
     return picture if low >= 0 and high <= 1 else (picture - low) / ((high - low) or 1.0)

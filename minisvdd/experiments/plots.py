@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from ..files.atomic import atomic_write
+from ..validation import as_images, check_kinds
 
 NORMAL, ANOMALY, _UNLABELLED, _LINE = "#2b6cb0", "#c53030", "#718096", "#1a202c"
 _SMALL = 32  # pixels: larger images are made smaller to be shown, and their pixels averaged
@@ -24,25 +25,28 @@ def plot_examples(
 ) -> Figure:
     """Figure 2: the most normal images at the left, the most anomalous at the right, each in reading order.
 
-    images: (n, C, H, W) with C = 1 or 3, scaled for display where they leave [0, 1].   scores: (n,), larger = more
-    anomalous.   is_anomaly: (n,) bool, by which each is framed; None for no frames.
+    images: (n, C, H, W) with C = 1 or 3, or another layout that training takes; scaled for display where they leave
+    [0, 1].   scores: (n,), larger = more anomalous.   is_anomaly: (n,) bool, or 0 and 1, by which each is framed; None
+    for no frames.
     """
+    kinds = None if is_anomaly is None else check_kinds(is_anomaly, len(scores))
     order = np.argsort(scores, kind="stable")
     count = min(rows * columns, len(order))
     figure = Figure(figsize=(9, 2.6), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12)
     sides = (("most normal", order[:count]), ("most anomalous", order[::-1][:count]))
-    images = displayed(images)
+    images = displayed(as_images(images))
     smoothing = "nearest" if max(images.shape[2:]) <= _SMALL else "antialiased"
     for axes, (title, chosen) in zip(figure.subplots(1, 2), sides):
         axes.imshow(mosaic(images[chosen], columns), cmap="gray", vmin=0, vmax=1, interpolation=smoothing)
         axes.set_title(title, fontsize=10)
         axes.set_axis_off()
-        for place, index in enumerate(chosen if is_anomaly is not None else ()):
-            outline(axes, place, images.shape[2:], columns, ANOMALY if is_anomaly[index] else NORMAL, inset=0.03)
-    if is_anomaly is not None:
-        kinds = [Patch(fill=False, edgecolor=c, label=kind) for kind, c in (("normal", NORMAL), ("anomalous", ANOMALY))]
-        figure.legend(handles=kinds, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+        for place, index in enumerate(chosen if kinds is not None else ()):
+            outline(axes, place, images.shape[2:], columns, ANOMALY if kinds[index] else NORMAL, inset=0.03)
+    if kinds is not None:
+        colours = (("normal", NORMAL), ("anomalous", ANOMALY))
+        frames = [Patch(fill=False, edgecolor=colour, label=kind) for kind, colour in colours]
+        figure.legend(handles=frames, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     return figure
 
 
@@ -75,12 +79,13 @@ def plot_scores(
 ) -> Figure:
     """Histogram of anomaly scores, normal and anomalous samples apart where labels are known, and the threshold.
 
-    is_anomaly: (n,) bool, or None for samples without labels.
+    is_anomaly: (n,) bool, or 0 and 1, or None for samples without labels.
 
     The axis ends at the 99 % quantile, since a few far anomalies would squeeze all else into one bar.
     """
     kinds = [("unlabelled", _UNLABELLED, np.ones(len(scores), bool))]
     if is_anomaly is not None:
+        is_anomaly = check_kinds(is_anomaly, len(scores))
         kinds = [("normal", NORMAL, ~is_anomaly), ("anomalous", ANOMALY, is_anomaly)]
     figure = Figure(figsize=(6, 3.4), layout="constrained")
     axes = figure.subplots()

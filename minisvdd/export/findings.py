@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from ..svdd.conformal import false_alarm_interval
+from ..validation import check_kinds, check_length, check_test_samples
 from .auc import auc_interval
 
 
@@ -15,10 +16,13 @@ from .auc import auc_interval
 class Findings:
     """A fitted detector and samples (n, ...) under its eyes.
 
-    data, normal_class: what they are called.   names: of the samples' files, or None.   labels: (n,) strings, or None.
-    is_anomaly: (n,) bool, or None where it is not known.   feature_names: of D features, or None.
+    samples: in any layout that the model takes; kept as `anomaly_score` sees them, (n, C, H, W) or (n, D).
+    data, normal_class: what they are called.   names: (n,) of the samples' files, or None.   labels: (n,) strings, or
+    None.   is_anomaly: (n,) bool, or 0 and 1, or None where it is not known.
+    feature_names: of D features; None for those that the model was fitted with, if any.
     trained_on: the samples are those of the training, since there are no others.
     result: what `minisvdd train` wrote, {} where it is not there.   notes: a sentence each.
+    Raises ValueError, naming the argument, where one of them does not fit the samples.
 
     >>> from minisvdd import DeepSVDD
     >>> X = np.random.default_rng(0).normal(size=(100, 3))
@@ -47,10 +51,23 @@ class Findings:
         if len(self.samples) == 0:
             raise ValueError("expected at least one sample to report on")
         scores = self.model.anomaly_score(self.samples)
+        samples, n = check_test_samples(self.model, self.samples), len(scores)
+        names = self.feature_names
+        if names is None:
+            names = getattr(self.model, "feature_names_in_", None)
         known = self.model.threshold_kind_ == "holdout"
-        object.__setattr__(self, "scores", scores)
-        object.__setattr__(self, "outlier", -scores - self.model.offset_ < 0)
-        object.__setattr__(self, "p_values", self.model.p_value_of(scores) if known else None)
+        found = {
+            "samples": samples,
+            "names": None if self.names is None else check_length(self.names, n, "names"),
+            "labels": None if self.labels is None else check_length(self.labels, n, "labels").astype(str),
+            "is_anomaly": None if self.is_anomaly is None else check_kinds(self.is_anomaly, n),
+            "feature_names": None if names is None else tuple(check_length(names, samples.shape[1], "feature_names")),
+            "scores": scores,
+            "outlier": -scores - self.model.offset_ < 0,
+            "p_values": self.model.p_value_of(scores) if known else None,
+        }
+        for name, value in found.items():
+            object.__setattr__(self, name, value)
 
     @property
     def are_pictures(self) -> bool:

@@ -8,6 +8,7 @@ each, and how the detector was made. Of each kind so many samples are shown, so 
 there are; the same findings make the same bytes.
 """
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -190,7 +191,9 @@ class _Samples:
 
     def __init__(self, f: Findings, chosen: np.ndarray):
         self.f = f
-        self.shares = dict(zip(chosen.tolist(), f.model.explain(f.samples[chosen])))
+        with warnings.catch_warnings():  # the names of a table's columns were checked with its scores
+            warnings.filterwarnings("ignore", "X does not have valid feature names")
+            self.shares = dict(zip(chosen.tolist(), f.model.explain(f.samples[chosen])))
         self.hottest = hottest_of([float(share.max()) for share in self.shares.values()])
 
     def html(self, indices: np.ndarray) -> str:

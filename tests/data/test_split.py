@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers_data import one_line_error
 
-from minisvdd.data.split import Dataset, class_index
+from minisvdd.data.split import Dataset, Split, class_index
 from minisvdd.experiments.grid import make_grid
 
 
@@ -134,6 +134,16 @@ def test_classes_that_differ_in_case_alone_stay_two(tmp_path):
     np.savez(path, x_train=X, y_train=y, x_test=X, y_test=y)
     assert make_grid(path, methods=["kde"]).classes == ("A", "a")
     assert make_grid(path, methods=["kde"], classes=["a"]).classes == ("a",)
+
+
+def test_a_split_of_one_s_own_takes_zeros_and_ones():
+    X = np.zeros((3, 2), np.float32)
+    assert Split(X, X, [0, 1, 1], "a", None).is_anomaly.tolist() == [False, True, True]
+    for test, kinds, message in (
+        (X, [1, -1, 1], "is_anomaly[1] is -1: expected True or 1"),
+        (None, [True], "is_anomaly has shape (1,): expected (0,)"),
+    ):
+        one_line_error(lambda test=test, kinds=kinds: Split(X, test, kinds, "a", None), message, error=ValueError)
 
 
 def test_samples_held_back_are_called_by_their_number_among_all():

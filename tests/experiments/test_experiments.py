@@ -82,7 +82,8 @@ def test_the_auc_is_the_chance_that_an_anomaly_scores_higher():
             return X[:, 0]
 
     test = np.array([[0.0], [1.0], [2.0], [3.0]])
-    split = Split(test, test, np.array([False, True, False, True]), "a", None)
+    split = Split(test, test, np.array([0, 1, 0, 1]), "a", None)
+    assert split.is_anomaly.dtype == bool
     assert area_under_roc(Fixed(), split) == pytest.approx(3 / 4)
     assert area_under_roc(Fixed(), Split(test, test, np.zeros(4, bool), "a", None)) is None
     assert area_under_roc(Fixed(), Split(test, None, None, "a", None)) is None

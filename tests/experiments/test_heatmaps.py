@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minisvdd.experiments.heatmaps import plot_heatmap, save_heatmaps
+from minisvdd.experiments.heatmaps import as_picture, plot_heatmap, save_heatmaps
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
@@ -21,6 +21,21 @@ def test_a_picture_for_each_image(channels, tmp_path, rng):
         assert len(path.name) < 100
         assert Image.open(path).size[0] > 200
     assert list(tmp_path.iterdir()) == [tmp_path / "new"]
+
+
+def test_every_layout_of_images_makes_the_same_pictures(tmp_path, rng):
+    """Of uint8 and of floating-point numbers; white is white, also where the whole image is."""
+    pixels, maps, scores = rng.integers(0, 256, (3, 3, 8, 9), np.uint8), rng.random((3, 8, 9)), np.arange(3.0)
+    pixels[0] = 255
+    grey = pixels[:, 0]
+    for images in ([pixels, pixels / 255, np.moveaxis(pixels, 1, -1)], [grey[:, None], grey, grey / 255]):
+        made = [save_heatmaps(tmp_path / str(k), layout, maps, scores) for k, layout in enumerate(images)]
+        for paths in made[1:]:
+            for path, first in zip(paths, made[0]):
+                np.testing.assert_array_equal(np.asarray(Image.open(path)), np.asarray(Image.open(first)))
+    assert as_picture(pixels[0]).min() == 1
+    deep = rng.random((2, 5, 8, 3))  # channels that are no colours, and a width that could be taken for them
+    assert len(save_heatmaps(tmp_path / "deep", deep, rng.random((2, 8, 3)), scores[:2])) == 2
 
 
 def test_without_names_numbers_sort_like_the_images(tmp_path):

@@ -50,6 +50,30 @@ def test_histogram_tells_classes_apart_and_shows_the_threshold():
     assert list(axes.lines[0].get_xdata()) == [0.5, 0.5]
 
 
+def test_kinds_may_be_zeros_and_ones_and_nothing_else():
+    scores, kinds, images = np.r_[np.zeros(5), np.ones(7)], [0] * 5 + [1] * 7, np.zeros((12, 1, 4, 4))
+    axes = plot_scores(scores, kinds, threshold=0.5).axes[0]
+    assert [text.get_text() for text in axes.get_legend().get_texts()][:2] == ["normal (5)", "anomalous (7)"]
+    left, right = plot_examples(images, scores, rows=1, columns=5, is_anomaly=kinds).axes
+    assert left.patches[0].get_edgecolor() != right.patches[0].get_edgecolor()
+    wrong = {r"is_anomaly\[0\] is -1: expected True or 1": [-1, 1] * 6, r"has shape \(2,\): expected \(12,\)": [0, 1]}
+    for message, given in wrong.items():
+        with pytest.raises(ValueError, match=message):
+            plot_scores(scores, given, threshold=0.5)
+        with pytest.raises(ValueError, match=message):
+            plot_examples(images, scores, is_anomaly=given)
+
+
+def test_examples_of_every_layout_look_the_same():
+    """A picture that is black but for a pixel of 1 / 255 is black, also of uint8."""
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 3, 5, 6), np.uint8)
+    dark = np.eye(4, dtype=np.uint8)[None, None].repeat(3, axis=0)
+    for images in ([pixels, pixels / 255, np.moveaxis(pixels, 1, -1)], [dark, dark / 255, dark[:, 0]]):
+        shown = [plot_examples(layout, np.arange(len(layout)), 1, 3).axes[0].images[0].get_array() for layout in images]
+        for other in shown[1:]:
+            np.testing.assert_allclose(other, shown[0], atol=1e-6)
+
+
 def test_samples_without_labels_are_not_called_normal():
     axes = plot_scores(np.arange(9.0), None, threshold=5.0).axes[0]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["unlabelled (9)", "threshold"]

@@ -220,6 +220,77 @@ def test_other_detectors_and_histories_that_make_no_sense():
         assert "Training" not in checked(Findings(model, X, "new")).headings
 
 
+@pytest.mark.parametrize("kind", [int, float, np.uint8, list, tuple])
+def test_labels_may_be_zeros_and_ones(kind):
+    model, samples, is_anomaly = fitted("features")
+    expected = Findings(model, samples, "new", is_anomaly=is_anomaly)
+    given = kind(is_anomaly.astype(int).tolist()) if kind in (list, tuple) else is_anomaly.astype(kind)
+    found = Findings(model, samples, "new", is_anomaly=given)
+    assert found.counts() == (30, 10)
+    assert found.false_alarms() == expected.false_alarms()
+    assert render(found) == render(expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"is_anomaly": [1, -1] * 20}, r"is_anomaly\[1\] is -1: expected True or 1 for an anomaly"),
+        ({"is_anomaly": [0, 0.5] * 20}, r"is_anomaly\[1\] is 0.5"),
+        ({"is_anomaly": ["good"] * 40}, r"is_anomaly\[0\] is 'good'"),
+        ({"is_anomaly": [None] * 40}, r"is_anomaly\[0\] is None"),
+        ({"is_anomaly": [True] * 39}, r"is_anomaly has shape \(39,\): expected \(40,\)"),
+        ({"is_anomaly": [[True]] * 40}, r"is_anomaly has shape \(40, 1\): expected \(40,\)"),
+        ({"is_anomaly": [[True], [True, False]] * 20}, r"is_anomaly: expected shape \(40,\)"),
+        ({"names": ["a.png"] * 41}, r"names has shape \(41,\): expected \(40,\)"),
+        ({"labels": ["good"] * 3}, r"labels has shape \(3,\): expected \(40,\)"),
+        ({"feature_names": ["a", "b"]}, r"feature_names has shape \(2,\): expected \(4,\)"),
+    ],
+)
+def test_what_does_not_fit_the_samples_is_named(given, message):
+    model, samples, _ = fitted("features")
+    with pytest.raises(ValueError, match=message) as caught:
+        Findings(model, samples, "new", **given)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["grey", "rgb"])
+def test_pictures_in_every_layout_that_a_model_takes_make_the_same_page(kind):
+    """Of uint8 and of floating-point numbers, channels first, last or left out."""
+    model, samples, is_anomaly = fitted(kind)
+    pixels = np.uint8(np.rint(255 * samples))
+    pixels[0] = 255  # white all over
+    layouts = [pixels, np.moveaxis(pixels, 1, -1)] + ([pixels[:, 0]] if kind == "grey" else [])
+    pages = {
+        render(Findings(model, given, "new", is_anomaly=is_anomaly))
+        for layout in layouts
+        for given in (layout, layout / 255)
+    }
+    assert len(pages) == 1
+    found = Findings(model, layouts[-1], "new")
+    assert found.are_pictures
+    assert decoded(picture_uri(found.samples[0])).min() == 255
+
+
+def test_rows_of_a_table_name_its_columns():
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    table = pandas.DataFrame(rng.normal(size=(60, 4)), columns=["heat", "flow", "<noise>", "d"])
+    model = DeepSVDD(epochs=1, pretrain_epochs=0, verbose=0, threshold="nu").fit(table)
+    is_anomaly = pandas.Series(rng.random(60) < 0.5, index=rng.permutation(60))
+    seen = checked(Findings(model, table, "pumps", is_anomaly=is_anomaly))
+    assert "<noise> = " in seen.text
+    assert f"{(~is_anomaly).sum()} normal and {is_anomaly.sum()} anomalous" in seen.text
+
+
+def test_samples_and_labels_may_be_lists():
+    model, samples, is_anomaly = fitted("features")
+    labels = np.where(is_anomaly, "bent", "fine")
+    expected = checked(Findings(model, samples.tolist(), "new", labels=labels, is_anomaly=is_anomaly))
+    found = checked(Findings(model, samples.tolist(), "new", labels=labels.tolist(), is_anomaly=is_anomaly.tolist()))
+    assert found.text == expected.text
+    assert "By class" in found.headings
+
+
 def test_no_samples_are_refused_and_a_file_that_cannot_be_written(tmp_path):
     model, samples, _ = fitted("features")
     with pytest.raises(ValueError, match="at least one sample"):

@@ -1,5 +1,7 @@
 """Checks of what users hand over: what passes, and one line that names the argument where something does not."""
 
+import re
+
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
@@ -8,7 +10,9 @@ from sklearn.exceptions import NotFittedError
 from minisvdd.validation import (
     check_fitted,
     check_generator,
+    check_kinds,
     check_number,
+    check_numbers,
     check_test_samples,
     check_training_samples,
 )
@@ -164,6 +168,40 @@ def test_generators_and_seeds():
             check_generator(wrong)
 
 
+@pytest.mark.parametrize("values", [[0, 1], (False, True), np.array([0.0, 1.0]), np.array([False, 1], object)])
+def test_kinds_are_truths_or_zeros_and_ones(values):
+    kinds = check_kinds(values, 2)
+    assert (kinds.dtype, kinds.tolist()) == (bool, [False, True])
+
+
+_NO_KINDS = ([0, -1], [1, 2], [0.5, 1], ["0", "1"], [None, 1], [np.nan, 0], [0], [[0, 1]], 1, None)
+
+
+@pytest.mark.parametrize("wrong", _NO_KINDS)
+def test_other_kinds_are_refused_by_name(wrong):
+    with pytest.raises(ValueError, match=r"^mine(\[\d\]| has shape).*: expected (True or 1 for an anomaly|\(2,\))"):
+        check_kinds(wrong, 2, "mine")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ((), "rates=(): expected a sequence of numbers, at least one"),
+        (None, "rates=None: expected a sequence"),
+        ("12", "rates='12': expected a sequence"),
+        (3.0, "rates=3.0: expected a sequence"),
+        ([1, 0], "rates[1]=0: expected a number > 0"),
+        (np.array([1, np.inf]), "rates[1]=np.float64(inf): expected a number > 0, and finite"),
+        (["a"], "rates[0]='a': expected a number > 0"),
+    ],
+)
+def test_sequences_of_numbers_name_the_entry(values, words):
+    with pytest.raises(ValueError, match=f"^{re.escape(words)}"):
+        check_numbers(values, "rates", 0, low_open=True)
+    check_numbers([1, 2.5, np.float32(3)], "rates", 0, low_open=True)
+    check_numbers(np.array([1, 2]), "rates", 0, low_open=True)
+
+
 @pytest.mark.parametrize(
     ("value", "options", "fits"),
     [
@@ -175,7 +213,7 @@ def test_generators_and_seeds():
         (np.float32(0.5), {"low": 0, "high": 1}, True),
         (1.001, {"low": 0, "high": 1}, False),
         (float("nan"), {"low": 0}, False),
-        (float("inf"), {"low": 0}, True),
+        (float("inf"), {"low": 0}, False),
         (2, {"low": 1, "integer": True}, True),
         (np.int64(2), {"low": 1, "integer": True}, True),
         (2.0, {"low": 1, "integer": True}, False),
