@@ -17,7 +17,16 @@ from sklearn.svm import OneClassSVM as SklearnSVM
 from ..svdd.detector import Detector
 from ..svdd.preprocessing import make_preprocessing, warn_of_range
 from ..svdd.radius import exact_radius_squared
-from ..validation import Seed, check_fitted, check_generator, check_number, check_test_samples, check_training_samples
+from ..validation import (
+    Seed,
+    check_fitted,
+    check_generator,
+    check_kinds,
+    check_number,
+    check_numbers,
+    check_test_samples,
+    check_training_samples,
+)
 
 GAMMAS = tuple(2.0**k for k in range(-10, 0))
 VARIANCE_KEPT = 0.95
@@ -86,7 +95,11 @@ class OneClassSVM(Baseline):
         score(x) = -sum_i a_i k(x_i, x)
 
     SVDD's squared distance to its centre is k(x, x) - 2 sum_i a_i k(x_i, x) + constant, and k(x, x) = 1. So both duals
-    minimise a' K a over the same a (0 <= a_i <= 1/(nu n), sum a_i = 1), and both rank by the same sum.
+    minimise a' K a over the same a (0 <= a_i <= 1/(nu n), sum a_i = 1), and both rank by the same sum. (The solver's
+    a_i, of which scores are made, are nu n times as large.)
+
+    For nu = 1 all a_i <= 1/n have the sum 1 only if all are 1/n: nothing is left to solve, and the score ranks by the
+    mean kernel, as a kernel density does.
 
     Parameters
     ----------
@@ -118,8 +131,10 @@ class OneClassSVM(Baseline):
     ----------
     gamma_ : float
         The one in use.
-    svm_ : sklearn.svm.OneClassSVM
-        The solver, fitted.
+    svm_ : sklearn.svm.OneClassSVM or None
+        The solver, fitted; None for nu = 1.
+    samples_ : ndarray of shape (n, k) or None
+        For nu = 1 the principal components of the training samples, each of them a support vector.
     pca_ : sklearn.decomposition.PCA or None
         The principal components it works on.
     offset_ : float
@@ -178,12 +193,12 @@ class OneClassSVM(Baseline):
     def fit_on_hold_out(self, X: ArrayLike, X_hold_out: ArrayLike, is_anomaly: ArrayLike) -> "OneClassSVM":
         """The paper's *supervised* choice: the gamma of the best AUC on labelled samples, there a part of the test set.
 
-        X: normal samples to train on.   X_hold_out: (m, ...) labelled samples, is_anomaly: (m,) bool, both kinds. They
-        choose gamma; the threshold is that of `fit`.
+        X: normal samples to train on.   X_hold_out: (m, ...) labelled samples, is_anomaly: (m,) bool, or 0 and 1, both
+        kinds. They choose gamma; the threshold is that of `fit`.
         The method thereby knows something of the anomalies that the other methods do not.
         """
-        if not len(self.gammas):
-            raise ValueError("gammas=(): expected at least one gamma to choose from")
+        check_numbers(self.gammas, "gammas", 0, low_open=True)
+        is_anomaly = check_kinds(is_anomaly, len(X_hold_out))
         candidates = [OneClassSVM(**{**self.get_params(), "gamma": gamma}).fit(X) for gamma in self.gammas]
         scores = [model.anomaly_score(X_hold_out) for model in candidates]
         best = candidates[best_on_hold_out(scores, is_anomaly)]
@@ -193,13 +208,19 @@ class OneClassSVM(Baseline):
     def fit_components(self, Z: np.ndarray) -> None:
         choices = {None: median_gamma, "largest": lambda Z: 1 / largest_squared_distance(Z)}
         self.gamma_ = choices[self.gamma](Z) if self.gamma in choices else self.gamma
-        self.svm_ = SklearnSVM(kernel="rbf", gamma=self.gamma_, nu=self.nu, cache_size=1000).fit(Z)
+        self.svm_ = self.samples_ = None
+        if self.nu * len(Z) >= len(Z):
+            self.samples_ = Z
+        else:
+            self.svm_ = SklearnSVM(kernel="rbf", gamma=self.gamma_, nu=self.nu, cache_size=1000).fit(Z)
 
     def score_components(self, Z: np.ndarray) -> np.ndarray:
         # The sum over support vectors as matrix products: many times faster than the solver's own loop over them.
-        weights = self.svm_.dual_coef_[0]
-        parts = [rbf_kernel(z, self.svm_.support_vectors_, gamma=self.gamma_) @ weights for z in chunks(Z)]
-        return -np.concatenate(parts)
+        if self.svm_ is None:
+            vectors, weights = self.samples_, np.ones(len(self.samples_))
+        else:
+            vectors, weights = self.svm_.support_vectors_, self.svm_.dual_coef_[0]
+        return -np.concatenate([rbf_kernel(z, vectors, gamma=self.gamma_) @ weights for z in chunks(Z)])
 
     def _check_parameters(self):
         super()._check_parameters()
@@ -334,9 +355,10 @@ def median_gamma(Z: np.ndarray) -> float:
 def best_on_hold_out(scores: Sequence[np.ndarray], is_anomaly: ArrayLike) -> int:
     """Index of the candidate whose scores have the largest AUC; of equals, the first.
 
-    scores: list of (m,) anomaly scores, one per candidate.   is_anomaly: (m,) bool. ValueError if all are of one kind.
+    scores: list of (m,) anomaly scores, one per candidate.   is_anomaly: (m,) bool, or 0 and 1. ValueError for anything
+    else, and if all are of one kind.
     """
-    is_anomaly = np.asarray(is_anomaly, bool)
+    is_anomaly = check_kinds(is_anomaly, len(scores[0]))
     if len(np.unique(is_anomaly)) < 2:
         raise ValueError("is_anomaly: expected normal and anomalous samples in the hold-out")
     return int(np.argmax([roc_auc_score(is_anomaly, s) for s in scores]))

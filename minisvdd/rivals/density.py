@@ -7,11 +7,13 @@ import numpy as np
 from scipy.special import gammaln, logsumexp
 from sklearn.metrics.pairwise import euclidean_distances
 
-from ..validation import check_number
+from ..validation import check_number, check_numbers
 from .baselines import Baseline, chunks, largest_squared_distance
 
 BANDWIDTHS = tuple(2.0 ** (k / 2) for k in range(1, 11))
 FOLDS = 5
+# Within these h^2 and d^2 / h^2 are finite, and not 0, for all samples that float32 holds.
+_WIDTHS = 1e-100, 1e100
 
 
 class KernelDensity(Baseline):
@@ -28,9 +30,9 @@ class KernelDensity(Baseline):
     Parameters
     ----------
     bandwidth : float, "largest" or None, default=None
-        h; None for the one of `bandwidths` with the largest log-likelihood in 5-fold cross-validation. "largest" for
-        the largest squared distance of two training samples: with the exponential kernel it made the paper's column
-        on MNIST. So wide a kernel ranks by the mean distance to the training samples.
+        h, in [1e-100, 1e100]; None for the one of `bandwidths` with the largest log-likelihood in 5-fold
+        cross-validation. "largest" for the largest squared distance of two training samples: with the exponential
+        kernel it made the paper's column on MNIST. So wide a kernel ranks by the mean distance to the training samples.
     nu : float, default=0.1
         In (0, 1]; fraction of the training samples beyond `offset_` of kind "nu".
     bandwidths : sequence of float, default=BANDWIDTHS
@@ -147,10 +149,10 @@ class KernelDensity(Baseline):
         super()._check_parameters()
         if self.kernel not in KERNELS:
             raise ValueError(f"kernel={self.kernel!r}: expected one of {list(KERNELS)}")
-        if self.bandwidth not in (None, "largest"):
-            check_number(self.bandwidth, "bandwidth", 0, low_open=True)
-        elif not len(self.bandwidths):
-            raise ValueError("bandwidths=(): expected at least one bandwidth to choose from")
+        if self.bandwidth is None:
+            check_numbers(self.bandwidths, "bandwidths", *_WIDTHS)
+        elif self.bandwidth != "largest":
+            check_number(self.bandwidth, "bandwidth", *_WIDTHS)
 
 
 def _gaussian(squared_distances, h, k):

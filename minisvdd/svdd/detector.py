@@ -101,7 +101,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
             worst = int(np.argmin(np.isfinite(scores)))
             raise ValueError(
                 f"X: sample {first + worst} has the score {scores[worst]}: "
-                f"its values, up to {np.abs(X[worst]).max():.3g}, overflow in the network"
+                f"its values, up to {np.abs(X[worst]).max():.3g}, overflow"
             )
         return scores
 

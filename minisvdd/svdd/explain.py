@@ -87,7 +87,7 @@ def explain(
         maps[start : start + _BLOCK] = smoothed(shares, smoothing) if x.ndim > 2 else shares
     if not np.isfinite(maps).all():
         worst = int(np.argmin(np.isfinite(maps).reshape(len(maps), -1).all(axis=1)))
-        raise ValueError(f"X: the explanation of sample {worst} is not finite: its values overflow in the network")
+        raise ValueError(f"X: the explanation of sample {worst} is not finite: its values overflow")
     return maps
 
 

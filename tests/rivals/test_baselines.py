@@ -55,6 +55,25 @@ def test_oc_svm_is_svdd_with_a_gaussian_kernel():
     np.testing.assert_array_equal(model.predict(test) == -1, squared_distance > radius_squared + 1e-6)
 
 
+@pytest.mark.parametrize("nu", [1, 1.0, np.nextafter(1, 0)])
+def test_for_nu_of_one_all_samples_carry_the_same_weight(nu):
+    """The score is the mean kernel up to a factor, the limit of nu -> 1; the threshold is that of the largest nu."""
+    rng = np.random.default_rng(0)
+    train, test = rng.normal(size=(60, 2)), 2 * rng.normal(size=(40, 2))
+    model = OneClassSVM(gamma=0.3, nu=nu, threshold="nu").fit(train)
+    scores = model.anomaly_score(test)
+    kernel = rbf_kernel(model.components(test), model.components(train), gamma=0.3)
+    np.testing.assert_allclose(scores, -len(train) * kernel.mean(axis=1), rtol=1e-12)
+    near = OneClassSVM(gamma=0.3, nu=1 - 1e-7, threshold="nu").fit(train)
+    np.testing.assert_allclose(near.anomaly_score(test), scores, atol=1e-4)
+    assert model.offset_ == pytest.approx(near.offset_, rel=1e-4)
+    assert (model.predict(train) == 1).sum() == 1
+    assert set(OneClassSVM(nu=nu).fit(train).predict(test)) == {-1, 1}
+    again = model.set_params(nu=0.5).fit(train)
+    assert again.samples_ is None
+    assert again.svm_.nu == 0.5
+
+
 def test_svm_scores_are_the_solver_s_and_its_threshold_up_to_the_solver_s_tolerance():
     split = digits()
     model = OneClassSVM(gamma=0.5, nu=0.1, preprocessing="gcn-l1", threshold="nu").fit(split.train)
@@ -194,8 +213,21 @@ def test_gamma_on_a_labelled_hold_out_is_the_best_of_the_grid():
     assert roc_auc_score(is_anomaly, chosen.anomaly_score(X)) == max(auc.values())
     with pytest.raises(ValueError, match="is_anomaly"):
         OneClassSVM().fit_on_hold_out(split.train, X, np.ones(200, bool))
-    with pytest.raises(ValueError, match="gammas"):
-        OneClassSVM(gammas=()).fit_on_hold_out(split.train, X, is_anomaly)
+    with pytest.raises(ValueError, match=r"is_anomaly\[0\] is (-1|2): expected True or 1 for an anomaly"):
+        OneClassSVM().fit_on_hold_out(split.train, X, np.where(is_anomaly, -1, 2))
+    with pytest.raises(ValueError, match="is_anomaly has shape"):
+        OneClassSVM().fit_on_hold_out(split.train, X, is_anomaly[:-1])
+    for gammas in ((), None, [0.5, 0], ["a"], [np.inf]):
+        with pytest.raises(ValueError, match="gammas"):
+            OneClassSVM(gammas=gammas).fit_on_hold_out(split.train, X, is_anomaly)
+
+
+@pytest.mark.parametrize("kernel", ["gaussian", "exponential"])
+@pytest.mark.parametrize("bandwidth", [1e-100, 1e100])
+def test_every_bandwidth_gives_finite_scores_of_samples_as_large_as_float32_holds(bandwidth, kernel):
+    X = np.random.default_rng(0).uniform(-3e38, 3e38, size=(30, 3))
+    model = KernelDensity(bandwidth, kernel=kernel, pca=False, threshold="nu").fit(X)
+    assert np.isfinite(model.anomaly_score(-X)).all()
 
 
 def test_gamma_without_labels_is_the_inverse_of_the_median_squared_distance():
@@ -221,7 +253,15 @@ def test_scikit_learn_contract(method):
         (OneClassSVM(pca=0.95), "pca=0.95"),
         (KernelDensity(kernel="linear"), "kernel='linear'"),
         (KernelDensity(bandwidth=-1), "bandwidth=-1"),
+        (KernelDensity(bandwidth=np.inf), "bandwidth=inf"),
+        (KernelDensity(bandwidth=1e200), r"bandwidth=1e\+200"),
         (KernelDensity(bandwidths=()), "bandwidths"),
+        (KernelDensity(bandwidths=None), "bandwidths=None: expected a sequence of numbers"),
+        (KernelDensity(bandwidths=[0.5, 0]), r"bandwidths\[1\]=0: expected a number in \[1e-100, 1e\+100\]"),
+        (KernelDensity(bandwidths=[-1]), r"bandwidths\[0\]=-1: "),
+        (KernelDensity(bandwidths=["a"]), r"bandwidths\[0\]='a': "),
+        (KernelDensity(bandwidths=[1.0, np.inf]), r"bandwidths\[1\]=inf: "),
+        (OneClassSVM(gamma=np.inf), "gamma=inf"),
         (KernelDensity(nu=2), "nu=2"),
         (IsolationForest(n_trees=0), "n_trees=0"),
         (IsolationForest(subsample=1.5), "subsample=1.5"),

@@ -316,7 +316,7 @@ def _load_and_score(path):
     try:
         return model.predict(np.full((3, *model.input_shape_), 0.5, np.float32))
     except ValueError as error:
-        if "overflow in the network" in str(error):  # weights that are finite but too large: said, not scored
+        if ", overflow" in str(error):  # weights that are finite but too large: said, not scored
             return None
         raise
 
