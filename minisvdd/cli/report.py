@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ..data.datasets import DATASETS, load_dataset
+from ..data.split import class_index
 from ..errors import DataError
 from ..export.findings import Findings
 from ..export.report import SHOWN, write_report
@@ -36,7 +37,7 @@ def add_report(report: argparse.ArgumentParser) -> None:
         "--data",
         help="report on these samples, as `minisvdd score` takes them (default: the test samples of the training)",
     )
-    report.add_argument("--normal-class", help="which of the labels is normal (default: as in the training)")
+    report.add_argument("--normal-class", help="which of other data's labels is normal (default: as in the training)")
     report.add_argument("--shown", type=int, default=SHOWN, help="samples of each kind that are shown at most")
     options.add_data_dir(report)
     options.add_skip_damaged(report)
@@ -89,6 +90,7 @@ def _of_training(data, arguments, model, result):
         pictures = {"size": shape[1:], "color": color, "skip_damaged": skip}
     columns = columns_of(model)
     dataset = load_dataset(data, arguments.data_dir or source.get("data_dir"), columns=columns, **pictures)
+    _check_class(dataset, arguments.normal_class, result.get("normal_class") if source else None)
     wanted = (arguments.normal_class or result.get("normal_class")) if dataset.class_names else arguments.normal_class
     split = dataset.one_class(wanted)
     trained_on = split.test is None
@@ -106,6 +108,18 @@ def _of_training(data, arguments, model, result):
         result=result,
         notes=(*split.notes, *_changes(result, split)),
     )
+
+
+def _check_class(dataset, wanted, trained):
+    """Refuse another normal class than the training's: the split would be another one, with trained samples to test."""
+    if wanted is None or trained is None or dataset.train_labels is None:
+        return
+    names = dataset.class_names
+    if (name := names[class_index(names, wanted, "--normal-class")]) != names[class_index(names, trained)]:
+        raise ValueError(
+            f"--normal-class {name}: the model was trained on class {trained} of these data, and what would be tested "
+            "with it: leave the option out"
+        )
 
 
 def _changes(result, split):

@@ -135,6 +135,33 @@ def test_missing_or_damaged_models_and_samples_that_do_not_fit(trained, tmp_path
     assert "--shown 0: expected an integer >= 1" in capsys.readouterr().err
 
 
+def test_another_class_of_the_training_s_data_is_refused(tmp_path, capsys):
+    """Its test samples would be among those that the model was trained on. The same class in other letters is none."""
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "mine.npz", X=rng.normal(size=(80, 3)), y=["fine"] * 50 + ["bent"] * 30)
+    arguments = ("--data", tmp_path / "mine.npz", "--normal-class", "fine", "--out", tmp_path / "out")
+    assert run("train", *arguments, *QUICK) == 0
+    for data in ((), ("--data", tmp_path / "mine.npz")):
+        capsys.readouterr()
+        assert run("report", tmp_path / "out", "--normal-class", "BENT", *data) == 2
+        err = capsys.readouterr().err
+        assert "mine.npz: --normal-class bent: the model was trained on class fine of these data" in err
+        assert err.count("\n") == 1
+        assert not (tmp_path / "out" / "report.html").exists()
+    assert "data has changed" not in report_of(tmp_path / "out", "--normal-class", "Fine")
+
+
+def test_which_test_label_is_normal_may_be_said_anew_where_training_samples_have_none(tmp_path):
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    np.savez(tmp_path / "mine.npz", x_train=X, x_test=X[:20], y_test=["a"] * 15 + ["b"] * 5)
+    arguments = ("--data", tmp_path / "mine.npz", "--normal-class", "a", "--out", tmp_path / "out")
+    assert run("train", *arguments, *QUICK) == 0
+    assert "15 normal and 5 anomalous" in report_of(tmp_path / "out")
+    content = report_of(tmp_path / "out", "--normal-class", "b")
+    assert "5 normal and 15 anomalous" in content
+    assert "data has changed" not in content
+
+
 def test_it_says_when_the_data_has_changed(tmp_path):
     X = np.random.default_rng(0).normal(size=(60, 3))
     np.savez(tmp_path / "mine.npz", x_train=X, x_test=X[:20])
