@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from common import add_data
+from common import add_data, at_least_one
 
 from minisvdd.experiments.grid import cells_of, make_grid, read_cell
 from minisvdd.experiments.protocols import Protocol
@@ -18,9 +18,9 @@ def add_cells(parser: argparse.ArgumentParser, protocol: str, folder: str) -> No
     """Options for data, seeds, and how cells are computed.  protocol, folder: the defaults."""
     add_data(parser)
     parser.add_argument("--protocol", default=protocol)
-    parser.add_argument("--seeds", type=int, default=3, help="number of seeds, from 0")
+    parser.add_argument("--seeds", type=at_least_one, default=3, help="number of seeds, from 0")
     parser.add_argument("--folder", default=folder, help="where cells are kept (default: %(default)s)")
-    parser.add_argument("--jobs", type=int, default=1, help="cells computed side by side")
+    parser.add_argument("--jobs", type=at_least_one, default=1, help="cells computed side by side")
     parser.add_argument("--backend", default="numpy")
     parser.add_argument("--budget", type=float, metavar="SECONDS", help="for each choice")
 

@@ -20,7 +20,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
-from common import add_data, make_parser, parse, write_rows
+from common import add_data, at_least_one, make_parser, parse, write_rows
 from joblib import Parallel, delayed
 
 from minisvdd import DeepSVDD
@@ -166,13 +166,13 @@ def _train(model, split):
 def _arguments():
     parser = make_parser(__doc__, quick="two epochs of the digits' fours", out="benchmarks/results/choices.json")
     add_data(parser, classes=["4", "9"])
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=at_least_one, default=3)
     parser.add_argument("--pretrainings", nargs="+", default=["paper", "authors", "none"], choices=list(PRETRAININGS))
     names = [choice for choices in CHOICES.values() for choice in choices]
     parser.add_argument("--choices", nargs="+", choices=names, metavar="CHOICE", help=f"some of {names}")
     parser.add_argument("--pretrain-epochs", type=int, help="instead of the pre-training's own")
     parser.add_argument("--epochs", type=int, help="stop the training of Deep SVDD there, its rates as they are")
-    parser.add_argument("--jobs", type=int, default=1, help="pre-trainings side by side")
+    parser.add_argument("--jobs", type=at_least_one, default=1, help="pre-trainings side by side")
     return parse(parser, data="digits", classes=["4"], seeds=1)
 
 

@@ -27,6 +27,13 @@ def add_data(parser: argparse.ArgumentParser, classes: Sequence[str] | None = No
     parser.add_argument("--classes", nargs="+", default=classes, help=f"default: {' '.join(classes or ['all'])}")
 
 
+def at_least_one(text: str) -> int:
+    """The `type` of an option that counts something."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected an integer >= 1")
+    return int(text)
+
+
 def parse(parser: argparse.ArgumentParser, **quick) -> argparse.Namespace:
     """The command line's arguments.  quick: those that --quick sets, whatever else was said."""
     arguments = parser.parse_args()

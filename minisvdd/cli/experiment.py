@@ -7,9 +7,12 @@ from ..attack.adversarial import STOP_SIGNS, adversaries_of, figure_4, write_sto
 from ..data.datasets import load_dataset
 from ..experiments.figures import save_grid_examples
 from ..experiments.grid import make_grid
+from ..experiments.methods import METHODS as ALL_METHODS
+from ..experiments.methods import check_shape
 from ..experiments.paper import METHODS
 from ..experiments.plots import save_figure
 from ..experiments.report import write_report, write_stages
+from ..experiments.running.budget import Budget
 from ..experiments.running.run import run_grid
 from ..export.comparison import METHODS as OWN_METHODS
 from ..export.comparison import SLOW, is_comparison, write_comparison, write_split
@@ -100,7 +103,17 @@ def _add_running(table, folder):
     table.set_defaults(goes_on="the same command goes on with the first unfinished cell")
 
 
+def _check(arguments, methods):
+    """Refuse before any work, by the options' names, what no cell can be computed with."""
+    options.check_counts(arguments, "jobs", "seeds")
+    if unknown := [name for name in arguments.methods or () if name not in methods]:
+        raise ValueError(f"--methods {unknown[0]}: expected some of {', '.join(methods)}")
+    options.backend_label(arguments)
+    Budget(arguments.budget)
+
+
 def _run(arguments):
+    _check(arguments, ALL_METHODS)
     data = _stop_signs(arguments) if arguments.data == "gtsrb" else arguments.data
     grid = make_grid(
         data,
@@ -129,13 +142,13 @@ def _run_grid(grid, arguments, out):
 
 
 def _run_own(arguments):
+    _check(arguments, OWN_METHODS)
     wanted = arguments.methods or [name for name in OWN_METHODS if name not in SLOW]
-    if unknown := [name for name in wanted if name not in OWN_METHODS]:
-        raise ValueError(f"--methods {unknown[0]}: expected some of {', '.join(OWN_METHODS)}")
-    options.check_counts(arguments, "seeds")
     dataset = options.load(arguments)
     split = dataset.one_class(arguments.normal_class)
-    options.print_notes(split.notes, arguments.quiet)
+    for name in wanted:
+        check_shape(OWN_METHODS[name], split.train.shape[1:])
+    options.print_notes(split.notes)
     out = Path(arguments.out or Path("runs") / safe_name(f"own-{dataset.name}-{split.normal_class}"))
     settings = options.protocol_of(arguments, arguments.data, split.train.shape)
     grid = make_grid(

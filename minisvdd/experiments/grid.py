@@ -38,7 +38,7 @@ from ..files.records import (
     whole,
 )
 from ..files.streams import data_errors
-from .methods import METHODS, Setting, check_tested, draw_of
+from .methods import METHODS, Setting, check_shape, check_tested, draw_of
 from .paper import METHODS as PAPER_METHODS
 from .protocols import (
     GanProtocol,
@@ -166,8 +166,8 @@ def make_grid(
 
     settings, gan_settings: a Protocol and a GanProtocol instead of the named ones.   backend: of networks.
 
-    Raises ValueError for an unknown method, class or protocol, and for a class that has no AUC since all or none of the
-    test samples are of it; DataError when the data cannot be read.
+    Raises ValueError for an unknown method, class or protocol, for a method that takes no such samples, and for a class
+    that has no AUC since all or none of the test samples are of it; DataError when the data cannot be read.
     """
     for name in methods or ():
         if name not in METHODS:
@@ -183,6 +183,8 @@ def make_grid(
     wanted = [dataset.class_names[class_index(dataset.class_names, name, "classes")] for name in classes or known]
     chosen = tuple(name for name in METHODS if name in (PAPER_METHODS if methods is None else methods))
     wanted = tuple(dict.fromkeys(wanted))
+    for name in chosen:
+        check_shape(name, dataset.train_images.shape[1:])
     for normal_class in wanted:
         is_anomaly = dataset.test_labels != dataset.class_names.index(normal_class)
         for name in chosen:

@@ -36,6 +36,7 @@ from ..errors import DataError
 from ..nn.training import Training
 from ..rivals.anogan import AnoGAN
 from ..rivals.baselines import GAMMAS, IsolationForest, OneClassSVM, best_on_hold_out
+from ..rivals.dcgan import gan_for, make_gan
 from ..rivals.density import KernelDensity
 from ..svdd.center import collect_statistics
 from ..svdd.preprocessing import preprocessing_for
@@ -245,6 +246,15 @@ def check_tested(method: str, is_anomaly: np.ndarray, gan_protocol: GanProtocol)
                 f"{method} needs normal and anomalous samples among {len(part)} of {n} test samples, "
                 f"found {anomalies} anomalous ones: no AUC"
             )
+
+
+def check_shape(method: str, shape: tuple[int, ...]) -> None:
+    """ValueError, naming the method, where it takes no samples of that shape: AnoGAN draws images, of some sizes."""
+    try:
+        if method == "anogan":
+            make_gan(gan_for(shape), shape, latent_dim=1)
+    except ValueError as error:
+        raise ValueError(f"methods={method!r}: {error}: leave it out") from None
 
 
 def _deep_svdd(objective):

@@ -76,6 +76,27 @@ def test_a_folder_of_pictures_of_one_s_own(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "runs/own-tiles-good/comparison.md").exists()
 
 
+def test_a_scheduler_that_is_none_is_named(tmp_path, capsys):
+    pytest.importorskip("distributed", reason="needs the extra `distributed`")
+    X, y = samples("features")
+    np.savez(tmp_path / "mine.npz", X=X, y=y)
+    arguments = ("--data", tmp_path / "mine.npz", "--normal-class", "fine", "--methods", "kde", "--scheduler", "foo")
+    assert run("experiment", "own", *arguments, "--out", tmp_path / "out") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("minisvdd: error: --scheduler foo: ")
+    assert error.endswith(": expected a Dask scheduler's tcp://HOST:PORT")
+
+
+def test_no_stop_sign_is_attacked_for_a_grid_that_cannot_be(tmp_path, monkeypatch, capsys):
+    def attack(*arguments, **options):
+        raise AssertionError("attacked")
+
+    monkeypatch.setattr("minisvdd.cli.experiment.load_dataset", attack)
+    for words in (("--jobs", 0), ("--seeds", 0), ("--methods", "svm"), ("--budget", -1), ("--precision", "tf32")):
+        assert run("experiment", "table2-gtsrb", *words, "--out", tmp_path / "out") == 2
+        assert capsys.readouterr().err.startswith(f"minisvdd: error: {words[0]} {words[1]}")
+
+
 def test_methods_need_labels_to_be_compared_by(tmp_path, capsys):
     X, y = samples("features")
     np.save(tmp_path / "mine.npy", X)
@@ -89,6 +110,13 @@ def test_methods_need_labels_to_be_compared_by(tmp_path, capsys):
         (("mine.npz",), "expected one of mine.npz's classes: bent (5 training samples)"),
         (("mine.npz", "--normal-class", "fine", "--methods", "svm"), "--methods svm: expected some of one-class, "),
         (("mine.npz", "--normal-class", "fine", "--seeds", 0), "--seeds 0: expected an integer >= 1"),
+        (("mine.npz", "--normal-class", "fine", "--jobs", 0), "--jobs 0: expected an integer >= 1"),
+        (("mine.npz", "--normal-class", "fine", "--jobs", -3), "--jobs -3: expected an integer >= 1"),
+        (("mine.npz", "--normal-class", "fine", "--budget", 0), "--budget 0.0: expected seconds > 0"),
+        (
+            ("mine.npz", "--normal-class", "fine", "--methods", "one-class", "anogan"),
+            "--methods anogan: network='small_dcgan' expects images (N, C, H, W), got samples of shape (4,): leave it",
+        ),
     ):
         done = run("experiment", "own", "--data", tmp_path / arguments[0], *arguments[1:], "--out", tmp_path / "out")
         assert done == 2

@@ -112,6 +112,9 @@ def test_a_default_is_said_once_and_only_where_there_is_one(words):
         ("experiment table1-digits --precision tf32", "--precision tf32: needs --backend cuda or emulator, not numpy"),
         ("experiment table1-digits --methods svm", "--methods svm: expected some of oc-svm, "),
         ("experiment table1-digits --seeds 0", "--seeds 0: expected an integer >= 1"),
+        ("experiment table1-digits --jobs 0", "--jobs 0: expected an integer >= 1"),
+        ("experiment table1-digits --jobs -3", "--jobs -3: expected an integer >= 1"),
+        ("experiment table1-digits --budget -1", "--budget -1.0: expected seconds > 0"),
     ],
 )
 def test_errors_name_the_option_that_was_typed(words, message, tmp_path, monkeypatch, capsys):

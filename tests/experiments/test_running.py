@@ -214,3 +214,25 @@ def test_the_command_takes_backend_and_budget(tmp_path):
     assert run("experiment", *words, "--backend", "plain", "--budget", "60") == 0
     assert run("experiment", *words, "--budget", "0") == 2
     assert run("experiment", *words, "--backend", "abacus") == 2
+
+
+@pytest.mark.parametrize("jobs", [0, -3, 1.5, True])
+def test_fewer_processes_than_one_are_refused(jobs, tmp_path):
+    with pytest.raises(ValueError, match=rf"^jobs={jobs}: expected an integer >= 1$"):
+        run_grid(tiny_grid(), tmp_path / "out", jobs=jobs, verbose=0)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((4,), r"expects images \(N, C, H, W\), got samples of shape \(4,\)"),
+        ((1, 9, 8), "images of 9x8: .*multiples of 4"),
+    ],
+)
+def test_a_grid_without_the_images_that_anogan_needs_is_refused(shape, words, tmp_path):
+    X, y = np.random.default_rng(0).random((20, *shape)).astype(np.float32), np.arange(20) % 2
+    np.savez(tmp_path / "mine.npz", x_train=X, y_train=y, x_test=X, y_test=y)
+    with pytest.raises(ValueError, match=rf"^methods='anogan': .*{words}.*: leave it out$"):
+        make_grid(str(tmp_path / "mine.npz"), methods=["kde", "anogan"])
+    assert make_grid(str(tmp_path / "mine.npz"), methods=["kde"]).methods == ("kde",)

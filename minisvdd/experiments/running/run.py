@@ -20,6 +20,7 @@ from ...backends import get_backend
 from ...errors import CollapseWarning, TrainingWarning
 from ...files.atomic import atomic_write, locked, write_json
 from ...files.progress import Progress
+from ...validation import check_number
 from ..experiments import run, versions
 from ..grid import GRID_FILE, Cell, Grid, cells_of, dataset_by_name, is_finished, protocol_of, setting_of, with_earlier
 from ..methods import METHODS
@@ -49,6 +50,7 @@ def run_grid(
     A damaged cell is named and computed again; a damaged grid.json is a DataError. Pre-training goes first, since Deep
     SVDD's cells start from its weights.
     """
+    check_number(jobs, "jobs", 1, integer=True)
     out, allowed = Path(out), Budget(budget)
     needs_weights = any(METHODS[name].pretrained for name in grid.methods)
     methods = grid.methods if "dcae" in grid.methods or not needs_weights else ("dcae", *grid.methods)
@@ -113,7 +115,11 @@ def _workers(jobs, scheduler):
         raise ValueError(f"--scheduler: {error}: install the extra `distributed`") from error
     for name in ("distributed", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # the error below says what their own lines would
-    with Client(scheduler, timeout="10s") as client, parallel_config(backend="dask", client=client):
+    try:
+        connected = Client(scheduler, timeout="10s")
+    except (ValueError, TypeError, OSError) as error:  # no address, none of a scheduler, nobody there
+        raise ValueError(f"--scheduler {scheduler}: {error}: expected a Dask scheduler's tcp://HOST:PORT") from error
+    with connected as client, parallel_config(backend="dask", client=client):
         try:
             yield
         except Exception as error:
