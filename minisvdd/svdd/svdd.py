@@ -100,10 +100,9 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EncodingDetect
         Computed from the training samples and kept with the model; "auto" is GCN-L1 on images and standardisation on
         features.
     autoencoder : Autoencoder or None, default=None
-        A fitted one of the same network, whose encoder is taken instead of pre-training. Fitted with the same
-        `random_state` and `threshold`, it held out the same samples. It stays fitted in clones of this estimator
-        (cross-validation, pipelines); as one of the values of a grid search it must be wrapped in
-        `sklearn.frozen.FrozenEstimator`.
+        A fitted one of the same network, whose encoder is taken instead of pre-training. With the same `random_state`,
+        `threshold`, `holdout` and `false_alarm_rate` it held out the same samples. It stays fitted in clones (cross-
+        validation, pipelines); as a value of a grid search it must be wrapped in `sklearn.frozen.FrozenEstimator`.
     threshold : {"auto", "holdout", "nu"}, default="auto"
         "holdout": by normal samples held out of training, drawn from `random_state`, such that new normal samples are
         beyond it at a rate of at most `false_alarm_rate`. "nu": by the training samples. "auto": "holdout" where there
