@@ -138,9 +138,10 @@ def load(arguments: argparse.Namespace) -> "Dataset":
     )
 
 
-def print_notes(notes: Iterable[str], quiet: bool = False) -> None:
-    """What the library decided about data of the user's own, a line each on stderr."""
-    for note in () if quiet else notes:
+def print_notes(notes: Iterable[str]) -> None:
+    """What the library decided about data of the user's own, a line each on stderr: it changes results, so --quiet or
+    not."""
+    for note in notes:
         print(f"minisvdd: {note}", file=sys.stderr)
 
 
@@ -230,7 +231,7 @@ def add_seed(parser: argparse.ArgumentParser) -> None:
 
 def add_quiet(parser: argparse.ArgumentParser) -> None:
     """--quiet."""
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--quiet", action="store_true", help="no progress; notes on the data and warnings are shown")
 
 
 def verbosity(arguments: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 from ..data.datasets import DATASETS, own_path
 from ..data.own import ENDINGS
 from ..experiments.experiments import train_and_evaluate
-from ..experiments.plots import save_training_pictures
+from ..experiments.plots import TRAINING_PICTURES, save_training_pictures
 from ..files.atomic import check_writable, write_json
 from ..files.checkpoint import Checkpoint
 from ..files.names import safe_name
@@ -53,7 +53,7 @@ def _train(arguments):
     backend = options.start_backend(options.backend_label(arguments), arguments.check_kernels, arguments.ops)
     dataset = options.load(arguments)
     split = dataset.one_class(_normal_class(arguments, dataset))
-    options.print_notes(dataset.notes, arguments.quiet)
+    options.print_notes(dataset.notes)
     label = "-".join((dataset.name, split.normal_class, arguments.objective, f"seed{arguments.seed}"))
     folder = Path(arguments.out or Path("runs") / safe_name(label))
     check_writable(folder)
@@ -76,6 +76,7 @@ def _train(arguments):
     result = {"data": dataset.name, "source": _source(arguments), "protocol": arguments.protocol, **result}
     result["notes"] = split.notes
     _name_features(model, split.feature_names)
+    _remove_pages(folder)
     model.save(folder / "model.npz")
     write_json(folder / "result.json", result)
     if checkpoint:
@@ -92,6 +93,14 @@ def _name_features(model, names):
     """Note the names of a table's columns, as scikit-learn does of a data frame's: other tables are read by them."""
     if names is not None and len(set(names)) == len(names):
         model.feature_names_in_ = np.array(names, dtype=object)
+
+
+def _remove_pages(folder):
+    """What an earlier run left of pictures and report, lest it be taken for this model's where this one makes none."""
+    for name in (*TRAINING_PICTURES, "report.html"):
+        path = folder / name
+        if path.is_file() and not path.is_symlink():  # a link is the user's: what it leads to is written anew, or left
+            path.unlink()
 
 
 def _source(arguments):

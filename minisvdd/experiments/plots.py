@@ -16,6 +16,7 @@ from ..files.atomic import atomic_write
 from ..validation import as_images, check_kinds
 
 NORMAL, ANOMALY, _UNLABELLED, _LINE = "#2b6cb0", "#c53030", "#718096", "#1a202c"
+TRAINING_PICTURES = ("examples.png", "scores.png", "training.png")
 _SMALL = 32  # pixels: larger images are made smaller to be shown, and their pixels averaged
 
 

@@ -99,6 +99,40 @@ def test_features_of_your_own(tmp_path, capsys):
     assert json.loads((tmp_path / "out/result.json").read_text())["auc"]["trained"] > 0.95
 
 
+def test_notes_on_the_data_are_seen_with_quiet_too(tmp_path, capsys):
+    """What is left out changes the result; progress does not."""
+    tiles = put_tiles(tmp_path / "tiles")
+    (tiles / "train" / "good" / "damaged.png").write_bytes(b"no picture")
+    arguments = ("--data", tiles, "--skip-damaged", "--quiet")
+    assert run("train", *arguments, "--checkpoint-every", 0, *FEW, "--out", tmp_path / "out") == 0
+    notes = [line for line in capsys.readouterr().err.splitlines() if "Warning" not in line]
+    assert len(notes) == 1
+    assert "1 pictures are left out" in notes[0]
+    assert "damaged.png" in notes[0]
+    few = ("--methods", "kde", "--seeds", 1, "--out", tmp_path / "own")
+    assert run("experiment", "own", *arguments, *few) == 0
+    assert "1 pictures are left out" in capsys.readouterr().err
+
+
+def test_no_page_of_an_earlier_run_stays_beside_another_model(tmp_path, capsys):
+    """Pictures and report that the new data do not make go; whatever is not ours stays; a failed run takes nothing."""
+    out = tmp_path / "out"
+    assert run("train", "--quiet", *FEW, "--out", out) == 0
+    assert run("report", out) == 0
+    others = {"notes.txt": "mine", "scores-old.png": "mine"}
+    for name, content in others.items():
+        (out / name).write_text(content)
+    (out / "kept").mkdir()
+    before = {path.name for path in out.iterdir()}
+    assert {"examples.png", "scores.png", "training.png", "report.html"} < before
+    np.save(tmp_path / "mine.npy", np.random.default_rng(0).normal(size=(100, 3)))
+    arguments = ("--data", tmp_path / "mine.npy", "--quiet", *FEW, "--out", out)
+    assert run("train", *arguments, "--batch-size", 100, "--learning-rate", 1e30) != 0
+    assert {path.name for path in out.iterdir()} - {"checkpoint"} == before
+    assert run("train", *arguments) == 0
+    assert {path.name for path in out.iterdir()} == {*others, "kept", "model.npz", "result.json", "training.png"}
+
+
 def test_unlabelled_samples_of_your_own(tmp_path, capsys):
     np.save(tmp_path / "mine.npy", np.random.default_rng(0).normal(size=(100, 3)))
     assert run("train", "--data", tmp_path / "mine.npy", "--quiet", *FEW, "--out", tmp_path / "out") == 0
