@@ -207,7 +207,7 @@ def _warn_of_offsets(X: np.ndarray) -> None:
     if X.ndim != 2:
         return
     step, spread = np.finfo(np.float32).eps * np.abs(X).max(axis=0), X.std(axis=0, dtype=np.float64)
-    lost = np.flatnonzero((spread > 0) & (step > _COARSE * spread))
+    lost = np.flatnonzero(~is_constant(X) & (step > _COARSE * spread))
     if len(lost):
         j = lost[0]
         warnings.warn(

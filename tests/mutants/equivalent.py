@@ -5,6 +5,14 @@ A dropped statement stands as "the statement -> pass".
 
 EQUIVALENT: dict[tuple[str, str], str] = {
     (
+        "validation.py",
+        "block = max(1, _BLOCK // max(1, X[:2].size))",
+    ): "how many samples are looked at in one go",
+    (
+        "validation.py",
+        "block = min(1, _BLOCK // max(1, X[:1].size))",
+    ): "how many samples are looked at in one go",
+    (
         "experiments/running/budget.py",
         "self.end = None if seconds is None else time.time() + seconds - min(seconds / 10, _FOR_THE_REPORT)",
     ): "min(a, b) is min(b, a)",

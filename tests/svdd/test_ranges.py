@@ -7,6 +7,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from minisvdd import AnoGAN, Autoencoder, DeepSVDD, IsolationForest, KernelDensity, OneClassSVM, RangeWarning
+from minisvdd.svdd.preprocessing import make_preprocessing
 
 QUICK = {"epochs": 1, "batch_size": 8, "verbose": 0}
 GAN = {"latent_dim": 3, "search_steps": 1, **QUICK}
@@ -82,8 +83,17 @@ def test_an_offset_costs_nothing_when_features_are_standardised_and_is_noticed_w
     assert warned(lambda: make(preprocessing=None).fit(X + [0, 1000])) == []
 
 
-def test_a_constant_feature_is_no_loss(rng):
-    X = np.column_stack([rng.normal(size=20), np.full(20, 1.7e9)])
+def test_what_an_offset_costs_goes_by_the_spread_behind_it(rng):
+    """Near 1e8 float32 counts in steps of about 10: too coarse for a deviation of 100, not for one of 10000."""
+    fit = make_preprocessing(None).fit
+    X = rng.normal(size=(200, 1))
+    assert len(warned(lambda: fit(100 * X + 1e8))) == 1
+    assert warned(lambda: fit(1e4 * X + 1e8)) == []
+
+
+@pytest.mark.parametrize("constant", [1.7e9, 0.1, 1 / 3])
+def test_a_constant_feature_is_no_loss(rng, constant):
+    X = np.column_stack([rng.normal(size=20), np.full(20, constant)])
     assert warned(lambda: DeepSVDD(preprocessing=None, pretrain_epochs=0, **QUICK).fit(X)) == []
 
 
