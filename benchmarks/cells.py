@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from common import add_data, at_least_one
 
-from minisvdd.experiments.grid import cells_of, make_grid, read_cell
+from minisvdd.experiments.grid import Grid, cells_of, make_grid, read_cell
 from minisvdd.experiments.protocols import Protocol
 from minisvdd.experiments.running.run import run_grid
 from minisvdd.files.names import safe_name
@@ -25,10 +25,8 @@ def add_cells(parser: argparse.ArgumentParser, protocol: str, folder: str) -> No
     parser.add_argument("--budget", type=float, metavar="SECONDS", help="for each choice")
 
 
-def computed(
-    arguments: argparse.Namespace, name: str, protocol: Protocol, methods: tuple[str, ...]
-) -> dict[tuple[str, str, int], float]:
-    """{(method, class, seed): test AUC in %} of the finished cells under this protocol, which FOLDER/NAME keeps."""
+def run_in(out: Path, arguments: argparse.Namespace, protocol: Protocol, methods: tuple[str, ...]) -> Grid:
+    """Compute in this folder what it lacks of the cells under this protocol, and return their grid."""
     grid = make_grid(
         arguments.data,
         methods=methods,
@@ -39,8 +37,16 @@ def computed(
         settings=protocol,
         backend=arguments.backend,
     )
-    out = Path(arguments.folder) / safe_name(name)
     run_grid(grid, out, jobs=arguments.jobs, data_dir=arguments.data_dir, budget=arguments.budget)
+    return grid
+
+
+def computed(
+    arguments: argparse.Namespace, name: str, protocol: Protocol, methods: tuple[str, ...]
+) -> dict[tuple[str, str, int], float]:
+    """{(method, class, seed): test AUC in %} of the finished cells under this protocol, which FOLDER/NAME keeps."""
+    out = Path(arguments.folder) / safe_name(name)
+    grid = run_in(out, arguments, protocol, methods)
     found = {(c.method, c.normal_class, c.seed): read_cell(c, out) for c in cells_of(grid)}
     return {key: 100 * value["auc"]["trained"] for key, value in found.items() if value is not None}
 

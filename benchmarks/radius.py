@@ -11,16 +11,15 @@ the end; a grid's own cell first. The grid is kept in --folder and not computed 
 from dataclasses import replace
 from pathlib import Path
 
-from cells import add_cells, rounded
+from cells import add_cells, rounded, run_in
 from common import make_parser, parse, write_rows
 from joblib import Parallel, delayed
 
 from minisvdd import load_dataset, load_model
 from minisvdd.experiments.experiments import train_and_evaluate
-from minisvdd.experiments.grid import cells_of, make_grid, read_cell
+from minisvdd.experiments.grid import cells_of, read_cell
 from minisvdd.experiments.methods import draw_of
 from minisvdd.experiments.protocols import get_protocol
-from minisvdd.experiments.running.run import run_grid
 from minisvdd.svdd.radius import RADIUS_RULES
 
 METHOD = "soft-boundary"
@@ -32,17 +31,7 @@ def main():
     protocol = get_protocol(arguments.protocol, arguments.data)
     if arguments.quick:
         protocol = replace(protocol, pretrain_epochs=2, epochs=16, batch_size=32)
-    grid = make_grid(
-        arguments.data,
-        methods=(METHOD,),
-        classes=arguments.classes,
-        seeds=arguments.seeds,
-        protocol=arguments.protocol,
-        data_dir=arguments.data_dir,
-        settings=protocol,
-        backend=arguments.backend,
-    )
-    run_grid(grid, arguments.folder, jobs=arguments.jobs, data_dir=arguments.data_dir, budget=arguments.budget)
+    grid = run_in(Path(arguments.folder), arguments, protocol, (METHOD,))
     dataset = load_dataset(arguments.data, arguments.data_dir)
     cells = [cell for cell in cells_of(grid) if cell.nu in arguments.nus and read_cell(cell, arguments.folder)]
     pairs = Parallel(n_jobs=arguments.jobs)(
