@@ -1,16 +1,18 @@
-"""Checks of what users hand to the estimators: each failure names the argument and what was expected."""
+"""Checks of what users hand to the estimators: each failure names the argument and what was expected.
+
+Readers of data and layers check their arguments here, too: scikit-learn, which takes long to load, comes when an
+estimator is checked.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.exceptions import NotFittedError
-from sklearn.utils.validation import validate_data
 
 _BLOCK = 1 << 22  # numbers looked at in one go
 _COLORS = (1, 3)  # channels of an image by which a last axis is known as that of the channels
-_LARGEST = float(np.finfo(np.float32).max)
+LARGEST = float(np.finfo(np.float32).max)  # in which networks compute
 _ROUNDING = 4 * float(np.finfo(np.float64).eps)  # how far apart numbers are, over the largest, that are one number
 Seed = int | np.random.Generator | None
 
@@ -23,7 +25,7 @@ def check_training_samples(estimator: Any, X: ArrayLike) -> np.ndarray:
     axis, NaN or infinity, TypeError for non-numbers and sparse matrices.
     """
     are_images = np.asarray(X).ndim > 2
-    X = as_images(X) if are_images else validate_data(estimator, X, **_FEATURES)
+    X = as_images(X) if are_images else _as_features(estimator, X)
     if 0 in X.shape:
         raise ValueError(f"X has shape {X.shape}: expected images (n, C, H, W) or features (n, D), none of them 0")
     _check_finite(X)
@@ -50,15 +52,21 @@ def check_test_samples(estimator: Any, X: ArrayLike, first: int = 0) -> np.ndarr
     """
     expected = estimator.input_shape_
     if len(expected) == 1 and np.asarray(X).ndim <= 2:
-        X = validate_data(estimator, X, reset=False, ensure_min_samples=0, **_FEATURES)
+        X = _as_features(estimator, X, reset=False, ensure_min_samples=0)
     else:
         X = _scaled(_like(np.asarray(X), expected))
     _check_finite(X, first)
     return X
 
 
-# scikit-learn's own check of finiteness does not say where the bad value is.
-_FEATURES: dict[str, Any] = {"ensure_all_finite": False, "dtype": (np.float64, np.float32)}
+def _as_features(estimator: Any, X: ArrayLike, **options: Any) -> np.ndarray:
+    """By scikit-learn, but for its check of finiteness, which does not say where the bad value is."""
+    from sklearn.utils.validation import validate_data
+
+    features: np.ndarray = validate_data(
+        estimator, X, ensure_all_finite=False, dtype=(np.float64, np.float32), **options
+    )
+    return features
 
 
 def as_images(X: ArrayLike) -> np.ndarray:
@@ -123,7 +131,7 @@ def _check_finite(X: np.ndarray, first: int = 0) -> None:
     places = [
         (start + int(index[0]), *map(int, index[1:]))
         for start in range(0, len(X), block)
-        for index in np.argwhere(~(np.abs(X[start : start + block]) <= _LARGEST))
+        for index in np.argwhere(~(np.abs(X[start : start + block]) <= LARGEST))
     ]
     if places:
         row, *rest = places[0]
@@ -222,4 +230,6 @@ def check_milestones(milestones: Sequence[int], name: str = "milestones") -> Non
 def check_fitted(estimator: object) -> None:
     """Raise scikit-learn's NotFittedError, in words, before `fit`."""
     if not (hasattr(estimator, "offset_") or hasattr(estimator, "classes_")):  # a threshold, or a classifier's labels
+        from sklearn.exceptions import NotFittedError
+
         raise NotFittedError(f"this {type(estimator).__name__} is not fitted yet: call fit(X) first")

@@ -20,6 +20,7 @@ from PIL import Image
 
 from ..errors import DataError
 from ..files.streams import CHUNK, Expanding, opened, read_all, read_promised, read_up_to, refuse_bomb
+from ..validation import LARGEST
 
 # --- IDX (MNIST) ------------------------------------------------------------------------------------------------------
 
@@ -152,8 +153,6 @@ def _image(content):
 
 
 # --- Samples ----------------------------------------------------------------------------------------------------------
-
-LARGEST = float(np.finfo(np.float32).max)  # in which networks compute
 
 
 def as_samples(array: np.ndarray, name) -> np.ndarray:

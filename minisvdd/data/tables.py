@@ -20,7 +20,7 @@ import numpy as np
 from ..errors import DataError
 from ..files.arrays import listed
 from ..files.streams import opened, read_all
-from .readers import LARGEST
+from ..validation import LARGEST
 
 LABEL_COLUMNS = ("class", "label", "labels", "y", "target")
 _MAX_BYTES = 1 << 28  # larger ones are slow to read as text: .npy holds them in an eighth of the memory

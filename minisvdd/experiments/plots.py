@@ -151,16 +151,17 @@ def save_figure(figure: Figure, path) -> Path:
 
 def save_training_pictures(model, split, folder, auc: float | None = None) -> list[Path]:
     """The pictures of a fitted model in `folder`: examples.png (images only), scores.png, training.png."""
-    folder, paths = Path(folder), []
+    examples, histogram, curves = (Path(folder) / name for name in TRAINING_PICTURES)
+    paths = []
     if split.test is not None:
         scores = model.anomaly_score(split.test)
         if split.test.ndim == 4 and split.test.shape[1] in (1, 3):
             figure = plot_examples(split.test, scores, is_anomaly=split.is_anomaly)
-            paths.append(save_figure(figure, folder / "examples.png"))
-        paths.append(save_figure(plot_scores(scores, split.is_anomaly, -model.offset_, auc), folder / "scores.png"))
+            paths.append(save_figure(figure, examples))
+        paths.append(save_figure(plot_scores(scores, split.is_anomaly, -model.offset_, auc), histogram))
     autoencoder = getattr(model, "autoencoder_", None)
-    curves = plot_training(model.history_, autoencoder.history_ if autoencoder is not None else None)
-    paths.append(save_figure(curves, folder / "training.png"))
+    figure = plot_training(model.history_, autoencoder.history_ if autoencoder is not None else None)
+    paths.append(save_figure(figure, curves))
     return paths
 
 
