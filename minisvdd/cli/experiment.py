@@ -11,6 +11,7 @@ from ..experiments.methods import METHODS as ALL_METHODS
 from ..experiments.methods import check_shape
 from ..experiments.paper import METHODS
 from ..experiments.plots import save_figure
+from ..experiments.protocols import adjusted, get_protocol
 from ..experiments.report import write_report, write_stages
 from ..experiments.running.budget import Budget
 from ..experiments.running.run import run_grid
@@ -78,6 +79,7 @@ def _add_table(tables, name, data, protocol):
     table.add_argument("--classes", nargs="+", metavar="NAME", help="normal classes (default: all)")
     table.add_argument("--seeds", type=int, default=10, help="number of seeds, from 0")
     options.add_protocol(table, protocol)
+    options.add_schedule(table)
     if data == "gtsrb":
         table.add_argument("--queries", type=int, help="of the Boundary Attack per image, if not as `minisvdd attack`")
     _add_running(table, f"runs/{name}")
@@ -114,6 +116,7 @@ def _check(arguments, methods):
 
 def _run(arguments):
     _check(arguments, ALL_METHODS)
+    settings = adjusted(get_protocol(arguments.protocol, arguments.data), **options.schedule_of(arguments))
     data = _stop_signs(arguments) if arguments.data == "gtsrb" else arguments.data
     grid = make_grid(
         data,
@@ -122,6 +125,7 @@ def _run(arguments):
         seeds=arguments.seeds,
         protocol=arguments.protocol,
         data_dir=arguments.data_dir,
+        settings=settings,
         backend=options.backend_label(arguments),
     )
     return _run_grid(grid, arguments, arguments.out)

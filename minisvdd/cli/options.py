@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import backends
 from ..data.pictures import COLORS
@@ -183,18 +183,24 @@ def add_patch_size(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def protocol_of(arguments: argparse.Namespace, dataset: str, shape: tuple[int, ...]) -> Protocol:
-    """What --protocol means for training samples of that shape, with what `add_schedule`'s options change in it."""
-    check_rate(arguments.false_alarm_rate, "--false-alarm-rate")
-    if arguments.threshold != "nu":  # no step is taken on what is held out
-        held_out = holdout_size(shape[0], DeepSVDD().holdout, arguments.false_alarm_rate)
-        shape = (shape[0] - held_out, *shape[1:])
+def schedule_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What `add_schedule`'s options give, by the names of `adjusted`. ValueError, naming the option, out of range."""
     given = {name: getattr(arguments, name) for name in _SCHEDULE}
     for name, (kind, least, _) in _SCHEDULE.items():
         if (value := given[name]) is not None and not (value >= least if kind is int else value > least):
             raise ValueError(
                 f"{_option(name)} {value}: expected {'an integer >=' if kind is int else 'a number >'} {least}"
             )
+    return given
+
+
+def protocol_of(arguments: argparse.Namespace, dataset: str, shape: tuple[int, ...]) -> Protocol:
+    """What --protocol means for training samples of that shape, with what `add_schedule`'s options change in it."""
+    check_rate(arguments.false_alarm_rate, "--false-alarm-rate")
+    if arguments.threshold != "nu":  # no step is taken on what is held out
+        held_out = holdout_size(shape[0], DeepSVDD().holdout, arguments.false_alarm_rate)
+        shape = (shape[0] - held_out, *shape[1:])
+    given = schedule_of(arguments)
     return adjusted(get_protocol(arguments.protocol, dataset, shape, arguments.patch_size), **given)
 
 

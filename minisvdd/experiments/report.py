@@ -19,6 +19,7 @@ from .methods import METHODS
 from .paper import METHODS as PAPER_METHODS
 from .paper import TABLES, distance_from
 from .plots import save_figure
+from .protocols import get_protocol
 
 # Cells further from the paper's than this many standard deviations plus this many points are marked.
 MARK_DEVIATIONS, MARK_POINTS = 2.0, 1.0
@@ -248,6 +249,8 @@ def _notes(grid, entries, finished, total):
     runs = "; ".join(f"{method}: {what}" for method, what in apart.items() if method in grid.methods)
     yield f"Test AUC in %, {spread} {_count(grid.seeds, 'seed')}{f' ({runs})' if runs else ''}."
     yield f"{finished} of {total} cells are finished{_fewer(grid, entries)}."
+    if changed := _changed(grid):
+        yield f"Other than in the protocol: {', '.join(changed)}."
     nus = {"oc-svm": len(grid.shallow_protocol.nus), "soft-boundary": 2}
     with_nu = " and ".join(method for method, n in nus.items() if n > 1 and method in grid.methods)
     if with_nu:
@@ -259,6 +262,23 @@ def _notes(grid, entries, finished, total):
         yield f"The kernels' widths are given: {grid.shallow_protocol.width!r}."
     if "anogan" in grid.methods:
         yield _gan_note(grid)
+
+
+def _changed(grid):
+    """What this grid's networks, if it has any, are trained with, and those of the protocol of that name are not."""
+    if all(METHODS[method].protocol != "protocol" for method in grid.methods):
+        return []
+    named = asdict(get_protocol(grid.protocol_name, _name(grid)))
+    return [
+        f"{name} {_value(value)} instead of {_value(named[name])}"
+        for name, value in asdict(grid.protocol).items()
+        if value != named[name]
+    ]
+
+
+def _value(value):
+    """Milestones as numbers with commas between them, all else as it is."""
+    return "(" + ", ".join(map(str, value)) + ")" if isinstance(value, tuple) else value
 
 
 def _searches(grid):

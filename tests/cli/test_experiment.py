@@ -97,6 +97,27 @@ def test_no_stop_sign_is_attacked_for_a_grid_that_cannot_be(tmp_path, monkeypatc
         assert capsys.readouterr().err.startswith(f"minisvdd: error: {words[0]} {words[1]}")
 
 
+def test_a_table_with_other_epochs_says_so(tmp_path, capsys):
+    """Milestones stay at their share of the epochs; cells of another number of epochs are other cells."""
+    few = ("experiment", "table1-digits", "--methods", "one-class", "--classes", 3, "--out", tmp_path, *QUICK)
+    assert run(*few, "--batch-size", 64) == 0
+    text = capsys.readouterr().out
+    assert "2 of 2 cells are finished. Other than in the protocol: pretrain_epochs 1 instead of 100, " in text
+    assert "milestones (1) instead of (80), " in text
+    assert "batch_size 64 instead of 32." in text
+    assert run(*few, "--epochs", 2) == 0
+    assert "epochs 2 instead of 100" in capsys.readouterr().out
+    assert len(list((tmp_path / "cells/one-class/3").iterdir())) == 4
+    assert run(*few, "--epochs", -1) == 2
+    assert capsys.readouterr().err.endswith("--epochs -1: expected an integer >= 0\n")
+
+
+def test_a_table_by_its_protocol_says_nothing_of_it(tmp_path, capsys):
+    table = ("experiment", "table1-digits", "--methods", "kde", "--classes", 3, "--out", tmp_path, "--quiet")
+    assert run(*table) == 0
+    assert "Other than" not in capsys.readouterr().out
+
+
 def test_methods_need_labels_to_be_compared_by(tmp_path, capsys):
     X, y = samples("features")
     np.save(tmp_path / "mine.npy", X)
