@@ -44,8 +44,8 @@ class Table(NamedTuple):
 def read_table(source, columns: Sequence[str] | None = None) -> Table:
     """Read a .csv file.
 
-    columns: names of the features to take, in this order, of a file whose columns have names (one without is taken as
-    it is); None for all but the labels, and but those that merely count the rows.
+    columns: names of the features to take, in this order, of a file whose columns have names (of one without, all are
+    taken, with a note); None for all but the labels, and but those that merely count the rows.
 
     Raises DataError, naming row and column, for a cell that is no finite number, a row of another length, two columns
     of labels, or one of `columns` that is missing.
@@ -67,13 +67,18 @@ def read_table(source, columns: Sequence[str] | None = None) -> Table:
         rows = rows[is_header:]
         if not rows:
             raise DataError(f"{name}: expected rows below the names of the columns, found none")
-        table = _table(rows, cells, wanted, name) if is_header else _without_names(rows, width, name)
+        table = _table(rows, cells, wanted, name) if is_header else _without_names(rows, width, wanted, name)
         return table._replace(notes=(*(f"{name}: {note}" for note in doubt), *table.notes))
 
 
-def _without_names(rows, width, name):
+def _without_names(rows, width, wanted, name):
     places = range(width)
-    return Table(_numbers(rows, places, [str(k + 1) for k in places], name), None, ())
+    features = _numbers(rows, places, [str(k + 1) for k in places], name)
+    if wanted is None:
+        return Table(features, None, ())
+    return Table(
+        features, None, (f"{name}: its columns have no names, and are taken for {_quoted(wanted)} by their places",)
+    )
 
 
 def _table(rows, names, wanted, name):

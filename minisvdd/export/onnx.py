@@ -6,6 +6,7 @@ Each layer is one entry of `_LAYERS`: a node of ONNX with the layer's arrays. Ba
 in scoring. Pre-processing and distances are in double precision, as here, the network in single precision.
 """
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,15 +27,16 @@ _OPSET, _IR_VERSION = 17, 8  # of 2022: what reads ONNX today reads those
 def export_onnx(model: DeepSVDD | Autoencoder, path: str | Path) -> None:
     """Write a fitted DeepSVDD or Autoencoder to `path`.
 
-    The graph takes X, float32, (N, C, H, W) or (N, D): as `fit` took floating-point samples, not yet pre-processed.
-    It gives
+    The graph takes X as `fit` did, not yet pre-processed: images (N, C, H, W) in float32, features (N, D) in float64,
+    of which float32 would lose the digits behind a large offset. It gives
 
         anomaly_score   (N,) float64, as `model.anomaly_score`; of soft-boundary, R^2 is subtracted
         is_anomaly      (N,) bool, whether the score exceeds the threshold: where `model.predict` says -1
         embedding       (N, p) float32, the outputs of the encoder
         reconstruction  X's shape, float32, pre-processed scale: of an Autoencoder only
 
-    The threshold, R^2 and what else a reader may want to know are in the file's metadata.
+    The threshold, R^2, the names of the features (a JSON list) and what else a reader may want to know are in the
+    file's metadata.
 
     Raises ImportError without the package onnx, NotFittedError before `fit`, and ValueError for another kind of model,
     one that cuts images into patches, or a layer that is none of minisvdd's; nothing is written then.
@@ -112,7 +114,7 @@ def _proto(model: Any, onnx: Any) -> Any:
     proto = onnx.helper.make_graph(
         graph.nodes,
         type(model).__name__,
-        [described("X", types.FLOAT, ["N", *numbers])],
+        [described("X", types.FLOAT if len(numbers) > 1 else types.DOUBLE, ["N", *numbers])],
         [described(name, kind, ["N", *shape]) for name, (_, kind, shape) in outputs.items()],
         graph.constants,
     )
@@ -135,6 +137,7 @@ def _metadata(model: Any) -> dict[str, str]:
         "preprocessing": model.preprocessing_.name,
         "objective": getattr(model, "objective", None),
         "radius_squared": model.radius_**2 if hasattr(model, "radius_") else None,
+        "feature_names": json.dumps(list(model.feature_names_in_)) if hasattr(model, "feature_names_in_") else None,
     }
     return {name: str(value) for name, value in known.items() if value is not None}
 
@@ -147,7 +150,7 @@ def _zeros(backend: Any, shape: tuple[int, ...]) -> Any:
 
 
 def _unchanged(graph: _Graph, constants: Any) -> str:
-    return "X"
+    return graph.cast("X", np.float32)
 
 
 def _standardized(graph: _Graph, constants: Any) -> str:

@@ -52,7 +52,7 @@ from .preprocessing import Preprocessing
 
 METHODS = ("auto", "residual", "exchange", "occlusion", "smoothgrad", "gradient")
 SMOOTHING = 1 / 16  # standard deviation of the Gaussian, in shorter sides of the image
-DRAWS, NOISE = 16, 0.1  # of smoothgrad; the noise in standard deviations of the sample
+DRAWS, NOISE = 16, 0.1  # of smoothgrad; the noise in standard deviations of the image, or of each feature
 SHIFTS = 4  # other windows that occlusion tries in the place of one
 _BLOCK = 200  # samples explained at a time: bounds what gradients and copies take
 
@@ -96,15 +96,14 @@ def score_gradient(model: Explainable, X: np.ndarray) -> np.ndarray:
     return model.preprocessing_.backward(model._score_gradient(model.preprocessing_.transform(X)), X)
 
 
-def mean_gradient(gradient: ByArray, X: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """1/K sum_k g(x + noise_k), noise_k ~ N(0, (NOISE std(x))^2): the gradient of s averaged over a neighbourhood.
+def mean_gradient(gradient: ByArray, X: np.ndarray, std: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """1/K sum_k g(x + noise_k), noise_k ~ N(0, (NOISE std)^2): the gradient of s averaged over a neighbourhood.
 
-    SmoothGrad (Smilkov et al., 2017). Every sample meets the same draws.
+    SmoothGrad (Smilkov et al., 2017). std: the deviation of every sample or feature. Every sample meets the same draws.
     """
-    scale = NOISE * X.std(axis=tuple(range(1, X.ndim)), keepdims=True)
     mean = np.zeros(X.shape)
     for _ in range(DRAWS):
-        mean += gradient((X + scale * rng.standard_normal(X.shape[1:])).astype(X.dtype)) / DRAWS
+        mean += gradient((X + NOISE * std * rng.standard_normal(X.shape[1:])).astype(X.dtype)) / DRAWS
     return mean
 
 
@@ -179,7 +178,8 @@ def _shares(model: Explainable, X: np.ndarray, method: str, rng: np.random.Gener
             return occlusion(model._all_scores, X, rng)
         return occlusion_of_features(model._all_scores, X, _moments_of_features(model, X)[0])
     if method == "smoothgrad":
-        return _over_channels(mean_gradient(lambda x: score_gradient(model, x), X, rng), np.linalg.norm)
+        std = X.std(axis=(1, 2, 3), keepdims=True) if X.ndim > 2 else _moments_of_features(model, X)[1]
+        return _over_channels(mean_gradient(lambda x: score_gradient(model, x), X, std, rng), np.linalg.norm)
     g = score_gradient(model, X)
     if method == "gradient":
         return _over_channels(g, np.linalg.norm)

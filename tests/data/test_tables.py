@@ -153,9 +153,14 @@ def test_blanks_around_names_do_not_matter(tmp_path):
 
 
 def test_columns_without_names_are_taken_as_they_are(tmp_path):
-    table = read_table(written(tmp_path, "1.5,2\n3,4\n"), ["u", "v"])
-    np.testing.assert_array_equal(table.features, [[1.5, 2], [3, 4]])
-    assert (table.names, table.notes) == (None, ())
+    """Which is said where other names were wanted."""
+    path = written(tmp_path, "1.5,2\n3,4\n")
+    for wanted in (None, ["u", "v"]):
+        table = read_table(path, wanted)
+        np.testing.assert_array_equal(table.features, [[1.5, 2], [3, 4]])
+        assert table.names is None
+        note = f"{path}: its columns have no names, and are taken for 'u', 'v' by their places"
+        assert table.notes == ((note,) if wanted else ())
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,7 @@ def run(model, X, folder):
     options.intra_op_num_threads = 1
     session = runtime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
+    X = X.astype(np.float32 if X.ndim > 2 else np.float64)
     return dict(zip(names, session.run(None, {"X": X}))), session.get_modelmeta().custom_metadata_map
 
 
@@ -128,6 +129,26 @@ def test_any_number_of_samples_and_one_at_a_time(tmp_path):
     together, _ = run(model, X, tmp_path)
     alone, _ = run(model, X[7:8], tmp_path)
     np.testing.assert_allclose(alone["anomaly_score"], together["anomaly_score"][7:8], rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::minisvdd.CollapseWarning")
+@pytest.mark.parametrize("preprocessing", [None, "min-max", "standardize"])
+def test_features_keep_the_digits_behind_an_offset(preprocessing, tmp_path):
+    """Time stamps of one day, in seconds: float32 knows them to two minutes."""
+    offset = 0 if preprocessing is None else 1.7e9
+    X = offset + 86400 * np.random.default_rng(0).random((60, 3))
+    model = DeepSVDD(pretrain_epochs=0, preprocessing=preprocessing, **SHORT).fit(X)
+    assert_the_same(model, X, tmp_path)
+
+
+@pytest.mark.parametrize("names", [None, ["length, mm", "height"]])
+def test_names_of_features_are_in_the_metadata(names, tmp_path):
+    X = samples((2,))
+    model = DeepSVDD(pretrain_epochs=0, **SHORT).fit(X)
+    if names:
+        model.feature_names_in_ = np.array(names, object)  # as of a data frame
+    _, metadata = run(model, X, tmp_path)
+    assert metadata.get("feature_names") == ('["length, mm", "height"]' if names else None)
 
 
 def test_a_layer_of_one_s_own_has_no_form(tmp_path):

@@ -145,11 +145,12 @@ def test_mean_and_variance_of_an_exchange_are_those_of_the_images_pixels(rng):
 
 def test_the_average_of_many_gradients_of_a_line_is_its_slope(rng):
     slope, X = rng.standard_normal((2, 1, 4, 5)), rng.standard_normal((2, 1, 4, 5))
-    np.testing.assert_allclose(explaining.mean_gradient(lambda x: slope, X, rng), slope)
+    std = np.array([3.0, 0.5]).reshape(2, 1, 1, 1)
+    np.testing.assert_allclose(explaining.mean_gradient(lambda x: slope, X, std, rng), slope)
     seen = []
-    explaining.mean_gradient(lambda x: seen.append(x - X) or slope, X, rng)
+    explaining.mean_gradient(lambda x: seen.append(x - X) or slope, X, std, rng)
     assert len(seen) == explaining.DRAWS
-    assert np.std(seen, axis=(0, 2, 3, 4)) == pytest.approx(explaining.NOISE * X.std(axis=(1, 2, 3)), rel=0.3)
+    assert np.std(seen, axis=(0, 2, 3, 4)) == pytest.approx(explaining.NOISE * std.ravel(), rel=0.3)
 
 
 def test_occlusion_finds_the_only_pixels_that_count(rng):
@@ -206,6 +207,16 @@ def test_an_offset_of_all_features_changes_no_explanation(method, rng):
     shares = near.explain(X, method=method)
     assert shares.max() > 0
     np.testing.assert_allclose(far.explain(X + offset, method=method), shares, rtol=1e-2, atol=1e-3 * shares.max())
+
+
+@pytest.mark.parametrize("method", ["exchange", "smoothgrad", "gradient", "occlusion"])
+def test_a_feature_in_other_units_takes_no_other_share(method, rng):
+    """Metres or micrometres: a share per unit is smaller, noise and exchanges are in the feature's own units."""
+    X, unit = rng.normal(size=(60, 4)), np.array([1.0, 1.0, 2.0**20, 1.0])
+    one, other = (DeepSVDD(pretrain_epochs=0, epochs=3, verbose=0).fit(samples) for samples in (X, X * unit))
+    shares, others = one.explain(X, method=method), other.explain(X * unit, method=method)
+    per_unit = unit if method in ("smoothgrad", "gradient") else 1
+    np.testing.assert_allclose(others * per_unit, shares, rtol=1e-2, atol=1e-3 * shares.max())
 
 
 def test_detectors_without_a_gradient_have_occlusion(rng):
