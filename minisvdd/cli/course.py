@@ -160,7 +160,7 @@ def _grade_class(arguments, assignment):
     if arguments.json or arguments.junit:
         raise ValueError("--json and --junit are for one submission; with --class use --out DIR")
     if arguments.jobs < 1:
-        raise ValueError(f"--jobs {arguments.jobs}: expected a number >= 1")
+        raise ValueError(f"--jobs {arguments.jobs}: expected an integer >= 1")
     roster = read_roster(arguments.roster) if arguments.roster else None
     # Written at once: whoever stops the grader keeps what is there.
     also = {"done": GrowingResults(arguments.out).add} if arguments.out else {}

@@ -235,7 +235,7 @@ def test_warnings_are_one_line(monkeypatch, capsys):
 def test_counts_below_1_are_refused_and_1_is_not(tmp_path, capsys):
     for jobs in (-1, 0):
         assert run("grade", "--class", tmp_path, "--jobs", jobs) == 2
-        assert f"--jobs {jobs}: expected a number >= 1" in capsys.readouterr().err
+        assert f"--jobs {jobs}: expected an integer >= 1" in capsys.readouterr().err
     assert run("grade", "--class", tmp_path, "--jobs", 1) == 2
     assert "no submission: expected files such as ada.py" in capsys.readouterr().err
 
