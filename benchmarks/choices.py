@@ -1,4 +1,4 @@
-"""One-Class Deep SVDD with one choice of the protocol changed at a time: which of them moves the AUC, and how far?
+"""Deep SVDD with one choice of the protocol changed at a time: which of them moves the AUC, and how far?
 
     python benchmarks/choices.py --data mnist --classes 4 9 --seeds 3 --jobs 2      the committed result
     python benchmarks/choices.py --quick                                          digits: does it run?
@@ -34,6 +34,7 @@ from minisvdd.files.names import safe_name
 from minisvdd.nn.batches import fixed_batches
 from minisvdd.svdd.center import move_from_zero
 from minisvdd.svdd.preprocessing import preprocessing_for
+from minisvdd.svdd.svdd import OBJECTIVES
 
 PAPER, AUTHORS = get_protocol("paper", "mnist"), get_protocol("authors-code", "mnist")
 MARKS = (5, 10, 25, 50, 75, 100, 150, 200, 250)
@@ -85,7 +86,7 @@ def main():
     ]
     groups = Parallel(n_jobs=arguments.jobs)(delayed(_rows)(dataset, arguments, folder, *task) for task in tasks)
     rows = [row for group in groups for row in group]
-    write_rows(arguments.out, rows, data=dataset.name)
+    write_rows(arguments.out, rows, data=dataset.name, objective=arguments.objective)
 
 
 def _rows(dataset, arguments, folder, normal_class, seed, pretraining):
@@ -94,6 +95,7 @@ def _rows(dataset, arguments, folder, normal_class, seed, pretraining):
     epochs = arguments.pretrain_epochs
     start = f"{normal_class}-{seed}" + ("" if epochs is None else f"-pretrained-{epochs}")
     start += "" if arguments.epochs is None else f"-stopped-{arguments.epochs}"
+    start += "" if arguments.objective == "one-class" else f"-{arguments.objective}"
     paths = {choice: folder / f"{safe_name(choice)}-{start}.json" for choice in wanted}
     missing = {choice: CHOICES[pretraining][choice] for choice in wanted if not paths[choice].exists()}
     if missing:
@@ -114,7 +116,7 @@ def _measure(dataset, arguments, normal_class, seed, pretraining, choices):
         copied = {"autoencoder": 100 * area_under_roc(autoencoder, split)}
     own = {"network": network_of(base, split), "preprocessing": preprocessing_for(split.train)}
     own |= {"random_state": seed, "verbose": 0, "threshold": "nu"}
-    paper = TABLE_1.get(dataset.name, {}).get(normal_class, {}).get("one-class")
+    paper = TABLE_1.get(dataset.name, {}).get(normal_class, {}).get(arguments.objective)
     for choice, changes in choices.items():
         settings = shorten(arguments_of(base) | own | changes)
         if settings["pretrain_epochs"]:
@@ -124,7 +126,7 @@ def _measure(dataset, arguments, normal_class, seed, pretraining, choices):
             settings |= {"epochs": arguments.epochs, "milestones": milestones}
         if settings.get("center") == "training":
             settings["center"] = _center_in_training(autoencoder, split.train, settings["batch_size"])
-        auc, by_epoch = _train(DeepSVDD("one-class", **settings), split)
+        auc, by_epoch = _train(DeepSVDD(arguments.objective, **settings), split)
         print(f"class {normal_class}, seed {seed}, {choice}: {auc['trained']:.2f}", flush=True)
         row = {"normal_class": normal_class, "seed": seed, "choice": choice, "pretraining": pretraining}
         yield row | {
@@ -172,6 +174,7 @@ def _arguments():
     parser.add_argument("--choices", nargs="+", choices=names, metavar="CHOICE", help=f"some of {names}")
     parser.add_argument("--pretrain-epochs", type=int, help="instead of the pre-training's own")
     parser.add_argument("--epochs", type=int, help="stop the training of Deep SVDD there, its rates as they are")
+    parser.add_argument("--objective", default="one-class", choices=OBJECTIVES, help="of Deep SVDD; nu is 0.1")
     parser.add_argument("--jobs", type=at_least_one, default=1, help="pre-trainings side by side")
     return parse(parser, data="digits", classes=["4"], seeds=1)
 
