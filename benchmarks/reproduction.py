@@ -40,6 +40,13 @@ TABLES = {
         "authors-theano": "table1-cifar10-authors-theano",
     },
 }
+# One seed with fewer epochs, of `choices.py`: its files, and which stage is which column.
+SHORTENED = {
+    "cifar10": {
+        "choices-cifar10-theano": {"one-class": "trained", "dcae": "autoencoder"},
+        "choices-cifar10-theano-soft-boundary": {"soft-boundary": "trained"},
+    }
+}
 # Tables that are compared with the paper as one, too: name, and the parts, of which the first has the say on a class.
 TOGETHER = {"cifar10": ("paper, all of these", ("paper", "paper, trucks", "paper, H200"))}
 # Tables of CPUs that are compared with each other, too, in pairs of cells of one class and seed.
@@ -51,8 +58,7 @@ STAGES = {
     "one-class": "trained",
 }
 _DISTANCES = ("difference", "RMS over classes", "expected", "order")
-_TITLES = {"one-class": "One-Class", "dcae": "DCAE"}
-_DETAILED = ("one-class", "dcae")  # columns that have a table of their own, class by class
+_DETAILED = ("one-class", "soft-boundary", "dcae")  # columns that have a table of their own, class by class
 
 
 def main():
@@ -80,6 +86,7 @@ def tables(results: Path) -> dict[str, list[str]]:
     for data, protocols in TABLES.items():
         paths = {name: results / f"{table}.csv" for name, table in protocols.items()}
         ours = {name: read_columns(path) for name, path in paths.items() if path.exists()}
+        ours["authors-theano, shortened"] = shortened(results, data)
         name, parts = TOGETHER.get(data, ("", ()))
         all_classes = {name: together([ours[part] for part in parts if part in ours])}
         found[f"{data} columns"] = _columns(data, ours | all_classes)
@@ -87,8 +94,6 @@ def tables(results: Path) -> dict[str, list[str]]:
             found |= {f"{data} {method}": _classes(data, method, ours) for method in _DETAILED}
         if parts:
             found[f"{data} stages"] = _stages(data, [paths[part] for part in parts])
-        if (shortened := results / f"choices-{data}-theano.json").exists():
-            found[f"{data} shortened"] = _shortened(data, shortened, all_classes[name])
         if (radius := results / f"radius-{data}.json").exists():
             found[f"{data} radius"] = _radius(data, json.loads(radius.read_text(encoding="utf-8"))["rows"])
         if data in PAIRED:
@@ -117,22 +122,15 @@ def _stages(data, paths):
     return lines
 
 
-def _shortened(data, path, whole):
-    """One seed of a shortened `authors-theano`, class by class, beside the paper and a whole table of ours."""
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    classes = [row["normal_class"] for row in rows]
-    header = ["class"]
-    table = {title: [title] for title in (*classes, *_DISTANCES)}
-    for method, stage in (("one-class", "trained"), ("dcae", "autoencoder")):
-        before = {name: whole[method][name] for name in classes}
-        shortened = {row["normal_class"]: (row["auc"][stage], math.nan, 1) for row in rows}
-        header += [f"{_TITLES[method]}, printed", "`paper`", "`authors-theano`, shortened"]
-        for name in classes:
-            mean, deviation = TABLE_1[data][name][method]
-            table[name] += [f"{mean:.1f} ± {deviation:.1f}", f"{before[name][0]:.1f}", f"{shortened[name][0]:.1f}"]
-        for title, *texts in zip(_DISTANCES, *(list(_compared(data, method, c))[3:] for c in (before, shortened))):
-            table[title] += ["", *texts]
-    return [f"| {' | '.join(texts)} |" for texts in (header, ["---"] * len(header), *table.values())]
+def shortened(results, data):
+    """{method: column} of one seed of a shortened `authors-theano`, computed by `choices.py`."""
+    columns = {}
+    for name, stages in SHORTENED.get(data, {}).items():
+        path = results / f"{name}.json"
+        rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+        for method, stage in stages.items() if rows else ():
+            columns[method] = {row["normal_class"]: (row["auc"][stage], math.nan, 1) for row in rows}
+    return columns
 
 
 def _radius(data, rows):
