@@ -13,7 +13,7 @@ __global__ void weighted_sum_1_naive(const T* x, const T* y, T* sum, double a, d
 // taken[i] = X[order[i]], for rows of D numbers.
 template <typename T> __global__ void take_rows_1_naive(const T* X, const int* order, T* taken, int rows, int D) {
     int i = blockIdx.x * blockDim.x + threadIdx.x;
-    if (i < rows * D) taken[i] = X[order[i / D] * D + i % D];
+    if (i < rows * D) taken[i] = X[(long long)order[i / D] * D + i % D];
 }
 
 // Row n of the best points becomes that of the points where its loss is smaller, and the loss with it.

@@ -12,7 +12,7 @@ __global__ void gather_batch_1_naive(const T* X, const int* order, const int* do
     if (i == 0) *before = *done;
     if (i >= rows * D) return;
     int n = i / D, sample = order[(*done - *first_step) * batch_size + n];
-    batch[i] = X[sample * D + i % D];
+    batch[i] = X[(long long)sample * D + i % D];  // of a data set that may have more numbers than an int counts
 }
 // A step that brings its batch along.
 __global__ void begin_step_1_naive(const int* done, int* before) {

@@ -64,8 +64,7 @@ class CudaBackend(KernelBackend):
         """The array, copied if it is not contiguous."""
         return array if array.flags.c_contiguous else self.cupy.ascontiguousarray(array)
 
-    def empty(self, shape: int | Shape, dtype: DTypeLike) -> DeviceArray:
-        """An array for a kernel to fill."""
+    def _empty(self, shape: int | Shape, dtype: DTypeLike) -> DeviceArray:
         return self.cupy.empty(shape, dtype)
 
     def zeros(self, shape: int | Shape, dtype: DTypeLike) -> DeviceArray:
@@ -89,12 +88,23 @@ class CudaBackend(KernelBackend):
         stream = self.cupy.cuda.get_current_stream()
         # A graph keeps no array alive: its arrays come from a pool of its own, which lives as long as the graph.
         graph = CudaGraph(stream, self.cupy.cuda.MemoryPool())
+        self._make_room()
         with self.cupy.cuda.using_allocator(graph.pool.malloc):
             stream.begin_capture()
             try:
                 yield graph
             finally:
                 graph.graph = stream.end_capture()
+
+    def _make_room(self) -> None:
+        """Give back what CuPy's own pool has kept of earlier runs, where it is more than the device has left.
+
+        A capture needs as much once more, and its pool cannot take it from the other.
+        """
+        pool = self.cupy.get_default_memory_pool()
+        free, _ = self.cupy.cuda.runtime.memGetInfo()
+        if pool.free_bytes() > free:
+            pool.free_all_blocks()  # waits for the device
 
     def synchronize(self) -> None:
         self.cupy.cuda.get_current_stream().synchronize()

@@ -4,6 +4,7 @@ A launch is checked the same way on both: argument types (`Kernel.check`), grid 
 differ in `_start`, the one line that knows CuPy or ctypes.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
@@ -24,6 +25,8 @@ class Graph(Protocol):
 
 
 PRECISIONS = ("float32", "tf32")
+# Kernels count in 32 bits, and a loop in steps of all threads must not step over their end.
+MOST_NUMBERS = 2**30
 
 
 class KernelBackend(Backend):
@@ -93,7 +96,15 @@ class KernelBackend(Backend):
         return dense if is_aligned(dense) else dense.copy()
 
     def empty(self, shape: int | Shape, dtype: DTypeLike) -> DeviceArray:
-        """An array for a kernel to fill."""
+        """An array for a kernel to fill. ValueError for more numbers than kernels count."""
+        if (numbers := math.prod(shape) if isinstance(shape, tuple) else shape) > MOST_NUMBERS:
+            raise ValueError(
+                f"an array {shape} has {numbers} numbers, more than the {MOST_NUMBERS} that kernels count: use smaller "
+                "batches"
+            )
+        return self._empty(shape, dtype)
+
+    def _empty(self, shape: int | Shape, dtype: DTypeLike) -> DeviceArray:
         raise NotImplementedError
 
     def zeros(self, shape: int | Shape, dtype: DTypeLike) -> DeviceArray:

@@ -141,8 +141,8 @@ class EmulatorBackend(KernelBackend):
         self._refuse_in_capture("copying an array without a kernel")
         return np.array(array)
 
-    def empty(self, shape: int | Shape, dtype: DTypeLike) -> np.ndarray:
-        """An array for a kernel to fill; NaN (or -1) until it does, so that a forgotten entry shows."""
+    def _empty(self, shape: int | Shape, dtype: DTypeLike) -> np.ndarray:
+        """NaN (or -1) until it does, so that a forgotten entry shows."""
         dtype = np.dtype(dtype)
         return np.full(shape, {"f": np.nan, "i": -1}.get(dtype.kind, 0), dtype)
 

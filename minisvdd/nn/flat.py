@@ -46,12 +46,16 @@ class FlatParameters:
             self._slots.append((layer, key, grad))
 
     def collect_grads(self) -> None:
-        """Copy into `grads` what a layer's backward pass wrote elsewhere. RuntimeError for a missing gradient."""
+        """Copy into `grads` what a layer's backward pass wrote elsewhere, and let the layer see it there.
+
+        RuntimeError for a missing gradient.
+        """
         for layer, key, grad in self._slots:
             if key not in layer.grads:
                 raise RuntimeError(f"no gradient for {key!r} of {layer!r}: call backward before step")
             if layer.grads[key] is not grad:
                 copy(self.backend, layer.grads[key], grad)
+                layer.grads[key] = grad
 
     def views(self, flat: Array) -> dict[str, Array]:
         """Views of an array (n,), by parameter name, in the parameters' shapes."""

@@ -96,6 +96,7 @@ class Layer:
         Raises ValueError when the layer cannot work on this shape.
         """
         self.backend = get_backend(backend)
+        self.grads, self.grad_slots, self._saved, self._pattern = {}, {}, None, None  # of an earlier build
         output_shape = self._build(tuple(input_shape), rng, dtype)
         for arrays in (self.params, self.buffers):
             arrays.update({name: self.backend.asarray(array) for name, array in arrays.items()})
@@ -135,7 +136,7 @@ class Layer:
         """Use running statistics as constants, in forward(training=True) too (batch norm); no effect elsewhere."""
 
     def kink_pattern(self) -> Any:
-        """Which linear piece every entry took in the last forward(training=True), or None for smooth layers."""
+        """Which linear piece every entry took in a forward(training=True), until `backward`; None for smooth layers."""
         return self._pattern
 
     def __deepcopy__(self: AnyLayer, memo: dict[int, Any]) -> AnyLayer:
@@ -174,10 +175,14 @@ class Layer:
             self._saved, self._pattern = (value,), pattern
 
     def _take(self) -> Any:
-        """What forward kept; handed out once, so that backward never works on a stale pass."""
+        """What forward kept; handed out once, so that backward never works on a stale pass.
+
+        Nothing of the pass is kept then, the kinks neither: of a captured step all of it lies in memory that goes with
+        the graph.
+        """
         if self._saved is None:
             raise RuntimeError(f"{type(self).__name__}: backward before forward(training=True)")
-        (value,), self._saved = self._saved, None
+        (value,), self._saved, self._pattern = self._saved, None, None
         return value
 
 

@@ -97,6 +97,21 @@ def test_host_arrays_go_to_the_device_and_back(backend, rng):
     np.testing.assert_allclose(linear_forward.on(HostArrays())(x, weight), x @ weight.T)
 
 
+@pytest.mark.parametrize(("kept", "left"), [(1, 1), (2, 0)])
+def test_a_capture_finds_the_memory_that_earlier_runs_have_left(kept, left, backend, monkeypatch):
+    """One byte is free: what CuPy keeps is given back if it is more."""
+    monkeypatch.setattr(backend.cupy.get_default_memory_pool(), "kept", kept)
+    with backend.stream(), backend.capture():
+        pass
+    assert backend.cupy.get_default_memory_pool().free_bytes() == left
+
+
+@pytest.mark.parametrize("shape", [2**30 + 1, (2**15, 2**15 + 1)])
+def test_arrays_that_kernels_cannot_count_are_refused(shape, backend):
+    with pytest.raises(ValueError, match=r"numbers, more than the 1073741824 that kernels count: use smaller batches$"):
+        backend.empty(shape, np.float32)
+
+
 def test_without_cupy_and_without_gpu(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(KernelError, match=r'needs CuPy, which is not installed: pip install "minisvdd\[cuda12\]"'):

@@ -210,6 +210,8 @@ def test_whatever_is_asked_for_follows_numpy(name, stand_in, monkeypatch):
     on_host, on_device = (DeepSVDD(**options, backend=place).fit(images) for place in ("numpy", stand_in))
     np.testing.assert_allclose(on_device.history_["loss"], on_host.history_["loss"], rtol=1e-3)
     np.testing.assert_allclose(on_device.anomaly_score(images), on_host.anomaly_score(images), rtol=0.02, atol=1e-3)
+    for other in (pickle.loads(pickle.dumps(on_device)), deepcopy(on_device)):  # nothing lies where graphs have been
+        np.testing.assert_array_equal(other.anomaly_score(images), on_device.anomaly_score(images))
 
 
 @pytest.mark.slow
@@ -219,6 +221,19 @@ def test_where_it_is_follows_numpy(stand_in):
     for method in ("gradient", "exchange", "residual"):
         expected, got = (model.explain(X[:3], method=method) for model in models)
         np.testing.assert_allclose(got, expected, rtol=0.02, atol=0.01 * np.abs(expected).max())
+
+
+@pytest.mark.slow
+@needs_compiler
+def test_weights_and_networks_go_from_the_device_to_the_host(stand_in):
+    """Nothing of the device is left in them."""
+    options = ESTIMATORS["DeepSVDD"][1]
+    autoencoder = fitted("Autoencoder", stand_in)
+    models = [DeepSVDD(**options, backend=place, autoencoder=autoencoder).fit(X) for place in ("numpy", stand_in)]
+    np.testing.assert_allclose(*(model.anomaly_score(X) for model in models), rtol=0.02)
+    options = options | {"network": models[1].network_, "pretrain_epochs": 0}
+    again, drawn = (DeepSVDD(**{**options, **more}).fit(X) for more in ({}, {"network": "digits_lenet"}))
+    np.testing.assert_array_equal(again.anomaly_score(X), drawn.anomaly_score(X))
 
 
 # Evaluation through graphs

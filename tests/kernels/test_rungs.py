@@ -15,9 +15,11 @@ from minisvdd.ops import linear
 from minisvdd.ops.batchnorm import batch_statistics
 from minisvdd.ops.batchnorm.launch import channel_means, channel_moments, finish_statistics
 from minisvdd.ops.conv2d import launch as conv2d_launch
+from minisvdd.ops.device_log import StepCount, gather_batch
 from minisvdd.ops.losses import mean_squared_error
 from minisvdd.ops.norm_act_pool import launch as norm_act_pool_launch
 from minisvdd.ops.reductions import sum_partials
+from minisvdd.rivals.latent import take_rows
 
 pytestmark = pytest.mark.compiler
 FILES = (
@@ -237,6 +239,43 @@ def test_piece_too_large_for_shared_memory(emulator, rng):
     np.testing.assert_allclose(y, x[:, :, ::40, ::40] * weight)
     with pytest.raises(ValueError, match="conv2d_forward: rung 'halo' needs more shared memory"):
         conv2d_launch.forward(emulator, x, weight, (40, 40), rung="halo")
+
+
+@pytest.mark.parametrize(("kernel", "stride", "out", "filters"), [(15, 4, 32, 24), (13, 5, 24, 32)])
+def test_a_piece_leaves_room_for_the_statistics_of_its_block(kernel, stride, out, filters):
+    """64 numbers of shared memory beside those of the launch (`filter_sums` in kernels/conv2d.h)."""
+    assert conv2d_launch._piece(8, (out, out), 3, filters, (kernel, kernel), (stride, stride), 4) is None
+
+
+@pytest.mark.parametrize("side", [27, 28, 32])
+def test_a_filter_of_more_taps_than_a_block_has_registers_for(side, rng):
+    """A thread for each tap: 768 of them at most; larger filters take another rung, which is no worse for them."""
+    grad, backend = draw(rng, (2, 1, 2, 2)), EmulatorBackend(check=False)
+    piece = conv2d_launch._weight_piece(grad, 1, (side, side), (1, 1))
+    assert (piece is None) == (side**2 > 768)
+    x = draw(rng, (2, 1, side + 1, side + 1))
+    got = conv2d_launch.backward_weight(backend, grad, x, (side, side))
+    expected = sum(
+        np.einsum("nij,n->ij", x[:, 0, p : p + side, q : q + side], grad[:, 0, p, q]) for p in (0, 1) for q in (0, 1)
+    )
+    np.testing.assert_allclose(got[0, 0], expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("operation", ["gather_batch", "take_rows"])
+def test_data_may_have_more_numbers_than_an_integer_counts(operation, tmp_path):
+    """Images of 1024 x 1024, as a file that is mostly a hole: the last one begins behind the 2^31-th number."""
+    emulator = EmulatorBackend(check=False)  # a check would keep notes on all of them
+    rows, D = 2**11 + 1, 2**20
+    X = np.memmap(tmp_path / "X", np.float32, "w+", shape=(rows, D))
+    X[-1, :3] = 1, 2, 3
+    order = np.array([rows - 1], np.int32)
+    if operation == "take_rows":
+        got = take_rows.on(emulator)(X, order)
+    else:
+        count = StepCount(*np.zeros((2, 1), np.int32))
+        got = gather_batch(emulator, X, order, count, np.zeros(1, np.int32), 1, 1)
+    assert got.shape == (1, D)
+    np.testing.assert_array_equal(got[0, :4], [1, 2, 3, 0])
 
 
 @pytest.mark.parametrize("activation", [LeakyReLU(0.1), ReLU()], ids=repr)

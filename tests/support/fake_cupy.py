@@ -3,11 +3,13 @@
 It is strict where CuPy is: an array is not a NumPy array and takes none, arithmetic and copies to the host are refused
 inside a capture, a captured launch does not run before the graph is launched, and it uses the memory pool that was in
 force. And it is as late as a GPU may be: work on a stream is done when somebody waits for that stream, no sooner. What
-another stream reads before is not there yet: numbers are NaN, integers -1.
+another stream reads before is not there yet: numbers are NaN, integers -1. Arrays of a memory pool that has gone can
+only be dropped.
 """
 
 import sys
 import threading
+import weakref
 from collections import deque
 from contextlib import contextmanager
 from itertools import count
@@ -49,8 +51,16 @@ class ndarray:  # noqa: N801
 
     __array_ufunc__ = __hash__ = None
 
-    def __init__(self, values):
-        self.values = np.asarray(values)
+    def __init__(self, values, pool=None):
+        """pool: a weak reference to the memory pool that the array lies in."""
+        self._values, self._pool = np.asarray(values), pool
+
+    @property
+    def values(self):
+        """Its memory; RuntimeError where that went with a memory pool."""
+        if self._pool is not None and self._pool() is None:
+            raise RuntimeError("the array's memory has gone with its pool")
+        return self._values
 
     def __array__(self, *args, **kwargs):
         raise TypeError("implicit conversion of a device array to a NumPy array")
@@ -82,7 +92,7 @@ class ndarray:  # noqa: N801
     def __getitem__(self, key):
         if isinstance(key, np.ndarray):
             raise TypeError("a NumPy array as the index of a device array")
-        return ndarray(self.values[key])
+        return ndarray(self.values[key], self._pool)
 
     def __setitem__(self, key, other):
         _refuse_in_capture("a copy")
@@ -112,10 +122,10 @@ class ndarray:  # noqa: N801
         return _filled(self.values, lambda: self.values)
 
     def reshape(self, *shape):
-        return ndarray(self.values.reshape(*shape, copy=False))
+        return ndarray(self.values.reshape(*shape, copy=False), self._pool)
 
     def view(self, dtype):
-        return ndarray(self.values.view(dtype))
+        return ndarray(self.values.view(dtype), self._pool)
 
     def astype(self, dtype):
         return _filled(np.empty(self.shape, dtype), lambda: self.values.astype(dtype))
@@ -152,10 +162,7 @@ def ascontiguousarray(array):
 
 
 def empty(shape, dtype):
-    allocated = ndarray(_EMULATOR.empty(shape, dtype))
-    if _state.pools:
-        _state.pools[-1].arrays.append(allocated)
-    return allocated
+    return ndarray(_EMULATOR.empty(shape, dtype), weakref.ref(_state.pools[-1]) if _state.pools else None)
 
 
 def zeros(shape, dtype):
@@ -226,9 +233,6 @@ class Graph:
 
 
 class MemoryPool:
-    def __init__(self):
-        self.arrays = []
-
     def malloc(self, size):
         raise NotImplementedError("only handed to using_allocator")
 
@@ -272,8 +276,30 @@ cuda = SimpleNamespace(
     get_current_stream=get_current_stream,
     compiler=SimpleNamespace(CompileException=KernelError),
     get_elapsed_time=lambda start, end: 1000.0 / next(_ticks),
-    runtime=SimpleNamespace(getDeviceProperties=lambda device: {"name": b"stand-in"}, driverGetVersion=lambda: 0),
+    runtime=SimpleNamespace(
+        getDeviceProperties=lambda device: {"name": b"stand-in"}, driverGetVersion=lambda: 0, memGetInfo=lambda: (1, 2)
+    ),
 )
+
+
+class _DefaultPool:
+    """What CuPy's own pool keeps: as much as a test says."""
+
+    kept = 0
+
+    def free_bytes(self):
+        return self.kept
+
+    def free_all_blocks(self):
+        _refuse_in_capture("a wait for the device")
+        self.kept = 0
+
+
+_default_pool = _DefaultPool()
+
+
+def get_default_memory_pool():
+    return _default_pool
 
 
 def install(monkeypatch):

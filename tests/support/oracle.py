@@ -38,6 +38,7 @@ def numpy_pass(network, x, loss, training=True) -> Pass:
     """
     network.freeze_statistics(not training)
     output = network.forward(x, training=True)
+    pieces = list(_flat(network.kink_pattern()))
     value, grad_output, _ = loss(output)
     grad_input = network.backward(grad_output)
     network.freeze_statistics(False)
@@ -46,7 +47,7 @@ def numpy_pass(network, x, loss, training=True) -> Pass:
         float(value),
         {**network.grads, "input": grad_input},
         dict(network.buffers),
-        list(_flat(network.kink_pattern())),
+        pieces,
     )
 
 

@@ -30,6 +30,8 @@ from .launch_rows import even
 
 # What kernels/conv2d.h fixes: threads that share a piece's positions, results per thread.
 _HALO_THREADS, _HALO_POSITIONS, _HALO_FILTERS = 64, 4, 8
+_HALO_SUMS = 64  # numbers of shared memory in which a block adds up statistics, besides what a launch asks for
+_MOST_TAPS = 768  # of a filter whose gradient has a thread per tap: for as many a multiprocessor has the registers
 _SHARED = 24 * 1024  # bytes that a block should have: several blocks then share a multiprocessor
 WANTED_BLOCKS = 512  # enough for every multiprocessor of a large GPU
 
@@ -264,7 +266,7 @@ def _piece(
     groups = min(4, -(-filters // _HALO_FILTERS))
     pitch = groups * _HALO_FILTERS + 16 // itemsize
     channel_bytes = itemsize * (_patch(tile, kernel_size, stride) + math.prod(kernel_size) * pitch)
-    if channel_bytes > MAX_SHARED:
+    if channel_bytes > MAX_SHARED - _HALO_SUMS * itemsize:
         return None
     chunk = even(channels, max(1, _SHARED // channel_bytes))
     return {"args": (*tile, chunk), "groups": groups, "pieces": _pieces(N, size, tile), "shared": chunk * channel_bytes}
@@ -281,7 +283,7 @@ def _weight_piece(grad_output: DeviceArray, C: int, kernel_size: Pair, stride: P
     tile = _tile(N, size, 256)
     positions, patch = math.prod(tile), _patch(tile, kernel_size, stride)
     fixed = positions * (_HALO_FILTERS * itemsize + 16) + -(-positions // 4) * 16
-    if taps > 1024 or fixed + itemsize * patch > MAX_SHARED:
+    if taps > _MOST_TAPS or fixed + itemsize * patch > MAX_SHARED:
         return None
     chunk = even(C, max(1, min(128 // taps, (_SHARED - fixed) // (itemsize * patch))))
     shares = max(1, min(128 // (chunk * taps), positions))
@@ -299,5 +301,6 @@ def _weight_piece(grad_output: DeviceArray, C: int, kernel_size: Pair, stride: P
 def _check_piece(operation: str, piece: AnyPiece | None) -> AnyPiece:
     """The piece itself; ValueError where there is none."""
     if piece is None:
-        raise ValueError(f"{operation}: rung 'halo' needs more shared memory than a block has; use 'register_blocked'")
+        what = "more shared memory or threads than a block has"
+        raise ValueError(f"{operation}: rung 'halo' needs {what}; use 'register_blocked'")
     return piece
