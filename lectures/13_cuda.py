@@ -343,7 +343,7 @@ check(
 # **Occupancy** is the share of the 64 warps, which a multiprocessor can hold at most, that are really there. Registers
 # bound it (65 536 per multiprocessor: a kernel with 80 registers per thread leaves room for 25 warps), and so do shared
 # memory, the size of blocks, and too small a launch. The profiler found the halo rung at 35 % on the layer above, with
-# 80 registers per thread and 43 % of the multiply-add slots in use. More warps would mean fewer registers for each, and
+# 81 registers per thread and 43 % of the multiply-add slots in use. More warps would mean fewer registers for each, and
 # with them less reuse: high occupancy is a means, not an aim.
 #
 # **Vector loads.** A load instruction may fetch 16 neighbouring bytes at once, a `float4`, if their address is a
