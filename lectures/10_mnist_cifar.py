@@ -407,8 +407,8 @@ check("training brings less than half of what it brings on MNIST", (end - start)
 # %% [markdown]
 # ## An accident that helps
 #
-# Under the paper's text training makes One-Class *worse* on seven classes of CIFAR-10 than random weights are, on five than
-# its pre-trained start, and the column is not reproduced.
+# Under the paper's text training makes One-Class *worse* on seven classes of CIFAR-10 than random weights are, on five
+# than its pre-trained start, and the column is not reproduced.
 # The authors' first scripts start the first filters from atoms of a dictionary of patches, and to cut patches they need
 # images $(H, W, C)$ where they have $(C, H, W)$. They *reshape* where axes should change places: the numbers of three
 # neighbouring pixels of a row are then taken for the channels of one. The atoms are put back in the same way. Here are

@@ -321,8 +321,9 @@ for ax in axes.ravel():
 figure("heat_maps", fig)
 
 # %% [markdown]
-# On textures with four kinds of defects the residual leads, too, and the gradient is last (`benchmarks/explain.py`). The
-# model files of `DeepSVDD.save` therefore keep the autoencoder, and `explain` falls back to *exchange* where there is none.
+# On textures with four kinds of defects the residual leads, too, and the gradient is last (`benchmarks/explain.py`).
+# The model files of `DeepSVDD.save` therefore keep the autoencoder, and `explain` falls back to *exchange* where there
+# is none.
 #
 # **What to promise.** A map shows what the *detector* answers to: it finds no defect that the detector is blind to. And
 # an image always has a hottest pixel, also when nothing is wrong with it. So look at the score first.
