@@ -164,6 +164,7 @@ def _grade_class(arguments, assignment):
     roster = read_roster(arguments.roster) if arguments.roster else None
     # Written at once: whoever stops the grader keeps what is there.
     also = {"done": GrowingResults(arguments.out).add} if arguments.out else {}
+    also["besides"] = [path for path in (arguments.roster, arguments.out) if path]
     grades = grade_class(arguments.folder, assignment, arguments.seed, arguments.jobs, roster=roster, **also)
     pairs = alike(grades, assignment or get_assignment(next(iter(grades.values())).assignment))
     print(class_as_text(grades, pairs))

@@ -257,6 +257,41 @@ def test_a_notebook_gets_the_points_of_its_script():
     assert "cell 3" in result.output
 
 
+@pytest.mark.slow
+def test_what_a_definition_evaluates_costs_it_alone():
+    """Defaults, annotations, decorators and base classes are computed there and then; an exit is one cell's."""
+    cells = [
+        "import matplotlib.pyplot as plt\nimport nowhere_to_be_found as torch\nfrom nowhere_to_be_found import Tensor",
+        "def show(image, cmap=plt.cm.gray):\n    plt.imshow(image)",
+        "data = open('data.csv').read()\ndef rows(n=len(data)): ...",
+        "class Net(torch.nn.Module): ...\n@torch.compile\ndef fast(x): ...\ndef typed(x: Tensor[1]) -> data: ...",
+        "import sys; sys.exit()",
+        SOLUTION,
+    ]
+    source, _ = script_of(notebook(*cells).encode(), "a.ipynb")
+    result = graded(source)
+    assert (result.score, result.problem) == (100, "")
+
+
+@pytest.mark.slow
+def test_an_import_that_a_notebook_does_not_use_is_no_attempt_at_anything():
+    source, _ = script_of(notebook("import nowhere_to_be_found.pyplot as plt", SOLUTION).encode(), "a.ipynb")
+    result = graded(source)
+    assert (result.score, result.tried) == (100, [])
+
+
+def test_definitions_of_a_notebook_are_there_whatever_they_evaluate():
+    cells = [
+        "import math",
+        "def area(r: float, *, k=math.pi) -> float:\n    return k * r**2",
+        "class A: b = 1",
+        "def f(*x): ...",
+    ]
+    names = {}
+    exec(script_of(notebook(*cells).encode(), "a.ipynb")[0], names)
+    assert (names["area"](2, k=3), names["A"].b, names["f"](1)) == (12, 1, None)
+
+
 def test_lines_of_a_notebook_may_come_as_a_list_and_text_is_no_code():
     cells = [{"cell_type": "markdown", "source": "# Title"}, {"cell_type": "code", "source": ["x = 1\n", "y = 2"]}]
     source, notes = script_of(json.dumps({"cells": cells}).encode("utf-8-sig"), "a.ipynb")
@@ -402,6 +437,13 @@ def test_the_table_of_the_class(tmp_path):
         (b"Login\nada\nben\n", ["ada", "ben"]),
         (b"Login\rada\rben\r", ["ada", "ben"]),
         (b"student7@x.org,Ada\nben@x.org,Ben\n", ["student7@x.org", "ben@x.org"]),
+        (b"Ida Rhodes\nSidney Poitier\n", ["Ida Rhodes", "Sidney Poitier"]),
+        (b"Sid Vicious\nUserine Ng\nIdris Elba\n", ["Sid Vicious", "Userine Ng", "Idris Elba"]),
+        (b"SIS Login ID,Student-Name,E-mail address\n7,Ada,a@x.org\n", ["7"]),
+        (b"Full_name,Sections\nAda,A\n", ["Ada"]),
+        (b"Smith, Ann\nSmith, Ben\nSmith, Cy\nCher\n", ["Ann Smith", "Ben Smith", "Cy Smith", "Cher"]),
+        (b"Ada Lovelace\nRhodes, Ida\n", ["Ada Lovelace", "Ida Rhodes"]),
+        (b"Ann\nAnn\nAnn\n", ["Ann", "Ann (Ann)", "Ann (Ann) (2)"]),
     ],
 )
 def test_a_list_is_lines_or_a_table(text, shown, tmp_path):
@@ -423,6 +465,38 @@ def test_names_match_as_course_systems_spell_them(tmp_path):
         expected = {"al7@x.org", "am@x.org"} if missing is None else {missing}
         assert found.keys() - {name} == expected
         assert found[name].notes == (["not on the list of the class"] if missing is None else [])
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Ada Lovelace\n", "Lovelace, Ada"),
+        ("Ada Augusta Lovelace\n", "Lovelace Ada Augusta"),
+        ('Name,Email\n"Lovelace, Ada",\n', "Ada Lovelace"),
+        ("Lovelace, Ada\n", "Ada Lovelace_12345_assignsubmission_file_"),
+        ("Lovelace, Ada\n", "lovelaceada_12_345_linear"),
+        ("Ada Lovelace\n", "adalovelace_LATE_12_345_linear-2"),
+        ("Ada Lovelace,ada\n", "ada"),
+    ],
+)
+def test_the_order_of_a_name_and_what_course_systems_put_behind_it_do_not_matter(text, name, tmp_path):
+    (tmp_path / "list").write_text(text, "utf-8")
+    found = class_grading.matched(
+        find_submissions(fill(tmp_path / "in", {f"{name}/linear.py": "x = 1"})), read_roster(tmp_path / "list")
+    )
+    assert (list(found), found[name].notes) == ([name], [])
+
+
+def test_two_students_whose_names_are_each_others(tmp_path):
+    (tmp_path / "list").write_text("Lee Ann\nAnn Lee\n")
+    folder = fill(tmp_path / "in", {"Ann Lee.py": "x = 1"})
+    found = class_grading.matched(find_submissions(folder), read_roster(tmp_path / "list"))
+    assert (list(found), found["Ann Lee"].notes) == (["Ann Lee", "Lee Ann"], [])
+
+
+def test_what_lies_beside_the_submissions_is_nobody(tmp_path):
+    fill(tmp_path, {"ada/linear.py": "x = 1", "students.txt": "ada", "grades/grades.csv": "x"})
+    assert list(find_submissions(tmp_path, [tmp_path / "students.txt", tmp_path / "grades"])) == ["ada"]
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\n \n"])

@@ -66,11 +66,21 @@ def test_a_step_goes_down_the_noted_gradient(log, network, rng):
 
 
 @pytest.mark.parametrize(
-    "batch", [np.zeros((0, 3)), np.zeros(3), np.zeros((2, 4)), np.full((2, 3), "a"), None, [[1j] * 3]]
+    "batch",
+    [np.zeros((0, 3)), np.zeros(3), np.zeros((2, 4)), np.full((2, 3), "a"), None, [[1j] * 3], np.zeros((10_001, 3))],
 )
 def test_what_is_no_batch_is_refused(batch, network):
-    with pytest.raises(ValueError, match=r"expected \(N, 3\) with N >= 1"):
+    """Of the last one the grader would keep eight times what it was sent."""
+    with pytest.raises(ValueError, match=r"expected \(N, 3\) with N in 1 \.\.\. 10000"):
         network.forward(batch)
+
+
+def test_a_loop_fills_no_memory_but_its_own(log, network, monkeypatch):
+    monkeypatch.setattr(recording, "_MOST_BYTES", 5 * 100 * (3 + 4) * 8)
+    for _ in range(5):
+        network.forward(np.zeros((100, 3), np.int8))
+    with pytest.raises(RuntimeError, match="too many calls"):
+        network.forward(np.zeros((100, 3), np.int8))
 
 
 def test_lists_and_whole_numbers_are_batches(network):

@@ -6,6 +6,7 @@ import os
 import pickle
 import struct
 import threading
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -129,11 +130,17 @@ def test_more_objects_than_a_message_holds_are_not_sent():
         pack([[0.125] * 1000] * 1000)
 
 
-def test_containers_of_others_are_odd():
+def test_what_is_derived_from_a_container_is_that_container():
     class Mine(list):
         pass
 
-    assert unpack(pack(Mine([1]))) == Odd("Mine")
+    class Result(NamedTuple):
+        value: float
+        grad: list
+
+    assert unpack(pack(Mine([1]))) == [1]
+    assert unpack(pack(Result(1.0, [2]))) == (1.0, [2])
+    assert unpack(pack({1})) == Odd("set")
     assert unpack(pack([(1, 2), [3], {"a": (4,)}])) == [(1, 2), [3], {"a": (4,)}]
 
 

@@ -1,6 +1,6 @@
 """Grading side by side: one student's trouble, of whatever kind, costs that student only."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from joblib import Parallel, delayed
@@ -24,14 +24,15 @@ def grade_class(
     limits: Limits | None = None,
     roster: dict[str, tuple[str, ...]] | None = None,
     done: Callable[[str, Grade], None] = lambda student, grade: None,
+    besides: Iterable[str | Path] = (),
 ) -> dict[str, Grade]:
     """A Grade for each student, by name. All must be of one assignment: the one given, or the first that a file names.
 
     roster: names of the students (`read_roster`); who is missing has 0 points.   done: is called with each grade when
-    it is there, in the order in which they come.
+    it is there, in the order in which they come.   besides: as in `find_submissions`.
     Raises DataError and ValueError as `find_submissions` and `grade` do; a file that cannot be read gets 0 points.
     """
-    submissions = find_submissions(folder)
+    submissions = find_submissions(folder, besides)
     task = resolved(assignment) or _assignment_of_all(folder, submissions.values())
     check_machine(task)
     students = matched(submissions, roster or {})

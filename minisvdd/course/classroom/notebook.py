@@ -1,13 +1,15 @@
 """A notebook that was handed in, as a script: its cells of code, in their order.
 
-What Jupyter alone understands (`%magic`, `!command`, `help?`) is left out and named. Definitions stand in the script as
-they are. Every other statement, such as a plot or a test on data that the grader has not, runs by itself, so that its
-failure costs nothing but what it would have defined.
+What Jupyter alone understands (`%magic`, `!command`, `help?`) is left out and named. Imports and functions stand in the
+script as they are. Every other statement, such as a plot or a test on data that the grader has not, runs by itself, and
+so does what a definition evaluates (decorators, defaults, annotations, a class): a failure costs nothing but what it
+would have defined.
 """
 
 import ast
 import json
 import re
+from textwrap import indent
 
 from ...errors import DataError
 
@@ -38,7 +40,7 @@ _RUN = """
 def _run_cell(number, text):
     try:
         exec(compile(text, f"cell {number}", "exec"), globals())
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         print(f"cell {number}: {type(error).__name__}: {error}")
 """
 
@@ -83,7 +85,23 @@ def _parses(text):
 
 
 def _piece(statement, number):
-    """A definition as it is; any other statement to be run by itself."""
+    """An import or a function as it is; what evaluates something to be run by itself."""
     text = ast.unparse(statement)
-    is_definition = isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef)
-    return f"\n\n{text}\n" if is_definition else f"_run_cell({number}, {text!r})"
+    if isinstance(statement, ast.Import | ast.ImportFrom):
+        return text  # what grading has not got is put off until it is used (`cage/missing.py`)
+    if not isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+        return f"_run_cell({number}, {text!r})"
+    if not _evaluates(statement):
+        return f"\n\n{text}\n"
+    failed = f"except (Exception, SystemExit) as error:\n    print('cell {number}:', type(error).__name__, error)"
+    return f"\n\ntry:\n{indent(text, '    ')}\n{failed}\n"
+
+
+def _evaluates(definition):
+    """Whether Python computes anything when it comes to a definition: numbers and words as defaults cannot fail."""
+    if isinstance(definition, ast.ClassDef) or definition.decorator_list or definition.returns:
+        return True
+    given = definition.args
+    arguments = [*given.posonlyargs, *given.args, *given.kwonlyargs, *filter(None, (given.vararg, given.kwarg))]
+    defaults = [*given.defaults, *filter(None, given.kw_defaults)]
+    return any(one.annotation for one in arguments) or not all(isinstance(one, ast.Constant) for one in defaults)

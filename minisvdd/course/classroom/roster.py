@@ -3,16 +3,18 @@
 import csv
 import re
 import unicodedata
+from collections import Counter
 from pathlib import Path
 
 from ...errors import DataError
 from ..grader.output import clean_name
-from .submissions import Submission
+from .submissions import Submission, free_name
 
-# Headings of the columns that tell students apart; first and last names do only together.
-_TELLS = re.compile(r"(student|login|user|name$|full ?name|sid|id|e-?mail)", re.IGNORECASE)
-_FIRST = re.compile(r"(first|given) ?name$", re.IGNORECASE)
-_LAST = re.compile(r"(last|family) ?name$|surname$", re.IGNORECASE)
+# Headings of the columns that tell students apart, without blanks; first and last names do only together.
+_TELLS = re.compile(r"(sis)?(student|login|user|full)?(s?id|(id)?number|name|login|user|userid|e?mail(address)?)?")
+_FIRST, _LAST = re.compile(r"(first|given)name"), re.compile(r"(last|family)name|surname")
+# What course systems put behind the name of a student, or of a file: Moodle, then Canvas.
+_BEHIND = re.compile(r"_\d+_assignsubmission.*|(_late)?_\d+_\d+_.*", re.IGNORECASE)
 
 
 def read_roster(path) -> dict[str, tuple[str, ...]]:
@@ -37,7 +39,7 @@ def read_roster(path) -> dict[str, tuple[str, ...]]:
     students = {}
     for names in _of_table([row for row in rows if any(row)]):
         shown = clean_name(names[0])
-        students[shown if shown not in students else f"{shown} ({names[-1]})"] = names
+        students[free_name(shown if shown not in students else f"{shown} ({names[-1]})", students)] = names
     if not students:
         raise DataError(f"{path}: no name in it: expected a line for each student, or a table with headings")
     return students
@@ -46,21 +48,32 @@ def read_roster(path) -> dict[str, tuple[str, ...]]:
 def matched(submissions: dict[str, Submission], roster: dict[str, tuple[str, ...]]) -> dict[str, Submission]:
     """The submissions, and an empty one for each student of the roster who is missing; without a roster, as they are.
 
-    A note marks who is not on it. Names match up to capitals, accents, spaces, hyphens and underscores.
+    A note marks who is not on it. Names match up to capitals, accents, spaces, hyphens, underscores and, where this is
+    nobody else's name, the order of their words.
     """
     if not roster:
         return submissions
-    known = {_plain(name) for names in roster.values() for name in names}
+    exact = Counter(_plain(name) for names in roster.values() for name in set(names))
+    spellings = {shown: _spellings(names, exact) for shown, names in roster.items()}
+    known = set().union(*spellings.values())
     here = {name for student in submissions.values() for name in _names_of(student)}
     students = dict(submissions)
     for student in submissions.values():
         if not _names_of(student) & known:
             student.notes.append("not on the list of the class")
-    for shown, names in roster.items():
-        if not {_plain(name) for name in names} & here:
+    for shown in roster:
+        if not spellings[shown] & here:
             free = shown if shown not in students else f"{shown} (of the list)"
             students[free] = Submission(free)
     return students
+
+
+def _spellings(names, exact):
+    """How a student's names may be written: as they are, or with their last words first."""
+    own = {_plain(name) for name in names}
+    words = [re.split(r"[\s,]+", name.strip(" ,")) for name in names]
+    turned = {_plain(" ".join(parts[k:] + parts[:k])) for parts in words for k in range(1, len(parts))}
+    return own | {name for name in turned if name not in exact}
 
 
 def _dialect(text):
@@ -71,28 +84,37 @@ def _dialect(text):
 
 def _of_table(rows):
     """The names of each student."""
-    heading = rows[0] if rows else []
-    columns = [i for i, cell in enumerate(heading) if _TELLS.match(cell)]
-    first, last = (next((i for i, cell in enumerate(heading) if of.match(cell)), None) for of in (_FIRST, _LAST))
+    heading = [re.sub(r"[\s_.-]+", "", cell).casefold() for cell in rows[0]] if rows else []
+    columns = [i for i, cell in enumerate(heading) if cell and _TELLS.fullmatch(cell)]
+    first, last = (next((i for i, cell in enumerate(heading) if of.fullmatch(cell)), None) for of in (_FIRST, _LAST))
     both = first is not None and last is not None
-    if not (columns or both) or any("@" in cell for cell in heading) or len(rows) == 1:
-        logins = [i for i in range(1, len(heading)) if any(sign in heading[i] for sign in "@0123456789")]
-        both = all(len(row) == 2 and not re.search(r"[@\d]", "".join(row)) for row in rows)
-        columns, first, last = [] if both else [0, *logins], 1, 0  # no headings: `Lovelace, Ada`, or a login first
-    else:
-        rows = rows[1:]
-    for row in rows:
-        cells = [row[i] if i < len(row) else "" for i in range(max(len(heading), 2))]
-        names = [cells[i] for i in columns] + ([f"{cells[first]} {cells[last]}"] if both else [])
-        names += [f"{cells[last]} {cells[first]}"] if both else []
+    has_heading = (columns or both) and len(rows) > 1
+    for row in rows[1:] if has_heading else rows:
+        names = _of_row(row, columns, (first, last) if both else ()) if has_heading else _without_heading(row)
         names += [name.partition("@")[0] for name in names if "@" in name]
-        if any(name.strip() for name in names):
-            yield tuple(name.strip() for name in names if name.strip())
+        if names := [name for name in names if name]:
+            yield tuple(names)
+
+
+def _of_row(row, columns, first_and_last):
+    """The cells of a row in these columns, and its first and last name in both orders."""
+    cells = [row[i] if i < len(row) else "" for i in range(max([*columns, *first_and_last]) + 1)]
+    first, last = ([cells[i]] if cells[i] else [] for i in first_and_last) if first_and_last else ([], [])
+    return [cells[i] for i in columns] + [" ".join(first + last), " ".join(last + first)]
+
+
+def _without_heading(row):
+    """`Lovelace, Ada`; or a name or a login, and logins behind it."""
+    name, *others = [cell for cell in row if cell]
+    if len(others) == 1 and not re.search(r"[@\d]", name + others[0]):
+        return [f"{others[0]} {name}", f"{name} {others[0]}"] + [other for other in others if other.islower()]
+    return [name, *(other for other in others if re.search(r"[@\d]", other))]
 
 
 def _names_of(submission):
     """How a student's folder or file may be called on the list: `ann`, or `ann.py` where there is `ann/` as well."""
-    return {_plain(submission.name), _plain(submission.name.removesuffix(".py").removesuffix(".cu"))} - {""}
+    name = submission.name
+    return {_plain(one) for one in (name, name.removesuffix(".py").removesuffix(".cu"), _BEHIND.sub("", name))} - {""}
 
 
 def _plain(name):

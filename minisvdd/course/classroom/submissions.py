@@ -7,6 +7,7 @@ Links are not followed: they may lead to a classmate's file, or to the teacher's
 import os
 import stat
 from collections import Counter
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,14 +32,17 @@ class Submission:
     notes: list[str] = field(default_factory=list)
 
 
-def find_submissions(folder) -> dict[str, Submission]:
+def find_submissions(folder, besides: Iterable[str | Path] = ()) -> dict[str, Submission]:
     """The submissions in a folder by student: FOLDER/student.py, or whatever lies in FOLDER/student/.
+
+    besides: files and folders that are none, wherever they lie: the list of the class, grades of an earlier run.
 
     `ann.py` beside `ann/` are two rows, `ann.py` and `ann`: which of them counts is the teacher's to say.
     Raises DataError when there is no such folder or nothing in it.
     """
-    folder = Path(folder)
+    folder, others = Path(folder), {Path(path).resolve() for path in besides}
     entries = [path for path in _entries(folder) if path.is_symlink() or path.is_dir() or not _is_beside(path)]
+    entries = [path for path in entries if path.is_symlink() or path.resolve() not in others]
     if not entries:
         raise DataError(f"{folder}: no submission: expected files such as ada.py, or folders such as ada/")
     same = Counter(_student(path) for path in entries)
@@ -46,7 +50,7 @@ def find_submissions(folder) -> dict[str, Submission]:
     for path in entries:
         name = _student(path)
         several = same[name] > 1
-        submission = Submission(_free(path.name if several and not path.is_dir() else name, found))
+        submission = Submission(free_name(path.name if several and not path.is_dir() else name, found))
         if several:
             submission.notes.append(f"there is more than one entry for {clean_name(name)}")
         _collect(path, submission)
@@ -89,7 +93,7 @@ def _student(path):
     return path.stem.removesuffix(".py").removesuffix(".cu").removesuffix(".tar")
 
 
-def _free(name, taken):
+def free_name(name: str, taken: Container[str]) -> str:
     """The name as it can be printed; with a number where two names look the same."""
     name, number = clean_name(name), 1
     free = name

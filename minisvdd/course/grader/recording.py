@@ -14,6 +14,7 @@ from ...nn.optim import Adam
 from .sandbox import remote
 
 _MOST_CALLS = 20000
+_MOST_ROWS, _MOST_BYTES = 10_000, 1 << 28  # of a batch; of all that is noted
 
 
 @dataclass
@@ -21,10 +22,12 @@ class Log:
     """What the loop did: (name, details) in order."""
 
     events: list = field(default_factory=list)
+    bytes: int = 0
 
     def note(self, name: str, **details) -> None:
-        """Append one event; raises RuntimeError for a loop that never ends."""
-        if len(self.events) >= _MOST_CALLS:
+        """Append one event; raises RuntimeError for a loop that never ends, or sends more than the grader keeps."""
+        self.bytes += sum(getattr(value, "nbytes", 0) for value in details.values())
+        if len(self.events) >= _MOST_CALLS or self.bytes > _MOST_BYTES:
             raise RuntimeError("too many calls")
         self.events.append((name, details))
 
@@ -56,8 +59,9 @@ class RecordedNetwork:
 
     def backward(self, grad_output, need_input=True, need_params=True):
         """The gradients of a batch's loss, for the parameters."""
+        grad = _batch(grad_output, self.network.output_shape[0])
         self.log.note("backward", grad_output=np.array(grad_output))
-        self.network.backward(_batch(grad_output, self.network.output_shape[0]), need_input=False)
+        self.network.backward(grad, need_input=False)
 
     def outputs(self, X):
         """phi(X) for the grader itself, which is not noted."""
@@ -104,6 +108,6 @@ def as_arguments(*targets) -> tuple[list, dict]:
 
 def _batch(x, features):
     x = np.asarray(x)
-    if x.dtype.kind not in "biuf" or x.ndim != 2 or x.shape[1] != features or not len(x):
-        raise ValueError(f"got an array of shape {x.shape}: expected (N, {features}) with N >= 1")
+    if x.dtype.kind not in "biuf" or x.ndim != 2 or x.shape[1] != features or not 1 <= len(x) <= _MOST_ROWS:
+        raise ValueError(f"got an array of shape {x.shape}: expected (N, {features}) with N in 1 ... {_MOST_ROWS}")
     return x.astype(np.float64)

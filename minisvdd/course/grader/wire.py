@@ -122,12 +122,9 @@ def _encode(value, blobs, depth):
         return _encode_array(value, blobs)
     if isinstance(value, slice):
         return {"slice": [_encode(part, blobs, depth + 1) for part in (value.start, value.stop, value.step)]}
-    if isinstance(value, tuple | list):
-        return (
-            {type(value).__name__: [_encode(part, blobs, depth + 1) for part in value]}
-            if _plain(value)
-            else _odd(value)
-        )
+    if isinstance(value, tuple | list):  # a named tuple is one, too
+        kind = "tuple" if isinstance(value, tuple) else "list"
+        return {kind: [_encode(part, blobs, depth + 1) for part in value]}
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {"dict": {key: _encode(part, blobs, depth + 1) for key, part in value.items()}}
     if isinstance(value, Odd):
@@ -137,10 +134,6 @@ def _encode(value, blobs, depth):
             type(value).__name__: [list(part) if isinstance(part, tuple) else part for part in vars(value).values()]
         }
     return _odd(value)
-
-
-def _plain(value):
-    return type(value) in (tuple, list)
 
 
 def _odd(value):
