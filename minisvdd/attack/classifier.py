@@ -20,6 +20,8 @@ from ..svdd.storage import HISTORY, restore_values, save_model, saved_array, sav
 from ..validation import Seed, check_fitted, check_generator, check_number, check_test_samples, check_training_samples
 from .augmentation import Augmentation, mirror
 
+_BEYOND = 0.05  # of [0, 1], in which versions are drawn: what lies further out would become black or white
+
 
 @storable
 class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
@@ -173,6 +175,8 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"y has shape {y.shape}: expected one label for each of {len(X)} images")
         if self.augment and X.ndim != 4:
             raise ValueError(f"augment=True expects images (n, C, H, W), got samples of shape {X.shape[1:]}")
+        if self.augment and (X.min() < -_BEYOND or X.max() > 1 + _BEYOND):
+            raise ValueError(f"augment=True expects images in [0, 1], got values from {X.min():g} to {X.max():g}")
         classes, labels = np.unique(y, return_inverse=True)
         if len(classes) < 2:
             raise ValueError(f"y holds one class only, {classes[0]!r}: a classifier needs at least two")

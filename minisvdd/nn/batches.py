@@ -106,13 +106,13 @@ def outputs_in_parts(network: Layer, X: np.ndarray) -> Iterator[tuple[slice, np.
     captured, and the host waits once for many parts (`minisvdd.backends.captured`).
     """
     network, backend = for_evaluation(network, X.shape[1:]), network.backend
-    if len(X) and has_kernels(backend) and _is_ours(network):
+    if has_kernels(backend) and _is_ours(network):
         yield from _outputs_of_graphs(network, backend, X)
         return
     dtype = np.float64 if X.ndim == 2 and backend.runs_numpy else np.float32
     workspace = Workspace()
     size = evaluation_batch(X.shape[1:])
-    for start in range(0, max(1, len(X)), size):
+    for start in range(0, len(X), size):
         part = slice(start, start + size)
         with one_blas_thread(), workspace:
             y = np.array(backend.to_numpy(network.forward(backend.asarray(X[part], dtype))), order="C")
@@ -139,6 +139,8 @@ def _is_ours(network: Layer) -> bool:
 
 def outputs(network: Layer, X: np.ndarray) -> np.ndarray:
     """network(x) for all rows of X in evaluation mode (running statistics), as a NumPy array (n, ...)."""
+    if not len(X):
+        return outputs(network, np.zeros((1, *X.shape[1:]), X.dtype))[:0]
     parts = outputs_in_parts(network, X)
     part, y = next(parts)
     result = np.empty((len(X), *y.shape[1:]), y.dtype)

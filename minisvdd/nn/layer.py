@@ -160,7 +160,8 @@ class Layer:
     def config(self) -> dict[str, Any]:
         """Constructor arguments, as plain JSON values: what a saved model needs to build the layer again."""
         names = inspect.signature(type(self).__init__).parameters
-        return {name: getattr(self, name) for name in names if name != "self"}
+        values = {name: getattr(self, name) for name in names if name != "self"}
+        return {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.config().items())})"

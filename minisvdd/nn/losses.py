@@ -38,7 +38,7 @@ class SoftBoundary:
             raise ValueError(f"nu={nu!r}: expected a number in (0, 1]")
         if radius_squared < 0:
             raise ValueError(f"radius_squared={radius_squared!r}: expected a number >= 0")
-        self.center, self.nu, self.backend = center, nu, backend
+        self.center, self.nu, self.backend = center, float(nu), backend
         self._on_device = backend.zeros((), np.float64) if has_kernels(backend) else None
         self.radius_squared = radius_squared
 

@@ -247,7 +247,7 @@ def start_weights(
     "mixed dictionary" for atoms of patches of X, as they are; ValueError for these where the first layer is no
     convolution.
     """
-    layers = network.flat_layers()
+    layers, gain = network.flat_layers(), float(gain)  # a NumPy number would make float64 of the filters
     for layer in (layer for layer in layers if isinstance(layer, Conv2D) and gain != 1):
         layer.params["weight"] = layer.backend.asarray(gain * layer.backend.to_numpy(layer.params["weight"]))
     if X is not None and first_filters != "random":

@@ -42,7 +42,7 @@ class Optimizer:
             raise ValueError(f"learning_rate={learning_rate!r}: expected a number > 0")
         if weight_decay < 0:
             raise ValueError(f"weight_decay={weight_decay!r}: expected a number >= 0")
-        self.network, self.learning_rate, self.weight_decay = network, learning_rate, weight_decay
+        self.network, self.learning_rate, self.weight_decay = network, float(learning_rate), float(weight_decay)
         self.backend = network.backend
 
     def step(self, pull: Array = None) -> None:

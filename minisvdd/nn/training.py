@@ -67,6 +67,8 @@ class Plan:
     def __post_init__(self) -> None:
         for field in fields(self):
             _check(field.name, getattr(self, field.name), field.name)
+        for name in ("learning_rate", "weight_decay"):  # NumPy's numbers would compute in their own precision
+            object.__setattr__(self, name, float(getattr(self, name)))
 
     @classmethod
     def of(cls, estimator: object, prefix: str = "") -> "Plan":

@@ -21,6 +21,7 @@ Two sums must vanish, because z does not answer to brightness and contrast: sum_
 At x_j = m, the kink of |.|, sigma_j = 0 is one of the slopes between -1 and 1. Where z was set to 0, so is dL/dx.
 """
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,7 +61,7 @@ def contrast_normalize_backward(grad_output: np.ndarray, x: np.ndarray) -> np.nd
 
 def _centered_and_scale(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """x - m as (N, D) float32, and 1/s as (N, 1) float64: 0 for an image of one colour."""
-    flat = x.reshape(len(x), -1)
+    flat = x.reshape(len(x), math.prod(x.shape[1:]))  # there may be no image at all
     centered = (flat - flat.mean(axis=1, keepdims=True, dtype=np.float64)).astype(np.float32)
     deviation = np.abs(centered).mean(axis=1, keepdims=True, dtype=np.float64)
     # In exact arithmetic a one-coloured image has deviation 0; rounding of its mean must not be blown up to contrast.

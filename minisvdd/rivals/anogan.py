@@ -240,6 +240,9 @@ class AnoGAN(TrainedDetector):
         return np.abs(X - self.generate(self._search(X).z))
 
     def _search(self, X):
+        if not len(X):
+            z = np.empty((0, self.latent_dim), np.float32)
+            return LatentSearch(z, np.empty(0), np.empty(0, int), np.empty(0, bool))
         X, parts = _to_tanh_range(X), []
         network = self.network_.twin()  # a search runs backward passes, and the model may be in other threads' hands
         network.freeze_statistics()
@@ -263,7 +266,7 @@ class AnoGAN(TrainedDetector):
             z,
             steps=self.search_steps,
             learning_rate=self.search_learning_rate,
-            feature_weight=self.feature_weight,
+            feature_weight=float(self.feature_weight),
         )
 
     def _check_parameters(self):

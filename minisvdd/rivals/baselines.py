@@ -4,6 +4,7 @@ Each works on the principal components that keep 95 % of the training samples' v
 the deep methods. The solvers are scikit-learn's; here are the paper's grids and the choices made on them.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -71,7 +72,9 @@ class Baseline(Detector):
         return self._components(self.preprocessing_.transform(check_test_samples(self, X)))
 
     def _components(self, X):
-        return _flat(X) if self.pca_ is None else self.pca_.transform(_flat(X))
+        if self.pca_ is None:
+            return _flat(X)
+        return self.pca_.transform(_flat(X)) if len(X) else np.empty((0, self.pca_.n_components_))
 
     def _scores(self, X):
         return self.score_components(self._components(X))
@@ -81,7 +84,8 @@ class Baseline(Detector):
         self.offset_ = -exact_radius_squared(self._beyond_rounding(scores), self.nu)
 
     def _beyond_rounding(self, scores):
-        return scores + 1e-9 * np.abs(scores).max()
+        sizes = np.abs(scores)  # no less than the usual one: a score near 0 is rounded by its terms
+        return scores + 1e-9 * np.maximum(sizes, np.median(sizes))
 
     def _check_parameters(self):
         super()._check_parameters()
@@ -365,7 +369,7 @@ def best_on_hold_out(scores: Sequence[np.ndarray], is_anomaly: ArrayLike) -> int
 
 
 def _flat(X):
-    return X.reshape(len(X), -1).astype(np.float64)
+    return X.reshape(len(X), math.prod(X.shape[1:])).astype(np.float64)
 
 
 def chunks(Z: np.ndarray) -> Iterator[np.ndarray]:

@@ -387,10 +387,12 @@ def _as_json(value: Any) -> Any:
     with layers of your own, which no file could give back."""
     if isinstance(value, nn.Sequential):
         return value.config() if all(map(_is_own, value.flat_layers())) else None
-    if isinstance(value, np.ndarray | np.generic | tuple):
-        return np.asarray(value).tolist()
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_as_json(one) for one in value]
     if isinstance(value, np.random.Generator | BaseEstimator):
         return None
     if isinstance(value, Backend):
         return value.name
-    return value if isinstance(value, str | int | float | list | None) else str(value)
+    return value if isinstance(value, str | int | float | None) else str(value)

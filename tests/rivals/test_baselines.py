@@ -200,6 +200,20 @@ def test_one_seed_one_result_and_data_left_alone(method):
         assert not np.array_equal(first, method(random_state=1).fit(split.train).anomaly_score(split.test))
 
 
+def test_one_far_sample_among_those_held_out_moves_no_threshold(rng):
+    """Of its density, 10^11 below all others, no part may be added to the scores of those."""
+    X, anomalies = rng.normal(size=(300, 3)), rng.normal(size=(200, 3)) + 5
+    X[np.random.default_rng(0).permutation(300)[:59]] *= 0.5  # held out, and in the middle
+    far = X.copy()
+    far[np.random.default_rng(0).permutation(300)[0]] = 1e6
+    models = [KernelDensity().fit(samples) for samples in (X, far)]
+    scores = np.sort(models[1].holdout_scores_)
+    assert scores[-1] > 1e9 > scores[-2]
+    assert models[1].threshold_ <= 1.001 * scores[-2]
+    assert (models[1].predict(anomalies) == -1).all()
+    assert models[1].p_value(anomalies).max() < 0.05
+
+
 def test_gamma_on_a_labelled_hold_out_is_the_best_of_the_grid():
     split = digits("8")
     held = np.random.default_rng(0).permutation(len(split.test))[:200]
