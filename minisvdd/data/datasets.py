@@ -77,7 +77,7 @@ def load_dataset(
     verify: require the official checksums of MNIST and CIFAR-10.
     size, color, skip_damaged, verbose: of pictures in a folder, as in `load_images`.
     columns: of a .csv file with a line of names, the features to take, in this order (default: all but labels and what
-    counts the rows); a model's `feature_names_in_`.
+    merely numbers the rows); a model's `feature_names_in_`.
 
     `minisvdd.data.own` says which arrays an .npz may hold, `minisvdd.data.folders` how a folder may be laid out.
     Raises DataError when files are missing, damaged or not the official ones, ValueError for an unknown name or class.
