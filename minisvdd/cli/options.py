@@ -3,9 +3,11 @@
 import argparse
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import backends
+from ..data.folders import is_picture
 from ..data.pictures import COLORS
 from ..experiments.protocols import PROTOCOLS, Protocol, adjusted, get_protocol
 from ..svdd.conformal import check_rate, holdout_size
@@ -122,6 +124,12 @@ def add_pictures(parser: argparse.ArgumentParser) -> None:
 def add_skip_damaged(parser: argparse.ArgumentParser) -> None:
     """--skip-damaged, for commands that read folders of pictures."""
     parser.add_argument("--skip-damaged", action="store_true", help="leave out a folder's pictures that cannot be read")
+
+
+def check_skip_damaged(arguments: argparse.Namespace, data: str) -> None:
+    """ValueError for --skip-damaged with data of which no picture is read."""
+    if arguments.skip_damaged and Path(data).exists() and not (Path(data).is_dir() or is_picture(Path(data))):
+        raise ValueError(f"--skip-damaged: only for folders of pictures, not for {data}")
 
 
 def load(arguments: argparse.Namespace) -> "Dataset":
