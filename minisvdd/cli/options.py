@@ -17,6 +17,8 @@ from ..svdd.svdd import OBJECTIVES, DeepSVDD
 if TYPE_CHECKING:
     from ..data.split import Dataset
 
+FALSE_ALARM_RATE, NU = 0.05, 0.1  # the defaults of a detector that is trained
+
 
 def add_backend(parser: argparse.ArgumentParser) -> None:
     """--backend."""
@@ -224,7 +226,9 @@ def add_objective(parser: argparse.ArgumentParser) -> None:
 def add_threshold(parser: argparse.ArgumentParser) -> None:
     """--false-alarm-rate, --threshold and --refit, of a detector that is trained."""
     parser.add_argument(
-        "--false-alarm-rate", type=float, default=0.05, help="of new normal samples, that the threshold keeps"
+        "--false-alarm-rate",
+        type=float,
+        help=f"of new normal samples, that the threshold keeps (default: {FALSE_ALARM_RATE})",
     )
     parser.add_argument(
         "--threshold",
@@ -236,6 +240,19 @@ def add_threshold(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--refit", action="store_true", help="train once more, on all samples: the rate is kept only approximately"
     )
+
+
+def settle_threshold(arguments: argparse.Namespace) -> None:
+    """Give --false-alarm-rate and --nu their defaults. ValueError for one that --threshold leaves without effect."""
+    given = {"--false-alarm-rate": arguments.false_alarm_rate, "--refit": arguments.refit or None}
+    if arguments.threshold == "nu":
+        for name, value in given.items():
+            if value is not None:
+                raise ValueError(f"{name}: has no effect with --threshold nu, which holds out no samples")
+    if arguments.nu is not None and arguments.threshold == "holdout" and arguments.objective == "one-class":
+        raise ValueError(f"--nu {arguments.nu}: has no effect with --threshold holdout and --objective one-class")
+    arguments.false_alarm_rate = FALSE_ALARM_RATE if arguments.false_alarm_rate is None else arguments.false_alarm_rate
+    arguments.nu = NU if arguments.nu is None else arguments.nu
 
 
 def add_seed(parser: argparse.ArgumentParser) -> None:
