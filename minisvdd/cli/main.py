@@ -144,6 +144,8 @@ def _as_typed(message, arguments):
     def typed(match):
         name, value = _OPTIONS.get(match[1], match[1]), match[2].strip("'")
         given = vars(arguments).get(name, match)
+        if given is None and message[: match.start()].endswith(": "):  # what a file says, not the user
+            return match[0]
         if given is match or not (match[2][0] in "'[" or value == str(given)):
             return match[0]
         return f"--{name.replace('_', '-')}" + ("" if value == "None" else f" {value}")
