@@ -38,7 +38,7 @@ def add_assignment(parser: argparse.ArgumentParser) -> None:
     parser.usage = _USAGE
     parser.add_argument("words", nargs="+", metavar="NAME", help=f"one of {', '.join(NAMES)}")
     parser.add_argument("--out", help="folder to write into (default: assignments/NAME; for pack: .)")
-    parser.add_argument("--level", choices=LEVELS, default="plain", help="how much is given (default: plain)")
+    parser.add_argument("--level", choices=LEVELS, help="how much is given (default: plain)")
     parser.add_argument("--solution", action="store_true", help="the teacher's version, with the model solution")
     parser.add_argument("--notebook", choices=FORMATS, help="write a notebook in this form instead")
     parser.add_argument("--seed", type=int, help="pack, notebook: seed of the hidden parts (default: drawn at random)")
@@ -48,9 +48,24 @@ def add_assignment(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_assignment)
 
 
+_OPTIONS = ("out", "level", "solution", "notebook", "seed", "variant", "wheel", "install")
+
+
+def _check_options(arguments, what, *taken):
+    """Refuse an option that this form of the command would not look at."""
+    given = [
+        name for name in _OPTIONS if getattr(arguments, name) is not None and getattr(arguments, name) is not False
+    ]
+    if beside := [name for name in given if name not in taken]:
+        known = f"takes {', '.join(f'--{name}' for name in taken)}" if taken else "takes no options"
+        raise ValueError(f"--{beside[0]}: {what} {known}")
+
+
 def _assignment(arguments):
     action, *rest = arguments.words
+    level = arguments.level or "plain"
     if action == "list" and not rest:
+        _check_options(arguments, "assignment list")
         for name in NAMES:
             assignment = get_assignment(name)
             whole = next((f" (a piece of {whole})" for whole, pieces in PIECES.items() if name in pieces), "")
@@ -58,21 +73,24 @@ def _assignment(arguments):
             print(f"{name:22}{counts}   {assignment.title}{whole}")
         return 0
     if action == "pack" and len(rest) == 1:
-        return _pack(get_assignment(rest[0], arguments.variant), arguments)
+        _check_options(arguments, "assignment pack", "out", "level", "seed", "variant", "wheel", "install")
+        return _pack(get_assignment(rest[0], arguments.variant), level, arguments)
     if rest:
         raise ValueError(f"assignment {' '.join(arguments.words)}: expected NAME, pack NAME, or list")
-    return _write(get_assignment(action, arguments.variant), arguments)
+    taken = ("out", "level", "solution", "notebook", "variant", *(["seed"] if arguments.notebook else []))
+    _check_options(arguments, f"assignment NAME{' --notebook' if arguments.notebook else ''}", *taken)
+    return _write(get_assignment(action, arguments.variant), level, arguments)
 
 
-def _write(assignment, arguments):
+def _write(assignment, level, arguments):
     folder = Path(arguments.out or Path("assignments") / assignment.name)
     if arguments.notebook:
         seed = secrets.randbelow(1 << 31) if arguments.seed is None else arguments.seed
-        text = notebook(assignment, arguments.notebook, arguments.level, arguments.solution, seed)
+        text = notebook(assignment, arguments.notebook, level, arguments.solution, seed)
         return _write_texts({folder / f"{assignment.name.replace('-', '_')}.ipynb": text})
     texts = {
-        folder / assignment.filename: skeleton(assignment, arguments.level, arguments.solution),
-        folder / assignment.handout_name: handout(assignment, arguments.level),
+        folder / assignment.filename: skeleton(assignment, level, arguments.solution),
+        folder / assignment.handout_name: handout(assignment, level),
     }
     return _write_texts(texts)
 
@@ -88,10 +106,10 @@ def _write_texts(texts):
     return 0
 
 
-def _pack(assignment, arguments):
+def _pack(assignment, level, arguments):
     seed = secrets.randbelow(1 << 31) if arguments.seed is None else arguments.seed
     folder = arguments.out or "."
-    paths = write_archives(assignment, folder, arguments.level, seed, arguments.wheel, arguments.install)
+    paths = write_archives(assignment, folder, level, seed, arguments.wheel, arguments.install)
     print("\n".join(map(str, paths)))
     return 0
 

@@ -70,7 +70,7 @@ def _add_own(tables):
     options.add_skip_damaged(own)
     _add_running(own, "runs/own-NAME-CLASS")
     # Here all normal samples train: an AUC needs no threshold.
-    own.set_defaults(run=_run_own, threshold="nu", false_alarm_rate=0.05, patch_size="auto")
+    own.set_defaults(run=_run_own, threshold="nu", false_alarm_rate=options.FALSE_ALARM_RATE, patch_size="auto")
 
 
 def _add_table(tables, name, data, protocol):

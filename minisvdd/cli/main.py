@@ -136,16 +136,21 @@ _OPTIONS = {"random_state": "seed", "every": "checkpoint_every", "name": "data",
 
 
 def _as_typed(message, arguments):
-    """`random_state=-1: expected ...` becomes `--seed -1: expected ...`, where the command has that option."""
+    """`random_state=-1: expected ...` becomes `--seed -1: expected ...`, where the command has that option.
+
+    At the start, or after a colon: what stands before it is the file that it is about.
+    """
 
     def typed(match):
         name, value = _OPTIONS.get(match[1], match[1]), match[2].strip("'")
         given = vars(arguments).get(name, match)
+        if given is None and message[: match.start()].endswith(": "):  # what a file says, not the user
+            return match[0]
         if given is match or not (match[2][0] in "'[" or value == str(given)):
             return match[0]
         return f"--{name.replace('_', '-')}" + ("" if value == "None" else f" {value}")
 
-    return re.sub(r"(?:^|(?<=use ))(\w+)=('[^']*'|[\w.+-]+)(?=[:;\s]|$)", typed, message)
+    return re.sub(r"(?:^|(?<=use )|(?<=: ))(\w+)=('[^']*'|[\w.+-]+)(?=[:;\s]|$)", typed, message)
 
 
 def _how_to_go_on(arguments):

@@ -3,9 +3,11 @@
 import argparse
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import backends
+from ..data.folders import is_picture
 from ..data.pictures import COLORS
 from ..experiments.protocols import PROTOCOLS, Protocol, adjusted, get_protocol
 from ..svdd.conformal import check_rate, holdout_size
@@ -14,6 +16,8 @@ from ..svdd.svdd import OBJECTIVES, DeepSVDD
 
 if TYPE_CHECKING:
     from ..data.split import Dataset
+
+FALSE_ALARM_RATE, NU = 0.05, 0.1  # the defaults of a detector that is trained
 
 
 def add_backend(parser: argparse.ArgumentParser) -> None:
@@ -124,6 +128,12 @@ def add_skip_damaged(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--skip-damaged", action="store_true", help="leave out a folder's pictures that cannot be read")
 
 
+def check_skip_damaged(arguments: argparse.Namespace, data: str) -> None:
+    """ValueError for --skip-damaged with data of which no picture is read."""
+    if arguments.skip_damaged and Path(data).exists() and not (Path(data).is_dir() or is_picture(Path(data))):
+        raise ValueError(f"--skip-damaged: only for folders of pictures, not for {data}")
+
+
 def load(arguments: argparse.Namespace) -> "Dataset":
     """The data that --data and the options above say. Errors as of `load_dataset`."""
     from ..data.datasets import load_dataset  # only now: not every command reads data
@@ -216,7 +226,9 @@ def add_objective(parser: argparse.ArgumentParser) -> None:
 def add_threshold(parser: argparse.ArgumentParser) -> None:
     """--false-alarm-rate, --threshold and --refit, of a detector that is trained."""
     parser.add_argument(
-        "--false-alarm-rate", type=float, default=0.05, help="of new normal samples, that the threshold keeps"
+        "--false-alarm-rate",
+        type=float,
+        help=f"of new normal samples, that the threshold keeps (default: {FALSE_ALARM_RATE})",
     )
     parser.add_argument(
         "--threshold",
@@ -228,6 +240,19 @@ def add_threshold(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--refit", action="store_true", help="train once more, on all samples: the rate is kept only approximately"
     )
+
+
+def settle_threshold(arguments: argparse.Namespace) -> None:
+    """Give --false-alarm-rate and --nu their defaults. ValueError for one that --threshold leaves without effect."""
+    given = {"--false-alarm-rate": arguments.false_alarm_rate, "--refit": arguments.refit or None}
+    if arguments.threshold == "nu":
+        for name, value in given.items():
+            if value is not None:
+                raise ValueError(f"{name}: has no effect with --threshold nu, which holds out no samples")
+    if arguments.nu is not None and arguments.threshold == "holdout" and arguments.objective == "one-class":
+        raise ValueError(f"--nu {arguments.nu}: has no effect with --threshold holdout and --objective one-class")
+    arguments.false_alarm_rate = FALSE_ALARM_RATE if arguments.false_alarm_rate is None else arguments.false_alarm_rate
+    arguments.nu = NU if arguments.nu is None else arguments.nu
 
 
 def add_seed(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.datasets import DATASETS, load_dataset
+from ..data.datasets import DATASETS, load_dataset, sample_path
 from ..data.split import class_index
 from ..errors import DataError
 from ..export.findings import Findings
@@ -53,6 +53,8 @@ def _report(arguments):
     data = arguments.data or (result.get("source") or {}).get("data")
     if data is None:
         raise DataError(f"{path}: no result.json beside it says which data it was trained on: give --data")
+    data = data if data in DATASETS else str(sample_path(data, arguments.data_dir))
+    options.check_skip_damaged(arguments, data)
     read = _of_training if data in DATASETS or _is_same(data, result) else _new
     try:
         findings = read(data, arguments, model, result)

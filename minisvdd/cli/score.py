@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from ..data import own
+from ..data.datasets import sample_path
 from ..data.folders import is_picture, read_folder
 from ..data.readers import to_float
 from ..data.split import class_index
@@ -39,6 +40,7 @@ def add_score(score: argparse.ArgumentParser) -> None:
         type=float,
         help="move the threshold to this rate, by the scores of the normal samples held out of training",
     )
+    options.add_data_dir(score)
     options.add_skip_damaged(score)
     score.add_argument("--out", help="CSV file to write (default: standard output)")
     score.add_argument(
@@ -64,11 +66,13 @@ def _score(arguments):
     model = load_model(arguments.model)
     if arguments.false_alarm_rate is not None:
         model.set_false_alarm_rate(arguments.false_alarm_rate)
-    table = read_new(arguments.samples, model, arguments.skip_damaged)
+    samples = str(sample_path(arguments.samples, arguments.data_dir))
+    options.check_skip_damaged(arguments, samples)
+    table = read_new(samples, model, arguments.skip_damaged)
     options.print_notes(table.notes)
     trained = _trained_class(Path(arguments.model).with_name("result.json"))
-    normal_class = normal_label(arguments.samples, table.labels, arguments.normal_class, trained)
-    scores = _scores(arguments.samples, model, table.samples)
+    normal_class = normal_label(samples, table.labels, arguments.normal_class, trained)
+    scores = _scores(samples, model, table.samples)
     p_values = model.p_value_of(scores) if model.threshold_kind_ == "holdout" else None
     outlier = -scores - model.offset_ < 0
     if arguments.heatmaps:

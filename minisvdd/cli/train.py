@@ -26,7 +26,9 @@ def add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--data", default="digits", help=f"{', '.join(DATASETS)}, {own}")
     train.add_argument("--normal-class", help=f"class taken as normal: name or index (default: {defaults})")
     options.add_objective(train)
-    train.add_argument("--nu", type=float, default=0.1, help="fraction of training samples outside the sphere")
+    train.add_argument(
+        "--nu", type=float, help=f"fraction of training samples outside the sphere (default: {options.NU})"
+    )
     options.add_threshold(train)
     train.add_argument("--network", choices=NETWORKS, help="(default: the one made for the data)")
     options.add_patch_size(train)
@@ -50,9 +52,14 @@ def add_train(train: argparse.ArgumentParser) -> None:
 
 
 def _train(arguments):
+    options.settle_threshold(arguments)
     backend = options.start_backend(options.backend_label(arguments), arguments.check_kernels, arguments.ops)
     dataset = options.load(arguments)
     split = dataset.one_class(_normal_class(arguments, dataset))
+    if arguments.patch_size != "auto" and split.train.ndim != 4:
+        raise ValueError(
+            f"--patch-size {arguments.patch_size}: only for images, not for the features of --data {dataset.name}"
+        )
     options.print_notes(dataset.notes)
     label = "-".join((dataset.name, split.normal_class, arguments.objective, f"seed{arguments.seed}"))
     folder = Path(arguments.out or Path("runs") / safe_name(label))

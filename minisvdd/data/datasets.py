@@ -77,7 +77,7 @@ def load_dataset(
     verify: require the official checksums of MNIST and CIFAR-10.
     size, color, skip_damaged, verbose: of pictures in a folder, as in `load_images`.
     columns: of a .csv file with a line of names, the features to take, in this order (default: all but labels and what
-    counts the rows); a model's `feature_names_in_`.
+    merely numbers the rows); a model's `feature_names_in_`.
 
     `minisvdd.data.own` says which arrays an .npz may hold, `minisvdd.data.folders` how a folder may be laid out.
     Raises DataError when files are missing, damaged or not the official ones, ValueError for an unknown name or class.
@@ -122,8 +122,7 @@ def own_path(name: str, data_dir=None) -> Path:
     """
     path = Path(name)
     bases = data_bases(data_dir)
-    places = [path] if path.is_absolute() else [path, *(base / path for base in bases)]
-    found = next((place for place in places if name and place.exists()), None)
+    found = _first_place(path, bases) if name else None
     is_file = path.suffix.lower() in own.ENDINGS
     if found is not None and (found.is_dir() or is_file):
         return found
@@ -132,6 +131,19 @@ def own_path(name: str, data_dir=None) -> Path:
         raise DataError(f"{name}: no such file{'' if is_file else ' or folder'}{beside}")
     expected = f"{', '.join(DATASETS)}, an {', '.join(own.ENDINGS[:-1])} or {own.ENDINGS[-1]} file, or a folder"
     raise ValueError(f"name={name!r}: expected {expected} of pictures")
+
+
+def sample_path(name: str, data_dir=None) -> Path:
+    """Where samples to score lie, of any kind, in the order of `own_path`; `name` itself where nothing is.
+
+    Raises DataError when `data_dir` is given but no folder.
+    """
+    return _first_place(Path(name), data_bases(data_dir)) or Path(name)
+
+
+def _first_place(path, bases):
+    places = [path] if path.is_absolute() else [path, *(base / path for base in bases)]
+    return next((place for place in places if place.exists()), None)
 
 
 def find_dataset(name: str, data_dir=None) -> Path | None:

@@ -41,7 +41,7 @@ _GREY_MODES = ("1", "L", "LA", "La")
 _DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 _COLOUR_MODES = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # EXIF: those that exchange width and height
-_BITS_PER_SAMPLE = 258  # a TIFF tag
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # TIFF tags, and a value of the second
 # Pillow's readers are many, and on damaged bytes each fails in its own way.
 _DAMAGE = (
     *DAMAGE, TypeError, AttributeError, ArithmeticError, AssertionError,
@@ -78,8 +78,9 @@ def read_picture(path, size: tuple[int, int] | None = None, color: str = "rgb") 
     with _opened(path) as image:
         if size is not None:
             image.draft(None, 2 * (2 * max(size),))  # JPEG: decode at 1/2, 1/4 or 1/8 where that is enough
+        _match_transparency(image)
         turned = ImageOps.exif_transpose(image)
-        flat = _eight_bits(turned, _depth(image)).convert("L" if color == "grey" else "RGB")
+        flat = _eight_bits(turned, *_black_and_white(image)).convert("L" if color == "grey" else "RGB")
         if size is not None:
             flat = flat.resize(size[::-1], Image.Resampling.BILINEAR)
         pixels = np.asarray(flat)
@@ -156,16 +157,28 @@ def _is_grey(image):
     return image.mode in (*_GREY_MODES, *_DEEP_MODES)
 
 
-def _depth(image):
-    """Bits of one pixel's value, for the modes of more than 8."""
-    bits = image.tag_v2.get(_BITS_PER_SAMPLE, (16,)) if image.format == "TIFF" else (16,)
-    return bits[0]
+def _match_transparency(image):
+    """Pillow brings grey of 2 or 4 bits and colours of 16 to 8, but not the value of them that is transparent."""
+    value, kind = image.info.get("transparency"), image.tile[0].args if image.format == "PNG" and image.tile else None
+    if isinstance(value, int) and kind in ("L;2", "L;4"):
+        most = 2 ** int(kind[-1]) - 1
+        image.info["transparency"] = (value & most) * (255 // most)
+    if isinstance(value, tuple) and kind == "RGB;16B":
+        image.info["transparency"] = tuple(part >> 8 for part in value)
 
 
-def _eight_bits(image, depth):
+def _black_and_white(image):
+    """The values of black and white, for the modes of more than 8 bits. Pillow turns a negative of 8 bits itself."""
+    tags = image.tag_v2 if image.format == "TIFF" else {}
+    ends = 0, 2 ** tags.get(_BITS_PER_SAMPLE, (16,))[0] - 1
+    return ends[::-1] if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else ends
+
+
+def _eight_bits(image, black, white):
     if image.mode in _DEEP_MODES:
         values = np.asarray(image).astype(np.float64)
-        return Image.fromarray(np.clip(np.rint(values * (255 / (2**depth - 1))), 0, 255).astype(np.uint8))
+        values[values == image.info.get("transparency")] = white
+        return Image.fromarray(np.clip(np.rint((values - black) * (255 / (white - black))), 0, 255).astype(np.uint8))
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

@@ -4,6 +4,8 @@ Separated by comma, semicolon or tab; with or without a line of names; UTF-8 wit
 UTF-16 as spreadsheets write it. Every cell but the labels is a number with a decimal point; which one is not is said by
 row and column.
 
+A blank line is skipped; an empty cell is an error, lest rows be lost and their numbers shift.
+
 Columns are known by their names where they have some: a model takes those that it was trained on, in whatever order and
 company they stand. Whether the first line holds names is seen by it alone, and said where it could be otherwise.
 """
@@ -25,7 +27,9 @@ from ..validation import LARGEST
 LABEL_COLUMNS = ("class", "label", "labels", "y", "target")
 _MAX_BYTES = 1 << 28  # larger ones are slow to read as text: .npy holds them in an eighth of the memory
 _DELIMITERS = (",", ";", "\t")
-_COUNTERS = ("", "index", "id", "unnamed: 0")  # names of columns that may merely count the rows
+# Names of columns that may merely number the rows: those that pandas gives an index, and those of people.
+_NAMELESS, _COUNTERS = ("", "unnamed: 0"), ("index", "id")
+_LEFT_OUT = "and is left out"
 _LONGEST_NAME, _SHOWN = 16, 40  # characters: of a number that may be a name; of a first line that is shown
 
 
@@ -53,9 +57,7 @@ def read_table(source, columns: Sequence[str] | None = None) -> Table:
     wanted = None if columns is None else [column.strip() for column in columns]
     with opened(source) as (stream, name):
         text = _decoded(read_all(stream, _MAX_BYTES, name))
-        lines = io.StringIO(text, newline="")
-        reader = csv.reader(lines, delimiter=_delimiter(text), skipinitialspace=True, strict=True)
-        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+        rows = _rows(text)
         if not rows:
             raise DataError(f"{name}: expected a table, found no row")
         width = len(rows[0][1])
@@ -69,6 +71,14 @@ def read_table(source, columns: Sequence[str] | None = None) -> Table:
             raise DataError(f"{name}: expected rows below the names of the columns, found none")
         table = _table(rows, cells, wanted, name) if is_header else _without_names(rows, width, wanted, name)
         return table._replace(notes=(*(f"{name}: {note}" for note in doubt), *table.notes))
+
+
+def _rows(text):
+    """(number of its last line, cells) of each row. A blank line is none; empty cells, as of `,` and `""`, are one."""
+    lines = io.StringIO(text, newline="").readlines()
+    reader = csv.reader(lines, delimiter=_delimiter(text), skipinitialspace=True, strict=True)
+    rows = ((reader.line_num, row) for row in reader)
+    return [(number, row) for number, row in rows if len(row) > 1 or lines[number - 1].strip()]
 
 
 def _without_names(rows, width, wanted, name):
@@ -96,15 +106,33 @@ def _table(rows, names, wanted, name):
 
 
 def _all_features(rows, names, others):
-    """(places of the columns that do not merely count the rows, notes)."""
-    counters = [k for k in others if names[k].lower() in _COUNTERS and _counts(rows, k)]
-    kept = [k for k in others if k not in counters]
-    notes = [f"column {names[k]!r} counts the rows and is left out" for k in counters]
+    """(places of the columns that do not merely count or number the rows, notes)."""
+    found = {k: _numbering(rows, k, names[k]) for k in others}
+    kept = [k for k in others if not (found[k] or "").endswith(_LEFT_OUT)]
+    notes = [note for note in found.values() if note]
     if twice := _several([names[k] for k in kept]):
         notes.append(
             f"several columns are called {_quoted(twice)}: a model of them knows columns by their places alone"
         )
     return kept, notes
+
+
+def _numbering(rows, column, name):
+    """A note on a column that by its name may number the rows, and does; None for others.
+
+    0, 1, 2, ... tell nothing. Other whole numbers, each there once, may: `index` and `id` stay then. An index
+    of pandas, whose column has no name, has gaps where rows were dropped.
+    """
+    is_index = name.lower() in _NAMELESS
+    if not is_index and name.lower() not in _COUNTERS:
+        return None
+    if _counts(rows, column):
+        return f"column {name!r} counts the rows {_LEFT_OUT}"
+    if not _numbers_each(rows, column):
+        return None
+    return (
+        f"column {name!r} numbers the rows {_LEFT_OUT if is_index else 'with gaps or out of order: taken as a feature'}"
+    )
 
 
 def _known_features(names, others, wanted, name):
@@ -150,7 +178,7 @@ def _first_line(cells, rest, wanted):
     0, 1, 2, ... A sample can look like the last two. And names that are other numbers, such as years, look like one.
     """
     if (wanted and set(wanted) <= set(cells)) or not any(_is_number(cell) for cell in cells):
-        return True, []
+        return any(cells), []  # empty cells alone are a sample that is amiss
     others = [cell for cell in cells if cell and cell.lower() not in LABEL_COLUMNS]
     counts = len(others) > 1 and others == [str(k) for k in range(len(others))]
     has_label = any(cell.lower() in LABEL_COLUMNS for cell in cells)
@@ -200,6 +228,13 @@ def _counts(rows, column):
     """Whether a column holds 0, 1, 2, ... or 1, 2, 3, ..."""
     cells = [row[column].strip() for _, row in rows]
     return any(cells == [str(first + k) for k in range(len(cells))] for first in (0, 1))
+
+
+def _numbers_each(rows, column):
+    """Whether a column holds whole numbers, no two of them the same."""
+    cells = [row[column].strip() for _, row in rows]
+    numbers = {float(cell) if _is_number(cell) else math.nan for cell in cells}
+    return len(numbers) == len(cells) and all(number.is_integer() for number in numbers)
 
 
 def _numbers(rows, kept, shown, name):

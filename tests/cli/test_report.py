@@ -168,3 +168,36 @@ def test_it_says_when_the_data_has_changed(tmp_path):
     assert run("train", "--data", tmp_path / "mine.npz", "--out", tmp_path / "out", *QUICK) == 0
     np.savez(tmp_path / "mine.npz", x_train=X, x_test=X[:30])
     assert "the data has changed: 20 test samples then, 30 now" in report_of(tmp_path / "out")
+
+
+def test_data_is_sought_where_the_training_sought_it(tmp_path, monkeypatch, capsys):
+    """In the working folder, --data-dir, $MINISVDD_DATA, before it is asked whether it is the training's."""
+    rng = np.random.default_rng(0)
+    base, cwd = tmp_path / "base", tmp_path / "cwd"
+    base.mkdir()
+    cwd.mkdir()
+    monkeypatch.chdir(cwd)
+    np.savez(base / "mine.npz", X=rng.normal(size=(80, 3)), y=["fine"] * 50 + ["bent"] * 30)
+    np.savez(base / "other.npz", X=rng.normal(size=(9, 3)), y=["fine"] * 5 + ["bent"] * 4)
+    words = ("--data", "mine.npz", "--data-dir", base, "--normal-class", "fine", "--out", "out")
+    assert run("train", *words, *QUICK) == 0
+    out = cwd / "out"
+    assert run("report", out, "--data", "mine.npz") == 2
+    assert "mine.npz: no such file" in capsys.readouterr().err
+    assert run("report", out, "--data", "mine.npz", "--data-dir", tmp_path / "absent") == 2
+    assert "absent: no such folder" in capsys.readouterr().err
+    same = report_of(out)
+    for place in ("--data-dir", "MINISVDD_DATA"):
+        found = ("--data-dir", base) if place == "--data-dir" else ()
+        monkeypatch.setenv("MINISVDD_DATA", "" if found else str(base))
+        assert "held back" in same
+        assert "held back" in report_of(out, "--data", "mine.npz", *found), "those of the training"
+        assert "5 normal and 4 anomalous" in report_of(out, "--data", "other.npz", *found)
+        assert run("report", out, "--data", "other.npz", "--skip-damaged", *found) == 2
+        assert "--skip-damaged: only for folders of pictures, not for " in capsys.readouterr().err
+
+
+def test_the_option_is_named_behind_the_data(trained, tmp_path, capsys):
+    shutil.copy(trained / "model.npz", tmp_path)
+    assert run("report", tmp_path, "--data", "digits", "--normal-class", "x") == 2
+    assert "error: digits: --normal-class x: expected " in capsys.readouterr().err

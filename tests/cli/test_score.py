@@ -191,3 +191,30 @@ def test_p_values_are_those_of_the_model(tiles, tmp_path):
         p_values = [float(row["p_value"]) for row in rows]
         assert p_values == sorted(p_values)
         assert [int(row["prediction"]) for row in rows] == [-1 if p <= rate else 1 for p in p_values]
+
+
+def test_samples_are_sought_in_the_folders_of_data_sets(trained, tmp_path, monkeypatch, capsys):
+    """Files, pictures and folders alike."""
+    model, base = trained / "model.npz", tmp_path / "base"
+    (base / "new").mkdir(parents=True)
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+    np.save(base / "new.npy", digits("6").test[:3])
+    for path in (base / "one.png", base / "new" / "two.png"):
+        Image.new("L", (8, 8)).save(path)
+    for name, rows in (("new.npy", 3), ("one.png", 1), ("new", 1)):
+        monkeypatch.delenv("MINISVDD_DATA", raising=False)
+        assert run("score", model, name) == 2
+        assert f"{name}: no such file" in (error := capsys.readouterr().err)
+        assert error.count("\n") == 1
+        assert run("score", model, name, "--data-dir", base) == 0
+        assert capsys.readouterr().out.count("\n") == 1 + rows
+        monkeypatch.setenv("MINISVDD_DATA", str(base))
+        assert run("score", model, name) == 0
+        assert capsys.readouterr().out.count("\n") == 1 + rows
+
+
+def test_skip_damaged_is_for_pictures(trained, tmp_path, capsys):
+    np.save(tmp_path / "new.npy", digits("6").test[:3])
+    assert run("score", trained / "model.npz", tmp_path / "new.npy", "--skip-damaged") == 2
+    assert "--skip-damaged: only for folders of pictures, not for " in capsys.readouterr().err

@@ -286,3 +286,10 @@ def test_patches_of_large_images_or_of_a_size_asked_for(shape, options, patch, t
     assert model.network == network_for(patch)
     assert run("train", "--patch-size", 7, "--quiet", "--out", tmp_path) == 2
     assert "--patch-size 7: expected an integer >= 8" in capsys.readouterr().err
+
+
+def test_patches_are_not_for_features(tmp_path, capsys):
+    np.save(tmp_path / "x.npy", np.zeros((40, 3)))
+    assert run("train", "--data", tmp_path / "x.npy", "--patch-size", 8, "--out", tmp_path / "run") == 2
+    assert "--patch-size 8: only for images, not for the features of --data x.npy" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

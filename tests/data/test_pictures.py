@@ -1,6 +1,8 @@
 """One picture: every kind of file that people have becomes the 8-bit array that a viewer shows, or one clear line."""
 
 import os
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -72,6 +74,19 @@ def test_16_bits_are_scaled_and_not_clipped(tmp_path, rng, name):
     assert inspect(path).is_grey
 
 
+@pytest.mark.parametrize("orientation", [1, 3])
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_tiff_whose_white_is_zero(tmp_path, depth, orientation):
+    """Of every depth, and turned or not."""
+    stored = np.array([[0, 10_000], [40_000, 65_535]])
+    shown = np.array([[255, 216], [99, 0]], np.uint8)
+    values = stored.astype(np.uint16) if depth == 16 else shown  # whose negative Pillow writes
+    path = saved(tmp_path, values, "a.tif", tiffinfo={262: 0, 274: orientation})
+    with Image.open(path) as image:
+        assert image.tag_v2[262] == 0
+    np.testing.assert_array_equal(one(path, None, "grey"), shown if orientation == 1 else np.rot90(shown, 2))
+
+
 def test_pgm_of_10_bits(tmp_path):
     (tmp_path / "a.pgm").write_bytes(b"P5 3 1 1023\n" + np.array([0, 511, 1023], ">u2").tobytes())
     np.testing.assert_array_equal(one(tmp_path / "a.pgm", None, "grey"), [[0, 127, 255]])
@@ -109,6 +124,46 @@ def test_transparency_lies_on_white(tmp_path, rgb, grey):
     assert inspect(path).is_grey
     path = saved(tmp_path, Image.fromarray(grey), "trns.png", transparency=int(grey[3, 3]))
     np.testing.assert_array_equal(one(path, None, "grey"), np.where(grey == grey[3, 3], 255, grey))
+
+
+def png_with(path, depth, kind, size, rows, transparent):
+    """A PNG file of any depth, which Pillow cannot write. kind: 0 grey, 2 RGB; rows: bytes of each."""
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", *size, depth, kind, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
+    chunks = (b"IHDR", header), (b"tRNS", transparent), (b"IDAT", pixels), (b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in chunks))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("depth", "values", "shown"),
+    [
+        (16, [0, 1000, 40_000, 65_535], [0, 255, 156, 255]),
+        (8, [0, 1, 40, 255], [0, 255, 40, 255]),
+        (4, [0, 1, 9, 15], [0, 255, 153, 255]),
+        (2, [0, 1, 2, 3], [0, 255, 170, 255]),
+        (1, [0, 1, 0, 1], [0, 255, 0, 255]),
+    ],
+)
+def test_the_transparent_grey_of_a_png_of_any_depth(tmp_path, depth, values, shown):
+    """The second value is transparent; of 1 bit, whose other value is black, both ways."""
+    packed = sum(value << depth * (3 - place) for place, value in enumerate(values))
+    row = (packed << (-4 * depth) % 8).to_bytes(max(1, depth // 2), "big")
+    path = png_with(tmp_path / "a.png", depth, 0, (4, 1), [row], struct.pack(">H", values[1]))
+    np.testing.assert_array_equal(one(path, None, "grey"), [shown])
+    if depth == 1:
+        png_with(path, depth, 0, (4, 1), [row], struct.pack(">H", 0))
+        np.testing.assert_array_equal(one(path, None, "grey"), [[255] * 4])
+
+
+def test_the_transparent_colour_of_a_png_of_16_bits(tmp_path):
+    colours = np.array([[0x1234, 0x5678, 0x9ABC], [0x5612, 0x1234, 0x0034]], ">u2")
+    path = png_with(tmp_path / "a.png", 16, 2, (2, 1), [colours.tobytes()], colours[0].tobytes())
+    np.testing.assert_array_equal(one(path), [[[255] * 3, [0x56, 0x12, 0]]])
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif"])

@@ -81,7 +81,38 @@ def test_a_column_that_counts_the_rows_is_left_out_and_said(tmp_path):
     table = read_table(written(tmp_path, ",u,y\n0,5,a\n1,6,b\n2,7,a\n"))
     np.testing.assert_array_equal(table.features, [[5], [6], [7]])
     assert "column '' counts the rows" in table.notes[0]
-    assert read_table(written(tmp_path, "id,u\n3,5\n4,6\n")).features.shape == (2, 2), "an id that is none"
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0"])
+@pytest.mark.parametrize("numbers", ["3 7 12", "12 3 7", "-1 0 5", "3.0 7.0 12.0"])
+def test_an_index_with_gaps_is_left_out_and_said(tmp_path, name, numbers):
+    """As pandas writes it of a data frame that has lost rows or their order."""
+    rows = "".join(f"{number},1.5,{k}\n" for k, number in enumerate(numbers.split()))
+    path = written(tmp_path, f"{name},a,b\n{rows}")
+    table = read_table(path)
+    assert table.names == ("a", "b")
+    assert table.notes == (f"{path}: column {name!r} numbers the rows and is left out",)
+    np.testing.assert_array_equal(table.features, [[1.5, 0], [1.5, 1], [1.5, 2]])
+    wanted = read_table(path, [name, "a", "b"])
+    assert (wanted.features.shape, wanted.notes) == ((3, 3), ())
+
+
+@pytest.mark.parametrize("name", ["id", "Index"])
+def test_an_id_with_gaps_stays_and_is_said(tmp_path, name):
+    path = written(tmp_path, f"{name},u\n3,5\n7,6\n")
+    table = read_table(path)
+    np.testing.assert_array_equal(table.features, [[3, 5], [7, 6]])
+    (note,) = table.notes
+    assert f"column '{name}' numbers the rows" in note
+    assert "taken as a feature" in note
+    assert read_table(path, [name, "u"]).notes == ()
+
+
+@pytest.mark.parametrize("name", ["", "id", "Unnamed: 0"])
+@pytest.mark.parametrize("cells", [("3", "3"), ("1.5", "2")])
+def test_what_does_not_number_the_rows_is_a_feature(tmp_path, name, cells):
+    table = read_table(written(tmp_path, f"{name},u\n{cells[0]},5\n{cells[1]},6\n"))
+    assert (table.features.shape, table.notes) == ((2, 2), ())
 
 
 @pytest.mark.parametrize(
@@ -96,6 +127,12 @@ def test_a_column_that_counts_the_rows_is_left_out_and_said(tmp_path):
         ("u,v\n1,-3.5e38\n", ["row 2, column 'v'", "'-3.5e38'", "too large for float32"]),
         ("u;v\n1,5;2\n", ["row 2, column 'u'", "'1,5'", "decimal point"]),
         ("u,v\n1,2\n3\n", ["row 3", "expected 2 cells", "found 1"]),
+        ("u,v\n1,2\n,\n3,4\n", ["row 3, column 'u'", "''"]),
+        ("u;v\n1;2\n3;4\n;\n", ["row 4, column 'u'", "''"]),
+        ("u\tv\n1\t2\n\t\n", ["row 3, column 'u'", "''"]),
+        ('u\n1\n""\n3\n', ["row 3, column 'u'", "''"]),
+        ('u,v\n1,2\n""\n', ["row 3", "expected 2 cells", "found 1"]),
+        (",\n1,2\n", ["row 1, column 1", "''"]),
         ("u,y\n1,a\n2, \n", ["column 'y': row 3", "empty"]),
         ("u,y,class\n1,2,3\n", ["one column of labels", "'y', 'class'"]),
         ("y\n1\n", ["columns of features"]),
@@ -110,6 +147,18 @@ def test_a_column_that_counts_the_rows_is_left_out_and_said(tmp_path):
 def test_refusals_name_row_and_column(tmp_path, text, words):
     path = written(tmp_path, text)
     one_line_error(lambda: read_table(path), path, *words)
+
+
+@pytest.mark.parametrize("blank", ["\n", "  \n", " \t \n", "\r\n"])
+@pytest.mark.parametrize(
+    "rows", [["u,v\n", "1,2\n", "3,4\n"], ["u\n", "1\n", "3\n"], ["u;v;class\n", "1;2;a\n", "3;4;b\n"]]
+)
+def test_blank_lines_are_skipped_wherever_they_stand(tmp_path, blank, rows):
+    """Of a table of one column, too: an empty cell there is written `""`."""
+    expected = read_table(written(tmp_path, "".join(rows)))
+    table = read_table(written(tmp_path, blank + blank.join(rows) + blank))
+    np.testing.assert_array_equal(table.features, expected.features)
+    assert len(table.features) == 2
 
 
 def test_missing_table(tmp_path):
@@ -213,9 +262,9 @@ def test_it_is_said_where_the_first_line_could_be_names_or_numbers(tmp_path, tex
     path = written(tmp_path, text)
     for found in (load_dataset(str(path)), read_samples(path)):
         assert len(found.samples if hasattr(found, "samples") else found.train_images) == rows
-        assert [
-            f"{path}: the first line, {text.splitlines()[0]}, is taken for {said}" in note for note in found.notes
-        ] == ([True] if said else [])
+        about_it = [note for note in found.notes if f"{path}: the first line, " in note]
+        line = text.splitlines()[0]
+        assert [f"{line}, is taken for {said}" in note for note in about_it] == ([True] if said else [])
 
 
 def test_a_long_first_line_is_shown_in_part(tmp_path):
