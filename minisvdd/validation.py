@@ -32,12 +32,12 @@ def check_training_samples(estimator: Any, X: ArrayLike) -> np.ndarray:
     if len(X) < 2:
         # "sample" and the number are what scikit-learn's conventions ask of this message.
         raise ValueError(f"X has 1 sample: one-class learning needs at least 2 (shape {X.shape})")
-    _forget_fit(estimator, () if are_images else ("n_features_in_", "feature_names_in_"))
+    forget_fit(estimator, () if are_images else ("n_features_in_", "feature_names_in_"))
     estimator.input_shape_ = X.shape[1:]
     return X
 
 
-def _forget_fit(estimator: Any, but: Sequence[str]) -> None:
+def forget_fit(estimator: Any, but: Sequence[str] = ()) -> None:
     """Remove what an earlier `fit` has left, by scikit-learn's sign of it, `but` what was noted of the new samples."""
     for name in [name for name in vars(estimator) if name.endswith("_") and not name.startswith("_")]:
         if name not in but:

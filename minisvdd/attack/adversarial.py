@@ -4,7 +4,8 @@
     OUT/adversarial.npz   originals, their adversarial images and the way there
     OUT/stop-signs.npz    table 2: x_train, x_test with labels "stop" and "adversarial", as `load_dataset` reads it
 
-Classifier and attack are kept with the settings that they were made with, and made again only for other settings.
+Classifier and attack are kept with the settings and a hash of the data that they were made with, and made again only
+for others, or where a file of an earlier version does not say which data that was.
 """
 
 import json
@@ -21,7 +22,7 @@ from ..data.readers import to_float
 from ..data.split import Dataset, class_index
 from ..errors import DataError
 from ..experiments.grid import cells_of, read_cell, read_grid, read_scores
-from ..files.arrays import read_array, write_arrays
+from ..files.arrays import content_hash, read_array, write_arrays
 from ..files.streams import data_errors
 from ..svdd.storage import load_model
 from .boundary_attack import boundary_attack
@@ -94,7 +95,7 @@ _AXES = {
 def trained_classifier(
     dataset: Dataset, path, *, backend: str | Backend = "numpy", seed: int = 0, verbose: int = 1, **changes
 ) -> SoftmaxClassifier:
-    """The classifier of this data set kept in `path`, trained first when it is missing or of other settings.
+    """The classifier of this data set kept in `path`, trained first when it is missing, of other settings or data.
 
     backend: where it trains and predicts; a kept one is taken from any.   changes: arguments of SoftmaxClassifier that
     differ from `SETTINGS`. Raises ValueError without labels.
@@ -104,9 +105,11 @@ def trained_classifier(
     arguments = {**SETTINGS.get(dataset.name, ({},))[0], **changes}
     model = SoftmaxClassifier(**arguments, backend=backend, random_state=seed, verbose=verbose)
     kept = _again_if_damaged(path, lambda: load_model(path, backend))
-    if isinstance(kept, SoftmaxClassifier) and _settings(kept) == _settings(model):
+    data_hash = content_hash(dataset.train_images, dataset.train_labels, text=f"white {dataset.white}")
+    if isinstance(kept, SoftmaxClassifier) and (_settings(kept), _data_of(kept)) == (_settings(model), data_hash):
         return kept
     model.fit(to_float(dataset.train_images, dataset.white), dataset.train_labels)
+    model.data_hash_ = data_hash
     model.save(path)
     return model
 
@@ -215,7 +218,8 @@ def adversaries_of(
     classifier = trained_classifier(dataset, path, backend=backend, seed=seed, verbose=verbose)
     trained = time.perf_counter()
     arguments = {"count": count or default_count, "queries": queries or default_queries, "seed": seed}
-    settings = {"data": dataset.name, "class": target_class, **arguments, "classifier": _settings(classifier)}
+    made_of = {"data": dataset.name, "train_sha256": classifier.data_hash_, "test_sha256": _test_hash(dataset)}
+    settings = {**made_of, "class": target_class, **arguments, "classifier": _settings(classifier)}
     found = kept_attack(
         Path(out) / "adversarial.npz",
         settings,
@@ -231,6 +235,12 @@ def adversaries_of(
         **found.summary(),
     }
     return classifier, found, figures
+
+
+def _test_hash(dataset):
+    """Of the images that are attacked, and of what their labels stand for."""
+    names = json.dumps([dataset.class_names, dataset.white])
+    return content_hash(dataset.test_images, dataset.test_labels, text=names)
 
 
 def write_stop_signs(dataset: Dataset, adversaries: Adversaries, path, target_class: str = "stop") -> Path:
@@ -264,6 +274,11 @@ def figure_4(out, method: str = "one-class", seed: int = 0):
         return None
     split = load_dataset(grid.data).one_class(cells[0].normal_class)
     return plot_outlined(split.test, read_scores(cells[0], out), split.is_anomaly)
+
+
+def _data_of(classifier):
+    """The hash of the data that it was trained on; None where an older file does not say."""
+    return getattr(classifier, "data_hash_", None)
 
 
 def _settings(model):

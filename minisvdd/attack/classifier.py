@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from ..backends import Backend, get_backend
 from ..files.checkpoint import Checkpoint
+from ..files.records import TEXT, optional
 from ..nn.batches import outputs
 from ..nn.losses import SoftmaxCrossEntropy
 from ..nn.networks import make_classifier
@@ -72,6 +73,8 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
         With its constants.
     input_shape_ : tuple of int
         (C, H, W) of one image.
+    data_hash_ : str
+        SHA-256 of the data, where `minisvdd attack` trained it, which keeps it for the same data.
 
     References
     ----------
@@ -207,10 +210,10 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
         save_model(self, path)
 
     def _state(self):
-        return saved_values(self, "history_"), {"classes": self.classes_}
+        return saved_values(self, "history_", "data_hash_"), {"classes": self.classes_}
 
     def _set_state(self, values, arrays):
-        restore_values(self, values, history_=HISTORY)
+        restore_values(self, values, history_=HISTORY, data_hash_=optional(TEXT))
         self.classes_ = saved_array(arrays, "classes", self.network_.output_shape, kinds="biufU")
         if self.classes_.ndim != 1 or not np.array_equal(np.unique(self.classes_), self.classes_):
             raise ValueError("classes: expected different labels, ascending")

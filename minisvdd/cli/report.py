@@ -8,6 +8,8 @@ import numpy as np
 from ..data.datasets import DATASETS, load_dataset, sample_path
 from ..data.split import class_index
 from ..errors import DataError
+from ..experiments.experiments import left_out_by
+from ..experiments.protocols import PROTOCOLS, get_protocol
 from ..export.findings import Findings
 from ..export.report import SHOWN, write_report
 from ..files.records import FRACTION, TEXT, TRUTH, list_of, number, optional, read_json, record, table_of, whole
@@ -22,6 +24,7 @@ _RESULT = record(
     protocol=optional(TEXT),
     normal_class=optional(TEXT),
     n_train=optional(whole(0)),
+    n_left_out=optional(whole(0)),
     n_test=optional(whole(0)),
     auc=optional(table_of(FRACTION)),
     signs_of_harm=optional(list_of(TEXT)),
@@ -125,11 +128,25 @@ def _check_class(dataset, wanted, trained):
 
 
 def _changes(result, split):
-    """A note where there are not as many samples as at the time of the training."""
+    """A note where there are not as many samples as at the time of the training, with those that it left out."""
     found = {"n_train": len(split.train), "n_test": 0 if split.test is None else len(split.test)}
-    changed = [(name, n) for name, n in found.items() if name in result and result[name] != n]
+    then = {name: result[name] for name in found if result.get(name) is not None}
+    if "n_train" in then:
+        then["n_train"] += _left_out(result, found["n_train"])
     words = {"n_train": "training", "n_test": "test"}
-    return [f"the data has changed: {result[name]} {words[name]} samples then, {n} now" for name, n in changed]
+    changed = [name for name, n in then.items() if n != found[name]]
+    return [f"the data has changed: {then[name]} {words[name]} samples then, {found[name]} now" for name in changed]
+
+
+def _left_out(result, n):
+    """How many training samples the protocol left out; where an older result does not say, by n samples of today."""
+    if (count := result.get("n_left_out")) is not None:
+        return count
+    if (protocol := result.get("protocol")) not in PROTOCOLS:
+        return 0
+    data = (result.get("source") or {}).get("data") or result.get("data") or ""
+    count = left_out_by(get_protocol(protocol, data), n)
+    return count if result["n_train"] + count == n else 0
 
 
 def _new(data, arguments, model, result):

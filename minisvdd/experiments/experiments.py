@@ -80,6 +80,7 @@ def trainings_and_result(
     `signs_of_harm`.
     """
     started = time.perf_counter()
+    n_left_out = left_out_by(protocol, len(split.train))
     split = kept_by(protocol, split, seed)
     settings = {
         **arguments_of(protocol),
@@ -121,6 +122,7 @@ def trainings_and_result(
         "seed": seed,
         **settings,
         "n_train": len(split.train),
+        "n_left_out": n_left_out,
         "n_test": 0 if split.test is None else len(split.test),
         "auc": auc,
         "radius": model.radius_,
@@ -180,11 +182,16 @@ def autoencoder_of(protocol: Protocol, split, seed: int, epochs: int | None = No
 def kept_by(protocol: Protocol, split, seed: int):
     """The split without the training samples that the protocol holds out, drawn at random by this seed."""
     n = len(split.train)
-    if not (out := int(protocol.held_out * n)):
+    if not (out := left_out_by(protocol, n)):
         return split
     kept = np.sort(np.random.default_rng(seed).permutation(n)[out:])
     names = None if split.train_names is None else tuple(split.train_names[i] for i in kept)
     return replace(split, train=split.train[kept], train_names=names)
+
+
+def left_out_by(protocol, n: int) -> int:
+    """How many of n training samples a protocol holds out; none one that does not speak of it."""
+    return int(getattr(protocol, "held_out", 0.0) * n)
 
 
 def preprocessing_of(name: str, split) -> str:

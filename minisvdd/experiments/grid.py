@@ -18,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.datasets import load_dataset
+from ..data.datasets import DATASETS, load_dataset
 from ..data.split import Dataset, class_index
 from ..errors import DataError
-from ..files.arrays import read_array
+from ..files.arrays import content_hash, read_array
 from ..files.names import safe_name
 from ..files.records import (
     ANY,
@@ -84,7 +84,8 @@ _LIKE = {bool: one_of((False, True)), int: whole(0), float: number(0), str: TEXT
 
 @dataclass(frozen=True)
 class Grid:
-    """What to compute. data: a name or file as `load_dataset` takes it; data_hash: SHA-256 of its arrays.
+    """What to compute. data: a name or file as `load_dataset` takes it; data_hash: SHA-256 of its arrays,
+    and of the names of classes that are not those of a named data set.
 
     backend: what networks are trained on.
     """
@@ -196,7 +197,7 @@ def make_grid(
         data,
         protocol,
         settings,
-        _data_hash(dataset),
+        _data_hash(data, dataset),
         wanted,
         chosen,
         int(seeds),
@@ -335,7 +336,7 @@ def is_finished(cell: Cell, out, verbose: int) -> bool:
 def dataset_of(grid: Grid, data_dir=None) -> Dataset:
     """The data set that the grid was computed on. DataError when what lies there now is another one."""
     dataset = dataset_by_name(grid.data, data_dir)
-    if _data_hash(dataset) != grid.data_hash:
+    if _data_hash(grid.data, dataset) != grid.data_hash:
         raise DataError(f"{grid.data}: these are not the data of the experiment (another SHA-256)")
     return dataset
 
@@ -346,12 +347,11 @@ def dataset_by_name(name: str, data_dir) -> Dataset:
     return load_dataset(name, data_dir)
 
 
-def _data_hash(dataset):
-    digest = hashlib.sha256()
-    for array in (dataset.train_images, dataset.train_labels, dataset.test_images, dataset.test_labels):
-        digest.update(f"{array.dtype} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array))
-    return digest.hexdigest()
+def _data_hash(name, dataset):
+    """Of its arrays; of data of the user's own also of the classes' names, which are what its labels stand for."""
+    names = "" if name in DATASETS else json.dumps(dataset.class_names)
+    arrays = (dataset.train_images, dataset.train_labels, dataset.test_images, dataset.test_labels)
+    return content_hash(*arrays, text=names)
 
 
 def _short_hash(value):

@@ -245,7 +245,8 @@ def _deviation(method, entry):
 def _notes(grid, entries, finished, total):
     """What the numbers are, in sentences: of the methods that are there."""
     spread = "mean ± standard deviation over" if grid.seeds > 1 or "oc-svm" in grid.methods else "of"
-    apart = {"oc-svm": _OC_SVM_RUNS[grid.shallow_protocol.width], "kde": "one run"}
+    apart = {name: "one run" for name, method in METHODS.items() if not method.seeded}
+    apart["oc-svm"] = _OC_SVM_RUNS[grid.shallow_protocol.width]
     runs = "; ".join(f"{method}: {what}" for method, what in apart.items() if method in grid.methods)
     yield f"Test AUC in %, {spread} {_count(grid.seeds, 'seed')}{f' ({runs})' if runs else ''}."
     yield f"{finished} of {total} cells are finished{_fewer(grid, entries)}."
@@ -303,7 +304,7 @@ def _fewer(grid, entries):
     fewest = {
         method: min(entry.n for (_, heading), entry in entries.items() if heading == method)
         for method in grid.methods
-        if method not in ("oc-svm", "kde") and any(heading == method for _, heading in entries)
+        if METHODS[method].seeded and any(heading == method for _, heading in entries)
     }
     return "".join(f"; {method}: {_count(n, 'seed')}" for method, n in fewest.items() if n < grid.seeds)
 

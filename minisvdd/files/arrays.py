@@ -1,5 +1,6 @@
 """Arrays in .npz and .npy files: written atomically, read without pickle and without trust in a header."""
 
+import hashlib
 import io
 import math
 import zipfile
@@ -28,6 +29,16 @@ def write_arrays(path, arrays: dict[str, np.ndarray], compressed: bool = False) 
     (np.savez_compressed if compressed else np.savez)(buffer, **arrays)
     with atomic_write(path, "wb") as file:
         file.write(buffer.getbuffer())
+
+
+def content_hash(*arrays: np.ndarray, text: str = "") -> str:
+    """SHA-256 of arrays with their dtypes and shapes, and of a text that goes with them."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array))
+    digest.update(text.encode())
+    return digest.hexdigest()
 
 
 def listed(names, most: int = 10) -> str:

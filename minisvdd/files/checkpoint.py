@@ -15,11 +15,14 @@ kernels), rounds sums differently. A training that goes on there says so in a wa
 """
 
 import hashlib
+import inspect
 import json
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from copy import copy
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -28,19 +31,23 @@ from threadpoolctl import threadpool_info
 from ..errors import DataError, one_line
 from ..validation import check_number
 from ..version import __version__
-from .arrays import listed, read_arrays, write_arrays
+from .arrays import array_names, listed, read_arrays, write_arrays
 from .atomic import json_text
 from .records import parse_json
 from .streams import DAMAGE
 
-_FORMAT = "minisvdd checkpoint 2"
+_FORMAT, _ENTRY = "minisvdd checkpoint 2", "checkpoint"
+# The trainings of a fit by the names of their files, in the order in which they run.
+_ONCE = (("autoencoder", "svdd"), ("classifier",), ("anogan",))
+_FITS = tuple((*names, *(f"refit-{name}" for name in names)) for names in _ONCE)
 
 
 class Checkpoint:
     """Where, and how often, a fit writes down its state.
 
     folder: made when missing.   every: epochs between two checkpoints.
-    resume: go on from the checkpoints in the folder, if there are any; otherwise they are replaced.
+    resume: go on from the checkpoints in the folder, if there are any; otherwise a training that begins removes its own
+    and those of the trainings that follow it in a fit, so that none of another training is left beside the new ones.
     """
 
     def __init__(self, folder, every: int = 10, resume: bool = False):
@@ -68,9 +75,14 @@ class Checkpoint:
         return LoopCheckpoint(self, f"{self.prefix}{name}", fingerprint)
 
     def remove(self) -> None:
-        """Delete the checkpoints: the training is complete and its model saved."""
-        for path in [*self.folder.glob("*.npz"), *self.folder.glob(".*.npz.*")]:  # the latter: of a killed process
-            path.unlink(missing_ok=True)
+        """Delete the checkpoints, and nothing else: the training is complete and its model saved.
+
+        Raises DataError, naming the file, when that fails.
+        """
+        for name in chain.from_iterable(_FITS):
+            path = self.folder / f"{name}.npz"
+            for one in [path, *self.folder.glob(f".{path.name}.*")]:  # the latter: of a killed process
+                _remove(one)
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()
 
@@ -91,18 +103,24 @@ class LoopCheckpoint:
         """Write a state: plain JSON values, and arrays by name. DataError, naming the file, when that fails."""
         description = {"format": _FORMAT, "fingerprint": self.fingerprint, "rounding": _rounding(), "state": values}
         text = np.frombuffer(json_text(description).encode(), np.uint8)
-        write_arrays(self.path, {**arrays, "checkpoint": text})
+        write_arrays(self.path, {**arrays, _ENTRY: text})
 
     def restore(self, put: Callable[[dict, dict[str, np.ndarray]], None]) -> None:
         """Hand the saved (values, arrays) to `put`, unless there is no file or none is to be resumed from.
 
-        Raises DataError, naming the file, when it is damaged or belongs to another training.
+        Where none is to be resumed from, its file and those of the trainings after it are removed: these are to come
+        anew, and must not be taken for the new ones' where a process is killed before they are written.
+        Raises DataError, naming the file, when it is damaged or belongs to another training, or cannot be removed.
         """
-        if not self.resume or not self.path.exists():
+        if not self.resume:
+            for name in _from_here_on(self.path.stem):
+                _remove(self.path.with_name(f"{name}.npz"))
+            return
+        if not self.path.exists():
             return
         arrays = read_arrays(self.path)
         try:
-            description = parse_json(bytes(arrays.pop("checkpoint")))
+            description = parse_json(bytes(arrays.pop(_ENTRY)))
             self._check(description)
             for name, array in arrays.items():
                 if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -135,6 +153,28 @@ class LoopCheckpoint:
             )
 
 
+def _from_here_on(name):
+    """The names of a training's file and of those that follow in its fit."""
+    names = next((names for names in _FITS if name in names), (name,))
+    return names[names.index(name) :]
+
+
+def _remove(path):
+    """Delete a checkpoint, whole or damaged, but no whole archive without the entry of one: a model, or data."""
+    try:
+        if path.is_file() and not _is_foreign(path):
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be removed: {error.strerror or error}") from error
+
+
+def _is_foreign(path):
+    try:
+        return _ENTRY not in array_names(path)
+    except DataError:
+        return False
+
+
 @cache
 def _rounding():
     """What the last digits of a sum depend on, as one text: NumPy's version, and the processor that BLAS works for."""
@@ -157,7 +197,10 @@ def _fingerprint(estimator, X, y=None):
 
 
 def _by_content(value):
-    """A constructor argument as JSON: numbers as they are, arrays and networks by their content or description."""
+    """A constructor argument as JSON: numbers as they are, arrays and networks by their content or description.
+
+    A backend is its label, which names its precision, too; operations of the reader's own are told beside it.
+    """
     if isinstance(value, np.ndarray):
         return [list(value.shape), hashlib.sha256(np.ascontiguousarray(value)).hexdigest()]
     if isinstance(value, np.generic):
@@ -170,4 +213,22 @@ def _by_content(value):
         network = value.network_
         arrays = {**network.params, **network.buffers}
         return {name: _by_content(network.backend.to_numpy(array)) for name, array in arrays.items()}
+    if hasattr(value, "readings"):  # a backend
+        return [value.label, *_operations(value.readings)] if value.readings else value.label
     return value if isinstance(value, str | int | float | None) else str(getattr(value, "name", value))
+
+
+def _operations(readings):
+    """The names of a reader's own operations, and a hash of all that is written in their files."""
+    texts = {_text_behind(function) for function in readings.values()}
+    return sorted(readings), hashlib.sha256(b"\0".join(sorted(texts))).hexdigest()
+
+
+def _text_behind(function):
+    """The content of a function's file; of one without, as in a notebook, its own lines; else its name."""
+    function = inspect.unwrap(function)
+    with suppress(OSError, TypeError):
+        return Path(inspect.getfile(function)).read_bytes()
+    with suppress(OSError, TypeError):
+        return inspect.getsource(function).encode()
+    return str(getattr(function, "__name__", type(function).__name__)).encode()

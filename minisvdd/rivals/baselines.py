@@ -27,6 +27,7 @@ from ..validation import (
     check_numbers,
     check_test_samples,
     check_training_samples,
+    forget_fit,
 )
 
 GAMMAS = tuple(2.0**k for k in range(-10, 0))
@@ -206,7 +207,9 @@ class OneClassSVM(Baseline):
         candidates = [OneClassSVM(**{**self.get_params(), "gamma": gamma}).fit(X) for gamma in self.gammas]
         scores = [model.anomaly_score(X_hold_out) for model in candidates]
         best = candidates[best_on_hold_out(scores, is_anomaly)]
-        self.__dict__.update({name: value for name, value in vars(best).items() if name.endswith("_")})
+        fitted = {name: value for name, value in vars(best).items() if name.endswith("_")}
+        forget_fit(self)
+        vars(self).update(fitted)
         return self
 
     def fit_components(self, Z: np.ndarray) -> None:

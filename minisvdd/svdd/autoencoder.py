@@ -201,6 +201,8 @@ class Autoencoder(EncodingDetector):
         model.preprocessing_ = detector.preprocessing_
         model._surround(detector.network_, rng)
         model.input_shape_ = detector.input_shape_  # whole images, where the network sees patches
+        if hasattr(detector, "feature_names_in_"):
+            model.feature_names_in_ = detector.feature_names_in_
         return model
 
     def trainings_on(

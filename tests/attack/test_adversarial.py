@@ -3,17 +3,19 @@
 import json
 import os
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from minisvdd import cli, load_dataset
+from minisvdd import cli, load_dataset, load_model
 from minisvdd.attack import adversarial
 from minisvdd.attack.adversarial import (
     Adversaries,
     adversaries_of,
     attack_class,
     kept_attack,
+    trained_classifier,
     write_stop_signs,
 )
 from minisvdd.data.datasets import GTSRB_CLASSES
@@ -68,6 +70,44 @@ def test_finished_work_is_kept_and_the_file_is_honest(attack):
     assert (classifier.predict(found.originals) == 3).all()
     np.testing.assert_array_equal(classifier.predict(found.adversarials), found.predicted)
     assert (found.predicted != 3).all()
+
+
+def test_other_training_data_are_another_classifier(tmp_path):
+    """Of a file that does not say what it was trained on nothing is known: as of other settings."""
+    data, path = load_dataset("digits"), tmp_path / "classifier.npz"
+    few = {"channels": (4,), "hidden": 8, "epochs": 1, "milestones": (), "verbose": 0}
+    first = trained_classifier(data, path, **few)
+    written = path.stat().st_mtime_ns
+    trained_classifier(data, path, **few)
+    assert path.stat().st_mtime_ns == written
+    exchanged = np.array([0, 1, 2, 8, 4, 5, 6, 7, 3, 9])[data.train_labels]
+    images = data.train_images[::-1]
+    for other in (replace(data, train_labels=exchanged), replace(data, train_images=images)):
+        model = trained_classifier(other, path, **few)
+        assert any((model.network_.params[name] != array).any() for name, array in first.network_.params.items())
+    again = trained_classifier(data, path, **few)
+    del again.data_hash_
+    again.save(path)
+    assert not hasattr(load_model(path), "data_hash_")
+    trained_classifier(data, path, **few)
+    assert load_model(path).data_hash_ == first.data_hash_
+
+
+def test_other_test_images_or_names_are_another_attack(tmp_path, monkeypatch):
+    monkeypatch.setitem(adversarial.SETTINGS, "digits", (TINY, "3", 2, 20))
+    data, path = load_dataset("digits"), tmp_path / "adversarial.npz"
+    figures = adversaries_of(data, tmp_path, verbose=0)[2]
+    trained = (tmp_path / "classifier.npz").stat().st_mtime_ns
+    turned = replace(data, test_images=data.test_images[::-1], test_labels=data.test_labels[::-1])
+    renamed = replace(data, class_names=tuple("0128456739"))
+    for other in (turned, renamed):
+        attacked = path.stat().st_mtime_ns
+        _, found, told = adversaries_of(other, tmp_path, verbose=0)
+        assert path.stat().st_mtime_ns != attacked
+        assert told["test_sha256"] != figures["test_sha256"]
+        np.testing.assert_array_equal(found.originals[:, 0], other.test_images[found.indices, 0] / other.white)
+    assert (tmp_path / "classifier.npz").stat().st_mtime_ns == trained
+    assert (other.test_labels[found.indices] == 8).all()
 
 
 def test_a_damaged_attack_is_named_and_made_again(tmp_path, capsys):

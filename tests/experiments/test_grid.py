@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,13 +23,15 @@ from sklearn.metrics import roc_auc_score
 from minisvdd import cli, load_dataset, load_model
 from minisvdd.errors import DataError
 from minisvdd.experiments.experiments import area_under_roc, autoencoder_of, kept_by, train_and_evaluate
-from minisvdd.experiments.grid import cells_of, make_grid, read_cell, read_grid, read_scores
+from minisvdd.experiments.grid import cells_of, dataset_by_name, make_grid, read_cell, read_grid, read_scores
 from minisvdd.experiments.methods import draw_of
 from minisvdd.experiments.report import collect, write_report
 from minisvdd.experiments.running import run as run_module
 from minisvdd.experiments.running.run import run_grid
 
 pytestmark = pytest.mark.slow
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +118,7 @@ def test_both_trainings_of_a_seed_hold_out_the_same_samples(tmp_path):
                                seed=draw_of(0, "3", "one-class"), autoencoder=load_model(path))[0]  # fmt: skip
     assert one_class["auc"]["trained"] == pytest.approx(area_under_roc(model, split), abs=1e-6)
     assert dcae["auc"]["trained"] == pytest.approx(area_under_roc(load_model(path), split), abs=1e-6)
+    assert dcae["n_train"] == one_class["n_train"] == len(seen) < len(split.train)
 
 
 def test_settings_that_came_later_name_a_cell_only_where_they_are_not_their_defaults():
@@ -351,6 +355,30 @@ def test_data_of_another_shape_are_other_data(tmp_path):
         make_grid(str(tmp_path / name), methods=["kde"], classes=["0"]) for name in ("features.npz", "images.npz")
     )
     assert features.data_hash != images.data_hash
+
+
+def test_classes_with_other_names_are_other_data(tmp_path):
+    """Labels 0, 1, 2 that ought to have been 1, 2, 3: class "1" must not take the cells of what is "2" now."""
+    labels = np.repeat([0, 1, 2], 12)
+    X = (np.array([[0, 0], [4, 0], [0, 1]])[labels] + np.random.default_rng(0).normal(size=(36, 2))).astype(np.float32)
+
+    def auc(shift, out):
+        np.savez(tmp_path / "own.npz", x_train=X, y_train=labels + shift, x_test=X[::-1], y_test=labels[::-1] + shift)
+        dataset_by_name.cache_clear()
+        grid = make_grid(str(tmp_path / "own.npz"), methods=["kde"], classes=["1"], seeds=1)
+        run_grid(grid, tmp_path / out, verbose=0)
+        return read_cell(cells_of(grid)[0], tmp_path / out)["auc"]["trained"]
+
+    before = auc(0, "here")
+    assert auc(1, "here") == auc(1, "elsewhere") != before
+    assert auc(0, "here") == before
+
+
+def test_cells_of_the_named_data_sets_are_still_those_of_published_results():
+    published = json.loads((RESULTS / "table1-digits.json").read_text())
+    grid = make_grid("digits", seeds=3)
+    assert grid.data_hash == published["grid"]["data_hash"]
+    assert {cell.hash for cell in cells_of(grid)} == {cell["config_sha256"] for cell in published["cells"]}
 
 
 def test_a_cell_of_anogan_holds_the_share_of_searches_that_ended(tmp_path, monkeypatch):

@@ -221,6 +221,12 @@ def test_one_seed_has_no_deviation(tmp_path):
     assert "\nTest AUC in %, of 1 seed. 1 of 1 cells are finished.\n" in write_report(tmp_path)[0]
 
 
+def test_methods_without_seeds_are_one_run_and_lack_none(tmp_path):
+    run_grid(tiny_grid(methods=["kde", "oc-svm-no-labels"], classes=["3"]), tmp_path, verbose=0)
+    words = "over 2 seeds (kde: one run; oc-svm-no-labels: one run). 2 of 2 cells are finished."
+    assert words in write_report(tmp_path)[0]
+
+
 def test_a_report_says_whether_anogan_converged(tmp_path):
     run_grid(tiny_grid(methods=["anogan"], classes=["3"], seeds=1), tmp_path, verbose=0)
     assert "anogan did not converge on 3, by this criterion" in write_report(tmp_path)[0]

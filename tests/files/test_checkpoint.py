@@ -13,13 +13,14 @@ from helpers_data import one_line_error
 from helpers_processes import MAIN, environment, python, wait_until
 from trainer_properties import digits, small_model
 
-from minisvdd import AnoGAN, Autoencoder, Checkpoint, DataError, cli, load_dataset, load_model
+from minisvdd import AnoGAN, Autoencoder, Checkpoint, DataError, DeepSVDD, cli, load_dataset, load_model
 from minisvdd.attack.classifier import SoftmaxClassifier
-from minisvdd.backends import EmulatorBackend
+from minisvdd.backends import EmulatorBackend, HostBackend
 from minisvdd.data.readers import to_float
 from minisvdd.files import checkpoint
 from minisvdd.files.atomic import check_writable
 from minisvdd.files.checkpoint import LoopCheckpoint
+from minisvdd.ops.own import load_operations
 
 pytestmark = pytest.mark.slow
 
@@ -267,6 +268,47 @@ def test_a_checkpoint_of_another_backend_is_refused(tmp_path):
     one_line_error(lambda: elsewhere.fit(X, checkpoint=Checkpoint(tmp_path, resume=True)), *words)
 
 
+def test_a_checkpoint_of_another_precision_is_refused(tmp_path):
+    """Without a compiler: what is asked for is compared before anything is launched."""
+    X, arguments = np.zeros((4, 3), np.float32), {"verbose": 0, "random_state": 0}
+
+    def loop(backend):
+        return Checkpoint(tmp_path, resume=True).loop("svdd", DeepSVDD(backend=backend, **arguments), X)
+
+    loop(EmulatorBackend()).save({}, {})
+    loop("emulator").restore(lambda values, arrays: None)
+    words = ("svdd.npz", "backend was 'emulator', is 'emulator:tf32'")
+    for other in (EmulatorBackend(precision="tf32"), "emulator:tf32"):
+        one_line_error(lambda other=other: loop(other).restore(lambda values, arrays: None), *words)
+
+
+def test_a_checkpoint_of_other_operations_is_refused(tmp_path):
+    """The library's own go on with those of old checkpoints, which name the backend alone; a file counts by content."""
+    X = digits().train[:20]
+
+    def fit(backend):
+        return small_model(epochs=1, backend=backend).fit(X, checkpoint=Checkpoint(tmp_path / "run", resume=True))
+
+    def own(name, line):
+        (tmp_path / name).write_text(f"import numpy as np\n\n\ndef leaky_relu_forward(x, slope):\n    {line}\n")
+        return HostBackend("numpy", load_operations(tmp_path / name))
+
+    text = "return np.maximum(x, slope * x)"
+    fit("numpy")
+    fit(HostBackend("numpy"))
+    words = ("svdd.npz", "of another training: backend was 'numpy'", "leaky_relu_forward")
+    one_line_error(lambda: fit(own("a.py", text)), *words)
+    Checkpoint(tmp_path / "run").remove()
+    fit(own("a.py", text))
+    fit(own("b.py", text))
+    one_line_error(
+        lambda: fit(own("a.py", "return np.maximum(slope * x, x)")), "svdd.npz", "backend was", "leaky_relu_forward"
+    )
+    one_line_error(lambda: fit("numpy"), "svdd.npz", "is 'numpy'")
+    mine = HostBackend("numpy", {"leaky_relu_forward": lambda x, slope: np.maximum(x, slope * x)})
+    one_line_error(lambda: fit(mine), "svdd.npz", "leaky_relu_forward")
+
+
 def test_damaged_checkpoints_are_named(tmp_path, rng):
     X = digits().train[:20]
     model = small_model(epochs=1)
@@ -299,6 +341,74 @@ def test_remove_leaves_foreign_files_alone(tmp_path):
     Checkpoint(folder).remove()
     assert not folder.exists()
     Checkpoint(folder).remove()
+
+
+def test_remove_leaves_models_and_data_beside_the_checkpoints(tmp_path):
+    """One folder for all, and even a model under a checkpoint's name; a damaged checkpoint goes."""
+    X = digits().train[:40]
+    model = both(refit=True, threshold="holdout", false_alarm_rate=0.2).fit(X, checkpoint=Checkpoint(tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "autoencoder.npz", "svdd.npz", "refit-autoencoder.npz", "refit-svdd.npz",
+    }  # fmt: skip
+    model.save(tmp_path / "model.npz")
+    model.autoencoder_.save(tmp_path / "autoencoder.npz")
+    np.savez(tmp_path / "mine.npz", X=X)
+    (tmp_path / ".model.npz.half").write_text("of another process")
+    (tmp_path / "classifier.npz").write_bytes((tmp_path / "svdd.npz").read_bytes()[:1000])
+    Checkpoint(tmp_path).remove()
+    kept = [".model.npz.half", "autoencoder.npz", "mine.npz", "model.npz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == kept
+    np.testing.assert_array_equal(load_model(tmp_path / "model.npz").anomaly_score(X), model.anomaly_score(X))
+
+
+def test_every_training_of_the_library_is_removed(tmp_path):
+    X, y = labelled(40)
+    checkpoint = Checkpoint(tmp_path / "checkpoint")
+    classifier(epochs=1).fit(X, y, checkpoint=checkpoint)
+    gan(epochs=1, refit=True, false_alarm_rate=0.2).fit(X, checkpoint=checkpoint)
+    assert len(list(checkpoint.folder.iterdir())) == 3
+    checkpoint.remove()
+    assert not checkpoint.folder.exists()
+
+
+def test_a_fresh_training_is_not_stopped_by_checkpoints_of_the_one_before(tmp_path):
+    """Killed in its second training; another one killed in its first: that one can be resumed."""
+    X = digits().train
+    fit_killed_after(both(weight_decay=1e-3), X, 7, Checkpoint(tmp_path, 1))
+    assert (tmp_path / "svdd.npz").exists()
+    fit_killed_after(both(), X, 3, Checkpoint(tmp_path, 1))
+    assert [path.name for path in tmp_path.iterdir()] == ["autoencoder.npz"]
+    resumed = both().fit(X, checkpoint=Checkpoint(tmp_path, 1, resume=True))
+    assert everything(resumed) == everything(both().fit(X))
+
+
+def test_a_fresh_training_killed_before_its_first_checkpoint_can_be_resumed(tmp_path):
+    X = digits().train
+    fit_killed_after(both(weight_decay=1e-3), X, 7, Checkpoint(tmp_path, 1))
+    fit_killed_after(both(), X, 1, Checkpoint(tmp_path, 10))
+    assert list(tmp_path.iterdir()) == []
+    both().fit(X, checkpoint=Checkpoint(tmp_path, 10, resume=True))
+
+
+def test_a_second_training_leaves_the_checkpoint_of_the_first(tmp_path):
+    """What a fresh fit has written itself stays, with refit as well, and so does what is no checkpoint."""
+    X = digits().train[:60]
+    np.savez(tmp_path / "svdd.npz", X=X[:2])
+    fit_killed_after(both(), X, 2, Checkpoint(tmp_path, 1))
+    assert {path.name for path in tmp_path.iterdir()} == {"autoencoder.npz", "svdd.npz"}
+    (tmp_path / "svdd.npz").unlink()
+    again = {"refit": True, "threshold": "holdout", "false_alarm_rate": 0.2}
+    fit_killed_after(both(**again), X, 16, Checkpoint(tmp_path, 1))
+    resumed = both(**again).fit(X, checkpoint=Checkpoint(tmp_path, 1, resume=True))
+    assert everything(resumed) == everything(both(**again).fit(X))
+
+
+@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write anywhere")
+def test_a_checkpoint_that_cannot_be_removed_is_named(tmp_path):
+    both(epochs=1, pretrain_epochs=0).fit(digits().train[:20], checkpoint=Checkpoint(tmp_path))
+    tmp_path.chmod(0o500)
+    one_line_error(Checkpoint(tmp_path).remove, "svdd.npz", "cannot be removed")
+    tmp_path.chmod(0o700)
 
 
 # Whole processes, killed at any moment

@@ -1,5 +1,7 @@
 """The shallow baselines: against scikit-learn's own, against SVDD's dual solved with SciPy, and as detectors."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy.optimize import LinearConstraint, minimize
@@ -234,6 +236,24 @@ def test_gamma_on_a_labelled_hold_out_is_the_best_of_the_grid():
     for gammas in ((), None, [0.5, 0], ["a"], [np.inf]):
         with pytest.raises(ValueError, match="gammas"):
             OneClassSVM(gammas=gammas).fit_on_hold_out(split.train, X, is_anomaly)
+
+
+def test_a_choice_of_gamma_keeps_nothing_of_an_earlier_fit(rng):
+    """scikit-learn notes a data frame's columns, which arrays have not; pandas is not needed to hold that."""
+    X, held = rng.normal(size=(60, 4)), np.concatenate([rng.normal(size=(20, 4)), rng.normal(size=(20, 4)) + 3])
+    is_anomaly = np.arange(40) >= 20
+    model = OneClassSVM(threshold="nu").fit(X)
+    model.feature_names_in_ = np.array(list("abcd"), dtype=object)
+    model.fit_on_hold_out(X, held, is_anomaly)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scores = model.anomaly_score(held)
+    assert not hasattr(model, "feature_names_in_")
+    np.testing.assert_array_equal(scores, OneClassSVM(model.gamma_, threshold="nu").fit(X).anomaly_score(held))
+    images = rng.random((60, 1, 4, 4))
+    model.fit_on_hold_out(images, images[:40], is_anomaly)
+    assert not hasattr(model, "n_features_in_")
+    assert model.input_shape_ == (1, 4, 4)
 
 
 @pytest.mark.parametrize("kernel", ["gaussian", "exponential"])

@@ -606,10 +606,12 @@ def test_names_of_features_are_in_the_file(tmp_path, monkeypatch):
         X.columns = np.array(columns, dtype=object)
         return X
 
-    model = DeepSVDD(network="mlp", pretrain_epochs=0, epochs=1, verbose=0, false_alarm_rate=0.2)
+    model = DeepSVDD(network="mlp", pretrain_epochs=1, epochs=1, verbose=0, false_alarm_rate=0.2)
     with warnings.catch_warnings():
-        warnings.filterwarnings("error", "X does not have valid feature names")
+        warnings.filterwarnings("error", "X (does not have valid|has) feature names")
         model.fit(frame(["a", "b", "c"])).explain(frame(["a", "b", "c"]), "occlusion")
+        model.explain(frame(["a", "b", "c"]), "residual")
+        model.autoencoder_.reconstruct(frame(["a", "b", "c"]))
     model.save(tmp_path / "m.npz")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -618,7 +620,7 @@ def test_names_of_features_are_in_the_file(tmp_path, monkeypatch):
     assert loaded.feature_names_in_.tolist() == ["a", "b", "c"]
     loaded.save(tmp_path / "again.npz")
     assert load_model(tmp_path / "again.npz").feature_names_in_.tolist() == ["a", "b", "c"]
-    for one in (model, loaded):
+    for one in (model, loaded, model.autoencoder_, loaded.autoencoder_):
         one.anomaly_score(frame(["a", "b", "c"]))
         with pytest.raises(ValueError, match="feature names"):
             one.anomaly_score(frame(["c", "b", "a"]))

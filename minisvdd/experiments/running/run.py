@@ -21,7 +21,7 @@ from ...errors import CollapseWarning, TrainingWarning
 from ...files.atomic import atomic_write, locked, write_json
 from ...files.progress import Progress
 from ...validation import check_number
-from ..experiments import run, versions
+from ..experiments import left_out_by, run, versions
 from ..grid import GRID_FILE, Cell, Grid, cells_of, dataset_by_name, is_finished, protocol_of, setting_of, with_earlier
 from ..methods import METHODS
 from .budget import Budget, OutOfTime, until
@@ -155,9 +155,10 @@ def _computing():
 
 def _steps(grid, cell, out, data_dir):
     """A generator of the cell's trainings, none for a method without; returns its result."""
-    split = dataset_by_name(grid.data, data_dir).one_class(cell.normal_class)
-    result = yield from METHODS[cell.method].steps(split, protocol_of(grid, cell), setting_of(grid, cell, out))
-    return {**result, "n_train": len(split.train), "n_test": len(split.test)}
+    split, protocol = dataset_by_name(grid.data, data_dir).one_class(cell.normal_class), protocol_of(grid, cell)
+    result = yield from METHODS[cell.method].steps(split, protocol, setting_of(grid, cell, out))
+    n_train = len(split.train) - left_out_by(protocol, len(split.train))
+    return {**result, "n_train": n_train, "n_test": len(split.test)}
 
 
 def _write(cell, out, result, seconds):
