@@ -46,8 +46,8 @@ class Checkpoint:
     """Where, and how often, a fit writes down its state.
 
     folder: made when missing.   every: epochs between two checkpoints.
-    resume: go on from the checkpoints in the folder, if there are any; otherwise a training that begins removes its own
-    and those of the trainings that follow it in a fit, so that none of another training is left beside the new ones.
+    resume: go on from the checkpoints in the folder, if there are any; otherwise a training that writes its first one
+    replaces what was there: its own, and those of the trainings that follow it in a fit.
     """
 
     def __init__(self, folder, every: int = 10, resume: bool = False):
@@ -100,23 +100,22 @@ class LoopCheckpoint:
         return epoch % self.every == 0 or epoch == epochs
 
     def save(self, values: dict, arrays: dict[str, np.ndarray]) -> None:
-        """Write a state: plain JSON values, and arrays by name. DataError, naming the file, when that fails."""
+        """Write a state: plain JSON values, and arrays by name. DataError, naming the file, when that fails.
+
+        Of a training that does not go on from another one, those of later trainings go: they are of that other one.
+        """
         description = {"format": _FORMAT, "fingerprint": self.fingerprint, "rounding": _rounding(), "state": values}
         text = np.frombuffer(json_text(description).encode(), np.uint8)
         write_arrays(self.path, {**arrays, _ENTRY: text})
+        for name in () if self.resume else _after(self.path.stem):
+            _remove(self.path.with_name(f"{name}.npz"))
 
     def restore(self, put: Callable[[dict, dict[str, np.ndarray]], None]) -> None:
         """Hand the saved (values, arrays) to `put`, unless there is no file or none is to be resumed from.
 
-        Where none is to be resumed from, its file and those of the trainings after it are removed: these are to come
-        anew, and must not be taken for the new ones' where a process is killed before they are written.
-        Raises DataError, naming the file, when it is damaged or belongs to another training, or cannot be removed.
+        Raises DataError, naming the file, when it is damaged or belongs to another training.
         """
-        if not self.resume:
-            for name in _from_here_on(self.path.stem):
-                _remove(self.path.with_name(f"{name}.npz"))
-            return
-        if not self.path.exists():
+        if not self.resume or not self.path.exists():
             return
         arrays = read_arrays(self.path)
         try:
@@ -153,10 +152,10 @@ class LoopCheckpoint:
             )
 
 
-def _from_here_on(name):
-    """The names of a training's file and of those that follow in its fit."""
+def _after(name):
+    """The names of the trainings that follow in its fit."""
     names = next((names for names in _FITS if name in names), (name,))
-    return names[names.index(name) :]
+    return names[names.index(name) + 1 :]
 
 
 def _remove(path):

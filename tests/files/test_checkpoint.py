@@ -382,12 +382,14 @@ def test_a_fresh_training_is_not_stopped_by_checkpoints_of_the_one_before(tmp_pa
     assert everything(resumed) == everything(both().fit(X))
 
 
-def test_a_fresh_training_killed_before_its_first_checkpoint_can_be_resumed(tmp_path):
+def test_who_forgot_to_resume_loses_nothing_before_the_first_checkpoint(tmp_path):
     X = digits().train
-    fit_killed_after(both(weight_decay=1e-3), X, 7, Checkpoint(tmp_path, 1))
+    fit_killed_after(both(), X, 7, Checkpoint(tmp_path, 1))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     fit_killed_after(both(), X, 1, Checkpoint(tmp_path, 10))
-    assert list(tmp_path.iterdir()) == []
-    both().fit(X, checkpoint=Checkpoint(tmp_path, 10, resume=True))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    resumed = both().fit(X, checkpoint=Checkpoint(tmp_path, 10, resume=True))
+    assert everything(resumed) == everything(both().fit(X))
 
 
 def test_a_second_training_leaves_the_checkpoint_of_the_first(tmp_path):
