@@ -18,7 +18,15 @@ from ..nn.networks import make_classifier
 from ..nn.training import Plan, Training
 from ..svdd.preprocessing import make_preprocessing
 from ..svdd.storage import HISTORY, restore_values, save_model, saved_array, saved_values, storable
-from ..validation import Seed, check_fitted, check_generator, check_number, check_test_samples, check_training_samples
+from ..validation import (
+    Seed,
+    check_fitted,
+    check_generator,
+    check_number,
+    check_numbers,
+    check_test_samples,
+    check_training_samples,
+)
 from .augmentation import Augmentation, mirror
 
 _BEYOND = 0.05  # of [0, 1], in which versions are drawn: what lies further out would become black or white
@@ -73,8 +81,6 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
         With its constants.
     input_shape_ : tuple of int
         (C, H, W) of one image.
-    data_hash_ : str
-        SHA-256 of the data, where `minisvdd attack` trained it, which keeps it for the same data.
 
     References
     ----------
@@ -213,7 +219,10 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
         return saved_values(self, "history_", "data_hash_"), {"classes": self.classes_}
 
     def _set_state(self, values, arrays):
-        restore_values(self, values, history_=HISTORY, data_hash_=optional(TEXT))
+        check_numbers(self.channels, "channels", 1)
+        restore_values(
+            self, values, history_=HISTORY, data_hash_=optional(TEXT)
+        )  # the hash: of the attack's, for itself
         self.classes_ = saved_array(arrays, "classes", self.network_.output_shape, kinds="biufU")
         if self.classes_.ndim != 1 or not np.array_equal(np.unique(self.classes_), self.classes_):
             raise ValueError("classes: expected different labels, ascending")

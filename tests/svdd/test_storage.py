@@ -432,7 +432,7 @@ def attribute(name, value=None):
         ("anogan", lambda d: d.update(format_version=True), "format_version"),
         ("one-class", lambda d: d["network"]["layers"].insert(0, ["Layer", {}]), "Layer"),
         ("one-class", lambda d: d["params"].update(random_state=-1), "random_state"),
-        ("classifier", lambda d: d["params"].update(channels=[[1], 2]), "shape"),
+        ("classifier", lambda d: d["params"].update(channels=[[1], 2]), "channels[0]=[1]"),
     ],
 )
 def test_attributes_of_another_kind(kind, change, words, every_kind, tmp_path):
