@@ -17,7 +17,7 @@ from ..svdd.svdd import OBJECTIVES, DeepSVDD
 if TYPE_CHECKING:
     from ..data.split import Dataset
 
-FALSE_ALARM_RATE, NU = 0.05, 0.1  # the defaults of a detector that is trained
+FALSE_ALARM_RATE, NU = DeepSVDD().false_alarm_rate, DeepSVDD().nu  # defaults of a detector that is trained
 
 
 def add_backend(parser: argparse.ArgumentParser) -> None:

@@ -29,7 +29,6 @@ _MAX_BYTES = 1 << 28  # larger ones are slow to read as text: .npy holds them in
 _DELIMITERS = (",", ";", "\t")
 # Names of columns that may merely number the rows: those that pandas gives an index, and those of people.
 _NAMELESS, _COUNTERS = ("", "unnamed: 0"), ("index", "id")
-_LEFT_OUT = "and is left out"
 _LONGEST_NAME, _SHOWN = 16, 40  # characters: of a number that may be a name; of a first line that is shown
 
 
@@ -108,8 +107,8 @@ def _table(rows, names, wanted, name):
 def _all_features(rows, names, others):
     """(places of the columns that do not merely count or number the rows, notes)."""
     found = {k: _numbering(rows, k, names[k]) for k in others}
-    kept = [k for k in others if not (found[k] or "").endswith(_LEFT_OUT)]
-    notes = [note for note in found.values() if note]
+    kept = [k for k in others if not found[k][0]]
+    notes = [note for _, note in found.values() if note]
     if twice := _several([names[k] for k in kept]):
         notes.append(
             f"several columns are called {_quoted(twice)}: a model of them knows columns by their places alone"
@@ -118,21 +117,20 @@ def _all_features(rows, names, others):
 
 
 def _numbering(rows, column, name):
-    """A note on a column that by its name may number the rows, and does; None for others.
+    """(whether a column is left out, a note): of one that by its name may number the rows, and does; no note of others.
 
     0, 1, 2, ... tell nothing. Other whole numbers, each there once, may: `index` and `id` stay then. An index
     of pandas, whose column has no name, has gaps where rows were dropped.
     """
     is_index = name.lower() in _NAMELESS
     if not is_index and name.lower() not in _COUNTERS:
-        return None
+        return False, None
     if _counts(rows, column):
-        return f"column {name!r} counts the rows {_LEFT_OUT}"
+        return True, f"column {name!r} counts the rows and is left out"
     if not _numbers_each(rows, column):
-        return None
-    return (
-        f"column {name!r} numbers the rows {_LEFT_OUT if is_index else 'with gaps or out of order: taken as a feature'}"
-    )
+        return False, None
+    what = "and is left out" if is_index else "with gaps or out of order: taken as a feature"
+    return is_index, f"column {name!r} numbers the rows {what}"
 
 
 def _known_features(names, others, wanted, name):
