@@ -504,9 +504,11 @@ check("and maps every image to one point", spread == 0)
 #
 # $$ \phi(0) = 0, \qquad \phi(t x) = t\, \phi(x) . $$
 #
-# A constant map with this property is 0 everywhere, and not $c \neq 0$. (Batch norm, of the next lecture, breaks the
-# property of scaling but has its own reason for not being constant.) Whether gradient descent really finds its way to
-# the constant map when it exists is another question; lecture 7 lets it try.
+# A constant map with this property is 0 everywhere, and not $c \neq 0$. (Everywhere: for *all* images and their
+# multiples. A data set can have a bias of its own, if all of its images share, say, the sum of their pixels; lecture 7
+# has such data. Batch norm, of the next lecture, breaks the property of scaling but has its own reason for not being
+# constant.) Whether gradient descent really finds its way to the constant map when it exists is another question;
+# lecture 7 lets it try.
 
 # %%
 network = encoder(bias=False)

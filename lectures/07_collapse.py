@@ -9,13 +9,14 @@
 # Nothing in this formula mentions an anomaly. So here is **the question** that decides whether the method means
 # anything: what keeps the network from mapping *everything* to $c$? Such a network has loss zero, its sphere has
 # radius zero, and its scores are the same for every image. The paper calls it **hypersphere collapse**, and
-# Propositions 1 to 3 name three ways into it. There is a fourth, of which neither the paper nor its propositions speak:
+# Propositions 1 to 3 name three ways into it. There are two more, of which the paper does not speak:
 #
 # | | what permits collapse | what prevents it |
 # |---|---|---|
 # | Proposition 1 | $c$ is the output of the zero network, or trained | $c$ fixed, away from that output |
 # | Proposition 2 | a bias in a hidden layer (batch norm's $\beta$ is one) | no biases, batch norm without $\beta$ |
 # | Proposition 3 | a bounded activation that can be saturated | (leaky) ReLU |
+# | the data | a weighted sum of the pixels that all images share | batch norm without $\beta$ behind the first layer |
 # | weight decay | $\lambda$ above a threshold | $\lambda$ far below it |
 #
 # In this lecture each of them is proved, made to happen, and measured against a healthy run. At the end we look at what
@@ -396,6 +397,55 @@ check(
 )
 
 # %% [markdown]
+# ### A bias in the data
+#
+# A network without biases and norms satisfies $\phi(tx) = t\,\phi(x)$, so that it cannot be constant for *all* inputs
+# (lecture 3). Ours is only asked for the images that it gets, and these have something in common. GCN subtracts an
+# image's mean, and the scaling to $[0, 1]$ that follows is the same for all images: afterwards every image, of whatever
+# class, has **the same sum of pixels** $s = \langle \mathbf{1}, x\rangle$. A unit with equal weights puts out
+# $\sigma(s)$ for everyone. It is a bias, and the proof of Proposition 2 goes on as above, with $W^1$ full of ones
+# instead of $W^1 = 0$. (Any $v$ with the same $\langle v, x\rangle$ for all samples will do: problem 7.3.)
+
+# %%
+constant = perceptron()
+constant.build(X_train.shape[1:], np.random.default_rng(0), dtype=np.float64)
+_, hidden, activation, last = constant.layers
+hidden.params["weight"][...] = 1
+q = activation.forward(hidden.forward(X_train[:1].reshape(1, -1).astype(np.float64)))[0]  # of one image: that of all
+last.params["weight"][...] = np.outer(healthy.center, q) / (q @ q)
+worst = np.abs(constant.forward(X_test.astype(np.float64)) - healthy.center).max()
+check("without any bias, the constant map to c exists on these images", worst < 1e-6, f"largest deviation {worst:.1e}")
+
+equal = nn.outputs(nn.Sequential([nn.Flatten(), hidden]), X_train.astype(np.float64))
+norm = nn.BatchNorm()
+norm.build(equal.shape[1:])
+blocked = np.abs(norm.forward(equal, training=True)).max()
+check("batch norm without beta takes it away again", blocked < 0.01, f"largest {blocked:.1e}")
+
+# %% [markdown]
+# Does training find this one? It is on the way. Beside it, decay is a *protection*: the constant map wants its weights
+# at a given length, and decay makes that length cost something. With less of it, the largest unit of the network
+# without batch norm turns toward $\mathbf{1}$, contrast is lost, and the detector becomes worse:
+
+
+# %%
+def cosine_with_one(network):
+    """Between the weights of the longest hidden unit and those of the unit that sums all pixels."""
+    unit = max(network.params["1.weight"], key=np.linalg.norm)
+    return float(unit.sum() / (np.linalg.norm(unit) * np.sqrt(unit.size)))
+
+
+for decay in (0.1, 0.01, 0.003):
+    result = run(perceptron(), weight_decay=decay)
+    numbers = f"cosine {cosine_with_one(result.network):.2f}, contrast {result.contrast[-1]:.3f}, AUC {result.auc:.3f}"
+    print(f"lambda = {decay}: {numbers}")
+
+# %% [markdown]
+# The paper's networks have batch norm without $\beta$ behind every convolution, and the first one subtracts the sum
+# that all images share. Who leaves it out should look at the data first. The columns of a table that are shares of a
+# whole, and sum to 1, are such data, too.
+
+# %% [markdown]
 # ## Proposition 3: a bounded activation
 #
 # > *Let $\sigma$ be monotonic with $\sup_z\sigma(z) = B \ne 0$, finite (or the same for the infimum). If some feature
@@ -487,10 +537,11 @@ check(
 print(f"tanh, trained: contrast {tanh.contrast[-1]:.3f}: its trivial solution exists, but decay does not lead to it")
 
 # %% [markdown]
-# So let us *construct* it for tanh. One single hidden unit will do, one with positive weights: pixels lie in $[0, 1]$,
-# so that its pre-activations $z_i$ are positive for all training images (and we scale them such that $\min_i z_i = 1$).
-# Multiply its weights by $t$ and choose the weight $w$ behind it by least squares, so that $w\,\sigma(t z_i)$ comes as
-# near to $1$ as possible for all $i$; times $c$, this is the second layer. How large is the largest error?
+# So let us *construct* it for tanh. One single hidden unit will do, one with positive weights, drawn at random (equal
+# ones would put out the sum of the pixels, which is constant already): pixels lie in $[0, 1]$, so that its
+# pre-activations $z_i$ are positive for all training images (and we scale them such that $\min_i z_i = 1$). Multiply
+# its weights by $t$ and choose the weight $w$ behind it by least squares, so that $w\,\sigma(t z_i)$ comes as near to
+# $1$ as possible for all $i$; times $c$, this is the second layer. How large is the largest error?
 
 
 # %%
@@ -510,10 +561,10 @@ for name, values in deviations.items():
     )
 check("one tanh unit reaches c for all training images", deviations["tanh"][-1] < 1e-10)
 check("one sigmoid unit does so, too", deviations["sigmoid"][-1] < 1e-6)
-check("one leaky ReLU unit gets no nearer, however large its weights", np.ptp(deviations["leaky ReLU"]) < 1e-9)
+check("one leaky ReLU unit gets no nearer by larger weights", np.ptp(deviations["leaky ReLU"]) < 1e-9)
 
 # %% [markdown]
-# ## The fourth way: weight decay
+# ## The last way: weight decay
 #
 # Take the healthy network: $c$ fixed and away from 0, no bias, leaky ReLU. The zero network costs $\|c\|^2$ and no
 # decay. Is there anything cheaper? That depends on $\lambda$, and for our two layers it can be settled completely.

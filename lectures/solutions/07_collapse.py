@@ -37,12 +37,14 @@ def loss_and_gradients(network, center):
 #
 # The zero network is stationary as soon as there are two layers: $\partial J/\partial W^2$ contains the hidden outputs,
 # which are 0, and $\partial J/\partial W^1$ contains $W^2$, which is 0. It is no minimum if the network can do better:
-# take outputs $\phi_i$ with $\sum_i\langle c,\phi_i\rangle > 0$ and scale the last layer by a small $t > 0$. Then
+# take weights whose outputs $\phi_i$ have $\sum_i\langle c,\phi_i\rangle > 0$, and walk from zero toward them with
+# *both* layers, $\sqrt t\,W^1$ and $\sqrt t\,W^2$, $t \ge 0$. The outputs are $t\,\phi_i$, so that
 #
 # $$ J(t) = \frac1n\sum_i\| t\phi_i - c\|^2
 #    = \| c\|^2 - \frac{2t}n\sum_i\langle c,\phi_i\rangle + \frac{t^2}n\sum_i\|\phi_i\|^2 , $$
 #
-# which falls below $\| c\|^2$, the loss of the zero network, for small $t$. The zero network is a saddle. The
+# which falls below $\| c\|^2$, the loss of the zero network, for small $t$. With $-W^2$ in the place of $W^2$ the
+# outputs are $-t\,\phi_i$, and $J$ rises. Down in one direction and up in another: the zero network is a saddle. The
 # best $t$ is where the derivative is 0, and there the identity above holds again.
 
 # %%
@@ -65,18 +67,19 @@ for weight in zero.params.values():
 at_zero, grads = loss_and_gradients(zero, center)
 check("the zero network is stationary", all(not grad.any() for grad in grads.values()))
 
-untrained = perceptron()
-phi = untrained.forward(X)
-losses = [loss(t * phi)[0] for t in (0.0, 0.01, 0.1)]
-check(
-    "along t times the last layer the loss falls from there",
-    losses[0] > losses[1] > losses[2],
-    f"{np.round(losses, 4)}",
-)
-check(
-    "so it is a saddle: t = 0 is the zero network's loss",
-    np.isclose(losses[0], at_zero) and np.isclose(at_zero, center @ center),
-)
+
+def loss_along(t, sign=1.0):
+    """J of the network with sqrt(t) times the first layer as drawn and sign sqrt(t) times the last."""
+    network = perceptron()
+    network.params["1.weight"][...] *= np.sqrt(t)
+    network.params["3.weight"][...] *= sign * np.sqrt(t)
+    return loss_and_gradients(network, center)[0]
+
+
+down, up = ([loss_along(t, sign) for t in (0.0, 0.01, 0.1)] for sign in (1.0, -1.0))
+check("both begin at the zero network", np.isclose(down[0], at_zero) and np.isclose(at_zero, center @ center))
+check("toward the drawn weights the loss falls", down[0] > down[1] > down[2], f"{np.round(down, 4)}")
+check("with the last layer's sign changed it rises: a saddle", up[0] < up[1] < up[2], f"{np.round(up, 4)}")
 
 # %% [markdown]
 # ## Exercise 2
@@ -133,14 +136,14 @@ check(
 # %% [markdown]
 # ## Exercise 4
 #
-# With leaky ReLU and $l$ layers, all weights multiplied by $t$ give outputs multiplied by $t^l$. So for weights of
-# total length $\|W\| = t$, $\langle c, \bar\phi\rangle \le A\,t^l$ with some constant $A$ (the largest value at length
-# 1; a continuous function on a sphere has one), and
+# With leaky ReLU and $L$ layers (a number here, not a loss), all weights multiplied by $t$ give outputs multiplied by
+# $t^L$. So for weights of total length $\|W\| = t$, $\langle c, \bar\phi\rangle \le A\,t^L$ with some constant $A$ (the
+# largest value at length 1; a continuous function on a sphere has one), and
 #
-# $$ J(W) \ge \|c\|^2 - 2A\,t^l + \frac\lambda2 t^2 = \|c\|^2 + t^2\Big(\frac\lambda2 - 2A\,t^{l-2}\Big) . $$
+# $$ J(W) \ge \|c\|^2 - 2A\,t^L + \frac\lambda2 t^2 = \|c\|^2 + t^2\Big(\frac\lambda2 - 2A\,t^{L-2}\Big) . $$
 #
-# For $l \ge 3$ the bracket is positive for all small $t > 0$, whatever $\lambda > 0$ is: zero is a strict local
-# minimum. For $l = 2$ the power $t^{l-2}$ is 1, and the sign depends on $\lambda$: the threshold of the lecture.
+# For $L \ge 3$ the bracket is positive for all small $t > 0$, whatever $\lambda > 0$ is: zero is a strict local
+# minimum. For $L = 2$ the power $t^{L-2}$ is 1, and the sign depends on $\lambda$: the threshold of the lecture.
 # Whether training ends there is decided by the start.
 
 
