@@ -32,6 +32,7 @@ TABLES = {
         "authors-code, H200": "table1-mnist-authors-code-h200",
         "authors-theano": "table1-mnist-authors-theano",
         "best": "table1-mnist-best",
+        "reduced": "table1-mnist-anogan-reduced",
     },
     "cifar10": {
         "paper": "table1-cifar10",
@@ -84,22 +85,31 @@ def tables(results: Path) -> dict[str, list[str]]:
     """The lines of every table, by its name."""
     found = {}
     for data, protocols in TABLES.items():
-        paths = {name: results / f"{table}.csv" for name, table in protocols.items()}
-        ours = {name: read_columns(path) for name, path in paths.items() if path.exists()}
-        ours["authors-theano, shortened"] = shortened(results, data)
-        name, parts = TOGETHER.get(data, ("", ()))
-        all_classes = {name: together([ours[part] for part in parts if part in ours])}
-        found[f"{data} columns"] = _columns(data, ours | all_classes)
-        if len(protocols) > 1:
-            found |= {f"{data} {method}": _classes(data, method, ours) for method in _DETAILED}
-        if parts:
-            found[f"{data} stages"] = _stages(data, [paths[part] for part in parts])
+        ours = columns_of(results, data)
+        found[f"{data} columns"] = _columns(data, ours | all_classes(data, ours))
+        found |= {f"{data} {method}": _classes(data, method, ours) for method in _DETAILED}
+        if data in TOGETHER:
+            _, parts = TOGETHER[data]
+            found[f"{data} stages"] = _stages(data, [results / f"{protocols[part]}.csv" for part in parts])
         if (radius := results / f"radius-{data}.json").exists():
             found[f"{data} radius"] = _radius(data, json.loads(radius.read_text(encoding="utf-8"))["rows"])
         if data in PAIRED:
             cells = {name: cells_of(results / f"{protocols[name]}.json") for name in PAIRED[data]}
             found[f"{data} pairs"] = _pairs(cells)
     return found
+
+
+def columns_of(results: Path, data: str):
+    """{protocol: {method: column}} of the tables of a data set that there are."""
+    paths = {name: results / f"{table}.csv" for name, table in TABLES[data].items()}
+    ours = {name: read_columns(path) for name, path in paths.items() if path.exists()}
+    return ours | {"authors-theano, shortened": shortened(results, data)}
+
+
+def all_classes(data: str, ours):
+    """{name: columns} of the tables that are compared with the paper as one."""
+    name, parts = TOGETHER.get(data, ("", ()))
+    return {name: together([ours[part] for part in parts if part in ours])}
 
 
 def together(tables, methods=DEEP):

@@ -8,7 +8,7 @@
                 first filters from a dictionary, batches of fixed members, a radius that begins as a quantile, and other
                 pre-processing of the shallow methods. `CHOICES` has them one by one
 `best`          ours: One-Class without pre-training, with first filters from a dictionary and a twelfth of the paper's
-                epochs; each class's choices were made by the gains of the others (`benchmarks/best.py`)
+                epochs; the dictionary was chosen for each class by the gains of the others (`benchmarks/best.py`)
 `quick`         ours: minutes instead of hours, the default on the embedded digits; for data of one's own it counts
                 gradient steps, not epochs, since a hundred images in one batch would train for 25 steps
 """

@@ -376,6 +376,17 @@ def test_the_page_of_the_paper_s_numbers_is_that_of_the_results(tmp_path):
         reproduction.with_tables("no table", tmp_path)
 
 
+def test_the_figure_of_the_paper_s_numbers_has_every_row_of_the_page(run, tmp_path):
+    run("reproduction_plot.py", "--out", tmp_path / "all.png")
+    assert (tmp_path / "all.png").read_bytes().startswith(b"\x89PNG")
+    results, text = ROOT / "benchmarks" / "results", (ROOT / "docs" / "reproduction.md").read_text()
+    for data in ("mnist", "cifar10"):
+        rows = load_benchmark("reproduction_plot").rows_of(data, results)
+        page = text.partition(f"<!-- {data} columns -->")[2].partition("<!-- end -->")[0]
+        assert [f"| {method} | {protocol} |" in page for method, protocol, *_ in rows] == [True] * len(rows)
+        assert len(rows) == page.count("\n|") - 2
+
+
 def test_pairs_are_the_cells_that_two_tables_share(tmp_path):
     reproduction = load_benchmark("reproduction")
     cells = [{"config": {"method": "dcae", "normal_class": "3", "seed": s}, "auc": {"trained": s / 8}} for s in (0, 1)]
