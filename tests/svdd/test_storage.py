@@ -421,6 +421,7 @@ def attribute(name, value=None):
         ("one-class", attribute("diagnostics_"), "neither"),
         ("one-class", attribute("history_"), "neither"),
         ("one-class", attribute("diagnostics_", {}), "is missing"),
+        ("one-class", lambda d: d["attributes"]["diagnostics_"].pop("contrast"), "contrast is missing"),
         ("one-class", attribute("diagnostics_", [1]), "values by name"),
         ("one-class", lambda d: d["attributes"]["diagnostics_"].update(relative_spread="x"), "relative_spread"),
         ("one-class", lambda d: d["attributes"]["diagnostics_"].update(weight_norms=3), "weight_norms"),
