@@ -5,7 +5,7 @@
     OUT/stop-signs.npz    table 2: x_train, x_test with labels "stop" and "adversarial", as `load_dataset` reads it
 
 Classifier and attack are kept with the settings and a hash of the data that they were made with, and made again only
-for others, or where a file of an earlier version does not say which data that was.
+for others, or where a file does not say which data that was.
 """
 
 import json
@@ -106,7 +106,8 @@ def trained_classifier(
     model = SoftmaxClassifier(**arguments, backend=backend, random_state=seed, verbose=verbose)
     kept = _again_if_damaged(path, lambda: load_model(path, backend))
     data_hash = content_hash(dataset.train_images, dataset.train_labels, text=f"white {dataset.white}")
-    if isinstance(kept, SoftmaxClassifier) and (_settings(kept), _data_of(kept)) == (_settings(model), data_hash):
+    trained_on = getattr(kept, "data_hash_", None)
+    if isinstance(kept, SoftmaxClassifier) and (_settings(kept), trained_on) == (_settings(model), data_hash):
         return kept
     model.fit(to_float(dataset.train_images, dataset.white), dataset.train_labels)
     model.data_hash_ = data_hash
@@ -274,11 +275,6 @@ def figure_4(out, method: str = "one-class", seed: int = 0):
         return None
     split = load_dataset(grid.data).one_class(cells[0].normal_class)
     return plot_outlined(split.test, read_scores(cells[0], out), split.is_anomaly)
-
-
-def _data_of(classifier):
-    """The hash of the data that it was trained on; None where an older file does not say."""
-    return getattr(classifier, "data_hash_", None)
 
 
 def _settings(model):
