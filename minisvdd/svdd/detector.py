@@ -345,7 +345,7 @@ class TrainedDetector(Detector):
         if scores is not None:
             if scores.ndim != 1 or scores.dtype != np.float64 or (np.diff(scores) < 0).any():
                 raise ValueError(f"holdout_scores has shape {scores.shape}: expected (m,) float64, ascending")
-            self._set_threshold(scores, values.get("false_alarm_rate_"))
+            self._set_threshold(scores, values["false_alarm_rate_"])
             if not np.isclose(self.offset_, saved, rtol=1e-12, atol=0):
                 raise ValueError(f"offset_ is {saved}: expected {self.offset_} by the held-out scores")
 
