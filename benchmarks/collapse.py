@@ -48,24 +48,24 @@ def features(n=400, change=lambda X: X, seed=0):
     return *X, np.arange(400) >= 200
 
 
-def thermometers(step=1.0):
-    """Two that show 20 degrees with a deviation of 1.5, in steps; anomalies are 8 degrees off."""
+def thermometers():
+    """Two that show 20 degrees with a deviation of 1.5, in whole degrees; anomalies are 8 degrees off."""
     rng = np.random.default_rng(0)
     train, test = rng.normal(20, 1.5, (1000, 2)), rng.normal(20, 1.5, (400, 2))
     test[200:] += 8 * rng.choice([-1, 1], (200, 2))
-    return *(np.round(X / step).astype(np.float32) * step for X in (train, test)), np.arange(400) >= 200
+    return *(np.round(X).astype(np.float32) for X in (train, test)), np.arange(400) >= 200
 
 
-def yes_or_no(columns=8, n=600):
-    """Columns of 0 and 1, each a noisy copy of one of two answers; anomalies answer at random."""
+def yes_or_no():
+    """Eight columns of 0 and 1, each a noisy copy of one of two answers; anomalies answer at random."""
     rng = np.random.default_rng(0)
 
     def answers(count):
-        given = rng.integers(0, 2, (count, 2)).repeat(columns // 2, axis=1)
+        given = rng.integers(0, 2, (count, 2)).repeat(4, axis=1)
         return given ^ (rng.random(given.shape) < 0.05)
 
-    test = np.concatenate([answers(200), rng.integers(0, 2, (200, columns))])
-    return answers(n).astype(np.float32), test.astype(np.float32), np.arange(400) >= 200
+    test = np.concatenate([answers(200), rng.integers(0, 2, (200, 8))])
+    return answers(600).astype(np.float32), test.astype(np.float32), np.arange(400) >= 200
 
 
 def with_constant(value):

@@ -88,18 +88,17 @@ def _first_line(node):
 class SourceIndex:
     """Names that can be linked: functions, classes, methods, readings, modules, files of minisvdd/, kernel files."""
 
-    def __init__(self, root: Path = ROOT):
-        self.root = root
+    def __init__(self):
         self.places: dict[str, list[Place]] = defaultdict(list)
-        for path in sorted((root / "minisvdd").rglob("*.py")):
-            if path != root / "minisvdd" / "lecture.py":  # what lectures are made with, not what they are about
+        for path in sorted((ROOT / "minisvdd").rglob("*.py")):
+            if path != ROOT / "minisvdd" / "lecture.py":  # what lectures are made with, not what they are about
                 self._add_module(path)
-        for path in sorted((root / "kernels").glob("*.[ch]u*")):
-            name = path.relative_to(root).as_posix()
+        for path in sorted((ROOT / "kernels").glob("*.[ch]u*")):
+            name = path.relative_to(ROOT).as_posix()
             self.places[name].append(Place(name, "", 1))
 
     def _add_module(self, path):
-        name = path.relative_to(self.root).as_posix()
+        name = path.relative_to(ROOT).as_posix()
         dotted = name[:-3].replace("/", ".").removesuffix(".__init__")
         for key in {name, name.removesuffix("/__init__.py"), dotted}:
             self.places[key].append(Place(name, "", 1))
@@ -180,9 +179,9 @@ def _dotted(path):
 class SourcePage:
     """One file, highlighted, each definition with links to the lectures that derive it."""
 
-    def __init__(self, path: str, mentions: Mentions, root: Path = ROOT):
+    def __init__(self, path: str, mentions: Mentions):
         self.path, self.mentions = path, mentions
-        self.text = (root / path).read_text(encoding="utf-8")
+        self.text = (ROOT / path).read_text(encoding="utf-8")
 
     @cached_property
     def anchors(self) -> dict[int, str]:

@@ -5,7 +5,7 @@
     OUT/stop-signs.npz    table 2: x_train, x_test with labels "stop" and "adversarial", as `load_dataset` reads it
 
 Classifier and attack are kept with the settings and a hash of the data that they were made with, and made again only
-for others, or where a file of an earlier version does not say which data that was.
+for others, or where a file does not say which data that was.
 """
 
 import json
@@ -106,7 +106,8 @@ def trained_classifier(
     model = SoftmaxClassifier(**arguments, backend=backend, random_state=seed, verbose=verbose)
     kept = _again_if_damaged(path, lambda: load_model(path, backend))
     data_hash = content_hash(dataset.train_images, dataset.train_labels, text=f"white {dataset.white}")
-    if isinstance(kept, SoftmaxClassifier) and (_settings(kept), _data_of(kept)) == (_settings(model), data_hash):
+    trained_on = getattr(kept, "data_hash_", None)
+    if isinstance(kept, SoftmaxClassifier) and (_settings(kept), trained_on) == (_settings(model), data_hash):
         return kept
     model.fit(to_float(dataset.train_images, dataset.white), dataset.train_labels)
     model.data_hash_ = data_hash
@@ -263,22 +264,17 @@ def write_stop_signs(dataset: Dataset, adversaries: Adversaries, path, target_cl
     return Path(path)
 
 
-def figure_4(out, method: str = "one-class", seed: int = 0):
-    """Figure 4 from the grid in `out`: the test images that one cell found most anomalous, adversarial ones outlined.
+def figure_4(out):
+    """Figure 4 from the grid in `out`: the test images most anomalous to One-Class, adversarial ones outlined.
 
     None when the grid does not hold that cell (yet).
     """
     grid = read_grid(out)
-    cells = [c for c in cells_of(grid, [method] if method in grid.methods else []) if c.seed == seed]
+    cells = cells_of(grid, ["one-class"]) if "one-class" in grid.methods else []
     if not cells or read_cell(cells[0], out) is None:
         return None
     split = load_dataset(grid.data).one_class(cells[0].normal_class)
     return plot_outlined(split.test, read_scores(cells[0], out), split.is_anomaly)
-
-
-def _data_of(classifier):
-    """The hash of the data that it was trained on; None where an older file does not say."""
-    return getattr(classifier, "data_hash_", None)
 
 
 def _settings(model):

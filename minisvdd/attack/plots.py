@@ -38,13 +38,12 @@ def plot_distances(adversaries) -> Figure:
 
 
 @style.context("default")
-def plot_outlined(
-    images: np.ndarray, scores: np.ndarray, marked: np.ndarray, rows: int = 4, columns: int = 10
-) -> Figure:
-    """Figure 4: the images with the largest scores, the largest first, `marked` ones outlined in green.
+def plot_outlined(images: np.ndarray, scores: np.ndarray, marked: np.ndarray) -> Figure:
+    """Figure 4: the 40 images with the largest scores, the largest first, `marked` ones outlined in green.
 
     images: (n, C, H, W) in [0, 1], C = 1 or 3.   scores: (n,), larger = more anomalous.   marked: (n,) bool.
     """
+    rows, columns = 4, 10
     order = np.argsort(-scores, kind="stable")[: rows * columns]
     figure = Figure(figsize=(0.8 * columns, 0.8 * rows), layout="constrained")
     axes = figure.subplots()

@@ -77,10 +77,6 @@ class HostBackend(Backend):
     def to_numpy(self, array: np.ndarray) -> np.ndarray:
         return np.asarray(array)
 
-    def write(self, array: np.ndarray, values: Any) -> None:
-        """Copy values into an existing array."""
-        array[...] = values
-
     def __repr__(self) -> str:
         return f"HostBackend({self.name!r})"
 

@@ -8,8 +8,6 @@ import numpy as np
 from ..data.datasets import DATASETS, load_dataset, sample_path
 from ..data.split import class_index
 from ..errors import DataError
-from ..experiments.experiments import left_out_by
-from ..experiments.protocols import PROTOCOLS, get_protocol
 from ..export.findings import Findings
 from ..export.report import SHOWN, write_report
 from ..files.records import FRACTION, TEXT, TRUTH, list_of, number, optional, read_json, record, table_of, whole
@@ -132,21 +130,10 @@ def _changes(result, split):
     found = {"n_train": len(split.train), "n_test": 0 if split.test is None else len(split.test)}
     then = {name: result[name] for name in found if result.get(name) is not None}
     if "n_train" in then:
-        then["n_train"] += _left_out(result, found["n_train"])
+        then["n_train"] += result.get("n_left_out") or 0
     words = {"n_train": "training", "n_test": "test"}
     changed = [name for name, n in then.items() if n != found[name]]
     return [f"the data has changed: {then[name]} {words[name]} samples then, {found[name]} now" for name in changed]
-
-
-def _left_out(result, n):
-    """How many training samples the protocol left out; where an older result does not say, by n samples of today."""
-    if (count := result.get("n_left_out")) is not None:
-        return count
-    if (protocol := result.get("protocol")) not in PROTOCOLS:
-        return 0
-    data = (result.get("source") or {}).get("data") or result.get("data") or ""
-    count = left_out_by(get_protocol(protocol, data), n)
-    return count if result["n_train"] + count == n else 0
 
 
 def _new(data, arguments, model, result):

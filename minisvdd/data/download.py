@@ -137,10 +137,6 @@ def download(
     Raises DataError with every address and its reason; an incomplete `<target>.part` stays for the next time, a damaged
     one is deleted.
     """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{target.parent}: the folder cannot be created: {error.strerror}") from None
     with locked(target.parent):
         if target.exists():
             try:

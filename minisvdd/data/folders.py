@@ -98,7 +98,7 @@ def load_folder(path: Path, size=None, color="auto", skip_damaged=False, verbose
     )  # fmt: skip
 
 
-def read_folder(path: Path, shape: tuple[int, ...], skip_damaged: bool = False, verbose: int = 0) -> Pictures:
+def read_folder(path: Path, shape: tuple[int, ...], skip_damaged: bool = False) -> Pictures:
     """Pictures to score, as a model of samples (C, H, W) was trained on: of that size, grey for C = 1, else colours.
 
     path: one picture, or a folder; of a folder with training and test pictures, those for testing.
@@ -111,7 +111,7 @@ def read_folder(path: Path, shape: tuple[int, ...], skip_damaged: bool = False, 
         found = testing or training
         if testing and training:
             notes = (*notes, f"{path}: its {len(testing)} test pictures are scored")
-    pictures, _ = _read(found, None, shape[1:], "grey" if shape[0] == 1 else "rgb", skip_damaged, verbose)
+    pictures, _ = _read(found, None, shape[1:], "grey" if shape[0] == 1 else "rgb", skip_damaged, verbose=0)
     return pictures._replace(notes=(*notes, *pictures.notes))
 
 

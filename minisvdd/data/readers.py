@@ -263,8 +263,8 @@ def _parse_sign(row, columns, name):
     return Sign(file, (width, height), tuple(region), label)
 
 
-def cut_sign(image: np.ndarray, sign: Sign, size: int = 32, may_be_cut: bool = False) -> np.ndarray:
-    """Cut the region of interest and resize it (bilinear): (H, W, 3) uint8 -> (3, size, size) uint8.
+def cut_sign(image: np.ndarray, sign: Sign, may_be_cut: bool = False) -> np.ndarray:
+    """Cut the region of interest and resize it (bilinear): (H, W, 3) uint8 -> (3, 32, 32) uint8.
 
     Where the image was resized after annotation, the region is scaled by actual / annotated size, to fractions of a
     pixel. The region is cut first, so that no pixel outside it leaks in through the interpolation.
@@ -281,4 +281,4 @@ def cut_sign(image: np.ndarray, sign: Sign, size: int = 32, may_be_cut: bool = F
     left, top = math.floor(box[0]), math.floor(box[1])
     cut = Image.fromarray(image).crop((left, top, math.ceil(box[2]), math.ceil(box[3])))
     inside = (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
-    return np.asarray(cut.resize((size, size), Image.Resampling.BILINEAR, box=inside)).transpose(2, 0, 1)
+    return np.asarray(cut.resize((32, 32), Image.Resampling.BILINEAR, box=inside)).transpose(2, 0, 1)

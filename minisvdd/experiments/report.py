@@ -248,7 +248,7 @@ def _notes(grid, entries, finished, total):
     apart = {name: "one run" for name, method in METHODS.items() if not method.seeded}
     apart["oc-svm"] = _OC_SVM_RUNS[grid.shallow_protocol.width]
     runs = "; ".join(f"{method}: {what}" for method, what in apart.items() if method in grid.methods)
-    yield f"Test AUC in %, {spread} {_count(grid.seeds, 'seed')}{f' ({runs})' if runs else ''}."
+    yield f"Test AUC in %, {spread} {_seeds(grid.seeds)}{f' ({runs})' if runs else ''}."
     yield f"{finished} of {total} cells are finished{_fewer(grid, entries)}."
     if changed := _changed(grid):
         yield f"Other than in the protocol: {', '.join(changed)}."
@@ -306,7 +306,7 @@ def _fewer(grid, entries):
         for method in grid.methods
         if METHODS[method].seeded and any(heading == method for _, heading in entries)
     }
-    return "".join(f"; {method}: {_count(n, 'seed')}" for method, n in fewest.items() if n < grid.seeds)
+    return "".join(f"; {method}: {_seeds(n)}" for method, n in fewest.items() if n < grid.seeds)
 
 
 def _name(grid):
@@ -394,8 +394,8 @@ def _text(entry):
     return text + (" **!**" if entry.differs else "") + (" **c**" if entry.collapsed else "")
 
 
-def _count(n, noun):
-    return f"{n} {noun}{'' if n == 1 else 's'}"
+def _seeds(n):
+    return f"{n} seed{'' if n == 1 else 's'}"
 
 
 def _number(value):

@@ -129,7 +129,7 @@ def locked(folder) -> Iterator[None]:
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"{folder}: cannot be written: {error.strerror or error}") from error
+        raise DataError(f"{folder}: the folder cannot be created: {error.strerror or error}") from error
     with ExitStack() as stack:
         with suppress(ImportError, OSError):
             import fcntl  # not on every system

@@ -143,8 +143,8 @@ class LoopCheckpoint:
                 f"{self.path}: of another training: {name} was {theirs.get(name)!r:.80}, is {ours[name]!r:.80}: "
                 "train without --resume, or with the same arguments"
             )
-        then, now = description.get("rounding"), _rounding()
-        if then not in (None, now):  # older checkpoints do not say
+        then, now = description["rounding"], _rounding()
+        if then != now:
             warnings.warn(
                 f"{self.path}: goes on with {now}, was written with {one_line(ValueError(then)):.200}: "
                 "the training is the same, its last digits are not",

@@ -151,23 +151,23 @@ def _losses():
 
 
 def _layer_case(description, make, sample_shape, batch):
-    def check(backend=NUMPY, **options):
+    def check(backend=NUMPY):
         rng = np.random.default_rng(0)
         layer = make()
         layer.build(sample_shape, rng, dtype=np.float64, backend=backend)
-        return check_gradients(layer, rng.standard_normal((batch, *sample_shape)), **options)
+        return check_gradients(layer, rng.standard_normal((batch, *sample_shape)))
 
     return Case(description or "default", check)
 
 
 def _loss_case(name, description, make, shape, make_targets):
-    def check(backend=NUMPY, **options):
+    def check(backend=NUMPY):
         rng, backend = np.random.default_rng(0), get_backend(backend)
         loss = make(backend, rng)
         if not backend.runs_numpy:
             loss = _on_host(loss, backend)
         targets = [] if make_targets is None else [make_targets(rng)]
-        return check_loss(loss, rng.standard_normal(shape), *targets, **options)
+        return check_loss(loss, rng.standard_normal(shape), *targets)
 
     return Case(description or name, check)
 
@@ -178,7 +178,7 @@ def _contrast_case(description, shape):
     Every x is at least that step from its image's mean, the kink, so that z is smooth between x - h and x + h.
     """
 
-    def check(backend=NUMPY, **options):
+    def check(backend=NUMPY):
         rng, backend = np.random.default_rng(0), get_backend(backend)
         weights, x = rng.standard_normal(shape), rng.standard_normal(shape)
         x += 0.2 * np.sign(x - x.reshape(len(x), -1).mean(axis=1).reshape(-1, *[1] * (x.ndim - 1)))
@@ -191,7 +191,7 @@ def _contrast_case(description, shape):
             back = ops.contrast_normalize_backward.on(backend)
             return backend.to_numpy(back(backend.asarray(weights), backend.asarray(x)))
 
-        report = check_gradient(contrast, gradient, x, **{"step": 1e-2, "tolerance": 1e-3, **options})
+        report = check_gradient(contrast, gradient, x, step=1e-2, tolerance=1e-3)
         report.title = f"contrast_normalize on x {x.shape}"
         return report
 
@@ -215,13 +215,12 @@ def _network_cases(name):
     batch = 6 if spec is None else 2  # features are all that batch norm of the perceptron averages over
 
     def case(kind, make):
-        def check(backend=NUMPY, **options):
+        def check(backend=NUMPY):
             rng = np.random.default_rng(0)
             network = make(name, sample_shape)
             network.build(sample_shape, rng, dtype=np.float64, backend=backend)
-            options = {"max_entries": 2, "directions": 1, **options}
             x = rng.uniform(size=(batch, *sample_shape))
-            report = check_gradients(network, x, **options)
+            report = check_gradients(network, x, max_entries=2, directions=1)
             report.title = f"{name} {kind} on x {x.shape}"
             return report
 
@@ -247,14 +246,13 @@ def _gan_cases(name):
             network.forward(rng.standard_normal((4, 5)), training=True)
         return network, rng
 
-    def check_network(backend=NUMPY, **options):
+    def check_network(backend=NUMPY):
         network, rng = build(backend)
-        options = {"max_entries": 2, "directions": 1, **options}
-        report = check_gradients(network, rng.standard_normal((3, 5)), **options)
+        report = check_gradients(network, rng.standard_normal((3, 5)), max_entries=2, directions=1)
         report.title = f"{name} generator and discriminator on z (3, 5)"
         return report
 
-    def check_search(backend=NUMPY, **options):
+    def check_search(backend=NUMPY):
         network, rng = build(backend)
         generator, features, _ = network.layers
         network.freeze_statistics()
@@ -267,7 +265,7 @@ def _gan_cases(name):
         def gradient(z):
             return weights[:, None] * search_loss(generator, features, z, x, features.forward(x))[1]
 
-        report = check_gradient(loss, gradient, rng.standard_normal((3, 5)), tolerance=1e-5, **options)
+        report = check_gradient(loss, gradient, rng.standard_normal((3, 5)), tolerance=1e-5)
         report.title = f"{name} latent search on z (3, 5)"
         return report
 

@@ -96,7 +96,6 @@ class Training:
     before_epoch: callable (training), called first in every epoch; `training.epoch` is its number, from 0.
     columns: what the history notes beside the columns of every training: by name, callables (training) -> number.
     checkpoint: written when due; where it resumes, the epochs that it holds are not trained again.
-    captured: on a kernel backend, replay steps as graphs (`minisvdd.nn.steps`).
 
     Attributes
     ----------
@@ -134,14 +133,13 @@ class Training:
         before_epoch: Callable[["Training"], None] | None = None,
         columns: dict[str, Callable[["Training"], float]] | None = None,
         checkpoint: LoopCheckpoint | None = None,
-        captured: bool = True,
     ) -> None:
         self.network, self.loss, self.X, self.targets, self.plan, self.rng = network, loss, X, targets, plan, rng
         self.before_epoch, self.columns, self.checkpoint = before_epoch, columns or {}, checkpoint
         needed = check_memory(network, X.shape[1:], min(plan.batch_size, len(X)))
         if verbose and needed > _MUCH:
             print(f"{label}: a step takes about {needed / 1e9:.1f} GB of memory", file=sys.stderr)
-        self.steps = self._make_steps(captured)
+        self.steps = self._make_steps()
         self.optimizer = self.steps.optimizer
         names = ("epoch", *self._loss_names, *self.columns, "learning_rate", "seconds")
         self.epoch = 0
@@ -211,14 +209,12 @@ class Training:
         self.X, self.targets = X, targets
         self.steps.load(X, targets)
 
-    def _make_steps(self, captured: bool) -> Steps:
+    def _make_steps(self) -> Steps:
         """Who takes the steps: what starts and finishes a pass over batches, and owns the optimiser."""
         optimizer = Adam(self.network, self.plan.learning_rate, self.plan.weight_decay)
         if optimizer.device_state is None:
             return HostSteps(self.network, self.loss, optimizer, self.X, self.targets)
-        return DeviceSteps(
-            self.network, self.loss, optimizer, self.X, self.plan.batch_size, self.targets, captured=captured
-        )
+        return DeviceSteps(self.network, self.loss, optimizer, self.X, self.plan.batch_size, self.targets)
 
     def _means(self, losses: list[Any], sizes: list[int]) -> list[float]:
         """The epoch's values of the columns `_loss_names`."""

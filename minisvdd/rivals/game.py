@@ -36,7 +36,7 @@ class AdversarialTraining(Training):
 
     _loss_names = ("discriminator_loss", "generator_loss")
 
-    def _make_steps(self, captured: bool) -> "Game":
+    def _make_steps(self) -> "Game":
         game = DeviceGame if has_kernels(self.network.backend) else Game
         return game(self.network, self.plan.learning_rate, self.rng, self.X)
 

@@ -42,8 +42,8 @@ _HIDDEN_BIAS = 30.0  # a column with |mean| / deviation beyond that is one; of i
 _ZERO, _ZERO_OF_NORM = 1e-6, 0.05  # what counts as 0 in c; the latter for outputs of batch norm, which have size 1
 _SCRAMBLED = 1000  # so many, at most
 
-# What a saved model's figures must hold (those of `compare`) for `signs_of_collapse`; null stands for infinity. Older
-# files have none of those after the weights' norms.
+# What a saved model's figures must hold (those of `compare`, and "risks") for `signs_of_collapse`; null stands for
+# infinity.
 FIGURES = record(
     score_spread_ratio=number(0),
     relative_spread=number(0),
@@ -53,13 +53,13 @@ FIGURES = record(
     radius_ratio=number(0),
     weight_norm_ratio=optional(number(0)),
     weight_norms=table_of(number(0)),
-    contrast=optional(number(0)),
-    offset_start=optional(number(0)),
-    offset_end=optional(number(0)),
-    decay_share=optional(number(0)),
-    idle_epochs=optional(number(0)),
-    was_constant=optional(TRUTH),
-    risks=optional(list_of(TEXT)),
+    contrast=number(0),
+    offset_start=number(0),
+    offset_end=number(0),
+    decay_share=number(0),
+    idle_epochs=number(0),
+    was_constant=TRUTH,
+    risks=list_of(TEXT),
 )
 
 Figures = dict[str, Any]  # numbers by name, and under "weight_norms" those of the arrays by theirs
@@ -140,7 +140,7 @@ def signs_of_collapse(
     The explanations are the figures' "risks", or where they have none those of this network and centre; if nothing
     permits collapse, what else the figures show.
     """
-    f, signs = {**_UNSUSPICIOUS, **{name: value for name, value in figures.items() if value is not None}}, []
+    f, signs = figures, []
     if f["relative_spread"] < MIN_RELATIVE_SPREAD:
         signs.append(f"scores are (nearly) constant: standard deviation / mean = {f['relative_spread']:.2g}")
     if f["distinct_fraction"] < MIN_DISTINCT:
@@ -155,17 +155,6 @@ def signs_of_collapse(
     if f["weight_norm_ratio"] < MIN_WEIGHT_RATIO:
         signs.append(f"a weight array fell to {f['weight_norm_ratio']:.2g} of its norm before training")
     return [*signs, *(f.get("risks", structural_risks(network, center)) or _other_causes(f))]
-
-
-# What older files, whose figures are fewer, are taken to have.
-_UNSUSPICIOUS: Figures = {
-    "contrast": 1.0,
-    "offset_start": 0.0,
-    "offset_end": 0.0,
-    "decay_share": 0.0,
-    "idle_epochs": 0.0,
-    "was_constant": False,
-}
 
 
 def _other_causes(f: Figures) -> list[str]:

@@ -17,6 +17,7 @@ from sklearn.utils.metaestimators import available_if
 from .. import nn
 from ..backends import Backend, get_backend
 from ..errors import ThresholdWarning
+from ..files.records import one_of
 from ..validation import Seed, check_fitted, check_generator, check_number, check_test_samples
 from . import conformal
 from .explain import SMOOTHING, explain
@@ -333,9 +334,9 @@ class TrainedDetector(Detector):
     def _set_state(self, values: Values, arrays: Arrays) -> None:
         """The threshold is computed again from the held-out scores, and must come out as it was saved."""
         self._check_parameters()
-        restore_values(self, values, offset_=SCORE, history_=HISTORY)
-        saved, kind, scores = self.offset_, values.get("threshold_kind_", "nu"), arrays.get("holdout_scores")
-        if kind not in ("nu", "holdout") or (kind == "holdout") != (scores is not None):
+        restore_values(self, values, offset_=SCORE, history_=HISTORY, threshold_kind_=one_of(("nu", "holdout")))
+        saved, kind, scores = self.offset_, self.threshold_kind_, arrays.get("holdout_scores")
+        if (kind == "holdout") != (scores is not None):
             there = "without" if scores is None else "with"
             raise ValueError(
                 f"threshold_kind_ is {kind!r} {there} holdout_scores: expected 'holdout' with, 'nu' without"
@@ -344,7 +345,7 @@ class TrainedDetector(Detector):
         if scores is not None:
             if scores.ndim != 1 or scores.dtype != np.float64 or (np.diff(scores) < 0).any():
                 raise ValueError(f"holdout_scores has shape {scores.shape}: expected (m,) float64, ascending")
-            self._set_threshold(scores, values.get("false_alarm_rate_", 0.0))
+            self._set_threshold(scores, values["false_alarm_rate_"])
             if not np.isclose(self.offset_, saved, rtol=1e-12, atol=0):
                 raise ValueError(f"offset_ is {saved}: expected {self.offset_} by the held-out scores")
 

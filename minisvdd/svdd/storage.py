@@ -49,7 +49,6 @@ from .preprocessing import Preprocessing, make_preprocessing
 FORMAT_VERSION = 1
 _FORMAT = "minisvdd model"
 _CLASSES: dict[str, Callable[..., Storable]] = {}  # by the names in files
-_RENAMED = {"figures_": "diagnostics_"}  # attributes, by what older files call them
 # What a decompressor or parser may raise on a damaged file, and Python on a description that makes no sense.
 _DAMAGED = (*DAMAGE, TypeError, AttributeError, ArithmeticError)
 
@@ -202,8 +201,6 @@ def rebuild(description: Values, arrays: Arrays, backend: Backend) -> Storable:
     for name in ("network", "decoder"):
         if isinstance(params.get(name), dict):
             params[name] = network_from_config(params[name])
-    if "nu" in params:  # of detectors saved before samples could be held out
-        params.setdefault("threshold", "nu")
     model = _class_named(description["class"])(**{**params, "backend": backend.label})
     check_generator(params.get("random_state"))
     model.input_shape_ = _shape(description["input_shape"])
@@ -219,7 +216,7 @@ def rebuild(description: Values, arrays: Arrays, backend: Backend) -> Storable:
     _check_cost(network_from_config(description["network"]), network_input_shape, numbers)
     model.network_.build(network_input_shape, _Zeros(numbers), backend=backend)
     model.network_.load_arrays(_of_numbers(arrays_under("network/", arrays)))
-    values = {_RENAMED.get(name, name): value for name, value in description["attributes"].items()}
+    values = description["attributes"]
     _restore_features(model, values)
     model._set_state(values, arrays)
     check_fitted(model)

@@ -149,7 +149,7 @@ def test_figures_of_an_attack_that_fails_are_json(tmp_path, capsys):
     assert None in figures["l2"]
 
 
-def test_a_table_with_adversarial_images(attack):
+def test_a_table_with_adversarial_images(attack, tmp_path):
     """What table 2 does, on digits: the file, a grid on it, the paper's numbers beside it, figure 4."""
     folder, _ = attack
     data = load_dataset("digits")
@@ -166,6 +166,8 @@ def test_a_table_with_adversarial_images(attack):
     assert adversarial.figure_4(folder) is not None
     assert cli.main(["experiment", "report", str(folder)]) == 0
     assert (folder / "figure4.png").stat().st_size > 1000
+    run_grid(make_grid(str(path), methods=["soft-boundary"], seeds=1, settings=settings), tmp_path, verbose=0)
+    assert adversarial.figure_4(tmp_path) is None, "the figure shows One-Class"
 
 
 def test_attacks_from_noise(attack):

@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import bpf_machine
 import pytest
 
 from minisvdd.backends import emulator
@@ -38,7 +39,8 @@ def judge(machine, number, *arguments, on=None):
     words = {0: number, 4: syscalls.MACHINES[on or machine]}
     for i, argument in enumerate([*arguments, *[0] * 6][:6]):
         words[16 + 8 * i], words[20 + 8 * i] = argument & 0xFFFFFFFF, argument >> 32 & 0xFFFFFFFF
-    return bpf.run(seccomp.rules(machine, PID, SENDER, REFUSE, seccomp.TELL), words)
+    rules = seccomp.rules(machine, PID, SENDER, REFUSE, seccomp.TELL)
+    return bpf_machine.run(bpf.machine_code(rules), words)
 
 
 def test_python_s_hooks_look_nothing_up_and_hold_nothing_that_could_be_changed(monkeypatch):
@@ -67,8 +69,7 @@ def test_conditions_guard_what_they_hold(value):
         *bpf.unless_equal(0, bpf.give(10)),
         *bpf.give(1),
     ]
-    assert bpf.run(program, {8: value}) == {0: 1, 4: 10, 5: 50, 6: 10, 7: 70}[value]
-    assert len(bpf.machine_code(program)) == 8 * len(program)
+    assert bpf_machine.run(bpf.machine_code(program), {8: value}) == {0: 1, 4: 10, 5: 50, 6: 10, 7: 70}[value]
 
 
 def test_a_condition_that_would_jump_too_far_is_refused():

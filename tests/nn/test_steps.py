@@ -71,7 +71,9 @@ def training(built, seed=0, samples=X, **options):
 
 def trained(backend, captured, seed=0):
     built = network(backend, seed)
-    history = training(built, seed, captured=captured).run().history
+    one = training(built, seed)
+    one.steps.captured = captured
+    history = one.run().history
     return arrays(built), history["loss"]
 
 
@@ -209,7 +211,9 @@ def test_a_sphere_that_holds_all_samples_leaves_the_weights_alone(device):
             loss.radius_squared = 1e9 if training.epoch < shrinks_in else 0.0
 
         before, rng = arrays(built), np.random.default_rng(0)
-        Training(built, loss, X, plan, rng, before_epoch=set_radius, captured=captured).run()
+        one = Training(built, loss, X, plan, rng, before_epoch=set_radius)
+        one.steps.captured = captured
+        one.run()
         return before, arrays(built)
 
     for captured in (False, True):

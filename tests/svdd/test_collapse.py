@@ -16,6 +16,19 @@ from minisvdd.svdd import collapse
 # Strong decay makes quick what is otherwise slow: it drives weights to 0 wherever the loss does not hold them.
 LONG = {"epochs": 300, "learning_rate": 1e-2, "milestones": (150, 250), "weight_decay": 0.1}
 
+# The figures by which collapse is told, as a healthy run may have them.
+HEALTHY = {
+    "relative_spread": 0.5,
+    "distinct_fraction": 1.0,
+    "contrast": 1.0,
+    "offset_start": 0.0,
+    "offset_end": 0.0,
+    "weight_norm_ratio": 0.9,
+    "decay_share": 0.0,
+    "idle_epochs": 0.0,
+    "was_constant": False,
+}
+
 
 def perceptron(bias=False, activation=LeakyReLU, affine=None):
     norm = [] if affine is None else [BatchNorm(affine=affine)]
@@ -94,7 +107,7 @@ def test_structure_is_judged_without_a_list_of_types():
 
 def test_explanations_are_what_the_network_has():
     """The causes that this network has, in the order: a centre at 0, layer by layer; without any, Proposition 1."""
-    figures = {"relative_spread": 0.0, "distinct_fraction": 0.01, "radius_ratio": 0.0, "weight_norm_ratio": 0.0}
+    figures = {**HEALTHY, "relative_spread": 0.0, "distinct_fraction": 0.01, "weight_norm_ratio": 0.0}
 
     def propositions(network, center=None):
         signs = collapse.signs_of_collapse(figures, network, center)
@@ -109,9 +122,6 @@ def test_explanations_are_what_the_network_has():
     assert propositions(perceptron(), np.zeros(8)) == [first]
     assert propositions(perceptron(bias=True), np.zeros(8)) == [first, second, second]
     assert propositions(perceptron(bias=True), np.ones(8)) == [second, second]
-
-
-HEALTHY = {"relative_spread": 0.5, "distinct_fraction": 1.0, "weight_norm_ratio": 0.9}
 
 
 @pytest.mark.parametrize(

@@ -258,11 +258,6 @@ def test_inconsistent_descriptions(change, saved, tmp_path):
     refusal(changed(saved, tmp_path, change))
 
 
-def test_files_with_the_old_name_of_the_diagnostics(saved, tmp_path):
-    old = changed(saved, tmp_path, lambda d: d["attributes"].update(figures_=d["attributes"].pop("diagnostics_")))
-    assert load_model(old).diagnostics() == load_model(saved).diagnostics()
-
-
 def test_a_model_that_chose_by_the_samples_shape_is_read(tmp_path):
     """Its file says network null and preprocessing "auto", and what they came to is in the layers and the shape."""
     for X in (digits().train, digits().train.reshape(len(digits().train), -1)):
@@ -416,11 +411,14 @@ def attribute(name, value=None):
         ("one-class", attribute("offset_", 1e308), "offset_"),
         ("autoencoder", attribute("offset_", True), "offset_"),
         ("anogan", attribute("offset_", "x"), "offset_"),
+        ("one-class", attribute("threshold_kind_"), "threshold_kind_ is missing"),
+        ("one-class", attribute("threshold_kind_", "quantile"), "expected one of nu, holdout"),
         ("soft-boundary", attribute("radius_"), "radius_ is missing"),
         ("soft-boundary", attribute("radius_", -5), "radius_"),
         ("one-class", attribute("diagnostics_"), "neither"),
         ("one-class", attribute("history_"), "neither"),
         ("one-class", attribute("diagnostics_", {}), "is missing"),
+        ("one-class", lambda d: d["attributes"]["diagnostics_"].pop("contrast"), "contrast is missing"),
         ("one-class", attribute("diagnostics_", [1]), "values by name"),
         ("one-class", lambda d: d["attributes"]["diagnostics_"].update(relative_spread="x"), "relative_spread"),
         ("one-class", lambda d: d["attributes"]["diagnostics_"].update(weight_norms=3), "weight_norms"),

@@ -53,20 +53,6 @@ def machine_code(program: list) -> bytes:
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
 
 
-def run(program: list, words: dict[int, int]) -> int:
-    """What the program answers, given the word at each offset: the machine itself, to test programs with."""
-    accumulator, here = 0, 0
-    while True:
-        code, if_true, if_false, k = program[here]
-        if code == _RETURN:
-            return k
-        if code == _LOAD:
-            accumulator, skip = words[k], 0
-        else:
-            skip = if_true if (accumulator == k if code == _EQUAL else accumulator > k) else if_false
-        here += 1 + skip
-
-
 def _distance(body):
     if len(body) > _FARTHEST:
         raise ValueError(f"a condition can guard {_FARTHEST} instructions at most, got {len(body)}")

@@ -10,7 +10,6 @@ from ..assignment import Assignment
 from ..catalog import NAMES, get_assignment, resolved
 from ..grader.grading import Grade, check_machine, failed, grade, grade_source
 from ..grader.output import clean_name
-from ..grader.sandbox import Limits
 from .choosing import choose, tags
 from .roster import matched
 from .submissions import Submission, files_of, find_submissions
@@ -21,7 +20,6 @@ def grade_class(
     assignment: Assignment | str | None = None,
     seed: int = 0,
     jobs: int = 2,
-    limits: Limits | None = None,
     roster: dict[str, tuple[str, ...]] | None = None,
     done: Callable[[str, Grade], None] = lambda student, grade: None,
     besides: Iterable[str | Path] = (),
@@ -37,7 +35,7 @@ def grade_class(
     check_machine(task)
     students = matched(submissions, roster or {})
     # Threads are enough: the work is done by the submissions' own processes.
-    tasks = (delayed(_named)(one, task, seed, limits) for one in students.values())
+    tasks = (delayed(_named)(one, task, seed) for one in students.values())
     grades = dict.fromkeys(students)
     for student, result in Parallel(n_jobs=jobs, prefer="threads", return_as="generator_unordered")(tasks):
         grades[student] = result
@@ -56,22 +54,20 @@ def grade_path(path, assignment: Assignment | str | None = None, seed: int = 0) 
     return grade_submission(submission, task, seed)
 
 
-def grade_submission(
-    submission: Submission, assignment: Assignment, seed: int = 0, limits: Limits | None = None
-) -> Grade:
+def grade_submission(submission: Submission, assignment: Assignment, seed: int = 0) -> Grade:
     """The Grade of what one student handed in; whatever is wrong with it is said in the Grade."""
     try:
         chosen = choose(submission, assignment)
     except DataError as error:
         return failed(assignment, _shown_file(submission), str(error), seed, tuple(submission.notes))
-    result = grade_source(chosen.source, chosen.filename, assignment, seed, limits)
+    result = grade_source(chosen.source, chosen.filename, assignment, seed)
     result.notes = chosen.notes
     return result
 
 
-def _named(submission, assignment, seed, limits):
+def _named(submission, assignment, seed):
     try:
-        return submission.name, grade_submission(submission, assignment, seed, limits)
+        return submission.name, grade_submission(submission, assignment, seed)
     except Exception as error:  # nobody else must pay for it
         said = f"the grader itself failed, which is no fault of the submission: {type(error).__name__}: {error}"
         return submission.name, failed(assignment, _shown_file(submission), said, seed, ("grade this one again",))

@@ -39,8 +39,8 @@ class Pair:
     share: float
 
 
-def alike(grades: dict[str, Grade], assignment: Assignment, share: float = SHARE) -> list[Pair]:
-    """The pairs of students, or of a student and the model solution, that share at least so much, the highest first."""
+def alike(grades: dict[str, Grade], assignment: Assignment) -> list[Pair]:
+    """The pairs of students, or of a student and the model solution, that share at least `SHARE`, the highest first."""
     if is_students_package():  # who has no solution has nothing to compare with
         return []
     given = [skeleton(assignment, level) for level in LEVELS]
@@ -49,7 +49,7 @@ def alike(grades: dict[str, Grade], assignment: Assignment, share: float = SHARE
     bags = {name: pieces(text, assignment.language, given) for name, text in texts.items()}
     long = {name: bag for name, bag in bags.items() if bag.total() >= SMALLEST}
     pairs = [Pair(one, other, likeness(long[one], long[other])) for one, other in combinations(long, 2)]
-    return sorted((pair for pair in pairs if pair.share >= share), key=lambda pair: -pair.share)
+    return sorted((pair for pair in pairs if pair.share >= SHARE), key=lambda pair: -pair.share)
 
 
 def likeness(one: Counter, other: Counter) -> float:

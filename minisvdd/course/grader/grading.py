@@ -76,7 +76,7 @@ class Grade:
         return sum(part.points for part in self.parts if not part.hidden)
 
 
-def grade(path, assignment: Assignment | str | None = None, seed: int = 0, limits: Limits | None = None) -> Grade:
+def grade(path, assignment: Assignment | str | None = None, seed: int = 0) -> Grade:
     """Grade the file at `path`.
 
     assignment: it, or its name; None to read it off the file.   seed: draws the inputs of hidden parts.
@@ -87,7 +87,7 @@ def grade(path, assignment: Assignment | str | None = None, seed: int = 0, limit
     source = read_submission(path)
     task = resolved(assignment) or assignment_of(path, source)
     check_machine(task)
-    return grade_source(source, path.name, task, seed, limits)
+    return grade_source(source, path.name, task, seed)
 
 
 def check_machine(assignment: Assignment) -> None:

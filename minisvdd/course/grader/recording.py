@@ -45,9 +45,9 @@ class RecordedNetwork:
 
     methods = ("forward", "backward")
 
-    def __init__(self, log: Log, features: int, rng, sizes=(16, 4), dtype=np.float64):
+    def __init__(self, log: Log, features: int, rng, dtype=np.float64):
         self.log, self.dtype = log, dtype
-        self.network = Sequential([Linear(sizes[0]), LeakyReLU(0.1), Linear(sizes[1])])
+        self.network = Sequential([Linear(16), LeakyReLU(0.1), Linear(4)])
         self.network.build((features,), rng, dtype=dtype)
 
     def forward(self, x, training=False):

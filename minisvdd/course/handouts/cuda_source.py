@@ -103,8 +103,8 @@ def skeleton(assignment: Assignment, level: str, solution: bool, opening: list[s
     )
 
 
-def _comment(lines, indent=""):
-    return [f"{indent}// {line}".rstrip() for line in lines]
+def _comment(lines):
+    return [f"// {line}".rstrip() for line in lines]
 
 
 _LAYOUT = "Arrays are contiguous, the last index runs fastest."
