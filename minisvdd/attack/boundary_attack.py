@@ -33,6 +33,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..files.progress import Progress
+from ..validation import check_number
 
 SPHERE_ACCEPTANCE, STEP_ACCEPTANCE = 0.28, 0.12
 # How fast log delta and log epsilon follow the acceptance rates, and how often an orthogonal step is tried alone.
@@ -87,8 +88,8 @@ def boundary_attack(
     Raises ValueError for images outside [0, 1], shapes that do not fit together, a target that is the true label.
     """
     images, labels, targets, starts = _checked(images, labels, targets, starts)
-    if queries < 1 or start_queries < 1:
-        raise ValueError(f"queries={queries!r}, start_queries={start_queries!r}: expected integers >= 1")
+    check_number(queries, "queries", 1, integer=True)
+    check_number(start_queries, "start_queries", 1, integer=True)
     if not isinstance(rng, np.random.Generator):
         raise TypeError(f"rng={rng!r}: expected a numpy.random.Generator, such as numpy.random.default_rng(0)")
     walk = _Walk(

@@ -20,6 +20,7 @@ from numpy.typing import DTypeLike
 
 from ..backends import NUMPY, Backend, get_backend
 from ..backends.types import Shape
+from ..validation import check_number
 
 if TYPE_CHECKING:
     from ..backends import KernelBackend
@@ -202,8 +203,7 @@ def as_pair(value: Size, name: str, minimum: int) -> tuple[int, int]:
 
 def as_count(value: int, name: str) -> int:
     """A plain int >= 1, also from a NumPy integer; ValueError names the argument otherwise."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name}={value!r}: expected an integer >= 1")
+    check_number(value, name, 1, integer=True)
     return int(value)
 
 

@@ -160,7 +160,9 @@ def test_an_orthogonal_step_stays_on_its_sphere():
         ({"labels": np.zeros(3, int)}, "labels have shape"),
         ({"targets": np.array([1, 0])}, "image 1 has its own label"),
         ({"starts": np.zeros((4, 3))}, "starts have shape"),
-        ({"queries": 0}, "queries=0"),
+        ({"queries": 0}, "^queries=0"),
+        ({"queries": 2.5}, "^queries=2.5: expected an integer >= 1"),
+        ({"start_queries": 0}, "^start_queries=0"),
         ({"predict": lambda x: np.zeros(1, int)}, "predict returned shape"),
     ],
 )
