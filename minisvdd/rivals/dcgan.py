@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ..nn.layers import BatchNorm, Conv2D, ConvTranspose2D, Flatten, Layer, LeakyReLU, Linear, Reshape, Tanh
 from ..nn.networks import Sequential
+from ..validation import check_choice
 
 SLOPE = 0.2
 _HALVING = {"kernel_size": 4, "stride": 2, "padding": 1}
@@ -77,8 +78,7 @@ def _head():
 
 def _sizes(name, input_shape):
     """Channels, and rows and columns that the generator starts from."""
-    if name not in GAN_ARCHITECTURES:
-        raise ValueError(f"network={name!r}: expected one of {list(GAN_ARCHITECTURES)}")
+    check_choice(name, "network", GAN_ARCHITECTURES)
     spec = GAN_ARCHITECTURES[name]
     if len(input_shape) != 3:
         raise ValueError(f"network={name!r} expects images (N, C, H, W), got samples of shape {tuple(input_shape)}")

@@ -14,7 +14,7 @@ import numpy as np
 from .. import ops
 from ..backends import NUMPY, Backend
 from ..errors import RangeWarning
-from ..validation import is_constant
+from ..validation import check_choice, is_constant
 
 # Numbers, and samples, transformed at a time: bound the float64 temporaries of a large data set.
 _NUMBERS, _SAMPLES = 1 << 24, 4096
@@ -152,9 +152,7 @@ def make_preprocessing(
     """
     if name == "auto" and input_shape is not None:
         name = _made_for(input_shape)
-    if not isinstance(name, str | None) or name not in _CLASSES:
-        known = [*_CLASSES, *(["auto"] if input_shape is not None else [])]
-        raise ValueError(f"preprocessing={name!r}: expected one of {known}")
+    check_choice(name, "preprocessing", [*_CLASSES, *(["auto"] if input_shape is not None else [])])
     return _CLASSES[name](backend)
 
 

@@ -395,6 +395,9 @@ def _message(call):
         ({"milestones": ("5",)}, ["milestones=('5',)"]),
         ({"milestones": "12"}, ["milestones='12'"]),
         ({"slope": 2}, ["slope=2"]),
+        ({"affine": 1}, ["affine=1", "True or False"]),
+        ({"affine": np.array([True, False])}, ["affine=array", "True or False"]),
+        ({"threshold": ["nu"]}, ["threshold=['nu']", "holdout"]),
     ],
 )
 def test_bad_arguments(change, words):

@@ -8,6 +8,7 @@ import ast
 import json
 from itertools import pairwise
 
+from ...validation import check_choice
 from ..assignment import Assignment
 from .handout import handout
 from .skeleton import skeleton
@@ -22,8 +23,7 @@ def notebook(assignment: Assignment, form: str, level: str = "plain", solution: 
     Raises ValueError for another form, for an assignment that is not in Python, for one whose functions work together,
     and for a variant.
     """
-    if form not in FORMATS:
-        raise ValueError(f"notebook={form!r}: expected one of {list(FORMATS)}")
+    check_choice(form, "notebook", FORMATS)
     if assignment.language != "python":
         raise ValueError(f"{assignment.name}: is written in {assignment.language}; notebooks are made of Python alone")
     if assignment.drawn is not None:
