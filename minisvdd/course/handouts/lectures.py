@@ -9,13 +9,7 @@ from pathlib import Path
 
 from ...errors import DataError
 from ...files.atomic import atomic_write
-
-
-def lectures_folder() -> Path:
-    """Where they are: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parents[2]
-    installed = package / "lectures"
-    return installed if installed.is_dir() else package.parent / "lectures"
+from ...places import shipped
 
 
 def copy_lectures(folder: str | Path, as_notebooks: bool = False) -> list[Path]:
@@ -23,9 +17,9 @@ def copy_lectures(folder: str | Path, as_notebooks: bool = False) -> list[Path]:
 
     Raises DataError, before anything is written, when a file of such a name is there with another content.
     """
-    texts = {}
-    for script in sorted(lectures_folder().rglob("[0-9]*.py")):
-        target, text = Path(folder) / script.relative_to(lectures_folder()), script.read_text(encoding="utf-8")
+    texts, lectures = {}, shipped("lectures")
+    for script in sorted(lectures.rglob("[0-9]*.py")):
+        target, text = Path(folder) / script.relative_to(lectures), script.read_text(encoding="utf-8")
         texts[target.with_suffix(".ipynb") if as_notebooks else target] = notebook(text) if as_notebooks else text
     for path, text in texts.items():
         if path.exists() and path.read_text(encoding="utf-8", errors="replace") != text:
