@@ -47,7 +47,7 @@ class AttackResult:
 
     adversarials: like the images; where the attack failed, the original itself.   success: (n,) bool.
     distances: (n,) L2 distance to the original, infinite where the attack failed.   start_distances: (n,) at the start.
-    labels: (n,) what the opponent says of `adversarials`.   queries: (n,) images that it was asked about.
+    predicted: (n,) what the opponent says of `adversarials`.   queries: (n,) images that it was asked about.
     curve_queries, curve_distances: (T, n): queries so far and the distance reached, on the way.
     """
 
@@ -55,7 +55,7 @@ class AttackResult:
     success: np.ndarray
     distances: np.ndarray
     start_distances: np.ndarray
-    labels: np.ndarray
+    predicted: np.ndarray
     queries: np.ndarray
     curve_queries: np.ndarray
     curve_distances: np.ndarray

@@ -48,8 +48,8 @@ def test_comes_within_5_percent_of_the_distance_to_a_hyperplane(attacked):
 
 def test_result_is_what_it_says(attacked):
     plane, x, result = attacked
-    np.testing.assert_array_equal(plane(result.adversarials), result.labels)
-    assert (result.labels == 1).all()
+    np.testing.assert_array_equal(plane(result.adversarials), result.predicted)
+    assert (result.predicted == 1).all()
     np.testing.assert_allclose(np.linalg.norm(result.adversarials - x, axis=1), result.distances)
     assert (np.diff(result.curve_distances, axis=0) <= 0).all()
     np.testing.assert_array_equal(result.curve_distances[0], result.start_distances)
