@@ -151,17 +151,13 @@ def make_preprocessing(
     input_shape: of one sample, by which "auto" chooses: GCN-L1 for images, standardisation for features.
     """
     if name == "auto" and input_shape is not None:
-        name = _made_for(input_shape)
+        name = preprocessing_for(input_shape)
     check_choice(name, "preprocessing", [*_CLASSES, *(["auto"] if input_shape is not None else [])])
     return _CLASSES[name](backend)
 
 
-def preprocessing_for(X: np.ndarray) -> str:
+def preprocessing_for(input_shape: tuple[int, ...]) -> str:
     """The name of the pre-processing made for such samples: GCN-L1 for images, standardisation for features."""
-    return _made_for(X.shape[1:])
-
-
-def _made_for(input_shape: tuple[int, ...]) -> str:
     return "standardize" if len(input_shape) == 1 else "gcn-l1"
 
 
