@@ -210,8 +210,7 @@ def _by_content(value):
         return value.config()
     if hasattr(value, "network_"):  # a fitted autoencoder
         network = value.network_
-        arrays = {**network.params, **network.buffers}
-        return {name: _by_content(network.backend.to_numpy(array)) for name, array in arrays.items()}
+        return {name: _by_content(network.backend.to_numpy(array)) for name, array in network.arrays.items()}
     if hasattr(value, "readings"):  # a backend
         return [value.label, *_operations(value.readings)] if value.readings else value.label
     return value if isinstance(value, str | int | float | None) else str(getattr(value, "name", value))

@@ -119,6 +119,11 @@ class Layer:
         """
         raise NotImplementedError(f"{type(self).__name__} does not define backward")
 
+    @property
+    def arrays(self) -> dict[str, Array]:
+        """Parameters and buffers, by their names."""
+        return {**self.params, **self.buffers}
+
     def astype(self: AnyLayer, dtype: DTypeLike) -> AnyLayer:
         """Cast parameters and buffers (float64 for gradient checks); returns the layer itself."""
         for arrays in (self.params, self.buffers):
@@ -130,8 +135,7 @@ class Layer:
 
     def twin(self: AnyLayer) -> AnyLayer:
         """A copy with these very parameters and statistics, for passes that must leave this layer alone."""
-        arrays = (*self.params.values(), *self.buffers.values())
-        return deepcopy(self, {id(array): array for array in arrays})
+        return deepcopy(self, {id(array): array for array in self.arrays.values()})
 
     def freeze_statistics(self, frozen: bool = True) -> None:
         """Use running statistics as constants, in forward(training=True) too (batch norm); no effect elsewhere."""

@@ -240,7 +240,7 @@ class Training:
     def _arrays(self) -> dict[str, Array]:
         """Arrays that a step changes, by their names in the file."""
         groups = {
-            "network": {**self.network.params, **self.network.buffers},
+            "network": self.network.arrays,
             "first_moment": self.optimizer.first_moment,
             "second_moment": self.optimizer.second_moment,
         }

@@ -135,7 +135,7 @@ def describe(model: Storable) -> tuple[Values, Arrays]:
     if model.network_.input_shape != model.input_shape_:
         description["network_input_shape"] = list(model.network_.input_shape)
     backend = model.network_.backend
-    weights = {f"network/{name}": backend.to_numpy(a) for name, a in _arrays(model.network_).items()}
+    weights = {f"network/{name}": backend.to_numpy(a) for name, a in model.network_.arrays.items()}
     constants = {f"constants/{name}": np.asarray(value) for name, value in model.preprocessing_.constants.items()}
     return description, {**weights, **constants, **arrays}
 
@@ -255,7 +255,7 @@ def _check_cost(network: nn.Sequential, input_shape: tuple[int, ...], numbers: i
         shape = layer.build(shape, zeros)
         for around in (before, shape) if hasattr(layer, "padding") else (shape,):
             _check_sample(_padded(around, layer), numbers)
-        arrays = sum(array.size for array in (*layer.params.values(), *layer.buffers.values()))
+        arrays = sum(array.size for array in layer.arrays.values())
         zeros.take(arrays - (drawn - zeros.left))
         window = math.prod(getattr(layer, "kernel_size", ()))
         weight = layer.params.get("weight", np.zeros(0))
@@ -376,10 +376,6 @@ def _check_own_layers(network: nn.Sequential) -> None:
 
 def _is_own(layer: nn.Layer) -> bool:
     return getattr(nn, type(layer).__name__, None) is type(layer)
-
-
-def _arrays(network: nn.Sequential) -> Arrays:
-    return {**network.params, **network.buffers}
 
 
 def _as_json(value: Any) -> Any:
