@@ -38,6 +38,8 @@ DAMAGE = (
     OSError, EOFError, ValueError, LookupError, OverflowError, SyntaxError, RuntimeError, MemoryError,
     struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, csv.Error, tokenize.TokenError,
 )  # fmt: skip
+# The same, and what Python raises on a description that makes no sense.
+NONSENSE = (*DAMAGE, TypeError, AttributeError, ArithmeticError)
 
 
 @contextmanager
