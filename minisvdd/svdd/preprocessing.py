@@ -150,9 +150,9 @@ def make_preprocessing(
 
     input_shape: of one sample, by which "auto" chooses: GCN-L1 for images, standardisation for features.
     """
+    check_choice(name, "preprocessing", [*_CLASSES, *(["auto"] if input_shape is not None else [])])
     if name == "auto" and input_shape is not None:
         name = preprocessing_for(input_shape)
-    check_choice(name, "preprocessing", [*_CLASSES, *(["auto"] if input_shape is not None else [])])
     return _CLASSES[name](backend)
 
 

@@ -389,6 +389,7 @@ def _message(call):
         ({"random_state": -3}, ["random_state=-3"]),
         ({"random_state": "x"}, ["random_state='x'"]),
         ({"preprocessing": "pca"}, ["preprocessing='pca'", "gcn-l1"]),
+        ({"preprocessing": np.array(["auto", "gcn-l1"])}, ["preprocessing=array", "gcn-l1"]),
         ({"milestones": 5}, ["milestones=5"]),
         ({"milestones": np.int64(5)}, ["milestones=", "5", "sequence"]),
         ({"milestones": None}, ["milestones=None"]),
