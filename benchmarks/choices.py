@@ -114,7 +114,7 @@ def _measure(dataset, arguments, normal_class, seed, pretraining, choices):
         base = adjusted(base, pretrain_epochs=arguments.pretrain_epochs)
         autoencoder = autoencoder_of(base, split, seed).fit(split.train)
         copied = {"autoencoder": 100 * area_under_roc(autoencoder, split)}
-    own = {"network": network_of(base, split), "preprocessing": preprocessing_for(split.train)}
+    own = {"network": network_of(base, split), "preprocessing": preprocessing_for(split.train.shape[1:])}
     own |= {"random_state": seed, "verbose": 0, "threshold": "nu"}
     paper = TABLE_1.get(dataset.name, {}).get(normal_class, {}).get(arguments.objective)
     for choice, changes in choices.items():

@@ -28,10 +28,9 @@ from textwrap import dedent, indent
 
 import matplotlib
 
-# What the benchmarks measured: inside the installed package, or in `benchmarks/` beside it in a checkout.
-_PACKAGE = Path(__file__).resolve().parent
-_INSTALLED = _PACKAGE / "results"
-RESULTS = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "benchmarks" / "results"
+from .places import shipped
+
+RESULTS = shipped("results")  # what the benchmarks measured
 
 # Colours for all pictures: blue for the normal, red for the anomalous, and what goes well with them.
 BLUE, RED, GREEN, ORANGE, PURPLE, GRAY = "#2b6cb0", "#c53030", "#2f855a", "#c05621", "#6b46c1", "#718096"

@@ -1,9 +1,22 @@
-"""Where a user's cache lies. Asked for when it is needed, never before: not everybody who runs a program has a home."""
+"""Where things lie: what comes with the package, and a user's cache.
+
+The cache is asked for when it is needed, never before: not everybody who runs a program has a home.
+"""
 
 import os
 from pathlib import Path
 
 from .errors import DataError
+
+PACKAGE = Path(__file__).resolve().parent
+# What is installed inside the package, and where a checkout has it.
+SHIPPED = {"kernels": "kernels", "lectures": "lectures", "results": "benchmarks/results"}
+
+
+def shipped(name: str) -> Path:
+    """The folder of `SHIPPED`: inside the installed package, or beside it in a checkout."""
+    installed = PACKAGE / name
+    return installed if installed.is_dir() else PACKAGE.parent / SHIPPED[name]
 
 
 def cache_folder() -> Path:

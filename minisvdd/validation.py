@@ -4,7 +4,7 @@ Readers of data and layers check their arguments here, too: scikit-learn, which 
 estimator is checked.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -204,6 +204,19 @@ def check_number(
             expected = f"{'an integer' if integer else 'a number'} {'>' if low_open else '>='} {low}"
             expected += ", and finite" if value is not None and value == np.inf else ""
         raise ValueError(f"{name}={value!r}: expected {expected}")
+
+
+def check_choice(value: object, name: str, choices: Iterable[str | None]) -> None:
+    """Raise ValueError, naming the argument and the choices, unless it is one of them."""
+    choices = list(choices)
+    if not isinstance(value, str | None) or value not in choices:
+        raise ValueError(f"{name}={value!r}: expected one of {choices}")
+
+
+def check_flag(value: object, name: str) -> None:
+    """Raise ValueError, naming the argument, unless it is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name}={value!r}: expected True or False")
 
 
 def check_numbers(values: Any, name: str, low: float, high: float = np.inf, low_open: bool = False) -> None:

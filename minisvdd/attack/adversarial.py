@@ -25,7 +25,7 @@ from ..experiments.grid import cells_of, read_cell, read_grid, read_scores
 from ..files.arrays import content_hash, read_array, write_arrays
 from ..files.streams import data_errors
 from ..svdd.storage import load_model
-from .boundary_attack import boundary_attack
+from .boundary_attack import AttackResult, boundary_attack
 from .classifier import SoftmaxClassifier
 from .plots import plot_outlined
 
@@ -42,24 +42,14 @@ ADVERSARIAL, STOP_SIGNS = "adversarial", "stop-signs.npz"
 
 
 @dataclass(frozen=True, eq=False)
-class Adversaries:
+class Adversaries(AttackResult):
     """The outcome of an attack on test images of one class.
 
-    originals, adversarials: (n, C, H, W) float32 in [0, 1].   indices: (n,) the originals' places in the test set.
-    predicted: (n,) labels that the classifier gives to the adversarial images.   success: (n,) bool.
-    start_distances, distances, queries: (n,).   curve_queries, curve_distances: (T, n).
+    originals: (n, C, H, W) float32 in [0, 1], as `adversarials`.   indices: (n,) their places in the test set.
     """
 
     originals: np.ndarray
-    adversarials: np.ndarray
     indices: np.ndarray
-    predicted: np.ndarray
-    success: np.ndarray
-    start_distances: np.ndarray
-    distances: np.ndarray
-    queries: np.ndarray
-    curve_queries: np.ndarray
-    curve_distances: np.ndarray
 
     def summary(self) -> dict:
         """Figures of the attack as plain values; distances of failed attacks are infinite."""
@@ -150,18 +140,7 @@ def attack_class(
         rng=rng,
         verbose=verbose,
     )
-    return Adversaries(
-        test[indices],
-        result.adversarials,
-        indices,
-        result.labels,
-        result.success,
-        result.start_distances,
-        result.distances,
-        result.queries,
-        result.curve_queries,
-        result.curve_distances,
-    )
+    return Adversaries(**vars(result), originals=test[indices], indices=indices)
 
 
 def kept_attack(path, settings: dict, make) -> Adversaries:

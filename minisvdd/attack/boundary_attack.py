@@ -33,6 +33,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..files.progress import Progress
+from ..validation import check_number
 
 SPHERE_ACCEPTANCE, STEP_ACCEPTANCE = 0.28, 0.12
 # How fast log delta and log epsilon follow the acceptance rates, and how often an orthogonal step is tried alone.
@@ -46,7 +47,7 @@ class AttackResult:
 
     adversarials: like the images; where the attack failed, the original itself.   success: (n,) bool.
     distances: (n,) L2 distance to the original, infinite where the attack failed.   start_distances: (n,) at the start.
-    labels: (n,) what the opponent says of `adversarials`.   queries: (n,) images that it was asked about.
+    predicted: (n,) what the opponent says of `adversarials`.   queries: (n,) images that it was asked about.
     curve_queries, curve_distances: (T, n): queries so far and the distance reached, on the way.
     """
 
@@ -54,7 +55,7 @@ class AttackResult:
     success: np.ndarray
     distances: np.ndarray
     start_distances: np.ndarray
-    labels: np.ndarray
+    predicted: np.ndarray
     queries: np.ndarray
     curve_queries: np.ndarray
     curve_distances: np.ndarray
@@ -87,8 +88,8 @@ def boundary_attack(
     Raises ValueError for images outside [0, 1], shapes that do not fit together, a target that is the true label.
     """
     images, labels, targets, starts = _checked(images, labels, targets, starts)
-    if queries < 1 or start_queries < 1:
-        raise ValueError(f"queries={queries!r}, start_queries={start_queries!r}: expected integers >= 1")
+    check_number(queries, "queries", 1, integer=True)
+    check_number(start_queries, "start_queries", 1, integer=True)
     if not isinstance(rng, np.random.Generator):
         raise TypeError(f"rng={rng!r}: expected a numpy.random.Generator, such as numpy.random.default_rng(0)")
     walk = _Walk(

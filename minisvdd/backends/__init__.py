@@ -32,10 +32,10 @@ NAMES = ("plain", "numpy", "emulator", "cuda")
 __getattr__, __dir__, _LATER = lazy_names(
     __name__,
     {
-        "CudaBackend": ".cuda",
-        "EmulatorBackend": ".emulator",
-        "KernelBackend": ".device",
-        "KernelError": ".kernel",
+        ".cuda": "CudaBackend",
+        ".device": "KernelBackend",
+        ".emulator": "EmulatorBackend",
+        ".kernel": "KernelError",
     },
 )
 

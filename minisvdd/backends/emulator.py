@@ -406,6 +406,12 @@ def _compile(path: Path, exports: dict[str, str], flags: list[str], scratch: Pat
     return library
 
 
+def first_error(said: str) -> str | None:
+    """The first line of a compiler's words that tells an error: file, line, column, what is wrong."""
+    found = re.search(r"[^\n/]+:\d+:\d+: (?:fatal )?error: [^\n]+", said)
+    return found[0] if found else None
+
+
 def _run_compiler(arguments: list[str], path: Path) -> None:
     compiler, written = _compiler(), Path(arguments[arguments.index("-o") + 1])
     try:
@@ -413,8 +419,7 @@ def _run_compiler(arguments: list[str], path: Path) -> None:
     except OSError as error:
         raise KernelError(f"{path.name}: the compiler {compiler} cannot be run: {one_line(error)}") from error
     if result.returncode:
-        errors = re.findall(r"[^\n/]+:\d+:\d+: (?:fatal )?error: [^\n]+", result.stderr)
-        said = errors[0] if errors else " ".join(result.stderr.split()) or f"exit status {result.returncode}"
+        said = first_error(result.stderr) or " ".join(result.stderr.split()) or f"exit status {result.returncode}"
         raise KernelError(f"{path.name} does not compile: {said:.300}")
     if not written.is_file() or not written.stat().st_size:
         raise KernelError(f"{path.name}: the compiler {compiler} reported no error, but wrote no {written.name}")

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from ..places import shipped
 from .types import DeviceArray, Shape
 
 _TYPES = {
@@ -182,10 +183,8 @@ def check_geometry(name: str, grid: Sequence[int], block: Sequence[int], shared:
 
 
 def kernel_folder() -> Path:
-    """Where the .cu files are: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parent.parent
-    installed = package / "kernels"
-    return installed if installed.is_dir() else package.parent / "kernels"
+    """Where the .cu files are."""
+    return shipped("kernels")
 
 
 @cache

@@ -22,7 +22,7 @@ from ..course.handouts.notebooks import FORMATS, notebook
 from ..course.handouts.pack import write_archives
 from ..course.handouts.students import export
 from ..errors import DataError
-from ..files.atomic import atomic_write, write_json
+from ..files.atomic import write_json, write_new
 
 # minisvdd assignment
 
@@ -96,13 +96,8 @@ def _write(assignment, level, arguments):
 
 
 def _write_texts(texts):
-    for path, text in texts.items():
-        if path.exists() and path.read_text(encoding="utf-8", errors="replace") != text:
-            raise DataError(f"{path}: exists already, and may hold somebody's work: choose another --out")
-    for path, text in texts.items():
-        with atomic_write(path) as file:
-            file.write(text)
-        print(path)
+    write_new(texts, "choose another --out")
+    print("\n".join(map(str, texts)))
     return 0
 
 

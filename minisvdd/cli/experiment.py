@@ -189,8 +189,7 @@ def _stages(arguments):
 
 
 def _figures(arguments):
-    if arguments.columns < 1:
-        raise ValueError(f"columns={arguments.columns}: expected an integer >= 1")
+    options.check_counts(arguments, "columns")
     paths = save_grid_examples(
         arguments.folder,
         arguments.methods,

@@ -7,8 +7,6 @@ the data set's name; files and folders of the user's own first where the path sa
 and are never unpacked or changed.
 """
 
-import gzip
-import io
 import os
 import tarfile
 import zipfile
@@ -18,7 +16,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from ..errors import DataError
-from ..files.streams import CHUNK, Expanding, data_errors, open_regular, open_zip, opened
+from ..files.streams import CHUNK, data_errors, expanded, open_regular, open_zip, opened
 from ..places import cache_folder
 from . import own
 from .folders import load_folder
@@ -219,7 +217,7 @@ def _load_cifar10(folder, verify):
     batches = dict.fromkeys(checksums)
     with (
         opened(archive_path) as (stream, _),
-        tarfile.open(fileobj=_expanded(stream, archive_path), mode="r|", tarinfo=_Header) as archive,
+        tarfile.open(fileobj=expanded(stream, archive_path), mode="r|", tarinfo=_Header) as archive,
     ):
         for member in archive:
             file = PurePosixPath(member.name).name
@@ -241,15 +239,6 @@ class _Header(tarfile.TarInfo):
         if member.size > limit or member.type == tarfile.GNUTYPE_SPARSE:
             raise ValueError(f"{member.name}: expected a batch of CIFAR-10, found {member.size} bytes")
         return member
-
-
-def _expanded(stream, name):
-    """The bytes of a tar file, gzipped or not."""
-    compressed = stream.seek(0, io.SEEK_END)
-    stream.seek(0)
-    is_gzip = stream.read(2) == b"\x1f\x8b"
-    stream.seek(0)
-    return Expanding(gzip.GzipFile(fileobj=stream), compressed, name) if is_gzip else stream
 
 
 def _cifar10(batches):

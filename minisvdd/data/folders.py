@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..backends.memory import available_bytes
 from ..errors import DataError
 from ..files.arrays import listed
 from ..files.progress import Progress
@@ -303,12 +304,9 @@ def _chosen_size(headers: list[Header]):
 def _check_memory(count, shape):
     """Training takes them as float32: say now what would end in a killed process an hour later."""
     needed = 4 * count * math.prod(shape)
-    try:
-        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # Windows
-        there = _MEMORY
-    if needed > there:
+    there = available_bytes()
+    if needed > (there := _MEMORY if there is None else there):
         raise DataError(
-            f"{count} pictures of {'x'.join(map(str, shape))} take {needed / 2**30:.1f} GB of memory, more than there "
-            f"is ({there / 2**30:.1f} GB): give a smaller size"
+            f"{count} pictures of {'x'.join(map(str, shape))} take {needed / 2**30:.1f} GB of memory, more than is "
+            f"free ({there / 2**30:.1f} GB): give a smaller size"
         )

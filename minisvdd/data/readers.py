@@ -6,7 +6,6 @@ what was found (`minisvdd.files.streams` has the means).
 """
 
 import csv
-import gzip
 import hashlib
 import io
 import math
@@ -19,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import DataError
-from ..files.streams import CHUNK, Expanding, opened, read_all, read_promised, read_up_to, refuse_bomb
+from ..files.streams import CHUNK, Expanding, expanded, opened, read_all, read_promised, read_up_to, refuse_bomb
 from ..validation import LARGEST
 
 # --- IDX (MNIST) ------------------------------------------------------------------------------------------------------
@@ -35,12 +34,7 @@ def read_idx(source, sha256: str | None = None) -> np.ndarray:
     Raises DataError for another format, a size that differs from the header's, a damaged gzip or another checksum.
     """
     with opened(source) as (stream, name):
-        compressed = None
-        if stream.read(2) == b"\x1f\x8b":
-            compressed = stream.seek(0, io.SEEK_END)
-        stream.seek(0)
-        if compressed is not None:
-            stream = Expanding(gzip.GzipFile(fileobj=stream), compressed, name)
+        stream = expanded(stream, name)
         head = bytes(read_up_to(stream, 4))
         if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _IDX_TYPES or head[3] == 0:
             raise DataError(f"{name}: not an IDX file: expected 00 00 <type> <dimensions>, found '{head.hex(' ')}'")
@@ -50,8 +44,8 @@ def read_idx(source, sha256: str | None = None) -> np.ndarray:
         shape = struct.unpack(f">{head[3]}I", sizes)
         dtype = np.dtype(_IDX_TYPES[head[2]])
         size = math.prod(shape) * dtype.itemsize
-        if compressed is not None:
-            refuse_bomb(size, compressed, name)  # before it expands
+        if isinstance(stream, Expanding):
+            stream.refuse_bomb(size)  # before it expands
         data = read_promised(stream, size, name)
         if sha256 is not None:
             digest = hashlib.sha256(head + sizes)

@@ -26,6 +26,7 @@ from ..nn.losses import MeanSquaredError, OneClass
 from ..nn.networks import make_autoencoder, make_encoder
 from ..nn.optim import Adam
 from ..nn.steps import HostSteps
+from ..validation import check_number
 from .experiments import versions
 
 _SCORED = 10000
@@ -80,8 +81,7 @@ def measure(
         if name not in WORKLOADS:
             raise ValueError(f"workload {name!r}: expected one of {', '.join(WORKLOADS)}")
     for argument, value in (("threads", threads), ("rounds", rounds)):
-        if value < 1:
-            raise ValueError(f"{argument}={value!r}: expected an integer >= 1")
+        check_number(value, argument, 1, integer=True)
     contenders = [OURS, *(TORCH if versus_torch else ())]
     rows = []
     for name in names:

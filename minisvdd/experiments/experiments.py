@@ -158,25 +158,19 @@ def signs_of_harm(auc: dict, figures: dict) -> list[str]:
 
 
 def autoencoder_of(protocol: Protocol, split, seed: int, epochs: int | None = None, backend="numpy") -> Autoencoder:
-    """The protocol's autoencoder for a split's samples, not fitted yet.  epochs: instead of the protocol's."""
-    return Autoencoder(
-        network=network_of(protocol, split),
-        epochs=protocol.pretrain_epochs if epochs is None else epochs,
-        learning_rate=protocol.learning_rate,
-        milestones=protocol.pretrain_milestones,
-        weight_decay=protocol.pretrain_weight_decay,
-        batch_size=protocol.batch_size,
-        slope=protocol.slope,
-        preprocessing=preprocessing_of(protocol.preprocessing, split),
-        affine=protocol.affine,
-        gain=protocol.gain,
-        first_filters=protocol.first_filters,
-        batches=protocol.batches,
-        backend=backend,
-        random_state=seed,
-        verbose=0,
-        threshold="nu",
-    )
+    """The protocol's autoencoder for a split's samples, not fitted yet.  epochs: instead of the protocol's.
+
+    Its arguments are the protocol's, those that begin with "pretrain_" first, as in `Autoencoder.around`.
+    """
+    fixed = arguments_of(protocol)
+    names = [name for name in Autoencoder._get_param_names() if name in fixed]
+    arguments = {name: fixed.get(f"pretrain_{name}", fixed[name]) for name in names}
+    arguments |= {
+        "network": network_of(protocol, split),
+        "preprocessing": preprocessing_of(protocol.preprocessing, split),
+        **({} if epochs is None else {"epochs": epochs}),
+    }
+    return Autoencoder(**arguments, backend=backend, random_state=seed, verbose=0, threshold="nu")
 
 
 def kept_by(protocol: Protocol, split, seed: int):
@@ -196,7 +190,7 @@ def left_out_by(protocol, n: int) -> int:
 
 def preprocessing_of(name: str, split) -> str:
     """A protocol's word for pre-processing, "auto" as the name that it means for a split's samples."""
-    return preprocessing_for(split.train) if name == "auto" else name
+    return preprocessing_for(split.train.shape[1:]) if name == "auto" else name
 
 
 def network_of(protocol: Protocol, split, patch_size: str | int | None = None) -> str:

@@ -38,6 +38,7 @@ from ..files.records import (
     whole,
 )
 from ..files.streams import data_errors
+from ..validation import check_number
 from .methods import METHODS, Setting, check_shape, check_tested, draw_of
 from .paper import METHODS as PAPER_METHODS
 from .protocols import (
@@ -173,8 +174,7 @@ def make_grid(
     for name in methods or ():
         if name not in METHODS:
             raise ValueError(f"methods={name!r}: expected some of {', '.join(METHODS)}")
-    if seeds < 1:
-        raise ValueError(f"seeds={seeds!r}: expected an integer >= 1")
+    check_number(seeds, "seeds", 1, integer=True)
     settings = settings or get_protocol(protocol, Path(data).stem)
     gan_settings = gan_settings or get_gan_protocol(protocol, Path(data).stem)
     dataset = dataset_by_name(data, data_dir)

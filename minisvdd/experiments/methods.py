@@ -208,7 +208,7 @@ def _anogan(split, protocol: GanProtocol, setting):
     def anogan(**changes):
         return AnoGAN(
             **{**settings, **changes},
-            preprocessing=preprocessing_for(split.train),
+            preprocessing=preprocessing_for(split.train.shape[1:]),
             backend=setting.backend,
             random_state=setting.seed,
             verbose=0,

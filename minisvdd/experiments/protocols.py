@@ -21,6 +21,7 @@ from typing import Any
 from ..nn.batches import fixed_batches
 from ..nn.init import leaky_gain
 from ..svdd.patches import count, patch_shape
+from ..validation import check_choice
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,7 @@ class ShallowProtocol:
     nus: tuple[float, ...] = (0.01, 0.1)
 
     def __post_init__(self) -> None:
-        if self.width not in WIDTHS:
-            raise ValueError(f"width={self.width!r}: expected one of {list(WIDTHS)}")
+        check_choice(self.width, "width", WIDTHS)
 
 
 @dataclass(frozen=True)
@@ -201,8 +201,7 @@ def get_protocol(
     >>> quick.batch_size, quick.pretrain_epochs, quick.epochs, quick.milestones
     (16, 50, 50, (33,))
     """
-    if name not in PROTOCOLS:
-        raise ValueError(f"protocol={name!r}: expected one of {list(PROTOCOLS)}")
+    check_choice(name, "protocol", PROTOCOLS)
     dataset = _SAME_AS.get(dataset, dataset)
     protocol = replace(PROTOCOLS[name], **_EXCEPTIONS.get((name, dataset), {}))
     if name != "quick" or dataset in _NAMED or shape is None:

@@ -22,8 +22,7 @@ def copy_arrays(network, module):
     """
     import torch
 
-    arrays = {**network.params, **network.buffers}
-    tensors = {name: torch.tensor(array) for name, array in arrays.items()}
+    tensors = {name: torch.tensor(array) for name, array in network.arrays.items()}
     missing, unexpected = module.load_state_dict(tensors, strict=False, assign=True)
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]
     if missing or unexpected:

@@ -15,5 +15,5 @@ if TYPE_CHECKING:
     from .report import write_report as write_report
 
 __getattr__, __dir__, __all__ = lazy_names(
-    __name__, {"Findings": ".findings", "export_onnx": ".onnx", "write_report": ".report"}
+    __name__, {".findings": "Findings", ".onnx": "export_onnx", ".report": "write_report"}
 )

@@ -198,7 +198,7 @@ def _network(graph: _Graph, layer: Any, x: str, probe: Any) -> tuple[str, Any]:
         known = ", ".join(kind.__name__ for kind in _LAYERS)
         raise ValueError(f"{type(layer).__name__} has no form in ONNX: expected {known} or a Sequential of them")
     to_numpy = layer.backend.to_numpy
-    arrays = {name: to_numpy(v).astype(np.float32) for name, v in {**layer.params, **layer.buffers}.items()}
+    arrays = {name: to_numpy(v).astype(np.float32) for name, v in layer.arrays.items()}
     return _LAYERS[type(layer)](graph, layer, x, arrays, probe.shape[2:]), layer.forward(probe)
 
 

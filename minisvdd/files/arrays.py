@@ -4,12 +4,16 @@ import hashlib
 import io
 import math
 import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..errors import DataError
-from .atomic import atomic_write
-from .streams import CHUNK, open_zip, opened, read_promised, read_up_to, refuse_bomb
+from ..errors import DataError, one_line
+from .atomic import atomic_write, json_text
+from .records import parse_json
+from .streams import CHUNK, NONSENSE, open_zip, opened, read_promised, read_up_to, refuse_bomb
 
 _KINDS = "buifU"  # of dtypes, by NumPy's letters: truth, numbers, text
 # What minisvdd writes itself is hardly ever compressed: nothing that is read as a whole may expand more than this.
@@ -89,6 +93,35 @@ def read_arrays(source) -> dict[str, np.ndarray]:
                 with _opened_member(archive, member, f"{name}: {listed([key])}") as inner:
                     arrays[key] = _parse_npy(inner, f"{name}: {listed([key])}", empty=True)
         return arrays
+
+
+def write_described(path, entry: str, description: Any, arrays: dict[str, np.ndarray]) -> None:
+    """Write an .npz file of arrays and, as JSON under the name `entry`, what they are. Errors as of `write_arrays`."""
+    write_arrays(path, {**arrays, entry: np.frombuffer(json_text(description).encode(), np.uint8)})
+
+
+def read_described(
+    path, entry: str, kind: str, check: Callable[[Any], None]
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """(description, arrays) that `write_described` wrote; `check` refuses a description.
+
+    kind: of file, as errors call it. Raises DataError, naming the file, for another one, for what is damaged, and for
+    arrays that hold NaN or infinity.
+    """
+    arrays = read_arrays(Path(path))
+    if entry not in arrays:
+        raise DataError(f"{path}: not a {kind}: expected a .npz file with an entry {entry!r}")
+    try:
+        description = parse_json(bytes(arrays.pop(entry)))
+        check(description)
+    except DataError:
+        raise
+    except NONSENSE as error:
+        raise DataError(f"{path}: damaged, or not a {kind}: {one_line(error)}") from error
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise DataError(f"{path}: damaged: array {listed([name])} holds values that are NaN or infinite")
+    return description, arrays
 
 
 def arrays_under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -14,7 +14,7 @@ import math
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -69,17 +69,24 @@ def _status(path):
         return None
 
 
+@contextmanager
+def _refused(folder, what="cannot be written"):
+    """An OSError of the block as a DataError that names the folder."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{folder}: {what}: {error.strerror or error}") from error
+
+
 def check_writable(folder) -> None:
     """Raise DataError, naming the folder, unless files can be made in it: better before hours of work than after.
 
     The folder is made when it is missing.
     """
-    try:
+    with _refused(folder):
         Path(folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be written: {error.strerror or error}") from error
 
 
 def _remove_abandoned(folder, now):
@@ -126,10 +133,8 @@ def locked(folder) -> Iterator[None]:
     For a file that is read, changed and written again. The system takes the lock back when its process ends, however it
     does. Where folders cannot be locked (Windows, some network disks) the block runs without.
     """
-    try:
+    with _refused(folder, "the folder cannot be created"):
         Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder}: the folder cannot be created: {error.strerror or error}") from error
     with ExitStack() as stack:
         with suppress(ImportError, OSError):
             import fcntl  # not on every system
@@ -138,6 +143,19 @@ def locked(folder) -> Iterator[None]:
             stack.callback(os.close, handle)
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+def write_new(texts: Mapping[Path, str], remedy: str) -> None:
+    """Write a text to each path, and replace none of anybody's.
+
+    Raises DataError, with the remedy, before anything is written, when a file is there with another text.
+    """
+    for path, text in texts.items():
+        if path.exists() and path.read_text(encoding="utf-8", errors="replace") != text:
+            raise DataError(f"{path}: exists already, and may hold somebody's work: {remedy}")
+    for path, text in texts.items():
+        with atomic_write(path) as file:
+            file.write(text)
 
 
 def write_json(path, value) -> None:

@@ -31,10 +31,8 @@ from threadpoolctl import threadpool_info
 from ..errors import DataError, one_line
 from ..validation import check_number
 from ..version import __version__
-from .arrays import array_names, listed, read_arrays, write_arrays
-from .atomic import json_text
-from .records import parse_json
-from .streams import DAMAGE
+from .arrays import array_names, read_described, write_described
+from .streams import NONSENSE
 
 _FORMAT, _ENTRY = "minisvdd checkpoint 2", "checkpoint"
 # The trainings of a fit by the names of their files, in the order in which they run.
@@ -105,8 +103,7 @@ class LoopCheckpoint:
         Of a training that does not go on from another one, those of later trainings go: they are of that other one.
         """
         description = {"format": _FORMAT, "fingerprint": self.fingerprint, "rounding": _rounding(), "state": values}
-        text = np.frombuffer(json_text(description).encode(), np.uint8)
-        write_arrays(self.path, {**arrays, _ENTRY: text})
+        write_described(self.path, _ENTRY, description, arrays)
         for name in () if self.resume else _after(self.path.stem):
             _remove(self.path.with_name(f"{name}.npz"))
 
@@ -117,19 +114,12 @@ class LoopCheckpoint:
         """
         if not self.resume or not self.path.exists():
             return
-        arrays = read_arrays(self.path)
+        description, arrays = read_described(self.path, _ENTRY, "checkpoint", self._check)
         try:
-            description = parse_json(bytes(arrays.pop(_ENTRY)))
-            self._check(description)
-            for name, array in arrays.items():
-                if array.dtype.kind == "f" and not np.isfinite(array).all():
-                    raise DataError(
-                        f"{self.path}: damaged: array {listed([name])} holds values that are NaN or infinite"
-                    )
             put(description["state"], arrays)
         except DataError:
             raise
-        except (*DAMAGE, TypeError, AttributeError) as error:
+        except NONSENSE as error:
             raise DataError(f"{self.path}: damaged, or not a checkpoint: {one_line(error)}") from error
 
     def _check(self, description):
@@ -210,8 +200,7 @@ def _by_content(value):
         return value.config()
     if hasattr(value, "network_"):  # a fitted autoencoder
         network = value.network_
-        arrays = {**network.params, **network.buffers}
-        return {name: _by_content(network.backend.to_numpy(array)) for name, array in arrays.items()}
+        return {name: _by_content(network.backend.to_numpy(array)) for name, array in network.arrays.items()}
     if hasattr(value, "readings"):  # a backend
         return [value.label, *_operations(value.readings)] if value.readings else value.label
     return value if isinstance(value, str | int | float | None) else str(getattr(value, "name", value))

@@ -7,6 +7,7 @@ thousand times as many: beyond 16 MB nothing may expand more than 200-fold.
 """
 
 import csv
+import gzip
 import io
 import lzma
 import os
@@ -37,6 +38,8 @@ DAMAGE = (
     OSError, EOFError, ValueError, LookupError, OverflowError, SyntaxError, RuntimeError, MemoryError,
     struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, csv.Error, tokenize.TokenError,
 )  # fmt: skip
+# The same, and what Python raises on a description that makes no sense.
+NONSENSE = (*DAMAGE, TypeError, AttributeError, ArithmeticError)
 
 
 @contextmanager
@@ -138,8 +141,21 @@ class Expanding(io.RawIOBase):
             return self.readall()
         content = self._stream.read(min(size, CHUNK))
         self._given += len(content)
-        refuse_bomb(self._given, self._compressed, self._name)
+        self.refuse_bomb(self._given)
         return content
+
+    def refuse_bomb(self, expanded: int) -> None:
+        """DataError if so many bytes are no data's."""
+        refuse_bomb(expanded, self._compressed, self._name)
+
+
+def expanded(stream, name):
+    """A stream from its beginning, decompressed if its first bytes are gzip's; DataError, on reading, for a bomb."""
+    stream.seek(0)
+    is_gzip = stream.read(2) == b"\x1f\x8b"
+    compressed = stream.seek(0, io.SEEK_END) if is_gzip else 0
+    stream.seek(0)
+    return Expanding(gzip.GzipFile(fileobj=stream), compressed, name) if is_gzip else stream
 
 
 def read_up_to(stream, size):

@@ -27,15 +27,8 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
-        "ArrayCheck": ".report",
-        "Case": ".library",
-        "ContractCheck": ".report",
-        "GradcheckError": ".report",
-        "GradcheckReport": ".report",
-        "check_gradient": ".check",
-        "check_gradients": ".check",
-        "check_library": ".library",
-        "check_loss": ".check",
-        "library_cases": ".library",
+        ".check": "check_gradient check_gradients check_loss",
+        ".library": "Case check_library library_cases",
+        ".report": "ArrayCheck ContractCheck GradcheckError GradcheckReport",
     },
 )

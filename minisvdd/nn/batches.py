@@ -123,7 +123,7 @@ def _outputs_of_graphs(network: Layer, backend: "KernelBackend", X: np.ndarray) 
     """`outputs_in_parts` on a device."""
     if network.evaluation is None or network.evaluation.backend is not backend:
         network.evaluation = Evaluation(backend)
-    evaluation, arrays = network.evaluation, [*network.params.values(), *network.buffers.values()]
+    evaluation, arrays = network.evaluation, [*network.arrays.values()]
     size = evaluation_batch(X.shape[1:])
     for start in range(0, len(X), _AHEAD * size):
         y = evaluation(network.forward, arrays, X[start : start + _AHEAD * size], size)
@@ -179,4 +179,4 @@ def _evaluation_dtype(network: Layer, X: np.ndarray) -> type:
 
 
 def _is_double(network: Layer) -> bool:
-    return all(array.dtype == np.float64 for array in (*network.params.values(), *network.buffers.values()))
+    return all(array.dtype == np.float64 for array in network.arrays.values())

@@ -27,13 +27,13 @@ class EpochStart:
 
     def __init__(self, network: Sequential, optimizer: Adam) -> None:
         self.network, self.optimizer, self.steps = network, optimizer, optimizer.step_count
-        self.arrays = {name: array.copy() for name, array in {**network.params, **network.buffers}.items()}
+        self.arrays = {name: array.copy() for name, array in network.arrays.items()}
         moments = (optimizer.first_moment, optimizer.second_moment)
         self.moments = [{name: array.copy() for name, array in group.items()} for group in moments]
 
     def restore(self) -> None:
         """Bring network and optimiser back to that state."""
-        for name, array in {**self.network.params, **self.network.buffers}.items():
+        for name, array in self.network.arrays.items():
             array[...] = self.arrays[name]
         for group, saved in zip((self.optimizer.first_moment, self.optimizer.second_moment), self.moments):
             for name, array in group.items():
@@ -95,7 +95,7 @@ def _watched_loss(loss: Loss) -> Loss:
 
 def all_finite(network: Sequential) -> bool:
     """Whether all parameters and running statistics are finite."""
-    return all(np.isfinite(array).all() for array in (*network.params.values(), *network.buffers.values()))
+    return all(np.isfinite(array).all() for array in network.arrays.values())
 
 
 def _named_layers(network: Sequential, prefix: str = "") -> Iterator[tuple[str, Layer]]:

@@ -20,6 +20,7 @@ from numpy.typing import DTypeLike
 
 from ..backends import NUMPY, Backend, get_backend
 from ..backends.types import Shape
+from ..validation import check_number
 
 if TYPE_CHECKING:
     from ..backends import KernelBackend
@@ -118,6 +119,11 @@ class Layer:
         """
         raise NotImplementedError(f"{type(self).__name__} does not define backward")
 
+    @property
+    def arrays(self) -> dict[str, Array]:
+        """Parameters and buffers, by their names."""
+        return {**self.params, **self.buffers}
+
     def astype(self: AnyLayer, dtype: DTypeLike) -> AnyLayer:
         """Cast parameters and buffers (float64 for gradient checks); returns the layer itself."""
         for arrays in (self.params, self.buffers):
@@ -129,8 +135,7 @@ class Layer:
 
     def twin(self: AnyLayer) -> AnyLayer:
         """A copy with these very parameters and statistics, for passes that must leave this layer alone."""
-        arrays = (*self.params.values(), *self.buffers.values())
-        return deepcopy(self, {id(array): array for array in arrays})
+        return deepcopy(self, {id(array): array for array in self.arrays.values()})
 
     def freeze_statistics(self, frozen: bool = True) -> None:
         """Use running statistics as constants, in forward(training=True) too (batch norm); no effect elsewhere."""
@@ -202,8 +207,7 @@ def as_pair(value: Size, name: str, minimum: int) -> tuple[int, int]:
 
 def as_count(value: int, name: str) -> int:
     """A plain int >= 1, also from a NumPy integer; ValueError names the argument otherwise."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name}={value!r}: expected an integer >= 1")
+    check_number(value, name, 1, integer=True)
     return int(value)
 
 

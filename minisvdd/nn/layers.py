@@ -13,6 +13,7 @@ from .. import ops
 from ..backends.types import Shape
 from ..ops.conv2d import conv2d_output_size
 from ..ops.pooling import Margins, pool_margins
+from ..validation import check_number
 from .init import glorot_uniform
 from .layer import Array, Layer, Size, as_count, as_pair, has_kernels, image_shape
 
@@ -288,8 +289,7 @@ class LeakyReLU(Layer):
 
     def __init__(self, slope: float = 0.1) -> None:
         super().__init__()
-        if not 0 <= slope <= 1:
-            raise ValueError(f"slope={slope!r}: expected a number in [0, 1]")
+        check_number(slope, "slope", 0, 1)
         self.slope = float(slope)  # a NumPy scalar would promote float32 arrays to float64
 
     def forward(self, x: Array, training: bool = False) -> Array:

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import ops
 from ..backends import NUMPY, Backend
+from ..validation import check_number
 from .layer import Array, has_kernels
 
 
@@ -34,10 +35,8 @@ class SoftBoundary:
     """Soft-boundary Deep SVDD, eq. (3) without weight decay. `radius_squared` is R^2; set it between calls."""
 
     def __init__(self, center: Array, nu: float, radius_squared: float = 0.0, backend: Backend = NUMPY) -> None:
-        if not 0 < nu <= 1:
-            raise ValueError(f"nu={nu!r}: expected a number in (0, 1]")
-        if radius_squared < 0:
-            raise ValueError(f"radius_squared={radius_squared!r}: expected a number >= 0")
+        check_number(nu, "nu", 0, 1, low_open=True)
+        check_number(radius_squared, "radius_squared", 0)
         self.center, self.nu, self.backend = center, float(nu), backend
         self._on_device = backend.zeros((), np.float64) if has_kernels(backend) else None
         self.radius_squared = radius_squared

@@ -310,15 +310,22 @@ def _architecture(name: str, input_shape: Shape) -> Architecture:
     if name not in ARCHITECTURES:
         raise ValueError(f"network={name!r}: expected one of {list(NETWORKS)} or a Sequential of your own")
     spec = ARCHITECTURES[name]
+    check_images(name, spec.input_shape, input_shape, "small_lenet", "; for (N, D) data use network='mlp'")
+    return spec
+
+
+def check_images(name: str, made_for: Shape | None, input_shape: Shape, instead: str, of_features: str = "") -> None:
+    """ValueError, naming the network, unless samples are images, of the height and width that it is made for, if any.
+
+    instead: the network for other sizes.   of_features: what is said where the samples are no images.
+    """
     if len(input_shape) != 3:
         raise ValueError(
-            f"network={name!r} expects images (N, C, H, W), got samples of shape {tuple(input_shape)}; "
-            "for (N, D) data use network='mlp'"
+            f"network={name!r} expects images (N, C, H, W), got samples of shape {tuple(input_shape)}{of_features}"
         )
-    if spec.input_shape and tuple(input_shape[1:]) != spec.input_shape[1:]:
-        wanted, given = "x".join(map(str, spec.input_shape[1:])), "x".join(map(str, input_shape[1:]))
-        raise ValueError(f"network={name!r} expects images of {wanted}, got {given}; use network='small_lenet'")
-    return spec
+    if made_for and tuple(input_shape[1:]) != made_for[1:]:
+        wanted, given = "x".join(map(str, made_for[1:])), "x".join(map(str, input_shape[1:]))
+        raise ValueError(f"network={name!r} expects images of {wanted}, got {given}; use network={instead!r}")
 
 
 def _check_features(input_shape: Shape) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from .. import ops
 from ..ops.device_log import StepCount, StepLog, begin_step
+from ..validation import check_number
 from .flat import FlatParameters, can_flatten
 from .layer import Array, Trainable
 
@@ -38,10 +39,8 @@ class Optimizer:
     """
 
     def __init__(self, network: Trainable, learning_rate: float, weight_decay: float) -> None:
-        if learning_rate <= 0:
-            raise ValueError(f"learning_rate={learning_rate!r}: expected a number > 0")
-        if weight_decay < 0:
-            raise ValueError(f"weight_decay={weight_decay!r}: expected a number >= 0")
+        check_number(learning_rate, "learning_rate", 0, low_open=True)
+        check_number(weight_decay, "weight_decay", 0)
         self.network, self.learning_rate, self.weight_decay = network, float(learning_rate), float(weight_decay)
         self.backend = network.backend
 

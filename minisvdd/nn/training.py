@@ -24,7 +24,7 @@ import numpy as np
 from ..files.checkpoint import LoopCheckpoint
 from ..files.progress import Progress
 from ..files.records import ANY, list_of, number, optional, record, table_of, whole
-from ..validation import check_milestones, check_number
+from ..validation import check_choice, check_milestones, check_number
 from .batches import batch_members, check_memory, shuffled_batches
 from .layer import Array
 from .losses import Loss
@@ -236,7 +236,7 @@ class Training:
     def _arrays(self) -> dict[str, Array]:
         """Arrays that a step changes, by their names in the file."""
         groups = {
-            "network": {**self.network.params, **self.network.buffers},
+            "network": self.network.arrays,
             "first_moment": self.optimizer.first_moment,
             "second_moment": self.optimizer.second_moment,
         }
@@ -307,8 +307,7 @@ def _check(field: str, value: Any, name: str) -> None:
     if field in _LIMITS:
         check_number(value, name, **_LIMITS[field])
     elif field == "batches":
-        if value not in BATCHES:
-            raise ValueError(f"{name}={value!r}: expected one of {list(BATCHES)}")
+        check_choice(value, name, BATCHES)
     else:
         check_milestones(value, name)
 

@@ -12,7 +12,6 @@ of strides: `to_batch_last` and `from_batch_last` are views, and every operation
 Each file is loaded when one of its operations is first asked for.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ..lazy import lazy_names
@@ -68,22 +67,21 @@ if TYPE_CHECKING:
     from .upsample import upsample_forward as upsample_forward
 
 _HOMES = {
-    "activations": "leaky_relu_forward is_positive leaky_relu_backward "
+    ".activations": "leaky_relu_forward is_positive leaky_relu_backward "
     "sigmoid_forward sigmoid_backward tanh_forward tanh_backward",
-    "adam": "adam_update adam_update_flat sgd_update",
-    "batchnorm": "batch_statistics inverse_deviation batchnorm_forward batchnorm_forward_batch batchnorm_backward "
+    ".adam": "adam_update adam_update_flat sgd_update",
+    ".batchnorm": "batch_statistics inverse_deviation batchnorm_forward batchnorm_forward_batch batchnorm_backward "
     "batchnorm_backward_fixed affine_forward affine_backward running_update",
-    "contrast": "contrast_normalize contrast_normalize_backward",
-    "conv2d": "conv2d_forward conv2d_backward_weight conv2d_backward_input",
-    "linear": "linear_forward linear_backward_input linear_backward_weight bias_forward bias_backward",
-    "losses": "squared_distances one_class_loss soft_boundary_loss mean_squared_error absolute_distances "
+    ".contrast": "contrast_normalize contrast_normalize_backward",
+    ".conv2d": "conv2d_forward conv2d_backward_weight conv2d_backward_input",
+    ".linear": "linear_forward linear_backward_input linear_backward_weight bias_forward bias_backward",
+    ".losses": "squared_distances one_class_loss soft_boundary_loss mean_squared_error absolute_distances "
     "absolute_error softmax_cross_entropy binary_cross_entropy",
-    "norm_act_pool": "encoder_module_forward norm_act_pool_evaluate norm_act_pool_forward norm_act_pool_backward",
-    "pooling": "maxpool_forward maxpool_backward pad_forward pad_backward",
-    "upsample": "upsample_forward upsample_backward",
+    ".norm_act_pool": "encoder_module_forward norm_act_pool_evaluate norm_act_pool_forward norm_act_pool_backward",
+    ".pooling": "maxpool_forward maxpool_backward pad_forward pad_backward",
+    ".upsample": "upsample_forward upsample_backward",
 }
-_HOME_OF = {name: f".{home}" for home, names in _HOMES.items() for name in names.split()}
-__getattr__, __dir__, _NAMES = lazy_names(__name__, _HOME_OF)
+__getattr__, __dir__, _NAMES = lazy_names(__name__, _HOMES)
 __all__ = ["all_operations", *_NAMES]
 
 
@@ -91,5 +89,5 @@ def all_operations() -> dict[str, "Operation[..., Any]"]:
     """Every operation of the library by name."""
     from .operation import Operation
 
-    found = {name: getattr(import_module(home, __name__), name) for name, home in _HOME_OF.items()}
+    found = {name: __getattr__(name) for names in _HOMES.values() for name in names.split()}
     return {name: value for name, value in found.items() if isinstance(value, Operation)}

@@ -21,6 +21,7 @@ from ..svdd.radius import exact_radius_squared
 from ..validation import (
     Seed,
     check_fitted,
+    check_flag,
     check_generator,
     check_kinds,
     check_number,
@@ -90,8 +91,7 @@ class Baseline(Detector):
 
     def _check_parameters(self):
         super()._check_parameters()
-        if not isinstance(self.pca, bool | np.bool_):
-            raise ValueError(f"pca={self.pca!r}: expected True or False")
+        check_flag(self.pca, "pca")
 
 
 class OneClassSVM(Baseline):

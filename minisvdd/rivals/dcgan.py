@@ -10,7 +10,8 @@ affine batch norm stand where the paper's one-class networks must not have them:
 from dataclasses import dataclass
 
 from ..nn.layers import BatchNorm, Conv2D, ConvTranspose2D, Flatten, Layer, LeakyReLU, Linear, Reshape, Tanh
-from ..nn.networks import Sequential
+from ..nn.networks import Sequential, check_images
+from ..validation import check_choice
 
 SLOPE = 0.2
 _HALVING = {"kernel_size": 4, "stride": 2, "padding": 1}
@@ -77,14 +78,9 @@ def _head():
 
 def _sizes(name, input_shape):
     """Channels, and rows and columns that the generator starts from."""
-    if name not in GAN_ARCHITECTURES:
-        raise ValueError(f"network={name!r}: expected one of {list(GAN_ARCHITECTURES)}")
+    check_choice(name, "network", GAN_ARCHITECTURES)
     spec = GAN_ARCHITECTURES[name]
-    if len(input_shape) != 3:
-        raise ValueError(f"network={name!r} expects images (N, C, H, W), got samples of shape {tuple(input_shape)}")
-    if spec.input_shape and tuple(input_shape[1:]) != spec.input_shape[1:]:
-        wanted, given = "x".join(map(str, spec.input_shape[1:])), "x".join(map(str, input_shape[1:]))
-        raise ValueError(f"network={name!r} expects images of {wanted}, got {given}; use network='small_dcgan'")
+    check_images(name, spec.input_shape, input_shape, "small_dcgan")
     factor = 2 ** len(spec.channels)
     if any(side % factor for side in input_shape[1:]):
         raise ValueError(

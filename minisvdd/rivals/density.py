@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import gammaln, logsumexp
 from sklearn.metrics.pairwise import euclidean_distances
 
-from ..validation import check_number, check_numbers
+from ..validation import check_choice, check_number, check_numbers
 from .baselines import Baseline, chunks, largest_squared_distance
 
 BANDWIDTHS = tuple(2.0 ** (k / 2) for k in range(1, 11))
@@ -147,8 +147,7 @@ class KernelDensity(Baseline):
 
     def _check_parameters(self):
         super()._check_parameters()
-        if self.kernel not in KERNELS:
-            raise ValueError(f"kernel={self.kernel!r}: expected one of {list(KERNELS)}")
+        check_choice(self.kernel, "kernel", KERNELS)
         if self.bandwidth is None:
             check_numbers(self.bandwidths, "bandwidths", *_WIDTHS)
         elif self.bandwidth != "largest":

@@ -317,9 +317,8 @@ def load_encoder(network: nn.Sequential, fitted: Preprocessing, autoencoder: Aut
     if theirs != ours:
         raise ValueError(f"autoencoder was trained with preprocessing={theirs!r}: expected {ours!r}, as here")
     encoder = autoencoder.network_.layers[0]
-    arrays = {**encoder.params, **encoder.buffers}
     try:
-        network.load_arrays({name: encoder.backend.to_numpy(array) for name, array in arrays.items()})
+        network.load_arrays({name: encoder.backend.to_numpy(array) for name, array in encoder.arrays.items()})
     except (KeyError, ValueError) as error:
         raise ValueError(f"autoencoder: its encoder is not of this network: {error}") from None
 

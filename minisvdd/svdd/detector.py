@@ -18,7 +18,15 @@ from .. import nn
 from ..backends import Backend, get_backend
 from ..errors import ThresholdWarning
 from ..files.records import one_of
-from ..validation import Seed, check_fitted, check_generator, check_number, check_test_samples
+from ..validation import (
+    Seed,
+    check_choice,
+    check_fitted,
+    check_flag,
+    check_generator,
+    check_number,
+    check_test_samples,
+)
 from . import conformal
 from .explain import SMOOTHING, explain
 from .preprocessing import Preprocessing
@@ -261,12 +269,10 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
     def _check_parameters(self) -> None:
         """Refuse values that no training could mean; each error names the argument."""
         check_number(self.nu, "nu", 0, 1, low_open=True)
-        if self.threshold not in THRESHOLDS:
-            raise ValueError(f"threshold={self.threshold!r}: expected one of {list(THRESHOLDS)}")
+        check_choice(self.threshold, "threshold", THRESHOLDS)
         conformal.check_rate(self.false_alarm_rate, "false_alarm_rate")
         check_number(self.holdout, "holdout", 0, 0.5, low_open=True)
-        if not isinstance(self.refit, bool | np.bool_):
-            raise ValueError(f"refit={self.refit!r}: expected True or False")
+        check_flag(self.refit, "refit")
 
     # The same in the words of PyOD, but for `contamination`: scikit-learn's checks take that for an argument
 
@@ -379,10 +385,8 @@ class EncodingDetector(TrainedDetector):
         super()._check_parameters()
         check_number(self.slope, "slope", 0, 1)
         check_number(self.gain, "gain", 0, low_open=True)
-        if self.affine not in (True, False):
-            raise ValueError(f"affine={self.affine!r}: expected True or False")
-        if self.first_filters not in FIRST_FILTERS:
-            raise ValueError(f"first_filters={self.first_filters!r}: expected one of {list(FIRST_FILTERS)}")
+        check_flag(self.affine, "affine")
+        check_choice(self.first_filters, "first_filters", FIRST_FILTERS)
         if not isinstance(self.decoder, nn.Sequential | None):
             raise ValueError(f"decoder={self.decoder!r}: expected a Sequential or None")
 

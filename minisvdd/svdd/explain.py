@@ -47,7 +47,7 @@ from numpy.typing import ArrayLike
 from scipy.ndimage import gaussian_filter
 from scipy.special import ndtr
 
-from ..validation import Seed, check_fitted, check_generator, check_number, check_test_samples
+from ..validation import Seed, check_choice, check_fitted, check_generator, check_number, check_test_samples
 from .preprocessing import Preprocessing
 
 METHODS = ("auto", "residual", "exchange", "occlusion", "smoothgrad", "gradient")
@@ -211,8 +211,7 @@ def _chosen(model: Explainable, method: str) -> str:
     available = model._explanations()
     if method == "auto":
         return available[0]
-    if method not in METHODS:
-        raise ValueError(f"method={method!r}: expected one of {list(METHODS)}")
+    check_choice(method, "method", METHODS)
     if method not in available:
         raise ValueError(f"method={method!r}: this {type(model).__name__} can be explained by {list(available)}")
     return method

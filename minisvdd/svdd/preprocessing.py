@@ -14,7 +14,7 @@ import numpy as np
 from .. import ops
 from ..backends import NUMPY, Backend
 from ..errors import RangeWarning
-from ..validation import is_constant
+from ..validation import check_choice, is_constant
 
 # Numbers, and samples, transformed at a time: bound the float64 temporaries of a large data set.
 _NUMBERS, _SAMPLES = 1 << 24, 4096
@@ -150,20 +150,14 @@ def make_preprocessing(
 
     input_shape: of one sample, by which "auto" chooses: GCN-L1 for images, standardisation for features.
     """
+    check_choice(name, "preprocessing", [*_CLASSES, *(["auto"] if input_shape is not None else [])])
     if name == "auto" and input_shape is not None:
-        name = _made_for(input_shape)
-    if not isinstance(name, str | None) or name not in _CLASSES:
-        known = [*_CLASSES, *(["auto"] if input_shape is not None else [])]
-        raise ValueError(f"preprocessing={name!r}: expected one of {known}")
+        name = preprocessing_for(input_shape)
     return _CLASSES[name](backend)
 
 
-def preprocessing_for(X: np.ndarray) -> str:
+def preprocessing_for(input_shape: tuple[int, ...]) -> str:
     """The name of the pre-processing made for such samples: GCN-L1 for images, standardisation for features."""
-    return _made_for(X.shape[1:])
-
-
-def _made_for(input_shape: tuple[int, ...]) -> str:
     return "standardize" if len(input_shape) == 1 else "gcn-l1"
 
 

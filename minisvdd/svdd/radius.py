@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..validation import check_number
+
 if TYPE_CHECKING:
     from ..nn import Training
 
@@ -80,8 +82,7 @@ def authors_radius_squared(squared_distances: np.ndarray, nu: float) -> float:
 
 
 def _checked(squared_distances: np.ndarray, nu: float) -> np.ndarray:
-    if not 0 < nu <= 1:
-        raise ValueError(f"nu={nu!r}: expected a number in (0, 1]")
+    check_number(nu, "nu", 0, 1, low_open=True)
     d = np.asarray(squared_distances, dtype=np.float64)
     if d.ndim != 1 or not len(d):
         raise ValueError(f"squared_distances has shape {d.shape}: expected (n,) with n >= 1")

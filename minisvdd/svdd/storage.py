@@ -29,6 +29,7 @@ import importlib
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -38,19 +39,17 @@ from sklearn.base import BaseEstimator
 from .. import nn
 from ..backends import Backend, get_backend
 from ..errors import DataError, one_line
-from ..files.arrays import arrays_under, read_arrays, write_arrays
+from ..files.arrays import arrays_under, read_described, write_described
 from ..files.atomic import json_text
-from ..files.records import TEXT, Check, list_of, number, optional, parse_json, record, table_of
-from ..files.streams import DAMAGE
+from ..files.records import TEXT, Check, list_of, number, optional, record, table_of
+from ..files.streams import NONSENSE
 from ..validation import check_fitted, check_generator
 from ..version import __version__
 from .preprocessing import Preprocessing, make_preprocessing
 
 FORMAT_VERSION = 1
-_FORMAT = "minisvdd model"
+_FORMAT, _ENTRY = "minisvdd model", "minisvdd"
 _CLASSES: dict[str, Callable[..., Storable]] = {}  # by the names in files
-# What a decompressor or parser may raise on a damaged file, and Python on a description that makes no sense.
-_DAMAGED = (*DAMAGE, TypeError, AttributeError, ArithmeticError)
 
 # No score of float32 outputs is larger: (2 * 3.4e38)^2 for each of 2^24 of them is 8e84.
 SCORE = number(-1e90, 1e90)
@@ -98,8 +97,7 @@ def save_model(model: Storable, path: str | Path) -> None:
     _check_cost(
         network_from_config(description["network"]), model.network_.input_shape, sum(a.size for a in arrays.values())
     )
-    text = np.frombuffer(json_text(description).encode(), np.uint8)
-    write_arrays(path, {**arrays, "minisvdd": text})
+    write_described(path, _ENTRY, description, arrays)
 
 
 def can_be_saved(model: object) -> bool:
@@ -134,7 +132,7 @@ def describe(model: Storable) -> tuple[Values, Arrays]:
     if model.network_.input_shape != model.input_shape_:
         description["network_input_shape"] = list(model.network_.input_shape)
     backend = model.network_.backend
-    weights = {f"network/{name}": backend.to_numpy(a) for name, a in _arrays(model.network_).items()}
+    weights = {f"network/{name}": backend.to_numpy(a) for name, a in model.network_.arrays.items()}
     constants = {f"constants/{name}": np.asarray(value) for name, value in model.preprocessing_.constants.items()}
     return description, {**weights, **constants, **arrays}
 
@@ -154,30 +152,13 @@ def load_model(path: str | Path, backend: str | Backend = "numpy") -> BaseEstima
     >>> bool((same.anomaly_score(X) == model.anomaly_score(X)).all())
     True
     """
-    description, arrays = _read(path)
+    description, arrays = read_described(path, _ENTRY, _FORMAT, partial(_check_format, path))
     try:
         return rebuild(description, arrays, get_backend(backend))
-    except _DAMAGED as error:
+    except NONSENSE as error:
         raise DataError(
             f"{path}: this model's description and arrays do not fit together: {one_line(error)}"
         ) from error
-
-
-def _read(path: str | Path) -> tuple[Values, Arrays]:
-    arrays = read_arrays(Path(path))
-    if "minisvdd" not in arrays:
-        raise DataError(f"{path}: not a minisvdd model: expected a .npz file with an entry 'minisvdd'")
-    try:
-        description = parse_json(bytes(arrays.pop("minisvdd")))
-        _check_format(path, description)
-    except DataError:
-        raise
-    except _DAMAGED as error:
-        raise DataError(f"{path}: damaged, or not a minisvdd model: {one_line(error)}") from error
-    for name, array in arrays.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise DataError(f"{path}: damaged: array {name!r} holds values that are NaN or infinite")
-    return description, arrays
 
 
 def _check_format(path: str | Path, description: Any) -> None:
@@ -252,7 +233,7 @@ def _check_cost(network: nn.Sequential, input_shape: tuple[int, ...], numbers: i
         shape = layer.build(shape, zeros)
         for around in (before, shape) if hasattr(layer, "padding") else (shape,):
             _check_sample(_padded(around, layer), numbers)
-        arrays = sum(array.size for array in (*layer.params.values(), *layer.buffers.values()))
+        arrays = sum(array.size for array in layer.arrays.values())
         zeros.take(arrays - (drawn - zeros.left))
         window = math.prod(getattr(layer, "kernel_size", ()))
         weight = layer.params.get("weight", np.zeros(0))
@@ -373,10 +354,6 @@ def _check_own_layers(network: nn.Sequential) -> None:
 
 def _is_own(layer: nn.Layer) -> bool:
     return getattr(nn, type(layer).__name__, None) is type(layer)
-
-
-def _arrays(network: nn.Sequential) -> Arrays:
-    return {**network.params, **network.buffers}
 
 
 def _as_json(value: Any) -> Any:

@@ -16,7 +16,7 @@ from sklearn.exceptions import NotFittedError
 from .. import nn
 from ..backends import Backend, get_backend
 from ..files.records import number, optional
-from ..validation import Seed, check_fitted, check_number, check_test_samples, check_training_samples
+from ..validation import Seed, check_choice, check_fitted, check_number, check_test_samples, check_training_samples
 from . import center as centers
 from . import patches
 from .autoencoder import Autoencoder, load_encoder
@@ -317,8 +317,7 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EncodingDetect
         super()._check_parameters()
         nn.Plan.of(self, "pretrain_")
         for name, allowed in _WORDS.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}={getattr(self, name)!r}: expected one of {list(allowed)}")
+            check_choice(getattr(self, name), name, allowed)
         check_number(self.radius_every, "radius_every", 1, integer=True)
         check_number(self.center_epsilon, "center_epsilon", 0)
         check_number(self.quantile_epochs, "quantile_epochs", 0, integer=True)

@@ -18,6 +18,7 @@ from minisvdd.attack.adversarial import (
     trained_classifier,
     write_stop_signs,
 )
+from minisvdd.attack.boundary_attack import AttackResult
 from minisvdd.data.datasets import GTSRB_CLASSES
 from minisvdd.experiments.grid import make_grid
 from minisvdd.experiments.paper import TABLE_2, TABLES
@@ -113,7 +114,8 @@ def test_other_test_images_or_names_are_another_attack(tmp_path, monkeypatch):
 def test_a_damaged_attack_is_named_and_made_again(tmp_path, capsys):
     """Whatever is wrong with the file: nothing of it is used, and the work is not lost for it."""
     images, many, curve = np.zeros((2, 1, 3, 3), np.float32), np.arange(2), np.ones((3, 2))
-    made = Adversaries(images, images, many, many, many > 0, curve[0], curve[0], many, curve.astype(int), curve)
+    result = AttackResult(images, many > 0, curve[0], curve[0], many, many, curve.astype(int), curve)
+    made = Adversaries(**vars(result), originals=images, indices=many)
     path = tmp_path / "adversarial.npz"
     kept_attack(path, {"seed": 0}, lambda: made)
     whole = path.read_bytes()

@@ -48,8 +48,8 @@ def test_comes_within_5_percent_of_the_distance_to_a_hyperplane(attacked):
 
 def test_result_is_what_it_says(attacked):
     plane, x, result = attacked
-    np.testing.assert_array_equal(plane(result.adversarials), result.labels)
-    assert (result.labels == 1).all()
+    np.testing.assert_array_equal(plane(result.adversarials), result.predicted)
+    assert (result.predicted == 1).all()
     np.testing.assert_allclose(np.linalg.norm(result.adversarials - x, axis=1), result.distances)
     assert (np.diff(result.curve_distances, axis=0) <= 0).all()
     np.testing.assert_array_equal(result.curve_distances[0], result.start_distances)
@@ -160,7 +160,9 @@ def test_an_orthogonal_step_stays_on_its_sphere():
         ({"labels": np.zeros(3, int)}, "labels have shape"),
         ({"targets": np.array([1, 0])}, "image 1 has its own label"),
         ({"starts": np.zeros((4, 3))}, "starts have shape"),
-        ({"queries": 0}, "queries=0"),
+        ({"queries": 0}, "^queries=0"),
+        ({"queries": 2.5}, "^queries=2.5: expected an integer >= 1"),
+        ({"start_queries": 0}, "^start_queries=0"),
         ({"predict": lambda x: np.zeros(1, int)}, "predict returned shape"),
     ],
 )

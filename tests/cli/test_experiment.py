@@ -57,7 +57,7 @@ def test_all_methods_on_data_of_one_s_own(kind, tmp_path, capsys):
     assert Image.open(tmp_path / "out/comparison.png").size[0] > 400
     cells = {path: path.stat().st_mtime_ns for path in (tmp_path / "out/cells").rglob("*.json")}
     assert len(cells) == 2 + 4 + 2 + 1 + 1 + 2
-    model = KernelDensity(preprocessing=preprocessing_for(X), threshold="nu")
+    model = KernelDensity(preprocessing=preprocessing_for(X.shape[1:]), threshold="nu")
     split = load_dataset(str(tmp_path / "mine.npz")).one_class("fine")
     auc = roc_auc_score(split.is_anomaly, model.fit(split.train).anomaly_score(split.test))
     assert f"| kde | {100 * auc:.1f} |" in text

@@ -6,9 +6,11 @@ import pytest
 from helpers_cli import run
 
 from minisvdd import DataError
-from minisvdd.course.handouts.lectures import copy_lectures, lectures_folder, notebook
+from minisvdd.course.handouts.lectures import copy_lectures, notebook
+from minisvdd.places import shipped
 
-SCRIPTS = sorted(path.relative_to(lectures_folder()) for path in lectures_folder().rglob("[0-9]*.py"))
+LECTURES = shipped("lectures")
+SCRIPTS = sorted(path.relative_to(LECTURES) for path in LECTURES.rglob("[0-9]*.py"))
 
 
 def test_copies_lectures_and_solutions(tmp_path, capsys):
@@ -16,7 +18,7 @@ def test_copies_lectures_and_solutions(tmp_path, capsys):
     assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.*")) == SCRIPTS
     assert capsys.readouterr().out.splitlines() == [str(tmp_path / script) for script in SCRIPTS]
     for script in SCRIPTS:
-        assert (tmp_path / script).read_bytes() == (lectures_folder() / script).read_bytes()
+        assert (tmp_path / script).read_bytes() == (LECTURES / script).read_bytes()
     assert run("lectures", tmp_path) == 0  # once more: nothing has changed
 
 
@@ -34,7 +36,7 @@ def test_notebooks_are_those_of_jupytext(tmp_path):
     for path in copy_lectures(tmp_path, as_notebooks=True):
         ours = nbformat.read(path, as_version=4)
         nbformat.validate(ours)
-        theirs = jupytext.read(lectures_folder() / path.relative_to(tmp_path).with_suffix(".py"), fmt="py:percent")
+        theirs = jupytext.read(LECTURES / path.relative_to(tmp_path).with_suffix(".py"), fmt="py:percent")
         assert [(c.cell_type, c.source) for c in ours.cells] == [(c.cell_type, c.source) for c in theirs.cells], path
 
 

@@ -139,7 +139,7 @@ def test_an_installed_package_makes_the_same_wheel(tmp_path):
 
 
 def test_without_a_checkout_and_without_pip_it_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(wheel, "_PACKAGE", tmp_path / "minisvdd")
+    monkeypatch.setattr(wheel, "PACKAGE", tmp_path / "minisvdd")
     monkeypatch.setattr(wheel, "__version__", "9.9")
     with pytest.raises(DataError, match=r"no wheel can be built: .*pass --wheel FILE, or --install SPEC"):
         wheel.build_wheel()

@@ -13,7 +13,6 @@ from minisvdd.course import LEVELS, NAMES, get_assignment, skeleton
 from minisvdd.course.assignment import Assignment, Source
 from minisvdd.course.handouts.contracts import CONTRACTS, contract
 from minisvdd.course.handouts.handout import handout
-from minisvdd.course.handouts.lectures import lectures_folder
 from minisvdd.course.handouts.reading import Reading
 from minisvdd.course.tasks.method import deep_svdd_solution as plain
 from minisvdd.nn.layer import Network
@@ -21,6 +20,7 @@ from minisvdd.nn.layers import LeakyReLU, Linear
 from minisvdd.nn.networks import Sequential
 from minisvdd.nn.optim import Adam
 from minisvdd.ops import batchnorm, losses
+from minisvdd.places import shipped
 from minisvdd.svdd.plain import anomaly_score
 
 PYTHON = [name for name in NAMES if get_assignment(name).language == "python"]
@@ -277,7 +277,7 @@ def test_a_handout_says_what_a_student_asks_first(name, level):
     assert assignment.lectures
     for lecture in assignment.lectures:
         stem, _, section = lecture.partition("#")
-        script = (lectures_folder() / f"{stem}.py").read_text(encoding="utf-8")
+        script = (shipped("lectures") / f"{stem}.py").read_text(encoding="utf-8")
         assert f"`lectures/{stem}.py`" in text
         assert not section or re.search(rf"^# ##+ {re.escape(section)}$", script, re.MULTILINE), lecture
 

@@ -185,7 +185,7 @@ def test_grey_only_if_all_are(tmp_path):
 def test_more_than_the_memory_holds_is_refused_before_it_is_read(tmp_path, monkeypatch):
     put(tmp_path, ["1.png"])
     (tmp_path / "2.png").write_bytes((tmp_path / "1.png").read_bytes()[:-30])  # never read
-    monkeypatch.setattr("minisvdd.data.folders.os.sysconf", lambda name: 1024)
+    monkeypatch.setattr("minisvdd.data.folders.available_bytes", lambda: 1 << 20)
     one_line_error(lambda: load_images(tmp_path, 2048), "2 pictures of 1x2048x2048", "smaller size")
 
 

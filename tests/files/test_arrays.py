@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 from helpers_data import npy_bytes, npy_promising, npz_bytes, one_line_error, zip_bytes
 
-from minisvdd.files.arrays import array_names, arrays_under, listed, read_array, read_arrays, write_arrays
+from minisvdd import DataError
+from minisvdd.files.arrays import (
+    array_names,
+    arrays_under,
+    listed,
+    read_array,
+    read_arrays,
+    read_described,
+    write_arrays,
+    write_described,
+)
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -50,3 +60,29 @@ def test_what_would_not_be_read_again_is_not_written(tmp_path, array):
     with pytest.raises(ValueError, match="array 'x' has dtype"):
         write_arrays(tmp_path / "x.npz", {"x": array})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_arrays_with_their_description(tmp_path):
+    """Back as they were; what is another file, makes no sense or is not finite is named, the file first."""
+
+    def check(description):
+        if description["kind"] != "of ours":
+            raise DataError("another kind")
+
+    path, arrays = tmp_path / "x.npz", {"a": np.arange(3), "b": np.ones(2)}
+    write_described(path, "about", {"kind": "of ours"}, arrays)
+    description, found = read_described(path, "about", "thing", check)
+    assert description == {"kind": "of ours"}
+    assert {name: array.tolist() for name, array in found.items()} == {"a": [0, 1, 2], "b": [1, 1]}
+    for entry, value, words in (
+        ("other", {"kind": "of ours"}, f"^{path}: not a thing: expected a .npz file with an entry 'about'$"),
+        ("about", {"kind": "of yours"}, "^another kind$"),
+        ("about", ["kind"], f"^{path}: damaged, or not a thing: "),
+        ("about", {}, f"^{path}: damaged, or not a thing: "),
+    ):
+        write_described(path, entry, value, arrays)
+        with pytest.raises(DataError, match=words):
+            read_described(path, "about", "thing", check)
+    write_described(path, "about", {"kind": "of ours"}, {**arrays, "b": np.array([1, np.nan])})
+    with pytest.raises(DataError, match=f"^{path}: damaged: array b holds values that are NaN or infinite$"):
+        read_described(path, "about", "thing", check)

@@ -10,7 +10,7 @@ import pytest
 
 from minisvdd.errors import DataError
 from minisvdd.files.arrays import read_array, write_arrays
-from minisvdd.files.atomic import atomic_write, write_json
+from minisvdd.files.atomic import atomic_write, write_json, write_new
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes and links")
 
@@ -77,6 +77,18 @@ def test_what_cannot_be_written_is_named(tmp_path):
         with pytest.raises(DataError, match=f"{path}: cannot be written"):
             write(path, "x")
     assert names(tmp_path) == ["loop"]
+
+
+def test_nobody_s_work_is_replaced_by_new_files(tmp_path):
+    texts = {tmp_path / "new" / "a": "one", tmp_path / "b": "two"}
+    write_new(texts, "choose another folder")
+    write_new(texts, "choose another folder")  # the same once more
+    assert {path: path.read_text() for path in texts} == texts
+    (tmp_path / "b").write_text("mine")
+    words = f"^{tmp_path / 'b'}: exists already, and may hold somebody's work: choose another folder$"
+    with pytest.raises(DataError, match=words):
+        write_new({tmp_path / "c": "three", **texts}, "choose another folder")
+    assert (names(tmp_path), (tmp_path / "b").read_text()) == (["b", "new"], "mine")
 
 
 def test_json_is_laid_out_for_readers(tmp_path):

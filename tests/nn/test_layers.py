@@ -375,6 +375,8 @@ def test_build_errors_name_layer_and_shape(layer, sample, words, rng):
         (lambda: Conv2D(3, 3, padding=-1), "padding=-1"),
         (lambda: ConvTranspose2D(3, 3, stride=2, output_padding=2), "output_padding="),
         (lambda: LeakyReLU(1.5), "slope=1.5"),
+        (lambda: LeakyReLU(np.nan), "slope=nan: expected a number in \\[0, 1\\]"),
+        (lambda: LeakyReLU(True), "slope=True"),
         (lambda: Upsample(0), "scale=0"),
     ],
 )

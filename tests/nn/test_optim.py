@@ -107,9 +107,12 @@ def test_errors(rng):
     layer.build((3,), rng)
     with pytest.raises(RuntimeError, match="no gradient for 'weight'"):
         Adam(layer).step()
-    for arguments, word in (({"learning_rate": 0.0}, "learning_rate"), ({"weight_decay": -1.0}, "weight_decay")):
-        with pytest.raises(ValueError, match=word):
-            SGD(layer, **arguments)
+    for word, least in (("learning_rate", "> 0"), ("weight_decay", ">= 0")):
+        for value in (-1.0, np.nan, np.inf, True, "0.1"):
+            with pytest.raises(ValueError, match=f"^{word}={value!r}: expected a number {least}"):
+                SGD(layer, **{word: value})
+    with pytest.raises(ValueError, match="learning_rate=0: expected a number > 0"):
+        SGD(layer, learning_rate=0)
 
 
 def test_step_schedule():

@@ -170,7 +170,15 @@ def test_kinks_are_counted(backend):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "word"), [((0.0, 1.0), "nu"), ((1.5, 1.0), "nu"), ((0.1, -1.0), "radius_squared")]
+    ("arguments", "word"),
+    [
+        ((0.0, 1.0), "nu=0"),
+        ((1.5, 1.0), "nu=1.5"),
+        ((True, 1.0), "nu=True"),
+        ((0.1, -1.0), "radius_squared=-1"),
+        ((0.1, np.nan), "radius_squared=nan"),
+        ((0.1, np.inf), "radius_squared=inf"),
+    ],
 )
 def test_bad_arguments_are_named(arguments, word):
     with pytest.raises(ValueError, match=word):

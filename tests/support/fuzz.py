@@ -45,6 +45,7 @@ from PIL import Image
 
 from minisvdd import AnoGAN, Autoencoder, DeepSVDD, SoftmaxClassifier, load_dataset, load_images, load_model
 from minisvdd.attack.adversarial import Adversaries, kept_attack
+from minisvdd.attack.boundary_attack import AttackResult
 from minisvdd.course.grader.wire import Remote, Seed, WireError, pack, unpack
 from minisvdd.course.handouts import cuda_source
 from minisvdd.course.handouts.cuda_source import refusal
@@ -365,7 +366,8 @@ def attack_targets(rng: np.random.Generator, folder: Path) -> list[Target]:
     """An attack that is kept: a damaged one is named, and made again."""
     images = rng.random((2, 1, 3, 3), np.float32)
     whole, far, curve = np.arange(2), np.ones(2), np.ones((3, 2))
-    made = Adversaries(images, images, whole, whole, whole > 0, far, far, whole, curve.astype(int), curve)
+    result = AttackResult(images, whole > 0, far, far, whole, whole, curve.astype(int), curve)
+    made = Adversaries(**vars(result), originals=images, indices=whole)
     kept_attack(folder / "adversarial.npz", {"seed": 0}, lambda: made)
 
     def read(path):

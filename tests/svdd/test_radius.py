@@ -78,7 +78,7 @@ def test_the_authors_rule_ends_at_its_bounds(scale, expected):
 @pytest.mark.parametrize("rule", [exact_radius_squared, quantile_radius_squared, authors_radius_squared])
 def test_rules_on_one_sample_and_on_bad_input(rule):
     assert rule(np.array([2.5]), 0.1) == pytest.approx(2.5, rel=1e-15)
-    for nu in (0, -0.1, 1.1, float("nan")):
+    for nu in (0, -0.1, 1.1, float("nan"), True, "0.1"):
         with pytest.raises(ValueError, match="nu="):
             rule(np.ones(3), nu)
     with pytest.raises(ValueError, match="squared_distances"):

@@ -389,12 +389,16 @@ def _message(call):
         ({"random_state": -3}, ["random_state=-3"]),
         ({"random_state": "x"}, ["random_state='x'"]),
         ({"preprocessing": "pca"}, ["preprocessing='pca'", "gcn-l1"]),
+        ({"preprocessing": np.array(["auto", "gcn-l1"])}, ["preprocessing=array", "gcn-l1"]),
         ({"milestones": 5}, ["milestones=5"]),
         ({"milestones": np.int64(5)}, ["milestones=", "5", "sequence"]),
         ({"milestones": None}, ["milestones=None"]),
         ({"milestones": ("5",)}, ["milestones=('5',)"]),
         ({"milestones": "12"}, ["milestones='12'"]),
         ({"slope": 2}, ["slope=2"]),
+        ({"affine": 1}, ["affine=1", "True or False"]),
+        ({"affine": np.array([True, False])}, ["affine=array", "True or False"]),
+        ({"threshold": ["nu"]}, ["threshold=['nu']", "holdout"]),
     ],
 )
 def test_bad_arguments(change, words):

@@ -56,7 +56,7 @@ def test_gradcheck_is_a_package():
     assert package.check_loss.__name__ == "check_loss"
 
 
-@pytest.mark.parametrize("package", ["minisvdd", "minisvdd.gradcheck"])
+@pytest.mark.parametrize("package", [f"minisvdd{part}" for part in ("", ".export", ".gradcheck", ".nn", ".svdd")])
 def test_type_checkers_are_told_the_same(package):
     module = importlib.import_module(package)
     (told,) = [node for node in ast.parse(Path(module.__file__).read_text("utf-8")).body if isinstance(node, ast.If)]

@@ -8,7 +8,9 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from minisvdd.validation import (
+    check_choice,
     check_fitted,
+    check_flag,
     check_generator,
     check_kinds,
     check_number,
@@ -246,6 +248,23 @@ def test_the_range_in_words(options, words):
     with pytest.raises(ValueError) as caught:
         check_number(-2, "k", **options)
     assert str(caught.value) == f"k=-2: expected {words}"
+
+
+@pytest.mark.parametrize("value", ["c", "", None, 1, True, ["a"], {"a": 1}, np.array(["a", "b"])], ids=repr)
+def test_what_is_none_of_the_choices_is_named(value):
+    for choices in (("a", "b"), {"a": 1, "b": 2}):
+        check_choice("a", "letter", choices)
+        with pytest.raises(ValueError, match=r"^letter=.*: expected one of \['a', 'b'\]$"):
+            check_choice(value, "letter", choices)
+    check_choice(None, "letter", ("a", None))
+
+
+@pytest.mark.parametrize("value", [0, 1, 1.0, "True", None, [True], np.array([True, False])], ids=repr)
+def test_a_flag_is_true_or_false(value):
+    for flag in (True, False, np.True_):
+        check_flag(flag, "flag")
+    with pytest.raises(ValueError, match=r"^flag=.*: expected True or False$"):
+        check_flag(value, "flag")
 
 
 def test_fitted_estimators_have_a_threshold_or_classes():

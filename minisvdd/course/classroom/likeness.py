@@ -22,12 +22,12 @@ from ...closed import is_students_package
 from ..assignment import Assignment
 from ..grader.grading import Grade
 from ..handouts.skeleton import LEVELS, skeleton
+from .notebook import UNPARSABLE
 
 _PIECE = 5
 SMALLEST, SHARE = 100, 0.85  # answers of different making stay below 0.65 in our tests
 MODEL = "the model solution"
 _LARGEST = 1 << 17
-_UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def _python(text):
     try:
         tree = ast.parse(text) if len(text) <= _LARGEST else ast.Module([], [])
         return [statement for statement in map(_statement, _statements(tree)) if statement]
-    except _UNREADABLE:
+    except UNPARSABLE:
         return []
 
 

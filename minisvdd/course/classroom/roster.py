@@ -33,7 +33,7 @@ def read_roster(path) -> dict[str, tuple[str, ...]]:
     except UnicodeDecodeError:
         text = data.decode("latin-1")  # as older spreadsheets write it
     try:
-        rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines(), _dialect(text))]
+        rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines(), delimiter=_separator(text))]
     except csv.Error as error:
         raise DataError(f"{path}: no table of names: {error}") from error
     students = {}
@@ -76,10 +76,9 @@ def _spellings(names, exact):
     return own | {name for name in turned if name not in exact}
 
 
-def _dialect(text):
-    """A table's separator: the one that stands most often in the first line."""
-    first = text.partition("\n")[0]
-    return type("table", (csv.excel,), {"delimiter": max(",;\t", key=first.count)})
+def _separator(text):
+    """Of a table's cells: the one that stands most often in the first line."""
+    return max(",;\t", key=text.partition("\n")[0].count)
 
 
 def _of_table(rows):

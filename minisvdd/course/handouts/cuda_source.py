@@ -5,7 +5,7 @@ import subprocess
 import textwrap
 from pathlib import Path
 
-from ...backends.emulator import find_compiler
+from ...backends.emulator import find_compiler, first_error
 from ...backends.kernel import Kernel, find_kernel
 from ...errors import DataError
 from ..assignment import Assignment
@@ -62,13 +62,9 @@ def refusal_after_preprocessing(path: str) -> str | None:
     command = [find_compiler() or "g++", "-std=c++17", "-E", "-P", "-w", "-x", "c++", path]
     done = subprocess.run(command, capture_output=True)
     if done.returncode:
-        raise DataError(f"{Path(path).name} does not compile: {_first_error(done.stderr)}")
+        said = first_error(done.stderr.decode("utf-8", "replace")) or "the preprocessor gave up"
+        raise DataError(f"{Path(path).name} does not compile: {said:.300}")
     return refusal(done.stdout)
-
-
-def _first_error(said):
-    errors = re.findall(r"[^\n/]+:\d+:\d+: (?:fatal )?error: [^\n]+", said.decode("utf-8", "replace"))
-    return errors[0][:300] if errors else "the preprocessor gave up"
 
 
 def _without_comments(text):

@@ -5,17 +5,12 @@ A lecture is a script in percent format: `# %%` begins a cell of code, `# %% [ma
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from ...errors import DataError
-from ...files.atomic import atomic_write
-
-
-def lectures_folder() -> Path:
-    """Where they are: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parents[2]
-    installed = package / "lectures"
-    return installed if installed.is_dir() else package.parent / "lectures"
+from ...files.atomic import write_new
+from ...places import shipped
 
 
 def copy_lectures(folder: str | Path, as_notebooks: bool = False) -> list[Path]:
@@ -23,30 +18,37 @@ def copy_lectures(folder: str | Path, as_notebooks: bool = False) -> list[Path]:
 
     Raises DataError, before anything is written, when a file of such a name is there with another content.
     """
-    texts = {}
-    for script in sorted(lectures_folder().rglob("[0-9]*.py")):
-        target, text = Path(folder) / script.relative_to(lectures_folder()), script.read_text(encoding="utf-8")
+    texts, lectures = {}, shipped("lectures")
+    for script in sorted(lectures.rglob("[0-9]*.py")):
+        target, text = Path(folder) / script.relative_to(lectures), script.read_text(encoding="utf-8")
         texts[target.with_suffix(".ipynb") if as_notebooks else target] = notebook(text) if as_notebooks else text
-    for path, text in texts.items():
-        if path.exists() and path.read_text(encoding="utf-8", errors="replace") != text:
-            raise DataError(f"{path}: exists already, and may hold somebody's work: choose another folder")
-    for path, text in texts.items():
-        with atomic_write(path) as file:
-            file.write(text)
+    write_new(texts, "choose another folder")
     return list(texts)
 
 
 def notebook(script: str) -> str:
-    """The Jupyter notebook (format 4.5, as JSON) of a script in percent format."""
+    """The Jupyter notebook of a script in percent format."""
     cells = []
-    for number, part in enumerate(re.split(r"^# %%", script, flags=re.MULTILINE)[1:]):
+    for part in re.split(r"^# %%", script, flags=re.MULTILINE)[1:]:
         marker, _, source = part.partition("\n")
         is_text, source = "[markdown]" in marker, source.strip("\n")
         source = re.sub(r"^# ?", "", source, flags=re.MULTILINE) if is_text else source
-        of_code = {} if is_text else {"execution_count": None, "outputs": []}
-        kind = "markdown" if is_text else "code"
-        lines = source.splitlines(keepends=True)
-        cells.append({"cell_type": kind, "id": f"cell-{number}", "metadata": {}, "source": lines, **of_code})
-    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    whole = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+        cells.append(cell("markdown" if is_text else "code", source))
+    return as_notebook(cells)
+
+
+def cell(kind: str, source: str) -> dict[str, Any]:
+    """A cell of a notebook; kind: "code", "markdown" or "raw"."""
+    of_code = {"execution_count": None, "outputs": []} if kind == "code" else {}
+    return {"cell_type": kind, "metadata": {}, "source": source.splitlines(keepends=True), **of_code}
+
+
+def as_notebook(cells: Sequence[dict[str, Any]]) -> str:
+    """The Jupyter notebook of these cells: JSON, in format 4.5."""
+    metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    numbered = [{**one, "id": f"cell-{number}"} for number, one in enumerate(cells)]
+    whole = {"cells": numbered, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
     return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"

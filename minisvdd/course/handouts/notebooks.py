@@ -5,11 +5,12 @@ make the students' of it. The one written here without the solution has the publ
 """
 
 import ast
-import json
 from itertools import pairwise
 
+from ...validation import check_choice
 from ..assignment import Assignment
 from .handout import handout
+from .lectures import as_notebook, cell
 from .skeleton import skeleton
 
 FORMATS = ("nbgrader", "otter")
@@ -22,8 +23,7 @@ def notebook(assignment: Assignment, form: str, level: str = "plain", solution: 
     Raises ValueError for another form, for an assignment that is not in Python, for one whose functions work together,
     and for a variant.
     """
-    if form not in FORMATS:
-        raise ValueError(f"notebook={form!r}: expected one of {list(FORMATS)}")
+    check_choice(form, "notebook", FORMATS)
     if assignment.language != "python":
         raise ValueError(f"{assignment.name}: is written in {assignment.language}; notebooks are made of Python alone")
     if assignment.drawn is not None:
@@ -32,18 +32,10 @@ def notebook(assignment: Assignment, form: str, level: str = "plain", solution: 
         raise ValueError(f"{assignment.name}: has parts on all functions together, which no cell can check: use a file")
     write = {"nbgrader": _for_nbgrader, "otter": _for_otter}[form] if solution or form == "nbgrader" else _plain
     opening, functions = _pieces(assignment, level, solution)
-    texts = [_cell("markdown", handout(assignment, level, in_notebook=True))]
+    texts = [cell("markdown", handout(assignment, level, in_notebook=True))]
     if level != "scratch":
-        texts.append(_cell("markdown", f"## Formulas\n\n```text\n{assignment.formulas()}\n```"))
-    cells = [*texts, *write(assignment, opening, functions, seed if solution else None)]
-    for number, cell in enumerate(cells):
-        cell["id"] = f"cell-{number}"
-    metadata = {
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"},
-    }
-    whole = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
-    return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
+        texts.append(cell("markdown", f"## Formulas\n\n```text\n{assignment.formulas()}\n```"))
+    return as_notebook([*texts, *write(assignment, opening, functions, seed if solution else None)])
 
 
 def _pieces(assignment, level, solution):
@@ -75,22 +67,22 @@ def _checks(assignment, function, seed):
 
 
 def _for_nbgrader(assignment, opening, functions, seed):
-    cells = [_role(_cell("code", opening), "opening", locked=True)]
+    cells = [_role(cell("code", opening), "opening", locked=True)]
     for function, text in functions.items():
-        cells.append(_cell("markdown", f"### `{function}`"))
-        cells.append(_role(_cell("code", text), function, solution=True))
+        cells.append(cell("markdown", f"### `{function}`"))
+        cells.append(_role(cell("code", text), function, solution=True))
         for hidden, points, line in _checks(assignment, function, seed):
             if hidden:
                 line = f"### BEGIN HIDDEN TESTS\n{line}\n### END HIDDEN TESTS" if seed is not None else ""
             name = f"{function}-{'hidden' if hidden else 'public'}"
-            cells.append(_role(_cell("code", line), name, grade=True, locked=True, points=points))
+            cells.append(_role(cell("code", line), name, grade=True, locked=True, points=points))
     return cells
 
 
-def _role(cell, grade_id, grade=False, solution=False, locked=False, **points):
-    cell["metadata"]["nbgrader"] = {
+def _role(one, grade_id, grade=False, solution=False, locked=False, **points):
+    one["metadata"]["nbgrader"] = {
         "schema_version": 3,
-        "cell_type": cell["cell_type"],
+        "cell_type": one["cell_type"],
         "grade_id": grade_id,
         "grade": grade,
         "solution": solution,
@@ -98,7 +90,7 @@ def _role(cell, grade_id, grade=False, solution=False, locked=False, **points):
         "task": False,
         **points,
     }
-    return cell
+    return one
 
 
 # Otter: raw cells between the others
@@ -106,28 +98,23 @@ def _role(cell, grade_id, grade=False, solution=False, locked=False, **points):
 
 def _for_otter(assignment, opening, functions, seed):
     config = f"# ASSIGNMENT CONFIG\nname: {assignment.name}\nrequirements:\n  - minisvdd\nexport_cell:\n  pdf: false"
-    cells = [_cell("raw", config), _cell("code", opening)]
+    cells = [cell("raw", config), cell("code", opening)]
     for function, text in functions.items():
-        cells.append(_cell("raw", f"# BEGIN QUESTION\nname: {function}"))
-        cells.append(_cell("markdown", f"### `{function}`"))
-        cells += [_cell("raw", "# BEGIN SOLUTION"), _cell("code", text), _cell("raw", "# END SOLUTION")]
-        cells.append(_cell("raw", "# BEGIN TESTS"))
+        cells.append(cell("raw", f"# BEGIN QUESTION\nname: {function}"))
+        cells.append(cell("markdown", f"### `{function}`"))
+        cells += [cell("raw", "# BEGIN SOLUTION"), cell("code", text), cell("raw", "# END SOLUTION")]
+        cells.append(cell("raw", "# BEGIN TESTS"))
         for hidden, points, line in _checks(assignment, function, seed):
             settings = f"points: {points}\nhidden: {str(hidden).lower()}"
-            cells.append(_cell("code", f'""" # BEGIN TEST CONFIG\n{settings}\n""" # END TEST CONFIG\n{line}'))
-        cells += [_cell("raw", "# END TESTS"), _cell("raw", "# END QUESTION")]
+            cells.append(cell("code", f'""" # BEGIN TEST CONFIG\n{settings}\n""" # END TEST CONFIG\n{line}'))
+        cells += [cell("raw", "# END TESTS"), cell("raw", "# END QUESTION")]
     return cells
 
 
 def _plain(assignment, opening, functions, seed):
     """For students without Otter: no raw cells, and the public checks alone."""
-    cells = [_cell("code", opening)]
+    cells = [cell("code", opening)]
     for function, text in functions.items():
-        cells += [_cell("markdown", f"### `{function}`"), _cell("code", text)]
-        cells += [_cell("code", line) for hidden, _, line in _checks(assignment, function, seed) if not hidden]
+        cells += [cell("markdown", f"### `{function}`"), cell("code", text)]
+        cells += [cell("code", line) for hidden, _, line in _checks(assignment, function, seed) if not hidden]
     return cells
-
-
-def _cell(kind, source):
-    of_code = {"execution_count": None, "outputs": []} if kind == "code" else {}
-    return {"cell_type": kind, "metadata": {}, "source": source.splitlines(keepends=True), **of_code}

@@ -6,6 +6,7 @@ steps that the guided level keeps. The level "scratch" has a contract instead of
 """
 
 from ...closed import check_is_teachers
+from ...validation import check_choice
 from ..assignment import Assignment
 from . import cuda_source
 from .contracts import contract
@@ -23,8 +24,7 @@ def skeleton(assignment: Assignment, level: str = "plain", solution: bool = Fals
     package for students.
     """
     check_is_teachers(f"{assignment.name}: skeletons and solutions")
-    if level not in LEVELS:
-        raise ValueError(f"level={level!r}: expected one of {list(LEVELS)}")
+    check_choice(level, "level", LEVELS)
     if assignment.language == "cuda":
         return cuda_source.skeleton(assignment, level, solution, _title_and_task(assignment, level, solution))
     readings = [source.reading for source in assignment.functions]

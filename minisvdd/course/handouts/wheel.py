@@ -13,14 +13,12 @@ import re
 import zipfile
 from collections.abc import Collection
 from importlib import metadata
-from pathlib import Path
 
 from ...errors import DataError
+from ...places import PACKAGE, SHIPPED, shipped
 from ...version import __version__
 
 _EPOCH = (2020, 1, 1, 0, 0, 0)  # one content, one archive, bit for bit
-_PACKAGE = Path(__file__).resolve().parents[2]
-_BESIDE = {"kernels": "kernels", "lectures": "lectures", "results": "benchmarks/results"}  # in a checkout
 _KINDS = {".py", ".cu", ".h", ".md", ".json", ".csv", ".typed", ".css", ".js"}
 _NOT_OURS = {"__pycache__", "runs"}
 
@@ -32,9 +30,7 @@ def build_wheel() -> tuple[str, bytes]:
 
 def package_files() -> dict[str, bytes]:
     """The files of this package as they are installed, by path."""
-    roots = {"minisvdd": _PACKAGE}
-    if not (_PACKAGE / "kernels").is_dir():
-        roots |= {f"minisvdd/{name}": _PACKAGE.parent / place for name, place in _BESIDE.items()}
+    roots = {"minisvdd": PACKAGE, **{f"minisvdd/{name}": shipped(name) for name in SHIPPED}}
     files = {}
     for target, root in roots.items():
         for path in sorted(root.rglob("*")):
@@ -81,7 +77,7 @@ def _digest(content):
 
 def _about():
     """(lines of METADATA, the licence): of the checkout, or as pip installed them."""
-    project, license_file = _PACKAGE.parent / "pyproject.toml", _PACKAGE.parent / "LICENSE"
+    project, license_file = PACKAGE.parent / "pyproject.toml", PACKAGE.parent / "LICENSE"
     if project.is_file() and license_file.is_file():
         return _of_checkout(project.read_text(encoding="utf-8")), license_file.read_bytes()
     try:
@@ -90,7 +86,7 @@ def _about():
             raise metadata.PackageNotFoundError
     except metadata.PackageNotFoundError:
         raise DataError(
-            f"{_PACKAGE}: no wheel can be built: this is no checkout, and pip has not installed it; "
+            f"{PACKAGE}: no wheel can be built: this is no checkout, and pip has not installed it; "
             "pass --wheel FILE, or --install SPEC with what pip is to install"
         ) from None
     kept = ("Summary", "License-Expression", "License", "Requires-Python", "Requires-Dist")
