@@ -184,10 +184,11 @@ def backward_weight(G, x, kernel_size, padding):
 # We wanted $x$ without its margin: $u = p, \dots, H + p - 1$. Leaving out $p$ rows and columns on each side of the
 # result is the same as beginning $p$ later, so the padding is
 #
-# $$ p' = k_h - 1 - p . $$
+# $$ p' = k_h - 1 - p , $$
 #
-# With "same" padding $p = (k_h-1)/2$ we get $p' = p$. The input gradient of a convolution is the convolution of $G$
-# with the flipped filters, and there is no new code to write (`conv2d_backward_input`):
+# as long as $p < k_h$ (with more, the outermost windows see zeros alone). For columns it is $k_w - 1 - p$; the lines
+# below take square filters. With "same" padding $p = (k_h-1)/2$ we get $p' = p$. The input gradient of a convolution is
+# the convolution of $G$ with the flipped filters, and there is no new code to write (`conv2d_backward_input`):
 
 
 # %%

@@ -406,8 +406,8 @@ figure("activations")
 # ## A module by hand
 #
 # The encoders of the paper repeat one module: convolution, batch norm, leaky ReLU, max-pooling. Its backward is the
-# four backwards in reverse order, each fed with what the one after it returns. Nothing else is in `Sequential`. (Only
-# the backend "numpy" computes the four at once, with fewer sweeps over the memory: lecture 14.)
+# four backwards in reverse order, each fed with what the one after it returns. Nothing else is in `Sequential`. (All
+# backends but "plain" compute the four at once, with fewer sweeps over the memory: lecture 14.)
 
 
 # %%

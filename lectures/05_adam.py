@@ -156,12 +156,13 @@ check("and throws gradient descent out", np.abs(descend(0.019, 60, scale=1000.0)
 # %% [markdown]
 # ### Weight decay
 #
-# The objective of the paper contains $\frac{\lambda}{2} \lVert W \rVert^2$, whose gradient $\lambda W$ joins
-# $g$ *before* $m$ and $v$ see it. With Adam this has an odd effect. Take a weight that the loss says nothing about: its
-# gradient is $\lambda W$ alone, and Adam divides it by its own size. The weight shrinks by about $\eta$ per
-# step, *whatever $\lambda$ is*. For weights with a gradient of their own, $\lambda W$ only matters in comparison with
-# it. (The variant AdamW decays the weight outside of Adam; it is not what equations (3) and (4) say, and not what the
-# authors' code does.)
+# The objective of the paper contains $\frac{\lambda}{2} \lVert W \rVert^2$, whose gradient $\lambda W$ joins $g$
+# *before* $m$ and $v$ see it. With Adam this has an odd effect. Take a weight that the loss says nothing about: its
+# gradient is $\lambda W$ alone, and Adam divides it by its own size. The weight shrinks by about $\eta$ per step,
+# *whatever $\lambda$ is*, as long as $\lambda\, |W| \gg \epsilon$. (The paper's $\lambda = 10^{-6}$ is at the border:
+# $|W| = 0.01$ gives $\lambda\, |W| = \epsilon$, and half a step.) For weights with a gradient of their own, $\lambda W$
+# only matters in comparison with it. (The variant AdamW decays the weight outside of Adam; it is not what equations (3)
+# and (4) say, and not what the authors' code does.)
 
 
 # %%
@@ -174,6 +175,7 @@ def decay(weight_decay, steps=400, eta=1e-3):
 
 weak, strong = decay(1e-4), decay(1.0)
 check("lambda = 0.0001 and lambda = 1 shrink it equally", abs(weak - strong) < 1e-3, f"to {weak:.4f} and {strong:.4f}")
+check("lambda = 1e-9 does not: epsilon is ten times as large", decay(1e-9) > 0.9, f"to {decay(1e-9):.4f}")
 
 # %% [markdown]
 # ## Where to begin
@@ -194,7 +196,7 @@ check("lambda = 0.0001 and lambda = 1 shrink it equally", abs(weak - strong) < 1
 # **Backward.** The gradient goes the other way, $\partial L / \partial x_d = \sum_{k=1}^{K} G_k\, W_{kd}$, a sum over
 # $K$ outputs, the *fan-out*. The same argument asks for $\operatorname{Var}(W) = 1/K$.
 #
-# Both cannot be had unless $D = K$. Glorot and Bengio (2010) take the middle,
+# Both cannot be had unless $D = K$. Glorot and Bengio (2010) take the middle of $D$ and $K$,
 #
 # $$ \operatorname{Var}(W) = \frac{2}{D + K} . $$
 #
@@ -296,7 +298,7 @@ check("batch norm restores it", 0.3 < last["Glorot, batch norm, leaky ReLU"] < 2
 # &\quad\Longrightarrow\quad \operatorname{E}[w^2] = \frac{\eta\, \sigma^2}{2 - \eta} .
 # \end{aligned} $$
 #
-# The mean square distance is proportional to the learning rate. So is Adam's, as we shall see. A large $\eta$ arrives
+# For small $\eta$ the mean square distance is proportional to it. So is Adam's, as we shall see. A large $\eta$ arrives
 # soon and stays far out; a small one comes close in the end, but takes ages. The paper therefore uses one after the
 # other: $\eta = 10^{-4}$ to *search*, then $10^{-5}$ to *fine-tune*, after 150 of 250 epochs. In the library that is
 # `StepSchedule`. We try it on 1000 copies of the noisy parabola at once:
@@ -335,7 +337,9 @@ figure("two_phases")
 tail = steps // 10
 large, small, both = (np.mean(squares[-tail:]) for squares, _ in runs.values())
 check(
-    "a tenth of the learning rate, about a tenth of the distance", 4 < large / both < 25, f"{large:.4f} and {both:.4f}"
+    "a tenth of the learning rate, about a tenth of the mean square",
+    4 < large / both < 25,
+    f"{large:.4f} and {both:.4f}",
 )
 arrival = int(np.argmax(runs["large"][0] < 0.1))
 then = runs["small"][0][3 * arrival]

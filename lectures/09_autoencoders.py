@@ -77,13 +77,15 @@ check(
 # $G^y = \partial J/\partial y$:
 #
 # $$ G^z_{ik} = \frac{\partial J}{\partial z_{ik}}
-#    = \sum_j G^y_{ij}\,\frac{\partial \psi_j(z_i; W')}{\partial z_{ik}} \qquad\text{(backward of the decoder)}, $$
+#    = \sum_{i',j} G^y_{i'j}\,\frac{\partial y_{i'j}}{\partial z_{ik}} \qquad\text{(backward of the decoder)}, $$
 #
-# $$ \frac{\partial J}{\partial W} = \sum_{i,k} G^z_{ik}\,\frac{\partial \phi_k(x_i; W)}{\partial W}
+# $$ \frac{\partial J}{\partial W} = \sum_{i,k} G^z_{ik}\,\frac{\partial z_{ik}}{\partial W}
 #    \qquad\text{(backward of the encoder)}. $$
 #
-# This is just `Sequential([encoder, decoder]).backward(G)`. We look at the moment between the two: `decoder.backward`
-# returns $G^z$, and it must be the numeric derivative of the loss with respect to the code.
+# The first sum goes over all samples $i'$: through the statistics of batch norm (lecture 4), $z_i$ has a part in every
+# copy of the batch; and $\partial z_{ik}/\partial W$ is what $W$ does by way of the other images, too. This is just
+# `Sequential([encoder, decoder]).backward(G)`. We look at the moment between the two: `decoder.backward` returns $G^z$,
+# and it must be the numeric derivative of the loss with respect to the code.
 
 # %%
 network = nn.make_autoencoder("digits_lenet", (1, 8, 8))
@@ -102,6 +104,12 @@ check(
     np.isclose((grad_z * direction).sum(), numeric, rtol=1e-5),
     f"{numeric:.8f}",
 )
+alone = np.empty_like(z)
+for i in range(len(z)):  # only what z_i does to its own copy
+    decoder.forward(z, training=True)
+    alone[i] = decoder.backward(grad_y * (np.arange(len(z)) == i)[:, None, None, None])[i]
+missing = np.linalg.norm(alone - grad_z) / np.linalg.norm(grad_z)
+check("without the other samples' copies it would not", missing > 0.1, f"{100 * missing:.0f} % off")
 
 # %% [markdown]
 # ## What it learns, in the one case that can be solved
@@ -539,9 +547,9 @@ check(
 #
 # 1. ★★ **Tied weights.** A linear autoencoder with $B = A^\top$ has $y = A^\top A x$. $A$ now occurs twice. Derive
 #    $\partial J/\partial A$ (it has two terms) and check it against finite differences.
-# 2. ★ **The simplest copy.** The decoder that ignores its code can still output one fixed image. Which image is best,
-#    what is its error, and what AUC does its reconstruction error have? Compare it with the DCAE's: how much of that is
-#    copying?
+# 2. ★ **The simplest copy.** A decoder that ignores its code can output one fixed image, if it has a bias (without one,
+#    which?). Which image is best, what is its error, and what AUC does its reconstruction error have? Compare it with
+#    the DCAE's: how much of that is copying?
 # 3. ★★★ **Scale.** Multiply the last layer of the encoder by $t = 10$. What happens to the reconstruction error of the
 #    DCAE on the digits (look at the decoder's first layers), and what to the distances from $c$? What follows for the
 #    pre-trained row of the table? Hint: follow the factor $t$ layer by layer; which layers are homogeneous, and which

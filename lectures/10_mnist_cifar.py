@@ -300,10 +300,10 @@ check("without pre-training, in 50 epochs: as good as 350 + 250, as far as one s
 # %% [markdown]
 # ## A missing point, and what three seeds can say about it
 #
-# One-Class lacks a point in the mean of the table above, on fours and nines 3.9 and 1.7. Is it one of the choices that
-# the paper leaves open, or that its authors' code makes otherwise? `benchmarks/choices.py` changes one at a time, on
-# three seeds of these two classes, and looks at the AUC of the test images while the network trains. A blue dot is a
-# seed, red their mean, grey the paper's mean ± standard deviation:
+# One-Class lacks a point in the mean of the table above: 3.9 on fours, between 1 and 2 on eights, nines, twos and
+# sixes. Is it one of the choices that the paper leaves open, or that its authors' code makes otherwise?
+# `benchmarks/choices.py` changes one at a time, on three seeds of these two classes, and looks at the AUC of the test
+# images while the network trains. A blue dot is a seed, red their mean, grey the paper's mean ± standard deviation:
 
 # %%
 trials, ends = json.loads((RESULTS / "choices-mnist.json").read_text(encoding="utf-8"))["rows"], {}
@@ -525,7 +525,7 @@ check("cross-validation always takes the smallest bandwidth of the grid", edge =
 # 2^{-1}$, and keep a candidate if its AUC on the hold-out is larger than the best so far. But the best so far is kept
 # in *the array into which the next AUC is written*; it is compared with itself, and the first $\gamma$ stays. And if
 # images are not scaled to $[0, 1]$ after GCN-L1, so that the magnitudes of an image's pixels sum to 1, then squared
-# distances are about $10^{-4}$, and every kernel value is 1 but for $10^{-7}$. The solver, which starts with all the
+# distances are about $10^{-3}$, and every kernel value is 1 but for $10^{-6}$. The solver, which starts with all the
 # weight on the first $\nu n$ training images, finds its conditions met to its tolerance, and stops there. What it then
 # scores by is the distance to the mean of those images, and KDE's score, whatever the bandwidth, is that to the mean of
 # all. On digits one sees the solver stand still:

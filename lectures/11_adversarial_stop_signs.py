@@ -311,23 +311,34 @@ for name in ("dcae", "one-class"):
     check(f"after 3000 queries {name} is as in the paper", inside, " and ".join(f"{value:.1f} %" for value in found))
 
 # %% [markdown]
-# That explains the deep methods. The shallow ones stay near 50 % at any distance, and noise makes images even *more*
-# ordinary for them: it lowers the contrast of the sign, by which all images are divided, and adds nothing to the
-# directions that PCA has kept. What is thrown away with 5 % of the variance is just where the attack is to be seen. On
-# all pixels instead:
+# That explains the deep methods. The shallow ones stay below the paper's numbers at any distance, and much noise makes
+# images even *more* ordinary for them, down to 20 %: it lowers the contrast of the sign, by which all images are
+# divided, and adds nothing to the directions that PCA has kept. What is thrown away with 5 % of the variance is just
+# where the attack is to be seen. On all pixels instead:
 
 # %%
+reached = {}
+shallow = {name: TABLE_2["stop"][name][0] for name in ("isolation-forest", "kde")}
+below = all(100 * np.mean(row[name]) < paper_mean for row in budgets for name, paper_mean in shallow.items())
+check("isolation forest and KDE stay below the paper at any distance", below)
 for queries, file in ((10_000, "shallow-stop-signs.json"), (3000, "shallow-stop-signs-3000.json")):
     for row in json.loads((RESULTS / file).read_text(encoding="utf-8"))["rows"]:
         if row["preprocessing"] == "gcn-l1":
             forest = np.mean(row["isolation_forest"])
+            reached[queries, row["dimensions"]] = max(row["kde"]), max(row["oc_svm"]), forest
             print(f"{queries:6} queries, {row['dimensions']:4} dimensions: kde {max(row['kde']):.1f} %, "
                   f"oc-svm {max(row['oc_svm']):.1f} %, isolation forest {forest:.1f} %")  # fmt: skip
 print("paper:", {name: mean for name, (mean, _) in TABLE_2["stop"].items()})
+columns = dict(zip(("kde", "oc-svm", "isolation-forest"), reached[3000, 3072]))
+columns |= {name: 100 * np.mean(near["images"][name]) for name in ("dcae", "one-class")}
+gaps = {name: round(float(mean - TABLE_2["stop"][name][0]), 1) for name, mean in columns.items()}
+check("3000 queries, all pixels: five columns are within 6 points", max(map(abs, gaps.values())) < 6,
+      f"ours minus paper: {gaps}")  # fmt: skip
 
 # %% [markdown]
-# With all pixels and 3000 to 10 000 queries every column of the paper is met within a few points. The lesson is not
-# that one of the tables is wrong; it is that an AUC on adversarial images says little without the attack's length.
+# With 3000 queries, and all pixels for the shallow methods, these five columns of the paper are met within 6 points
+# (soft-boundary was not tried); with 10 000 One-Class lacks 11. The lesson is not that one of the tables is wrong; it
+# is that an AUC on adversarial images says little without the attack's length.
 #
 # ## Exercises
 #

@@ -727,8 +727,9 @@ check("sums in two steps do not", len(fixed) == 1)
 # 2. ★★ The register-blocked rung has a tile of 64 filters. What fraction of its arithmetic is wasted for the paper's
 #    MNIST network, with 8 filters in its first layer and 4 in its second? Check against the counts of
 #    `kernels/README.md`.
-# 3. ★★ How many bytes must a fused forward of conv 1 of the MNIST encoder (batch 200) move at the very least, and what
-#    does that take at 3.35 terabytes per second? What share of it is the output of the convolution?
+# 3. ★★ How many bytes must a fused forward of conv 1 of the MNIST encoder (batch 200) move, if the convolution is
+#    computed once and its output does not fit on the chip? What does that take at 3.35 terabytes per second? What share
+#    of it is the output of the convolution?
 #
 # 4. ★★ `tf32` above rounds to the nearest. Let big be the number with its 13 lowest bits simply cut off, which saves an
 #    addition. How large does the rest get, what sign does it have, and what do one and three products lose?

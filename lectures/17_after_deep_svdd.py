@@ -125,8 +125,8 @@ def margin(a, b):
 #    \begin{cases} 1 & y_i = +1\\ -\eta / d_i^2 & y_i = -1 . \end{cases} $$
 #
 # An anomaly is pushed with a force of length $2\eta\,d_i^{-3/2}$: without bound at the centre (a small $\epsilon$ is
-# added to $d_i$), next to nothing far out. So no anomaly is pushed to infinity, which a loss $-d_i$ would do: that one
-# has no minimum at all.
+# added to $d_i$), next to nothing far out. So the loss is bounded from below and lets go of an anomaly that is far
+# away, where a loss $-d_i$ has no bound and pushes the harder, the farther it is.
 
 
 # %%

@@ -52,8 +52,9 @@ check("and the score is a density but for a factor", np.allclose(ratio, ratio[0]
 # ## Exercise 2
 #
 # The two duals differ by $\sum_i \alpha_i\, k(x_i, x_i)$. For the linear kernel that is $\sum_i \alpha_i \lVert x_i
-# \rVert^2$, which is not constant: the sphere prefers samples far from the origin, since these are hard to enclose. The
-# hyperplane wants a short $w = \sum_i \alpha_i x_i$, and puts its weight on samples near the origin.
+# \rVert^2$, which is not constant: the sphere prefers samples far from its centre, since these are hard to enclose,
+# wherever the origin is. The hyperplane wants a short $w = \sum_i \alpha_i x_i$, and puts its weight on samples near
+# the origin.
 
 # %%
 K = X @ X.T
@@ -64,9 +65,9 @@ check(
     apart > 0.5 / (0.1 * n),
     f"by up to {apart:.3f}, bound {1 / (0.1 * n):.3f}",
 )
-far = np.linalg.norm(X, axis=1)
+far = np.linalg.norm(X - sphere @ X, axis=1)
 check(
-    "the sphere's samples are farther out",
+    "the sphere's samples are farther from its centre",
     sphere @ far > hyperplane @ far,
     f"{sphere @ far:.2f}, {hyperplane @ far:.2f}",
 )

@@ -48,7 +48,9 @@ check("neither is alone", not np.allclose(decoder, numeric, rtol=0.1) and not np
 # ## Exercise 2
 #
 # The best fixed image $m$ minimises $\frac1n\sum_i\| x_i - m\|^2$: it is the mean image (lecture 6, exercise
-# 3), and its error is the total variance. Its score $\| x - \bar x\|^2$ is Deep SVDD without a network.
+# 3), and its error is the total variance. Its score $\| x - \bar x\|^2$ is Deep SVDD without a network. It takes a bias
+# to output it: a decoder of ours whose first layer ignores the code hands on zeros, up to the sigmoid, $\sigma(0) =
+# 0.5$.
 
 # %%
 split = load_dataset("digits").one_class(3)
@@ -64,6 +66,10 @@ flat_error, error = ((X_train - mean) ** 2).sum(axis=(1, 2, 3)).mean(), dcae.ano
 flat_auc, auc = (100 * roc_auc_score(split.is_anomaly, s) for s in (flat_scores, dcae.anomaly_score(split.test)))
 print(f"the mean image: error {flat_error:.2f}, AUC {flat_auc:.1f} %; DCAE: error {error:.2f}, AUC {auc:.1f} %")
 check("the mean image's error is the total variance", np.isclose(flat_error, X_train.var(axis=0).sum(), rtol=1e-4))
+blind = nn.make_decoder("digits_lenet", X_train.shape[1:])
+blind.build((32,), rng)
+next(layer for layer in blind.layers if layer.params).params["weight"][...] = 0
+check("a decoder without a bias has 0.5 to say", np.all(blind.forward(rng.normal(size=(9, 32)), training=True) == 0.5))
 check("the DCAE copies better than the mean image", error < 0.7 * flat_error)
 check("and detects better, though not by as much as one would think", flat_auc > 85 and auc > flat_auc)
 
@@ -74,7 +80,7 @@ check("and detects better, though not by as much as one would think", flat_auc >
 # divides by the standard deviation: a factor $t$ in the code passes the first two and is divided away by the third (up
 # to its $\epsilon$, and with running statistics that have seen the scaled codes). So the reconstruction is the same,
 # while distances from $c$ are $t^2$ times as large. The loss of the autoencoder does not fix the scale of the code;
-# nor, by the same argument, that of any single direction in it if the next linear layer undoes it. What the loss does
+# nor, by the same argument, that of any single coordinate of it if the next linear layer undoes it. What the loss does
 # not fix, training leaves to chance: the distance to $c$ in a pre-trained network is, in part, an accident.
 
 # %%

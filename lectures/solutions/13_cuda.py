@@ -75,12 +75,15 @@ check("about 16 times the shared loads of a full tile", 14 < ratio < 20, f"{rati
 # ## Exercise 3
 #
 # Read 200 images of $28 \times 28$, write the convolution's 8 channels (the statistics need the whole batch before
-# anything can be normalised), read them again, write the pooled quarter and a byte per winner.
+# anything can be normalised), read them again, write the pooled quarter and a byte per winner. (Whoever computes the
+# convolution twice reads the images twice instead: far fewer bytes, unless `backward` wants the channels.)
 
 # %%
 image, conv = 200 * 28 * 28 * 4, 200 * 8 * 28 * 28 * 4
 moved = image + 2 * conv + conv / 4 + conv / 16
 print(f"{moved / 1e6:.1f} MB: {1e6 * moved / 3.35e12:.1f} microseconds at 3.35 TB/s")
+twice = 2 * image + conv / 4 + conv / 16
+print(f"computed twice: {twice / 1e6:.1f} MB, with the channels stored for backward {(twice + conv) / 1e6:.1f} MB")
 check("a few microseconds", 3e-6 < moved / 3.35e12 < 5e-6)
 check("nearly all of it for the convolution's output", 2 * conv / moved > 0.8, f"{100 * 2 * conv / moved:.0f} %")
 
@@ -90,7 +93,7 @@ check("nearly all of it for the convolution's output", 2 * conv / moved > 0.8, f
 # Cutting off 13 bits leaves a rest of up to a whole last bit of TF32, $2^{-10}$ of the number, and never of the other
 # sign. One product then errs about twice as far, and always to the same side: towards 0. Errors that do not cancel are
 # worse than their size says, since in a sum of $n$ products they grow with $n$ and not with $\sqrt n$. Three products
-# lose a bit: rests are twice as large, so the product of rests, which is left out, is four times.
+# lose two bits: rests are twice as large, so the product of rests, which is left out, is four times.
 
 
 # %%

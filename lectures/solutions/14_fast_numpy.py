@@ -12,15 +12,15 @@ rng = np.random.default_rng(140)
 # ## Exercise 1
 #
 # Strips begin $q$ columns apart and are $q + 4$ wide: a pixel is copied $(q + 4)/q$ times. The matrix has a row for
-# each of the $q$ outputs and $q + 4$ columns, zeros included: $q + 4$ multiplications per output. With a copy as dear
-# as $c$ multiplications the cost $c\,(q + 4)/q + q + 4$ has its minimum where $1 = 4c/q^2$, at $q = 2\sqrt{c}$; for
-# $K$ filters a copied pixel serves all of them, and $c$ shrinks by $K$.
+# each of the $q$ outputs and, for each row of the filter, $q + 4$ columns, zeros included: $5\,(q + 4)$ multiplications
+# per output. With a copy as dear as $c$ multiplications the cost $c\,(q + 4)/q + 5\,(q + 4)$ has its minimum where
+# $5 = 4c/q^2$, at $q = 2\sqrt{c/5}$; for $K$ filters a copied pixel serves all of them, and $c$ shrinks by $K$.
 
 # %%
 q = np.arange(1, 25)
-cost = 8 * (q + 4) / q + (q + 4)
+cost = 8 * (q + 4) / q + 5 * (q + 4)
 best = q[np.argmin(cost)]
-check("the best number of outputs is the one next to 2 sqrt(8)", abs(best - 2 * np.sqrt(8)) < 1, f"q = {best}")
+check("the best number of outputs is next to 2 sqrt(8/5)", abs(best - 2 * np.sqrt(8 / 5)) < 1, f"q = {best}")
 check("two outputs copy every pixel three times", (2 + 4) / 2 == 3)
 
 # %% [markdown]

@@ -18,8 +18,8 @@ def glorot_uniform(
 ) -> np.ndarray:
     """Uniform on [-a, a] with a = sqrt(6 / (fan_in + fan_out))  (Glorot & Bengio 2010, eq. 16; the paper's choice).
 
-    A uniform variable on [-a, a] has variance a^2 / 3 = 2 / (fan_in + fan_out): halfway between 1/fan_in, which keeps
-    the variance of activations on the way forward, and 1/fan_out, which keeps that of gradients on the way back.
+    A uniform variable on [-a, a] has variance a^2 / 3 = 2 / (fan_in + fan_out): the harmonic mean of 1/fan_in, which
+    keeps the variance of activations on the way forward, and 1/fan_out, which keeps that of gradients on the way back.
     Drawn in float64 and rounded, so that both precisions start from the same network. TypeError for an rng that is
     none, such as the None of a `build` that was given no generator.
     """

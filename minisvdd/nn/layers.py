@@ -69,7 +69,7 @@ class Conv2D(Layer):
 
         y[n,k,i,j]    = sum_{c,a,b} w[k,c,a,b] x[n,c, s i + a - p, s j + b - p]
         dL/dw[k,c,a,b] = sum_{n,i,j} G[n,k,i,j] x[n,c, s i + a - p, s j + b - p]
-        dL/dx          = G (spread by the stride, padded by k-1-p) convolved with the flipped filters
+        dL/dx          = G (spread by the stride, padded by k-1-p and for rows left over) convolved with flipped filters
         dL/db[k]       = sum_{n,i,j} G[n,k,i,j]
 
     Bias-free by default (paper, section 3.3). `minisvdd.ops.conv2d` derives the three lines.

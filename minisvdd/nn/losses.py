@@ -1,7 +1,8 @@
 """Losses as callables: `value, grad_output, per_sample = loss(outputs, targets)`. Formulas: `minisvdd.ops.losses`.
 
 value: J, one number (on a kernel backend an array () on the device).   grad_output: dJ/doutputs.
-per_sample: (N,) numbers, one for each sample, of which J is the mean (soft-boundary: which J is made of).
+per_sample: (N,) numbers, one for each sample, of which J is the mean (binary cross-entropy: divided by the
+entries of a sample; soft-boundary: which J is made of).
 """
 
 from typing import Protocol
@@ -102,5 +103,5 @@ class BinaryCrossEntropy(_Stateless):
     """Loss of a GAN's discriminator (targets 1 for real, 0 for generated) and, with targets 1, of its generator."""
 
     def __call__(self, logits: Array, targets: Array) -> tuple[Array, Array, Array]:
-        """logits, targets: arrays of one shape. Returns (J, dJ/dlogits, the entries' cross-entropies)."""
+        """logits, targets: (N, ...) of one shape. Returns (J, dJ/dlogits, each sample's sum over its entries (N,))."""
         return ops.binary_cross_entropy.on(self.backend)(logits, targets)

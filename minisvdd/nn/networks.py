@@ -178,7 +178,8 @@ ARCHITECTURES = {
         (16, 32), 32, 5, 1, (2, 2, 2), True, (3, 32, 32), hidden=64, decoder_side=8, decoder_norm=True
     ),
     # ours, for images of any size, a ladder: the longer the side, the more modules, so that the last map keeps a side
-    # of 6 to 11 (4 to 11 below 48), and the fewer filters where there are many pixels
+    # of 6 to 11 (4 to 11 from 16 to 47, at most 3 below, 12 and more from 384), and the fewer filters where there are
+    # many pixels
     "digits_lenet": Architecture((16, 32), 32, 3, least_side=0),
     "small_lenet": Architecture((16, 32), 32, 5, least_side=16),
     "lenet_48": Architecture((8, 16, 32), 32, 5, least_side=48),

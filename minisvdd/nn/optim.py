@@ -68,7 +68,7 @@ class Adam(Optimizer):
 
     Adam divides a gradient by its own size. Beside a loss that pulls, lambda W = 1e-6 W is a whisper; where the loss
     pulls at nothing (soft-boundary, no sample of the batch outside the sphere), it is all there is, and however small
-    lambda is, every weight goes a full step towards 0:
+    lambda is, a weight goes a full step towards 0, as long as lambda |W| is far above epsilon (half a step if equal):
 
         g = lambda W at every step   =>   m_hat / sqrt(v_hat) = sign(W),   W <- W - learning_rate sign(W).
 

@@ -235,7 +235,7 @@ class AnoGAN(TrainedDetector):
         return "residual", "occlusion"
 
     def _residuals(self, X):
-        """|x - g(z)| of the image found, the first term of the score."""
+        """|x - g(z)| in [0, 1], for the z found: 2 (1 - feature_weight) times their sum is the score's first term."""
         X = self.preprocessing_.transform(X)
         return np.abs(X - self.generate(self._search(X).z))
 

@@ -64,7 +64,7 @@ def _generator(channels, start, image_channels):
 
 
 def _features(channels):
-    """No batch norm on the pixels' own layer, as in DCGAN; what follows a batch norm needs no bias of its own."""
+    """No batch norm on the pixels' own layer, as in DCGAN; a layer that batch norm follows needs no bias of its own."""
     first, *others = reversed(channels)
     layers: list[Layer] = [Conv2D(first, **_HALVING, bias=True), LeakyReLU(SLOPE)]
     for width in others:

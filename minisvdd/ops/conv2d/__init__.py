@@ -13,7 +13,8 @@ and each x_pad[n,c,u,v] meets w[k,c,a,b] wherever s i + a = u and s j + b = v:
     dL/dx_pad[n,c,u,v] = sum_{k,a,b}  w[k,c,a,b] * G_s[n,k, u - a, v - b]                                    (input)
 
 where G_s is G with s - 1 zeros put between its entries. That is again a convolution of stride 1: of G_s, padded by
-(k - 1 - p), with the filters flipped in space and with their two channel axes exchanged.
+(k - 1 - p), with the filters flipped in space and with their two channel axes exchanged. (Where that is negative, G_s
+is cut; rows of x_pad that the last window leaves over take as many more zeros behind G_s.)
 """
 
 import numpy as np

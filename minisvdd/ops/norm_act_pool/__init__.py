@@ -18,7 +18,8 @@ so both means are sums over the pooled arrays, divided by m. Since x_hat = (x - 
 
     dL/dx = a x + b  everywhere,  and + r g at the winners,      a = -r^2 mean(g x_hat),  b = -r mean(g) - a mu
 
-Windows lie side by side; where entries of one tie, the first in reading order wins, as in `minisvdd.ops.pooling`.
+Windows lie side by side; where entries of one tie, the first in reading order wins, as in `minisvdd.ops.pooling`. Where
+rounding makes one y of two x, these tie for the plain lines, not for the others: the winner may differ, y does not.
 """
 
 import numpy as np
