@@ -324,7 +324,7 @@ check(
 # The network here is small and has **two outputs**, $p = 2$. The loop is complete; compare it with (3), (4) and
 # `DeepSVDD`. (`minisvdd/svdd/plain.py`, which lecture 1 showed, is this loop with Adam and both losses written out.)
 # One thing in it is not in (3): in a step whose batch has nobody outside, weight decay rests. Adam divides a gradient
-# by its own size, so that a decay which is alone in it is no small force any more, however small $\lambda$ (`nn.Adam`).
+# by its own size, so that a decay which is alone in it is no small force any more, small as $\lambda$ is (`nn.Adam`).
 
 
 # %%
