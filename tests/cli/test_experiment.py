@@ -1,5 +1,7 @@
 """`minisvdd experiment`: what `report` prints, and when it draws figure 4; all methods on data of one's own."""
 
+import time
+
 import numpy as np
 import pytest
 from helpers_cli import run
@@ -95,6 +97,16 @@ def test_no_stop_sign_is_attacked_for_a_grid_that_cannot_be(tmp_path, monkeypatc
     for words in (("--jobs", 0), ("--seeds", 0), ("--methods", "svm"), ("--budget", -1), ("--precision", "tf32")):
         assert run("experiment", "table2-gtsrb", *words, "--out", tmp_path / "out") == 2
         assert capsys.readouterr().err.startswith(f"minisvdd: error: {words[0]} {words[1]}")
+
+
+def test_the_attack_on_stop_signs_is_part_of_the_budget(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("minisvdd.cli.experiment.load_dataset", lambda *arguments: None)
+    monkeypatch.setattr("minisvdd.cli.experiment.adversaries_of", lambda *arguments, **options: time.sleep(60))
+    started = time.time()
+    assert run("experiment", "table2-gtsrb", "--budget", 1, "--out", tmp_path / "out") == 0
+    assert time.time() - started < 20
+    error = "minisvdd: --budget 1: spent before classifier and attack are finished: expected more seconds\n"
+    assert capsys.readouterr().err == error
 
 
 def test_a_table_with_other_epochs_says_so(tmp_path, capsys):

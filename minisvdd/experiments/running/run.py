@@ -6,7 +6,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
@@ -39,19 +39,20 @@ def run_grid(
     data_dir=None,
     resume: bool = True,
     verbose: int = 1,
-    budget: float | None = None,
+    budget: Budget | float | None = None,
 ) -> int:
     """Compute the cells that `out` does not hold yet (resume=False: all); returns how many are left.
 
     On `jobs` processes or a Dask `scheduler`. On a backend with kernels of its own, side by side in each of `jobs`
     processes, which share the device: while one prepares a cell on the host, the others keep the device busy.
-    budget: seconds after which it ends; every finished cell is a file, the same call goes on with the others.
+    budget: seconds after which it ends, or a Budget that has begun; every finished cell is a file, the same call goes
+    on with the others.
 
     A damaged cell is named and computed again; a damaged grid.json is a DataError. Pre-training goes first, since Deep
     SVDD's cells start from its weights.
     """
     check_number(jobs, "jobs", 1, integer=True)
-    out, allowed = Path(out), Budget(budget)
+    out, allowed = Path(out), budget if isinstance(budget, Budget) else Budget(budget)
     needs_weights = any(METHODS[name].pretrained for name in grid.methods)
     methods = grid.methods if "dcae" in grid.methods or not needs_weights else ("dcae", *grid.methods)
     with locked(out):  # several processes may compute parts of one table
@@ -138,10 +139,10 @@ def run_cell(grid: Grid, cell: Cell, out: str, data_dir=None, end: float | None 
     started = time.time()
     try:
         with until(end), _computing():
-            steps = _steps(grid, cell, out, data_dir)
-            _write(cell, out, run(steps), time.time() - started)
+            result = run(_steps(grid, cell, out, data_dir))
     except OutOfTime:
         return cell, None
+    _write(cell, out, result, time.time() - started)
     return cell, time.time() - started
 
 
@@ -200,23 +201,25 @@ def _side_by_side(grid, todo, out, data_dir, budget) -> Iterator[Cell]:
     Yields each cell when it is finished. A cell takes as long as those beside it make it: when the budget ends, what is
     under way is left.
     """
-    with _computing():
+    with _computing(), suppress(OutOfTime):
         for phase in _phases(todo):
             waiting, running = phase[::-1], []
             while waiting or running:
-                while waiting and len(running) < AT_ONCE and budget.lasts:
+                while waiting and len(running) < AT_ONCE:
                     running.append(_Running(grid, waiting.pop(), out, data_dir))
-                if not budget.lasts:
-                    return
                 for one in list(running):
-                    if (result := one.result()) is not None:
+                    with until(budget.end):
+                        result = one.result()
+                    if result is not None:
                         _write(one.cell, out, result, time.time() - one.started)
                         running.remove(one)
                         yield one.cell
                 for one in running:
-                    one.training.start_epoch()
+                    with until(budget.end):
+                        one.training.start_epoch()
                 for one in running:
-                    one.training.finish_epoch()
+                    with until(budget.end):
+                        one.training.finish_epoch()
 
 
 def _in_shares(grid, todo, out, data_dir, budget, jobs) -> Iterator[Cell]:
