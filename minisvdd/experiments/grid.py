@@ -2,6 +2,7 @@
 
     OUT/grid.json                                         what the present grid consists of
     OUT/cells/METHOD/CLASS/nuNU-seedSEED-HASH.json        one cell: config, result, seconds, versions
+    OUT/cells/METHOD/CLASS/nuNU-seedSEED-HASH.checkpoint/ how far its trainings are, until it is finished
     OUT/scores/METHOD/CLASS/nuNU-seedSEED-HASH.npy        its anomaly scores of the test samples, for figures
     OUT/autoencoders/CLASS/seedSEED-HASH.npz              pre-trained weights that several cells share
 
@@ -128,6 +129,10 @@ class Cell:
     def scores_path(self, out) -> Path:
         """Where the anomaly scores of the test samples lie."""
         return self._path(out, "scores", ".npy")
+
+    def checkpoint_path(self, out) -> Path:
+        """The folder of its trainings' checkpoints."""
+        return self._path(out, "cells", ".checkpoint")
 
     def _path(self, out, folder, suffix):
         labels = (("nu", self.nu), ("seed", self.seed))

@@ -12,7 +12,7 @@ from minisvdd import load_dataset
 from minisvdd.backends import backend_problems
 from minisvdd.experiments.grid import cells_of, make_grid, read_cell, read_scores, setting_of
 from minisvdd.experiments.methods import METHODS, draw_of
-from minisvdd.experiments.protocols import get_protocol
+from minisvdd.experiments.protocols import GanProtocol, get_protocol
 from minisvdd.experiments.running import run as run_module
 from minisvdd.experiments.running.budget import Budget, OutOfTime, until
 from minisvdd.experiments.running.run import run_grid
@@ -168,13 +168,70 @@ def test_a_cell_that_takes_too_long_is_left_where_it_is(few, tmp_path):
     started = time.time()
     assert run_grid(grid, tmp_path, verbose=0, budget=1.0) == 2
     assert time.time() - started < 10
-    assert not list(tmp_path.rglob("*.json.*")) + list((tmp_path / "cells").rglob("*"))
+    assert not list(tmp_path.rglob("*.json.*")) + list((tmp_path / "cells").rglob("*.json"))
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """How many epochs are trained from now on, and after how many the budget of a run ends."""
+    counts = {"epochs": 0, "most": None}
+    finish = Training.finish_epoch
+
+    def counting(training):
+        finish(training)
+        counts["epochs"] += 1
+        if counts["epochs"] == counts["most"]:
+            raise OutOfTime
+
+    monkeypatch.setattr(Training, "finish_epoch", counting)
+    return counts
+
+
+@pytest.mark.parametrize("method", ["dcae", "one-class", "anogan"])
+def test_a_training_goes_on_where_the_budget_cut_it_off(method, few, tmp_path, trained, capsys):
+    """Bit for bit; its checkpoints are gone with its last epoch."""
+    small = GanProtocol(epochs=3, batch_size=32, latent_dim=8, search_steps=2, test_images=40)
+    settings = replace(TINY, pretrain_epochs=3, epochs=3)
+    grid = make_grid(few, methods=[method], classes=["3"], seeds=1, settings=settings, gan_settings=small)
+    if method == "one-class":
+        for name in ("whole", "parts"):
+            run_grid(replace(grid, methods=("dcae",)), tmp_path / name, verbose=0)
+    trained["epochs"] = 0
+    run_grid(grid, tmp_path / "whole", verbose=0)
+    planned = trained["epochs"]
+    trained.update(epochs=0, most=2)
+    while run_grid(grid, tmp_path / "parts", budget=600):
+        assert "a training goes on from its last epoch, all else begins anew: what takes" in capsys.readouterr().err
+        assert trained["epochs"] == trained["most"]
+        trained["most"] += 2
+    assert trained["epochs"] == planned
+    assert cells(grid, tmp_path / "whole") == cells(grid, tmp_path / "parts")
+    scores = [read_scores(cells_of(grid)[0], tmp_path / name) for name in ("whole", "parts")]
+    np.testing.assert_array_equal(*scores)
+    assert not list(tmp_path.rglob("*.checkpoint"))
+
+
+@pytest.mark.parametrize("harm", ["damaged", "of another version", "not to be resumed"])
+def test_a_training_begins_anew_from_checkpoints_of_no_use(harm, few, tmp_path, trained, monkeypatch):
+    grid = make_grid(few, methods=["dcae"], classes=["3"], seeds=1, settings=replace(TINY, pretrain_epochs=3))
+    trained["most"] = 2
+    assert run_grid(grid, tmp_path, verbose=0, budget=600) == 1
+    [path] = tmp_path.rglob("*.checkpoint/*")
+    if harm == "damaged":
+        path.write_bytes(path.read_bytes()[:-99])
+    elif harm == "of another version":
+        monkeypatch.setattr("minisvdd.files.checkpoint.__version__", "0.0.0")
+    trained.update(epochs=0, most=None)
+    assert run_grid(grid, tmp_path, verbose=0, resume=harm != "not to be resumed") == 0
+    assert trained["epochs"] == 3
+    assert not list(tmp_path.rglob("*.checkpoint"))
 
 
 def test_a_budget_side_by_side(few, tmp_path):
     settings = replace(TINY, epochs=100_000)
     grid = make_grid(few, methods=["kde", "one-class"], classes=["3", "8"], seeds=1, settings=settings)
     done = list(run_module._side_by_side(grid, cells_of(grid), tmp_path, None, Budget(2.0)))
+    assert not list(tmp_path.rglob("*.checkpoint"))
     assert {cell.method for cell in done} == {"kde"}
 
 

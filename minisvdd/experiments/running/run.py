@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from joblib.parallel import LokyBackend
 from threadpoolctl import threadpool_limits
 
 from ...backends import get_backend
-from ...errors import CollapseWarning, TrainingWarning
+from ...errors import CollapseWarning, DataError, TrainingWarning
 from ...files.atomic import atomic_write, locked, write_json
+from ...files.checkpoint import Checkpoint
 from ...files.progress import Progress
 from ...validation import check_number
 from ..experiments import left_out_by, run, versions
@@ -26,6 +27,11 @@ from ..grid import GRID_FILE, Cell, Grid, cells_of, dataset_by_name, is_finished
 from ..methods import METHODS
 from .budget import Budget, OutOfTime, until
 from .lifeline import tie_to
+
+_EVERY = 10  # epochs between checkpoints; within a budget one after each, so that a short budget is not lost
+_LONG = "begins anew: what takes longer than the budget is never finished"
+# What becomes of cells that a budget's end finds under way, by whether cells run side by side.
+_BEGUN = {False: f"a training goes on from its last epoch, all else {_LONG}", True: f"a cell that was begun {_LONG}"}
 
 AT_ONCE = 40  # trainings side by side on a device: measured on one H100, where more gain little
 
@@ -48,6 +54,8 @@ def run_grid(
     budget: seconds after which it ends, or a Budget that has begun; every finished cell is a file, the same call goes
     on with the others.
 
+    One after the other, a cell in training goes on from its last checkpoint, too; side by side it begins anew.
+
     A damaged cell is named and computed again; a damaged grid.json is a DataError. Pre-training goes first, since Deep
     SVDD's cells start from its weights.
     """
@@ -58,8 +66,12 @@ def run_grid(
     with locked(out):  # several processes may compute parts of one table
         write_json(out / GRID_FILE, asdict(with_earlier(grid, out)))
     todo = [cell for cell in cells_of(grid, methods) if not (resume and is_finished(cell, out, verbose))]
+    if not resume:
+        for cell in todo:
+            _checkpoint(cell, out).remove()
     progress, done = Progress("experiment, cell", len(todo), verbose), 0
-    if get_backend(grid.backend).runs_numpy or scheduler:
+    beside = not (get_backend(grid.backend).runs_numpy or scheduler)
+    if not beside:
         finished = _on_processes(grid, todo, out.resolve(), data_dir, allowed, jobs, scheduler)
     elif jobs == 1:
         finished = _side_by_side(grid, todo, out.resolve(), data_dir, allowed)
@@ -69,7 +81,8 @@ def run_grid(
         done += 1
         progress.update(done, f"{cell.method} {cell.normal_class}")
     if done < len(todo) and verbose:
-        print(f"minisvdd: the budget is spent, {len(todo) - done} of {len(todo)} cells are left", file=sys.stderr)
+        left = f"{len(todo) - done} of {len(todo)} cells are left"
+        print(f"minisvdd: the budget is spent, {left}; {_BEGUN[beside]}", file=sys.stderr)
     return len(todo) - done
 
 
@@ -134,16 +147,33 @@ def _workers(jobs, scheduler):
 def run_cell(grid: Grid, cell: Cell, out: str, data_dir=None, end: float | None = None) -> tuple[Cell, float | None]:
     """Compute one cell of the grid and write its file. Returns it with its seconds; None when time was up before.
 
-    One BLAS thread, so that sums come out the same however many cells run side by side.
+    Its trainings go on from their checkpoints, which lie beside that file until it is written. One BLAS thread, so that
+    sums come out the same however many cells run side by side.
     """
-    started = time.time()
+    started, checkpoint = time.time(), _checkpoint(cell, out, _EVERY if end is None else 1)
     try:
         with until(end), _computing():
-            result = run(_steps(grid, cell, out, data_dir))
+            result = _resumed(grid, cell, out, data_dir, checkpoint)
     except OutOfTime:
         return cell, None
     _write(cell, out, result, time.time() - started)
+    checkpoint.remove()
     return cell, time.time() - started
+
+
+def _checkpoint(cell, out, every=1):
+    return Checkpoint(cell.checkpoint_path(out), every, resume=True)
+
+
+def _resumed(grid, cell, out, data_dir, checkpoint):
+    """The cell's result; from the beginning where its checkpoints are damaged or of another version."""
+    try:
+        return run(_steps(grid, cell, out, data_dir, checkpoint))
+    except DataError:
+        if not checkpoint.folder.exists():
+            raise
+    checkpoint.remove()
+    return run(_steps(grid, cell, out, data_dir, checkpoint))
 
 
 @contextmanager
@@ -154,10 +184,11 @@ def _computing():
         yield
 
 
-def _steps(grid, cell, out, data_dir):
+def _steps(grid, cell, out, data_dir, checkpoint=None):
     """A generator of the cell's trainings, none for a method without; returns its result."""
     split, protocol = dataset_by_name(grid.data, data_dir).one_class(cell.normal_class), protocol_of(grid, cell)
-    result = yield from METHODS[cell.method].steps(split, protocol, setting_of(grid, cell, out))
+    setting = replace(setting_of(grid, cell, out), checkpoint=checkpoint)
+    result = yield from METHODS[cell.method].steps(split, protocol, setting)
     n_train = len(split.train) - left_out_by(protocol, len(split.train))
     return {**result, "n_train": n_train, "n_test": len(split.test)}
 
