@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from helpers_cli import run
 from helpers_grid import TINY, tiny_grid
+from joblib.externals.loky import get_reusable_executor
 
 from minisvdd import load_dataset
 from minisvdd.backends import backend_problems
@@ -105,6 +106,25 @@ def test_shares_of_several_processes_are_what_one_process_computes(few, tmp_path
     done = list(run_module._in_shares(grid, cells_of(grid), tmp_path / "shared", None, Budget(), jobs=3))
     assert sorted(map(str, done)) == sorted(map(str, cells_of(grid)))
     assert cells(grid, tmp_path / "alone") == cells(grid, tmp_path / "shared")
+
+
+def test_progress_side_by_side_tells_the_epochs(few, tmp_path, monkeypatch, capsys):
+    """Cells of one length end together: until then their epochs are all that there is to tell."""
+    monkeypatch.setattr("minisvdd.files.progress._SECONDS_BETWEEN_LINES", 0.0)
+    grid = make_grid(few, methods=["dcae"], classes=["3", "8"], seeds=1, settings=replace(TINY, pretrain_epochs=3))
+    list(run_module._side_by_side(grid, cells_of(grid), tmp_path, None, Budget(), 1))
+    lines = [line.split("  ")[:2] for line in capsys.readouterr().err.splitlines()]
+    notes = [f"2 in training, {epochs} of their 6 epochs" for epochs in (2, 4, 6)]
+    assert lines[:3] == [["experiment, cell 0/2", note] for note in notes]
+    assert lines[3:] == [["experiment, cell 1/2", "dcae 3"], ["experiment, cell 2/2", "dcae 8"]]
+
+
+def test_every_share_tells_its_progress(few, tmp_path, capfd):
+    get_reusable_executor().shutdown()  # those of earlier tests write where these have read
+    grid = make_grid(few, methods=["kde"], classes=["3", "8"])
+    list(run_module._in_shares(grid, cells_of(grid), tmp_path, None, Budget(), 2, 1))
+    lines = {line.partition("  ")[0] for line in capfd.readouterr().err.splitlines()}
+    assert {f"process {i} of 2, cell 1/1" for i in (1, 2)} <= lines
 
 
 @pytest.mark.parametrize("count", [1, 3, 100])

@@ -33,6 +33,7 @@ _LONG = "begins anew: what takes longer than the budget is never finished"
 # What becomes of cells that a budget's end finds under way, by whether cells run side by side.
 _BEGUN = {False: f"a training goes on from its last epoch, all else {_LONG}", True: f"a cell that was begun {_LONG}"}
 
+_CELL = "experiment, cell"  # what progress counts
 AT_ONCE = 40  # trainings side by side on a device: measured on one H100, where more gain little
 
 
@@ -69,21 +70,21 @@ def run_grid(
     if not resume:
         for cell in todo:
             _checkpoint(cell, out).remove()
-    progress, done = Progress("experiment, cell", len(todo), verbose), 0
     beside = not (get_backend(grid.backend).runs_numpy or scheduler)
     if not beside:
-        finished = _on_processes(grid, todo, out.resolve(), data_dir, allowed, jobs, scheduler)
+        finished = _on_processes(grid, todo, out.resolve(), data_dir, allowed, jobs, scheduler, verbose)
     elif jobs == 1:
-        finished = _side_by_side(grid, todo, out.resolve(), data_dir, allowed)
+        finished = _side_by_side(grid, todo, out.resolve(), data_dir, allowed, verbose)
     else:
-        finished = _in_shares(grid, todo, out.resolve(), data_dir, allowed, jobs)
-    for cell in finished:
-        done += 1
-        progress.update(done, f"{cell.method} {cell.normal_class}")
-    if done < len(todo) and verbose:
-        left = f"{len(todo) - done} of {len(todo)} cells are left"
-        print(f"minisvdd: the budget is spent, {left}; {_BEGUN[beside]}", file=sys.stderr)
-    return len(todo) - done
+        finished = _in_shares(grid, todo, out.resolve(), data_dir, allowed, jobs, verbose)
+    left = len(todo) - sum(1 for _ in finished)
+    if left and verbose:
+        print(f"minisvdd: the budget is spent, {left} of {len(todo)} cells are left; {_BEGUN[beside]}", file=sys.stderr)
+    return left
+
+
+def _named(cell: Cell) -> str:
+    return f"{cell.method} {cell.normal_class}"
 
 
 def _phases(todo: list[Cell]) -> list[list[Cell]]:
@@ -94,8 +95,9 @@ def _phases(todo: list[Cell]) -> list[list[Cell]]:
 # On processes
 
 
-def _on_processes(grid, todo, out, data_dir, budget, jobs, scheduler) -> Iterator[Cell]:
+def _on_processes(grid, todo, out, data_dir, budget, jobs, scheduler, verbose=0) -> Iterator[Cell]:
     """Yields each cell when it is finished."""
+    progress, done = Progress(_CELL, len(todo), verbose), 0
     with _workers(jobs, scheduler):
         for phase in _phases(todo):
             calls = (
@@ -106,6 +108,8 @@ def _on_processes(grid, todo, out, data_dir, budget, jobs, scheduler) -> Iterato
             for cell, seconds in Parallel(return_as="generator_unordered", pre_dispatch="n_jobs")(calls):
                 if seconds is not None:
                     budget.note(cell.method, seconds)
+                    done += 1
+                    progress.update(done, _named(cell))
                     yield cell
 
 
@@ -226,12 +230,13 @@ class _Running:
         return None
 
 
-def _side_by_side(grid, todo, out, data_dir, budget) -> Iterator[Cell]:
+def _side_by_side(grid, todo, out, data_dir, budget, verbose=0, label=_CELL) -> Iterator[Cell]:
     """An epoch of each of up to `AT_ONCE` cells at a time, started all before the first is waited for.
 
     Yields each cell when it is finished. A cell takes as long as those beside it make it: when the budget ends, what is
     under way is left.
     """
+    progress, done = Progress(label, len(todo), verbose), 0
     with _computing(), suppress(OutOfTime):
         for phase in _phases(todo):
             waiting, running = phase[::-1], []
@@ -244,6 +249,8 @@ def _side_by_side(grid, todo, out, data_dir, budget) -> Iterator[Cell]:
                     if result is not None:
                         _write(one.cell, out, result, time.time() - one.started)
                         running.remove(one)
+                        done += 1
+                        progress.update(done, _named(one.cell))
                         yield one.cell
                 for one in running:
                     with until(budget.end):
@@ -251,12 +258,28 @@ def _side_by_side(grid, todo, out, data_dir, budget) -> Iterator[Cell]:
                 for one in running:
                     with until(budget.end):
                         one.training.finish_epoch()
+                if running:
+                    progress.update(done, *_how_far([one.training for one in running]))
 
 
-def _in_shares(grid, todo, out, data_dir, budget, jobs) -> Iterator[Cell]:
-    """Side by side in each of several processes. Yields the cells of a share when all of them are finished."""
+def _how_far(trainings) -> tuple[str, float]:
+    """A note on trainings under way, and how many whole ones their epochs make."""
+    epochs, planned = (sum(counts) for counts in zip(*((one.epoch, one.plan.epochs) for one in trainings)))
+    note = f"{len(trainings)} in training, {epochs} of their {planned} epochs"
+    return note, sum(one.epoch / one.plan.epochs for one in trainings)
+
+
+def _in_shares(grid, todo, out, data_dir, budget, jobs, verbose=0) -> Iterator[Cell]:
+    """Side by side in each of several processes, which say themselves how far they are.
+
+    Yields the cells of a share when all of them are finished.
+    """
+    shares = _shares(todo, jobs)
     with _workers(jobs, scheduler=None):
-        calls = (delayed(_finish)(grid, share, out, data_dir, budget) for share in _shares(todo, jobs))
+        calls = (
+            delayed(_finish)(grid, share, out, data_dir, budget, verbose, f"process {i} of {len(shares)}, cell")
+            for i, share in enumerate(shares, 1)
+        )
         for finished in Parallel(return_as="generator_unordered")(calls):
             yield from finished
 
@@ -270,5 +293,5 @@ def _shares(todo: list[Cell], count: int) -> list[list[Cell]]:
     return [list(chain.from_iterable(dealt[first::count])) for first in range(min(count, len(dealt)))]
 
 
-def _finish(grid, share, out, data_dir, budget) -> list[Cell]:
-    return list(_side_by_side(grid, share, out, data_dir, budget))
+def _finish(*arguments) -> list[Cell]:
+    return list(_side_by_side(*arguments))
