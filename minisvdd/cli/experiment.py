@@ -111,6 +111,7 @@ def _check(arguments, methods):
     options.check_counts(arguments, "jobs", "seeds")
     if unknown := [name for name in arguments.methods or () if name not in methods]:
         raise ValueError(f"--methods {unknown[0]}: expected some of {', '.join(methods)}")
+    options.check_choices(arguments, arguments.methods or METHODS)
     options.backend_label(arguments)
     return Budget(arguments.budget)
 

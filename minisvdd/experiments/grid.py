@@ -166,11 +166,13 @@ def make_grid(
     data_dir=None,
     settings=None,
     gan_settings=None,
+    shallow_settings=None,
     backend: str = "numpy",
 ) -> Grid:
     """A grid on a data set. methods, classes: None for all, of the methods those of the paper's tables.
 
-    settings, gan_settings: a Protocol and a GanProtocol instead of the named ones.   backend: of networks.
+    settings, gan_settings, shallow_settings: a Protocol, a GanProtocol and a ShallowProtocol instead of the named ones.
+    backend: of networks.
 
     Raises ValueError for an unknown method, class or protocol, for a method that takes no such samples, and for a class
     that has no AUC since all or none of the test samples are of it; DataError when the data cannot be read.
@@ -207,7 +209,7 @@ def make_grid(
         chosen,
         int(seeds),
         gan_settings,
-        get_shallow_protocol(protocol, Path(data).stem),
+        shallow_settings or get_shallow_protocol(protocol, Path(data).stem),
         backend,
     )
 

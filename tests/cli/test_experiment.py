@@ -124,6 +124,15 @@ def test_a_table_with_other_epochs_says_so(tmp_path, capsys):
     assert capsys.readouterr().err.endswith("--epochs -1: expected an integer >= 0\n")
 
 
+def test_a_table_with_a_choice_of_the_first_scripts_says_so(tmp_path, capsys):
+    few = ("experiment", "table1-digits", "--classes", 3, "--out", tmp_path, *QUICK)
+    assert run(*few, "--methods", "dcae", "--with", "affine", "gain", "fixed-batches") == 0
+    changes = "affine True instead of False, gain 1.41414 instead of 1, batches fixed instead of shuffled."
+    assert changes in capsys.readouterr().out
+    assert run(*few, "--methods", "dcae", "kde", "--with", "affine", "quantile") == 2
+    assert capsys.readouterr().err == "minisvdd: error: --with quantile: has no effect on dcae, kde\n"
+
+
 def test_a_table_by_its_protocol_says_nothing_of_it(tmp_path, capsys):
     table = ("experiment", "table1-digits", "--methods", "kde", "--classes", 3, "--out", tmp_path, "--quiet")
     assert run(*table) == 0
