@@ -8,6 +8,7 @@ import pytest
 from helpers_cli import run
 from helpers_grid import TINY, tiny_grid
 from joblib.externals.loky import get_reusable_executor
+from sklearn.decomposition import MiniBatchDictionaryLearning
 
 from minisvdd import load_dataset
 from minisvdd.backends import backend_problems
@@ -138,6 +139,22 @@ def test_a_share_has_all_cells_of_a_class_and_seed(count):
 
 
 # Draws
+
+
+def test_cells_of_one_draw_learn_its_dictionary_once(few, tmp_path, monkeypatch):
+    """As drawn and as trained; and soft-boundary with either nu."""
+    drawn, fit = [], MiniBatchDictionaryLearning.fit
+
+    def counted(learning, X):
+        drawn.append(learning.random_state)
+        return fit(learning, X)
+
+    monkeypatch.setattr(MiniBatchDictionaryLearning, "fit", counted)
+    monkeypatch.setattr("minisvdd.nn.init._STEPS", 21)  # no other test's
+    settings = replace(TINY, first_filters="dictionary")
+    grid = make_grid(few, methods=DEEP, classes=["3"], seeds=2, settings=settings)
+    assert run_grid(grid, tmp_path, verbose=0) == 0
+    assert len(drawn) == len(set(drawn)) == 2 * len(DEEP)
 
 
 def test_classes_methods_and_seeds_draw_independently():
