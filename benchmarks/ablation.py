@@ -7,7 +7,8 @@
     python benchmarks/ablation.py --quick                           digits: does it run?
 
 The choices are `minisvdd.experiments.protocols.CHOICES`, each made alone in the protocol, then all of them together; or
-some by name, where there is one more: for the DCAE column of MNIST the scripts hold out a sixth of the training images.
+some by name; what acts on none of the methods is left out. By name there is one more: for the DCAE column of MNIST the
+scripts hold out a sixth of the training images.
 A cell draws from (seed, class, method), whatever the choice: so every AUC with a choice has a partner without it that
 began with the same weights, and the mean of the differences over pairs has the standard error s / sqrt(pairs), in which
 what one draw does to both of them is gone. Of that s it follows how many pairs show half a point: with a standard error
@@ -23,7 +24,7 @@ import numpy as np
 from cells import add_cells, computed, mean_and_error, rounded
 from common import make_parser, parse, write_rows
 
-from minisvdd.experiments.protocols import CHOICES, get_protocol
+from minisvdd.experiments.protocols import CHOICES, acts_on, get_protocol
 
 METHODS = ("dcae", "one-class")
 HELD_OUT = {"a sixth held out": {"held_out": 1 / 6}}
@@ -38,7 +39,7 @@ def main():
     if arguments.quick:
         base = replace(base, pretrain_epochs=2, epochs=2)
     aucs = {}
-    for name, choice in {"nothing": {}, **_chosen(arguments.choices)}.items():
+    for name, choice in {"nothing": {}, **_chosen(arguments.choices, methods)}.items():
         aucs[name] = computed(arguments, name, replace(base, **choice), methods)
         rows = [_row(other, method, aucs) for other in aucs for method in methods]
         write_rows(arguments.out, rows, data=arguments.data, protocol=arguments.protocol, seeds=arguments.seeds)
@@ -46,9 +47,9 @@ def main():
             print(row, flush=True)
 
 
-def _chosen(names):
-    """{name: what it changes in the protocol}; of several choices also all of them together."""
-    choices = {name: (CHOICES | HELD_OUT)[name] for name in names}
+def _chosen(names, methods):
+    """{name: what it changes in the protocol}, of those that act on a method; of several also all of them together."""
+    choices = {name: (CHOICES | HELD_OUT)[name] for name in names if acts_on(name, methods)}
     if len(choices) > 1:
         choices["all of these"] = {key: value for choice in choices.values() for key, value in choice.items()}
     return choices

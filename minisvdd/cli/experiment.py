@@ -1,6 +1,7 @@
 """The command `minisvdd experiment`: run a grid of table 1 or 2, or of your own data, and report on one."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from ..attack.adversarial import STOP_SIGNS, adversaries_of, figure_4, write_stop_signs
@@ -13,7 +14,7 @@ from ..experiments.paper import METHODS
 from ..experiments.plots import save_figure
 from ..experiments.protocols import adjusted, get_protocol
 from ..experiments.report import write_report, write_stages
-from ..experiments.running.budget import Budget
+from ..experiments.running.budget import Budget, OutOfTime, until
 from ..experiments.running.run import run_grid
 from ..export.comparison import METHODS as OWN_METHODS
 from ..export.comparison import SLOW, is_comparison, write_comparison, write_split
@@ -106,18 +107,27 @@ def _add_running(table, folder):
 
 
 def _check(arguments, methods):
-    """Refuse before any work, by the options' names, what no cell can be computed with."""
+    """Refuse before any work, by the options' names, what no cell can be computed with; returns the budget, begun."""
     options.check_counts(arguments, "jobs", "seeds")
     if unknown := [name for name in arguments.methods or () if name not in methods]:
         raise ValueError(f"--methods {unknown[0]}: expected some of {', '.join(methods)}")
+    options.check_choices(arguments, arguments.methods or METHODS)
     options.backend_label(arguments)
-    Budget(arguments.budget)
+    return Budget(arguments.budget)
 
 
 def _run(arguments):
-    _check(arguments, ALL_METHODS)
+    budget = _check(arguments, ALL_METHODS)
     settings = adjusted(get_protocol(arguments.protocol, arguments.data), **options.schedule_of(arguments))
-    data = _stop_signs(arguments) if arguments.data == "gtsrb" else arguments.data
+    data = arguments.data
+    if data == "gtsrb":
+        try:
+            with until(budget.end):
+                data = _stop_signs(arguments)
+        except OutOfTime:
+            spent = "spent before classifier and attack are finished: expected more seconds"
+            print(f"minisvdd: --budget {arguments.budget:g}: {spent}", file=sys.stderr)
+            return 0
     grid = make_grid(
         data,
         methods=arguments.methods,
@@ -128,10 +138,10 @@ def _run(arguments):
         settings=settings,
         backend=options.backend_label(arguments),
     )
-    return _run_grid(grid, arguments, arguments.out)
+    return _run_grid(grid, arguments, arguments.out, budget)
 
 
-def _run_grid(grid, arguments, out):
+def _run_grid(grid, arguments, out, budget):
     run_grid(
         grid,
         out,
@@ -140,13 +150,13 @@ def _run_grid(grid, arguments, out):
         data_dir=arguments.data_dir,
         resume=arguments.resume,
         verbose=options.verbosity(arguments),
-        budget=arguments.budget,
+        budget=budget,
     )
     return _print_report(out)
 
 
 def _run_own(arguments):
-    _check(arguments, OWN_METHODS)
+    budget = _check(arguments, OWN_METHODS)
     wanted = arguments.methods or [name for name in OWN_METHODS if name not in SLOW]
     dataset = options.load(arguments)
     split = dataset.one_class(arguments.normal_class)
@@ -163,7 +173,7 @@ def _run_own(arguments):
         settings=settings,
         backend=options.backend_label(arguments),
     )
-    return _run_grid(grid, arguments, out)
+    return _run_grid(grid, arguments, out, budget)
 
 
 def _stop_signs(arguments):

@@ -2,14 +2,14 @@
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import backends
 from ..data.folders import is_picture
 from ..data.pictures import COLORS
-from ..experiments.protocols import PROTOCOLS, Protocol, adjusted, get_protocol
+from ..experiments.protocols import CHOICES, PROTOCOLS, Protocol, acts_on, adjusted, get_protocol
 from ..svdd.conformal import check_rate, holdout_size
 from ..svdd.detector import THRESHOLDS
 from ..svdd.svdd import OBJECTIVES, DeepSVDD
@@ -168,11 +168,23 @@ _SCHEDULE = {  # what is adjusted in a protocol: type, least value, help
 }
 
 
+_CHOICES = {name.replace(" ", "-"): name for name in CHOICES}  # as they are typed
+
+
 def add_schedule(parser: argparse.ArgumentParser) -> None:
-    """--epochs, --pretrain-epochs, --batch-size, --learning-rate: instead of the protocol's."""
+    """--epochs, --pretrain-epochs, --batch-size, --learning-rate: instead of the protocol's; --with: on top of it."""
     for name, (kind, _, text) in _SCHEDULE.items():
         unit = "N" if kind is int else "RATE"
         parser.add_argument(_option(name), type=kind, metavar=unit, help=f"{text} (default: the protocol's)")
+    parser.add_argument(
+        "--with",
+        dest="choices",
+        nargs="+",
+        choices=list(_CHOICES),
+        default=(),
+        metavar="NAME",
+        help=f"on top of the protocol, what the authors' first scripts do: some of {', '.join(_CHOICES)}",
+    )
 
 
 def _pixels(text: str) -> str | int:
@@ -201,7 +213,14 @@ def schedule_of(arguments: argparse.Namespace) -> dict[str, Any]:
             raise ValueError(
                 f"{_option(name)} {value}: expected {'an integer >=' if kind is int else 'a number >'} {least}"
             )
-    return given
+    return {**given, "choices": [_CHOICES[name] for name in arguments.choices]}
+
+
+def check_choices(arguments: argparse.Namespace, methods: Collection[str]) -> None:
+    """ValueError for a name of --with that makes no difference to any of these methods."""
+    for name in arguments.choices:
+        if not acts_on(_CHOICES[name], methods):
+            raise ValueError(f"--with {name}: has no effect on {', '.join(methods)}")
 
 
 def protocol_of(arguments: argparse.Namespace, dataset: str, shape: tuple[int, ...]) -> Protocol:

@@ -52,6 +52,7 @@ def add_train(train: argparse.ArgumentParser) -> None:
 
 
 def _train(arguments):
+    options.check_choices(arguments, [arguments.objective])
     options.settle_threshold(arguments)
     backend = options.start_backend(options.backend_label(arguments), arguments.check_kernels, arguments.ops)
     dataset = options.load(arguments)

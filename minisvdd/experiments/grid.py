@@ -2,6 +2,7 @@
 
     OUT/grid.json                                         what the present grid consists of
     OUT/cells/METHOD/CLASS/nuNU-seedSEED-HASH.json        one cell: config, result, seconds, versions
+    OUT/cells/METHOD/CLASS/nuNU-seedSEED-HASH.checkpoint/ how far its trainings are, until it is finished
     OUT/scores/METHOD/CLASS/nuNU-seedSEED-HASH.npy        its anomaly scores of the test samples, for figures
     OUT/autoencoders/CLASS/seedSEED-HASH.npz              pre-trained weights that several cells share
 
@@ -130,6 +131,10 @@ class Cell:
         """Where the anomaly scores of the test samples lie."""
         return self._path(out, "scores", ".npy")
 
+    def checkpoint_path(self, out) -> Path:
+        """The folder of its trainings' checkpoints."""
+        return self._path(out, "cells", ".checkpoint")
+
     def _path(self, out, folder, suffix):
         labels = (("nu", self.nu), ("seed", self.seed))
         parts = [f"{label}{value:g}" for label, value in labels if value is not None]
@@ -162,11 +167,13 @@ def make_grid(
     data_dir=None,
     settings=None,
     gan_settings=None,
+    shallow_settings=None,
     backend: str = "numpy",
 ) -> Grid:
     """A grid on a data set. methods, classes: None for all, of the methods those of the paper's tables.
 
-    settings, gan_settings: a Protocol and a GanProtocol instead of the named ones.   backend: of networks.
+    settings, gan_settings, shallow_settings: a Protocol, a GanProtocol and a ShallowProtocol instead of the named ones.
+    backend: of networks.
 
     Raises ValueError for an unknown method, class or protocol, for a method that takes no such samples, and for a class
     that has no AUC since all or none of the test samples are of it; DataError when the data cannot be read.
@@ -202,7 +209,7 @@ def make_grid(
         chosen,
         int(seeds),
         gan_settings,
-        get_shallow_protocol(protocol, Path(data).stem),
+        shallow_settings or get_shallow_protocol(protocol, Path(data).stem),
         backend,
     )
 

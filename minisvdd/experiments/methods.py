@@ -33,6 +33,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from ..errors import DataError
+from ..files.checkpoint import Checkpoint
 from ..nn.training import Training
 from ..rivals.anogan import AnoGAN
 from ..rivals.baselines import GAMMAS, IsolationForest, OneClassSVM, best_on_hold_out
@@ -70,7 +71,7 @@ class Setting:
     """What a cell is computed with, beside samples and protocol.
 
     seed: of its own generator, None where it draws nothing.   weights: file of the autoencoder's, which were drawn with
-    `weights_seed`.   backend: of networks.
+    `weights_seed`.   backend: of networks.   checkpoint: where its trainings write how far they are, and go on from.
     """
 
     nu: float | None
@@ -78,6 +79,7 @@ class Setting:
     weights: Path
     weights_seed: int | None
     backend: str = "numpy"
+    checkpoint: Checkpoint | None = None
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,7 @@ def _dcae(split, protocol: Protocol, setting):
 
     drawn, model = autoencoder(epochs=0).fit(split.train), autoencoder()
     collect_statistics(drawn.network_, drawn.preprocessing_.transform(split.train), protocol.batch_size)
-    yield from model.trainings(split.train)
+    yield from model.trainings(split.train, setting.checkpoint)
     model.save(setting.weights)
     return _result(model, split, random=area_under_roc(drawn, split))
 
@@ -216,7 +218,7 @@ def _anogan(split, protocol: GanProtocol, setting):
         )
 
     model = anogan()
-    yield from model.trainings(split.train)
+    yield from model.trainings(split.train, setting.checkpoint)
     found = model.search(some.test)
     scores = np.full(n, np.nan)
     scores[chosen] = found.losses
@@ -270,6 +272,7 @@ def _deep_svdd(objective):
             seed=setting.seed,
             verbose=0,
             autoencoder=autoencoder,
+            checkpoint=setting.checkpoint,
         )
         kept = {name: result[name] for name in ("auc", "radius", "signs_of_collapse")}
         return {**kept, "scores": model.anomaly_score(split.test)}

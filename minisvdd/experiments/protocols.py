@@ -14,7 +14,7 @@
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -113,6 +113,9 @@ CHOICES = {
     "quantile": {"quantile_epochs": 10},
     "statistics": {"statistics": "running"},
 }
+# The networks that a choice acts on, where these are not all: R is soft-boundary's, and no autoencoder has a centre.
+_ACTS_ON = {"quantile": ("soft-boundary",), "statistics": ("soft-boundary", "one-class")}
+_NETWORKS = ("dcae", "soft-boundary", "one-class")
 _THEANO = replace(_AUTHORS, **{name: value for choice in CHOICES.values() for name, value in choice.items()})
 
 # The paper's for stop signs, which have the shape of CIFAR-10's images but a smaller network and smaller batches.
@@ -237,20 +240,30 @@ def adjusted(
     pretrain_epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
+    choices: Collection[str] = (),
 ) -> Protocol:
-    """The protocol with other values where one is given; milestones stay at their fraction of the epochs."""
+    """The protocol with other values where one is given; milestones stay at their fraction of the epochs.
+
+    choices: names in `CHOICES`, made on top of it.
+    """
     given = {
         "epochs": epochs,
         "pretrain_epochs": pretrain_epochs,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
     }
-    changed = replace(protocol, **{name: value for name, value in given.items() if value is not None})
+    chosen = {name: value for choice in choices for name, value in CHOICES[choice].items()}
+    changed = replace(protocol, **chosen, **{name: value for name, value in given.items() if value is not None})
     return replace(
         changed,
         milestones=_moved(protocol.milestones, protocol.epochs, changed.epochs),
         pretrain_milestones=_moved(protocol.pretrain_milestones, protocol.pretrain_epochs, changed.pretrain_epochs),
     )
+
+
+def acts_on(choice: str, methods: Collection[str]) -> bool:
+    """Whether one of `CHOICES`, by name, makes a difference to any of these methods."""
+    return any(method in _ACTS_ON.get(choice, _NETWORKS) for method in methods)
 
 
 def _moved(milestones: Sequence[int], old: int, new: int) -> tuple[int, ...]:

@@ -76,8 +76,14 @@ def collect(out) -> tuple[Grid, dict, int, int]:
     """
     grid = read_grid(out)
     found = _finished(grid, out)
-    columns = [(name, "trained", name) for name in grid.methods] + [c for c in _EXTRA if c[0] in grid.methods]
+    columns = [(name, "trained", name) for name in grid.methods] + _extra(grid)
     return grid, _entries(grid, found, columns), len(found), len(cells_of(grid))
+
+
+def _extra(grid):
+    """Those of `_EXTRA` that this grid has: pre-trained weights only of a pre-training."""
+    wanted = [column for column in _EXTRA if column[0] in grid.methods]
+    return [column for column in wanted if column[1] != "pretrained" or grid.protocol.pretrain_epochs]
 
 
 def _finished(grid, out):
@@ -141,7 +147,8 @@ def write_stages(out, objective: str) -> tuple[str, str]:
     grid = read_grid(out)
     if objective not in grid.methods:
         raise ValueError(f"objective={objective!r}: the experiment in {out} has {', '.join(grid.methods)}")
-    columns = [(objective, stage, heading or f"{objective}, trained") for stage, heading in _STAGES.items()]
+    stages = _STAGES if grid.protocol.pretrain_epochs else {stage: _STAGES[stage] for stage in ("random", "trained")}
+    columns = [(objective, stage, heading or f"{objective}, trained") for stage, heading in stages.items()]
     entries = _entries(grid, _finished(grid, out), columns)
     headings = [heading for _, _, heading in columns]
     if _printed(grid):
@@ -197,9 +204,7 @@ def _markdown(grid, entries, finished, total):
                   "+ 1 point."]  # fmt: skip
         lines += ["", *_distances(grid, entries)]
     without_labels = "oc-svm" in grid.methods and _searches(grid)
-    extra = [
-        heading for method, _, heading in _EXTRA if method in grid.methods and (method != "oc-svm" or without_labels)
-    ]
+    extra = [heading for method, _, heading in _extra(grid) if method != "oc-svm" or without_labels]
     if extra:
         lines += [
             "",
@@ -213,7 +218,7 @@ def _markdown(grid, entries, finished, total):
 def _distances(grid, entries):
     """How far each column is from the paper's, and how far seeds alone would put it."""
     lines = [
-        f"How far from the paper, in points ({_one_seed(grid)}):",
+        f"How far from the paper, in points ({_error_note(grid, entries)}):",
         "",
         "| column | mean difference | RMS over classes | expected of seeds alone | rank correlation |",
         "|---|---|---|---|---|",
@@ -229,10 +234,16 @@ def _distances(grid, entries):
     return lines
 
 
-def _one_seed(grid):
-    if grid.seeds > 1:
+def _error_note(grid, entries):
+    """What stands behind ±: of columns with a single seed somewhere, there the paper's deviation."""
+    single = [
+        method
+        for method in grid.methods
+        if any(heading == method and np.isnan(_deviation(method, entry)) for (_, heading), entry in entries.items())
+    ]
+    if not single:
         return "± one standard error"
-    return "± one standard error, with the paper's deviations: one seed says nothing about its own"
+    return f"± one standard error, of {', '.join(single)} with the paper's deviations where there is but one seed"
 
 
 def _deviation(method, entry):
@@ -278,7 +289,9 @@ def _changed(grid):
 
 
 def _value(value):
-    """Milestones as numbers with commas between them, all else as it is."""
+    """Milestones as numbers with commas between them, of numbers with a point six digits, all else as it is."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
     return "(" + ", ".join(map(str, value)) + ")" if isinstance(value, tuple) else value
 
 

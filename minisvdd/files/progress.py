@@ -21,16 +21,19 @@ class Progress:
         self._start = self._last = time.monotonic()
         self._width = 0
 
-    def update(self, done: int, note: str = "") -> None:
-        """Say that `done` steps are finished; `note` follows the count (a loss, a rate)."""
+    def update(self, done: int, note: str = "", under_way: float = 0.0) -> None:
+        """Say that `done` steps are finished; `note` follows the count (a loss, a rate).
+
+        under_way: what is done of others, in steps; it counts for the time left.
+        """
         now = time.monotonic()
         finished = done >= self.total
         pause = 0.1 if self._is_terminal else _SECONDS_BETWEEN_LINES
         if not self.verbose or self.stream is None or (now - self._last < pause and not finished):
             return
         self._last = now
-        elapsed = now - self._start
-        left = elapsed / max(done, 1) * (self.total - done)
+        elapsed, far = now - self._start, done + under_way
+        left = elapsed / (far or 1) * (self.total - far)
         text = f"{self.label} {done}/{self.total}  {note}  "
         text += f"{_clock(elapsed)} in all" if finished else f"{_clock(left)} left"
         if self._is_terminal:

@@ -5,6 +5,7 @@ with and without can be compared pair by pair.
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -58,8 +59,6 @@ def dictionary_filters(
     scripts reshape colour images where axes should change places: numbers that lie row by row, channel by channel, are
     taken for pixels of C numbers, and those of an atom the other way round. With one channel it is the same.
     """
-    from sklearn.decomposition import MiniBatchDictionaryLearning
-
     #: all patches of some images, one in each row
     some = X[rng.permutation(len(X))[:_IMAGES]]
     if mixed:
@@ -71,11 +70,24 @@ def dictionary_filters(
     drawn = rng.integers(len(patches), size=_STEPS * _PATCHES_A_STEP)
     Z = (patches[drawn] - patches.mean(axis=0)) / deviation
     #: the atoms, as they are
-    seed = int(rng.integers(1 << 31))
-    learning = MiniBatchDictionaryLearning(
-        n_filters, alpha=1, max_iter=1, batch_size=_PATCHES_A_STEP, tol=0, max_no_improvement=None, random_state=seed
-    )
-    atoms: np.ndarray = learning.fit(Z).components_
+    atoms = _learnt(Z.shape, Z.tobytes(), n_filters, int(rng.integers(1 << 31)))
     if mixed:
         atoms = atoms.reshape(n_filters, X.shape[1], -1).transpose(0, 2, 1)
     return np.ascontiguousarray(atoms.reshape(n_filters, X.shape[1], *kernel_size), np.float32)
+
+
+@lru_cache(maxsize=2)
+def _learnt(shape: Shape, patches: bytes, n_atoms: int, seed: int) -> np.ndarray:
+    """Atoms (n_atoms, d) of patches of that shape, (n, d) float64.
+
+    They take seconds, so the last ones are kept: a network that is trained begins with those of the network as drawn,
+    which a table evaluates.
+    """
+    from sklearn.decomposition import MiniBatchDictionaryLearning
+
+    learning = MiniBatchDictionaryLearning(
+        n_atoms, alpha=1, max_iter=1, batch_size=_PATCHES_A_STEP, tol=0, max_no_improvement=None, random_state=seed
+    )
+    atoms: np.ndarray = learning.fit(np.frombuffer(patches).reshape(shape)).components_
+    atoms.flags.writeable = False
+    return atoms

@@ -1,5 +1,7 @@
 """`minisvdd experiment`: what `report` prints, and when it draws figure 4; all methods on data of one's own."""
 
+import time
+
 import numpy as np
 import pytest
 from helpers_cli import run
@@ -97,6 +99,16 @@ def test_no_stop_sign_is_attacked_for_a_grid_that_cannot_be(tmp_path, monkeypatc
         assert capsys.readouterr().err.startswith(f"minisvdd: error: {words[0]} {words[1]}")
 
 
+def test_the_attack_on_stop_signs_is_part_of_the_budget(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("minisvdd.cli.experiment.load_dataset", lambda *arguments: None)
+    monkeypatch.setattr("minisvdd.cli.experiment.adversaries_of", lambda *arguments, **options: time.sleep(60))
+    started = time.time()
+    assert run("experiment", "table2-gtsrb", "--budget", 1, "--out", tmp_path / "out") == 0
+    assert time.time() - started < 20
+    error = "minisvdd: --budget 1: spent before classifier and attack are finished: expected more seconds\n"
+    assert capsys.readouterr().err == error
+
+
 def test_a_table_with_other_epochs_says_so(tmp_path, capsys):
     """Milestones stay at their share of the epochs; cells of another number of epochs are other cells."""
     few = ("experiment", "table1-digits", "--methods", "one-class", "--classes", 3, "--out", tmp_path, *QUICK)
@@ -110,6 +122,15 @@ def test_a_table_with_other_epochs_says_so(tmp_path, capsys):
     assert len(list((tmp_path / "cells/one-class/3").iterdir())) == 4
     assert run(*few, "--epochs", -1) == 2
     assert capsys.readouterr().err.endswith("--epochs -1: expected an integer >= 0\n")
+
+
+def test_a_table_with_a_choice_of_the_first_scripts_says_so(tmp_path, capsys):
+    few = ("experiment", "table1-digits", "--classes", 3, "--out", tmp_path, *QUICK)
+    assert run(*few, "--methods", "dcae", "--with", "affine", "gain", "fixed-batches") == 0
+    changes = "affine True instead of False, gain 1.41414 instead of 1, batches fixed instead of shuffled."
+    assert changes in capsys.readouterr().out
+    assert run(*few, "--methods", "dcae", "kde", "--with", "affine", "quantile") == 2
+    assert capsys.readouterr().err == "minisvdd: error: --with quantile: has no effect on dcae, kde\n"
 
 
 def test_a_table_by_its_protocol_says_nothing_of_it(tmp_path, capsys):

@@ -288,6 +288,15 @@ def test_patches_of_large_images_or_of_a_size_asked_for(shape, options, patch, t
     assert "--patch-size 7: expected an integer >= 8" in capsys.readouterr().err
 
 
+def test_choices_of_the_first_scripts_on_top_of_a_protocol(tmp_path, capsys):
+    few = ("--epochs", 1, "--pretrain-epochs", 1, "--quiet", "--checkpoint-every", 0, "--out", tmp_path / "run")
+    assert run("train", *few, "--with", "affine", "statistics") == 0
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert (result["affine"], result["statistics"], result["gain"]) == (True, "running", 1.0)
+    assert run("train", *few, "--with", "quantile") == 2
+    assert capsys.readouterr().err.endswith("error: --with quantile: has no effect on one-class\n")
+
+
 def test_patches_are_not_for_features(tmp_path, capsys):
     np.save(tmp_path / "x.npy", np.zeros((40, 3)))
     assert run("train", "--data", tmp_path / "x.npy", "--patch-size", 8, "--out", tmp_path / "run") == 2

@@ -25,6 +25,7 @@ from minisvdd.errors import DataError
 from minisvdd.experiments.experiments import area_under_roc, autoencoder_of, kept_by, train_and_evaluate
 from minisvdd.experiments.grid import cells_of, dataset_by_name, make_grid, read_cell, read_grid, read_scores
 from minisvdd.experiments.methods import draw_of
+from minisvdd.experiments.protocols import get_shallow_protocol
 from minisvdd.experiments.report import collect, write_report
 from minisvdd.experiments.running import run as run_module
 from minisvdd.experiments.running.run import run_grid
@@ -119,6 +120,16 @@ def test_both_trainings_of_a_seed_hold_out_the_same_samples(tmp_path):
     assert one_class["auc"]["trained"] == pytest.approx(area_under_roc(model, split), abs=1e-6)
     assert dcae["auc"]["trained"] == pytest.approx(area_under_roc(load_model(path), split), abs=1e-6)
     assert dcae["n_train"] == one_class["n_train"] == len(seen) < len(split.train)
+
+
+def test_shallow_methods_have_settings_of_their_own_too(tmp_path):
+    """Cells of others are other cells; the folder knows them."""
+    settings = replace(get_shallow_protocol("quick", "digits"), width="largest")
+    grids = [tiny_grid(methods=["kde"], **changes) for changes in ({}, {"shallow_settings": settings})]
+    assert [grid.shallow_protocol.width for grid in grids] == ["grid", "largest"]
+    assert not {cell.hash for cell in cells_of(grids[0])} & {cell.hash for cell in cells_of(grids[1])}
+    run_grid(grids[1], tmp_path, verbose=0)
+    assert read_grid(tmp_path) == grids[1]
 
 
 def test_settings_that_came_later_name_a_cell_only_where_they_are_not_their_defaults():

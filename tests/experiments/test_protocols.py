@@ -14,6 +14,7 @@ from minisvdd.experiments.protocols import (
     CHOICES,
     PROTOCOLS,
     Protocol,
+    acts_on,
     adjusted,
     arguments_of,
     get_gan_protocol,
@@ -113,6 +114,22 @@ def test_quick_counts_the_patches_of_large_images():
 def test_data_of_the_tables_keep_their_protocols(data, protocol):
     assert get_protocol(protocol, data, (92, 1, 8, 8)) == get_protocol(protocol, data)
     assert get_protocol("paper", "mine", (92, 1, 8, 8)) == get_protocol("paper", "mine")
+
+
+def test_choices_of_the_first_scripts_are_made_on_top_of_a_protocol():
+    paper = get_protocol("paper", "mnist")
+    assert adjusted(paper, choices=["affine", "fixed batches"]) == replace(paper, affine=True, batches="fixed")
+    authors = get_protocol("authors-code", "digits")
+    assert adjusted(authors, choices=CHOICES) == get_protocol("authors-theano", "digits")
+    assert adjusted(paper, epochs=25, choices=["quantile"]).milestones == (15,)
+
+
+def test_choices_act_on_networks_and_some_not_on_all():
+    assert not any(acts_on(name, ["kde", "oc-svm", "isolation-forest", "anogan"]) for name in CHOICES)
+    acting = {m: {name for name in CHOICES if acts_on(name, [m])} for m in ("dcae", "one-class", "soft-boundary")}
+    assert acting["soft-boundary"] == set(CHOICES)
+    assert acting["one-class"] == set(CHOICES) - {"quantile"}
+    assert acting["dcae"] == set(CHOICES) - {"quantile", "statistics"}
 
 
 def test_what_is_adjusted_changes_and_milestones_move_along():

@@ -1,12 +1,13 @@
 """What a report's files look like: JSON with a cell on each line, the stages of training, the table and its picture."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers_cli import run
-from helpers_grid import TINY_GAN, aucs, cell_files, run_grid, tiny_grid
+from helpers_grid import TINY, TINY_GAN, aucs, cell_files, run_grid, tiny_grid
 from matplotlib.container import ErrorbarContainer
 
 from minisvdd import load_dataset
@@ -148,7 +149,31 @@ def test_the_report_of_a_table_of_the_paper_says_how_far_it_is(tmp_path, seeds):
     paper = {name: TABLE_1["mnist"][name]["kde"] for name in grid.classes}
     d = distance_from({name: (entries[name, "kde"].mean, 0.0, 1) for name in grid.classes}, paper)
     assert row == f"| kde | {d.difference:+.1f} ± 0.0 | {d.rms:.1f} | 0.0 | {d.correlation:.2f} |"
-    assert ("one seed says nothing about its own" in markdown) == (seeds == 1)
+    words = "(± one standard error, of isolation-forest with the paper's deviations where there is but one seed):"
+    assert (words in markdown) == (seeds == 1)
+    assert ("(± one standard error):" in markdown) == (seeds == 2)
+
+
+def test_a_single_seed_of_one_column_is_told_though_the_grid_has_more(tmp_path, monkeypatch):
+    """The seed that is missing may be that of any cell."""
+    printed = {name: {"kde": (81.0, 0.0), "isolation-forest": (91.0, 2.0)} for name in ("3", "8")}
+    monkeypatch.setattr("minisvdd.experiments.report.TABLES", {"digits": printed})
+    run_grid(tiny_grid(methods=["isolation-forest", "kde"]), tmp_path, verbose=0)
+    assert "(± one standard error):" in write_report(tmp_path)[0]
+    next(path for path in cell_files(tmp_path) if path.parent.parent.name == "isolation-forest").unlink()
+    assert "(± one standard error, of isolation-forest with the paper's deviations where" in write_report(tmp_path)[0]
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_there_are_no_pre_trained_weights_without_a_pre_training(epochs, tmp_path):
+    settings = replace(TINY, pretrain_epochs=epochs, epochs=1)
+    run_grid(tiny_grid(methods=["one-class"], seeds=1, classes=["3"], settings=settings), tmp_path, verbose=0)
+    markdown, headings = write_report(tmp_path)[0], rows_of(write_stages(tmp_path, "one-class")[0])[1]
+    assert "one-class, random weights" in markdown
+    assert ("pre-trained" in markdown) == (epochs > 0)
+    assert ("pre-trained" in (tmp_path / "report.csv").read_text()) == (epochs > 0)
+    pretrained = ["pre-trained weights", "autoencoder (DCAE)"] if epochs else []
+    assert headings[1:] == ["random weights", *pretrained, "one-class, trained"]
 
 
 # What the table and its picture show

@@ -7,15 +7,18 @@ import numpy as np
 import pytest
 from helpers_cli import run
 from helpers_grid import TINY, tiny_grid
+from joblib.externals.loky import get_reusable_executor
+from sklearn.decomposition import MiniBatchDictionaryLearning
 
 from minisvdd import load_dataset
 from minisvdd.backends import backend_problems
 from minisvdd.experiments.grid import cells_of, make_grid, read_cell, read_scores, setting_of
 from minisvdd.experiments.methods import METHODS, draw_of
-from minisvdd.experiments.protocols import get_protocol
+from minisvdd.experiments.protocols import GanProtocol, get_protocol
 from minisvdd.experiments.running import run as run_module
 from minisvdd.experiments.running.budget import Budget, OutOfTime, until
 from minisvdd.experiments.running.run import run_grid
+from minisvdd.nn.training import Training
 
 DEEP = ["dcae", "soft-boundary", "one-class"]
 _PROBLEM = backend_problems()["cuda"]
@@ -106,6 +109,25 @@ def test_shares_of_several_processes_are_what_one_process_computes(few, tmp_path
     assert cells(grid, tmp_path / "alone") == cells(grid, tmp_path / "shared")
 
 
+def test_progress_side_by_side_tells_the_epochs(few, tmp_path, monkeypatch, capsys):
+    """Cells of one length end together: until then their epochs are all that there is to tell."""
+    monkeypatch.setattr("minisvdd.files.progress._SECONDS_BETWEEN_LINES", 0.0)
+    grid = make_grid(few, methods=["dcae"], classes=["3", "8"], seeds=1, settings=replace(TINY, pretrain_epochs=3))
+    list(run_module._side_by_side(grid, cells_of(grid), tmp_path, None, Budget(), 1))
+    lines = [line.split("  ")[:2] for line in capsys.readouterr().err.splitlines()]
+    notes = [f"2 in training, {epochs} of their 6 epochs" for epochs in (2, 4, 6)]
+    assert lines[:3] == [["experiment, cell 0/2", note] for note in notes]
+    assert lines[3:] == [["experiment, cell 1/2", "dcae 3"], ["experiment, cell 2/2", "dcae 8"]]
+
+
+def test_every_share_tells_its_progress(few, tmp_path, capfd):
+    get_reusable_executor().shutdown()  # those of earlier tests write where these have read
+    grid = make_grid(few, methods=["kde"], classes=["3", "8"])
+    list(run_module._in_shares(grid, cells_of(grid), tmp_path, None, Budget(), 2, 1))
+    lines = {line.partition("  ")[0] for line in capfd.readouterr().err.splitlines()}
+    assert {f"process {i} of 2, cell 1/1" for i in (1, 2)} <= lines
+
+
 @pytest.mark.parametrize("count", [1, 3, 100])
 def test_a_share_has_all_cells_of_a_class_and_seed(count):
     todo = cells_of(tiny_grid(methods=["kde", *DEEP], seeds=3))
@@ -117,6 +139,22 @@ def test_a_share_has_all_cells_of_a_class_and_seed(count):
 
 
 # Draws
+
+
+def test_cells_of_one_draw_learn_its_dictionary_once(few, tmp_path, monkeypatch):
+    """As drawn and as trained; and soft-boundary with either nu."""
+    drawn, fit = [], MiniBatchDictionaryLearning.fit
+
+    def counted(learning, X):
+        drawn.append(learning.random_state)
+        return fit(learning, X)
+
+    monkeypatch.setattr(MiniBatchDictionaryLearning, "fit", counted)
+    monkeypatch.setattr("minisvdd.nn.init._STEPS", 21)  # no other test's
+    settings = replace(TINY, first_filters="dictionary")
+    grid = make_grid(few, methods=DEEP, classes=["3"], seeds=2, settings=settings)
+    assert run_grid(grid, tmp_path, verbose=0) == 0
+    assert len(drawn) == len(set(drawn)) == 2 * len(DEEP)
 
 
 def test_classes_methods_and_seeds_draw_independently():
@@ -148,8 +186,9 @@ def test_a_budget_stops_between_cells_and_the_next_run_goes_on(few, tmp_path, ca
     left, runs = 12, 0
     while left:
         started = time.time()
-        before, left = left, run_grid(grid, tmp_path / "parts", budget=0.5)
-        assert time.time() - started < 5, "far beyond the budget"
+        budget = 0.5 * 1.2**runs  # a busy machine needs more for one cell
+        before, left = left, run_grid(grid, tmp_path / "parts", budget=budget)
+        assert time.time() - started < budget + 5, "far beyond the budget"
         assert sum(read_cell(cell, tmp_path / "parts") is not None for cell in cells_of(grid)) == 12 - left
         if left:
             assert f"the budget is spent, {left} of {before} cells are left" in capsys.readouterr().err
@@ -166,14 +205,105 @@ def test_a_cell_that_takes_too_long_is_left_where_it_is(few, tmp_path):
     started = time.time()
     assert run_grid(grid, tmp_path, verbose=0, budget=1.0) == 2
     assert time.time() - started < 10
-    assert not list(tmp_path.rglob("*.json.*")) + list((tmp_path / "cells").rglob("*"))
+    assert not list(tmp_path.rglob("*.json.*")) + list((tmp_path / "cells").rglob("*.json"))
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """How many epochs are trained from now on, and after how many the budget of a run ends."""
+    counts = {"epochs": 0, "most": None}
+    finish = Training.finish_epoch
+
+    def counting(training):
+        finish(training)
+        counts["epochs"] += 1
+        if counts["epochs"] == counts["most"]:
+            raise OutOfTime
+
+    monkeypatch.setattr(Training, "finish_epoch", counting)
+    return counts
+
+
+@pytest.mark.parametrize("method", ["dcae", "one-class", "anogan"])
+def test_a_training_goes_on_where_the_budget_cut_it_off(method, few, tmp_path, trained, capsys):
+    """Bit for bit; its checkpoints are gone with its last epoch."""
+    small = GanProtocol(epochs=3, batch_size=32, latent_dim=8, search_steps=2, test_images=40)
+    settings = replace(TINY, pretrain_epochs=3, epochs=3)
+    grid = make_grid(few, methods=[method], classes=["3"], seeds=1, settings=settings, gan_settings=small)
+    if method == "one-class":
+        for name in ("whole", "parts"):
+            run_grid(replace(grid, methods=("dcae",)), tmp_path / name, verbose=0)
+    trained["epochs"] = 0
+    run_grid(grid, tmp_path / "whole", verbose=0)
+    planned = trained["epochs"]
+    trained.update(epochs=0, most=2)
+    while run_grid(grid, tmp_path / "parts", budget=600):
+        assert "a training goes on from its last epoch, all else begins anew: what takes" in capsys.readouterr().err
+        assert trained["epochs"] == trained["most"]
+        trained["most"] += 2
+    assert trained["epochs"] == planned
+    assert cells(grid, tmp_path / "whole") == cells(grid, tmp_path / "parts")
+    scores = [read_scores(cells_of(grid)[0], tmp_path / name) for name in ("whole", "parts")]
+    np.testing.assert_array_equal(*scores)
+    assert not list(tmp_path.rglob("*.checkpoint"))
+
+
+@pytest.mark.parametrize("harm", ["damaged", "of another version", "not to be resumed"])
+def test_a_training_begins_anew_from_checkpoints_of_no_use(harm, few, tmp_path, trained, monkeypatch):
+    grid = make_grid(few, methods=["dcae"], classes=["3"], seeds=1, settings=replace(TINY, pretrain_epochs=3))
+    trained["most"] = 2
+    assert run_grid(grid, tmp_path, verbose=0, budget=600) == 1
+    [path] = tmp_path.rglob("*.checkpoint/*")
+    if harm == "damaged":
+        path.write_bytes(path.read_bytes()[:-99])
+    elif harm == "of another version":
+        monkeypatch.setattr("minisvdd.files.checkpoint.__version__", "0.0.0")
+    trained.update(epochs=0, most=None)
+    assert run_grid(grid, tmp_path, verbose=0, resume=harm != "not to be resumed") == 0
+    assert trained["epochs"] == 3
+    assert not list(tmp_path.rglob("*.checkpoint"))
 
 
 def test_a_budget_side_by_side(few, tmp_path):
     settings = replace(TINY, epochs=100_000)
     grid = make_grid(few, methods=["kde", "one-class"], classes=["3", "8"], seeds=1, settings=settings)
     done = list(run_module._side_by_side(grid, cells_of(grid), tmp_path, None, Budget(2.0)))
+    assert not list(tmp_path.rglob("*.checkpoint"))
     assert {cell.method for cell in done} == {"kde"}
+
+
+@pytest.mark.parametrize("pause", [1.0, 60.0])
+def test_a_budget_side_by_side_stops_between_results_and_in_one(pause, few, tmp_path, monkeypatch):
+    """Many results, each of which takes its time, in what would be one round; or a single long one."""
+
+    def slow(*arguments):
+        time.sleep(pause)
+        return METHODS["kde"].evaluate(*arguments)
+
+    monkeypatch.setitem(METHODS, "isolation-forest", replace(METHODS["isolation-forest"], evaluate=slow))
+    grid = make_grid(few, methods=["isolation-forest"], classes=["3", "8"], seeds=20)
+    started = time.time()
+    done = list(run_module._side_by_side(grid, cells_of(grid), tmp_path, None, Budget(1.5)))
+    assert time.time() - started < 20
+    assert len(done) <= 2
+    assert sum(read_cell(cell, tmp_path) is not None for cell in cells_of(grid)) == len(done)
+
+
+def test_a_budget_side_by_side_stops_in_an_epoch(few, tmp_path, monkeypatch):
+    """As long as those of the emulator."""
+    monkeypatch.setattr(Training, "finish_epoch", lambda training: time.sleep(60))
+    grid = make_grid(few, methods=["dcae"], classes=["3", "8"], seeds=1, settings=TINY)
+    started = time.time()
+    assert not list(run_module._side_by_side(grid, cells_of(grid), tmp_path, None, Budget(1.0)))
+    assert time.time() - started < 20
+
+
+def test_a_budget_that_has_begun_goes_on(few, tmp_path, capsys):
+    """What a command does before its grid is part of it."""
+    budget = Budget(0.2)
+    time.sleep(0.3)
+    assert run_grid(make_grid(few, methods=["kde"], classes=["3"]), tmp_path, budget=budget) == 1
+    assert "the budget is spent, 1 of 1 cells are left" in capsys.readouterr().err
 
 
 def test_what_a_budget_allows(monkeypatch):
@@ -204,6 +334,8 @@ def test_a_cell_comes_with_its_seconds(few, tmp_path):
 def test_time_is_up_only_inside(few):
     with pytest.raises(OutOfTime), until(time.time() + 0.05):
         time.sleep(20)
+    with pytest.raises(OutOfTime), until(time.time() - 1):
+        pytest.fail("begun too late")
     with until(None), until(time.time() + 60):
         pass
     time.sleep(0.1)

@@ -366,6 +366,14 @@ def test_protocols_are_compared_on_the_same_draws(run, script, n_rows, tmp_path)
     assert "standard_error" in rows[2]
 
 
+def test_an_ablation_leaves_out_what_acts_on_none_of_its_methods():
+    chosen = load_benchmark("ablation")._chosen
+    names = ["gain", "quantile", "statistics", "a sixth held out"]
+    assert list(chosen(names, ("dcae",))) == ["gain", "a sixth held out", "all of these"]
+    assert list(chosen(names, ("dcae", "one-class"))) == ["gain", "statistics", "a sixth held out", "all of these"]
+    assert list(chosen(["gain", "quantile"], ("one-class",))) == ["gain"]
+
+
 def test_the_page_of_the_paper_s_numbers_is_that_of_the_results(tmp_path):
     reproduction, text = load_benchmark("reproduction"), (ROOT / "docs" / "reproduction.md").read_text()
     assert reproduction.with_tables(text, ROOT / "benchmarks" / "results") == text

@@ -26,11 +26,6 @@ class Budget:
         self.end = None if seconds is None else time.time() + seconds - min(_FOR_THE_REPORT, seconds / 10)
         self._longest: dict[str, float] = {}
 
-    @property
-    def lasts(self) -> bool:
-        """Whether there is time left."""
-        return self.end is None or time.time() < self.end
-
     def allows(self, method: str) -> bool:
         """Whether a cell of this method, if it takes no longer than the longest one yet, will be done in time."""
         return self.end is None or time.time() + self._longest.get(method, 0.0) < self.end
@@ -42,7 +37,9 @@ class Budget:
 
 @contextmanager
 def until(end: float | None) -> Iterator[None]:
-    """Raise OutOfTime in the block when the time `end` (of `time.time`) comes."""
+    """Raise OutOfTime when the time `end` (of `time.time`) comes: in the block, or before it where it has come."""
+    if end is not None and time.time() >= end:
+        raise OutOfTime
     if end is None or not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -6,8 +6,8 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from joblib.parallel import LokyBackend
 from threadpoolctl import threadpool_limits
 
 from ...backends import get_backend
-from ...errors import CollapseWarning, TrainingWarning
+from ...errors import CollapseWarning, DataError, TrainingWarning
 from ...files.atomic import atomic_write, locked, write_json
+from ...files.checkpoint import Checkpoint
 from ...files.progress import Progress
 from ...validation import check_number
 from ..experiments import left_out_by, run, versions
@@ -27,6 +28,12 @@ from ..methods import METHODS
 from .budget import Budget, OutOfTime, until
 from .lifeline import tie_to
 
+_EVERY = 10  # epochs between checkpoints; within a budget one after each, so that a short budget is not lost
+_LONG = "begins anew: what takes longer than the budget is never finished"
+# What becomes of cells that a budget's end finds under way, by whether cells run side by side.
+_BEGUN = {False: f"a training goes on from its last epoch, all else {_LONG}", True: f"a cell that was begun {_LONG}"}
+
+_CELL = "experiment, cell"  # what progress counts
 AT_ONCE = 40  # trainings side by side on a device: measured on one H100, where more gain little
 
 
@@ -39,37 +46,45 @@ def run_grid(
     data_dir=None,
     resume: bool = True,
     verbose: int = 1,
-    budget: float | None = None,
+    budget: Budget | float | None = None,
 ) -> int:
     """Compute the cells that `out` does not hold yet (resume=False: all); returns how many are left.
 
     On `jobs` processes or a Dask `scheduler`. On a backend with kernels of its own, side by side in each of `jobs`
     processes, which share the device: while one prepares a cell on the host, the others keep the device busy.
-    budget: seconds after which it ends; every finished cell is a file, the same call goes on with the others.
+    budget: seconds after which it ends, or a Budget that has begun; every finished cell is a file, the same call goes
+    on with the others.
+
+    One after the other, a cell in training goes on from its last checkpoint, too; side by side it begins anew.
 
     A damaged cell is named and computed again; a damaged grid.json is a DataError. Pre-training goes first, since Deep
     SVDD's cells start from its weights.
     """
     check_number(jobs, "jobs", 1, integer=True)
-    out, allowed = Path(out), Budget(budget)
+    out, allowed = Path(out), budget if isinstance(budget, Budget) else Budget(budget)
     needs_weights = any(METHODS[name].pretrained for name in grid.methods)
     methods = grid.methods if "dcae" in grid.methods or not needs_weights else ("dcae", *grid.methods)
     with locked(out):  # several processes may compute parts of one table
         write_json(out / GRID_FILE, asdict(with_earlier(grid, out)))
     todo = [cell for cell in cells_of(grid, methods) if not (resume and is_finished(cell, out, verbose))]
-    progress, done = Progress("experiment, cell", len(todo), verbose), 0
-    if get_backend(grid.backend).runs_numpy or scheduler:
-        finished = _on_processes(grid, todo, out.resolve(), data_dir, allowed, jobs, scheduler)
+    if not resume:
+        for cell in todo:
+            _checkpoint(cell, out).remove()
+    beside = not (get_backend(grid.backend).runs_numpy or scheduler)
+    if not beside:
+        finished = _on_processes(grid, todo, out.resolve(), data_dir, allowed, jobs, scheduler, verbose)
     elif jobs == 1:
-        finished = _side_by_side(grid, todo, out.resolve(), data_dir, allowed)
+        finished = _side_by_side(grid, todo, out.resolve(), data_dir, allowed, verbose)
     else:
-        finished = _in_shares(grid, todo, out.resolve(), data_dir, allowed, jobs)
-    for cell in finished:
-        done += 1
-        progress.update(done, f"{cell.method} {cell.normal_class}")
-    if done < len(todo) and verbose:
-        print(f"minisvdd: the budget is spent, {len(todo) - done} of {len(todo)} cells are left", file=sys.stderr)
-    return len(todo) - done
+        finished = _in_shares(grid, todo, out.resolve(), data_dir, allowed, jobs, verbose)
+    left = len(todo) - sum(1 for _ in finished)
+    if left and verbose:
+        print(f"minisvdd: the budget is spent, {left} of {len(todo)} cells are left; {_BEGUN[beside]}", file=sys.stderr)
+    return left
+
+
+def _named(cell: Cell) -> str:
+    return f"{cell.method} {cell.normal_class}"
 
 
 def _phases(todo: list[Cell]) -> list[list[Cell]]:
@@ -80,8 +95,9 @@ def _phases(todo: list[Cell]) -> list[list[Cell]]:
 # On processes
 
 
-def _on_processes(grid, todo, out, data_dir, budget, jobs, scheduler) -> Iterator[Cell]:
+def _on_processes(grid, todo, out, data_dir, budget, jobs, scheduler, verbose=0) -> Iterator[Cell]:
     """Yields each cell when it is finished."""
+    progress, done = Progress(_CELL, len(todo), verbose), 0
     with _workers(jobs, scheduler):
         for phase in _phases(todo):
             calls = (
@@ -92,6 +108,8 @@ def _on_processes(grid, todo, out, data_dir, budget, jobs, scheduler) -> Iterato
             for cell, seconds in Parallel(return_as="generator_unordered", pre_dispatch="n_jobs")(calls):
                 if seconds is not None:
                     budget.note(cell.method, seconds)
+                    done += 1
+                    progress.update(done, _named(cell))
                     yield cell
 
 
@@ -133,16 +151,33 @@ def _workers(jobs, scheduler):
 def run_cell(grid: Grid, cell: Cell, out: str, data_dir=None, end: float | None = None) -> tuple[Cell, float | None]:
     """Compute one cell of the grid and write its file. Returns it with its seconds; None when time was up before.
 
-    One BLAS thread, so that sums come out the same however many cells run side by side.
+    Its trainings go on from their checkpoints, which lie beside that file until it is written. One BLAS thread, so that
+    sums come out the same however many cells run side by side.
     """
-    started = time.time()
+    started, checkpoint = time.time(), _checkpoint(cell, out, _EVERY if end is None else 1)
     try:
         with until(end), _computing():
-            steps = _steps(grid, cell, out, data_dir)
-            _write(cell, out, run(steps), time.time() - started)
+            result = _resumed(grid, cell, out, data_dir, checkpoint)
     except OutOfTime:
         return cell, None
+    _write(cell, out, result, time.time() - started)
+    checkpoint.remove()
     return cell, time.time() - started
+
+
+def _checkpoint(cell, out, every=1):
+    return Checkpoint(cell.checkpoint_path(out), every, resume=True)
+
+
+def _resumed(grid, cell, out, data_dir, checkpoint):
+    """The cell's result; from the beginning where its checkpoints are damaged or of another version."""
+    try:
+        return run(_steps(grid, cell, out, data_dir, checkpoint))
+    except DataError:
+        if not checkpoint.folder.exists():
+            raise
+    checkpoint.remove()
+    return run(_steps(grid, cell, out, data_dir, checkpoint))
 
 
 @contextmanager
@@ -153,10 +188,11 @@ def _computing():
         yield
 
 
-def _steps(grid, cell, out, data_dir):
+def _steps(grid, cell, out, data_dir, checkpoint=None):
     """A generator of the cell's trainings, none for a method without; returns its result."""
     split, protocol = dataset_by_name(grid.data, data_dir).one_class(cell.normal_class), protocol_of(grid, cell)
-    result = yield from METHODS[cell.method].steps(split, protocol, setting_of(grid, cell, out))
+    setting = replace(setting_of(grid, cell, out), checkpoint=checkpoint)
+    result = yield from METHODS[cell.method].steps(split, protocol, setting)
     n_train = len(split.train) - left_out_by(protocol, len(split.train))
     return {**result, "n_train": n_train, "n_test": len(split.test)}
 
@@ -194,35 +230,56 @@ class _Running:
         return None
 
 
-def _side_by_side(grid, todo, out, data_dir, budget) -> Iterator[Cell]:
+def _side_by_side(grid, todo, out, data_dir, budget, verbose=0, label=_CELL) -> Iterator[Cell]:
     """An epoch of each of up to `AT_ONCE` cells at a time, started all before the first is waited for.
 
     Yields each cell when it is finished. A cell takes as long as those beside it make it: when the budget ends, what is
     under way is left.
     """
-    with _computing():
+    progress, done = Progress(label, len(todo), verbose), 0
+    with _computing(), suppress(OutOfTime):
         for phase in _phases(todo):
             waiting, running = phase[::-1], []
             while waiting or running:
-                while waiting and len(running) < AT_ONCE and budget.lasts:
+                while waiting and len(running) < AT_ONCE:
                     running.append(_Running(grid, waiting.pop(), out, data_dir))
-                if not budget.lasts:
-                    return
                 for one in list(running):
-                    if (result := one.result()) is not None:
+                    with until(budget.end):
+                        result = one.result()
+                    if result is not None:
                         _write(one.cell, out, result, time.time() - one.started)
                         running.remove(one)
+                        done += 1
+                        progress.update(done, _named(one.cell))
                         yield one.cell
                 for one in running:
-                    one.training.start_epoch()
+                    with until(budget.end):
+                        one.training.start_epoch()
                 for one in running:
-                    one.training.finish_epoch()
+                    with until(budget.end):
+                        one.training.finish_epoch()
+                if running:
+                    progress.update(done, *_how_far([one.training for one in running]))
 
 
-def _in_shares(grid, todo, out, data_dir, budget, jobs) -> Iterator[Cell]:
-    """Side by side in each of several processes. Yields the cells of a share when all of them are finished."""
+def _how_far(trainings) -> tuple[str, float]:
+    """A note on trainings under way, and how many whole ones their epochs make."""
+    epochs, planned = (sum(counts) for counts in zip(*((one.epoch, one.plan.epochs) for one in trainings)))
+    note = f"{len(trainings)} in training, {epochs} of their {planned} epochs"
+    return note, sum(one.epoch / one.plan.epochs for one in trainings)
+
+
+def _in_shares(grid, todo, out, data_dir, budget, jobs, verbose=0) -> Iterator[Cell]:
+    """Side by side in each of several processes, which say themselves how far they are.
+
+    Yields the cells of a share when all of them are finished.
+    """
+    shares = _shares(todo, jobs)
     with _workers(jobs, scheduler=None):
-        calls = (delayed(_finish)(grid, share, out, data_dir, budget) for share in _shares(todo, jobs))
+        calls = (
+            delayed(_finish)(grid, share, out, data_dir, budget, verbose, f"process {i} of {len(shares)}, cell")
+            for i, share in enumerate(shares, 1)
+        )
         for finished in Parallel(return_as="generator_unordered")(calls):
             yield from finished
 
@@ -236,5 +293,5 @@ def _shares(todo: list[Cell], count: int) -> list[list[Cell]]:
     return [list(chain.from_iterable(dealt[first::count])) for first in range(min(count, len(dealt)))]
 
 
-def _finish(grid, share, out, data_dir, budget) -> list[Cell]:
-    return list(_side_by_side(grid, share, out, data_dir, budget))
+def _finish(*arguments) -> list[Cell]:
+    return list(_side_by_side(*arguments))
