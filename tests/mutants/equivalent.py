@@ -94,7 +94,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "chosen = (partners[labels] >= 0) & (rng.random(len(labels)) <= 0.5)",
     ): "a random number is 1/2 once in 2^53 draws",
     (
-        "backends/emulator.py",
+        "backends/building.py",
         'return hashlib.sha256("\\0".join(texts).encode()).hexdigest()[:]',
     ): "a longer name for the same library",
     (

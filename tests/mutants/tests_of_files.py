@@ -148,6 +148,7 @@ TESTS: dict[str, list[str]] = {
         "kernels/test_counts.py",
         "whole/test_several_threads.py",
     ],
+    "backends/building.py": ["backends/test_emulator.py", "backends/test_training.py"],
     "backends/captured.py": ["backends/test_device.py"],
     "backends/counting.py": ["course/test_tiled_task.py", "kernels/test_counts.py"],
     "backends/cuda.py": ["backends/test_cuda.py"],
