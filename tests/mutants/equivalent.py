@@ -49,7 +49,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "np.matmul(g, weight.transpose(3, 0, 2, 1).reshape(kw, -2), out=filters.reshape(n, -1))",
     ): "NumPy takes any negative number for the length that it must work out",
     (
-        "rivals/baselines.py",
+        "rivals/svm.py",
         'self.svm_ = SklearnSVM(kernel="rbf", gamma=self.gamma_, nu=self.nu).fit(Z)',
     ): "the size of the solver's cache: the same numbers, later",
     (
