@@ -202,21 +202,25 @@ def _side_by_side(grid, todo, out, data_dir, budget) -> Iterator[Cell]:
     """
     with _computing():
         for phase in _phases(todo):
-            waiting, running = phase[::-1], []
-            while waiting or running:
-                while waiting and len(running) < AT_ONCE and budget.lasts:
-                    running.append(_Running(grid, waiting.pop(), out, data_dir))
-                if not budget.lasts:
-                    return
-                for one in list(running):
-                    if (result := one.result()) is not None:
-                        _write(one.cell, out, result, time.time() - one.started)
-                        running.remove(one)
-                        yield one.cell
-                for one in running:
-                    one.training.start_epoch()
-                for one in running:
-                    one.training.finish_epoch()
+            yield from _phase_side_by_side(grid, phase, out, data_dir, budget)
+
+
+def _phase_side_by_side(grid, phase, out, data_dir, budget):
+    waiting, running = phase[::-1], []
+    while waiting or running:
+        while waiting and len(running) < AT_ONCE and budget.lasts:
+            running.append(_Running(grid, waiting.pop(), out, data_dir))
+        if not budget.lasts:
+            return
+        for one in list(running):
+            if (result := one.result()) is not None:
+                _write(one.cell, out, result, time.time() - one.started)
+                running.remove(one)
+                yield one.cell
+        for one in running:
+            one.training.start_epoch()
+        for one in running:
+            one.training.finish_epoch()
 
 
 def _in_shares(grid, todo, out, data_dir, budget, jobs) -> Iterator[Cell]:
