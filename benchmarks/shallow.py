@@ -21,8 +21,10 @@ from sklearn.metrics.pairwise import euclidean_distances
 
 from minisvdd.data.datasets import load_dataset
 from minisvdd.experiments.paper import TABLES
-from minisvdd.rivals.baselines import GAMMAS, VARIANCE_KEPT, IsolationForest, OneClassSVM
+from minisvdd.rivals.baseline import VARIANCE_KEPT
 from minisvdd.rivals.density import BANDWIDTHS, KernelDensity
+from minisvdd.rivals.forest import IsolationForest
+from minisvdd.rivals.svm import GAMMAS, OneClassSVM
 from minisvdd.svdd.preprocessing import make_preprocessing
 
 SETTINGS = [(preprocessing, pca) for preprocessing in (None, "gcn-l1") for pca in (False, True)]

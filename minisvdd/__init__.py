@@ -18,9 +18,9 @@ if TYPE_CHECKING:  # the same names once more, for editors and type checkers, wh
     from .files.checkpoint import Checkpoint as Checkpoint
     from .gradcheck.check import check_gradients as check_gradients
     from .rivals.anogan import AnoGAN as AnoGAN
-    from .rivals.baselines import IsolationForest as IsolationForest
-    from .rivals.baselines import OneClassSVM as OneClassSVM
     from .rivals.density import KernelDensity as KernelDensity
+    from .rivals.forest import IsolationForest as IsolationForest
+    from .rivals.svm import OneClassSVM as OneClassSVM
     from .svdd.autoencoder import Autoencoder as Autoencoder
     from .svdd.storage import load_model as load_model
     from .svdd.svdd import DeepSVDD as DeepSVDD
@@ -36,8 +36,9 @@ __getattr__, __dir__, __all__ = lazy_names(
         ".files.checkpoint": "Checkpoint",
         ".gradcheck.check": "check_gradients",
         ".rivals.anogan": "AnoGAN",
-        ".rivals.baselines": "IsolationForest OneClassSVM",
         ".rivals.density": "KernelDensity",
+        ".rivals.forest": "IsolationForest",
+        ".rivals.svm": "OneClassSVM",
         ".svdd.autoencoder": "Autoencoder",
         ".svdd.storage": "load_model",
         ".svdd.svdd": "DeepSVDD",

@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from minisvdd.experiments.paper import TABLE_1
 from minisvdd.lecture import BLUE, GRAY, check, choose, figure, finish
-from minisvdd.rivals.baselines import best_on_hold_out
+from minisvdd.rivals.svm import best_on_hold_out
 
 rng = np.random.default_rng(100)
 

@@ -98,19 +98,7 @@ def boundary_attack(
     walk.ask_originals()
     walk.find_starts(starts, min(start_queries, queries))
     start_distances = walk.distances.copy()
-    progress = Progress("boundary attack, query", queries, verbose)
-    checkpoints = set(np.geomspace(1, max(queries, 2), 120).astype(int))
-    curve = [(walk.queries.copy(), start_distances)]
-    step = 0
-    while len(active := walk.active(queries, tolerance)):
-        walk.step(active, try_sphere=step % SPHERE_EVERY == 0)
-        step += 1
-        if step in checkpoints:
-            curve.append((walk.queries.copy(), walk.distances.copy()))
-            progress.update(int(walk.queries.max()), f"median L2 {np.median(walk.distances):.3g}")
-    curve.append((walk.queries.copy(), walk.distances.copy()))
-    progress.update(queries, f"median L2 {np.median(walk.distances):.3g}")
-    curve_queries, curve_distances = (np.stack(values) for values in zip(*curve))
+    curve_queries, curve_distances = _curve_of(walk, queries, tolerance, verbose)
     return AttackResult(
         walk.points,
         np.isfinite(walk.distances),
@@ -121,6 +109,23 @@ def boundary_attack(
         curve_queries,
         curve_distances,
     )
+
+
+def _curve_of(walk, queries, tolerance, verbose):
+    """Go all walks to their ends. Returns queries and distances of every image, (c, n) each, on the way."""
+    progress = Progress("boundary attack, query", queries, verbose)
+    checkpoints = set(np.geomspace(1, max(queries, 2), 120).astype(int))
+    curve = [(walk.queries.copy(), walk.distances.copy())]
+    step = 0
+    while len(active := walk.active(queries, tolerance)):
+        walk.step(active, try_sphere=step % SPHERE_EVERY == 0)
+        step += 1
+        if step in checkpoints:
+            curve.append((walk.queries.copy(), walk.distances.copy()))
+            progress.update(int(walk.queries.max()), f"median L2 {np.median(walk.distances):.3g}")
+    curve.append((walk.queries.copy(), walk.distances.copy()))
+    progress.update(queries, f"median L2 {np.median(walk.distances):.3g}")
+    return tuple(np.stack(values) for values in zip(*curve))
 
 
 @dataclass(eq=False)

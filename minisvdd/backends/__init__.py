@@ -42,9 +42,9 @@ __getattr__, __dir__, _LATER = lazy_names(
 
 def backend_problems() -> dict[str, str | None]:
     """Every backend by name, with what this machine lacks for it; None for those that can run."""
-    from . import cuda, emulator
+    from . import building, cuda
 
-    return {"plain": None, "numpy": None, "emulator": emulator.missing(), "cuda": cuda.missing()}
+    return {"plain": None, "numpy": None, "emulator": building.missing(), "cuda": cuda.missing()}
 
 
 def available_backends() -> list[str]:

@@ -266,15 +266,8 @@ def _load_gtsrb(folder, classes):
     """
     wanted = range(43) if classes is None else sorted({class_index(GTSRB_CLASSES, name, "classes") for name in classes})
     with ExitStack() as stack:
-        roots, unreadable = [folder], []
-        for path in sorted(folder.glob("[!.]*.zip")):  # a Mac leaves a ._NAME.zip beside every NAME.zip
-            if any(word in path.name.lower() for word in ("gtsrb", "train", "test")):
-                try:
-                    with data_errors(path):
-                        stream = stack.enter_context(open_regular(path))
-                        roots.append(zipfile.Path(stack.enter_context(open_zip(stream, path))))
-                except DataError as error:
-                    unreadable.append(error)
+        archives, unreadable = _open_archives(folder, stack)
+        roots = [folder, *archives]
         parts = {"Training": _training_tables(roots, wanted), "Test": _test_tables(roots)}
         if unreadable and not all(parts.values()):
             raise _Unreadable(str(unreadable[0]))
@@ -284,6 +277,20 @@ def _load_gtsrb(folder, classes):
             if not tables:
                 raise DataError(f"{folder}: gtsrb is incomplete: no GTSRB_Final_{part}_Images.zip, nor its content")
         return Dataset("gtsrb", *_signs(parts["Training"], wanted), *_signs(parts["Test"], wanted), GTSRB_CLASSES)
+
+
+def _open_archives(folder, stack):
+    """The zip archives in a folder that may hold signs, open until the stack is closed; and why others cannot be."""
+    archives, unreadable = [], []
+    for path in sorted(folder.glob("[!.]*.zip")):  # a Mac leaves a ._NAME.zip beside every NAME.zip
+        if any(word in path.name.lower() for word in ("gtsrb", "train", "test")):
+            try:
+                with data_errors(path):
+                    stream = stack.enter_context(open_regular(path))
+                    archives.append(zipfile.Path(stack.enter_context(open_zip(stream, path))))
+            except DataError as error:
+                unreadable.append(error)
+    return archives, unreadable
 
 
 def _training_tables(roots, wanted):

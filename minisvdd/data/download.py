@@ -138,12 +138,8 @@ def download(
     one is deleted.
     """
     with locked(target.parent):
-        if target.exists():
-            try:
-                check(target)
-                return
-            except DataError:
-                pass  # replaced below, once there is something better
+        if target.exists() and _passes(check, target):
+            return  # else it is replaced below, once there is something better
         part, reasons = target.with_name(target.name + ".part"), {}
         waiting = list(urls)
         for url in waiting:
@@ -159,6 +155,14 @@ def download(
                 return
     why = "; ".join(reasons.values()) or "no address given"
     raise DataError(f"{target.name} cannot be downloaded: {why}; a copy that you have goes by hand to {target}")
+
+
+def _passes(check, path):
+    try:
+        check(path)
+    except DataError:
+        return False
+    return True
 
 
 class _Failure(Exception):  # noqa: N818

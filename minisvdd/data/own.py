@@ -53,15 +53,20 @@ def load_file(path: Path, columns: Sequence[str] | None = None) -> Dataset:
         train, train_labels = _part(path, found, first, "y_train" if first == "x_train" else "y")
         test, test_labels = _part(path, found, "x_test", "y_test")
         if test is not None:
-            pairs = [("shape", train.shape[1:], test.shape[1:])]
-            if train.ndim == 4:  # features are numbers whatever their dtype, images have another white
-                pairs.append(("dtype", train.dtype, test.dtype))
-            for what, ours, theirs in pairs:
-                if ours != theirs:
-                    raise DataError(f"{path}: x_test: expected samples of x_train's {what} {ours}, found {theirs}")
+            _check_alike(path, train, test)
         notes += _unscaled(train)
         class_names, train_labels, test_labels = encode_labels(train_labels, test_labels, path)
         return Dataset(path.name, train, train_labels, test, test_labels, class_names, notes=tuple(notes))
+
+
+def _check_alike(path, train, test):
+    """DataError unless test samples are of the training samples' kind."""
+    pairs = [("shape", train.shape[1:], test.shape[1:])]
+    if train.ndim == 4:  # features are numbers whatever their dtype, images have another white
+        pairs.append(("dtype", train.dtype, test.dtype))
+    for what, ours, theirs in pairs:
+        if ours != theirs:
+            raise DataError(f"{path}: x_test: expected samples of x_train's {what} {ours}, found {theirs}")
 
 
 class Samples(NamedTuple):

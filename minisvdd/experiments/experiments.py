@@ -52,25 +52,18 @@ def trainings_and_result(
     split,
     protocol: Protocol,
     *,
-    objective: str = "one-class",
-    nu: float = 0.1,
     network: str | None = None,
-    backend="numpy",
-    seed: int = 0,
-    verbose: int = 1,
-    autoencoder=None,
-    checkpoint: Checkpoint | None = None,
-    threshold: str = "nu",
-    false_alarm_rate: float = 0.05,
-    refit: bool = False,
     patch_size: str | int | None = "auto",
+    seed: int = 0,
+    checkpoint: Checkpoint | None = None,
+    **options,
 ) -> Generator[Training, None, tuple[DeepSVDD, dict]]:
     """The trainings of `train_and_evaluate`, each to be run by whoever asks for the next; then its result.
 
     split: a `minisvdd.data.split.Split`.   network: None for the protocol's, or else the one made for this shape.
-    autoencoder: a fitted Autoencoder to start from instead of pre-training.   checkpoint: as in `DeepSVDD.fit`.
-    threshold, false_alarm_rate, refit, patch_size: as in `DeepSVDD`; threshold "nu" trains on all samples, as the paper
-    does.
+    patch_size: as in `DeepSVDD`.   seed: its `random_state`.   checkpoint: as in `DeepSVDD.fit`.
+    options: what else `DeepSVDD` takes and no protocol holds (objective, nu, backend, verbose, autoencoder, ...), with
+    its defaults but one: threshold "nu" trains on all samples, as the paper does. TypeError for any other name.
     Returns the model and a result of plain JSON values. Its "auc" holds fractions in [0, 1]:
         random       the network as drawn: what no training at all achieves
         pretrained   encoder weights of the autoencoder, before any Deep SVDD training
@@ -87,19 +80,8 @@ def trainings_and_result(
         "network": network or network_of(protocol, split, patch_size),
         "preprocessing": preprocessing_of(protocol.preprocessing, split),
     }
-    model = DeepSVDD(
-        objective=objective,
-        nu=nu,
-        backend=backend,
-        random_state=seed,
-        verbose=verbose,
-        autoencoder=autoencoder,
-        threshold=threshold,
-        false_alarm_rate=false_alarm_rate,
-        refit=refit,
-        patch_size=patch_size,
-        **settings,
-    )
+    options = {"threshold": "nu", **options}
+    model = DeepSVDD(random_state=seed, patch_size=patch_size, **settings, **options)
     auc = {}
 
     def evaluate(stage, fitted):
@@ -110,16 +92,21 @@ def trainings_and_result(
     yield from model.trainings(split.train, evaluate, checkpoint)
     if model.autoencoder_ is not None:
         evaluate("autoencoder", model.autoencoder_)
-    signs = signs_of_harm(auc, model.diagnostics_)
-    for sign in signs:
+    result = _result_of(model, split, settings, n_left_out, auc, started)
+    for sign in result["signs_of_harm"]:
         warnings.warn(sign, TrainingWarning, stacklevel=2)
-    result = {
+    return model, result
+
+
+def _result_of(model, split, settings, n_left_out, auc, started):
+    """What `trainings_and_result` says of a trained model.  started: the time at which all began."""
+    return {
         "normal_class": split.normal_class,
-        "objective": objective,
-        "nu": nu,
-        "patch_size": patch_size,
-        "backend": get_backend(backend).label,
-        "seed": seed,
+        "objective": model.objective,
+        "nu": model.nu,
+        "patch_size": model.patch_size,
+        "backend": get_backend(model.backend).label,
+        "seed": model.random_state,
         **settings,
         "n_train": len(split.train),
         "n_left_out": n_left_out,
@@ -128,11 +115,10 @@ def trainings_and_result(
         "radius": model.radius_,
         "threshold": threshold_of(model, split),
         "signs_of_collapse": model.diagnostics()["signs_of_collapse"],
-        "signs_of_harm": signs,
+        "signs_of_harm": signs_of_harm(auc, model.diagnostics_),
         "seconds": round(time.perf_counter() - started, 3),
         "versions": versions(),
     }
-    return model, result
 
 
 def signs_of_harm(auc: dict, figures: dict) -> list[str]:

@@ -15,6 +15,7 @@ import json
 import sys
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -191,15 +192,7 @@ def make_grid(
     wanted = [dataset.class_names[class_index(dataset.class_names, name, "classes")] for name in classes or known]
     chosen = tuple(name for name in METHODS if name in (PAPER_METHODS if methods is None else methods))
     wanted = tuple(dict.fromkeys(wanted))
-    for name in chosen:
-        check_shape(name, dataset.train_images.shape[1:])
-    for normal_class in wanted:
-        is_anomaly = dataset.test_labels != dataset.class_names.index(normal_class)
-        for name in chosen:
-            try:
-                check_tested(name, is_anomaly, gan_settings)
-            except ValueError as error:
-                raise ValueError(f"classes={normal_class!r}: {error}: leave out this class or this method") from None
+    _check_computable(chosen, wanted, dataset, gan_settings)
     return Grid(
         data,
         protocol,
@@ -214,26 +207,48 @@ def make_grid(
     )
 
 
+def _check_computable(methods, classes, dataset, gan_settings):
+    """ValueError for a method that takes no such samples, and for a class that has no AUC among them."""
+    for name in methods:
+        check_shape(name, dataset.train_images.shape[1:])
+    for normal_class in classes:
+        is_anomaly = dataset.test_labels != dataset.class_names.index(normal_class)
+        for name in methods:
+            try:
+                check_tested(name, is_anomaly, gan_settings)
+            except ValueError as error:
+                raise ValueError(f"classes={normal_class!r}: {error}: leave out this class or this method") from None
+
+
 def cells_of(grid: Grid, methods=None) -> list[Cell]:
     """All cells of the grid (or of some of its methods), in the table's order."""
     cells = []
     for name in methods or grid.methods:
         method = METHODS[name]
-        protocol = getattr(grid, method.protocol)
-        wanted = getattr(protocol, "nus", method.nus)
-        for normal_class in grid.classes:
-            for nu in (nu for nu in method.nus if nu is None or nu in wanted):
-                for seed in range(grid.seeds) if method.seeded else (None,):
-                    # A file's content counts, not the folder it lies in.
-                    config = {"data": Path(grid.data).name, "data_sha256": grid.data_hash, "normal_class": normal_class}
-                    config |= {"method": name, "nu": nu, "seed": seed}
-                    config["protocol"] = _settings_of(protocol)
-                    if method.trains:
-                        config["backend"] = grid.backend
-                    if method.seeded:
-                        config["drawn_from"] = ["seed", "class", "method"]
-                    cells.append(Cell(name, normal_class, nu, seed, json.loads(json.dumps(config))))
+        wanted = getattr(getattr(grid, method.protocol), "nus", method.nus)
+        nus = [nu for nu in method.nus if nu is None or nu in wanted]
+        seeds = range(grid.seeds) if method.seeded else (None,)
+        cells += [Cell(name, *where, _config_of(grid, name, *where)) for where in product(grid.classes, nus, seeds)]
     return cells
+
+
+def _config_of(grid, name, normal_class, nu, seed):
+    """All that the result of a cell depends on, as plain JSON values."""
+    method = METHODS[name]
+    config = {
+        "data": Path(grid.data).name,  # a file's content counts, not the folder it lies in
+        "data_sha256": grid.data_hash,
+        "normal_class": normal_class,
+        "method": name,
+        "nu": nu,
+        "seed": seed,
+        "protocol": _settings_of(getattr(grid, method.protocol)),
+    }
+    if method.trains:
+        config["backend"] = grid.backend
+    if method.seeded:
+        config["drawn_from"] = ["seed", "class", "method"]
+    return json.loads(json.dumps(config))
 
 
 def _settings_of(protocol):

@@ -36,9 +36,10 @@ from ..errors import DataError
 from ..files.checkpoint import Checkpoint
 from ..nn.training import Training
 from ..rivals.anogan import AnoGAN
-from ..rivals.baselines import GAMMAS, IsolationForest, OneClassSVM, best_on_hold_out
 from ..rivals.dcgan import gan_for, make_gan
 from ..rivals.density import KernelDensity
+from ..rivals.forest import IsolationForest
+from ..rivals.svm import GAMMAS, OneClassSVM, best_on_hold_out
 from ..svdd.center import collect_statistics
 from ..svdd.preprocessing import preprocessing_for
 from ..svdd.storage import load_model

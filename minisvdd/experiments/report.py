@@ -95,21 +95,28 @@ def _entries(grid, found, columns):
     """{(class, heading): Entry} for columns (method, entry of its cells' "auc", heading)."""
     entries = {}
     for normal_class in grid.classes:
+        printed = _printed(grid).get(normal_class, {})
         for method, stage, heading in columns:
-            values, collapsed = {}, {}
-            for cell, value in found:
-                if (cell.method, cell.normal_class) == (method, normal_class) and stage in value["auc"]:
-                    values.setdefault(cell.nu, []).extend(np.atleast_1d(value["auc"][stage]))
-                    signs = value.get("signs_of_collapse") if stage == "trained" else None
-                    collapsed[cell.nu] = collapsed.get(cell.nu, 0) + bool(signs)
-            if values:
-                nu = max(values, key=lambda nu: np.mean(values[nu]))
-                auc = 100 * np.array(values[nu])
-                paper = _printed(grid).get(normal_class, {}).get(heading)
-                entries[normal_class, heading] = Entry(
-                    float(auc.mean()), float(auc.std()), len(auc), nu, paper, collapsed[nu]
-                )
+            cells = [
+                (cell, value)
+                for cell, value in found
+                if (cell.method, cell.normal_class) == (method, normal_class) and stage in value["auc"]
+            ]
+            if cells:
+                entries[normal_class, heading] = _entry_of(cells, stage, printed.get(heading))
     return entries
+
+
+def _entry_of(cells, stage, printed):
+    """The Entry of one class in one column, for the better nu.  cells: [(cell, its result), ...], not empty."""
+    values, collapsed = {}, {}
+    for cell, value in cells:
+        values.setdefault(cell.nu, []).extend(np.atleast_1d(value["auc"][stage]))
+        signs = value.get("signs_of_collapse") if stage == "trained" else None
+        collapsed[cell.nu] = collapsed.get(cell.nu, 0) + bool(signs)
+    nu = max(values, key=lambda nu: np.mean(values[nu]))
+    auc = 100 * np.array(values[nu])
+    return Entry(float(auc.mean()), float(auc.std()), len(auc), nu, printed, collapsed[nu])
 
 
 def average_ranks(table) -> np.ndarray:

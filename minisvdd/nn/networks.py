@@ -99,11 +99,7 @@ class Sequential(Layer):
                 continue
             for target in (layer.params, layer.buffers):
                 for name, old in target.items():
-                    if name not in mine:
-                        raise KeyError(f"array '{index}.{name}' is missing")
-                    if mine[name].shape != old.shape:
-                        raise ValueError(f"array '{index}.{name}' has shape {mine[name].shape}, expected {old.shape}")
-                    target[name] = layer.backend.asarray(mine[name].astype(old.dtype))
+                    target[name] = layer.backend.asarray(_array_like(old, mine.get(name), f"{index}.{name}"))
 
     def astype(self, dtype: DTypeLike) -> "Sequential":
         for layer in self.layers:
@@ -133,6 +129,15 @@ class Sequential(Layer):
 
     def __repr__(self) -> str:
         return "Sequential([\n" + "".join(f"    {layer!r},\n" for layer in self.layers) + "])"
+
+
+def _array_like(old: Array, new: np.ndarray | None, name: str) -> np.ndarray:
+    """The new array in the dtype of the old one, whose place it takes."""
+    if new is None:
+        raise KeyError(f"array '{name}' is missing")
+    if new.shape != old.shape:
+        raise ValueError(f"array '{name}' has shape {new.shape}, expected {old.shape}")
+    return new.astype(old.dtype)
 
 
 def _check_size(shape: Shape) -> None:

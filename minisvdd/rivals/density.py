@@ -8,7 +8,7 @@ from scipy.special import gammaln, logsumexp
 from sklearn.metrics.pairwise import euclidean_distances
 
 from ..validation import check_choice, check_number, check_numbers
-from .baselines import Baseline, chunks, largest_squared_distance
+from .baseline import Baseline, chunks, largest_squared_distance
 
 BANDWIDTHS = tuple(2.0 ** (k / 2) for k in range(1, 11))
 FOLDS = 5

@@ -25,7 +25,7 @@ from ..nn.optim import Adam
 from ..nn.steps import Batches
 from ..nn.training import Training
 from ..ops.device_log import copy
-from .latent import add_to, take_rows
+from .operations import add_to, take_rows
 
 # Adam's beta1 as in DCGAN: with the usual 0.9, the averaged gradients lag behind an opponent that moves too.
 _BETA1 = 0.5

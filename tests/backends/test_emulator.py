@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from helpers_cuda import cache_without_kernels
 
-from minisvdd.backends import emulator
+from minisvdd.backends import building
 from minisvdd.backends.counting import counted
 from minisvdd.backends.emulator import EmulatorBackend
 from minisvdd.backends.kernel import KernelError, find_kernel, read_kernels
@@ -246,15 +246,15 @@ def test_compile_error_shows_file_and_line():
 @pytest.mark.slow
 def test_library_is_built_once(monkeypatch, tmp_path):
     cache_without_kernels(tmp_path, monkeypatch)
-    first = emulator._build(KERNELS / "correct.cu")
-    monkeypatch.setattr(emulator, "_compile", lambda *_: pytest.fail("built again"))
-    assert emulator._build(KERNELS / "correct.cu") == first
+    first = building.build(KERNELS / "correct.cu")
+    monkeypatch.setattr(building, "_compile", lambda *_: pytest.fail("built again"))
+    assert building.build(KERNELS / "correct.cu") == first
 
 
 def test_without_a_compiler_the_message_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(emulator, "find_compiler", lambda: None)
+    monkeypatch.setattr(building, "find_compiler", lambda: None)
     with pytest.raises(KernelError, match=r"needs a C\+\+ compiler: install g\+\+"):
-        emulator._build(KERNELS / "correct.cu")
+        building.build(KERNELS / "correct.cu")
 
 
 def test_rungs_by_name():
@@ -285,10 +285,10 @@ def test_a_kernel_is_specialised_by_sizes(check):
 
 def test_specialised_kernels_are_kept_one_by_one(monkeypatch):
     path, instance = KERNELS / "correct.cu", "row_sums_1_specialised<Sums<3, 8>>"
-    first = emulator._build(path, True, instance)
-    assert first != emulator._build(path)
-    monkeypatch.setattr(emulator, "_compile", lambda *_: pytest.fail("built again"))
-    assert emulator._build(path, True, instance) == first
+    first = building.build(path, True, instance)
+    assert first != building.build(path)
+    monkeypatch.setattr(building, "_compile", lambda *_: pytest.fail("built again"))
+    assert building.build(path, True, instance) == first
 
 
 def test_mistakes_with_sizes_are_errors_of_one_line():
@@ -331,10 +331,10 @@ def test_a_damaged_library_is_built_again(monkeypatch, tmp_path):
     cache_without_kernels(tmp_path / "cache", monkeypatch)
     path = tmp_path / "one.cu"
     path.write_text("__global__ void one(float* y) { y[threadIdx.x] = 1; }\n")
-    first = emulator._build(path, False)
+    first = building.build(path, False)
     for how in ("empty", "half", "zeros"):
         damage(first, how)
-        built = emulator._build(path, False)
+        built = building.build(path, False)
         assert built.parent == first.parent
         assert not first.exists() or first == built
         first = built
@@ -347,7 +347,7 @@ def test_scratch_folders_of_killed_builds_go_after_an_hour(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "kernels.o").write_bytes(b"half")
         os.utime(tmp_path / name, (time.time() - age,) * 2)
-    emulator._remove_abandoned(tmp_path)
+    building._remove_abandoned(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".build-new", "mine"]
 
 
@@ -370,7 +370,7 @@ def test_a_compiler_that_does_not_work_is_named_in_one_line(compiler, words, tmp
     monkeypatch.setenv("CXX", str(mine))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(KernelError, match=words) as error:
-        emulator._build(KERNELS / "uncompilable.cu")
+        building.build(KERNELS / "uncompilable.cu")
     assert len(str(error.value)) < 500
     assert "\n" not in str(error.value)
     assert list((tmp_path / "minisvdd" / "emulator").iterdir()) == []

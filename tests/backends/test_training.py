@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minisvdd import AnoGAN, DeepSVDD, load_dataset, load_model
-from minisvdd.backends import EmulatorBackend, KernelError, backend_problems, emulator, get_backend
+from minisvdd.backends import EmulatorBackend, KernelError, backend_problems, building, get_backend
 from minisvdd.cli import main
 
 pytestmark = pytest.mark.slow
@@ -98,7 +98,7 @@ def test_cuda_without_a_gpu_is_one_line_and_status_2(command, capsys):
 
 
 def test_info_lists_backends_and_what_others_lack(capsys, monkeypatch):
-    monkeypatch.setattr(emulator, "find_compiler", lambda: None)
+    monkeypatch.setattr(building, "find_compiler", lambda: None)
     assert main(["info"]) == 0
     out = capsys.readouterr().out
     assert "not emulator: the emulator needs a C++ compiler" in out
@@ -106,7 +106,7 @@ def test_info_lists_backends_and_what_others_lack(capsys, monkeypatch):
 
 
 def test_emulator_without_a_compiler_says_so_at_once(monkeypatch):
-    monkeypatch.setattr(emulator, "find_compiler", lambda: None)
+    monkeypatch.setattr(building, "find_compiler", lambda: None)
     with pytest.raises(KernelError, match=r"needs a C\+\+ compiler: install g\+\+"):
         get_backend("emulator")
 
@@ -115,9 +115,9 @@ def test_emulator_without_a_compiler_says_so_at_once(monkeypatch):
 def test_building_is_announced_once(monkeypatch, tmp_path):
     """Into an empty cache; the kernels are small ones, so that it does not take long."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    folder = emulator.kernel_folder()
+    folder = building.kernel_folder()
     files = [folder / "upsample.cu", folder / "steps.cu"]
-    monkeypatch.setattr(emulator, "_kernel_files", lambda: files)
+    monkeypatch.setattr(building, "_kernel_files", lambda: files)
 
     def announced(**options):
         messages = []

@@ -14,7 +14,7 @@ import pytest
 from helpers_course import planted
 
 from minisvdd import closed
-from minisvdd.backends.emulator import find_compiler
+from minisvdd.backends.building import find_compiler
 from minisvdd.course import NAMES, get_assignment, skeleton
 from minisvdd.course.grader.grading import grade
 from minisvdd.course.grader.output import as_text

@@ -16,7 +16,7 @@ from pathlib import Path
 import bpf_machine
 import pytest
 
-from minisvdd.backends import emulator
+from minisvdd.backends import building
 from minisvdd.course import get_assignment, skeleton
 from minisvdd.course.cage import bpf, hook, landlock, missing, seccomp, syscalls
 from minisvdd.course.grader import disk, places
@@ -375,7 +375,7 @@ def test_the_emulator_s_own_code_is_not_compiled_for_each_submission():
         with pytest.raises(SubmissionError, match="there is no function nothing"):
             sandbox.call("nothing")
         assert [(path, path.stat().st_mtime_ns) for path in sandbox._top.rglob("runtime-*")] == [(lent, before)]
-        assert lent.read_bytes() == emulator.runtime().read_bytes()
+        assert lent.read_bytes() == building.runtime().read_bytes()
         assert len(list(sandbox._top.rglob("conv2d_cuda-*.so"))) == 1
 
 

@@ -60,6 +60,14 @@ def test_an_experiment_trains_on_all_samples_unless_asked_otherwise():
     assert (model.threshold, model.refit, model.holdout_scores_) == ("nu", False, None)
 
 
+def test_an_argument_that_nobody_knows_is_refused_by_its_name():
+    protocol = Protocol(pretrain_epochs=0, epochs=1)
+    with pytest.raises(TypeError, match="'treshold'"):
+        train_and_evaluate(digits("7"), protocol, treshold="holdout", verbose=0)
+    with pytest.raises(TypeError, match="'epochs'"):
+        train_and_evaluate(digits("7"), protocol, epochs=5, verbose=0)
+
+
 def test_what_a_protocol_holds_out_no_training_sees():
     split = digits()
     protocol = replace(get_protocol("quick", "digits"), pretrain_epochs=1, epochs=1, held_out=0.2)

@@ -11,8 +11,8 @@ from minisvdd import load_dataset
 from minisvdd.experiments.grid import cells_of, read_cell, read_grid, read_scores
 from minisvdd.experiments.protocols import get_shallow_protocol
 from minisvdd.experiments.report import write_report
-from minisvdd.rivals.baselines import OneClassSVM
 from minisvdd.rivals.density import KernelDensity
+from minisvdd.rivals.svm import OneClassSVM
 
 pytestmark = pytest.mark.slow
 

@@ -300,19 +300,19 @@ def check(folder: Path, files: list[str]) -> None:
     import kernel_checks
     import numpy as np
 
-    from minisvdd.backends import emulator, kernel
+    from minisvdd.backends import building, emulator, kernel
 
     ours = kernel.kernel_folder()
-    for module in (kernel, emulator):
+    for module in (kernel, building, emulator):
         module.kernel_folder = lambda: folder
-    everything = emulator._exports
+    everything = building._exports
 
     def exports(path, instance=""):
         """Of an edited file, which is built for this check alone, float32 only: half the time."""
         names, edited = everything(path, instance), path.read_bytes() != (ours / path.name).read_bytes()
         return {symbol: name for symbol, name in names.items() if not (edited and name.endswith("<double>"))}
 
-    emulator._exports = exports
+    building._exports = exports
     for file in files:
         kernel_checks.FILE_CHECKS[file](emulator.EmulatorBackend(), np.random.default_rng(7))
 

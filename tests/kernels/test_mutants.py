@@ -7,7 +7,7 @@ import kernel_mutants as mutation
 import pytest
 import recorded_mutants as recorded
 
-from minisvdd.backends.emulator import cache_folder
+from minisvdd.backends.building import cache_folder
 from minisvdd.backends.kernel import kernel_folder
 
 PUBLISHED = Path(__file__).with_name("kernel_mutants.json")

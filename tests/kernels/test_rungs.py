@@ -19,7 +19,7 @@ from minisvdd.ops.device_log import StepCount, gather_batch
 from minisvdd.ops.losses import mean_squared_error
 from minisvdd.ops.norm_act_pool import launch as norm_act_pool_launch
 from minisvdd.ops.reductions import sum_partials
-from minisvdd.rivals.latent import take_rows
+from minisvdd.rivals.operations import take_rows
 
 pytestmark = pytest.mark.compiler
 FILES = (

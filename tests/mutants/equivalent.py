@@ -49,7 +49,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "np.matmul(g, weight.transpose(3, 0, 2, 1).reshape(kw, -2), out=filters.reshape(n, -1))",
     ): "NumPy takes any negative number for the length that it must work out",
     (
-        "rivals/baselines.py",
+        "rivals/svm.py",
         'self.svm_ = SklearnSVM(kernel="rbf", gamma=self.gamma_, nu=self.nu).fit(Z)',
     ): "the size of the solver's cache: the same numbers, later",
     (
@@ -94,7 +94,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "chosen = (partners[labels] >= 0) & (rng.random(len(labels)) <= 0.5)",
     ): "a random number is 1/2 once in 2^53 draws",
     (
-        "backends/emulator.py",
+        "backends/building.py",
         'return hashlib.sha256("\\0".join(texts).encode()).hexdigest()[:]',
     ): "a longer name for the same library",
     (

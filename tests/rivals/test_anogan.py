@@ -12,16 +12,8 @@ from minisvdd.experiments.experiments import area_under_roc
 from minisvdd.nn.layers import BatchNorm, Conv2D, ConvTranspose2D, LeakyReLU
 from minisvdd.rivals import latent
 from minisvdd.rivals.dcgan import GAN_ARCHITECTURES, gan_for, make_gan
-from minisvdd.rivals.latent import (
-    TOLERANCE,
-    WINDOW,
-    add_to,
-    keep_better,
-    search,
-    search_loss,
-    take_rows,
-    weighted_sum,
-)
+from minisvdd.rivals.latent import TOLERANCE, WINDOW, search, search_loss
+from minisvdd.rivals.operations import add_to, keep_better, take_rows, weighted_sum
 from minisvdd.svdd.preprocessing import ContrastNormalization
 
 pytestmark = pytest.mark.slow

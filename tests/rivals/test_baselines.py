@@ -12,8 +12,9 @@ from sklearn.utils.estimator_checks import check_estimator
 from trainer_properties import digits
 
 from minisvdd import load_dataset
-from minisvdd.rivals.baselines import GAMMAS, IsolationForest, OneClassSVM
 from minisvdd.rivals.density import BANDWIDTHS, KernelDensity
+from minisvdd.rivals.forest import IsolationForest
+from minisvdd.rivals.svm import GAMMAS, OneClassSVM
 from minisvdd.svdd.storage import save_model
 
 pytestmark = pytest.mark.slow

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from minisvdd.backends import emulator
+from minisvdd.backends import building
 from minisvdd.backends.cuda import CudaBackend
 from minisvdd.backends.kernel import check_geometry
 
@@ -50,7 +50,7 @@ def recording_backend():
 
 def cache_without_kernels(folder, monkeypatch):
     """A new cache of the emulator's in that folder, with its runtime only: that takes seconds to build."""
-    runtime = emulator.runtime()
+    runtime = building.runtime()
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
-    emulator.cache_folder().mkdir(parents=True)
-    shutil.copy(runtime, emulator.cache_folder())
+    building.cache_folder().mkdir(parents=True)
+    shutil.copy(runtime, building.cache_folder())

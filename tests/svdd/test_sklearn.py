@@ -13,8 +13,9 @@ from sklearn.preprocessing import StandardScaler
 from minisvdd import AnoGAN, Autoencoder, DeepSVDD
 from minisvdd.attack.classifier import SoftmaxClassifier
 from minisvdd.data.datasets import load_dataset
-from minisvdd.rivals.baselines import IsolationForest, OneClassSVM
 from minisvdd.rivals.density import KernelDensity
+from minisvdd.rivals.forest import IsolationForest
+from minisvdd.rivals.svm import OneClassSVM
 
 pytestmark = pytest.mark.slow
 

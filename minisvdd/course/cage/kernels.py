@@ -20,15 +20,15 @@ def import_library(library: str):
 
 def programs() -> list[str]:
     """Folders that a compiler needs: those of the system, and where $CXX or g++ really lies."""
-    emulator = sys.modules["minisvdd.backends.emulator"]
-    found = os.path.realpath(emulator.find_compiler() or "/usr/bin/g++")
+    building = sys.modules["minisvdd.backends.building"]
+    found = os.path.realpath(building.find_compiler() or "/usr/bin/g++")
     prefix = os.path.dirname(os.path.dirname(found))
     return ["/usr", "/bin", "/lib", "/lib64", "/lib32", "/etc/alternatives", *([prefix] if prefix != "/" else [])]
 
 
 def compiler():
     """`load` of the process that compiles: {kernel's name: None} once it is built, and has no forbidden word in it."""
-    from minisvdd.backends import emulator
+    from minisvdd.backends import building
     from minisvdd.backends.kernel import KernelError, read_kernels
     from minisvdd.course.handouts.cuda_source import refusal_after_preprocessing
 
@@ -39,7 +39,7 @@ def compiler():
             problem = str(error)
         if problem:
             raise KernelError(problem)
-        emulator._build(Path(path))
+        building.build(Path(path))
         return dict.fromkeys(read_kernels(Path(path)), print)
 
     return load
@@ -47,13 +47,13 @@ def compiler():
 
 def launcher(path: str):
     """`load` of the process that runs them: the kernels by name. To be called before the cage is shut."""
-    from minisvdd.backends import emulator
+    from minisvdd.backends import building, emulator
     from minisvdd.backends.counting import counted
     from minisvdd.backends.kernel import read_kernels
 
-    backend, kernels, built = emulator.EmulatorBackend(), read_kernels(Path(path)), emulator._build(Path(path))
-    emulator._build = lambda *_: built
-    emulator._place = _place
+    backend, kernels, built = emulator.EmulatorBackend(), read_kernels(Path(path)), building.build(Path(path))
+    building.build = lambda *_: built
+    emulator.place = _place
 
     def run(kernel, arguments, grid, block, count=False):
         """The arguments afterwards; with `count`, those and what the launch has cost."""

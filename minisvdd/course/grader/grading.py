@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ...backends.emulator import find_compiler
+from ...backends.building import find_compiler
 from ...errors import DataError
 from ..assignment import Assignment
 from ..catalog import assignment_of, resolved

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...backends import emulator
+from ...backends import building, emulator
 from ...backends.kernel import KernelError, kernel_folder
 from ...errors import DataError
 from ..clock import Clock
@@ -226,7 +226,7 @@ class Sandbox:
         """
         folder = self._cache
         with contextlib.suppress(OSError, KernelError, DataError):
-            runtime = emulator.runtime()
+            runtime = building.runtime()
             for name in ("minisvdd", "emulator"):
                 folder = folder / name
                 folder.mkdir()

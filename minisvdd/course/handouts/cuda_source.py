@@ -5,7 +5,7 @@ import subprocess
 import textwrap
 from pathlib import Path
 
-from ...backends.emulator import find_compiler, first_error
+from ...backends.building import find_compiler, first_error
 from ...backends.kernel import Kernel, find_kernel
 from ...errors import DataError
 from ..assignment import Assignment

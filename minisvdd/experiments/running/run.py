@@ -252,14 +252,19 @@ def _side_by_side(grid, todo, out, data_dir, budget, verbose=0, label=_CELL) -> 
                         done += 1
                         progress.update(done, _named(one.cell))
                         yield one.cell
-                for one in running:
-                    with until(budget.end):
-                        one.training.start_epoch()
-                for one in running:
-                    with until(budget.end):
-                        one.training.finish_epoch()
                 if running:
+                    _epoch(running, budget)
                     progress.update(done, *_how_far([one.training for one in running]))
+
+
+def _epoch(running, budget):
+    """One epoch of each, all started before the first is waited for; OutOfTime when the budget ends."""
+    for one in running:
+        with until(budget.end):
+            one.training.start_epoch()
+    for one in running:
+        with until(budget.end):
+            one.training.finish_epoch()
 
 
 def _how_far(trainings) -> tuple[str, float]:
