@@ -1,4 +1,4 @@
-"""The command `minisvdd bench`: how long a training step and scoring take, perhaps beside PyTorch; or single kernels."""
+"""The command `minisvdd bench`: how long a training step and scoring take, perhaps beside PyTorch; the ladders."""
 
 import argparse
 
