@@ -13,9 +13,9 @@
 Each part has a share of the time that is left, says what it skipped, and writes every figure as soon as it has it:
 what ends this script early loses nothing. PyTorch is optional. The ladder goes to files of its own beside the others,
 `ladder.json` and `ladder.png`; `--ladder` measures that part alone. `--table kernels/README.md` writes the tables
-there, with `--only` and no part from the files that there are; `default_rungs.py` makes these times those by which a
-convolution chooses its rung. `--backend emulator --quick` runs all of it on small sizes without a GPU, to test this
-script.
+there, with `--only` and no part from the files that there are. By which times a convolution chooses its rung stays as
+it was, until `default_rungs.py` is run on the new `ladder.json`. `--backend emulator --quick` runs all of it on small
+sizes without a GPU, to test this script.
 """
 
 import argparse

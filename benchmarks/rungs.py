@@ -2,8 +2,9 @@
 
     python benchmarks/rungs.py [--quick] [--out benchmarks/results/rungs.json] [--table kernels/README.md]
 
-Counts need no GPU and do not vary from run to run. The batch is small: counts per output hardly depend on it. Per
-output of the operation: global loads and stores (instructions of a thread, of up to 16 bytes), the bytes that these
+Counts need no GPU and do not vary from run to run. The batch is small: counts per output hardly depend on it, and what
+a launch makes once for a whole batch, filters for tensor cores, counts as these images' share of 200. Per output of the
+operation: global loads and stores (instructions of a thread, of up to 16 bytes), the bytes that these
 move as sectors of 32 bytes, loads from shared memory. Per warp instruction on global memory: sectors (4 is best for 4
 bytes per thread, 16 for 16 bytes; 32 worst). Then the worst bank conflict (1: none) and barriers per thread.
 """
@@ -19,11 +20,13 @@ from common import renewed
 from minisvdd import ops
 from minisvdd.backends.counting import at_a_sector
 from minisvdd.backends.emulator import EmulatorBackend
+from minisvdd.experiments.ladder import CONVOLUTION_RUNGS
 from minisvdd.files.atomic import atomic_write, write_json
 from minisvdd.ops import linear
 from minisvdd.ops.adam import adam_update_flat
 from minisvdd.ops.batchnorm.launch import channel_means, channel_scale
 from minisvdd.ops.conv2d import launch as conv2d_launch
+from minisvdd.ops.conv2d import launch_tensor
 from minisvdd.ops.device_log import StepCount
 from minisvdd.ops.norm_act_pool import launch as norm_act_pool_launch
 
@@ -34,6 +37,7 @@ CONVOLUTIONS = {
     "mnist 1": (2, 1, 28, 8),
     "mnist 2": (2, 8, 14, 4),
     "cifar10 1": (1, 3, 32, 32),
+    "cifar10 2": (1, 32, 16, 64),
     "gtsrb 3": (2, 32, 8, 64),
 }
 # (rows, columns, inner): dense layers at batch 64
@@ -42,18 +46,23 @@ PRODUCTS = {"mnist dense": (64, 196, 32), "cifar10 dense": (64, 256, 128)}
 PARAMETERS = {"4096": 4096}
 # (batch, channels, side) of the arrays between the convolutions
 IMAGES = {"mnist 1": (4, 8, 28), "gtsrb 3": (2, 64, 8)}
+BATCH = 200  # images of a training step
+ONCE_FOR_A_BATCH = "conv2d_filters"
 QUICK = ("mnist 2", "mnist dense", "gtsrb 3 images", "4096 parameters")
 
-CONV_RUNGS = ("naive", "coalesced", "tiled", "register_blocked", "halo", "rows")
 POINTWISE_RUNGS = ("naive", "vectorised")
 STATISTICS_RUNGS = ("naive", "shuffles", "split")
 
 
 class CountingBackend(EmulatorBackend):
-    """An emulator that adds up the counts of all launches since `reset`; arrays begin at sectors, as on a GPU."""
+    """An emulator that adds up the counts of all launches since `reset`; arrays begin at sectors, as on a GPU.
+
+    images: in a call, where they stand for a batch of training.
+    """
 
     def __init__(self):
         super().__init__(count=True)
+        self.images = BATCH
         self.reset()
 
     def reset(self):
@@ -68,8 +77,9 @@ class CountingBackend(EmulatorBackend):
         """Run, and add the counts."""
         super().run(kernel, args, grid, block, shared)
         counts = vars(self.last_counts)
+        share = self.images / BATCH if kernel.name.startswith(ONCE_FOR_A_BATCH) else 1
         for name, value in counts.items():
-            self.totals[name] = self.totals.get(name, 0) + value
+            self.totals[name] = self.totals.get(name, 0) + share * value
         self.worst = max(self.worst, counts["worst_bank_conflict"])
         self.barriers += counts["barriers"] / (np.prod(grid) * np.prod(block))
         self.launches.append(kernel.name)
@@ -100,6 +110,7 @@ def draw(rng, *shape):
 def convolution_cases(backend, rng, name):
     """(operation, rung, number of outputs, call) for a convolution layer."""
     N, C, side, K = CONVOLUTIONS[name]
+    backend.images = N
     x, weight, y = draw(rng, N, C, side, side), draw(rng, K, C, 5, 5), draw(rng, N, K, side, side)
     size, kernel, where = (side, side), (5, 5), ((1, 1), (2, 2))
     operations = (
@@ -108,8 +119,11 @@ def convolution_cases(backend, rng, name):
         ("conv2d_backward_weight", conv2d_launch.backward_weight, (y, x, kernel), weight.size),
     )
     for operation, launch, args, outputs in operations:
-        for rung in CONV_RUNGS:
-            yield operation, rung, outputs, partial(launch, backend, *args, *where, rung)
+        sizes = (N, C, side, side, K, side, side, 5, 5, 1, 1, 2, 2)
+        tensor_cores = launch_tensor.fits(operation, sizes, np.float32)
+        for rung in CONVOLUTION_RUNGS:
+            if tensor_cores or rung not in launch_tensor.RUNGS:
+                yield operation, rung, outputs, partial(launch, backend, *args, *where, rung)
 
 
 def product_cases(backend, rng, name):
@@ -179,6 +193,7 @@ def parameter_cases(backend, rng, name):
 def fusion_cases(backend, rng, name):
     """Each fusion beside the separate operations that it replaces, per number of the convolution's output."""
     N, C, side, K = CONVOLUTIONS[name]
+    backend.images = N
     x, weight, two = draw(rng, N, C, side, side), draw(rng, K, C, 5, 5), (2, 2)
     y, scale = draw(rng, N, K, side, side), at_a_sector(np.ones(K, np.float32))
     module, where = (backend, y, scale, scale, 0.1, two), ((1, 1), two)

@@ -282,13 +282,18 @@ check(
 
 # %% [markdown]
 # The same as one picture, the usual one of a roofline. To the right: how many operations a kernel does for every byte
-# that it asks for, by the emulator's counts. Upwards: how many it did per second. Nothing can be above the flat roof,
-# the card's arithmetic; and a kernel that gets its bytes from a memory of a certain width is below that memory's slope.
-# Three slopes: HBM, as a copy on this card measured it; the ways to the L2 and out of the L1 cache (64 and 128 bytes
-# per clock and multiprocessor, data sheet).
+# that it asks for, by the emulator's counts. Upwards: how many it did per second. No ordinary kernel can be above the
+# flat roof, the card's arithmetic; and one that gets its bytes from a memory of a certain width is below that memory's
+# slope. Three slopes: HBM, as a copy on this card measured it; the ways to the L2 and out of the L1 cache (64 and 128
+# bytes per clock and multiprocessor, data sheet). The layer `cifar10 2` has three rungs more, `tensor`, `corrected` and
+# `tf32`. They multiply in other units, of which a section below tells, and these have a roof of their own: 495
+# operations for the other's 67, of products that take one instruction (`tf32`), two (`corrected`) or three (`tensor`).
 
 # %%
-LAYERS = {"mnist 1": (1, 28, 8, "o"), "cifar10 1": (3, 32, 32, "s")}  # channels, side, filters, marker
+# channels, side, filters, marker
+LAYERS = {"mnist 1": (1, 28, 8, "o"), "cifar10 1": (3, 32, 32, "s"), "cifar10 2": (32, 16, 64, "^")}
+INSTRUCTIONS = {"tensor": 3, "corrected": 2, "tf32": 1}  # of a tensor core, for the same product
+TENSOR_FLOPS = 495e12  # data sheet, TF32
 SLOPES = {"HBM": card["bytes_per_second"], "L2": 132 * 64 * 1.75e9, "L1": 132 * 128 * 1.75e9}
 counted = json.loads((RESULTS / "rungs.json").read_text(encoding="utf-8"))["rows"]
 asked = {(r["layer"], r["rung"]): r["bytes"] for r in counted if r["operation"] == "conv2d_forward"}
@@ -309,6 +314,7 @@ for (name, width), style in zip(SLOPES.items(), (":", "--", "-")):
         color=GRAY,
         label=f"{name} and arithmetic",
     )
+ax.axhline(TENSOR_FLOPS / 1e12, color=PURPLE, linestyle="-.", label="tensor cores")
 for (layer, rung), (x_of, y_of) in points.items():
     ax.plot(x_of, y_of / 1e12, LAYERS[layer][3], color=RUNGS.get(rung, PURPLE))
     shift = {"xytext": (0, -10), "ha": "center"} if layer == "mnist 1" else {"xytext": (4, 2)}
@@ -319,8 +325,17 @@ ax.set(xscale="log", yscale="log", xlabel="operations per byte asked for", ylabe
 ax.set_title(f"Forward passes under the roofs of an {measured['device'].removeprefix('NVIDIA ')}")
 ax.legend(fontsize=8)
 figure("roofs")
-check("nothing is above the arithmetic's roof", all(y_of < card["flops"] for _, y_of in points.values()))
-check("nor above what the L1 cache can deliver", all(y_of < x_of * SLOPES["L1"] for x_of, y_of in points.values()))
+ordinary = {key: point for key, point in points.items() if key[1] not in INSTRUCTIONS}
+check("no ordinary kernel is above the arithmetic's roof", all(y_of < card["flops"] for _, y_of in ordinary.values()))
+tensor_cores = {rung: points["cifar10 2", rung] for rung in INSTRUCTIONS}
+busy = {rung: INSTRUCTIONS[rung] * y_of / TENSOR_FLOPS for rung, (_, y_of) in tensor_cores.items()}
+parts = " ".join(f"{rung} {part:.0%}" for rung, part in busy.items())
+check("nor the others above theirs", max(busy.values()) < 1, f"of the tensor cores' instructions: {parts}")
+through = tensor_cores["corrected"][1] / card["flops"]
+check("corrected, with float32's digits, is above the ordinary roof", through > 1, f"{through:.2f} times as high")
+check("tensor and corrected ask for the same bytes", tensor_cores["tensor"][0] == tensor_cores["corrected"][0])
+check("tf32 for fewer: its filters have one part", tensor_cores["tf32"][0] > tensor_cores["corrected"][0])
+check("nothing beats the L1 cache", all(y_of < x_of * SLOPES["L1"] for x_of, y_of in points.values()))
 hbm = [key for key, (x_of, y_of) in points.items() if y_of > x_of * SLOPES["HBM"]]
 print("served by a cache, since HBM could not have been so fast:", *(" ".join(key) for key in hbm))
 check("naive kernels live on the caches", {(layer, "naive") for layer in LAYERS} <= set(hbm))

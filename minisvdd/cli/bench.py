@@ -1,4 +1,4 @@
-"""The command `minisvdd bench`: how long a training step and scoring take, perhaps beside PyTorch."""
+"""The command `minisvdd bench`: how long a training step and scoring take, perhaps beside PyTorch; the ladders."""
 
 import argparse
 
@@ -6,6 +6,8 @@ from ..experiments.bench import WORKLOADS, measure
 from ..files.atomic import write_json
 from .options import add_backend, add_precision, backend_label, start_backend
 
+# options that --ladder does not take, and their defaults
+_OF_STEPS = {"workload": None, "precision": "float32", "vs": None, "threads": 1, "rounds": 15}
 _MEANINGLESS = "These are times of the emulator, at tiny sizes: they say nothing about a GPU."
 
 
@@ -15,10 +17,13 @@ def add_bench(bench: argparse.ArgumentParser) -> None:
     add_backend(bench)
     add_precision(bench)
     bench.add_argument("--vs", choices=["torch"], help="beside PyTorch (extra `oracle`), interleaved in one process")
-    bench.add_argument("--threads", type=int, default=1, help="that share a step's work")
-    bench.add_argument("--rounds", type=int, default=15, help="turns that each contender gets")
+    bench.add_argument("--threads", type=int, default=_OF_STEPS["threads"], help="that share a step's work")
+    bench.add_argument("--rounds", type=int, default=_OF_STEPS["rounds"], help="turns that each contender gets")
     bench.add_argument(
-        "--ladder", action="store_true", help="instead, time every rung of the CUDA kernels: --backend cuda or emulator"
+        "--ladder",
+        action="store_true",
+        help="instead, time every rung of the CUDA kernels of the convolution and of the matrix product: "
+        "--backend cuda or emulator; of the other options it takes --out",
     )
     bench.add_argument("--out", help="JSON file to write")
     bench.set_defaults(run=_bench)
@@ -46,6 +51,9 @@ def _ladder(arguments):
     """The table of the reader's own card."""
     from ..experiments import ladder
 
+    for name, default in _OF_STEPS.items():
+        if getattr(arguments, name) != default:
+            raise ValueError(f"--{name}: bench --ladder takes --backend, --out")
     backend = start_backend(arguments.backend)
     if backend.runs_numpy:
         raise ValueError(f"--ladder: backend {backend.name!r} has no kernels: expected --backend cuda or emulator")

@@ -1,4 +1,4 @@
-"""Every rung of the ladders of `kernels/`, timed on the paper's layers: `minisvdd bench --ladder`, `benchmarks/gpu.py`.
+"""Every rung of convolution and matrix product, on the paper's layers: `minisvdd bench --ladder`, `benchmarks/gpu.py`.
 
 GPU times are taken from captured graphs, with the second-level cache flushed before every launch: neither Python nor a
 warm cache is measured. On the emulator a time says how long a C++ program takes, and nothing about a GPU.

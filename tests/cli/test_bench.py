@@ -30,3 +30,18 @@ def test_ladder_prints_a_table_and_says_that_the_emulators_times_mean_nothing(ca
 def test_ladder_needs_kernels(capsys):
     assert run("bench", "--ladder") == 2
     assert "--backend cuda or emulator" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("workload", "nonsense"), ("precision", "tf32"), ("vs", "torch"), ("threads", 7), ("rounds", 1)],
+)
+def test_ladder_refuses_options_of_training_steps(capsys, option, value):
+    assert run("bench", "--ladder", "--backend", "emulator", f"--{option}", value) == 2
+    assert capsys.readouterr().err == f"minisvdd: error: --{option}: bench --ladder takes --backend, --out\n"
+
+
+def test_help_says_what_the_ladder_times(capsys):
+    with pytest.raises(SystemExit):
+        run("bench", "--help")
+    assert "kernels of the convolution and of the matrix product" in " ".join(capsys.readouterr().out.split())

@@ -20,6 +20,7 @@ sys.path.append(str(Path(__file__).parents[1] / "support"))
 
 import compilers
 import pytest
+from specialisations import SPECIALISED
 
 from minisvdd.backends.cuda import COMPILE_OPTIONS
 from minisvdd.backends.kernel import kernel_folder, read_kernels
@@ -133,21 +134,17 @@ def test_all_architectures_get_the_same_source():
             assert "__CUDA_ARCH" not in source.read_text(encoding="utf-8"), source.name
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_nvrtc_compiles_as_cupy_asks_it_to(path):
-    """No host headers, name expressions, the options of the CUDA backend."""
+_NVRTC = [(path, "sm_90") for path in FILES]
+_NVRTC += [(kernel_folder() / name, older) for name in SPECIALISED for older in compilers.ARCHITECTURES[:-1]]
+
+
+@pytest.mark.parametrize(("path", "architecture"), _NVRTC, ids=lambda value: getattr(value, "name", value))
+def test_nvrtc_compiles_as_cupy_asks_it_to(path, architecture):
+    """No host headers, name expressions, the options of the CUDA backend; what sizes specialise, for every generation.
+
+    Turing's tensor cores do not multiply TF32: it still loads that file, for its filters' layout and the sum of parts.
+    """
     library = compilers.nvrtc()
-    if library is None:
-        pytest.skip("needs NVRTC: pip install nvidia-cuda-nvrtc")
-    found = compilers.compile_with_nvrtc(library, path, "sm_90", COMPILE_OPTIONS)
-    assert found.keys() == compilers.expected_entries(path)
-    assert all(figures["spill_stores"] == 0 for figures in found.values())
-
-
-@pytest.mark.parametrize("architecture", ["sm_75", "sm_80"])
-def test_nvrtc_compiles_tensor_cores_where_there_are_any(architecture):
-    """Turing has none that multiply TF32, and still loads the file: its filters' layout, and the sum of parts."""
-    library, path = compilers.nvrtc(), kernel_folder() / "conv2d_tensor.cu"
     if library is None:
         pytest.skip("needs NVRTC: pip install nvidia-cuda-nvrtc")
     found = compilers.compile_with_nvrtc(library, path, architecture, COMPILE_OPTIONS)

@@ -40,6 +40,9 @@ def check_falling(rows):
         where = f"{operation} on {layer}"
         assert len(ladder) >= 2, where
         for upper, lower in itertools.pairwise(ladder):
+            if lower["rung"] in ("tensor", "corrected", "tf32"):
+                check_tensor_cores(upper, lower, where)
+                continue
             if lower["rung"] == "rows":  # what lies in registers need not be loaded from shared memory again
                 assert lower["shared_loads"] < 0.6 * upper["shared_loads"], where
                 assert lower["loads"] + lower["shared_loads"] < 0.6 * (upper["loads"] + upper["shared_loads"]), where
@@ -52,6 +55,18 @@ def check_falling(rows):
             denser = lower["bytes"] < 0.99 * upper["bytes"]
             more_threads = operation == "conv2d_backward_weight" and lower["rung"] == "coalesced"
             assert fewer or denser or more_threads, f"{where}: {upper['rung']} -> {lower['rung']}"
+
+
+def check_tensor_cores(upper, lower, where):
+    """They share numbers among the lanes of a warp; `corrected` saves instructions only, `tf32` half the filters."""
+    counted = ("loads", "stores", "bytes", "shared_loads")
+    if lower["rung"] == "tensor":
+        assert lower["shared_loads"] < 0.6 * upper["shared_loads"], where
+    elif lower["rung"] == "corrected" or lower["operation"] == "conv2d_backward_weight":
+        assert [lower[name] for name in counted] == [upper[name] for name in counted], where
+    else:
+        assert all(lower[name] < upper[name] for name in counted), where
+    assert lower["bank_conflict"] == 1, where
 
 
 def test_loads_fall_down_every_ladder(quick_rows):
@@ -79,6 +94,32 @@ def test_counts_are_those_of_the_formulas(rungs):
     assert counted["split"]["shared_loads"] < 128 / 3  # 2 packs for 4 k, and the shares of four threads
     assert counted["split"]["barriers"] == 3 < counted["quarters"]["barriers"] == 4 < counted["tiled"]["barriers"]
     assert counted["coalesced"]["sectors_per_request"] < 4 < counted["naive"]["sectors_per_request"]
+
+
+def test_tensor_cores_filters_are_made_once_for_a_batch(rungs, monkeypatch):
+    """An image in a batch of 200 pays a 200th: two parts of each filter's number beside the layer's own outputs."""
+    monkeypatch.setitem(rungs.CONVOLUTIONS, "small", (1, 8, 8, 32))
+    backend = rungs.CountingBackend()
+    cases = rungs.convolution_cases(backend, rungs.np.random.default_rng(0), "small")
+    found = {(operation, rung): (outputs, call) for operation, rung, outputs, call in cases}
+    assert ("conv2d_backward_input", "corrected") not in found  # 8 results are no group of 32
+    outputs, call = found["conv2d_forward", "corrected"]
+    row = rungs.count(backend, outputs, call)
+    assert row["launches"] == ["conv2d_filters_1_by_lane", "conv2d_forward_7_tensor"]
+    filters = 32 * 8 * 25
+    stores_of_outputs = row["stores"] * outputs - 2 * filters / 200
+    assert stores_of_outputs == pytest.approx(round(stores_of_outputs))
+    assert 0 < stores_of_outputs <= outputs
+
+
+def test_every_rung_that_fits_is_counted(rungs):
+    published = json.loads((ROOT / "benchmarks" / "results" / "rungs.json").read_text())["rows"]
+    counted = {(row["layer"], row["operation"], row["rung"]) for row in published}
+    for name in rungs.CONVOLUTIONS:
+        cases = rungs.convolution_cases(rungs.CountingBackend(), rungs.np.random.default_rng(0), name)
+        assert {(name, operation, rung) for operation, rung, *_ in cases} <= counted
+    for layer in ("cifar10 2", "gtsrb 3"):
+        assert (layer, "conv2d_forward", "corrected") in counted
 
 
 def test_table_is_that_of_the_published_figures(rungs):

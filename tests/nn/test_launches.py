@@ -1,5 +1,7 @@
 """How many kernels a training step starts: on a small network a launch costs more than what most of them do."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -54,3 +56,11 @@ LOSSES = {
 )
 def test_launches_of_a_step(make, name, shape, loss, most):
     assert launches_of_a_step(make, name, shape, loss) <= most
+
+
+@pytest.mark.parametrize(
+    ("make", "loss", "most"), [(make_encoder, "one-class", 50), (make_autoencoder, "reconstruction", 105)]
+)
+def test_launches_of_a_step_with_scale_and_shift(make, loss, most):
+    """As the protocol `authors-theano` trains: modules with an affine batch norm are not fused."""
+    assert launches_of_a_step(partial(make, affine=True), "mnist_lenet", (1, 28, 28), loss) <= most

@@ -1,16 +1,30 @@
-"""The kernels specialised by sizes, for the convolutions of the paper's networks: what a GPU will be asked for."""
+"""The kernels specialised by sizes, for the convolutions of the paper's networks: what a GPU will be asked for.
 
+Not of the networks for images of any size: their layers have no sizes before there are images.
+"""
+
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
+from minisvdd.nn.layers import Conv2D
+from minisvdd.nn.networks import ARCHITECTURES, make_autoencoder
 from minisvdd.ops.conv2d import launch_rows, launch_tensor
 
-# (C, K, side, padding): encoders and decoders for MNIST, CIFAR-10 and GTSRB; filters are 5 x 5
-LAYERS = [
-    (1, 8, 28, 2), (8, 4, 14, 2), (2, 4, 8, 2), (4, 8, 16, 1), (8, 1, 28, 2),
-    (3, 32, 32, 2), (32, 64, 16, 2), (64, 128, 8, 2),
-    (8, 128, 4, 2), (128, 64, 8, 2), (64, 32, 16, 2), (32, 3, 32, 2),
-    (3, 16, 32, 2), (16, 32, 16, 2), (32, 64, 8, 2),
-]  # fmt: skip
+
+def _convolutions(name: str) -> Iterator[tuple[int, int, int, int]]:
+    """(C, K, side, padding) of an encoder and its decoder, filters of 5 x 5."""
+    shape = ARCHITECTURES[name].input_shape
+    for layer in make_autoencoder(name, shape).flat_layers():
+        before, shape = shape, layer.build(shape, np.random.default_rng(0))
+        if isinstance(layer, Conv2D) and layer.kernel_size == (5, 5):
+            yield before[0], layer.out_channels, before[1], layer.padding[0]
+
+
+NETWORKS = [name for name, architecture in ARCHITECTURES.items() if architecture.input_shape]
+LAYERS = list(dict.fromkeys(layer for name in NETWORKS for layer in _convolutions(name)))
+SPECIALISED = ("conv2d_rows.cu", "conv2d_tensor.cu")
 
 
 def specialisations(path: Path, architecture: str = "sm_90") -> set[tuple[str, str]]:
