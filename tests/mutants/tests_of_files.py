@@ -261,7 +261,7 @@ TESTS: dict[str, list[str]] = {
     "course/grader/places.py": ["course/test_walls.py", "course/test_cage.py"],
     "course/grader/sandbox.py": ["course/test_hostile.py", "course/test_output.py"],
     "course/grader/watch.py": ["course/test_cage.py"],
-    "course/grader/wire.py": ["course/test_wire.py"],
+    "course/grader/wire.py": ["course/test_wire.py", "course/test_hostile.py"],
 }
 
 # Files in which no errors are planted, by pattern, and why.

@@ -23,7 +23,7 @@ from ...errors import DataError
 from ..clock import Clock
 from . import disk
 from .places import places
-from .wire import Odd, Remote, WireError, message_size, pack, unpack
+from .wire import Odd, Remote, WireError, checked_reply, message_size, pack, unpack
 
 _RUNNER = Path(__file__).parents[1] / "cage" / "runner.py"
 _LIBRARY = Path(__file__).resolve().parents[2]
@@ -178,20 +178,8 @@ class Sandbox:
         self._receiver, sender = socket.socketpair()
         self._listener = None
         self._places = self._places_of(kind)
-        configuration = {
-            "kind": kind,
-            "file": str(file),
-            "places": self._places,
-            "pipes": [theirs, theirs_too],
-            "notes": theirs_for_notes,
-            "listener": sender.fileno(),
-            "packages": str(Path(np.__file__).resolve().parents[1]),
-            "library": str(_LIBRARY),
-            "cpu_seconds": int(self.limits.total_seconds) + 5,
-            "memory": self.limits.memory,
-            "file_bytes": self.limits.file_bytes,
-            "files": self.limits.files + max(theirs_too, theirs_for_notes, sender.fileno()),
-        }
+        theirs_all = (theirs, theirs_too, theirs_for_notes, sender.fileno())
+        configuration = self._configuration(kind, file, *theirs_all)
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-B", "-u", str(_RUNNER), json.dumps(configuration)],
             stdin=subprocess.DEVNULL,
@@ -199,7 +187,7 @@ class Sandbox:
             stderr=subprocess.STDOUT,
             cwd=self._home,
             env=_environment(self._home, self._cache),
-            pass_fds=(theirs, theirs_too, theirs_for_notes, sender.fileno()),
+            pass_fds=theirs_all,
             start_new_session=True,
         )
         self._clock = Clock(self._process.pid)
@@ -213,6 +201,23 @@ class Sandbox:
             self._receive(self.limits.start_seconds, "it did not start in time")
         except SubmissionError as error:
             raise SubmissionError("start", f"Python could not be started for the submission: {error}") from None
+
+    def _configuration(self, kind, file, requests, replies, notes, listener):
+        """What the runner is told; the last four are descriptors, of its ends of the pipes and of a socket."""
+        return {
+            "kind": kind,
+            "file": str(file),
+            "places": self._places,
+            "pipes": [requests, replies],
+            "notes": notes,
+            "listener": listener,
+            "packages": str(Path(np.__file__).resolve().parents[1]),
+            "library": str(_LIBRARY),
+            "cpu_seconds": int(self.limits.total_seconds) + 5,
+            "memory": self.limits.memory,
+            "file_bytes": self.limits.file_bytes,
+            "files": self.limits.files + max(replies, notes, listener),
+        }
 
     def _folder(self, prefix):
         folder = Path(tempfile.mkdtemp(dir=self._top, prefix=prefix)).resolve()
@@ -325,25 +330,7 @@ class Sandbox:
                         selector.register(source, selectors.EVENT_READ)
                 if outgoing:
                     selector.register(self._requests, selectors.EVENT_WRITE)
-                while True:
-                    reply = self._whole_message()
-                    left = deadline - self._clock.now()
-                    if left <= 0:
-                        raise SubmissionError("time", late)
-                    if reply is not None and not outgoing:
-                        return reply
-                    ready = selector.select(min(left, 0.1))
-                    if not ready:
-                        self._check_disk()
-                    for key, _ in ready:
-                        if key.fileobj == self._requests:
-                            outgoing = outgoing[os.write(self._requests, outgoing[: 1 << 16]) :]
-                            if not outgoing:
-                                selector.unregister(self._requests)
-                        elif key.fileobj == self._replies:
-                            self._read_reply()
-                        elif not self._take(key.fileobj, selector):
-                            selector.unregister(key.fileobj)
+                return self._wait_for_message(selector, deadline, late, outgoing)
         except BrokenPipeError:
             error = self._ended()
             self._end()
@@ -355,8 +342,32 @@ class Sandbox:
             self._end()
             raise
 
+    def _wait_for_message(self, selector, deadline, late, outgoing):
+        """The next message, once `outgoing` is written, too; `late` says what it means that none came in time."""
+        while True:
+            reply = self._whole_message()
+            left = deadline - self._clock.now()
+            if left <= 0:
+                raise SubmissionError("time", late)
+            if reply is not None and not outgoing:
+                return reply
+            ready = selector.select(min(left, 0.1))
+            if not ready:
+                self._check_disk()
+            for key, _ in ready:
+                if key.fileobj == self._requests:
+                    outgoing = outgoing[os.write(self._requests, outgoing[: 1 << 16]) :]
+                    more = bool(outgoing)
+                else:
+                    more = self._take(key.fileobj, selector)
+                if not more:
+                    selector.unregister(key.fileobj)
+
     def _take(self, source, selector):
-        """Read what came beside the replies. Returns False when no more will come from there."""
+        """Read what came, a reply or what comes beside it. Returns False when no more will come from there."""
+        if source == self._replies:
+            self._read_reply()
+            return True
         if source is self._process.stdout:
             return self._drain()
         if source == self._notes:
@@ -419,7 +430,7 @@ class Sandbox:
         if size is None or len(self._buffer) < size:
             return None
         data, self._buffer = self._buffer[:size], self._buffer[size:]
-        return _checked(unpack(data))
+        return checked_reply(unpack(data))
 
     def _drain(self):
         """Read what was printed, keep the beginning. Returns False at its end."""
@@ -433,26 +444,6 @@ class Sandbox:
             kept = max(0, self.limits.output_bytes - len(self._printed))
             self._printed += data[:kept]
             self._dropped += len(data[kept:])
-
-
-_FIELDS = {  # of a reply, by the field that says which one it is
-    "remote": {"remote": int, "method": str, "arguments": list, "keywords": dict},
-    "error": {"error": dict},
-    "value": {"arguments": list},
-}
-
-
-def _checked(reply):
-    """The reply, if its fields are of the types that the runner sends; its sender is not to be trusted."""
-    if not isinstance(reply, dict):
-        raise WireError("not a reply")
-    for kind, fields in _FIELDS.items():
-        if kind in reply and not all(isinstance(reply.get(name), wanted) for name, wanted in fields.items()):
-            raise WireError("not a reply")
-    said = reply.get("error", {})
-    if not all(isinstance(said.get(name, ""), str) for name in ("type", "message", "text")):
-        raise WireError("not a reply")
-    return reply
 
 
 def remote(target, key: int, methods: tuple[str, ...]):

@@ -194,3 +194,23 @@ def _remote(key, methods):
     if type(key) is not int or not all(isinstance(name, str) for name in methods):
         raise WireError("not an object that stays with its sender")
     return Remote(key, tuple(methods))
+
+
+_FIELDS = {  # of a reply, by the field that says which one it is
+    "remote": {"remote": int, "method": str, "arguments": list, "keywords": dict},
+    "error": {"error": dict},
+    "value": {"arguments": list},
+}
+
+
+def checked_reply(reply):
+    """The reply, if its fields are of the types that the runner sends, which is not to be trusted. Raises WireError."""
+    if not isinstance(reply, dict):
+        raise WireError("not a reply")
+    for kind, fields in _FIELDS.items():
+        if kind in reply and not all(isinstance(reply.get(name), wanted) for name, wanted in fields.items()):
+            raise WireError("not a reply")
+    said = reply.get("error", {})
+    if not all(isinstance(said.get(name, ""), str) for name in ("type", "message", "text")):
+        raise WireError("not a reply")
+    return reply
