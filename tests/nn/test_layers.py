@@ -496,3 +496,9 @@ def test_rectifiers_and_their_slopes(rng):
         layer.build(FEATURES, rng, np.float64)
         np.testing.assert_allclose(layer.forward(x), np.where(x > 0, x, slope * x), rtol=1e-15)
     assert 0 < LeakyReLU().slope < 1
+
+
+@pytest.mark.parametrize("padding", [2, (0, 2), (2, 0)], ids=str)
+def test_padding_of_pooling_beyond_half_the_kernel_is_refused(padding):
+    with pytest.raises(ValueError, match=r"^padding=.*2.*: expected at most half of kernel_size=\(3, 3\)$"):
+        MaxPool2D(3, padding=padding)

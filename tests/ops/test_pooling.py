@@ -123,11 +123,6 @@ def test_margins_hold_the_windows_and_no_others(data):
     assert all(start < n and start + k > 0 for start in starts)
 
 
-def test_padding_beyond_half_the_kernel_is_refused():
-    with pytest.raises(ValueError, match=r"^padding=2: expected at most half of kernel_size=\(3, 3\)$"):
-        MaxPool2D(3, padding=2)
-
-
 def test_the_border_is_cut_off_again(backend, dtype, rng):
     """pad_backward undoes pad_forward, and is its adjoint: <pad x, G> = <x, cut G> for a border of 0."""
     margins, x = ((2, 1), (0, 3)), draw(rng, (2, 3, 4, 5), dtype)
