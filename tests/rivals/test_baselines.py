@@ -192,6 +192,12 @@ def test_trees_see_samples_of_the_size_asked_for():
     assert IsolationForest(n_trees=3, subsample=20, threshold="nu").fit(X).forest_.max_samples_ == 20
 
 
+def test_every_random_state_grows_another_forest():
+    X = np.random.default_rng(0).normal(size=(60, 4))
+    forests = [IsolationForest(n_trees=5, threshold="nu", random_state=seed).fit(X) for seed in range(8)]
+    assert len({forest.anomaly_score(X).tobytes() for forest in forests}) == 8
+
+
 @pytest.mark.parametrize("method", ALL)
 def test_one_seed_one_result_and_data_left_alone(method):
     split = digits()
