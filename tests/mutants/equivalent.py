@@ -41,17 +41,9 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "shares = max(min(128 // (chunk * taps), positions), 1)",
     ): "max(a, b) is max(b, a)",
     (
-        "nn/training.py",
-        "captured: bool = False,",
-    ): "steps that are replayed as graphs give the same numbers, bit for bit",
-    (
         "ops/conv2d/winograd.py",
         "np.matmul(g, weight.transpose(3, 0, 2, 1).reshape(kw, -2), out=filters.reshape(n, -1))",
     ): "NumPy takes any negative number for the length that it must work out",
-    (
-        "rivals/svm.py",
-        'self.svm_ = SklearnSVM(kernel="rbf", gamma=self.gamma_, nu=self.nu).fit(Z)',
-    ): "the size of the solver's cache: the same numbers, later",
     (
         "attack/boundary_attack.py",
         "tries = most - 1 if starts is None else min(len(starts), most - 1)",
@@ -93,10 +85,6 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "attack/augmentation.py",
         "chosen = (partners[labels] >= 0) & (rng.random(len(labels)) <= 0.5)",
     ): "a random number is 1/2 once in 2^53 draws",
-    (
-        "backends/building.py",
-        'return hashlib.sha256("\\0".join(texts).encode()).hexdigest()[:]',
-    ): "a longer name for the same library",
     (
         "backends/emulator.py",
         "if path.parent != kernel_folder():  # the first of our own kernels: build all of them, side by side",
