@@ -133,7 +133,7 @@ def damaged_files(out: Path) -> int:
 def model_result(out: Path) -> tuple:
     """A saved model's arrays and losses."""
     model = load_model(out / "model.npz")
-    arrays = {**model.network_.params, **model.network_.buffers, "c": model.center_}
+    arrays = {**model.network_.arrays, "c": model.center_}
     return model.history_["loss"], model.radius_, {name: array.tobytes() for name, array in arrays.items()}
 
 

@@ -87,7 +87,7 @@ def tables(results: Path) -> dict[str, list[str]]:
     found = {}
     for data, protocols in TABLES.items():
         ours = columns_of(results, data)
-        found[f"{data} columns"] = _columns(data, ours | all_classes(data, ours))
+        found[f"{data} columns"] = _columns(data, ours)
         found |= {f"{data} {method}": _classes(data, method, ours) for method in _DETAILED}
         if data in TOGETHER:
             _, parts = TOGETHER[data]
@@ -121,6 +121,19 @@ def together(tables, methods=DEEP):
         if len(having) > 1:
             columns[method] = {c: entry for column in reversed(having) for c, entry in column.items()}
     return columns
+
+
+def in_order(data: str, ours):
+    """(method, protocol, column) of all columns, and of those that are compared as one, method by method."""
+    for method in METHODS:
+        for protocol, columns in (ours | all_classes(data, ours)).items():
+            if method in columns:
+                yield method, protocol, columns[method]
+
+
+def printed(data: str, method: str, column):
+    """{class: the paper's entry} of a column's classes."""
+    return {name: row[method] for name, row in TABLE_1[data].items() if name in column}
 
 
 def _stages(data, paths):
@@ -185,15 +198,13 @@ def _columns(data, ours):
         f"| column | protocol | seeds | ours | paper | {' | '.join(_DISTANCES)} |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for method in METHODS:
-        for protocol, columns in ours.items():
-            if method in columns:
-                lines.append(f"| {method} | {protocol} | {' | '.join(_compared(data, method, columns[method]))} |")
+    for method, protocol, column in in_order(data, ours):
+        lines.append(f"| {method} | {protocol} | {' | '.join(_compared(data, method, column))} |")
     return lines
 
 
 def _compared(data, method, column):
-    paper = {name: row[method] for name, row in TABLE_1[data].items() if name in column}
+    paper = printed(data, method, column)
     d = distance_from(column, paper)
     seeds = min(n for _, _, n in column.values())
     means = (sum(values[0] for values in table.values()) / len(paper) for table in (column, paper))

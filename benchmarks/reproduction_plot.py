@@ -11,9 +11,9 @@ from pathlib import Path
 import matplotlib
 import matplotlib.pyplot as plt
 from common import make_parser
-from reproduction import TABLES, all_classes, columns_of
+from reproduction import TABLES, columns_of, in_order, printed
 
-from minisvdd.experiments.paper import METHODS, TABLE_1, distance_from
+from minisvdd.experiments.paper import TABLE_1, distance_from
 
 RESULTS = Path(__file__).parent / "results"
 COLOURS = {"paper": "#888888", "authors-code": "#d95f02", "authors-theano": "#1f77b4", "best": "#2ca02c"}
@@ -35,13 +35,10 @@ def main():
 
 def rows_of(data, results):
     """[(method, protocol, distance, whether it has all classes)] in the order of the page."""
-    ours = columns_of(results, data)
     rows = []
-    for method in METHODS:
-        for protocol, columns in (ours | all_classes(data, ours)).items():
-            if column := columns.get(method):
-                paper = {name: TABLE_1[data][name][method] for name in column}
-                rows.append((method, protocol, distance_from(column, paper), len(paper) == len(TABLE_1[data])))
+    for method, protocol, column in in_order(data, columns_of(results, data)):
+        distance = distance_from(column, printed(data, method, column))
+        rows.append((method, protocol, distance, len(column) == len(TABLE_1[data])))
     return rows
 
 

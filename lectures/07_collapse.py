@@ -297,18 +297,25 @@ check(
 # $$ W^2 = \frac{c\,q^\top}{\| q\|^2}
 #    \qquad\Rightarrow\qquad W^2 h = \frac{c\,(q^\top q)}{\| q\|^2} = c . \qquad\square $$
 #
-# Note that the layer that has the bias is *hidden*: the constant passes through the weights behind it. Four lines build
-# the solution:
+# Note that the layer that has the bias is *hidden*: the constant passes through the weights behind it. A few lines
+# build the solution:
+
 
 # %%
+def carry_to_c(network):
+    """Let the last layer carry q, the hidden outputs of one image, to c; the largest deviation of all test images."""
+    *body, last = network.layers
+    q = nn.Sequential(body).forward(X_train[:1].astype(np.float64))[0]
+    last.params["weight"][...] = np.outer(healthy.center, q) / (q @ q)
+    return np.abs(network.forward(X_test.astype(np.float64)) - healthy.center).max()
+
+
 constant = perceptron(hidden_bias=True)
 constant.build(X_train.shape[1:], np.random.default_rng(0), dtype=np.float64)
-hidden, activation, last = constant.layers[1:]
+hidden = constant.layers[1]
 hidden.params["weight"][...] = 0
 hidden.params["bias"][...] = 1
-q = activation.forward(hidden.params["bias"][None])[0]  # one sample: shape (1, 32)
-last.params["weight"][...] = np.outer(healthy.center, q) / (q @ q)
-worst = np.abs(constant.forward(X_test.astype(np.float64)) - healthy.center).max()
+worst = carry_to_c(constant)
 check("with a hidden bias the constant map to c exists", worst < 1e-12, f"largest deviation {worst:.1e}")
 
 # %% [markdown]
@@ -409,11 +416,9 @@ check(
 # %%
 constant = perceptron()
 constant.build(X_train.shape[1:], np.random.default_rng(0), dtype=np.float64)
-_, hidden, activation, last = constant.layers
+hidden = constant.layers[1]
 hidden.params["weight"][...] = 1
-q = activation.forward(hidden.forward(X_train[:1].reshape(1, -1).astype(np.float64)))[0]  # of one image: that of all
-last.params["weight"][...] = np.outer(healthy.center, q) / (q @ q)
-worst = np.abs(constant.forward(X_test.astype(np.float64)) - healthy.center).max()
+worst = carry_to_c(constant)  # the hidden outputs of one image are those of all
 check("without any bias, the constant map to c exists on these images", worst < 1e-6, f"largest deviation {worst:.1e}")
 
 equal = nn.outputs(nn.Sequential([nn.Flatten(), hidden]), X_train.astype(np.float64))

@@ -245,7 +245,8 @@ def plot_differences(cells):
     return fig, differences
 
 
-fig, differences = plot_differences(beside_the_paper(read_rows("table1-mnist")))
+by_the_text = beside_the_paper(read_rows("table1-mnist"))
+fig, differences = plot_differences(by_the_text)
 figure("mnist_differences", fig)
 for name in ("isolation-forest", "soft-boundary", "one-class"):
     gap = differences[name].mean()
@@ -288,14 +289,18 @@ check("best, in a twelfth of the epochs, is no worse than the paper",
 # no gain that the classes would have taken (but for sevens), and no loss: one seed of all ten classes differs from the
 # paper's protocol by less than a standard error.
 
+
 # %%
+def mean_and_error(values):
+    return np.mean(values), np.std(values, ddof=1) / np.sqrt(len(values))
+
+
 rows = json.loads((RESULTS / "best-mnist.json").read_text(encoding="utf-8"))["rows"]
 start = next(row["by_class"] for row in rows if row.get("argument") == "start")
-long = {c: auc for c, (auc, _, _) in beside_the_paper(read_rows("table1-mnist"))["one-class"].items()}
-gains = np.array([start[c] - long[c] for c in long])
-error = gains.std(ddof=1) / np.sqrt(len(gains))
+difference, error = mean_and_error([start[c] - auc for c, (auc, _, _) in by_the_text["one-class"].items()])
 check("without pre-training, in 50 epochs: as good as 350 + 250, as far as one seed can tell",
-      len(gains) == 10 and abs(gains.mean()) < error, f"{gains.mean():+.2f} ± {error:.2f} points")  # fmt: skip
+      len(by_the_text["one-class"]) == 10 and abs(difference) < error,
+      f"{difference:+.2f} ± {error:.2f} points")  # fmt: skip
 
 # %% [markdown]
 # ## A missing point, and what three seeds can say about it
@@ -350,9 +355,9 @@ asked = [choice for choice in ends if choice not in ("paper", "centre in trainin
 certain = t.ppf(1 - 0.025 / len(asked), df=2)  # standard errors that a mean of three needs, at 5 % for all questions
 for choice in asked:
     gains = np.mean([np.subtract(ends[choice][c], ends["paper"][c]) for c in printed], axis=0)  # of each seed
-    error = gains.std(ddof=1) / np.sqrt(len(gains))
-    numbers = f"{gains.mean():+.2f} ± {error:.2f}, {abs(gains.mean()) / error:.1f} standard errors"
-    check(f"{choice}: three seeds cannot tell what it is worth", abs(gains.mean()) < certain * error, numbers)
+    mean, error = mean_and_error(gains)
+    numbers = f"{mean:+.2f} ± {error:.2f}, {abs(mean) / error:.1f} standard errors"
+    check(f"{choice}: three seeds cannot tell what it is worth", abs(mean) < certain * error, numbers)
 without = json.loads((RESULTS / "mnist-paper-pretrain0-one-class-nu0.1-seed0.json").read_text(encoding="utf-8"))
 gap = np.mean([100 * r["auc"]["trained"] - TABLE_1["mnist"][r["normal_class"]]["one-class"][0] for r in without])
 check("ten classes of one seed without pre-training are in the mean within 1 point of the paper",

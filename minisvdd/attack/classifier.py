@@ -220,9 +220,7 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
 
     def _set_state(self, values, arrays):
         check_numbers(self.channels, "channels", 1)
-        restore_values(
-            self, values, history_=HISTORY, data_hash_=optional(TEXT)
-        )  # the hash: of the attack's, for itself
+        restore_values(self, values, history_=HISTORY, data_hash_=optional(TEXT))  # the hash is the attack's own
         self.classes_ = saved_array(arrays, "classes", self.network_.output_shape, kinds="biufU")
         if self.classes_.ndim != 1 or not np.array_equal(np.unique(self.classes_), self.classes_):
             raise ValueError("classes: expected different labels, ascending")

@@ -66,17 +66,17 @@ def missing() -> str | None:
     return None
 
 
-def build_all(checked: bool) -> None:
-    """Build the libraries of our own kernel files that are not there yet, side by side."""
-    if paths := unbuilt(checked):
+def build_all(checked: bool, report: Callable[[str], object] = lambda message: None) -> None:
+    """Build the libraries of our own kernel files that are not in the cache folder yet, side by side.
+
+    report: told before, if there is anything to build.
+    """
+    paths = [path for path in _kernel_files() if not _kept(_name(path, checked), ".so")]
+    if paths:
+        report("building kernels (once)...")
         runtime()  # before the others, which would all begin with it
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(lambda path: build(path, checked), paths))
-
-
-def unbuilt(checked: bool) -> list[Path]:
-    """Our own kernel files whose library is not in the cache folder."""
-    return [path for path in _kernel_files() if not _kept(_name(path, checked), ".so")]
 
 
 def _kernel_files() -> list[Path]:

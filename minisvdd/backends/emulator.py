@@ -101,10 +101,7 @@ class EmulatorBackend(KernelBackend):
 
     def prepare(self, report: Callable[[str], object] = lambda message: None) -> None:
         """Build what is not in the cache folder yet."""
-        checked = self.check or self.count
-        if building.unbuilt(checked):
-            report("building kernels (once)...")
-        building.build_all(checked)
+        building.build_all(self.check or self.count, report)
 
     @contextmanager
     def capture(self) -> Iterator["EmulatorGraph"]:

@@ -43,7 +43,7 @@ def fit_killed_after(model, X, epochs, checkpoint):
 def everything(model):
     """All that a training leaves behind, except for the seconds it took."""
     history = {name: values for name, values in model.history_.items() if name != "seconds"}
-    arrays = {**model.network_.params, **model.network_.buffers}
+    arrays = model.network_.arrays
     kept = {name: getattr(model, name, None) for name in ("radius_", "offset_", "diagnostics_")}
     return (
         {name: a.tobytes() for name, a in arrays.items()},

@@ -60,7 +60,7 @@ def network(backend, seed=0):
 
 def arrays(trained):
     """All parameters and running statistics, on the host."""
-    return {name: trained.backend.to_numpy(a).copy() for name, a in {**trained.params, **trained.buffers}.items()}
+    return {name: trained.backend.to_numpy(a).copy() for name, a in trained.arrays.items()}
 
 
 def training(built, seed=0, samples=X, **options):

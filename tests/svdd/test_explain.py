@@ -79,7 +79,7 @@ def test_the_gradient_is_what_central_differences_say(kind, rng):
 
 
 def state(model):
-    arrays = {**model.network_.params, **model.network_.buffers, **model.network_.grads}
+    arrays = {**model.network_.arrays, **model.network_.grads}
     return {name: array.tobytes() for name, array in arrays.items()}, model.network_.flat_layers()[0]._saved is None
 
 

@@ -172,7 +172,7 @@ def test_the_game_of_generator_and_discriminator():
         second.step()
         expected = [loss.item() for loss in (real, fake, believed)]
         np.testing.assert_allclose(game.play(images, noise, 1.0, 0.0), expected, rtol=1e-10)
-    ours = {**network.params, **network.buffers}
+    ours = network.arrays
     theirs = {name: tensor.detach().numpy() for name, tensor in twin.state_dict().items() if name in ours}
     assert theirs.keys() == ours.keys()
     assert_within({name: oracle.deviation(ours[name], theirs[name]) for name in ours}, 1e-8)

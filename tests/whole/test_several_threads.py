@@ -37,7 +37,7 @@ def scores(model, X):
 def arrays(model):
     """Copies of all that a fitted network holds."""
     network = model.network_
-    named = {**network.params, **network.buffers, **network.grads}
+    named = {**network.arrays, **network.grads}
     return {name: np.array(network.backend.to_numpy(array)) for name, array in named.items()}
 
 
