@@ -310,7 +310,7 @@ def test_no_process_outlives_a_grader_that_is_killed(tmp_path):
     grader.send_signal(signal.SIGKILL)
     grader.wait()
     grader.stdout.close()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while Path(f"/proc/{pid}/exe").is_symlink() and time.monotonic() < deadline:
         if " Z " in Path(f"/proc/{pid}/stat").read_text():
             break

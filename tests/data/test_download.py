@@ -144,7 +144,7 @@ def test_slow_server_times_out(server, target):
     server.faults = ["stall"] * 2
     start = time.perf_counter()
     one_line_error(lambda: get(target, server, timeout=0.2, attempts=2), server.url, "timed out")
-    assert time.perf_counter() - start < 5
+    assert time.perf_counter() - start < 20
     assert part_of(target).exists()
 
 
@@ -234,7 +234,7 @@ def test_a_server_that_drips_is_left_for_the_next_one(server, mirror, target, fa
     server.faults = [fault]
     start = time.perf_counter()
     get(target, server, mirror, timeout=0.4, attempts=1)
-    assert time.perf_counter() - start < 5
+    assert time.perf_counter() - start < 20
     assert_only(target)
 
 
@@ -266,7 +266,7 @@ def test_a_server_says_when_to_come_again(server, target, given):
         server.retry_after = formatdate(time.time() + 2, usegmt=True)  # whole seconds
     start = time.perf_counter()
     get(target, server)
-    assert 0.9 < time.perf_counter() - start < 5
+    assert 0.9 < time.perf_counter() - start < 20
     assert_only(target)
 
 

@@ -188,7 +188,7 @@ def test_a_budget_stops_between_cells_and_the_next_run_goes_on(few, tmp_path, ca
         started = time.time()
         budget = 0.5 * 1.2**runs  # a busy machine needs more for one cell
         before, left = left, run_grid(grid, tmp_path / "parts", budget=budget)
-        assert time.time() - started < budget + 5, "far beyond the budget"
+        assert time.time() - started < budget + 20, "far beyond the budget"
         assert sum(read_cell(cell, tmp_path / "parts") is not None for cell in cells_of(grid)) == 12 - left
         if left:
             assert f"the budget is spent, {left} of {before} cells are left" in capsys.readouterr().err
@@ -204,7 +204,7 @@ def test_a_cell_that_takes_too_long_is_left_where_it_is(few, tmp_path):
     grid = make_grid(few, methods=["dcae"], classes=["3"], seeds=2, settings=settings)
     started = time.time()
     assert run_grid(grid, tmp_path, verbose=0, budget=1.0) == 2
-    assert time.time() - started < 10
+    assert time.time() - started < 20
     assert not list(tmp_path.rglob("*.json.*")) + list((tmp_path / "cells").rglob("*.json"))
 
 
