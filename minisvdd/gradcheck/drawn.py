@@ -32,6 +32,7 @@ def _drawn(rng, dtype):
     mean, variance = draw(C), draw(C) ** 2
     pooled, winner = ops.maxpool_forward(x, _PAIR, (3, 2))
     module = ops.encoder_module_forward(x + 3, draw(K, C, 3, 3), (1, 1), (1, 1), 1e-4, 0.1, _WINDOW)
+    affine = ops.Affine(draw(C), draw(C))
     moments = [draw(K, p), draw(K, p), np.abs(draw(K, p))]
     convolved, scale = ops.conv2d_forward(x, weight, *where), 1 / np.sqrt(variance + dtype(1e-4))
     return SimpleNamespace(**locals())
@@ -101,10 +102,13 @@ def _modules(d):
     """What lies between two convolutions, pooling and up-sampling."""
     return {
         "encoder_module_forward": (d.x + 3, d.draw(d.K, d.C, 3, 3), (1, 1), (1, 1), 1e-4, 0.1, _WINDOW),
-        "norm_act_pool_evaluate": (d.x, d.mean, d.scale, 0.1, _WINDOW),
-        "norm_act_pool_forward": (d.x, d.mean, d.scale, 0.1, _WINDOW),
+        "norm_act_pool_evaluate": (d.x, d.mean, d.scale, 0.1, _WINDOW, d.affine),
+        "norm_act_pool_forward": (d.x, d.mean, d.scale, 0.1, _WINDOW, None if d.rng.integers(2) else d.affine),
         "norm_act_pool_backward": (
             d.draw(*d.module[1].shape), *d.module[:4], d.module[5], 0.1, _WINDOW, bool(d.rng.integers(2)),
+        ),
+        "affine_act_pool_backward": (
+            d.draw(*d.module[1].shape), *d.module[:4], d.module[5], d.draw(d.K), 0.1, _WINDOW, bool(d.rng.integers(2)),
         ),
         "maxpool_forward": (d.x, _PAIR, (3, 2)),
         "maxpool_backward": (d.draw(*d.pooled.shape), d.winner, d.x.shape, _PAIR, (3, 2)),

@@ -42,7 +42,7 @@ def _module(conv: Layer, norm: Layer, activation: Layer, pool: Layer) -> "FusedM
         return None
     if type(activation) is not LeakyReLU and type(activation) is not ReLU:
         return None
-    if conv.bias or norm.affine or pool.stride != pool.kernel_size:
+    if conv.bias or pool.stride != pool.kernel_size:
         return None
     if pool.padding != (0, 0) or pool.ceil_mode:
         return None
@@ -82,19 +82,25 @@ class FusedModule(Layer):
             size = conv2d_output_size(x.shape[2:], conv.kernel_size, conv.stride, conv.padding)
             norm.check_batch((len(x), conv.out_channels, *size))
             module = ops.encoder_module_forward.on(self.backend)
-            where = conv.stride, conv.padding, norm.epsilon, self.activation.slope, self.window
+            where = conv.stride, conv.padding, norm.epsilon, self.activation.slope, self.window, self._affine()
             h, y, winner, mean, variance, scale = module(x, conv.params["weight"], *where, **norm.running())
             norm.move_running(mean, variance, h.shape)
         else:
             h, mean, scale = self._convolved(x)
-            y, winner = ops.norm_act_pool_forward.on(self.backend)(h, mean, scale, self.activation.slope, self.window)
+            pooled = ops.norm_act_pool_forward.on(self.backend)
+            y, winner = pooled(h, mean, scale, self.activation.slope, self.window, self._affine())
         self._keep((h, y, winner, mean, scale, not use_batch), training, pattern=(winner, y))
         conv._keep(x, training)
         return y
 
     def _evaluate(self, x: Array) -> Array:
         h, mean, scale = self._convolved(x)
-        return ops.norm_act_pool_evaluate.on(self.backend)(h, mean, scale, self.activation.slope, self.window)
+        evaluate = ops.norm_act_pool_evaluate.on(self.backend)
+        return evaluate(h, mean, scale, self.activation.slope, self.window, self._affine())
+
+    def _affine(self) -> ops.Affine | None:
+        """Batch norm's scale and shift, if it has them."""
+        return ops.Affine(*self.norm.params.values()) if self.norm.affine else None
 
     def _convolved(self, x: Array) -> tuple[Array, Array, Array]:
         """The convolution, and mean and scale from the running statistics."""
@@ -103,10 +109,15 @@ class FusedModule(Layer):
         return h, mean, ops.inverse_deviation.on(self.backend)(variance, self.norm.epsilon)
 
     def backward(self, grad_output: Array, need_input: bool = True, need_params: bool = True) -> Array:
-        h, y, winner, mean, scale, fixed = self._take()
-        module_gradient = ops.norm_act_pool_backward.on(self.backend)
-        slope, window = self.activation.slope, self.window
-        grad_h = module_gradient(grad_output, h, y, winner, mean, scale, slope, window, fixed)
+        *kept, fixed = self._take()
+        where = self.activation.slope, self.window, fixed
+        if self.norm.affine:
+            module_gradient = ops.affine_act_pool_backward.on(self.backend)
+            grad_h, weight, bias = module_gradient(grad_output, *kept, self.norm.params["weight"], *where)
+            if need_params:
+                self.norm.grads.update(weight=weight, bias=bias)
+        else:
+            grad_h = ops.norm_act_pool_backward.on(self.backend)(grad_output, *kept, *where)
         return self.conv.backward(grad_h, need_input, need_params)
 
     def kink_pattern(self) -> Any:

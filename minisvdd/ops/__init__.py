@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from .losses import soft_boundary_loss as soft_boundary_loss
     from .losses import softmax_cross_entropy as softmax_cross_entropy
     from .losses import squared_distances as squared_distances
+    from .norm_act_pool import Affine as Affine
+    from .norm_act_pool import affine_act_pool_backward as affine_act_pool_backward
     from .norm_act_pool import encoder_module_forward as encoder_module_forward
     from .norm_act_pool import norm_act_pool_backward as norm_act_pool_backward
     from .norm_act_pool import norm_act_pool_evaluate as norm_act_pool_evaluate
@@ -77,7 +79,8 @@ _HOMES = {
     ".linear": "linear_forward linear_backward_input linear_backward_weight bias_forward bias_backward",
     ".losses": "squared_distances one_class_loss soft_boundary_loss mean_squared_error absolute_distances "
     "absolute_error softmax_cross_entropy binary_cross_entropy",
-    ".norm_act_pool": "encoder_module_forward norm_act_pool_evaluate norm_act_pool_forward norm_act_pool_backward",
+    ".norm_act_pool": "encoder_module_forward norm_act_pool_evaluate norm_act_pool_forward norm_act_pool_backward "
+    "affine_act_pool_backward Affine",
     ".pooling": "maxpool_forward maxpool_backward pad_forward pad_backward",
     ".upsample": "upsample_forward upsample_backward",
 }

@@ -196,12 +196,14 @@ def ended_step(backend):
     running = draw(rng, (2, 3), np.float32)
     finished = finish_statistics(backend, channel_moments(backend, x), 1e-4, (*running, 0.1))
     winner = np.zeros(y.shape, np.uint8)
-    passed = norm_act_pool_launch.backward(backend, grad, x, y, winner, *finished[::2], 0.1, (2, 2))
+    where = backend, grad, x, y, winner, *finished[::2]
+    passed = norm_act_pool_launch.backward(*where, 0.1, (2, 2))
+    passed_affine = norm_act_pool_launch.affine_backward(*where, np.array([1, -1, 2], np.float32), 0.1, (2, 2))
     value, pulled, each = mean_squared_error.on(backend)(x, np.zeros_like(x))
     product = linear.matmul(backend, a, a, transpose_b=True, rung="split")
     total = np.empty(300, np.float32)
     sum_partials(backend, a, total, 1.0)
-    return [*finished, running, passed, value, pulled, each, product, total]
+    return [*finished, running, passed, *passed_affine, value, pulled, each, product, total]
 
 
 def test_order_of_threads_and_blocks_does_not_change_a_bit(rng):
@@ -280,16 +282,19 @@ def test_data_may_have_more_numbers_than_an_integer_counts(operation, tmp_path):
 
 @pytest.mark.parametrize("activation", [LeakyReLU(0.1), ReLU()], ids=repr)
 @pytest.mark.parametrize("frozen", [False, True])
-def test_fused_module_equals_its_layers(activation, frozen, rng):
+@pytest.mark.parametrize("affine", [False, True])
+def test_fused_module_equals_its_layers(affine, frozen, activation, rng):
     """Outputs, gradients and running statistics of two modules, with NumPy's layers one after the other."""
     results = []
     x, grad = draw(rng, (5, 2, 9, 8)), draw(rng, (5, 3, 2, 2))
     for backend in ("numpy", "emulator"):
         layers = []
         for _ in range(2):
-            layers += [Conv2D(3, 3, padding=1), BatchNorm(), type(activation)(), MaxPool2D(2)]
+            layers += [Conv2D(3, 3, padding=1), BatchNorm(affine), type(activation)(), MaxPool2D(2)]
         network = Sequential(layers)
         network.build((2, 9, 8), np.random.default_rng(1), np.float64, backend)
+        for norm in layers[1::4] if affine else []:
+            norm.params["weight"][...], norm.params["bias"][...] = (1.2, 0.0, -0.4), (0.3, -0.2, 0.1)
         network.freeze_statistics(frozen)
         y = network.forward(x, training=True)
         grad_x = network.backward(grad)

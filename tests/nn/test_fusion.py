@@ -26,9 +26,10 @@ def kinds(layers, backend="numpy"):
     return [type(step) for step in network._steps]
 
 
+@pytest.mark.parametrize("affine", [False, True])
 @pytest.mark.parametrize("name", ["numpy", "plain", "emulator"])
-def test_the_encoder_modules_are_fused_except_on_the_plain_backend(name):
-    layers = make_encoder("mnist_lenet", (1, 28, 28)).layers
+def test_the_encoder_modules_are_fused_except_on_the_plain_backend(name, affine):
+    layers = make_encoder("mnist_lenet", (1, 28, 28), affine=affine).layers
     if name == "emulator" and backend_problems()["emulator"]:
         pytest.skip(backend_problems()["emulator"])
     modules = [FusedModule, FusedModule] if name != "plain" else [Conv2D, BatchNorm, LeakyReLU, MaxPool2D] * 2
@@ -38,7 +39,6 @@ def test_the_encoder_modules_are_fused_except_on_the_plain_backend(name):
 @pytest.mark.parametrize(
     "layers",
     [
-        [Conv2D(2, 3), BatchNorm(affine=True), LeakyReLU(), MaxPool2D(2)],
         [Conv2D(2, 3), BatchNorm(), LeakyReLU(), MaxPool2D(3)],
         [Conv2D(2, 3), BatchNorm(), LeakyReLU(), MaxPool2D(2, stride=1)],
         [Conv2D(2, 3), BatchNorm(), LeakyReLU(), MaxPool2D(2, padding=1)],
@@ -76,9 +76,20 @@ def test_functions_of_a_reader_s_own_are_not_passed_by():
     assert calls == [(2, 8, 28, 28), (2, 4, 14, 14)]
 
 
-def test_forward_and_backward_are_those_of_the_layers_one_by_one(rng):
-    fused = Sequential([Conv2D(3, 3), BatchNorm(), ReLU(), MaxPool2D(2), Flatten(), Linear(2)])
+def draw_scales_and_shifts(layers, rng):
+    """Scales of both signs, and one that is 0, where every entry of a window ties."""
+    for layer in layers:
+        if isinstance(layer, BatchNorm) and layer.affine:
+            weight = rng.standard_normal(len(layer.params["weight"]))
+            weight[0] = 0
+            layer.params["weight"][...], layer.params["bias"][...] = weight, rng.standard_normal(len(weight))
+
+
+@pytest.mark.parametrize("affine", [False, True])
+def test_forward_and_backward_are_those_of_the_layers_one_by_one(affine, rng):
+    fused = Sequential([Conv2D(3, 3), BatchNorm(affine), ReLU(), MaxPool2D(2), Flatten(), Linear(2)])
     fused.build((2, 9, 8), rng, np.float64)
+    draw_scales_and_shifts(fused.layers, rng)
     plain = Sequential([Sequential([layer]) for layer in fused.layers])  # each alone: nothing to fuse
     x, grad_output = rng.standard_normal((4, 2, 9, 8)), rng.standard_normal((4, 2))
     statistics = fused.layers[1].buffers
@@ -92,13 +103,15 @@ def test_forward_and_backward_are_those_of_the_layers_one_by_one(rng):
         np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-12)
 
 
-def test_modules_on_any_backend_are_the_layers_one_by_one(backend, rng):
+@pytest.mark.parametrize("affine", [False, True])
+def test_modules_on_any_backend_are_the_layers_one_by_one(affine, backend, rng):
     """Two modules after a layer of another kind; evaluation, the default, too."""
     layers = [ReLU()]
     for channels in (3, 4):
-        layers += [Conv2D(channels, 3, padding=1), BatchNorm(), LeakyReLU(), MaxPool2D(2)]
+        layers += [Conv2D(channels, 3, padding=1), BatchNorm(affine), LeakyReLU(), MaxPool2D(2)]
     fused = Sequential(layers)
     fused.build((2, 8, 8), rng, np.float64, backend=backend)
+    draw_scales_and_shifts(layers, rng)
     plain = Sequential([Sequential([layer]) for layer in layers])
     x, grad_output = rng.standard_normal((3, 2, 8, 8)), rng.standard_normal((3, 4, 2, 2))
     results = []
@@ -114,10 +127,14 @@ def test_modules_on_any_backend_are_the_layers_one_by_one(backend, rng):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-11)
 
 
+@pytest.mark.parametrize("affine", [False, True])
 @pytest.mark.parametrize("frozen", [False, True])
-def test_gradcheck(frozen, rng):
-    network = Sequential([Conv2D(2, 3), BatchNorm(), LeakyReLU(), MaxPool2D(2)])
+def test_gradcheck(frozen, affine, rng):
+    network = Sequential([Conv2D(2, 3), BatchNorm(affine), LeakyReLU(), MaxPool2D(2)])
     network.build((1, 6, 7), rng)
+    if affine:
+        network.layers[1].params["weight"][...] = 1.5, -0.7
+        network.layers[1].params["bias"][...] = 0.2, -0.1
     network.freeze_statistics(frozen)
     report = check_gradients(network, rng.standard_normal((3, 1, 6, 7)))
     assert report.passed, str(report)

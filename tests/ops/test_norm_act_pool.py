@@ -33,6 +33,43 @@ def test_equals_the_formula_with_given_statistics(shape, backend, dtype, rng):
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_equals_the_formula_with_scale_and_shift(shape, backend, dtype, rng):
+    """Of either sign, and 0; with fixed statistics and with those of x."""
+    x, grad_output = draw(rng, shape, dtype), draw(rng, pooled_shape(shape), dtype)
+    affine = ops.Affine(draw(rng, shape[1], dtype), draw(rng, shape[1], dtype))
+    affine.weight[-1] = 0
+    mean, scale = x.mean(axis=(0, 2, 3)), 1 / x.std(axis=(0, 2, 3))
+    arguments = x, mean, scale, SLOPE, TWO, affine
+    expected_y, expected_winner = ops.norm_act_pool_forward(*arguments)
+    y, winner = ops.norm_act_pool_forward.on(backend)(*arguments)
+    assert y.dtype == dtype
+    np.testing.assert_allclose(y, expected_y, **tolerance(dtype))
+    np.testing.assert_array_equal(winner, expected_winner)
+    np.testing.assert_array_equal(ops.norm_act_pool_evaluate.on(backend)(*arguments), y)
+    for fixed in (False, True):
+        given = (grad_output, x, y, winner, mean, scale, affine.weight, SLOPE, TWO, fixed)
+        expected = ops.affine_act_pool_backward(*given)
+        for found, wanted in zip(ops.affine_act_pool_backward.on(backend)(*given), expected, strict=True):
+            assert found.dtype == dtype
+            np.testing.assert_allclose(found, wanted, **tolerance(dtype))
+
+
+def test_the_gradients_of_scale_and_shift_are_those_of_their_own_operation(rng):
+    """Batch norm, scale and shift, leaky ReLU, max-pool, and back through each."""
+    x, grad_output = draw(rng, (3, 2, 6, 8)), draw(rng, (3, 2, 3, 4))
+    weight, bias = np.array([1.5, -0.5]), np.array([0.2, -0.3])
+    x_hat, scale, mean, _ = ops.batchnorm_forward_batch(x, EPSILON)
+    z = ops.affine_forward(x_hat, weight, bias)
+    y, winner = ops.maxpool_forward(ops.leaky_relu_forward(z, SLOPE), TWO, TWO)
+    grad_z = ops.leaky_relu_backward(ops.maxpool_backward(grad_output, winner, x.shape, TWO, TWO), z > 0, SLOPE)
+    grad_x_hat, grad_weight, grad_bias = ops.affine_backward(grad_z, x_hat, weight)
+    expected = ops.batchnorm_backward(grad_x_hat, x_hat, scale), grad_weight, grad_bias
+    given = (grad_output, x, y, winner, mean, scale, weight, SLOPE, TWO)
+    for found, wanted in zip(ops.affine_act_pool_backward(*given), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_module_equals_the_formula_with_the_batch_s_statistics(shape, backend, dtype, rng):
     """The convolution first; then dL/dh, to which the statistics contribute."""
     x, weight = draw(rng, shape, dtype) + 3, draw(rng, (2, shape[1], 3, 3), dtype)

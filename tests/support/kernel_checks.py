@@ -267,7 +267,7 @@ def normalize_pool(backend, case, dtype, rng):
     y, winner = ops.norm_act_pool_forward(x, mean, scale, slope, kernel)
     grad = draw(rng, y.shape, dtype)
     for rung in ("windows", "pairs"):
-        got, got_winner = norm_act_pool_launch.forward(backend, x, mean, scale, slope, kernel, rung)
+        got, got_winner = norm_act_pool_launch.forward(backend, x, mean, scale, slope, kernel, rung=rung)
         np.testing.assert_array_equal(got_winner, winner, err_msg=rung)
         close(got, y, rung=rung)
     for rung, fixed in product(("windows", "pairs", "packs"), (False, True)):
@@ -275,6 +275,17 @@ def normalize_pool(backend, case, dtype, rng):
         wanted = ops.norm_act_pool_backward(grad, x, y, winner, *args)
         got = norm_act_pool_launch.backward(backend, grad, x, y, got_winner, *args, rung=rung)
         close(got, wanted, 10, rung=rung)
+    affine = ops.Affine(draw(rng, shape[1], dtype), draw(rng, shape[1], dtype))
+    affine.weight[-1] = 0
+    y, winner = ops.norm_act_pool_forward(x, mean, scale, slope, kernel, affine)
+    got, got_winner = norm_act_pool_launch.forward(backend, x, mean, scale, slope, kernel, affine)
+    np.testing.assert_array_equal(got_winner, winner)
+    close(got, y)
+    for fixed in (False, True):
+        args = (grad, x, y, winner, mean, scale, affine.weight, slope, kernel, fixed)
+        wanted = ops.affine_act_pool_backward(*args)
+        for ours, theirs in zip(norm_act_pool_launch.affine_backward(backend, *args), wanted):
+            close(ours, theirs, 10, fixed=fixed)
 
 
 def pointwise(backend, size, dtype, rng, offset=0):
@@ -347,12 +358,16 @@ def vector_traffic(rng):
     expect(pooled, 2 * pooled)  # two packs for two results
     ops.maxpool_backward.reading("launch")(backend, grad, winner, x.shape, two, two, "pairs")
     expect(2 * pooled, n / 2)
-    y, winner = norm_act_pool_launch.forward(backend, x, ones, ones, 0.1, two, "pairs")
+    y, winner = norm_act_pool_launch.forward(backend, x, ones, ones, 0.1, two, rung="pairs")
     expect(2 * pooled, 2 * pooled)  # mean and scale besides
+    norm_act_pool_launch.forward(backend, x, ones, ones, 0.1, two, ops.Affine(ones, ones))
+    expect(3 * pooled, 2 * pooled)  # scale and shift, too
     norm_act_pool_launch.backward(backend, grad, x, y, winner, ones, ones, 0.1, two, rung="pairs")
     expect(n / 2 + 5 * pooled + 2 * 2, n / 2)  # a block per channel adds up its partial sums, here two
     norm_act_pool_launch.backward(backend, grad, x, y, winner, ones, ones, 0.1, two, rung="packs")
     expect(n / 4 + 5 * pooled + 2 * 2, n / 4)
+    norm_act_pool_launch.affine_backward(backend, grad, x, y, winner, ones, ones, ones, 0.1, two)
+    expect(n / 4 + 5 * pooled + 2 * 2 + 2 * 256, n / 4 + 2 * 2)
     batchnorm_launch.channel_scale(backend, x, ones, ones, "vectorised")
     expect(3 * n / 4, n / 4)
     args = (x, x, ones, np.ones((2, 2), np.float32), backend.empty(x.shape, np.float32), n, 2, 64)

@@ -20,35 +20,62 @@ so both means are sums over the pooled arrays, divided by m. Since x_hat = (x - 
 
 Windows lie side by side; where entries of one tie, the first in reading order wins, as in `minisvdd.ops.pooling`. Where
 rounding makes one y of two x, these tie for the plain lines, not for the others: the winner may differ, y does not.
+
+**With a scale w and a shift b** (batch norm's `affine`) it is y = max f(z), z = w x_hat + b, and g = dL/dz = G f':
+
+    dL/dw = sum g x_hat,     dL/db = sum g,     dL/dx = w r (g - mean(g) - x_hat mean(g x_hat))
+
+by the chain rule: dL/dx_hat = w g, and w leaves both means. So the sums that the statistics need *are* the gradients
+of w and b. Only y no longer tells x_hat: the sum over winners needs x there. Where w < 0, z falls as x rises, and the
+smallest x of a window wins; where w = 0, all tie.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
 from ..activations import leaky_relu_backward, leaky_relu_forward
-from ..batchnorm import batch_statistics, batchnorm_backward, batchnorm_backward_fixed, inverse_deviation, per_channel
+from ..batchnorm import (
+    affine_backward,
+    affine_forward,
+    batch_statistics,
+    batchnorm_backward,
+    batchnorm_backward_fixed,
+    inverse_deviation,
+    per_channel,
+)
 from ..conv2d import Pair, conv2d_forward
 from ..operation import Operation
 from ..pooling import maxpool_backward, maxpool_forward
 
 
+class Affine(NamedTuple):
+    """Batch norm's trainable scale w and shift b, each (C,)."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+
+
 @Operation
 def norm_act_pool_forward(
-    x: np.ndarray, mean: np.ndarray, scale: np.ndarray, slope: float, window: Pair
+    x: np.ndarray, mean: np.ndarray, scale: np.ndarray, slope: float, window: Pair, affine: Affine | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """With given statistics.  x: (N, C, H, W); mean mu, scale r: (C,).
+    """With given statistics.  x: (N, C, H, W); mean mu, scale r: (C,); affine: None for w = 1, b = 0.
 
     Returns y and `winner`, the index a * kw + b in each window, both (N, C, H // kh, W // kw).
     """
-    x_hat = (x - per_channel(mean, x)) * per_channel(scale, x)
-    return maxpool_forward(leaky_relu_forward(x_hat, slope), window, window)
+    z = (x - per_channel(mean, x)) * per_channel(scale, x)
+    if affine:
+        z = affine_forward(z, *affine)
+    return maxpool_forward(leaky_relu_forward(z, slope), window, window)
 
 
 @Operation
 def norm_act_pool_evaluate(
-    x: np.ndarray, mean: np.ndarray, scale: np.ndarray, slope: float, window: Pair
+    x: np.ndarray, mean: np.ndarray, scale: np.ndarray, slope: float, window: Pair, affine: Affine | None = None
 ) -> np.ndarray:
     """y alone, for evaluation, which asks for no gradient."""
-    return norm_act_pool_forward(x, mean, scale, slope, window)[0]
+    return norm_act_pool_forward(x, mean, scale, slope, window, affine)[0]
 
 
 @Operation
@@ -71,8 +98,36 @@ def norm_act_pool_backward(
 
 
 @Operation
+def affine_act_pool_backward(
+    grad_output: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    winner: np.ndarray,
+    mean: np.ndarray,
+    scale: np.ndarray,
+    weight: np.ndarray,
+    slope: float,
+    window: Pair,
+    fixed: bool = False,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """With a scale and a shift: dL/dx, dL/dw and dL/db.  fixed: as above."""
+    x_hat = (x - per_channel(mean, x)) * per_channel(scale, x)
+    grad_z = maxpool_backward(leaky_relu_backward(grad_output, y > 0, slope), winner, x.shape, window, window)
+    grad, grad_weight, grad_bias = affine_backward(grad_z, x_hat, weight)
+    grad = batchnorm_backward_fixed(grad, scale) if fixed else batchnorm_backward(grad, x_hat, scale)
+    return grad, grad_weight, grad_bias
+
+
+@Operation
 def encoder_module_forward(
-    x: np.ndarray, weight: np.ndarray, stride: Pair, padding: Pair, epsilon: float, slope: float, window: Pair
+    x: np.ndarray,
+    weight: np.ndarray,
+    stride: Pair,
+    padding: Pair,
+    epsilon: float,
+    slope: float,
+    window: Pair,
+    affine: Affine | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """A module of the paper's encoders in training: convolution, then the above with the statistics of the batch.
 
@@ -82,4 +137,4 @@ def encoder_module_forward(
     h = conv2d_forward(x, weight, stride, padding)
     mean, variance = batch_statistics(h)
     scale = inverse_deviation(variance, epsilon)
-    return h, *norm_act_pool_forward(h, mean, scale, slope, window), mean, variance, scale
+    return h, *norm_act_pool_forward(h, mean, scale, slope, window, affine), mean, variance, scale

@@ -12,7 +12,14 @@ from ..batchnorm import inverse_deviation
 from ..batchnorm.launch import Running, finish_statistics
 from ..conv2d import Pair
 from ..conv2d.launch import forward_moments, forward_statistics
-from . import encoder_module_forward, norm_act_pool_backward, norm_act_pool_evaluate, norm_act_pool_forward
+from . import (
+    Affine,
+    affine_act_pool_backward,
+    encoder_module_forward,
+    norm_act_pool_backward,
+    norm_act_pool_evaluate,
+    norm_act_pool_forward,
+)
 
 
 @norm_act_pool_forward.launch
@@ -23,6 +30,7 @@ def forward(
     scale: DeviceArray,
     slope: float,
     window: Pair,
+    affine: Affine | None = None,
     rung: str | None = None,
 ) -> tuple[DeviceArray, DeviceArray]:
     """The winners come as uint8."""
@@ -30,17 +38,24 @@ def forward(
     kh, kw = window
     P, Q = H // kh, W // kw
     y, winner = backend.empty((N, C, P, Q), x.dtype), backend.empty((N, C, P, Q), np.uint8)
-    args = (*map(backend.dense, (x, mean, scale)), y, winner, slope, N * C, C, H, W, P, Q, kh, kw)
+    arrays = (*map(backend.dense, (x, mean, scale, *(affine or ()))), y, winner)
+    args = (*arrays, slope, N * C, C, H, W, P, Q, kh, kw)
     threads = -(-y.size // 2) if rung != "windows" else y.size
-    backend.launch("normalize_pool_forward", args, threads=threads, rung=rung)
+    backend.launch("affine_pool_forward" if affine else "normalize_pool_forward", args, threads=threads, rung=rung)
     return y, winner
 
 
 @norm_act_pool_evaluate.launch
 def _(
-    backend: KernelBackend, x: DeviceArray, mean: DeviceArray, scale: DeviceArray, slope: float, window: Pair
+    backend: KernelBackend,
+    x: DeviceArray,
+    mean: DeviceArray,
+    scale: DeviceArray,
+    slope: float,
+    window: Pair,
+    affine: Affine | None = None,
 ) -> DeviceArray:
-    return forward(backend, x, mean, scale, slope, window)[0]
+    return forward(backend, x, mean, scale, slope, window, affine)[0]
 
 
 @encoder_module_forward.launch
@@ -53,6 +68,7 @@ def _(
     epsilon: float,
     slope: float,
     window: Pair,
+    affine: Affine | None = None,
     running: Running | None = None,
 ) -> tuple[DeviceArray, DeviceArray, DeviceArray, DeviceArray, DeviceArray, DeviceArray]:
     """running: moved along in the launch that finishes the statistics."""
@@ -62,7 +78,7 @@ def _(
     else:
         h, moments = forward_moments(backend, x, weight, stride, padding)
         mean, variance, scale = finish_statistics(backend, moments, epsilon, running)
-    return h, *forward(backend, h, mean, scale, slope, window), mean, variance, scale
+    return h, *forward(backend, h, mean, scale, slope, window, affine), mean, variance, scale
 
 
 @norm_act_pool_backward.launch
@@ -95,11 +111,46 @@ def backward(
     return grad_input
 
 
+@affine_act_pool_backward.launch
+def affine_backward(
+    backend: KernelBackend,
+    grad_output: DeviceArray,
+    x: DeviceArray,
+    y: DeviceArray,
+    winner: DeviceArray,
+    mean: DeviceArray,
+    scale: DeviceArray,
+    weight: DeviceArray,
+    slope: float,
+    window: Pair,
+    fixed: bool = False,
+) -> tuple[DeviceArray, DeviceArray, DeviceArray]:
+    """Two launches: the second adds up the sums of the first, and writes them as the gradients that they are."""
+    (N, C, H, W), (kh, kw), (P, Q) = x.shape, window, y.shape[2:]
+    grad_output, winner = backend.dense(grad_output), backend.asarray(winner, np.uint8)
+    x, y, mean, scale, weight = map(backend.dense, (x, y, mean, scale, weight))
+    partials = backend.empty((_shares(y), 2, C), x.dtype)
+    sizes = N, C, H, W, P, Q, kh, kw
+    given = grad_output, x, y, winner, mean, scale
+    backend.launch("winner_sums", (*given, partials, slope, *sizes), grid=(C, len(partials)))
+    grad_input, grad_weight, grad_bias = backend.empty(x.shape, x.dtype), *(backend.empty(C, x.dtype) for _ in range(2))
+    factor = 0 if fixed else 1 / (N * H * W)
+    windows, of_a_thread = N * -(-H // kh) * -(-W // kw), 8 // x.dtype.itemsize
+    args = (*given, weight, partials, grad_input, grad_weight, grad_bias, factor, slope, len(partials), *sizes)
+    backend.launch("affine_pool_backward", args, grid=(-(-windows // (256 * of_a_thread)), C))
+    return grad_input, grad_weight, grad_bias
+
+
 def _pooled_sums(backend: KernelBackend, grad_output: DeviceArray, y: DeviceArray, slope: float) -> DeviceArray:
     """The sums of g and of g x_hat per channel, in shares.  Returns (shares, 2, C)."""
     N, C, P, Q = y.shape
-    shares = max(1, min(1024 // C, N * P * Q // 512))  # two numbers per thread: the time is spent waiting for them
-    partials = backend.empty((shares, 2, C), y.dtype)
+    partials = backend.empty((_shares(y), 2, C), y.dtype)
     args = (grad_output, backend.dense(y), partials, slope, N, C, P * Q)
-    backend.launch("pooled_sums", args, grid=(C, shares))
+    backend.launch("pooled_sums", args, grid=(C, len(partials)))
     return partials
+
+
+def _shares(y: DeviceArray) -> int:
+    """Blocks that share a channel: two numbers per thread, for the time is spent waiting for them."""
+    N, C, P, Q = y.shape
+    return max(1, min(1024 // C, N * P * Q // 512))
