@@ -27,7 +27,7 @@ from minisvdd import ops
 from minisvdd.backends import threads
 from minisvdd.backends.threads import use_threads
 from minisvdd.backends.workspace import Workspace
-from minisvdd.experiments.bench import OURS, WORKLOADS, machine, make_step
+from minisvdd.experiments.bench import OURS, WORKLOADS, Workload, machine, make_step
 from minisvdd.files.atomic import atomic_write, write_json
 from minisvdd.nn import batches, networks, steps
 from minisvdd.ops import activations, linear, pooling, upsample
@@ -40,7 +40,11 @@ from minisvdd.rivals.dcgan import make_gan
 
 FOLDER = Path(__file__).parent
 GENERATOR = "dcgan generator"
-MEASURED = ("mnist encoder", "mnist autoencoder", "gtsrb encoder", "cifar10 encoder", "mnist scoring", GENERATOR)
+AFFINE = {"mnist encoder, affine": Workload("mnist_lenet", "encoder", 200, (1, 28, 28), affine=True)}
+MEASURED = (
+    *("mnist encoder", *AFFINE, "mnist autoencoder", "gtsrb encoder", "cifar10 encoder", "mnist scoring"),
+    GENERATOR,
+)
 MARKERS = "<!-- tricks: written by tricks.py -->", "<!-- end of tricks -->"
 
 
@@ -252,7 +256,9 @@ def measure(trick: Trick, workload: str, count: int, rounds: int) -> dict:
 
 def _step(workload, backend, count):
     """A function that makes one step; its network is built here, and with it what is fused."""
-    return generator_step(backend) if workload == GENERATOR else make_step(WORKLOADS[workload], OURS, backend, count)
+    if workload == GENERATOR:
+        return generator_step(backend)
+    return make_step({**WORKLOADS, **AFFINE}[workload], OURS, backend, count)
 
 
 def _turn(step):
@@ -287,7 +293,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--tricks", nargs="+", choices=list(TRICKS), default=list(TRICKS))
-    parser.add_argument("--workloads", nargs="+", choices=[*WORKLOADS, GENERATOR], default=list(MEASURED))
+    parser.add_argument("--workloads", nargs="+", choices=[*WORKLOADS, *AFFINE, GENERATOR], default=list(MEASURED))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--table", action="store_true", help="measure nothing, only renew the table from the JSON")

@@ -34,13 +34,17 @@ _SCORED = 10000
 
 @dataclass(frozen=True)
 class Workload:
-    """A training step of a network on random images, or (`scoring`) the outputs of 10000 of them."""
+    """A training step of a network on random images, or (`scoring`) the outputs of 10000 of them.
+
+    affine: batch norm has a scale and a shift, as under the protocol `authors-theano`.
+    """
 
     network: str
     kind: str
     batch_size: int
     input_shape: tuple[int, int, int]
     scoring: bool = False
+    affine: bool = False
 
     @property
     def samples(self) -> int:
@@ -155,7 +159,7 @@ def make_step(workload: Workload, contender: str, backend: str, threads: int) ->
     """
     X = np.random.default_rng(0).random((workload.samples, *workload.input_shape), dtype=np.float32)
     make = make_encoder if workload.kind == "encoder" else make_autoencoder
-    network = make(workload.network, workload.input_shape)
+    network = make(workload.network, workload.input_shape, affine=workload.affine)
     network.build(workload.input_shape, np.random.default_rng(0), backend=get_backend(backend))
     if contender == OURS:
         return _our_step(workload, network, X)
