@@ -106,7 +106,7 @@ EQUIVALENT = {
     ): "a product that has one part does without the rest",
     (
         "fused",
-        "if (n < N) window = {T(0), mean[c], scale[c], T(0), T(1), n * C + c, p, q, -1};",
+        "if (n < N) window = {T(0), mean[c], r, r, T(0), T(1), n * C + c, p, q, -1};",
     ): "the channel's mean takes that place before anybody reads it",
     ("linear", "gemm_register_blocked<T, 32, 129 / sizeof(T)>("): "129 / 4 is 32, as 128 / 4 is",
     ("steps", "if (i == 1) *before = *done;"): "one thread does it, whichever",

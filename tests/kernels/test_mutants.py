@@ -87,7 +87,7 @@ def test_renewal_draws_as_many_as_are_gone():
 
 
 def test_more_mutants_of_a_function_are_new_ones_and_its_own():
-    of_two = mutation.of_functions(kernel_folder(), "fused", ["window_at", "add_means"], 30, published())
+    of_two = mutation.of_functions(kernel_folder(), "fused", ["window_at", "sums_of_channel"], 30, published())
     source, known = mutation.with_headers(kernel_folder(), "fused"), {recorded.key(row) for row in published()}
     first, last = (source.index(text) for text in ("WindowGradient<T> window_at(", "// The window of this thread."))
     assert len(of_two) == 30
