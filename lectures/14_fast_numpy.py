@@ -327,15 +327,27 @@ mean, scale = rng.standard_normal(8).astype(np.float32), rng.uniform(0.5, 2, 8).
 show(ops.norm_act_pool_forward)
 arguments = images, mean, scale, 0.1, (2, 2)
 in_order, winners = ops.norm_act_pool_forward(*arguments)
-pooled_first, winners_first = ops.norm_act_pool_forward.reading("fast")(*arguments)
+quick = ops.norm_act_pool_forward.reading("fast")
+pooled_first, winners_first = quick(*arguments)
 check("pooling first changes not a single bit", np.array_equal(in_order, pooled_first), f"{in_order.size} numbers")
 check("and the same entries win", np.array_equal(winners, winners_first), "here, where rounding has made no ties")
 
 # %% [markdown]
+# Batch norm with a trainable scale $w$ and a shift $b$ applies $z = w \hat x + b$ in between. That never decreases
+# where $w \ge 0$; where $w < 0$ it never *increases*, the smallest $x$ of a window wins, and the quick reading pools
+# $-x$.
+
+# %%
+affine = ops.Affine(np.array([2, -1, 0.5, -0.1, 1, 0, 3, -2], np.float32), rng.standard_normal(8).astype(np.float32))
+in_order, pooled_first = (way(*arguments, affine)[0] for way in (ops.norm_act_pool_forward, quick))
+check("with scales of either sign, too", np.array_equal(in_order, pooled_first))
+
+# %% [markdown]
 # In training, the statistics still need all of $x$; but the backward pass gains too. Only the winners of the windows
 # have a gradient, and $\hat x$ at a winner is the pooled $\hat x$: both means in the gradient of batch norm are sums
-# over the small arrays (`minisvdd/ops/norm_act_pool`). `Sequential.build` finds the four layers that can go this way
-# and computes them as one step, unless the backend is "plain".
+# over the small arrays, and the same sums are the gradients of $w$ and $b$ (`minisvdd/ops/norm_act_pool`).
+# `Sequential.build` finds the four layers that can go this way and computes them as one step, unless the backend is
+# "plain".
 #
 # ## Ask for memory once
 #
