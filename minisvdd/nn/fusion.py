@@ -109,13 +109,15 @@ class FusedModule(Layer):
         return h, mean, ops.inverse_deviation.on(self.backend)(variance, self.norm.epsilon)
 
     def backward(self, grad_output: Array, need_input: bool = True, need_params: bool = True) -> Array:
-        *kept, fixed = self._take()
-        where = self.activation.slope, self.window, fixed
+        h, y, winner, mean, scale, fixed = self._take()
+        kept, where = (h, y, winner, mean, scale), (self.activation.slope, self.window, fixed)
         if self.norm.affine:
+            weight, slots = self.norm.params["weight"], self.norm.grad_slots if need_params else {}
+            out: dict[str, Any] = {"out": (slots["weight"], slots["bias"])} if slots else {}
             module_gradient = ops.affine_act_pool_backward.on(self.backend)
-            grad_h, weight, bias = module_gradient(grad_output, *kept, self.norm.params["weight"], *where)
+            grad_h, grad_weight, grad_bias = module_gradient(grad_output, *kept, weight, *where, **out)
             if need_params:
-                self.norm.grads.update(weight=weight, bias=bias)
+                self.norm.grads.update(weight=grad_weight, bias=grad_bias)
         else:
             grad_h = ops.norm_act_pool_backward.on(self.backend)(grad_output, *kept, *where)
         return self.conv.backward(grad_h, need_input, need_params)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from references import draw
 
 from minisvdd import ops
 from minisvdd.backends import HostBackend, backend_problems
@@ -9,6 +10,7 @@ from minisvdd.gradcheck import check_gradients
 from minisvdd.nn.fusion import FusedModule
 from minisvdd.nn.layers import BatchNorm, Conv2D, Flatten, LeakyReLU, Linear, MaxPool2D, ReLU
 from minisvdd.nn.networks import Sequential, make_encoder
+from minisvdd.nn.optim import Adam
 
 
 class OtherNorm(BatchNorm):
@@ -125,6 +127,25 @@ def test_modules_on_any_backend_are_the_layers_one_by_one(affine, backend, rng):
         results[-1] += (network.forward(x),)
     for one, other in zip(*results):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("affine", [False, True])
+def test_a_gradient_of_the_input_alone_leaves_those_of_the_parameters(affine, backend, rng):
+    """As they were, wherever they are: with an optimiser they have places of their own."""
+    network = Sequential([Conv2D(3, 3), BatchNorm(affine), LeakyReLU(), MaxPool2D(2)])
+    network.build((2, 6, 6), rng, backend=backend)
+    Adam(network)
+    x, grad = (draw(rng, shape, np.float32) for shape in ((3, 2, 6, 6), (3, 3, 2, 2)))
+    network.forward(x, training=True)
+    wanted = network.backward(grad)
+    before = {name: np.array(array) for name, array in network.grads.items()}
+    assert len(before) == (3 if affine else 1)
+    network.forward(x, training=True)
+    np.testing.assert_array_equal(network.backward(grad, need_params=False), wanted)
+    network.forward(2 * x, training=True)
+    network.backward(2 * grad, need_params=False)
+    for name, array in network.grads.items():
+        np.testing.assert_array_equal(array, before[name])
 
 
 @pytest.mark.parametrize("affine", [False, True])

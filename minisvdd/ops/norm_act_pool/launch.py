@@ -124,8 +124,12 @@ def affine_backward(
     slope: float,
     window: Pair,
     fixed: bool = False,
+    out: tuple[DeviceArray, DeviceArray] | None = None,
 ) -> tuple[DeviceArray, DeviceArray, DeviceArray]:
-    """Two launches: the second adds up the sums of the first, and writes them as the gradients that they are."""
+    """Two launches: the second adds up the sums of the first, and writes them as the gradients that they are.
+
+    out: where it writes these; None for new arrays.
+    """
     (N, C, H, W), (kh, kw), (P, Q) = x.shape, window, y.shape[2:]
     grad_output, winner = backend.dense(grad_output), backend.asarray(winner, np.uint8)
     x, y, mean, scale, weight = map(backend.dense, (x, y, mean, scale, weight))
@@ -133,7 +137,8 @@ def affine_backward(
     sizes = N, C, H, W, P, Q, kh, kw
     given = grad_output, x, y, winner, mean, scale
     backend.launch("winner_sums", (*given, partials, slope, *sizes), grid=(C, len(partials)))
-    grad_input, grad_weight, grad_bias = backend.empty(x.shape, x.dtype), *(backend.empty(C, x.dtype) for _ in range(2))
+    grad_input = backend.empty(x.shape, x.dtype)
+    grad_weight, grad_bias = out or (backend.empty(C, x.dtype), backend.empty(C, x.dtype))
     factor = 0 if fixed else 1 / (N * H * W)
     windows, of_a_thread = N * -(-H // kh) * -(-W // kw), 8 // x.dtype.itemsize
     args = (*given, weight, partials, grad_input, grad_weight, grad_bias, factor, slope, len(partials), *sizes)
