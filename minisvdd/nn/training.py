@@ -147,6 +147,7 @@ class Training:
         self.per_sample: list[np.ndarray] | None = None
         self.last_batch: np.ndarray | None = None
         self._batches: Batches | None = None
+        self._is_at_rest = True
         # drawn before a checkpoint sets the generator, so that a training that goes on has the same ones
         self._members = batch_members(len(X), plan.batch_size, rng) if plan.batches == "fixed" else None
         if checkpoint:
@@ -171,6 +172,7 @@ class Training:
             raise RuntimeError(f"epoch {self.epoch + 1} has been started already: finish_epoch comes first")
         if self.is_done:
             return
+        self._is_at_rest = False
         self._started = time.perf_counter()
         if self.before_epoch:
             self.before_epoch(self)
@@ -203,6 +205,7 @@ class Training:
         sizes, self._batches = [len(batch) for batch in self._batches], None
         self.epoch += 1
         self._record(self._means(losses, sizes))
+        self._is_at_rest = True
 
     def load(self, X: np.ndarray, targets: np.ndarray | None = None) -> None:
         """Train on these samples, as many as before, from the next epoch on: for `before_epoch`."""
@@ -229,6 +232,11 @@ class Training:
         note = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in zip(self._loss_names, losses))
         self._progress.update(self.epoch, note)
         if self.checkpoint and self.checkpoint.is_due(self.epoch, self.plan.epochs):
+            self.checkpoint.save(*self._get_state())
+
+    def keep(self) -> None:
+        """Write a checkpoint now, if it has one; not in the middle of an epoch. Errors: `finish_epoch`."""
+        if self.checkpoint and self.epoch > 0 and self._is_at_rest:
             self.checkpoint.save(*self._get_state())
 
     # What a checkpoint holds

@@ -248,9 +248,16 @@ def test_a_training_goes_on_where_the_budget_cut_it_off(method, few, tmp_path, t
     assert not list(tmp_path.rglob("*.checkpoint"))
 
 
-@pytest.mark.parametrize("harm", ["damaged", "of another version", "not to be resumed"])
-def test_a_training_begins_anew_from_checkpoints_of_no_use(harm, few, tmp_path, trained, monkeypatch):
-    grid = make_grid(few, methods=["dcae"], classes=["3"], seeds=1, settings=replace(TINY, pretrain_epochs=3))
+@pytest.mark.parametrize(
+    ("backend", "harm"),
+    [
+        *(("numpy", harm) for harm in ("damaged", "of another version", "not to be resumed")),
+        pytest.param("emulator", "damaged", marks=pytest.mark.compiler),
+    ],
+)
+def test_a_training_begins_anew_from_checkpoints_of_no_use(harm, backend, few, tmp_path, trained, monkeypatch):
+    settings = replace(TINY, pretrain_epochs=3)
+    grid = make_grid(few, methods=["dcae"], classes=["3"], seeds=1, settings=settings, backend=backend)
     trained["most"] = 2
     assert run_grid(grid, tmp_path, verbose=0, budget=600) == 1
     [path] = tmp_path.rglob("*.checkpoint/*")
@@ -262,6 +269,45 @@ def test_a_training_begins_anew_from_checkpoints_of_no_use(harm, few, tmp_path, 
     assert run_grid(grid, tmp_path, verbose=0, resume=harm != "not to be resumed") == 0
     assert trained["epochs"] == 3
     assert not list(tmp_path.rglob("*.checkpoint"))
+
+
+@pytest.mark.compiler
+def test_trainings_side_by_side_go_on_where_the_budget_ended(very_few, tmp_path, trained, monkeypatch):
+    """By a clock on which an epoch takes ten seconds: the end is foreseen, and no epoch is trained twice."""
+    settings = replace(TINY, pretrain_epochs=3)
+    grid = make_grid(very_few, methods=["dcae"], classes=["3", "8"], seeds=1, settings=settings, backend="emulator")
+    now, finish = [1e9], Training.finish_epoch
+
+    def slow(training):
+        finish(training)
+        now[0] += 10
+
+    monkeypatch.setattr(Training, "finish_epoch", slow)
+    run_grid(grid, tmp_path / "whole", verbose=0)
+    assert trained["epochs"] == 6
+    monkeypatch.setattr(time, "time", lambda: now[0])
+    trained["epochs"], left = 0, []
+    while not left or left[-1]:
+        left.append(run_grid(grid, tmp_path / "parts", verbose=0, budget=50))
+        assert len(list(tmp_path.rglob("*.checkpoint"))) == left[-1]
+    assert left == [2, 2, 0]  # an epoch of both each time
+    assert trained["epochs"] == 6
+    assert cells(grid, tmp_path / "whole") == cells(grid, tmp_path / "parts")
+
+
+@pytest.mark.compiler
+def test_what_is_in_the_middle_of_an_epoch_is_not_kept(very_few, tmp_path, trained):
+    """The end was not foreseen: the training that was waited for goes on, the other one begins anew."""
+    settings = replace(TINY, pretrain_epochs=2)
+    grid = make_grid(very_few, methods=["dcae"], classes=["3", "8"], seeds=1, settings=settings, backend="emulator")
+    run_grid(grid, tmp_path / "whole", verbose=0)
+    trained.update(epochs=0, most=3)
+    assert run_grid(grid, tmp_path / "parts", verbose=0, budget=600) == 2
+    assert len(list(tmp_path.rglob("*.checkpoint"))) == 1
+    trained["most"] = None
+    assert run_grid(grid, tmp_path / "parts", verbose=0) == 0
+    assert trained["epochs"] == 3 + 0 + 2
+    assert cells(grid, tmp_path / "whole") == cells(grid, tmp_path / "parts")
 
 
 def test_a_budget_side_by_side(few, tmp_path):

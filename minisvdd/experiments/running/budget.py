@@ -28,7 +28,11 @@ class Budget:
 
     def allows(self, method: str) -> bool:
         """Whether a cell of this method, if it takes no longer than the longest one yet, will be done in time."""
-        return self.end is None or time.time() + self._longest.get(method, 0.0) < self.end
+        return self.has(self._longest.get(method, 0.0))
+
+    def has(self, seconds: float) -> bool:
+        """Whether so many seconds are left."""
+        return self.end is None or time.time() + seconds < self.end
 
     def note(self, method: str, seconds: float) -> None:
         """A cell of this method has taken so long."""

@@ -6,7 +6,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
@@ -29,10 +29,11 @@ from .budget import Budget, OutOfTime, until
 from .lifeline import tie_to
 
 _EVERY = 10  # epochs between checkpoints; within a budget one after each, so that a short budget is not lost
-_LONG = "begins anew: what takes longer than the budget is never finished"
-# What becomes of cells that a budget's end finds under way, by whether cells run side by side.
-_BEGUN = {False: f"a training goes on from its last epoch, all else {_LONG}", True: f"a cell that was begun {_LONG}"}
-
+_AT_THE_END = 1_000_000_000  # epochs: side by side they are written when the budget ends, not in between
+# What becomes of cells that a budget's end finds under way.
+_BEGUN = (
+    "a training goes on from its last epoch, all else begins anew: what takes longer than the budget is never finished"
+)
 _CELL = "experiment, cell"  # what progress counts
 AT_ONCE = 40  # trainings side by side on a device: measured on one H100, where more gain little
 
@@ -55,7 +56,8 @@ def run_grid(
     budget: seconds after which it ends, or a Budget that has begun; every finished cell is a file, the same call goes
     on with the others.
 
-    One after the other, a cell in training goes on from its last checkpoint, too; side by side it begins anew.
+    A cell in training goes on from its last checkpoint, too. Side by side there are such of cells that the budget's end
+    finds between two epochs.
 
     A damaged cell is named and computed again; a damaged grid.json is a DataError. Pre-training goes first, since Deep
     SVDD's cells start from its weights.
@@ -79,7 +81,7 @@ def run_grid(
         finished = _in_shares(grid, todo, out.resolve(), data_dir, allowed, jobs, verbose)
     left = len(todo) - sum(1 for _ in finished)
     if left and verbose:
-        print(f"minisvdd: the budget is spent, {left} of {len(todo)} cells are left; {_BEGUN[beside]}", file=sys.stderr)
+        print(f"minisvdd: the budget is spent, {left} of {len(todo)} cells are left; {_BEGUN}", file=sys.stderr)
     return left
 
 
@@ -157,7 +159,7 @@ def run_cell(grid: Grid, cell: Cell, out: str, data_dir=None, end: float | None 
     started, checkpoint = time.time(), _checkpoint(cell, out, _EVERY if end is None else 1)
     try:
         with until(end), _computing():
-            result = _resumed(grid, cell, out, data_dir, checkpoint)
+            result = run(_steps(grid, cell, out, data_dir, checkpoint))
     except OutOfTime:
         return cell, None
     _write(cell, out, result, time.time() - started)
@@ -169,17 +171,6 @@ def _checkpoint(cell, out, every=1):
     return Checkpoint(cell.checkpoint_path(out), every, resume=True)
 
 
-def _resumed(grid, cell, out, data_dir, checkpoint):
-    """The cell's result; from the beginning where its checkpoints are damaged or of another version."""
-    try:
-        return run(_steps(grid, cell, out, data_dir, checkpoint))
-    except DataError:
-        if not checkpoint.folder.exists():
-            raise
-    checkpoint.remove()
-    return run(_steps(grid, cell, out, data_dir, checkpoint))
-
-
 @contextmanager
 def _computing():
     with threadpool_limits(1), warnings.catch_warnings():
@@ -188,8 +179,21 @@ def _computing():
         yield
 
 
-def _steps(grid, cell, out, data_dir, checkpoint=None):
-    """A generator of the cell's trainings, none for a method without; returns its result."""
+def _steps(grid, cell, out, data_dir, checkpoint):
+    """A generator of the cell's trainings, none for a method without; returns its result.
+
+    From the beginning where the checkpoints are damaged or of another version.
+    """
+    try:
+        return (yield from _steps_from(grid, cell, out, data_dir, checkpoint))
+    except DataError:
+        if not checkpoint.folder.exists():
+            raise
+    checkpoint.remove()
+    return (yield from _steps_from(grid, cell, out, data_dir, checkpoint))
+
+
+def _steps_from(grid, cell, out, data_dir, checkpoint):
     split, protocol = dataset_by_name(grid.data, data_dir).one_class(cell.normal_class), protocol_of(grid, cell)
     setting = replace(setting_of(grid, cell, out), checkpoint=checkpoint)
     result = yield from METHODS[cell.method].steps(split, protocol, setting)
@@ -217,8 +221,8 @@ class _Running:
     """A cell whose trainings are under way."""
 
     def __init__(self, grid, cell, out, data_dir):
-        self.cell, self.started = cell, time.time()
-        self.steps, self.training = _steps(grid, cell, out, data_dir), None
+        self.cell, self.started, self.checkpoint = cell, time.time(), _checkpoint(cell, out, _AT_THE_END)
+        self.steps, self.training = _steps(grid, cell, out, data_dir, self.checkpoint), None
 
     def result(self):
         """Go on to the next training, when there is none or it is done; the result after the last one, else None."""
@@ -229,42 +233,59 @@ class _Running:
                 return end.value
         return None
 
+    def keep(self):
+        """For a run that goes on."""
+        if self.training is not None:
+            self.training.keep()
+
 
 def _side_by_side(grid, todo, out, data_dir, budget, verbose=0, label=_CELL) -> Iterator[Cell]:
     """An epoch of each of up to `AT_ONCE` cells at a time, started all before the first is waited for.
 
-    Yields each cell when it is finished. A cell takes as long as those beside it make it: when the budget ends, what is
-    under way is left.
+    Yields each cell when it is finished. A cell takes as long as those beside it make it: when the budget ends, or is
+    too short for another epoch of all, those under way are kept as checkpoints.
     """
-    progress, done = Progress(label, len(todo), verbose), 0
-    with _computing(), suppress(OutOfTime):
-        for phase in _phases(todo):
-            waiting, running = phase[::-1], []
-            while waiting or running:
-                while waiting and len(running) < AT_ONCE:
-                    running.append(_Running(grid, waiting.pop(), out, data_dir))
-                for one in list(running):
-                    with until(budget.end):
-                        result = one.result()
-                    if result is not None:
-                        _write(one.cell, out, result, time.time() - one.started)
-                        running.remove(one)
-                        done += 1
-                        progress.update(done, _named(one.cell))
-                        yield one.cell
-                if running:
-                    _epoch(running, budget)
-                    progress.update(done, *_how_far([one.training for one in running]))
+    progress, done, running, seconds = Progress(label, len(todo), verbose), 0, [], 0.0
+    with _computing():
+        try:
+            for phase in _phases(todo):
+                waiting = phase[::-1]
+                while waiting or running:
+                    while waiting and len(running) < AT_ONCE:
+                        running.append(_Running(grid, waiting.pop(), out, data_dir))
+                    for one in list(running):
+                        with until(budget.end):
+                            result = one.result()
+                        if result is not None:
+                            _write(one.cell, out, result, time.time() - one.started)
+                            one.checkpoint.remove()
+                            running.remove(one)
+                            done += 1
+                            progress.update(done, _named(one.cell))
+                            yield one.cell
+                    if running:
+                        seconds = _epoch(running, budget, seconds)
+                        progress.update(done, *_how_far([one.training for one in running]))
+        except OutOfTime:
+            for one in running:
+                one.keep()
 
 
-def _epoch(running, budget):
-    """One epoch of each, all started before the first is waited for; OutOfTime when the budget ends."""
+def _epoch(running, budget, seconds) -> float:
+    """One epoch of each, all started before the first is waited for; returns how long that took.
+
+    OutOfTime when the budget ends, or might before they do: those before took so many `seconds`.
+    """
+    started = time.time()
+    if not budget.has(1.5 * seconds):
+        raise OutOfTime
     for one in running:
         with until(budget.end):
             one.training.start_epoch()
     for one in running:
         with until(budget.end):
             one.training.finish_epoch()
+    return time.time() - started
 
 
 def _how_far(trainings) -> tuple[str, float]:
