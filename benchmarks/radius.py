@@ -30,7 +30,7 @@ def main():
     arguments = _arguments()
     protocol = get_protocol(arguments.protocol, arguments.data)
     if arguments.quick:
-        protocol = replace(protocol, pretrain_epochs=2, epochs=16, batch_size=32)
+        protocol = replace(protocol, pretrain_epochs=2, epochs=16, batch_size=32, first_filters="random")
     grid = run_in(Path(arguments.folder), arguments, protocol, (METHOD,))
     dataset = load_dataset(arguments.data, arguments.data_dir)
     cells = [cell for cell in cells_of(grid) if cell.nu in arguments.nus and read_cell(cell, arguments.folder)]
