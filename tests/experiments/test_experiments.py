@@ -45,8 +45,9 @@ def test_a_result_says_how_it_was_made():
     assert {"minisvdd", "python", "numpy", "scikit-learn"} == set(result["versions"])
 
 
-def test_the_autoencoder_of_a_protocol_is_the_one_that_pre_trains():
+def test_the_autoencoder_of_a_protocol_is_the_one_that_pre_trains(monkeypatch):
     """The DCAE column and the start of Deep SVDD come from one training: no setting of it may be lost on one way."""
+    monkeypatch.setattr("minisvdd.nn.init._STEPS", 20)  # a dictionary that has hardly been learnt will do
     schedule = {"pretrain_epochs": 2, "pretrain_milestones": (1,), "pretrain_weight_decay": 1e-3, "epochs": 1}
     draws = {"affine": True, "gain": 1.3, "first_filters": "dictionary", "batches": "fixed", "slope": 0.2}
     protocol, split = Protocol(**schedule, **draws, learning_rate=1e-3, batch_size=32), digits("7")
