@@ -434,8 +434,9 @@ photograph = load_sample_image("china.jpg").astype(np.float32).transpose(2, 0, 1
 crops = np.stack([photograph[:, i : i + 32, j : j + 32] for i in range(0, 396, 16) for j in range(0, 608, 16)])
 fig, axes = plt.subplots(2, 10, figsize=(7.2, 1.7))
 grey, smooth = [], []
+options = {"network": choose("gtsrb_lenet", "cifar10_lenet"), "epochs": 0, "threshold": "nu", "verbose": 0}
 for row, start in zip(axes, ("dictionary", "mixed dictionary")):
-    drawn = Autoencoder(epochs=0, first_filters=start, preprocessing=None, threshold="nu", verbose=0).fit(crops)
+    drawn = Autoencoder(first_filters=start, preprocessing=None, **options).fit(crops)
     atoms = drawn.network_.layers[0].layers[0].params["weight"]
     for axis, atom in zip(row, atoms):
         axis.imshow(0.5 + atom.transpose(1, 2, 0) / (2 * abs(atom).max()))

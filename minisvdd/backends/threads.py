@@ -98,7 +98,8 @@ class _Task:
 
 def _ask_for_help(work: Work[Block], shared: Iterator[Block], most: int) -> list[_Task]:
     """Give `work(shared)` to other threads, at most so many; returns a task for each."""
-    tasks = [_Task(work, shared) for _ in range(min(thread_count() - 1, most))]
+    wanted = min(thread_count() - 1, most) if most > 0 else 0  # nobody is counted for a single block
+    tasks = [_Task(work, shared) for _ in range(wanted)]
     _helpers.grow(len(tasks))
     for task in tasks:
         _helpers.tasks.put(task)
