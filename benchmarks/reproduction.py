@@ -13,6 +13,7 @@ import math
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 from cells import mean_and_error
 from common import make_parser
 
@@ -162,13 +163,21 @@ def _radius(data, rows):
     lines = [f"| R by | ours | paper | {' | '.join(_DISTANCES)} |", "|---" * 7 + "|"]
     aucs = {}
     for row in rows:
-        aucs.setdefault(row["rule"], {})[row["normal_class"]] = row["auc"]["trained"]
-    for rule, column in aucs.items():
-        compared = _compared(data, "soft-boundary", {name: (auc, math.nan, 1) for name, auc in column.items()})
+        aucs.setdefault(row["rule"], {})[row["normal_class"], row["seed"]] = row["auc"]["trained"]
+    for rule, values in aucs.items():
+        compared = _compared(data, "soft-boundary", _by_class(values))
         lines.append(f"| {rule} | {' | '.join(list(compared)[1:])} |")
     (one, first), (two, second) = aucs.items()
     mean, error = mean_and_error([second[name] - first[name] for name in first])
     return [*lines, f"| {two} minus {one} | {mean:+.1f} ± {error:.1f} | | | | | |"]
+
+
+def _by_class(values):
+    """{class: (mean, deviation, seeds)} of {(class, seed): AUC}; a single seed has no deviation."""
+    seeds = {}
+    for (name, _), auc in values.items():
+        seeds.setdefault(name, []).append(auc)
+    return {name: (np.mean(a), np.std(a, ddof=1) if len(a) > 1 else math.nan, len(a)) for name, a in seeds.items()}
 
 
 def cells_of(path):

@@ -293,3 +293,20 @@ def test_the_first_moment_of_both_players_forgets_half_of_it_in_a_step(rng):
             second = optimizer.second_moment[name]
             told = second > 1e-20
             np.testing.assert_allclose(first[told] ** 2 / second[told], 250, rtol=1e-6)
+
+
+@pytest.mark.parametrize("feature_weight", [0.0, 0.1, 0.7, 1.0])
+def test_the_gradient_of_the_search_is_that_of_its_loss(feature_weight, rng):
+    """In a drawn direction, by central differences in float64; row i is that of loss i alone."""
+    network = make_gan("small_dcgan", (1, 8, 8), 16)
+    network.build((16,), rng, np.float64)
+    network.freeze_statistics()
+    generator, features, _ = network.layers
+    z, x, direction = rng.standard_normal((3, 16)), rng.random((3, 1, 8, 8)), rng.standard_normal((3, 16))
+
+    def losses(at):
+        return search_loss(generator, features, at, x, features.forward(x), feature_weight)
+
+    h = 1e-6
+    slopes = (losses(z + h * direction)[0] - losses(z - h * direction)[0]) / (2 * h)
+    np.testing.assert_allclose((losses(z)[1] * direction).sum(axis=1), slopes, rtol=1e-6, atol=1e-8)
