@@ -333,9 +333,9 @@ check("pooling first changes not a single bit", np.array_equal(in_order, pooled_
 check("and the same entries win", np.array_equal(winners, winners_first), "here, where rounding has made no ties")
 
 # %% [markdown]
-# Batch norm with a trainable scale $w$ and a shift $b$ applies $z = w \hat x + b$ in between. That never decreases
-# where $w \ge 0$; where $w < 0$ it never *increases*, the smallest $x$ of a window wins, and the quick reading pools
-# $-x$.
+# Batch norm with a trainable scale and shift applies $\hat x \mapsto \gamma \hat x + \beta$ in between. That never
+# decreases where $\gamma \ge 0$; where $\gamma < 0$ it never *increases*, the smallest $x$ of a window wins, and the
+# quick reading pools $-x$.
 
 # %%
 affine = ops.Affine(np.array([2, -1, 0.5, -0.1, 1, 0, 3, -2], np.float32), rng.standard_normal(8).astype(np.float32))
@@ -345,7 +345,7 @@ check("with scales of either sign, too", np.array_equal(in_order, pooled_first))
 # %% [markdown]
 # In training, the statistics still need all of $x$; but the backward pass gains too. Only the winners of the windows
 # have a gradient, and $\hat x$ at a winner is the pooled $\hat x$: both means in the gradient of batch norm are sums
-# over the small arrays, and the same sums are the gradients of $w$ and $b$ (`minisvdd/ops/norm_act_pool`).
+# over the small arrays, and the same sums are the gradients of $\gamma$ and $\beta$ (`minisvdd/ops/norm_act_pool`).
 # `Sequential.build` finds the four layers that can go this way and computes them as one step, unless the backend is
 # "plain".
 #

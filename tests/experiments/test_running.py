@@ -314,8 +314,8 @@ def test_a_budget_side_by_side(few, tmp_path):
     settings = replace(TINY, epochs=100_000)
     grid = make_grid(few, methods=["kde", "one-class"], classes=["3", "8"], seeds=1, settings=settings)
     done = list(run_module._side_by_side(grid, cells_of(grid), tmp_path, None, Budget(2.0)))
-    assert not list(tmp_path.rglob("*.checkpoint"))
     assert {cell.method for cell in done} == {"kde"}
+    assert {path.parts[-3] for path in tmp_path.rglob("cells/*/*/*.json")} == {"kde"}
 
 
 @pytest.mark.parametrize("pause", [1.0, 60.0])
