@@ -149,4 +149,12 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "ops/reductions.py",
         'backend.launch("sum_partials", args, grid=(-(-result.size * 32),), block=(block,), rung=rung)',
     ): "more blocks, which find nothing to do",
+    (
+        "rivals/latent.py",
+        "grad_y = sum_of(s, features.backward(t), 1 - a, a)",
+    ): "gradients of parameters that nobody asks for",
+    (
+        "nn/fusion.py",
+        "def forward(self, x: Array, training: bool = True) -> Array:",
+    ): "a network tells every step which it is",
 }
