@@ -245,30 +245,36 @@ def _side_by_side(grid, todo, out, data_dir, budget, verbose=0, label=_CELL) -> 
     Yields each cell when it is finished. A cell takes as long as those beside it make it: when the budget ends, or is
     too short for another epoch of all, those under way are kept as checkpoints.
     """
-    progress, done, running, seconds = Progress(label, len(todo), verbose), 0, [], 0.0
+    running: list[_Running] = []
     with _computing():
         try:
-            for phase in _phases(todo):
-                waiting = phase[::-1]
-                while waiting or running:
-                    while waiting and len(running) < AT_ONCE:
-                        running.append(_Running(grid, waiting.pop(), out, data_dir))
-                    for one in list(running):
-                        with until(budget.end):
-                            result = one.result()
-                        if result is not None:
-                            _write(one.cell, out, result, time.time() - one.started)
-                            one.checkpoint.remove()
-                            running.remove(one)
-                            done += 1
-                            progress.update(done, _named(one.cell))
-                            yield one.cell
-                    if running:
-                        seconds = _epoch(running, budget, seconds)
-                        progress.update(done, *_how_far([one.training for one in running]))
+            yield from _rounds(grid, todo, out, data_dir, budget, Progress(label, len(todo), verbose), running)
         except OutOfTime:
             for one in running:
                 one.keep()
+
+
+def _rounds(grid, todo, out, data_dir, budget, progress, running) -> Iterator[Cell]:
+    """Epoch after epoch of those in `running`, which others join as they are finished. OutOfTime: `_epoch`."""
+    done, seconds = 0, 0.0
+    for phase in _phases(todo):
+        waiting = phase[::-1]
+        while waiting or running:
+            while waiting and len(running) < AT_ONCE:
+                running.append(_Running(grid, waiting.pop(), out, data_dir))
+            for one in list(running):
+                with until(budget.end):
+                    result = one.result()
+                if result is not None:
+                    _write(one.cell, out, result, time.time() - one.started)
+                    one.checkpoint.remove()
+                    running.remove(one)
+                    done += 1
+                    progress.update(done, _named(one.cell))
+                    yield one.cell
+            if running:
+                seconds = _epoch(running, budget, seconds)
+                progress.update(done, *_how_far([one.training for one in running]))
 
 
 def _epoch(running, budget, seconds) -> float:

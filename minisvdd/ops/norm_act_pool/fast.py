@@ -101,9 +101,7 @@ def _(
                 if not fixed:
                     a = -r * r * (row_products(_rows(grad[block]), _rows(y[block])) / (H * W * N))
                     b = -(row_sums(_rows(g)) / (H * W * N)) - a * mean[block]
-                np.multiply(images[block], _per_image(a), out=result)
-                result += _per_image(b)
-                _add_at_winners(result, g, winner[block], take)
+                _write_gradient(result, a, images[block], b, g, winner[block], take)
 
     run(work, *channel_blocks(images.reshape(C, -1)))
     return from_batch_last(grad_input)
@@ -140,10 +138,8 @@ def _(
                 if not fixed:
                     a = -gain * r * (grad_weight[block] / (H * W * N))
                     b = -gain * (grad_bias[block] / (H * W * N)) - a * mean[block]
-                np.multiply(images[block], _per_image(a), out=result)
-                result += _per_image(b)
                 g *= _per_image(gain)
-                _add_at_winners(result, g, winner[block], take)
+                _write_gradient(result, a, images[block], b, g, winner[block], take)
 
     run(work, *channel_blocks(images.reshape(C, -1)))
     return from_batch_last(grad_input), grad_weight, grad_bias
@@ -220,7 +216,18 @@ def _at_winners(images: np.ndarray, winner: np.ndarray, take: Take) -> np.ndarra
     return found
 
 
-def _add_at_winners(result: np.ndarray, g: np.ndarray, winner: np.ndarray, take: Take) -> None:
+def _write_gradient(
+    result: np.ndarray,
+    a: np.ndarray,
+    images: np.ndarray,
+    b: np.ndarray,
+    g: np.ndarray,
+    winner: np.ndarray,
+    take: Take,
+) -> None:
+    """a x + b everywhere, and + g at the winners.  a, b: (C,)."""
+    np.multiply(images, _per_image(a), out=result)
+    result += _per_image(b)
     share = take(g.shape, g.dtype)
     for index, target in enumerate(_entries(result)):
         np.equal(winner, index, out=share)  # as 1 and 0
