@@ -55,11 +55,11 @@ def test_reasons_are_those_of_published_survivors():
 @forks
 @pytest.mark.slow
 @pytest.mark.compiler  # an edit of a launch is seen by the emulator alone
-def test_ten_of_the_published_are_killed_today_as_well():
+def test_three_of_the_published_are_killed_today_as_well():
     seed = recorded.seed_of_today()
-    done = run("--sample", 10, "--seed", seed, "--out", PUBLISHED)
+    done = run("--sample", 3, "--seed", seed, "--slowest", 5, "--out", PUBLISHED)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"10 of 10 killed: {recorded.how_to_repeat(seed)}" in done.stdout
+    assert f"3 of 3 killed: {recorded.how_to_repeat(seed)}" in done.stdout
 
 
 def test_samples_change_with_the_seed_alone():
@@ -86,7 +86,7 @@ def test_sample_is_killed(tmp_path):
     """The whole machinery, on quick files: copies, edits, test runs and their record."""
     out = tmp_path / "out.json"
     kinds = ["sum", "product", "comparison", "statement"]
-    files = ["ops/layout.py", "svdd/plain.py", "data/split.py"]
+    files = ["svdd/plain.py", "data/split.py"]
     done = run("--out", out, "--files", *files, "--kinds", *kinds)
     assert done.returncode == 0, done.stdout + done.stderr
     results = mutation.load(out)
