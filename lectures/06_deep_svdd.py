@@ -471,7 +471,7 @@ for title, phi, center, squared in panels:
 # And as a film: one frame per epoch, each at the scale of its own cloud.
 
 # %%
-frames = range(0, EPOCHS + 1, choose(2, 1))
+frames = range(0, EPOCHS + 1, choose(6, 1))
 fig, ax = plt.subplots(figsize=(4.2, 4.5))
 
 

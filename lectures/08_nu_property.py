@@ -172,8 +172,8 @@ SETTINGS = {
     "threshold": "nu",
     "verbose": 0,
 }
-EPOCHS = choose(10, 100 if DATA == "digits" else 12)
-autoencoder = Autoencoder(**SETTINGS, epochs=choose(20, 100 if DATA == "digits" else 10)).fit(split.train)
+EPOCHS = choose(6, 100 if DATA == "digits" else 12)
+autoencoder = Autoencoder(**SETTINGS, epochs=choose(10, 100 if DATA == "digits" else 10)).fit(split.train)
 
 
 def trained(nu, **changes):

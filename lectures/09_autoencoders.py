@@ -199,8 +199,8 @@ SETTINGS = {
     "threshold": "nu",
     "verbose": 0,
 }
-PRETRAIN = choose(40, 100 if DATA == "digits" else 15)
-EPOCHS = choose(40, 100 if DATA == "digits" else 15)
+PRETRAIN = choose(25, 100 if DATA == "digits" else 15)
+EPOCHS = choose(25, 100 if DATA == "digits" else 15)
 
 
 def late(epochs):

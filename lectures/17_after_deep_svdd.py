@@ -480,7 +480,7 @@ def judged(score_map, reduce):
 def train_fcdd(seed):
     rng = np.random.default_rng(seed)
     X = np.concatenate([split.train, *(confetti(split.train, rng) for _ in range(3))])  # of pixels in [0, 1]
-    return train(fully_convolutional(), fcdd, X, np.repeat([1.0, 0.0], [n, 3 * n]), seed, epochs=20)
+    return train(fully_convolutional(), fcdd, X, np.repeat([1.0, 0.0], [n, 3 * n]), seed, epochs=choose(12, 20))
 
 
 convolutional = [train_fcdd(seed) for seed in list(SEEDS)[:4]]
@@ -626,7 +626,7 @@ def guess_turns(normal, seed):
     split, prepare = dataset.one_class(normal), svdd.make_preprocessing("gcn-l1")
     X, X_new = prepare.fit_transform(split.train), prepare.transform(split.test)
     network = train(
-        encoder(4), nn.SoftmaxCrossEntropy(), turned(X), np.repeat(np.arange(4), len(X)), seed, epochs=choose(10, 15)
+        encoder(4), nn.SoftmaxCrossEntropy(), turned(X), np.repeat(np.arange(4), len(X)), seed, epochs=choose(5, 15)
     )
     k, logits = np.repeat(np.arange(4), len(X_new)), nn.outputs(network, turned(X_new))
     _, _, per_sample = ops.softmax_cross_entropy(logits, k)

@@ -46,7 +46,7 @@ def few(tmp_path_factory):
 @pytest.fixture(scope="module")
 def very_few(tmp_path_factory):
     """The emulator takes its time."""
-    return some_digits(tmp_path_factory.mktemp("data") / "very_few.npz", 40, 12)
+    return some_digits(tmp_path_factory.mktemp("data") / "very_few.npz", 24, 8)
 
 
 def cells(grid, out):
@@ -271,6 +271,7 @@ def test_a_training_begins_anew_from_checkpoints_of_no_use(harm, backend, few, t
     assert not list(tmp_path.rglob("*.checkpoint"))
 
 
+@pytest.mark.slow
 @pytest.mark.compiler
 def test_trainings_side_by_side_go_on_where_the_budget_ended(very_few, tmp_path, trained, monkeypatch):
     """By a clock on which an epoch takes ten seconds: the end is foreseen, and no epoch is trained twice."""
@@ -295,6 +296,7 @@ def test_trainings_side_by_side_go_on_where_the_budget_ended(very_few, tmp_path,
     assert cells(grid, tmp_path / "whole") == cells(grid, tmp_path / "parts")
 
 
+@pytest.mark.slow
 @pytest.mark.compiler
 def test_what_is_in_the_middle_of_an_epoch_is_not_kept(very_few, tmp_path, trained):
     """The end was not foreseen: the training that was waited for goes on, the other one begins anew."""
