@@ -17,11 +17,10 @@ of a quarter, (s / 0.25)^2.
 Cells are kept in FOLDER/CHOICE (`minisvdd experiment report` reads each) and not computed again; --budget ends early.
 """
 
-import math
 from dataclasses import replace
 
 import numpy as np
-from cells import add_cells, computed, mean_and_error, rounded
+from cells import add_cells, computed, mean_and_error, pairs_for_half_a_point, rounded
 from common import make_parser, parse, write_rows
 
 from minisvdd.experiments.protocols import CHOICES, acts_on, get_protocol
@@ -29,7 +28,6 @@ from minisvdd.experiments.protocols import CHOICES, acts_on, get_protocol
 METHODS = ("dcae", "one-class")
 HELD_OUT = {"a sixth held out": {"held_out": 1 / 6}}
 _QUICK = ("affine", "gain")
-_RESOLVED = 0.25  # points: the standard error that shows half a point
 
 
 def main():
@@ -70,7 +68,7 @@ def _row(name, method, aucs):
         "pairs": len(pairs),
         "difference": rounded(difference),
         "standard_error": rounded(error),
-        "pairs_that_show_half_a_point": math.ceil(len(pairs) * (error / _RESOLVED) ** 2),
+        "pairs_that_show_half_a_point": pairs_for_half_a_point(len(pairs), error),
     }
 
 

@@ -56,6 +56,11 @@ def mean_and_error(differences: Sequence[float]) -> tuple[float, float]:
     return float(np.mean(differences)), float(np.std(differences, ddof=1)) / math.sqrt(len(differences))
 
 
+def pairs_for_half_a_point(count: int, error: float) -> int:
+    """How many pairs show half a point, of `count` pairs' standard error: those that bring it to a quarter."""
+    return math.ceil(count * (error / 0.25) ** 2)
+
+
 def rounded(value: float) -> float:
     """To a thousandth of a point."""
     return round(float(value), 3)

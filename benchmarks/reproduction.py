@@ -14,7 +14,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from cells import mean_and_error
+from cells import mean_and_error, pairs_for_half_a_point
 from common import make_parser
 
 from minisvdd.experiments.methods import METHODS as COMPUTED
@@ -190,14 +190,15 @@ def cells_of(path):
 
 
 def _pairs(cells):
-    """Two protocols beside each other: the mean difference of the cells that both have."""
-    lines = ["| column | what | minus what | pairs | difference |", "|---|---|---|---|---|"]
+    """Two protocols beside each other: the mean difference of the cells that both have; how many show half a point."""
+    lines = ["| column | what | minus what | pairs | difference | pairs for half a point |", "|---" * 6 + "|"]
     for method in _DETAILED:
         for name, other in combinations(reversed(cells), 2):
             one, two = (cells[protocol].get(method, {}) for protocol in (name, other))
             if len(both := one.keys() & two.keys()) > 1:
                 mean, error = mean_and_error([one[key] - two[key] for key in both])
-                lines.append(f"| {method} | `{name}` | `{other}` | {len(both)} | {mean:+.1f} ± {error:.1f} |")
+                row = (method, f"`{name}`", f"`{other}`", len(both), f"{mean:+.1f} ± {error:.1f}")
+                lines.append(f"| {' | '.join(map(str, row))} | {pairs_for_half_a_point(len(both), error)} |")
     return lines
 
 

@@ -53,12 +53,6 @@ def shuffled(items, seed):
     return [test for tests in files for test in tests]
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers():
-    """For `-n auto`: one more than cores, since a fifth of the time workers wait for processes, limits and servers."""
-    return len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)) + 1
-
-
 def pytest_report_header():
     """How to have the same order again."""
     seed = os.environ.get("MINISVDD_SHUFFLE")
