@@ -100,7 +100,9 @@ def _train(arguments):
 def _name_features(model, names):
     """Note the names of a table's columns, as scikit-learn does of a data frame's: other tables are read by them."""
     if names is not None and len(set(names)) == len(names):
-        model.feature_names_in_ = np.array(names, dtype=object)
+        for fitted in (model, model.autoencoder_):
+            if fitted is not None:
+                fitted.feature_names_in_ = np.array(names, dtype=object)
 
 
 def _remove_pages(folder):

@@ -77,7 +77,8 @@ def test_whole_numbers_are_the_same_features_in_every_type(dtype, tmp_path):
 
 def test_columns_are_scored_by_their_names(X, tmp_path, capsys):
     model = train(write_csv(tmp_path / "mine.csv", by_name(X)), tmp_path / "out")
-    assert load_model(model).feature_names_in_.tolist() == list(NAMES)
+    for named in (load_model(model), load_model(model).autoencoder_):
+        assert named.feature_names_in_.tolist() == list(NAMES)
     capsys.readouterr()
     expected = scores(model, tmp_path / "mine.csv")
     assert capsys.readouterr().err == ""
