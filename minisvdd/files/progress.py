@@ -12,12 +12,15 @@ class Progress:
 
     verbose: 0 keeps silent. stream: where to write, stderr by default. Where there is none (a service), or it can no
     longer be written to, it keeps silent, too: no work is lost for want of a reader.
+    is_alone: False where several processes write to one terminal, where each would update the others' line.
     """
 
-    def __init__(self, label: str, total: int, verbose: int = 1, stream: TextIO | None = None):
+    def __init__(
+        self, label: str, total: int, verbose: int = 1, stream: TextIO | None = None, *, is_alone: bool = True
+    ):
         self.label, self.total, self.verbose = label, total, verbose
         self.stream: TextIO | None = stream if stream is not None else sys.stderr
-        self._is_terminal = bool(self._of_stream("isatty"))
+        self._updates_line = is_alone and bool(self._of_stream("isatty"))
         self._start = self._last = time.monotonic()
         self._width = 0
 
@@ -28,7 +31,7 @@ class Progress:
         """
         now = time.monotonic()
         finished = done >= self.total
-        pause = 0.1 if self._is_terminal else _SECONDS_BETWEEN_LINES
+        pause = 0.1 if self._updates_line else _SECONDS_BETWEEN_LINES
         if not self.verbose or self.stream is None or (now - self._last < pause and not finished):
             return
         self._last = now
@@ -36,7 +39,7 @@ class Progress:
         left = elapsed / (far or 1) * (self.total - far)
         text = f"{self.label} {done}/{self.total}  {note}  "
         text += f"{_clock(elapsed)} in all" if finished else f"{_clock(left)} left"
-        if self._is_terminal:
+        if self._updates_line:
             self._of_stream("write", "\r" + text.ljust(self._width) + ("\n" if finished else ""))
             self._width = len(text)
         else:

@@ -45,6 +45,18 @@ def test_a_terminal_is_written_to_ten_times_a_second_at_most(clock):
     assert [line.split()[1] for line in stream.getvalue().split("\r")[1:]] == ["2/100", "4/100"]
 
 
+def test_one_of_several_processes_writes_plain_lines_on_a_terminal_too(clock):
+    stream = Terminal()
+    progress = Progress("process 1 of 2, epoch", 3, stream=stream, is_alone=False)
+    for epoch in (1, 2, 3):
+        clock.now += 6
+        progress.update(epoch)
+    assert [line.split("  ")[0] for line in stream.getvalue().splitlines()] == [
+        f"process 1 of 2, epoch {epoch}/3" for epoch in (1, 2, 3)
+    ]
+    assert "\r" not in stream.getvalue()
+
+
 def test_a_shorter_line_covers_a_longer_one(clock):
     stream = Terminal()
     progress = Progress("epoch", 10, stream=stream)

@@ -252,11 +252,11 @@ def _children_cpu():
 
 
 def copy_package(folder: Path) -> Path:
-    """A copy of the package, compiled, and its kernels, in `folder`; and what its tests need is imported."""
+    """A copy of the package, compiled, its kernels, and results that lectures read; what its tests need is imported."""
     for module in _PRELOADED:
         __import__(module)
     ignored = shutil.ignore_patterns("__pycache__")
-    for name in ("minisvdd", "kernels"):
+    for name in ("minisvdd", "kernels", "benchmarks/results"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, folder / name)

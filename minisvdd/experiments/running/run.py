@@ -246,9 +246,10 @@ def _side_by_side(grid, todo, out, data_dir, budget, verbose=0, label=_CELL) -> 
     too short for another epoch of all, those under way are kept as checkpoints.
     """
     running: list[_Running] = []
+    progress = Progress(label, len(todo), verbose, is_alone=label == _CELL)
     with _computing():
         try:
-            yield from _rounds(grid, todo, out, data_dir, budget, Progress(label, len(todo), verbose), running)
+            yield from _rounds(grid, todo, out, data_dir, budget, progress, running)
         except OutOfTime:
             for one in running:
                 one.keep()
