@@ -19,6 +19,7 @@ say. (A JPEG file with a second picture for depth or brightness, as telephones w
 import math
 import os
 import stat
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,11 +62,23 @@ def inspect(path) -> Header:
     """Size and kind of a picture, by its header alone. Raises DataError as `read_picture` does."""
     with _opened(path) as image:
         width, height = image.size
-        # TIFF's reader has turned the size already; PNG's would decode the whole picture to look for EXIF behind it.
-        if image.format in ("JPEG", "MPO", "PNG") and (image.format != "PNG" or "exif" in image.info):
+        # TIFF's reader has turned the size already; PNG's decodes the whole picture to look for EXIF behind it.
+        if image.format in ("JPEG", "MPO") or (image.format == "PNG" and _png_has_exif(path)):
             turned = image.getexif().get(_ORIENTATION) in _TURNED
             width, height = (height, width) if turned else (width, height)
         return Header(height, width, _is_grey(image))
+
+
+def _png_has_exif(path):
+    """Whether some chunk of the file is EXIF, before the pixels or behind them."""
+    with open(path, "rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            if kind == b"eXIf":
+                return True
+            file.seek(length + 4, os.SEEK_CUR)  # behind its data and their checksum
+    return False
 
 
 def read_picture(path, size: tuple[int, int] | None = None, color: str = "rgb") -> np.ndarray:

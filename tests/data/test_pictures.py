@@ -184,6 +184,19 @@ def test_exif_orientation(tmp_path, name, orientation, turn):
     assert np.abs(small.astype(int) - shown[::2, ::2]).mean() < 16
 
 
+def test_exif_behind_the_pixels_of_a_png(tmp_path):
+    """Where a program added it to a file that was there already."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = saved(tmp_path, np.zeros((16, 32), np.uint8), "a.png", exif=exif)
+    content = path.read_bytes()
+    begin = content.index(b"eXIf") - 4
+    end = begin + 12 + int.from_bytes(content[begin : begin + 4], "big")
+    path.write_bytes(content[:begin] + content[end:-12] + content[begin:end] + content[-12:])
+    assert inspect(path) == (32, 16, True)
+    assert one(path, None, "grey").shape == (32, 16)
+
+
 def test_resizing_averages(tmp_path, rng):
     """Every second pixel white: a resize that picks pixels gives black or white, one that averages gives grey."""
     stripes = np.zeros((64, 64), np.uint8)
