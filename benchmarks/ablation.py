@@ -40,7 +40,8 @@ def main():
     for name, choice in {"nothing": {}, **_chosen(arguments.choices, methods)}.items():
         aucs[name] = computed(arguments, name, replace(base, **choice), methods)
         rows = [_row(other, method, aucs) for other in aucs for method in methods]
-        write_rows(arguments.out, rows, data=arguments.data, protocol=arguments.protocol, seeds=arguments.seeds)
+        settings = {name: vars(arguments)[name] for name in ("data", "classes", "protocol", "seeds")}
+        write_rows(arguments.out, rows, **settings)
         for row in rows[-len(methods) :]:
             print(row, flush=True)
 
@@ -58,7 +59,10 @@ def _row(name, method, aucs):
     ours, base = (
         {key[1:]: auc for key, auc in aucs[choice].items() if key[0] == method} for choice in (name, "nothing")
     )
-    pairs = [ours[key] - base[key] for key in ours if key in base]
+    by_class: dict[str, list[float]] = {}
+    for normal_class, seed in sorted(ours.keys() & base.keys()):
+        by_class.setdefault(normal_class, []).append(ours[normal_class, seed] - base[normal_class, seed])
+    pairs = [difference for differences in by_class.values() for difference in differences]
     row = {"choice": name, "method": method, "mean": rounded(np.mean(list(ours.values()))) if ours else None}
     if name == "nothing" or len(pairs) < 2:
         return row
@@ -68,6 +72,7 @@ def _row(name, method, aucs):
         "pairs": len(pairs),
         "difference": rounded(difference),
         "standard_error": rounded(error),
+        "by_class": {name: rounded(np.mean(differences)) for name, differences in by_class.items()},
         "pairs_that_show_half_a_point": pairs_for_half_a_point(len(pairs), error),
     }
 

@@ -364,6 +364,8 @@ def test_protocols_are_compared_on_the_same_draws(run, script, n_rows, tmp_path)
     rows = json.loads((tmp_path / "out.json").read_text())["rows"]
     assert len(rows) == n_rows
     assert "standard_error" in rows[2]
+    if script == "ablation.py":
+        assert np.mean([*rows[2]["by_class"].values()]) == pytest.approx(rows[2]["difference"], abs=1e-3)
 
 
 def test_an_ablation_leaves_out_what_acts_on_none_of_its_methods():
