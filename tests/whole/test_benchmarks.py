@@ -406,7 +406,7 @@ def test_pairs_are_the_cells_that_two_tables_share(tmp_path):
     assert reproduction.cells_of(tmp_path / "missing.json") == {}
     other = {"dcae": {("3", 1): 8.5, ("3", 0): 2.0, ("4", 0): 50}, "one-class": {("3", 0): 1}}
     *_, line = reproduction._pairs({"paper": ours, "best": other})
-    assert line == "| dcae | `best` | `paper` | 2 | -1.0 ± 3.0 |"
+    assert line == "| dcae | `best` | `paper` | 2 | -1.0 ± 3.0 | 288 |"  # 2 (3 / 0.25)^2 pairs
 
 
 def test_classes_that_one_table_lacks_come_from_another():
