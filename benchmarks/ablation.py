@@ -36,11 +36,11 @@ def main():
     base, methods = get_protocol(arguments.protocol, arguments.data), arguments.methods
     if arguments.quick:
         base = replace(base, pretrain_epochs=2, epochs=2)
+    settings = {option: vars(arguments)[option] for option in ("data", "classes", "protocol", "seeds")}
     aucs = {}
     for name, choice in {"nothing": {}, **_chosen(arguments.choices, methods)}.items():
         aucs[name] = computed(arguments, name, replace(base, **choice), methods)
         rows = [_row(other, method, aucs) for other in aucs for method in methods]
-        settings = {name: vars(arguments)[name] for name in ("data", "classes", "protocol", "seeds")}
         write_rows(arguments.out, rows, **settings)
         for row in rows[-len(methods) :]:
             print(row, flush=True)
@@ -72,7 +72,7 @@ def _row(name, method, aucs):
         "pairs": len(pairs),
         "difference": rounded(difference),
         "standard_error": rounded(error),
-        "by_class": {name: rounded(np.mean(differences)) for name, differences in by_class.items()},
+        "by_class": {c: rounded(np.mean(differences)) for c, differences in by_class.items()},
         "pairs_that_show_half_a_point": pairs_for_half_a_point(len(pairs), error),
     }
 

@@ -197,8 +197,8 @@ def _pairs(cells):
             one, two = (cells[protocol].get(method, {}) for protocol in (name, other))
             if len(both := one.keys() & two.keys()) > 1:
                 mean, error = mean_and_error([one[key] - two[key] for key in both])
-                row = (method, f"`{name}`", f"`{other}`", len(both), f"{mean:+.1f} ± {error:.1f}")
-                lines.append(f"| {' | '.join(map(str, row))} | {pairs_for_half_a_point(len(both), error)} |")
+                difference = f"{mean:+.1f} ± {error:.1f} | {pairs_for_half_a_point(len(both), error)}"
+                lines.append(f"| {method} | `{name}` | `{other}` | {len(both)} | {difference} |")
     return lines
 
 

@@ -239,14 +239,16 @@ class _Running:
             self.training.keep()
 
 
-def _side_by_side(grid, todo, out, data_dir, budget, verbose=0, label=_CELL) -> Iterator[Cell]:
+def _side_by_side(grid, todo, out, data_dir, budget, verbose=0, share=None) -> Iterator[Cell]:
     """An epoch of each of up to `AT_ONCE` cells at a time, started all before the first is waited for.
 
     Yields each cell when it is finished. A cell takes as long as those beside it make it: when the budget ends, or is
     too short for another epoch of all, those under way are kept as checkpoints.
+
+    share: what progress counts where this process is one of several.
     """
     running: list[_Running] = []
-    progress = Progress(label, len(todo), verbose, is_alone=label == _CELL)
+    progress = Progress(share or _CELL, len(todo), verbose, is_alone=share is None)
     with _computing():
         try:
             yield from _rounds(grid, todo, out, data_dir, budget, progress, running)
