@@ -108,13 +108,16 @@ def _entries(grid, found, columns):
 
 
 def _entry_of(cells, stage, printed):
-    """The Entry of one class in one column, for the better nu.  cells: [(cell, its result), ...], not empty."""
+    """The Entry of one class in one column, for the better nu.  cells: [(cell, its result), ...], not empty.
+
+    A nu that lacks seeds which another one has is no choice: its mean of fewer draws is the better one too easily.
+    """
     values, collapsed = {}, {}
     for cell, value in cells:
         values.setdefault(cell.nu, []).extend(np.atleast_1d(value["auc"][stage]))
         signs = value.get("signs_of_collapse") if stage == "trained" else None
         collapsed[cell.nu] = collapsed.get(cell.nu, 0) + bool(signs)
-    nu = max(values, key=lambda nu: np.mean(values[nu]))
+    nu = max(values, key=lambda nu: (len(values[nu]), np.mean(values[nu])))
     auc = 100 * np.array(values[nu])
     return Entry(float(auc.mean()), float(auc.std()), len(auc), nu, printed, collapsed[nu])
 

@@ -187,6 +187,17 @@ def test_a_report_of_an_unfinished_grid(tmp_path):
     assert "| 3 | - |" in markdown
 
 
+def test_a_nu_that_lacks_seeds_is_not_the_better_one(tmp_path):
+    grid = tiny_grid(methods=["soft-boundary"], classes=["3"], settings=replace(TINY, pretrain_epochs=0, epochs=1))
+    run_grid(grid, tmp_path, verbose=0)
+    for lacking in cells_of(grid)[::2]:
+        kept = lacking.path(tmp_path).read_bytes()
+        lacking.path(tmp_path).unlink()
+        entry = aucs(tmp_path)["3", "soft-boundary"]
+        assert (entry.nu != lacking.nu) and entry.n == 2
+        lacking.path(tmp_path).write_bytes(kept)
+
+
 def test_means_over_the_classes_that_all_methods_have(tmp_path, monkeypatch):
     """An unfinished table has no mean of all classes; what can be compared is that of the finished ones."""
     methods, classes = ("kde", "isolation-forest"), ["3", "5", "8"]
