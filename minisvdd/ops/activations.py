@@ -11,6 +11,7 @@ import numpy as np
 from ..backends.threads import run
 from ..backends.types import Blocks, DeviceArray
 from ..backends.workspace import empty
+from ..validation import check_number
 from .layout import flat_batch_last, flat_blocks, from_flat_batch_last, pack_threads
 from .operation import Operation
 
@@ -62,13 +63,19 @@ def tanh_backward(grad_output: np.ndarray, y: np.ndarray) -> np.ndarray:
     return grad_output * (1 - y * y)
 
 
+@leaky_relu_forward.refuses
+def _(x: np.ndarray, slope: float) -> None:
+    """The maximum that the other readings take is the formula's choice only for such slopes."""
+    check_number(slope, "slope", 0, 1)
+
+
 # Fast readings: blocks that threads share
 
 
 @leaky_relu_forward.fast
 def _(x: np.ndarray, slope: float) -> np.ndarray:
     flat = flat_batch_last(x)
-    out = empty(flat.shape, flat.dtype)
+    out = empty(flat.shape, np.result_type(flat, slope))
 
     def work(blocks: Blocks) -> None:
         for block in blocks:

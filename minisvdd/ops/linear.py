@@ -11,7 +11,7 @@ import numpy as np
 
 from ..backends.threads import one_blas_thread
 from ..backends.types import DeviceArray
-from .operation import Operation
+from .operation import Operation, expect_shape
 
 if TYPE_CHECKING:
     from ..backends.device import KernelBackend
@@ -50,6 +50,19 @@ def bias_backward(grad_output: np.ndarray) -> np.ndarray:
     """dL/db[k] = sum of G over all that b[k] was added to.  Returns (K,)."""
     #: sum over every axis but the one of the bias
     return grad_output.sum(axis=tuple(axis for axis in range(grad_output.ndim) if axis != 1))
+
+
+# What every reading refuses: NumPy would take one feature for many, and the messages of its products name no argument
+
+
+@linear_forward.refuses
+def _(x: np.ndarray, weight: np.ndarray) -> None:
+    expect_shape("x", x, ("N", weight.shape[1]), f"weight {tuple(weight.shape)}")
+
+
+@bias_forward.refuses
+def _(y: np.ndarray, bias: np.ndarray) -> None:
+    expect_shape("y", y, ("N", len(bias), *"HW"[: y.ndim - 2]), f"{len(bias)} biases")
 
 
 # Fast readings: the transposed products, (W x^T)^T, so that the batch lies last in memory (see `minisvdd.ops`).

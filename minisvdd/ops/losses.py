@@ -77,9 +77,10 @@ def mean_squared_error(outputs: np.ndarray, targets: np.ndarray) -> Loss:
 
 @Operation
 def absolute_distances(outputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """l_i = ||y_i - t_i||_1,  dl_i/dy_i = sign(y_i - t_i)  (0 where y = t).  Returns ((N,) float64, like outputs).
+    """l_i = ||y_i - t_i||_1,  dl_i/dy_i = sign(y_i - t_i)  (0 where y = t).  Returns ((N,), like outputs).
 
     |u| has slope 1 right of 0 and -1 left of it; at the kink y = t we take 0, which lies between them.
+    The l_i are float64, of kernels in the outputs' precision.
     """
     difference = outputs - targets
     return np.abs(difference).reshape(len(outputs), -1).sum(axis=1, dtype=np.float64), np.sign(difference)
@@ -106,7 +107,8 @@ def softmax_cross_entropy(logits: np.ndarray, labels: np.ndarray) -> Loss:
     logits: (N, K), labels: (N,) integers in 0..K-1 (IndexError for others; on a kernel backend J is NaN).
     Returns J, dJ/dz, and the loss of each sample (N,).
     """
-    N = len(logits)
+    N, K = logits.shape
+    _check_labels(labels, K)
     shifted = logits - logits.max(axis=1, keepdims=True)
     exponentials = np.exp(shifted)
     total = exponentials.sum(axis=1, keepdims=True)
@@ -135,6 +137,43 @@ def binary_cross_entropy(logits: np.ndarray, targets: np.ndarray | float) -> Los
 def accumulator(outputs: np.ndarray) -> type:
     """float64 for real numbers; complex input (the complex-step check) stays complex."""
     return np.complex128 if np.iscomplexobj(outputs) else np.float64
+
+
+# What every reading refuses: NumPy would broadcast, and a kernel read past the end of targets that are too few
+
+
+@squared_distances.refuses
+@one_class_loss.refuses
+@soft_boundary_loss.refuses
+@mean_squared_error.refuses
+@absolute_distances.refuses
+@absolute_error.refuses
+def _(outputs: np.ndarray, targets: np.ndarray, *_: object, **__: object) -> None:
+    """One target for each sample, or one for all: a centre."""
+    _check_targets(outputs, targets, (outputs.shape, outputs.shape[1:]))
+
+
+@softmax_cross_entropy.refuses
+def _(logits: np.ndarray, labels: np.ndarray) -> None:
+    _check_targets(logits, labels, (logits.shape[:1],))
+
+
+@binary_cross_entropy.refuses
+def _(logits: np.ndarray, targets: np.ndarray | float) -> None:
+    _check_targets(logits, targets, ((), logits.shape))
+
+
+def _check_labels(labels: np.ndarray, K: int) -> None:
+    """Of labels on a device the kernel says it, by NaN: nobody waits there."""
+    if len(labels) and not 0 <= labels.min() <= labels.max() < K:
+        raise IndexError(f"labels from {labels.min()} to {labels.max()}: expected integers in 0..{K - 1}")
+
+
+def _check_targets(outputs: np.ndarray, targets: np.ndarray | float, allowed: tuple[Shape, ...]) -> None:
+    shape = np.shape(targets)
+    if shape not in allowed:
+        expected = " or ".join(map(str, allowed))
+        raise ValueError(f"targets have shape {shape}: expected {expected} for outputs {tuple(outputs.shape)}")
 
 
 # Launches
@@ -188,7 +227,6 @@ def _(backend: "KernelBackend", logits: DeviceArray, labels: DeviceArray) -> Dev
     N = len(logits)
     losses, grad = backend.empty(N, logits.dtype), backend.empty(logits.shape, logits.dtype)
     labels = backend.dense(backend.asarray(labels, np.int32))
-    _check_targets(logits, labels, ((N,),))
     args = (backend.dense(logits), labels, losses, grad, *logits.shape)
     backend.launch("softmax_cross_entropy", args, threads=N)
     return scaled_sum(backend, losses, 1 / N), grad, losses
@@ -198,7 +236,6 @@ def _(backend: "KernelBackend", logits: DeviceArray, labels: DeviceArray) -> Dev
 def _(backend: "KernelBackend", logits: DeviceArray, targets: DeviceArray | float) -> DeviceLoss:
     losses, grad = (backend.empty(logits.shape, logits.dtype) for _ in range(2))
     targets = backend.dense(backend.asarray(targets, logits.dtype))
-    _check_targets(logits, targets, ((), logits.shape))
     args = (backend.dense(logits), targets, losses, grad, int(targets.ndim > 0), logits.size)
     backend.launch("binary_cross_entropy", args, threads=logits.size)
     zero = backend.zeros(logits.shape[1:], logits.dtype)  # no loss is negative: its distance from 0 is the loss itself
@@ -245,13 +282,5 @@ def _errors(
 
 def _sizes(outputs: DeviceArray, targets: DeviceArray) -> tuple[int, int, int]:
     """N, D and the distance between two rows of targets: 0 for one target (D,) that all rows share."""
-    _check_targets(outputs, targets, (outputs.shape, outputs.shape[1:]))
     N = len(outputs)
     return N, outputs.size // N, outputs.size // N * (targets.ndim == outputs.ndim)
-
-
-def _check_targets(outputs: DeviceArray, targets: DeviceArray, allowed: tuple[Shape, ...]) -> None:
-    """A kernel would read past the end of targets that are too few."""
-    if targets.shape not in allowed:
-        expected = " or ".join(map(str, allowed))
-        raise ValueError(f"targets have shape {targets.shape}: expected {expected} for outputs {outputs.shape}")

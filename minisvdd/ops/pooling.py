@@ -99,6 +99,12 @@ def pad_backward(grad_output: np.ndarray, margins: Margins) -> np.ndarray:
     return grad_output[:, :, top : P - bottom, left : Q - right].copy()
 
 
+@maxpool_forward.refuses
+def _(x: np.ndarray, kernel_size: tuple[int, int], stride: tuple[int, int], **_: object) -> None:
+    """An image that is smaller than a window; a reading may make an empty one of it."""
+    pool_margins((x.shape[2], x.shape[3]), kernel_size, stride, (0, 0))
+
+
 # Fast readings
 
 

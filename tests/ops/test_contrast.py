@@ -42,6 +42,11 @@ def test_contrast_below_rounding_is_no_contrast(backend):
     assert np.abs(z[1]).mean() == pytest.approx(1, rel=1e-3)
 
 
+def test_the_smallest_integer_is_one_colour_too(backend):
+    """In int8 the magnitude of -128 is -128."""
+    np.testing.assert_array_equal(contrast.contrast_normalize.on(backend)(np.full((1, 1, 4, 4), -128, np.int8)), 0)
+
+
 def test_integers(backend, rng):
     x = rng.integers(0, 256, (3, 1, 8, 8), dtype=np.uint8)
     expected = contrast.contrast_normalize(x)

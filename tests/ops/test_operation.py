@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -48,6 +49,68 @@ def test_every_reading_gives_the_numbers_of_the_formula(name, draw, backend, dty
             np.testing.assert_array_equal(after, before)
 
 
+F = np.float32
+REFUSED = {
+    "grey images, filters of three channels": ("conv2d_forward", (np.ones((2, 1, 6, 6), F), np.ones((4, 3, 3, 3), F))),
+    "five channels": ("conv2d_forward", (np.ones((2, 5, 6, 6), F), np.ones((4, 1, 3, 3), F))),
+    "no images": ("conv2d_forward", (np.ones((2, 36), F), np.ones((4, 1, 3, 3), F))),
+    "another size": ("conv2d_backward_weight", (np.ones((2, 4, 3, 4), F), np.ones((2, 3, 6, 6), F), (3, 3))),
+    "another batch": ("conv2d_backward_weight", (np.ones((1, 4, 4, 4), F), np.ones((2, 3, 6, 6), F), (3, 3))),
+    "one filter": ("conv2d_backward_input", (np.ones((2, 1, 4, 4), F), np.ones((4, 3, 3, 3), F), (6, 6))),
+    "a module's channels": (
+        "encoder_module_forward",
+        (np.ones((2, 1, 6, 6), F), np.ones((4, 3, 3, 3), F), (1, 1), (1, 1), 1e-4, 0.1, (2, 2)),
+    ),
+    "a module's window": (
+        "encoder_module_forward",
+        (np.ones((2, 3, 1, 8), F), np.ones((4, 3, 3, 3), F), (1, 1), (1, 1), 1e-4, 0.1, (2, 2)),
+    ),
+    "a window": ("maxpool_forward", (np.ones((2, 3, 1, 8), F), (2, 2), (2, 2))),
+    "a window of winners": (
+        "norm_act_pool_forward",
+        (np.ones((2, 3, 1, 8), F), np.zeros(3, F), np.ones(3, F), 0.1, (2, 2)),
+    ),
+    "statistics": ("batchnorm_forward", (np.ones((2, 1, 2, 2), F), np.zeros(3, F), np.ones(3, F), 1e-4)),
+    "statistics of a module": (
+        "norm_act_pool_evaluate",
+        (np.ones((2, 1, 2, 2), F), np.zeros(3, F), np.ones(3, F), 0.1, (2, 2)),
+    ),
+    "scale and shift": ("affine_forward", (np.ones((2, 1), F), np.ones(3, F), np.ones(3, F))),
+    "running statistics": ("running_update", (np.zeros(3, F), np.ones(1, F), 0.1)),
+    "features": ("linear_forward", (np.ones((2, 7), F), np.ones((3, 5), F))),
+    "biases": ("bias_forward", (np.ones((2, 1), F), np.ones(3, F))),
+    "a slope above one": ("leaky_relu_forward", (np.ones((2, 1), F), 2.0)),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_every_reading_refuses_the_same(case, backend):
+    """In words, where NumPy would broadcast, or a kernel read past the end of an array."""
+    name, arguments = REFUSED[case]
+    operation, messages = ops.all_operations()[name], set()
+    for call in (operation, operation.on(backend)):
+        with pytest.raises(ValueError, match=r"expected \S+|is larger than the input") as caught:
+            call(*arguments)
+        messages.add(str(caught.value))
+    assert len(messages) == 1
+
+
+def test_a_reader_s_own_function_need_not_check():
+    grey, filters = REFUSED["grey images, filters of three channels"][1]
+    mine = HostBackend("numpy", {"conv2d_forward": lambda x, weight, stride, padding: x})
+    with pytest.raises(ValueError, match=r"x has shape \(2, 1, 6, 6\): expected \(N, 3, H, W\) for filters \(4, 3"):
+        ops.conv2d_forward.on(mine)(grey, filters, (1, 1), (1, 1))
+
+
+@pytest.mark.parametrize("backend", [PLAIN, HostBackend("numpy")], ids=["plain", "numpy"])
+def test_no_image_and_whole_numbers(backend):
+    """A batch of none has gradients of 0; whole numbers are multiplied as such."""
+    for stride, size in (((1, 1), 6), ((2, 2), 3)):
+        none = np.zeros((0, 4, size, size)), np.zeros((0, 3, 8, 8))
+        assert not ops.conv2d_backward_weight.on(backend)(*none, (3, 3), stride).any()
+    np.testing.assert_array_equal(ops.leaky_relu_forward.on(backend)(np.array([[-2, 3]]), 0.5), [[-1, 3]])
+
+
 def lines_of(function):
     """Lines of a function without its docstring, comments and blank lines."""
     (definition,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
@@ -69,6 +132,7 @@ def test_an_operation_looks_like_its_formula():
     assert list(inspect.signature(operation).parameters) == ["x", "weight", "stride", "padding"]
     assert operation.__doc__ == operation.plain.__doc__
     assert repr(operation) == "<operation conv2d_forward>"
+    assert pickle.loads(pickle.dumps(operation)) is operation
 
 
 def test_no_formula_has_an_argument_that_only_another_reading_needs():

@@ -18,7 +18,7 @@ change of x leaves x_hat as it is. With fixed statistics (evaluation) only the d
 
 import numpy as np
 
-from ..operation import Operation
+from ..operation import Operation, expect_shape
 
 
 @Operation
@@ -105,3 +105,34 @@ def all_but_channel(x: np.ndarray) -> tuple[int, ...]:
 def per_channel(values: np.ndarray, like: np.ndarray) -> np.ndarray:
     """(C,) shaped so that it broadcasts over (N, C) or (N, C, H, W)."""
     return values.reshape(-1, *[1] * (like.ndim - 2))
+
+
+def expect_channels(x: np.ndarray, values: np.ndarray, name: str) -> None:
+    """ValueError unless x has as many channels as there are values."""
+    expect_shape("x", x, ("N", len(values), *"HW"[: x.ndim - 2]), f"{name} of {len(values)} channels")
+
+
+# What every reading refuses: NumPy would make many channels of one
+
+
+@batchnorm_forward.refuses
+def _(x: np.ndarray, mean: np.ndarray, *_: object, **__: object) -> None:
+    expect_channels(x, mean, "statistics")
+
+
+@batchnorm_forward_batch.refuses
+def _(x: np.ndarray, epsilon: float, running: tuple[np.ndarray, np.ndarray, float] | None = None) -> None:
+    """running: what a launch is given to move, and `running_update` otherwise."""
+    if running:
+        expect_channels(x, running[0], "running statistics")
+
+
+@running_update.refuses
+def _(running: np.ndarray, batch: np.ndarray, *_: object, **__: object) -> None:
+    expect_shape("batch", batch, running.shape, f"running statistics {running.shape}")
+
+
+@affine_forward.refuses
+def _(x_hat: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> None:
+    expect_channels(x_hat, weight, "weights")
+    expect_channels(x_hat, bias, "biases")

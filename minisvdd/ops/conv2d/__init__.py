@@ -19,7 +19,7 @@ is cut; rows of x_pad that the last window leaves over take as many more zeros b
 
 import numpy as np
 
-from ..operation import Operation
+from ..operation import Operation, expect_shape
 
 Pair = tuple[int, int]
 
@@ -87,3 +87,37 @@ def conv2d_backward_input(
         grad_pad[:, :, a : a + sh * (P - 1) + 1 : sh, b : b + sw * (Q - 1) + 1 : sw] += share
     #: cut the padding off
     return grad_pad[:, :, ph : ph + H, pw : pw + W]
+
+
+# What every reading refuses: NumPy would take one channel for as many as the filters have
+
+
+@conv2d_forward.refuses
+def _(x: np.ndarray, weight: np.ndarray, *_: object, **__: object) -> None:
+    expect_shape("x", x, ("N", weight.shape[1], "H", "W"), f"filters {tuple(weight.shape)}")
+
+
+@conv2d_backward_weight.refuses
+def _(
+    grad_output: np.ndarray,
+    x: np.ndarray,
+    kernel_size: Pair,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    **_: object,
+) -> None:
+    size = conv2d_output_size(x.shape[2:], kernel_size, stride, padding)
+    expect_shape("grad_output", grad_output, (len(x), "K", *size), f"images {tuple(x.shape)}")
+
+
+@conv2d_backward_input.refuses
+def _(
+    grad_output: np.ndarray,
+    weight: np.ndarray,
+    input_size: Pair,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    **_: object,
+) -> None:
+    size = conv2d_output_size(input_size, weight.shape[2:], stride, padding)
+    expect_shape("grad_output", grad_output, ("N", len(weight), *size), f"filters {tuple(weight.shape)}")

@@ -112,7 +112,7 @@ def _backward_weight_all_taps(grad: np.ndarray, padded: np.ndarray, kernel_size:
     (K, _, out_w, N), C, (kh, kw) = grad.shape, len(padded), kernel_size
     outputs = _outputs_of_patch(out_w, stride)
     width, strips = outputs + kw - 1, out_w // outputs
-    by_output = grad.reshape(K, -1, strips, outputs, N).transpose(0, 3, 1, 2, 4)
+    by_output = grad.reshape(K, len(grad[0]), strips, outputs, N).transpose(0, 3, 1, 2, 4)
     blocks = _row_blocks((K, len(grad[0]), strips, N), C * kh * width * padded.itemsize)
     shares: dict[int, np.ndarray] = {}
 

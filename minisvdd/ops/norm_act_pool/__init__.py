@@ -41,12 +41,13 @@ from ..batchnorm import (
     batch_statistics,
     batchnorm_backward,
     batchnorm_backward_fixed,
+    expect_channels,
     inverse_deviation,
     per_channel,
 )
-from ..conv2d import Pair, conv2d_forward
-from ..operation import Operation
-from ..pooling import maxpool_backward, maxpool_forward
+from ..conv2d import Pair, conv2d_forward, conv2d_output_size
+from ..operation import Operation, expect_shape
+from ..pooling import maxpool_backward, maxpool_forward, pool_margins
 
 
 class Affine(NamedTuple):
@@ -138,3 +139,29 @@ def encoder_module_forward(
     mean, variance = batch_statistics(h)
     scale = inverse_deviation(variance, epsilon)
     return h, *norm_act_pool_forward(h, mean, scale, slope, window, affine), mean, variance, scale
+
+
+# What every reading refuses: other channels than the statistics', an image that is smaller than a window
+
+
+@norm_act_pool_evaluate.refuses
+@norm_act_pool_forward.refuses
+def _(x: np.ndarray, mean: np.ndarray, scale: np.ndarray, slope: float, window: Pair, *_: object, **__: object) -> None:
+    expect_channels(x, mean, "statistics")
+    pool_margins(x.shape[2:], window, window, (0, 0))
+
+
+@encoder_module_forward.refuses
+def _(
+    x: np.ndarray,
+    weight: np.ndarray,
+    stride: Pair,
+    padding: Pair,
+    epsilon: float,
+    slope: float,
+    window: Pair,
+    *_: object,
+    **__: object,
+) -> None:
+    expect_shape("x", x, ("N", weight.shape[1], "H", "W"), f"filters {tuple(weight.shape)}")
+    pool_margins(conv2d_output_size(x.shape[2:], weight.shape[2:], stride, padding), window, window, (0, 0))
