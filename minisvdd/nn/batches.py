@@ -109,8 +109,7 @@ def outputs_in_parts(network: Layer, X: np.ndarray) -> Iterator[tuple[slice, np.
     if has_kernels(backend) and _is_ours(network):
         yield from _outputs_of_graphs(network, backend, X)
         return
-    dtype = np.float64 if X.ndim == 2 and backend.runs_numpy else np.float32
-    workspace = Workspace()
+    dtype, workspace = _evaluation_dtype(network, X), Workspace()
     size = evaluation_batch(X.shape[1:])
     for start in range(0, len(X), size):
         part = slice(start, start + size)
@@ -179,4 +178,5 @@ def _evaluation_dtype(network: Layer, X: np.ndarray) -> type:
 
 
 def _is_double(network: Layer) -> bool:
-    return all(array.dtype == np.float64 for array in network.arrays.values())
+    arrays = network.arrays.values()
+    return bool(arrays) and all(array.dtype == np.float64 for array in arrays)

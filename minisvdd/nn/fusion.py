@@ -122,6 +122,10 @@ class FusedModule(Layer):
             grad_h = ops.norm_act_pool_backward.on(self.backend)(grad_output, *kept, *where)
         return self.conv.backward(grad_h, need_input, need_params)
 
+    def forget(self) -> None:
+        super().forget()
+        self.conv.forget()
+
     def kink_pattern(self) -> Any:
         if self._pattern is None:
             return None

@@ -97,7 +97,8 @@ class Layer:
         Raises ValueError when the layer cannot work on this shape.
         """
         self.backend = get_backend(backend)
-        self.grads, self.grad_slots, self._saved, self._pattern = {}, {}, None, None  # of an earlier build
+        self.grads, self.grad_slots = {}, {}  # of an earlier build
+        self.forget()
         output_shape = self._build(tuple(input_shape), rng, dtype)
         for arrays in (self.params, self.buffers):
             arrays.update({name: self.backend.asarray(array) for name, array in arrays.items()})
@@ -143,6 +144,10 @@ class Layer:
     def kink_pattern(self) -> Any:
         """Which linear piece every entry took in a forward(training=True), until `backward`; None for smooth layers."""
         return self._pattern
+
+    def forget(self) -> None:
+        """Drop what a training pass left behind: `backward` is a RuntimeError then."""
+        self._saved = self._pattern = None
 
     def __deepcopy__(self: AnyLayer, memo: dict[int, Any]) -> AnyLayer:
         memo[id(self)] = copied = type(self).__new__(type(self))

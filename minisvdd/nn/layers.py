@@ -45,8 +45,8 @@ class Linear(Layer):
         return (K,)
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        self._keep(x, training)
         y = ops.linear_forward.on(self.backend)(x, self.params["weight"])
+        self._keep(x, training)
         return ops.bias_forward.on(self.backend)(y, self.params["bias"]) if self.bias else y
 
     def backward(self, grad_output: Array, need_input: bool = True, need_params: bool = True) -> Array:
@@ -109,8 +109,8 @@ class Conv2D(Layer):
         return (K, *output_size)
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        self._keep(x, training)
         y = ops.conv2d_forward.on(self.backend)(x, self.params["weight"], self.stride, self.padding)
+        self._keep(x, training)
         return ops.bias_forward.on(self.backend)(y, self.params["bias"]) if self.bias else y
 
     def backward(self, grad_output: Array, need_input: bool = True, need_params: bool = True) -> Array:
@@ -177,9 +177,9 @@ class ConvTranspose2D(Layer):
         return rows, columns
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        self._keep(x, training)
         size = self._output_size(x.shape[2:])
         y = ops.conv2d_backward_input.on(self.backend)(x, self.params["weight"], size, self.stride, self.padding)
+        self._keep(x, training)
         return ops.bias_forward.on(self.backend)(y, self.params["bias"]) if self.bias else y
 
     def backward(self, grad_output: Array, need_input: bool = True, need_params: bool = True) -> Array:

@@ -46,19 +46,23 @@ class Sequential(Layer):
     ) -> Shape:
         """Build every layer on the output shape of the one before it; returns the shape of one output sample."""
         self.backend = get_backend(backend)
-        self.input_shape = shape = tuple(input_shape)
+        shape = tuple(input_shape)
         _check_size(shape)
         for index, layer in enumerate(self.layers):
             try:
                 shape = layer.build(shape, rng, dtype, self.backend)
                 _check_size(shape)
             except ValueError as error:
+                for part in self.flat_layers():
+                    part.is_built = False  # some for these samples, others for those of an earlier build
                 raise ValueError(f"layer {index}: {error}") from None
-        self.output_shape = shape
+        self.input_shape, self.output_shape = tuple(input_shape), shape
         self._steps = fused(self.layers)
         return shape
 
     def forward(self, x: Array, training: bool = False) -> Array:
+        if training:
+            self.forget()  # where this pass fails half-way, backward must not go on with an earlier one
         for step in self._steps:
             x = step.forward(x, training)
         return x
@@ -91,15 +95,18 @@ class Sequential(Layer):
         return next((layer.output_range for layer in reversed(self.layers) if layer.output_range != "input"), "input")
 
     def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        """Set parameters and buffers by name. KeyError or ValueError name an array that is missing or misshapen."""
+        """Set parameters and buffers by name: all, or none.
+
+        KeyError or ValueError name an array that is missing or misshapen.
+        """
+        found = {name: _array_like(old, arrays.get(name), name) for name, old in self.arrays.items()}
         for index, layer in enumerate(self.layers):
-            mine = {n.split(".", 1)[1]: a for n, a in arrays.items() if n.split(".", 1)[0] == str(index)}
+            mine = {n.split(".", 1)[1]: array for n, array in found.items() if n.split(".", 1)[0] == str(index)}
             if isinstance(layer, Sequential):
                 layer.load_arrays(mine)
                 continue
             for target in (layer.params, layer.buffers):
-                for name, old in target.items():
-                    target[name] = layer.backend.asarray(_array_like(old, mine.get(name), f"{index}.{name}"))
+                target.update({name: layer.backend.asarray(mine[name]) for name in target})
 
     def astype(self, dtype: DTypeLike) -> "Sequential":
         for layer in self.layers:
@@ -112,6 +119,10 @@ class Sequential(Layer):
 
     def kink_pattern(self) -> tuple[Any, ...]:
         return tuple(p for p in (step.kink_pattern() for step in self._steps) if p is not None)
+
+    def forget(self) -> None:
+        for step in self._steps:
+            step.forget()
 
     def flat_layers(self) -> list[Layer]:
         """All layers in order, those of nested Sequentials included."""

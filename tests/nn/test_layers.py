@@ -121,6 +121,33 @@ def test_backward_needs_a_fresh_training_forward(make, sample, rng):
         layer.backward(grad_output)
 
 
+@pytest.mark.parametrize(
+    ("make", "sample"),
+    [
+        (lambda: Linear(3), (5,)),
+        (lambda: Linear(3), (1,)),
+        (lambda: Conv2D(3, 3, padding=1), (1, 6, 5)),
+        (lambda: ConvTranspose2D(3, 3), (1, 6, 5)),
+        (lambda: BatchNorm(), (1, 6, 5)),
+        (lambda: BatchNorm(affine=True), (3, 6, 5)),
+        (lambda: Sequential([LeakyReLU(), Sequential([Conv2D(3, 3)])]), (1, 6, 5)),
+        (lambda: Sequential([Conv2D(3, 3), BatchNorm(), LeakyReLU(), MaxPool2D(2)]), (1, 6, 5)),
+        (lambda: Sequential([Conv2D(3, 3), BatchNorm(), LeakyReLU(), MaxPool2D(2)]), (2, 3, 8)),
+    ],
+)
+def test_samples_of_another_shape_leave_no_pass_behind(make, sample, backend, rng):
+    """NumPy would take one channel for all that the layer was built for; and backward must not work on half a pass."""
+    layer, built_for = make(), (7,) if len(sample) == 1 else IMAGE
+    shape = layer.build(built_for, rng, np.float32, backend)
+    layer.forward(draw(rng, (4, *built_for), np.float32), training=True)
+    for training in (False, True):
+        with pytest.raises(ValueError, match=r"expected \(|is larger than the input"):
+            layer.forward(draw(rng, (4, *sample), np.float32), training=training)
+    if isinstance(layer, Sequential):
+        with pytest.raises(RuntimeError, match="backward before forward"):
+            layer.backward(draw(rng, (4, *shape), np.float32))
+
+
 @every_layer
 def test_an_evaluation_changes_nothing(make, sample, rng):
     """Not even between forward and backward of a training: another thread may score meanwhile."""
@@ -464,9 +491,23 @@ class TestSequential:
         np.testing.assert_array_equal(target.forward(x), source.forward(x))
         with pytest.raises(ValueError, match=r"'0\.weight' has shape \(1, 1\), expected \(4, 3\)"):
             target.load_arrays(arrays | {"0.weight": np.zeros((1, 1))})
-        del arrays["2.weight"]
+        target, changed = self.make(rng), {name: array + 1 for name, array in arrays.items()}
+        before = {name: array.copy() for name, array in target.arrays.items()}
+        del changed["2.weight"]
         with pytest.raises(KeyError, match=r"'2\.weight' is missing"):
-            target.load_arrays(arrays)
+            target.load_arrays(changed)
+        for name, array in target.arrays.items():
+            np.testing.assert_array_equal(array, before[name])
+
+    def test_a_build_that_fails_leaves_no_network_of_two_sizes(self, rng):
+        network = Sequential([Conv2D(3, 3), MaxPool2D(2), Conv2D(2, 3)])
+        network.build((1, 9, 9), rng)
+        with pytest.raises(ValueError, match="layer 2: kernel_size"):
+            network.build((1, 5, 5), rng)
+        assert not network.is_built
+        assert network.input_shape == (1, 9, 9)
+        network.build((1, 9, 9), rng)
+        assert network.is_built
 
     def test_loaded_arrays_are_copies(self, rng):
         source, target = self.make(rng), self.make(rng)

@@ -105,3 +105,12 @@ def test_outputs_come_in_parts_whose_memory_is_in_order(rng):
     assert all(y.flags.c_contiguous for _, y in parts)
     assert np.concatenate([np.arange(1203)[part] for part, _ in parts]).tolist() == list(range(1203))
     np.testing.assert_allclose(np.concatenate([y for _, y in parts]), network.forward(X), rtol=1e-5, atol=1e-6)
+
+
+def test_outputs_of_a_network_in_float64_are_its_own(rng):
+    """A slope measured through them would drown in float32's rounding."""
+    network = Sequential([Conv2D(2, 3)])
+    network.build((1, 5, 4), rng, np.float64)
+    X = rng.standard_normal((6, 1, 5, 4))
+    assert outputs(network, X).dtype == np.float64
+    np.testing.assert_allclose(outputs(network, X), network.forward(X), rtol=1e-13)
