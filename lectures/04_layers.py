@@ -236,10 +236,10 @@ check(
 #
 # Think of one channel as a vector of $m$ numbers. If all of them are raised by the same amount, $\hat x$ stays as it
 # is; if all deviations from the mean are scaled, it stays too (but for $\epsilon$). So there are two directions in
-# $\mathbb{R}^m$ in which $L$ cannot change: the constant vector $\mathbf{1}$ and $\hat x$ itself. A gradient has no
+# $\mathbb{R}^m$ in which $L$ cannot change: the constant vector and $\hat x$ itself. A gradient has no
 # part along directions in which nothing changes. And that is what the formula does: it takes $g$, removes its part
-# along $\mathbf{1}$ (that is $\overline g$) and its part along $\hat x$, and scales what is left by $r$. Both are
-# perpendicular, and have length $\sqrt m$, so each removal is an ordinary projection.
+# along the constant vector (that is $\overline g$) and its part along $\hat x$, and scales what is left by $r$. Both
+# are perpendicular, and have length $\sqrt m$, so each removal is an ordinary projection.
 
 # %%
 along_ones = np.abs(grad.sum(axis=(0, 2, 3))).max()

@@ -409,9 +409,9 @@ check(
 # A network without biases and norms satisfies $\phi(tx) = t\,\phi(x)$, so that it cannot be constant for *all* inputs
 # (lecture 3). Ours is only asked for the images that it gets, and these have something in common. GCN subtracts an
 # image's mean, and the scaling to $[0, 1]$ that follows is the same for all images: afterwards every image, of whatever
-# class, has **the same sum of pixels** $s = \langle \mathbf{1}, x\rangle$. A unit with equal weights puts out
-# $\sigma(s)$ for everyone. It is a bias, and the proof of Proposition 2 goes on as above, with $W^1$ full of ones
-# instead of $W^1 = 0$. (Any $v$ with the same $\langle v, x\rangle$ for all samples will do: problem 7.3.)
+# class, has **the same sum of pixels** $\sum_j x_j = a$. A unit with equal weights puts out $\sigma(a)$ for everyone.
+# It is a bias, and the proof of Proposition 2 goes on as above, with $W^1$ full of ones instead of $W^1 = 0$. (Any
+# weights $w$ with the same $\langle w, x\rangle$ for all samples will do.)
 
 # %%
 constant = perceptron()
@@ -430,7 +430,7 @@ check("batch norm without beta takes it away again", blocked < 0.01, f"largest {
 # %% [markdown]
 # Does training find this one? It is on the way. Beside it, decay is a *protection*: the constant map wants its weights
 # at a given length, and decay makes that length cost something. With less of it, the largest unit of the network
-# without batch norm turns toward $\mathbf{1}$, contrast is lost, and the detector becomes worse:
+# without batch norm turns toward the constant vector, contrast is lost, and the detector becomes worse:
 
 
 # %%

@@ -239,9 +239,9 @@ figure("fractions-over-nu", fig)
 # one magnifies the difference, counted in images. Blue is never above 0, orange never below, and they are one image
 # apart: the one on the sphere. The right picture shows the limit of the proposition. It speaks of the *training*
 # images. New normal images were not there when the network drew its sphere, and $\nu$ promises nothing of them: with
-# the few training images of the digits mostly more than $\nu$ are outside, by up to 18 points in the quick run, and for
-# some values fewer; with the thousands of MNIST the curve is near the diagonal, on either side. ($\nu$ bounds the
-# training outliers, not the false alarms. A threshold which bounds those is made in lecture 15.)
+# the few training images of the digits mostly more than $\nu$ are outside, by up to some 20 points in the quick run,
+# and for some values fewer; with the thousands of MNIST the curve is near the diagonal, on either side. ($\nu$ bounds
+# the training outliers, not the false alarms. A threshold which bounds those is made in lecture 15.)
 
 # %%
 gap = new_normal - NUS

@@ -454,7 +454,7 @@ check(
 
 # %% [markdown]
 # So much for the better place. What pre-training is worth at the end is the picture of the pairs, and it depends on the
-# data: in the quick run $+0.7$ points of AUC (standard error 0.4; two classes of the digits, three seeds), in a full
+# data: in the quick run $+0.7$ points of AUC (standard error 0.5; two classes of the digits, three seeds), in a full
 # run on MNIST $-2.2$ points (standard error 0.6): there it cost accuracy in eight of nine pairs, though training was as
 # long from either start. Neither number is a law. Learning rate, length and decay of the two trainings were chosen
 # once, and others may turn the sign; what they show is that "pre-train first" is a habit to be tested, not a result.
@@ -537,8 +537,8 @@ check(
 # A good solution lies close to wherever training starts: every layer moves by a fraction of its length, whatever it is
 # trained for. (This is called *lazy* training.) Hence the likeness of the filters is no evidence for a transfer of
 # features. A more honest measure subtracts the draw: is the step that pre-training made still there? It is, in the
-# quick run with a cosine of 0.63, on MNIST with 0.76. But look at the control once more: Deep SVDD *alone*, from the
-# draw, goes in a similar direction, 0.24 and 0.64. Both losses see the same images, and much of what the autoencoder's
+# quick run with a cosine of 0.6, on MNIST with 0.76. But look at the control once more: Deep SVDD *alone*, from the
+# draw, goes in a similar direction, 0.2 and 0.64. Both losses see the same images, and much of what the autoencoder's
 # filters learn, Deep SVDD's learn without its help.
 #
 # ## Exercises

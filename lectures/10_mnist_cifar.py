@@ -42,13 +42,15 @@ from minisvdd.lecture import BLUE, GRAY, ORANGE, RED, RESULTS, available, check,
 # the normal samples. With a threshold $t$ the detector finds the fraction $T(t) = \frac1P \#\{i : s^+_i > t\}$ of the
 # anomalies, and raises the fraction $F(t) = \frac1Q \#\{j : s^-_j > t\}$ of false alarms. The ROC curve is $T$ over
 # $F$. Lower $t$ from $\infty$. Each time it passes a normal score, $F$ goes up by $1/Q$, and the area grows by a strip
-# of that width, as high as $T$ is then, which is the fraction of the anomalies that score above this $s^-_j$:
+# of that width, as high as $T$ is then, which is the fraction of the anomalies that score above this $s^-_j$. Equal
+# scores are passed at once, on a slope, and count half:
 #
-# $$ \mathrm{AUC} = \frac{1}{Q} \sum_{j} \frac{1}{P} \sum_i [\, s^+_i > s^-_j \,]
+# $$ \mathrm{AUC} = \frac{1}{Q} \sum_{j} \frac{1}{P} \sum_i
+# \Big([\, s^+_i > s^-_j \,] + \tfrac12 [\, s^+_i = s^-_j \,]\Big)
 # = \frac{\#\{(i, j) : s^+_i > s^-_j\} + \frac12 \#\{(i, j) : s^+_i = s^-_j\}}{P\,Q} . $$
 #
-# Equal scores are passed at once, on a slope, and count half. So the AUC is the probability that a random anomaly
-# scores higher than a random normal sample. It knows only the order of the scores: no threshold, no scale.
+# So the AUC is the probability that a random anomaly scores higher than a random normal sample. It knows only the order
+# of the scores: no threshold, no scale.
 
 
 # %%

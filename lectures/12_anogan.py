@@ -34,16 +34,16 @@ rng = np.random.default_rng(12)
 # - \frac{1}{N} \sum_n \log\big(1 - \sigma(\mathcal{D}(g(z_n)))\big) . $$
 #
 # **The gradient at the logit.** For one logit $q$ with target $t$ the loss is
-# $\ell = -t \log \sigma(q) - (1 - t) \log (1 - \sigma(q))$. With $\sigma' = \sigma (1 - \sigma)$,
+# $L = -t \log \sigma(q) - (1 - t) \log (1 - \sigma(q))$. With $\sigma' = \sigma (1 - \sigma)$,
 #
-# $$ \frac{\partial \ell}{\partial q} = -t\,(1 - \sigma) + (1 - t)\, \sigma = \sigma(q) - t . $$
+# $$ \frac{\partial L}{\partial q} = -t\,(1 - \sigma) + (1 - t)\, \sigma = \sigma(q) - t . $$
 #
 # Belief minus truth, as in every classifier. The generator wants to be believed. It could climb $L_{\mathcal{D}}$, but
 # $\log(1 - \sigma(q))$ has the slope $-\sigma(q)$, which dies out just where the generator is at its worst and
 # $\mathcal{D}$ is sure, $\sigma(q) \to 0$. One asks instead for the target 1:
 #
 # $$ L_g = -\frac{1}{N} \sum_n \log \sigma(\mathcal{D}(g(z_n))), \qquad
-# \frac{\partial \ell}{\partial q} = \sigma(q) - 1 \to -1 . $$
+# \frac{\partial L}{\partial q} = \sigma(q) - 1 \to -1 . $$
 
 # %%
 logits = np.array([[-6.0], [-2.0], [0.5]])

@@ -398,7 +398,7 @@ check(
 )
 nearly_clean = aucs["one-class"].mean(axis=1)[1]
 check(
-    "1 % costs less than half of that",
+    f"{100 * FRACTIONS[1]:g} % cost less than half of that",
     clean - nearly_clean < (clean - dirty) / 2,
     f"{clean:.1f} % -> {nearly_clean:.1f} %",
 )
@@ -411,9 +411,9 @@ check(
 )
 
 # %% [markdown]
-# First a word on how to read the curves. Some rise where dirt is added, in the quick run soft-boundary's by four
-# points between 1 % and 5 %. Dirt does no good: with so few seeds a mean is uncertain by about the standard errors
-# printed above, and the trainings of two columns share nothing but the seed, since one image more changes every batch.
+# First a word on how to read the curves. Some rise where dirt is added, in the quick run soft-boundary's by two
+# points from none to 5 %. Dirt does no good: with so few seeds a mean is uncertain by about the standard errors printed
+# above, and the trainings of two columns share nothing but the seed, since one image more changes every batch.
 # Only falls that are large beside these errors say something.
 #
 # So the hope was vain. Two reasons suggest themselves. The anomalies would have to be *outside* of the sphere from the

@@ -194,7 +194,8 @@ def test_a_nu_that_lacks_seeds_is_not_the_better_one(tmp_path):
         kept = lacking.path(tmp_path).read_bytes()
         lacking.path(tmp_path).unlink()
         entry = aucs(tmp_path)["3", "soft-boundary"]
-        assert (entry.nu != lacking.nu) and entry.n == 2
+        assert entry.nu != lacking.nu
+        assert entry.n == 2
         lacking.path(tmp_path).write_bytes(kept)
 
 

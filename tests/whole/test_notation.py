@@ -29,13 +29,13 @@ def symbols(text):
     """
     found = set()
     for formula in map("".join, re.findall(r"\$\$(.+?)\$\$|\$([^$]+?)\$", text, re.DOTALL)):
-        formula = re.sub(r"\\(text|mathrm|operatorname|mathbb|mathbf|tag|begin|end)\s*\{[^{}]*\}", " ", formula)
+        formula = re.sub(r"\\(text|mathrm|operatorname|mathbb|tag|begin|end)\s*\{[^{}]*\}", " ", formula)
         formula = re.sub(r"\\mathbb\s*[A-Z]|_F\b|\be(?=\^)|\bO(?=\()", " ", formula)
         formula = re.sub(r"\\mathcal\s*\{?([A-Z])\}?", r"\\mathcal\1 ", formula)
         for whole in (r"\\beta_\{?[12]\}?", "k_h", "k_w", r"\\mathcal[A-Z]"):
             found.update(match.replace("{", "").replace("}", "") for match in re.findall(whole, formula))
             formula = re.sub(whole, " ", formula)
-        found.update(re.findall(rf"\\(?:{GREEK})(?![a-zA-Z])", formula))
+        found.update(re.findall(rf"\\(?:{GREEK}|ell|mathbf)(?![a-zA-Z])", formula))
         found.update(re.findall("[A-Za-z]", re.sub(r"\\[a-zA-Z]+", " ", formula)))
     return found
 
