@@ -164,6 +164,7 @@ def _run_own(arguments):
         check_shape(OWN_METHODS[name], split.train.shape[1:])
     options.print_notes(split.notes)
     out = Path(arguments.out or Path("runs") / safe_name(f"own-{dataset.name}-{split.normal_class}"))
+    options.check_out(arguments, out)
     settings = options.protocol_of(arguments, arguments.data, split.train.shape)
     grid = make_grid(
         str(write_split(split, dataset.name, out).resolve()),

@@ -64,6 +64,7 @@ def _train(arguments):
     options.print_notes(dataset.notes)
     label = "-".join((dataset.name, split.normal_class, arguments.objective, f"seed{arguments.seed}"))
     folder = Path(arguments.out or Path("runs") / safe_name(label))
+    options.check_out(arguments, folder)
     check_writable(folder)
     checkpoint = _checkpoint(arguments, folder)
     model, result = train_and_evaluate(

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from ..files.atomic import atomic_write
+from ..files.marks import mark
 from ..validation import as_images, check_kinds
 
 NORMAL, ANOMALY, _UNLABELLED, _LINE = "#2b6cb0", "#c53030", "#718096", "#1a202c"
@@ -142,10 +143,10 @@ def draw_curve(axes: Axes, title: str, history: dict, key: str) -> None:
 
 
 @style.context("default")
-def save_figure(figure: Figure, path) -> Path:
-    """Write a PNG atomically; returns its path."""
+def save_figure(figure: Figure, path, kind: str = "picture") -> Path:
+    """Write a PNG atomically, marked as ours (`minisvdd.files.marks`); returns its path."""
     with atomic_write(path, "wb") as file:
-        figure.savefig(file, format="png", dpi=110)
+        figure.savefig(file, format="png", dpi=110, metadata=mark(kind))
     return Path(path)
 
 
