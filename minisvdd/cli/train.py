@@ -83,7 +83,7 @@ def _train(arguments):
         patch_size=arguments.patch_size,
     )
     result = {"data": dataset.name, "source": _source(arguments), "protocol": arguments.protocol, **result}
-    result["notes"] = split.notes
+    result |= {"sha256": split.hashes(), "notes": split.notes}
     _name_features(model, split.feature_names)
     _remove_pages(folder)
     model.save(folder / "model.npz")
