@@ -18,7 +18,8 @@ Seed = int | np.random.Generator | None
 
 
 def check_training_samples(estimator: Any, X: ArrayLike) -> np.ndarray:
-    """X as an array (n, C, H, W), float32, or (n, D), n >= 2; notes the shape of a sample in `estimator.input_shape_`.
+    """X as an array (n, C, H, W), float32, or (n, D), n >= 2; notes the shape of a sample in `estimator.input_shape_`
+    and the arguments of this fit.
 
     Images may come as `as_images` reads them. Features stay float64 where they are: an offset must not cost the digits
     behind it before pre-processing takes it away. Raises ValueError for fewer samples, a wrong number of axes, an empty
@@ -33,8 +34,20 @@ def check_training_samples(estimator: Any, X: ArrayLike) -> np.ndarray:
         # "sample" and the number are what scikit-learn's conventions ask of this message.
         raise ValueError(f"X has 1 sample: one-class learning needs at least 2 (shape {X.shape})")
     forget_fit(estimator, () if are_images else ("n_features_in_", "feature_names_in_"))
+    note_params(estimator)
     estimator.input_shape_ = X.shape[1:]
     return X
+
+
+def note_params(estimator: Any) -> None:
+    """Keep the arguments that an estimator is fitted with: `set_params` changes those of the next `fit` alone."""
+    estimator._fitted_params = estimator.get_params(deep=False)
+
+
+def fitted_params(estimator: Any) -> dict[str, Any]:
+    """The arguments that an estimator was fitted with; today's where it was fitted by a version that kept none."""
+    params: dict[str, Any] = getattr(estimator, "_fitted_params", None) or estimator.get_params(deep=False)
+    return params
 
 
 def forget_fit(estimator: Any, but: Sequence[str] = ()) -> None:

@@ -292,7 +292,7 @@ def _training(f: Findings) -> Iterator[str]:
 
 
 def _made(f: Findings) -> Iterator[str]:
-    params = f.model.get_params(deep=False)
+    params = fitted_params(f.model)
     settings = [("method", type(f.model).__name__)]
     settings += [(label, f.result[key]) for key, label in _FROM_RESULT.items() if key in f.result]
     settings += [(name.replace("_", " "), _plain(params[name])) for name in _SETTINGS if name in params]

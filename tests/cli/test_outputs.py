@@ -77,3 +77,22 @@ def test_heat_maps_have_a_folder_of_their_own(tmp_path, capsys):
             f"minisvdd: error: --heatmaps {new}: holds pictures that minisvdd has not made, such as 0.png: "
             "give a folder of its own\n",
         )
+
+
+def test_a_model_of_other_data_is_not_replaced(tmp_path, monkeypatch, capsys):
+    """Two data sets of one name have one folder by default; the same data may be trained on again, or --out given."""
+    monkeypatch.chdir(tmp_path)
+    first, second = put(tmp_path / "a" / "parts", 12), put(tmp_path / "b" / "parts", 12, seed=1)
+    assert run("train", "--data", "a/parts", *ONCE) == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    kept = (folder / "model.npz").read_bytes()
+    capsys.readouterr()
+    assert run("train", "--data", "b/parts", *ONCE) == 2
+    error = capsys.readouterr().err
+    assert error.endswith(f": holds the model of {first}, not of {second}: give another folder by --out\n")
+    assert error.count("\n") == 1
+    assert (folder / "model.npz").read_bytes() == kept
+    assert run("train", "--data", first, *ONCE) == 0
+    assert run("train", "--data", "b/parts", "--out", folder, *ONCE) == 0
+    (folder / "result.json").write_text("[]")
+    assert run("train", "--data", "b/parts", *ONCE) == 0
