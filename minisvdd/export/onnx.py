@@ -18,7 +18,7 @@ from ..files.atomic import atomic_write
 from ..ops.pooling import pool_margins
 from ..svdd.autoencoder import Autoencoder
 from ..svdd.svdd import DeepSVDD
-from ..validation import check_fitted
+from ..validation import check_fitted, fitted_params
 from ..version import __version__
 
 _OPSET, _IR_VERSION = 17, 8  # of 2022: what reads ONNX today reads those

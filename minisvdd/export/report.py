@@ -17,6 +17,7 @@ import numpy as np
 from ..experiments.experiments import versions
 from ..experiments.heatmaps import hottest_of
 from ..files.atomic import atomic_write
+from ..validation import fitted_params
 from . import charts
 from .findings import Findings
 from .images import SMALL, figure_uri, heat_uri, picture_uri

@@ -100,6 +100,46 @@ def test_a_loaded_model_scores_bit_for_bit_alike(kind, tmp_path):
     np.testing.assert_array_equal(load_model(path).anomaly_score(X), model.anomaly_score(X))
 
 
+# What a later fit is to do: each alone changes scores, or is refused by a check of arguments.
+LATER = {
+    "objective": ("soft-boundary", "nonsense"),
+    "preprocessing": (None, "min-max"),
+    "patch_size": (4,),
+    "nu": (5,),
+    "epochs": (-1,),
+    "milestones": ("x",),
+    "holdout": (0.9,),
+    "false_alarm_rate": (7,),
+    "random_state": (-1,),
+    "latent_dim": (3,),
+    "search_steps": (0, -1),
+    "search_learning_rate": (1.0,),
+    "feature_weight": (0.9, 2),
+}
+
+
+@pytest.mark.filterwarnings("ignore::minisvdd.CollapseWarning")
+@pytest.mark.parametrize("kind", ["one-class", "soft-boundary", "autoencoder", "anogan"])
+def test_arguments_for_the_next_fit_change_neither_scores_nor_file(kind, tmp_path):
+    X = digits().train[:40]
+    model = MODELS[kind]().fit(X)
+    scores, decisions, params = model.anomaly_score(X), model.predict(X), model.get_params(deep=False)
+    for name, values in LATER.items():
+        for value in values if name in params else ():
+            model.set_params(**{name: value})
+            np.testing.assert_array_equal(model.anomaly_score(X), scores)
+            np.testing.assert_array_equal(model.predict(X), decisions)
+            model.save(tmp_path / "m.npz")
+            loaded = load_model(tmp_path / "m.npz")
+            np.testing.assert_array_equal(loaded.anomaly_score(X), scores)
+            assert getattr(loaded, name) == params[name], "as it was fitted"
+            assert getattr(model, name) == value, "for the next fit"
+            model.set_params(**{name: params[name]})
+    assert model.set_params(nu=0.3).fit(X).get_params()["nu"] == 0.3
+    model.save(tmp_path / "m.npz")
+    assert load_model(tmp_path / "m.npz").nu == 0.3
+
+
 def test_a_description_without_padding_is_of_a_pool_without():
     """As files have it that were written before max-pooling had a padding; and what has one keeps it."""
     layers = [["MaxPool2D", {"kernel_size": [2, 3], "stride": [2, 3]}]]
