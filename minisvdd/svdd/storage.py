@@ -140,7 +140,8 @@ def describe(model: Storable) -> tuple[Values, Arrays]:
 def load_model(path: str | Path, backend: str | Backend = "numpy") -> BaseEstimator:
     """The model that `save_model` wrote; it scores bit for bit like the one that was saved (on the same backend).
 
-    Raises DataError, in one line that names the file, when it is missing, damaged, no model, or of a newer format.
+    Raises DataError, in one line that names the file, when it is missing, damaged, no model, or of a newer format;
+    ValueError for an unknown backend, KernelError for one that is missing here, or fails.
 
     >>> import tempfile
     >>> from minisvdd import Autoencoder
@@ -152,10 +153,15 @@ def load_model(path: str | Path, backend: str | Backend = "numpy") -> BaseEstima
     >>> bool((same.anomaly_score(X) == model.anomaly_score(X)).all())
     True
     """
+    runs_on = get_backend(backend)  # what is amiss with it is no fault of the file
     description, arrays = read_described(path, _ENTRY, _FORMAT, partial(_check_format, path))
     try:
-        return rebuild(description, arrays, get_backend(backend))
+        return rebuild(description, arrays, runs_on)
     except NONSENSE as error:
+        from ..backends import KernelError  # only now: no other backend needs kernels
+
+        if isinstance(error, KernelError):
+            raise
         raise DataError(
             f"{path}: this model's description and arrays do not fit together: {one_line(error)}"
         ) from error

@@ -25,7 +25,7 @@ from minisvdd import (
     SoftmaxClassifier,
     load_model,
 )
-from minisvdd.backends import backend_problems
+from minisvdd.backends import KernelError, backend_problems
 from minisvdd.files.atomic import atomic_write
 from minisvdd.nn.layers import (
     BatchNorm,
@@ -98,6 +98,22 @@ def test_a_loaded_model_scores_bit_for_bit_alike(kind, tmp_path):
         np.testing.assert_array_equal(loaded.explain(few, method), model.explain(few, method))
     loaded.save(path)
     np.testing.assert_array_equal(load_model(path).anomaly_score(X), model.anomaly_score(X))
+
+
+def test_what_is_amiss_with_a_backend_is_no_fault_of_the_file(tmp_path, monkeypatch):
+    small_model(**QUICK).fit(digits().train).save(tmp_path / "m.npz")
+    with pytest.raises(ValueError, match=r"^backend='gpu' is not available; expected one of"):
+        load_model(tmp_path / "m.npz", backend="gpu")
+    if backend_problems()["cuda"]:
+        with pytest.raises(KernelError, match=r"(?i)cupy|gpu|cuda"):
+            load_model(tmp_path / "m.npz", backend="cuda")
+
+    def fail(*arguments, **options):
+        raise KernelError("relu.cu: cannot be built")
+
+    monkeypatch.setattr(DeepSVDD, "_try", fail)
+    with pytest.raises(KernelError, match=r"^relu\.cu: cannot be built$"):
+        load_model(tmp_path / "m.npz")
 
 
 # What a later fit is to do: each alone changes scores, or is refused by a check of arguments.
