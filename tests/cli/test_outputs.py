@@ -57,6 +57,14 @@ def test_results_do_not_go_where_the_data_s_pictures_lie(tmp_path, capsys):
     assert len(list(flat.iterdir())) == 12
 
 
+def test_pictures_that_are_made_too_small_are_told_the_option(tmp_path, capsys):
+    flat = put(tmp_path / "flat", 12)
+    assert run("train", "--data", flat, "--out", tmp_path / "run", "--size", 3, *ONCE) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "error: X has images of 3x3: network 'digits_lenet' needs sides of at least 4 pixels" in error
+    assert error.endswith("a larger size (--size)")
+
+
 def test_heat_maps_have_a_folder_of_their_own(tmp_path, capsys):
     flat, new = put(tmp_path / "flat", 12), put(tmp_path / "new", 3, seed=1)
     assert run("train", "--data", flat, "--out", tmp_path / "run", *ONCE) == 0
