@@ -14,16 +14,19 @@ _BLOCK = 1 << 22  # numbers looked at in one go
 _COLORS = (1, 3)  # channels of an image by which a last axis is known as that of the channels
 LARGEST = float(np.finfo(np.float32).max)  # in which networks compute
 _ROUNDING = 4 * float(np.finfo(np.float64).eps)  # how far apart numbers are, over the largest, that are one number
+_NO_NUMBERS = {"M": "dates", "m": "durations", "U": "text", "S": "text"}  # by NumPy's letters for dtypes
 Seed = int | np.random.Generator | None
 
 
 def check_training_samples(estimator: Any, X: ArrayLike) -> np.ndarray:
-    """X as an array (n, C, H, W), float32, or (n, D), n >= 2; notes the shape of a sample in `estimator.input_shape_`.
+    """X as an array (n, C, H, W), float32, or (n, D), n >= 2; notes the shape of a sample in `estimator.input_shape_`
+    and the arguments of this fit.
 
     Images may come as `as_images` reads them. Features stay float64 where they are: an offset must not cost the digits
     behind it before pre-processing takes it away. Raises ValueError for fewer samples, a wrong number of axes, an empty
-    axis, NaN or infinity, TypeError for non-numbers and sparse matrices.
+    axis, NaN or infinity, masked values, TypeError for text, dates, other non-numbers and sparse matrices.
     """
+    _refuse_what_is_no_number(X)
     are_images = np.asarray(X).ndim > 2
     X = as_images(X) if are_images else _as_features(estimator, X)
     if 0 in X.shape:
@@ -33,8 +36,20 @@ def check_training_samples(estimator: Any, X: ArrayLike) -> np.ndarray:
         # "sample" and the number are what scikit-learn's conventions ask of this message.
         raise ValueError(f"X has 1 sample: one-class learning needs at least 2 (shape {X.shape})")
     forget_fit(estimator, () if are_images else ("n_features_in_", "feature_names_in_"))
+    note_params(estimator)
     estimator.input_shape_ = X.shape[1:]
     return X
+
+
+def note_params(estimator: Any) -> None:
+    """Keep the arguments that an estimator is fitted with: `set_params` changes those of the next `fit` alone."""
+    estimator._fitted_params = estimator.get_params(deep=False)
+
+
+def fitted_params(estimator: Any) -> dict[str, Any]:
+    """The arguments that an estimator was fitted with; today's where it was fitted by a version that kept none."""
+    params: dict[str, Any] = getattr(estimator, "_fitted_params", None) or estimator.get_params(deep=False)
+    return params
 
 
 def forget_fit(estimator: Any, but: Sequence[str] = ()) -> None:
@@ -50,6 +65,7 @@ def check_test_samples(estimator: Any, X: ArrayLike, first: int = 0) -> np.ndarr
     first: index of X's first sample in a larger array, which errors count by. There may be no samples at all; for
     other errors see training.
     """
+    _refuse_what_is_no_number(X)
     expected = estimator.input_shape_
     if len(expected) == 1 and np.asarray(X).ndim <= 2:
         X = _as_features(estimator, X, reset=False, ensure_min_samples=0)
@@ -57,6 +73,18 @@ def check_test_samples(estimator: Any, X: ArrayLike, first: int = 0) -> np.ndarr
         X = _scaled(_like(np.asarray(X), expected))
     _check_finite(X, first)
     return X
+
+
+def _refuse_what_is_no_number(X: ArrayLike) -> None:
+    """ValueError for masked values, which lie in the array as any others; TypeError for text, dates and durations.
+
+    NumPy and scikit-learn make numbers of all of them, of a missing date -2^63. Objects are theirs to look at.
+    """
+    if isinstance(X, np.ma.MaskedArray) and (masked := int(np.ma.getmaskarray(X).sum())):
+        raise ValueError(f"X has {masked} masked values: fill or drop them")
+    dtype = X.dtype if hasattr(X, "dtype") else np.asarray(X).dtype
+    if (kind := getattr(dtype, "kind", "")) in _NO_NUMBERS:
+        raise TypeError(f"X has dtype {dtype}: expected real numbers, found {_NO_NUMBERS[kind]}")
 
 
 def _as_features(estimator: Any, X: ArrayLike, **options: Any) -> np.ndarray:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from ..attack.adversarial import STOP_SIGNS, adversaries_of, figure_4, write_stop_signs
+from ..backends import get_backend
 from ..data.datasets import load_dataset
 from ..experiments.figures import save_grid_examples
 from ..experiments.grid import make_grid
@@ -17,7 +18,7 @@ from ..experiments.report import write_report, write_stages
 from ..experiments.running.budget import Budget, OutOfTime, until
 from ..experiments.running.run import run_grid
 from ..export.comparison import METHODS as OWN_METHODS
-from ..export.comparison import SLOW, is_comparison, write_comparison, write_split
+from ..export.comparison import SLOW, is_comparison, split_file, write_comparison, write_split
 from ..files.names import safe_name
 from . import options
 
@@ -164,15 +165,20 @@ def _run_own(arguments):
         check_shape(OWN_METHODS[name], split.train.shape[1:])
     options.print_notes(split.notes)
     out = Path(arguments.out or Path("runs") / safe_name(f"own-{dataset.name}-{split.normal_class}"))
+    options.check_out(arguments, out)
     settings = options.protocol_of(arguments, arguments.data, split.train.shape)
+    path, dataset = split_file(split, dataset.name, out)
     grid = make_grid(
-        str(write_split(split, dataset.name, out).resolve()),
+        str(path.resolve()),
+        dataset=dataset,
         methods=[OWN_METHODS[name] for name in wanted],
         seeds=arguments.seeds,
         protocol=arguments.protocol,
         settings=settings,
         backend=options.backend_label(arguments),
     )
+    get_backend(grid.backend)  # last of what may be refused: only now is an earlier experiment's split replaced
+    write_split(path, dataset)
     return _run_grid(grid, arguments, out, budget)
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from .. import backends
 from ..data.folders import is_picture
-from ..data.pictures import COLORS
+from ..data.pictures import COLORS, ENDINGS
 from ..experiments.protocols import CHOICES, PROTOCOLS, Protocol, acts_on, adjusted, get_protocol
+from ..files.marks import check_free_of_pictures
 from ..svdd.conformal import check_rate, holdout_size
 from ..svdd.detector import THRESHOLDS
 from ..svdd.svdd import OBJECTIVES, DeepSVDD
@@ -132,6 +133,22 @@ def check_skip_damaged(arguments: argparse.Namespace, data: str) -> None:
     """ValueError for --skip-damaged with data of which no picture is read."""
     if arguments.skip_damaged and Path(data).exists() and not (Path(data).is_dir() or is_picture(Path(data))):
         raise ValueError(f"--skip-damaged: only for folders of pictures, not for {data}")
+
+
+def check_heatmaps(folder: str | Path) -> None:
+    """ValueError for --heatmaps with a folder in which others' pictures lie."""
+    check_free_of_pictures(folder, ENDINGS, "--heatmaps")
+
+
+def check_out(arguments: argparse.Namespace, folder: str | Path) -> None:
+    """ValueError for --out with a folder of --data's in which pictures of theirs lie, which ours could replace."""
+    from ..data.datasets import DATASETS, own_path  # only now: not every command reads data
+
+    if arguments.data in DATASETS:
+        return
+    data, out = own_path(arguments.data, arguments.data_dir).resolve(), Path(folder).resolve()
+    if data == out or data in out.parents:
+        check_free_of_pictures(folder, ENDINGS, "--out")
 
 
 def load(arguments: argparse.Namespace) -> "Dataset":

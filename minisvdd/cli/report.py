@@ -24,6 +24,7 @@ _RESULT = record(
     n_train=optional(whole(0)),
     n_left_out=optional(whole(0)),
     n_test=optional(whole(0)),
+    sha256=optional(record(train=TEXT, test=optional(TEXT))),
     auc=optional(table_of(FRACTION)),
     signs_of_harm=optional(list_of(TEXT)),
     seconds=optional(number(0)),
@@ -126,14 +127,28 @@ def _check_class(dataset, wanted, trained):
 
 
 def _changes(result, split):
-    """A note where there are not as many samples as at the time of the training, with those that it left out."""
+    """Notes where samples have come, gone or changed since the training, with those that it left out.
+
+    Raises ValueError where training and test samples are both others than then: what is tested with may be what the
+    model was trained on, as after the rows of a table were shuffled, of which some are held back by their places.
+    """
     found = {"n_train": len(split.train), "n_test": 0 if split.test is None else len(split.test)}
     then = {name: result[name] for name in found if result.get(name) is not None}
     if "n_train" in then:
         then["n_train"] += result.get("n_left_out") or 0
     words = {"n_train": "training", "n_test": "test"}
     changed = [name for name, n in then.items() if n != found[name]]
-    return [f"the data has changed: {then[name]} {words[name]} samples then, {found[name]} now" for name in changed]
+    notes = [f"the data has changed: {then[name]} {words[name]} samples then, {found[name]} now" for name in changed]
+    then, found = result.get("sha256") or {}, split.hashes()
+    others = [part for part in then if then[part] != found[part]]
+    if len(others) == 2:
+        raise ValueError(
+            "the data has changed since the training, its training and its test samples: the model may have been "
+            "trained on what would be tested with: give other samples by --data, or train again"
+        )
+    if others and not notes:
+        notes = [f"the data has changed: its {words[f'n_{others[0]}']} samples are others than then"]
+    return notes
 
 
 def _new(data, arguments, model, result):

@@ -63,6 +63,8 @@ class Table(NamedTuple):
 
 
 def _score(arguments):
+    if arguments.heatmaps:
+        options.check_heatmaps(arguments.heatmaps)
     model = load_model(arguments.model)
     if arguments.false_alarm_rate is not None:
         model.set_false_alarm_rate(arguments.false_alarm_rate)

@@ -1,6 +1,7 @@
 """The command `minisvdd train`: Deep SVDD on one normal class, its test AUC, model and pictures."""
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,10 @@ def _train(arguments):
     options.print_notes(dataset.notes)
     label = "-".join((dataset.name, split.normal_class, arguments.objective, f"seed{arguments.seed}"))
     folder = Path(arguments.out or Path("runs") / safe_name(label))
+    options.check_out(arguments, folder)
+    source = _source(arguments)
+    if not arguments.out:
+        _refuse_other_data(folder, source)
     check_writable(folder)
     checkpoint = _checkpoint(arguments, folder)
     model, result = train_and_evaluate(
@@ -81,8 +86,8 @@ def _train(arguments):
         refit=arguments.refit,
         patch_size=arguments.patch_size,
     )
-    result = {"data": dataset.name, "source": _source(arguments), "protocol": arguments.protocol, **result}
-    result["notes"] = split.notes
+    result = {"data": dataset.name, "source": source, "protocol": arguments.protocol, **result}
+    result |= {"sha256": split.hashes(), "notes": split.notes}
     _name_features(model, split.feature_names)
     _remove_pages(folder)
     model.save(folder / "model.npz")
@@ -124,6 +129,18 @@ def _source(arguments):
         "size": arguments.size,
         "color": arguments.color,
     }
+
+
+def _refuse_other_data(folder, source):
+    """ValueError where the folder, named by the data, holds the model of others: two sets may have one name."""
+    try:
+        earlier = json.loads((folder / "result.json").read_text(encoding="utf-8"))["source"]["data"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return  # nothing that could be lost, as far as it tells
+    if earlier != source["data"]:
+        raise ValueError(
+            f"{folder}: holds the model of {earlier}, not of {source['data']}: give another folder by --out"
+        )
 
 
 def _checkpoint(arguments, folder):

@@ -6,8 +6,8 @@
     DIR/*.png                                                                normal pictures alone
 
 Below a class, folders may be nested. `train` and `test` may be written in other ways (`TRAIN`, `TEST`); masks in
-`ground_truth`, hidden files, and files that are no pictures are left alone. Symbolic links are followed, but not round
-in a circle; a picture that is a pipe or a device is refused.
+`ground_truth`, hidden files, and files that are no pictures are left alone, and so are pictures that minisvdd has made,
+which is said. Symbolic links are followed, but not round in a circle; a picture that is a pipe or a device is refused.
 """
 
 import math
@@ -22,6 +22,7 @@ import numpy as np
 from ..backends.memory import available_bytes
 from ..errors import DataError
 from ..files.arrays import listed
+from ..files.marks import is_marked
 from ..files.progress import Progress
 from .pictures import ENDINGS, Header, check_color, check_size, inspect, read_picture
 from .split import Dataset, encode_labels
@@ -130,12 +131,18 @@ def _find(root):
         raise DataError(f"{root}: no such folder")
     found = sorted(_walk(root, (), (os.path.realpath(root),)), key=lambda parts: tuple(map(_natural, parts)))
     foreign = [parts[-1] for parts in found if not is_picture(Path(parts[-1]))]
-    found = [parts for parts in found if is_picture(Path(parts[-1]))]
-    others = f"{len(foreign)} pictures of other formats: {listed(foreign, 3)}"
+    ours = ["/".join(parts) for parts in found if is_marked(root.joinpath(*parts))]
+    others = [
+        f"{len(names)} pictures {what}: {listed(names, 3)}"
+        for what, names in (("of other formats", foreign), ("that minisvdd has made", ours))
+        if names
+    ]
+    left = set(ours)
+    found = [parts for parts in found if is_picture(Path(parts[-1])) and "/".join(parts) not in left]
     if not found:
-        beside = f" but {others}" if foreign else ""
+        beside = f" but {'; '.join(others)}" if others else ""
         raise DataError(f"{root}: expected pictures ({', '.join(ENDINGS)}), found none{beside}")
-    notes = (f"{root}: left alone: {others}",) if foreign else ()
+    notes = tuple(f"{root}: left alone: {other}" for other in others)
     return [Found(root.joinpath(*parts), _printable("/".join(parts)), None) for parts in found], notes
 
 

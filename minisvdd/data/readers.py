@@ -240,11 +240,18 @@ def read_sign_table(source) -> list[Sign]:
         return [_parse_sign(row, columns, f"{name}, line {table.line_num}") for row in table]
 
 
+def _whole(cell):
+    """As Python reads it, but for 1_000. ValueError, or TypeError for a cell that is missing."""
+    if "_" in cell:
+        raise ValueError(cell)
+    return int(cell)
+
+
 def _parse_sign(row, columns, name):
     file = row[columns[0]] or ""
     try:
-        width, height, *region = (int(row[column]) for column in columns[1:])
-        label = int(row["ClassId"]) if "ClassId" in row else None
+        width, height, *region = (_whole(row[column]) for column in columns[1:])
+        label = _whole(row["ClassId"]) if "ClassId" in row else None
     except (TypeError, ValueError):
         raise DataError(f"{name}: expected whole numbers, found {list(row.values())}") from None
     x1, y1, x2, y2 = region

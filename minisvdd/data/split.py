@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import DataError
-from ..files.arrays import listed
+from ..files.arrays import content_hash, listed
 from ..validation import check_kinds
 from .readers import to_float
 
@@ -44,6 +44,13 @@ class Split:
         if self.is_anomaly is not None:
             n = 0 if self.test is None else len(self.test)
             object.__setattr__(self, "is_anomaly", check_kinds(self.is_anomaly, n))
+
+    def hashes(self) -> dict[str, str | None]:
+        """SHA-256 of the training and of the test samples, in their order: by them the same split is known again."""
+        return {
+            "train": content_hash(self.train),
+            "test": None if self.test is None else content_hash(self.test),
+        }
 
 
 @dataclass(frozen=True, eq=False)

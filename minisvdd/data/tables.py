@@ -2,7 +2,7 @@
 
 Separated by comma, semicolon or tab; with or without a line of names; UTF-8 with or without a byte order mark, or
 UTF-16 as spreadsheets write it. Every cell but the labels is a number with a decimal point; which one is not is said by
-row and column.
+row and column. Which column is taken as the labels is said, too; they are words or whole numbers.
 
 A blank line is skipped; an empty cell is an error, lest rows be lost and their numbers shift.
 
@@ -55,7 +55,7 @@ def read_table(source, columns: Sequence[str] | None = None) -> Table:
     """
     wanted = None if columns is None else [column.strip() for column in columns]
     with opened(source) as (stream, name):
-        text = _decoded(read_all(stream, _MAX_BYTES, name))
+        text = _decoded(read_all(stream, _MAX_BYTES, name), name)
         rows = _rows(text)
         if not rows:
             raise DataError(f"{name}: expected a table, found no row")
@@ -98,6 +98,7 @@ def _table(rows, names, wanted, name):
     labels = _labels(rows, label_at[0], f"{name}: column {shown[label_at[0]]}") if label_at else None
     others = [k for k in range(len(names)) if k not in label_at]
     kept, notes = _all_features(rows, names, others) if wanted is None else _known_features(names, others, wanted, name)
+    notes = [*(f"column {shown[k]} is taken as the labels" for k in label_at), *notes]
     if not kept:
         raise DataError(f"{name}: expected columns of features, found none")
     features = _numbers(rows, kept, shown, name)
@@ -157,15 +158,20 @@ def _quoted(names):
     return listed([repr(name) for name in names])
 
 
-def _decoded(content):
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return content.decode("utf-16")
-    return content.decode("utf-8-sig")
+def _decoded(content, name):
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{name}: expected text in UTF-8 or UTF-16, found byte {content[error.start]:#04x} at {error.start}, as "
+            'Windows encodings have: save it as "CSV UTF-8"'
+        ) from None
 
 
 def _delimiter(text):
     """The one that cuts the first line into most cells."""
-    first = next((line for line in io.StringIO(text) if line.strip()), "")
+    first = next((line for line in io.StringIO(text, newline="") if line.strip()), "")
     return max(_DELIMITERS, key=lambda mark: len(next(csv.reader([first], delimiter=mark), [])))
 
 
@@ -202,16 +208,23 @@ def _shortened(text):
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
+def _number(cell):
+    """As Python reads it, but for 1_000, which is a number in programs alone. ValueError for anything else."""
+    if "_" in cell:
+        raise ValueError(cell)
+    return float(cell)
+
+
 def _is_number(cell):
     try:
-        float(cell)
+        _number(cell)
     except ValueError:
         return False
     return True
 
 
 def _labels(rows, column, name):
-    """Text as it stands there, or whole numbers where all are: 1 and 1.0 are one class."""
+    """Text as it stands there, or whole numbers where all are: 1 and 1.0 are one class. Others are no labels."""
     cells = [row[column].strip() for _, row in rows]
     for (number, _), cell in zip(rows, cells):
         if not cell:
@@ -219,6 +232,12 @@ def _labels(rows, column, name):
     numbers = [float(cell) if _is_number(cell) else math.nan for cell in cells]
     if all(number.is_integer() and abs(number) < 2**53 for number in numbers):  # neither NaN nor infinity is one
         return np.array(numbers, np.int64)
+    fractions = [cell for cell, number in zip(cells, numbers) if math.isfinite(number) and not number.is_integer()]
+    if fractions and all(map(_is_number, cells)):
+        raise DataError(
+            f"{name}: expected whole numbers or words as labels, found {fractions[0][:_SHOWN]}: "
+            "if it is a feature, call it otherwise"
+        )
     return np.array(cells)
 
 
@@ -239,7 +258,7 @@ def _numbers(rows, kept, shown, name):
     values = np.empty((len(rows), len(kept)))
     for place, (number, row) in enumerate(rows):
         try:
-            values[place] = [float(row[k]) for k in kept]
+            values[place] = [_number(row[k]) for k in kept]
         except ValueError:
             values[place] = np.nan
         if not (np.abs(values[place]) <= LARGEST).all():

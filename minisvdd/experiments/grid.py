@@ -170,11 +170,12 @@ def make_grid(
     gan_settings=None,
     shallow_settings=None,
     backend: str = "numpy",
+    dataset: Dataset | None = None,
 ) -> Grid:
     """A grid on a data set. methods, classes: None for all, of the methods those of the paper's tables.
 
     settings, gan_settings, shallow_settings: a Protocol, a GanProtocol and a ShallowProtocol instead of the named ones.
-    backend: of networks.
+    backend: of networks.   dataset: what the file `data` will hold, where it is not written yet.
 
     Raises ValueError for an unknown method, class or protocol, for a method that takes no such samples, and for a class
     that has no AUC since all or none of the test samples are of it; DataError when the data cannot be read.
@@ -185,7 +186,7 @@ def make_grid(
     check_number(seeds, "seeds", 1, integer=True)
     settings = settings or get_protocol(protocol, Path(data).stem)
     gan_settings = gan_settings or get_gan_protocol(protocol, Path(data).stem)
-    dataset = dataset_by_name(data, data_dir)
+    dataset = dataset or dataset_by_name(data, data_dir)
     if dataset.test_labels is None or dataset.train_labels is None:
         raise ValueError(f"data={data!r}: expected labelled training and test samples")
     known = [dataset.class_names[i] for i in np.unique(dataset.train_labels)]

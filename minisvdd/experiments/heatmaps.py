@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib import style
 from matplotlib.figure import Figure
 
+from ..files.marks import HEAT_MAP, is_marked
 from ..validation import as_images
 from .plots import save_figure
 
@@ -23,16 +24,25 @@ def save_heatmaps(
     images: (n, C, H, W), or another layout that training takes.   maps: (n, H, W).   scores: (n,).
     names: of the files that the images came from, or None.
     One colour means the same in all pictures of a call: an image on which all is well stays cool. Files are named by
-    the image's number and the letters, digits, "-" and "_" of its name; each is written whole or not at all.
+    the image's number and the letters, digits, "-" and "_" of its name; each is written whole or not at all. Heat maps
+    of an earlier call go, so that all in the folder belong together; other files stay.
     """
+    _remove_earlier(Path(folder))
     images = images if images.ndim == 4 and images.shape[2:] == maps.shape[1:] else as_images(images)
     hottest = hottest_of(maps.max(axis=(1, 2)) if len(maps) else ())
     digits, paths = len(str(max(len(images) - 1, 0))), []
     for index, (image, blame, score) in enumerate(zip(images, maps, scores)):
         name = f"{index:0{digits}}" if names is None else f"{index:0{digits}}-{_plain(names[index])}"
         title = f"score {score:.4g}" if names is None else f"{Path(names[index]).name[-40:]}: score {score:.4g}"
-        paths.append(save_figure(plot_heatmap(image, blame, hottest, title), Path(folder) / f"{name}.png"))
+        figure = plot_heatmap(image, blame, hottest, title)
+        paths.append(save_figure(figure, Path(folder) / f"{name}.png", HEAT_MAP))
     return paths
+
+
+def _remove_earlier(folder):
+    for path in folder.glob("*.png"):
+        if is_marked(path, HEAT_MAP) and not path.is_symlink():
+            path.unlink()
 
 
 def hottest_of(peaks: Sequence[float]) -> float:

@@ -13,10 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from ..files.atomic import atomic_write
+from ..files.marks import mark
 from ..validation import as_images, check_kinds
 
 NORMAL, ANOMALY, _UNLABELLED, _LINE = "#2b6cb0", "#c53030", "#718096", "#1a202c"
 TRAINING_PICTURES = ("examples.png", "scores.png", "training.png")
+_ONE_NUMBER = 1e-9  # how far apart scores may be, over their size, to be drawn as one
 _SMALL = 32  # pixels: larger images are made smaller to be shown, and their pixels averaged
 
 
@@ -90,19 +92,23 @@ def plot_scores(
         kinds = [("normal", NORMAL, ~is_anomaly), ("anomalous", ANOMALY, is_anomaly)]
     figure = Figure(figsize=(6, 3.4), layout="constrained")
     axes = figure.subplots()
-    bins = np.linspace(scores.min(), max(np.quantile(scores, 0.99), threshold * 1.05), 1 + _bins(len(scores)))
+    bins = _bins(scores, threshold)
     for label, color, chosen in kinds:
         if chosen.any():
-            axes.hist(scores[chosen], bins, density=True, alpha=0.6, color=color, label=f"{label} ({chosen.sum()})")
+            seen = bool((scores[chosen] <= bins[-1]).any())  # of no sample there is no density
+            axes.hist(scores[chosen], bins, density=seen, alpha=0.6, color=color, label=f"{label} ({chosen.sum()})")
     axes.axvline(threshold, color=_LINE, linewidth=1, linestyle="--", label="threshold")
     axes.set(xlabel="anomaly score", ylabel="density", title="" if auc is None else f"test AUC {100 * auc:.1f} %")
     axes.legend(frameon=False)
     return figure
 
 
-def _bins(n):
-    """How many bars n samples fill: twice the root of n, between 10 and 60."""
-    return int(np.clip(2 * np.sqrt(n), 10, 60))
+def _bins(scores, threshold):
+    """Where the bars of n samples end; there are twice the root of n, between 10 and 60."""
+    low, high = scores.min(), max(np.quantile(scores, 0.99), threshold * 1.05)
+    if high - low <= _ONE_NUMBER * abs(low):  # one sample, or samples that are all alike
+        high = low + (abs(low) or 1)
+    return np.linspace(low, high, 1 + int(np.clip(2 * np.sqrt(len(scores)), 10, 60)))
 
 
 @style.context("default")
@@ -142,10 +148,10 @@ def draw_curve(axes: Axes, title: str, history: dict, key: str) -> None:
 
 
 @style.context("default")
-def save_figure(figure: Figure, path) -> Path:
-    """Write a PNG atomically; returns its path."""
+def save_figure(figure: Figure, path, kind: str = "picture") -> Path:
+    """Write a PNG atomically, marked as ours (`minisvdd.files.marks`); returns its path."""
     with atomic_write(path, "wb") as file:
-        figure.savefig(file, format="png", dpi=110)
+        figure.savefig(file, format="png", dpi=110, metadata=mark(kind))
     return Path(path)
 
 

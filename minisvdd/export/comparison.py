@@ -11,7 +11,7 @@ from matplotlib import style
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
-from ..data.split import Split
+from ..data.split import Dataset, Split, encode_labels
 from ..errors import DataError
 from ..experiments.grid import Grid, cells_of, dataset_of, read_grid, read_scores
 from ..experiments.plots import save_figure
@@ -37,8 +37,8 @@ _PREFIX = "own-"
 _GRID_POINTS = 501
 
 
-def write_split(split: Split, name: str, out) -> Path:
-    """The split as a file that a grid can read; returns its path.
+def split_file(split: Split, name: str, out) -> tuple[Path, Dataset]:
+    """The file that is to hold the split for a grid, not yet written, and what `load_dataset` will read there.
 
     Raises ValueError, naming the data, without labelled test samples of both kinds: then there is no AUC.
     """
@@ -49,12 +49,17 @@ def write_split(split: Split, name: str, out) -> Path:
         raise ValueError(f"{name}: expected normal and anomalous test samples, found {len(split.test)} {kind} ones")
     others = "other" if split.normal_class != "other" else "others"
     path = Path(out) / f"{_PREFIX}{safe_name(name)}.npz"
-    labels = {
-        "y_train": np.full(len(split.train), split.normal_class),
-        "y_test": np.where(split.is_anomaly, others, split.normal_class),
-    }
-    write_arrays(path, {"x_train": split.train, "x_test": split.test, **labels})
-    return path
+    y_train = np.full(len(split.train), split.normal_class)
+    y_test = np.where(split.is_anomaly, others, split.normal_class)
+    names, train_labels, test_labels = encode_labels(y_train, y_test, name)
+    return path, Dataset(path.name, split.train, train_labels, split.test, test_labels, names)
+
+
+def write_split(path: Path, dataset: Dataset) -> None:
+    """Write what `split_file` has made; DataError when it cannot be written."""
+    names = np.array(dataset.class_names)
+    labels = {"y_train": names[dataset.train_labels], "y_test": names[dataset.test_labels]}
+    write_arrays(path, {"x_train": dataset.train_images, "x_test": dataset.test_images, **labels})
 
 
 def is_comparison(out) -> bool:

@@ -18,7 +18,7 @@ from ..files.atomic import atomic_write
 from ..ops.pooling import pool_margins
 from ..svdd.autoencoder import Autoencoder
 from ..svdd.svdd import DeepSVDD
-from ..validation import check_fitted
+from ..validation import check_fitted, fitted_params
 from ..version import __version__
 
 _OPSET, _IR_VERSION = 17, 8  # of 2022: what reads ONNX today reads those
@@ -103,7 +103,7 @@ def _proto(model: Any, onnx: Any) -> Any:
         difference = graph.add("Sub", graph.cast(embedding, np.float64), model.center_)
     squares = graph.add("Mul", difference, difference)
     score = graph.add("ReduceSum", squares, np.array([1]), keepdims=0)
-    if getattr(model, "objective", "") == "soft-boundary":
+    if fitted_params(model).get("objective") == "soft-boundary":
         score = graph.add("Sub", score, np.float64(model.radius_**2))
     outputs["anomaly_score"] = (score, types.DOUBLE, ())
     outputs["is_anomaly"] = (graph.add("Greater", score, np.float64(-model.offset_)), types.BOOL, ())
@@ -135,7 +135,7 @@ def _metadata(model: Any) -> dict[str, str]:
         "class": type(model).__name__,
         "threshold": float(-model.offset_),
         "preprocessing": model.preprocessing_.name,
-        "objective": getattr(model, "objective", None),
+        "objective": fitted_params(model).get("objective"),
         "radius_squared": model.radius_**2 if hasattr(model, "radius_") else None,
         "feature_names": json.dumps(list(model.feature_names_in_)) if hasattr(model, "feature_names_in_") else None,
     }

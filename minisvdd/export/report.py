@@ -17,6 +17,7 @@ import numpy as np
 from ..experiments.experiments import versions
 from ..experiments.heatmaps import hottest_of
 from ..files.atomic import atomic_write
+from ..validation import fitted_params
 from . import charts
 from .findings import Findings
 from .images import SMALL, figure_uri, heat_uri, picture_uri
@@ -292,7 +293,7 @@ def _training(f: Findings) -> Iterator[str]:
 
 
 def _made(f: Findings) -> Iterator[str]:
-    params = f.model.get_params(deep=False)
+    params = fitted_params(f.model)
     settings = [("method", type(f.model).__name__)]
     settings += [(label, f.result[key]) for key, label in _FROM_RESULT.items() if key in f.result]
     settings += [(name.replace("_", " "), _plain(params[name])) for name in _SETTINGS if name in params]

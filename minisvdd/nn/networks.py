@@ -328,6 +328,12 @@ def _architecture(name: str, input_shape: Shape) -> Architecture:
         raise ValueError(f"network={name!r}: expected one of {list(NETWORKS)} or a Sequential of your own")
     spec = ARCHITECTURES[name]
     check_images(name, spec.input_shape, input_shape, "small_lenet", "; for (N, D) data use network='mlp'")
+    if min(input_shape[1:]) < (least := 2 ** len(spec.channels)):  # each module halves a side
+        given = "x".join(map(str, input_shape[1:]))
+        raise ValueError(
+            f"X has images of {given}: network {name!r} needs sides of at least {least} pixels: give larger ones, "
+            "or a folder's pictures a larger size (--size)"
+        )
     return spec
 
 

@@ -15,7 +15,7 @@ from ..svdd.detector import Part, TrainedDetector
 from ..svdd.preprocessing import make_preprocessing, warn_of_range
 from ..svdd.radius import BOUNDARY_SLACK, exact_radius_squared
 from ..svdd.storage import saved_array, storable
-from ..validation import Seed, check_fitted, check_number, check_test_samples, check_training_samples
+from ..validation import Seed, check_fitted, check_number, check_test_samples, check_training_samples, note_params
 from .dcgan import gan_for, make_gan
 from .game import AdversarialTraining, draw_noise
 from .latent import LatentSearch, search
@@ -223,8 +223,8 @@ class AnoGAN(TrainedDetector):
         """Images g(z) in the pre-processed scale (evaluation mode).  z: (n, latent_dim); returns (n, C, H, W)."""
         check_fitted(self)
         z = np.asarray(z, np.float32)
-        if z.ndim != 2 or z.shape[1] != self.latent_dim:
-            raise ValueError(f"z has shape {z.shape}: expected (n, {self.latent_dim})")
+        if z.ndim != 2 or z.shape[1] != self._fitted("latent_dim"):
+            raise ValueError(f"z has shape {z.shape}: expected (n, {self._fitted('latent_dim')})")
         backend = self.network_.backend
         return _from_tanh_range(backend.to_numpy(self.generator_.forward(backend.asarray(z))))
 
@@ -241,7 +241,7 @@ class AnoGAN(TrainedDetector):
 
     def _search(self, X):
         if not len(X):
-            z = np.empty((0, self.latent_dim), np.float32)
+            z = np.empty((0, self._fitted("latent_dim")), np.float32)
             return LatentSearch(z, np.empty(0), np.empty(0, int), np.empty(0, bool))
         X, parts = _to_tanh_range(X), []
         network = self.network_.twin()  # a search runs backward passes, and the model may be in other threads' hands
@@ -264,9 +264,9 @@ class AnoGAN(TrainedDetector):
             features,
             x,
             z,
-            steps=self.search_steps,
-            learning_rate=self.search_learning_rate,
-            feature_weight=float(self.feature_weight),
+            steps=self._fitted("search_steps"),
+            learning_rate=self._fitted("search_learning_rate"),
+            feature_weight=float(self._fitted("feature_weight")),
         )
 
     def _check_parameters(self):
@@ -290,6 +290,7 @@ class AnoGAN(TrainedDetector):
     def _try(self, X):
         quick = copy(self)
         quick.search_steps, quick.verbose = 0, 0  # where a search starts, it also scores
+        note_params(quick)
         super(AnoGAN, quick)._try(X)
 
 

@@ -58,6 +58,8 @@ class KernelDensity(Baseline):
     ----------
     bandwidth_ : float
         The one in use.
+    kernel_ : str
+        The one in use.
     log_likelihoods_ : ndarray of shape (len(bandwidths),) or None
         Of the held-out samples, one per bandwidth; None where h was given.
     samples_ : ndarray of shape (n, k)
@@ -123,7 +125,7 @@ class KernelDensity(Baseline):
 
     def fit_components(self, Z: np.ndarray) -> None:
         self.samples_ = Z
-        self.bandwidth_, self.log_likelihoods_ = self.bandwidth, None
+        self.kernel_, self.bandwidth_, self.log_likelihoods_ = self.kernel, self.bandwidth, None
         if self.bandwidth == "largest":
             self.bandwidth_ = largest_squared_distance(Z)
         if self.bandwidth is None:
@@ -143,7 +145,7 @@ class KernelDensity(Baseline):
 
     def score_components(self, Z: np.ndarray) -> np.ndarray:
         squared = (euclidean_distances(z, self.samples_, squared=True) for z in chunks(Z))
-        return -np.concatenate([KERNELS[self.kernel](d, self.bandwidth_, Z.shape[1]) for d in squared])
+        return -np.concatenate([KERNELS[self.kernel_](d, self.bandwidth_, Z.shape[1]) for d in squared])
 
     def _check_parameters(self):
         super()._check_parameters()

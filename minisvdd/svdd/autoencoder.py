@@ -13,7 +13,7 @@ from sklearn.exceptions import NotFittedError
 from .. import nn
 from ..backends import Backend, get_backend
 from ..files.arrays import arrays_under
-from ..validation import Seed, check_fitted, check_test_samples, check_training_samples
+from ..validation import Seed, check_fitted, check_test_samples, check_training_samples, note_params
 from . import patches
 from .detector import EncodingDetector, TrainedDetector
 from .preprocessing import Preprocessing, make_preprocessing, warn_of_range
@@ -198,6 +198,7 @@ class Autoencoder(EncodingDetector):
         """
         names = cls._get_param_names()
         model = cls(**{name: getattr(detector, f"pretrain_{name}", getattr(detector, name)) for name in names})
+        note_params(model)
         model.preprocessing_ = detector.preprocessing_
         model._surround(detector.network_, rng)
         model.input_shape_ = detector.input_shape_  # whole images, where the network sees patches

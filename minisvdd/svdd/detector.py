@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from copy import copy, deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -26,6 +26,7 @@ from ..validation import (
     check_generator,
     check_number,
     check_test_samples,
+    fitted_params,
 )
 from . import conformal
 from .explain import SMOOTHING, explain
@@ -125,6 +126,10 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
     def predict(self, X: ArrayLike) -> np.ndarray:
         """+1 for inliers (on or inside the threshold), -1 for outliers."""
         return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def _fitted(self, name: str) -> Any:
+        """An argument as it was in `fit`: what was fitted scores so, whatever `set_params` says since."""
+        return fitted_params(self)[name]
 
     # The threshold by held-out normal samples
 
@@ -323,7 +328,10 @@ class TrainedDetector(Detector):
     history_: dict[str, list[float]]
 
     def save(self, path: str | Path) -> None:
-        """Write the fitted model to one .npz file (no pickle), replacing it only once it is complete."""
+        """Write the fitted model to one .npz file (no pickle), replacing it only once it is complete.
+
+        With the arguments that it was fitted with: what `set_params` has changed since is for the next `fit`.
+        """
         save_model(self, path)
 
     def _for_blocks(self) -> Detector:

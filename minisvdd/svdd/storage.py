@@ -1,6 +1,6 @@
 """Saved models: one .npz file with arrays and a JSON text, no pickle, so that loading one runs no code from it.
 
-    minisvdd      the JSON text as UTF-8 bytes: format, version, class, constructor arguments, layers, history
+    minisvdd      the JSON text as UTF-8 bytes: format, version, class, arguments of the fit, layers, history
     network/...   parameters and running statistics under the network's own names, such as network/0.weight
     constants/... of the pre-processing
     center, ...   arrays that a class keeps beside them, by its `_state`
@@ -43,7 +43,7 @@ from ..files.arrays import arrays_under, read_described, write_described
 from ..files.atomic import json_text
 from ..files.records import TEXT, Check, list_of, number, optional, record, table_of
 from ..files.streams import NONSENSE
-from ..validation import check_fitted, check_generator
+from ..validation import check_fitted, check_generator, fitted_params, note_params
 from ..version import __version__
 from .preprocessing import Preprocessing, make_preprocessing
 
@@ -123,7 +123,7 @@ def describe(model: Storable) -> tuple[Values, Arrays]:
         "format_version": FORMAT_VERSION,
         "library_version": __version__,
         "class": name,
-        "params": {name: _as_json(value) for name, value in model.get_params(deep=False).items()},
+        "params": {name: _as_json(value) for name, value in fitted_params(model).items()},
         "network": model.network_.config(),
         "input_shape": list(model.input_shape_),
         "attributes": values,
@@ -140,7 +140,8 @@ def describe(model: Storable) -> tuple[Values, Arrays]:
 def load_model(path: str | Path, backend: str | Backend = "numpy") -> BaseEstimator:
     """The model that `save_model` wrote; it scores bit for bit like the one that was saved (on the same backend).
 
-    Raises DataError, in one line that names the file, when it is missing, damaged, no model, or of a newer format.
+    Raises DataError, in one line that names the file, when it is missing, damaged, no model, or of a newer format;
+    ValueError for an unknown backend, KernelError for one that is missing here, or fails.
 
     >>> import tempfile
     >>> from minisvdd import Autoencoder
@@ -152,10 +153,15 @@ def load_model(path: str | Path, backend: str | Backend = "numpy") -> BaseEstima
     >>> bool((same.anomaly_score(X) == model.anomaly_score(X)).all())
     True
     """
+    runs_on = get_backend(backend)  # what is amiss with it is no fault of the file
     description, arrays = read_described(path, _ENTRY, _FORMAT, partial(_check_format, path))
     try:
-        return rebuild(description, arrays, get_backend(backend))
+        return rebuild(description, arrays, runs_on)
     except NONSENSE as error:
+        from ..backends import KernelError  # only now: no other backend needs kernels
+
+        if isinstance(error, KernelError):
+            raise
         raise DataError(
             f"{path}: this model's description and arrays do not fit together: {one_line(error)}"
         ) from error
@@ -183,6 +189,7 @@ def rebuild(description: Values, arrays: Arrays, backend: Backend) -> Storable:
         if isinstance(params.get(name), dict):
             params[name] = network_from_config(params[name])
     model = _class_named(description["class"])(**{**params, "backend": backend.label})
+    note_params(model)
     check_generator(params.get("random_state"))
     model.input_shape_ = _shape(description["input_shape"])
     model.preprocessing_ = make_preprocessing(params["preprocessing"], backend, model.input_shape_)

@@ -388,11 +388,11 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EncodingDetect
 
     def _scores(self, X: np.ndarray) -> np.ndarray:
         d = patches.scores_of_images(self._squared_distances, X, self.network_.input_shape)
-        return d - self.radius_**2 if self.objective == "soft-boundary" else d
+        return d - self.radius_**2 if self._fitted("objective") == "soft-boundary" else d
 
     def _beyond_rounding(self, scores: np.ndarray) -> np.ndarray:
         # It is the squared distances that rounding changes, also where R^2 is subtracted.
-        distances = scores + self.radius_**2 if self.objective == "soft-boundary" else scores
+        distances = scores + self.radius_**2 if self._fitted("objective") == "soft-boundary" else scores
         return np.asarray(scores + BOUNDARY_SLACK * distances)
 
     def _calibrated(self) -> list[Detector]:
@@ -479,6 +479,7 @@ class DeepSVDD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EncodingDetect
     def save(self, path: str | Path, autoencoder: bool = True) -> None:
         """Write the fitted model to one .npz file (no pickle), replacing it only once it is complete.
 
+        With the arguments that it was fitted with: what `set_params` has changed since is for the next `fit`.
         autoencoder: whether the file keeps that of the pre-training, too, which `explain` can tell most by; scores do
         not need it, and without it a file is a half to a third as large. One with layers of your own is left out.
         """

@@ -11,6 +11,8 @@ from sklearn.metrics import roc_auc_score
 
 from minisvdd import KernelDensity, load_dataset
 from minisvdd.attack.adversarial import STOP_SIGNS
+from minisvdd.experiments.grid import make_grid
+from minisvdd.export.comparison import split_file, write_split
 from minisvdd.svdd.preprocessing import preprocessing_for
 
 pytestmark = pytest.mark.slow
@@ -76,6 +78,34 @@ def test_a_folder_of_pictures_of_one_s_own(tmp_path, monkeypatch, capsys):
     assert run("experiment", "own", "--data", "tiles", "--methods", "kde", "one-class", *QUICK) == 0
     assert "# Methods on tiles, normal class good" in capsys.readouterr().out
     assert (tmp_path / "runs/own-tiles-good/comparison.md").exists()
+
+
+def test_an_experiment_that_is_refused_leaves_the_one_before_as_it_was(tmp_path, capsys):
+    X, y = samples("features")
+    np.savez(tmp_path / "mine.npz", X=X, y=y)
+    words = ("experiment", "own", "--data", tmp_path / "mine.npz", "--out", tmp_path / "out", "--quiet")
+    few = ("--seeds", 1, "--methods", "kde")
+    for refused in (("--seeds", 100_001), ("--seeds", 1, "--backend", "nonsense")):
+        assert run(*words, "--normal-class", "fine", *refused) == 2
+        assert not (tmp_path / "out").exists()
+    assert run(*words, "--normal-class", "fine", *few) == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    for refused in (("--seeds", 100_001), ("--seeds", 1, "--backend", "nonsense"), ("--methods", "anogan")):
+        assert run(*words, "--normal-class", "bent", *refused) == 2
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
+    capsys.readouterr()
+    assert run("experiment", "report", tmp_path / "out") == 0
+    assert "normal class fine" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["features", "images"])
+def test_the_split_that_a_grid_is_made_for_is_the_one_in_its_file(kind, tmp_path):
+    X, y = samples(kind)
+    np.savez(tmp_path / "mine.npz", X=X, y=y)
+    path, dataset = split_file(load_dataset(str(tmp_path / "mine.npz")).one_class("fine"), "mine.npz", tmp_path)
+    grid = make_grid(str(path), methods=["kde"], dataset=dataset)
+    write_split(path, dataset)
+    assert make_grid(str(path), methods=["kde"]) == grid
 
 
 def test_a_scheduler_that_is_none_is_named(tmp_path, capsys):

@@ -183,6 +183,36 @@ def test_it_says_when_the_data_has_changed(tmp_path):
     assert "the data has changed: 20 test samples then, 30 now" in report_of(tmp_path / "out")
 
 
+def test_samples_of_the_training_are_not_tested_with_after_rows_were_shuffled(tmp_path, capsys):
+    """Which rows are held back is drawn by their places."""
+    rng = np.random.default_rng(0)
+    rows = [f"{a:.3f},{b:.3f},{'ok' if k < 50 else 'bad'}" for k, (a, b) in enumerate(rng.normal(size=(60, 2)))]
+    table = tmp_path / "g.csv"
+    table.write_text("\n".join(["a,b,label", *rows]))
+    arguments = ("--data", table, "--normal-class", "ok", "--out", tmp_path / "out")
+    assert run("train", *arguments, *QUICK) == 0
+    assert "data has changed" not in report_of(tmp_path / "out")
+    (tmp_path / "out" / "report.html").unlink()
+    table.write_text("\n".join(["a,b,label", *rng.permutation(rows)]))
+    capsys.readouterr()
+    assert run("report", tmp_path / "out") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"minisvdd: error: {table}: the data has changed since the training")
+    assert error.endswith("give other samples by --data, or train again")
+    assert not (tmp_path / "out" / "report.html").exists()
+    path = tmp_path / "out" / "result.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "sha256": None}))
+    report_of(tmp_path / "out")  # a result from before has no hashes
+
+
+def test_other_samples_of_training_alone_are_said(tmp_path):
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    np.savez(tmp_path / "mine.npz", x_train=X[:40], x_test=X[40:])
+    assert run("train", "--data", tmp_path / "mine.npz", "--out", tmp_path / "out", *QUICK) == 0
+    np.savez(tmp_path / "mine.npz", x_train=X[:40] + 1, x_test=X[40:])
+    assert "the data has changed: its training samples are others than then" in report_of(tmp_path / "out")
+
+
 def test_data_is_sought_where_the_training_sought_it(tmp_path, monkeypatch, capsys):
     """In the working folder, --data-dir, $MINISVDD_DATA, before it is asked whether it is the training's."""
     rng = np.random.default_rng(0)

@@ -6,10 +6,12 @@ import warnings
 import numpy as np
 import pytest
 from helpers_data import one_line_error
+from matplotlib.figure import Figure
 from PIL import Image
 
 from minisvdd import DataError, load_dataset, load_images
 from minisvdd.data.folders import read_folder
+from minisvdd.experiments.plots import save_figure
 
 
 def put(folder, names, size=(8, 8), mode="L"):
@@ -60,6 +62,20 @@ def test_pictures_of_other_formats_are_said(tmp_path):
     with pytest.warns(UserWarning, match="left alone: 2 pictures of other formats"):
         assert load_images(tmp_path)[1] == ("3.png",)
     assert len(load_dataset(str(tmp_path)).notes) == 1
+
+
+@pytest.mark.parametrize("place", ["1.png", "runs/one/1.png"])
+def test_pictures_that_minisvdd_has_made_are_no_data(place, tmp_path):
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    save_figure(Figure(), tmp_path / place)
+    one_line_error(lambda: load_images(tmp_path), f"found none but 1 pictures that minisvdd has made: {place}")
+    put(tmp_path, ["2.png"])
+    with pytest.warns(UserWarning, match=f"left alone: 1 pictures that minisvdd has made: {place}"):
+        assert load_images(tmp_path)[1] == ("2.png",)
+    assert load_dataset(str(tmp_path)).class_names == ()
+    put(tmp_path / "classes", ["good/1.png", "crack/2.png"])
+    save_figure(Figure(), tmp_path / "classes" / "runs" / "scores.png")
+    assert load_dataset(str(tmp_path / "classes")).class_names == ("crack", "good")
 
 
 def test_folders_without_pictures(tmp_path):

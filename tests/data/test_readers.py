@@ -205,6 +205,7 @@ def test_sign_table_variants(tmp_path):
         ("Roi.X2", "Roi", ["no column Roi.X2"]),
         ("Filename", "Name", ["no column Filename"]),
         (";48;", ";x;", ["line 2", "whole numbers"]),
+        (";48;", ";4_8;", ["line 2", "whole numbers"]),
         (";49;16", "", ["line 2", "whole numbers"]),
         (";48;", ";54;", ["line 2", "region of interest", "53 x 54"]),
         (";6;", ";48;", ["line 2", "region of interest"]),

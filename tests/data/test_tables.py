@@ -19,7 +19,7 @@ def written(tmp_path, text, encoding="utf-8"):
 
 @pytest.mark.parametrize("mark", [",", ";", "\t", ", "])
 @pytest.mark.parametrize("header", ["", "a{0}b{0}c\n", "0{0}1{0}2\n"])
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_separators_and_headers(tmp_path, mark, header, end):
     text = (header + "1{0}2.5{0}-3e-1\n\n4{0}5{0}6\n").format(mark).replace("\n", end)
     table = read_table(written(tmp_path, text))
@@ -68,7 +68,7 @@ def test_a_table_is_a_data_set(tmp_path):
     [
         (["1000", "-3.0"], [1000, -3]),
         (["9007199254740993", "1"], ["9007199254740993", "1"]),
-        (["1.5", "1"], ["1.5", "1"]),
+        (["1.5", "b"], ["1.5", "b"]),
         (["inf", "nan"], ["inf", "nan"]),
     ],
 )
@@ -77,10 +77,24 @@ def test_labels_are_whole_numbers_or_text(tmp_path, cells, labels):
     assert read_table(written(tmp_path, f"y,u\n{rows}")).labels.tolist() == labels
 
 
+@pytest.mark.parametrize("name", ["y", "Target", "class"])
+@pytest.mark.parametrize("cells", [("0.2", "1"), ("3", "0.2"), ("nan", "0.2")])
+def test_a_feature_that_is_called_like_labels_is_not_taken_for_them(tmp_path, name, cells):
+    rows = "".join(f"0.1,{cell},0.3\n" for cell in cells)
+    message = f"column {name!r}: expected whole numbers or words as labels, found 0.2: if it is a feature, call it"
+    one_line_error(lambda: read_table(written(tmp_path, f"x,{name},z\n{rows}")), message)
+
+
+@pytest.mark.parametrize("wanted", [None, ["z", "x"]])
+def test_which_column_is_taken_as_the_labels_is_said(tmp_path, wanted):
+    path = written(tmp_path, "x,y,z\n0.1,0,0.3\n0.2,1,0.4\n")
+    assert f"{path}: column 'y' is taken as the labels" in read_table(path, wanted).notes
+
+
 def test_a_column_that_counts_the_rows_is_left_out_and_said(tmp_path):
     table = read_table(written(tmp_path, ",u,y\n0,5,a\n1,6,b\n2,7,a\n"))
     np.testing.assert_array_equal(table.features, [[5], [6], [7]])
-    assert "column '' counts the rows" in table.notes[0]
+    assert "column '' counts the rows" in table.notes[1]
 
 
 @pytest.mark.parametrize("name", ["", "Unnamed: 0"])
@@ -140,8 +154,11 @@ def test_what_does_not_number_the_rows_is_a_feature(tmp_path, name, cells):
         ("", ["found no row"]),
         ("\n \n", ["found no row"]),
         ('u,v\n1,"2\n', ["damaged"]),
-        (b"u,v\n1,\xff\n", ["damaged"]),
-        (codecs.BOM_UTF16_LE + b"1", ["damaged"]),
+        ("u,v\n1,1_2\n", ["row 2, column 'v'", "'1_2'"]),
+        ("1,2\n1,1_2\n", ["row 2, column 2", "'1_2'"]),
+        (b"u,v\n1,\xff\n", ["expected text in UTF-8 or UTF-16, found byte 0xff at 6"]),
+        ("größe,v\n1,2\n".encode("cp1252"), ["expected text in UTF-8 or UTF-16, found byte 0xf6 at 2"]),
+        (codecs.BOM_UTF16_LE + b"1", ["expected text in UTF-8 or UTF-16"]),
     ],
 )
 def test_refusals_name_row_and_column(tmp_path, text, words):
@@ -180,11 +197,12 @@ def test_wanted_columns_are_taken_by_their_names(tmp_path):
     table = read_table(path, ["u", "v"])
     np.testing.assert_array_equal(table.features, [[2, 1], [5, 4]])
     assert (table.names, table.labels.tolist()) == (("u", "v"), ["a", "b"])
-    left, order = table.notes
+    labels, left, order = table.notes
+    assert "column 'class' is taken as the labels" in labels
     assert "not trained on 'id', 'w', left out" in left
     assert "another order" in order
     assert all(str(path) in note for note in table.notes)
-    assert read_table(path, ["v", "id", "u", "w"]).notes == ()
+    assert read_table(path, ["v", "id", "u", "w"]).notes == (labels,)
     for found in (read_samples(path, ["u", "v"]), load_dataset(str(path), columns=["u", "v"])):
         assert (found.feature_names, found.notes) == (table.names, table.notes)
 
@@ -193,7 +211,8 @@ def test_what_merely_counts_and_what_is_called_like_labels_is_kept_where_it_is_w
     path = written(tmp_path, "id,y,u,label\n0,5,7,a\n1,6,8,b\n")
     table = read_table(path, ["id", "y", "u"])
     np.testing.assert_array_equal(table.features, [[0, 5, 7], [1, 6, 8]])
-    assert (table.labels.tolist(), table.notes) == (["a", "b"], ())
+    assert table.labels.tolist() == ["a", "b"]
+    assert table.notes == (f"{path}: column 'label' is taken as the labels",)
 
 
 def test_blanks_around_names_do_not_matter(tmp_path):
@@ -228,7 +247,7 @@ def test_wanted_columns_that_are_missing_are_named(tmp_path, header, words):
 def test_names_that_several_columns_have_are_noticed(tmp_path):
     table = read_table(written(tmp_path, "u,v,u,class\n1,2,3,a\n"))
     np.testing.assert_array_equal(table.features, [[1, 2, 3]])
-    assert "several columns are called 'u'" in table.notes[0]
+    assert "several columns are called 'u'" in table.notes[1]
 
 
 # --- What the first line is ---

@@ -44,6 +44,17 @@ def test_without_names_numbers_sort_like_the_images(tmp_path):
     assert save_heatmaps(tmp_path, np.zeros((0, 1, 2, 2)), np.zeros((0, 2, 2)), np.zeros(0)) == []
 
 
+def test_heat_maps_of_an_earlier_call_go_and_nothing_else(tmp_path):
+    images, maps = np.zeros((3, 1, 2, 2)), np.zeros((3, 2, 2))
+    old = save_heatmaps(tmp_path, images, maps, np.zeros(3), ["a.png", "b.png", "c.png"])
+    Image.new("L", (4, 4)).save(tmp_path / "3-mine.png")
+    others = {"notes.txt", "3-mine.png"}
+    (tmp_path / "notes.txt").touch()
+    new = save_heatmaps(tmp_path, images[:1], maps[:1], np.zeros(1), ["b.png"])
+    assert not set(old) & set(new)
+    assert {path.name for path in tmp_path.iterdir()} == {*others, new[0].name}
+
+
 def test_one_colour_means_the_same_in_all_pictures_of_a_call(tmp_path):
     """The image on which nothing is wrong is not coloured."""
     maps = np.zeros((2, 8, 8))

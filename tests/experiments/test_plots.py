@@ -11,7 +11,14 @@ from trainer_properties import digits, small_model
 
 import minisvdd
 from minisvdd.data.split import Split
-from minisvdd.experiments.plots import displayed, plot_examples, plot_scores, plot_training, save_training_pictures
+from minisvdd.experiments.plots import (
+    displayed,
+    plot_examples,
+    plot_scores,
+    plot_training,
+    save_figure,
+    save_training_pictures,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -48,6 +55,18 @@ def test_histogram_tells_classes_apart_and_shows_the_threshold():
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["normal (5)", "anomalous (7)", "threshold"]
     assert "100.0" in axes.get_title()
     assert list(axes.lines[0].get_xdata()) == [0.5, 0.5]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("threshold", [-9.0, 0.0, 1.0, 7.0])
+@pytest.mark.parametrize("scores", [[5.0], [0.0], [-3.0] * 4, [5.0, 5.0 + 1e-13], [1e30] * 3, [0.0] * 300 + [9.0]])
+def test_scores_that_are_all_alike_or_far_off_are_drawn_without_a_warning(scores, threshold, tmp_path):
+    """And each kind stays in the legend, also one whose samples lie beyond the axis."""
+    is_anomaly = np.arange(len(scores)) == len(scores) - 1
+    figure = plot_scores(np.array(scores), is_anomaly, threshold)
+    save_figure(figure, tmp_path / "scores.png")
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert labels == [f"normal ({len(scores) - 1})"] * (len(scores) > 1) + ["anomalous (1)", "threshold"]
 
 
 def test_kinds_may_be_zeros_and_ones_and_nothing_else():

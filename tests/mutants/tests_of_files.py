@@ -157,6 +157,7 @@ TESTS: dict[str, list[str]] = {
     "backends/cuda.py": ["backends/test_cuda.py"],
     "files/progress.py": ["files/test_progress.py"],
     "files/names.py": ["files/test_names.py"],
+    "files/marks.py": ["files/test_marks.py"],
     "files/arrays.py": ["files/test_arrays.py", "data/test_readers.py", "data/test_own.py", "svdd/test_storage.py"],
     "errors.py": ["whole/test_errors.py"],
     "files/streams.py": ["files/test_streams.py", "data/test_readers.py"],

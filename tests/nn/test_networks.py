@@ -84,3 +84,14 @@ def test_evaluation_takes_fewer_of_large_images():
     assert sizes[0] == sizes[1] == 500
     assert sizes[-1] == 1
     assert all(500 % size == 0 for size in sizes)
+
+
+@pytest.mark.parametrize(
+    ("name", "least"), [("digits_lenet", 4), ("small_lenet", 4), ("lenet_48", 8), ("lenet_96", 16), ("lenet_192", 32)]
+)
+def test_images_that_are_too_small_are_told_the_least_side(name, least):
+    nn.make_encoder(name, (1, least, 2 * least)).build((1, least, 2 * least), np.random.default_rng(0))
+    message = f"X has images of {2 * least}x{least - 1}: network '{name}' needs sides of at least {least} pixels: "
+    for make in (nn.make_encoder, nn.make_decoder):
+        with pytest.raises(ValueError, match=message):
+            make(name, (1, 2 * least, least - 1))

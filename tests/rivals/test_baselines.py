@@ -271,6 +271,18 @@ def test_every_bandwidth_gives_finite_scores_of_samples_as_large_as_float32_hold
     assert np.isfinite(model.anomaly_score(-X)).all()
 
 
+@pytest.mark.parametrize("method", ALL)
+def test_arguments_for_the_next_fit_change_no_scores(method, rng):
+    X = rng.normal(size=(50, 3))
+    model = method(threshold="nu").fit(X)
+    scores = model.anomaly_score(X)
+    later = {"nu": 0.5, "preprocessing": "standardize", "pca": False, "kernel": "exponential", "bandwidth": 3.0}
+    later |= {"gamma": 2.0, "n_trees": 2, "subsample": 3, "threshold": "holdout"}
+    known = model.get_params()
+    model.set_params(**{name: value for name, value in later.items() if name in known})
+    np.testing.assert_array_equal(model.anomaly_score(X), scores)
+
+
 def test_gamma_without_labels_is_the_inverse_of_the_median_squared_distance():
     X = np.array([[0.0], [1.0], [3.0]])  # squared distances 1, 4, 9
     assert OneClassSVM(threshold="nu").fit(X).gamma_ == pytest.approx(1 / 4)

@@ -25,7 +25,7 @@ from minisvdd import (
     SoftmaxClassifier,
     load_model,
 )
-from minisvdd.backends import backend_problems
+from minisvdd.backends import KernelError, backend_problems
 from minisvdd.files.atomic import atomic_write
 from minisvdd.nn.layers import (
     BatchNorm,
@@ -98,6 +98,62 @@ def test_a_loaded_model_scores_bit_for_bit_alike(kind, tmp_path):
         np.testing.assert_array_equal(loaded.explain(few, method), model.explain(few, method))
     loaded.save(path)
     np.testing.assert_array_equal(load_model(path).anomaly_score(X), model.anomaly_score(X))
+
+
+def test_what_is_amiss_with_a_backend_is_no_fault_of_the_file(tmp_path, monkeypatch):
+    small_model(**QUICK).fit(digits().train).save(tmp_path / "m.npz")
+    with pytest.raises(ValueError, match=r"^backend='gpu' is not available; expected one of"):
+        load_model(tmp_path / "m.npz", backend="gpu")
+    if backend_problems()["cuda"]:
+        with pytest.raises(KernelError, match=r"(?i)cupy|gpu|cuda"):
+            load_model(tmp_path / "m.npz", backend="cuda")
+
+    def fail(*arguments, **options):
+        raise KernelError("relu.cu: cannot be built")
+
+    monkeypatch.setattr(DeepSVDD, "_try", fail)
+    with pytest.raises(KernelError, match=r"^relu\.cu: cannot be built$"):
+        load_model(tmp_path / "m.npz")
+
+
+# What a later fit is to do: each alone changes scores, or is refused by a check of arguments.
+LATER = {
+    "objective": ("soft-boundary", "nonsense"),
+    "preprocessing": (None, "min-max"),
+    "patch_size": (4,),
+    "nu": (5,),
+    "epochs": (-1,),
+    "milestones": ("x",),
+    "holdout": (0.9,),
+    "false_alarm_rate": (7,),
+    "random_state": (-1,),
+    "latent_dim": (3,),
+    "search_steps": (0, -1),
+    "search_learning_rate": (1.0,),
+    "feature_weight": (0.9, 2),
+}
+
+
+@pytest.mark.filterwarnings("ignore::minisvdd.CollapseWarning")
+@pytest.mark.parametrize("kind", ["one-class", "soft-boundary", "autoencoder", "anogan"])
+def test_arguments_for_the_next_fit_change_neither_scores_nor_file(kind, tmp_path):
+    X = digits().train[:40]
+    model = MODELS[kind]().fit(X)
+    scores, decisions, params = model.anomaly_score(X), model.predict(X), model.get_params(deep=False)
+    for name, values in LATER.items():
+        for value in values if name in params else ():
+            model.set_params(**{name: value})
+            np.testing.assert_array_equal(model.anomaly_score(X), scores)
+            np.testing.assert_array_equal(model.predict(X), decisions)
+            model.save(tmp_path / "m.npz")
+            loaded = load_model(tmp_path / "m.npz")
+            np.testing.assert_array_equal(loaded.anomaly_score(X), scores)
+            assert getattr(loaded, name) == params[name], "as it was fitted"
+            assert getattr(model, name) == value, "for the next fit"
+            model.set_params(**{name: params[name]})
+    assert model.set_params(nu=0.3).fit(X).get_params()["nu"] == 0.3
+    model.save(tmp_path / "m.npz")
+    assert load_model(tmp_path / "m.npz").nu == 0.3
 
 
 def test_a_description_without_padding_is_of_a_pool_without():

@@ -50,6 +50,28 @@ def test_images_become_float32_and_uint8_is_scaled(shape, dtype, white):
     assert (check_test_samples(estimator, X) == 1).all()
 
 
+@pytest.mark.parametrize("shape", [(4, 3), (4, 1, 5, 5)])
+@pytest.mark.parametrize("dtype", ["datetime64[s]", "timedelta64[s]", "U8", "S8"])
+def test_what_numpy_could_make_numbers_of_is_refused(shape, dtype):
+    trained, X = Estimator(), np.ones(shape, int)
+    check_training_samples(trained, X)
+    for samples in (X.astype(dtype), list(X.astype(dtype))):
+        for estimator, check in ((Estimator(), check_training_samples), (trained, check_test_samples)):
+            with pytest.raises(TypeError, match=r"X has dtype .*: expected real numbers, found (dates|durations|text)"):
+                check(estimator, samples)
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (4, 1, 5, 5)])
+def test_masked_values_are_refused(shape):
+    trained, X = Estimator(), np.ma.array(np.ones(shape))
+    np.testing.assert_array_equal(check_training_samples(trained, X), np.ones(shape))
+    X[1, 0] = X[2, 0] = np.ma.masked
+    count = int(X.mask.sum())
+    for check in (lambda: check_training_samples(Estimator(), X), lambda: check_test_samples(trained, X)):
+        with pytest.raises(ValueError, match=f"X has {count} masked values: fill or drop them"):
+            check()
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint8, bool])
 def test_features_keep_their_precision_and_their_scale(dtype):
     estimator, X = Estimator(), np.array([[0, 1, 1], [1, 0, 1]]).astype(dtype) * dtype(1)

@@ -66,13 +66,13 @@ def run_grid(
     out, allowed = Path(out), budget if isinstance(budget, Budget) else Budget(budget)
     needs_weights = any(METHODS[name].pretrained for name in grid.methods)
     methods = grid.methods if "dcae" in grid.methods or not needs_weights else ("dcae", *grid.methods)
+    beside = not (get_backend(grid.backend).runs_numpy or scheduler)  # before anything is written: it may be missing
     with locked(out):  # several processes may compute parts of one table
         write_json(out / GRID_FILE, asdict(with_earlier(grid, out)))
     todo = [cell for cell in cells_of(grid, methods) if not (resume and is_finished(cell, out, verbose))]
     if not resume:
         for cell in todo:
             _checkpoint(cell, out).remove()
-    beside = not (get_backend(grid.backend).runs_numpy or scheduler)
     if not beside:
         finished = _on_processes(grid, todo, out.resolve(), data_dir, allowed, jobs, scheduler, verbose)
     elif jobs == 1:
