@@ -14,7 +14,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from cells import mean_and_error, pairs_for_half_a_point
+from cells import Difference, difference_of, pairs_of
 from common import make_parser
 
 from minisvdd.experiments.methods import METHODS as COMPUTED
@@ -168,8 +168,8 @@ def _radius(data, rows):
         compared = _compared(data, "soft-boundary", _by_class(values))
         lines.append(f"| {rule} | {' | '.join(list(compared)[1:])} |")
     (one, first), (two, second) = aucs.items()
-    mean, error = mean_and_error([second[name] - first[name] for name in first])
-    return [*lines, f"| {two} minus {one} | {mean:+.1f} ± {error:.1f} | | | | | |"]
+    difference = difference_of(pairs_of(second, first))
+    return [*lines, f"| {two} minus {one} | {_with_error(difference)} | | | | | |"]
 
 
 def _by_class(values):
@@ -195,11 +195,18 @@ def _pairs(cells):
     for method in _DETAILED:
         for name, other in combinations(reversed(cells), 2):
             one, two = (cells[protocol].get(method, {}) for protocol in (name, other))
-            if len(both := one.keys() & two.keys()) > 1:
-                mean, error = mean_and_error([one[key] - two[key] for key in both])
-                difference = f"{mean:+.1f} ± {error:.1f} | {pairs_for_half_a_point(len(both), error)}"
-                lines.append(f"| {method} | `{name}` | `{other}` | {len(both)} | {difference} |")
+            if (difference := difference_of(pairs_of(one, two))) is not None:
+                numbers = f"{difference.pairs} | {_with_error(difference)} | {difference.for_half_a_point or '-'}"
+                lines.append(f"| {method} | `{name}` | `{other}` | {numbers} |")
     return lines
+
+
+def _with_error(difference: Difference) -> str:
+    """`+1.0 ± 0.4`, and what the error is, where it is not that of the seeds of every class."""
+    text = f"{difference.mean:+.1f} ± {difference.error:.1f}"
+    if difference.over != "seeds":
+        return f"{text} (over {difference.over})"
+    return text + (f" (of {', '.join(difference.borrowed)} the others' deviation)" if difference.borrowed else "")
 
 
 def _columns(data, ours):

@@ -283,7 +283,8 @@ rows = json.loads((RESULTS / "ablation-mnist-dictionary.json").read_text(encodin
 gained = next(row for row in rows if (row["choice"], row["method"]) == ("dictionary", "one-class"))
 check("where the port lacks most, on threes, fives and eights, dictionary atoms alone bring it back",
       gained["difference"] > 2 * gained["standard_error"],
-      f"{gained['difference']:+.1f} ± {gained['standard_error']:.1f} in {gained['pairs']} pairs")  # fmt: skip
+      f"{gained['difference']:+.1f} ± {gained['standard_error']:.1f} in {gained['pairs']} pairs, "
+      f"over {gained['standard_error_over']}")  # fmt: skip
 
 # %% [markdown]
 # `best` has no pre-training, 50 epochs and first filters from a dictionary. How may one choose such things, when
@@ -306,7 +307,7 @@ start = next(row["by_class"] for row in rows if row.get("argument") == "start")
 difference, error = mean_and_error([start[c] - auc for c, (auc, _, _) in by_the_text["one-class"].items()])
 check("without pre-training, in 50 epochs: as good as 350 + 250, as far as one seed can tell",
       len(by_the_text["one-class"]) == 10 and abs(difference) < error,
-      f"{difference:+.2f} ± {error:.2f} points")  # fmt: skip
+      f"{difference:+.2f} ± {error:.2f} points, over classes")  # fmt: skip
 
 # %% [markdown]
 # ## A missing point, and what three seeds can say about it

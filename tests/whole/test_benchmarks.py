@@ -365,6 +365,7 @@ def test_protocols_are_compared_on_the_same_draws(run, script, n_rows, tmp_path)
     assert len(rows) == n_rows
     assert "standard_error" in rows[2]
     if script == "ablation.py":
+        assert rows[2]["standard_error_over"] == "seeds"
         assert np.mean([*rows[2]["by_class"].values()]) == pytest.approx(rows[2]["difference"], abs=1e-3)
 
 
@@ -407,6 +408,54 @@ def test_pairs_are_the_cells_that_two_tables_share(tmp_path):
     other = {"dcae": {("3", 1): 8.5, ("3", 0): 2.0, ("4", 0): 50}, "one-class": {("3", 0): 1}}
     *_, line = reproduction._pairs({"paper": ours, "best": other})
     assert line == "| dcae | `best` | `paper` | 2 | -1.0 ± 3.0 | 288 |"  # 2 (3 / 0.25)^2 pairs
+    lines = [reproduction._pairs({"paper": {"dcae": base}, "best": {"dcae": {key: 1.0 for key in base}}})[-1]
+             for base in ({("3", 0): 0.0, ("4", 0): 2.0}, {("3", 0): 0.0, ("3", 1): 2.0, ("4", 0): 2.0})]  # fmt: skip
+    assert lines[0] == "| dcae | `best` | `paper` | 2 | +0.0 ± 1.0 (over classes) | - |"
+    assert lines[1] == "| dcae | `best` | `paper` | 3 | -0.5 ± 0.9 (of 4 the others' deviation) | 32 |"
+
+
+def as_pairs(differences):
+    """Of {class: differences}, beside AUCs of zero: as `pairs_of` has them."""
+    return {name: [(value, 0.0) for value in values] for name, values in differences.items()}
+
+
+def test_how_much_classes_differ_is_no_error_of_their_mean():
+    """What every class has more is no error; what the seeds of a class differ by is: simulated, and by hand."""
+    difference_of = load_benchmark("cells").difference_of
+    seeds = {"3": [1.0, 2.0, 3.0], "5": [4.0, 6.0], "8": [2.0, 2.0]}
+    found = difference_of(as_pairs(seeds))
+    assert (found.over, found.pairs, found.borrowed) == ("seeds", 7, ())
+    assert found.mean == pytest.approx((2 + 5 + 2) / 3)
+    assert found.error == pytest.approx(np.sqrt(1 / 3 + 2 / 2 + 0) / 3)
+    assert found.for_half_a_point == 16  # (1 + 2 + 0) / 3 / 0.25^2
+    apart = {name: np.add(values, 10 * int(name)) for name, values in seeds.items()}
+    assert difference_of(as_pairs(apart)).error == pytest.approx(found.error)
+
+    rng, of_class = np.random.default_rng(0), 3 * np.arange(4)
+    draws = [difference_of(as_pairs({c: c + rng.standard_normal(3) for c in of_class})) for _ in range(2000)]
+    assert np.mean([draw.error**2 for draw in draws]) == pytest.approx(np.var([draw.mean for draw in draws]), rel=0.1)
+
+
+def test_a_class_with_one_seed_borrows_the_others_deviation():
+    difference_of = load_benchmark("cells").difference_of
+    found = difference_of(as_pairs({"3": [1.0, 2.0, 3.0], "5": [4.0, 6.0], "8": [2.0]}))
+    pooled = (2 * 1 + 1 * 2) / 3
+    assert (found.over, found.borrowed) == ("seeds", ("8",))
+    assert found.error == pytest.approx(np.sqrt(1 / 3 + 2 / 2 + pooled) / 3)
+    alone = difference_of(as_pairs({"3": [1.0], "5": [3.0]}))
+    assert (alone.over, alone.error, alone.for_half_a_point) == ("classes", pytest.approx(1.0), None)
+    assert difference_of(as_pairs({"3": [1.0]})) is None
+    assert difference_of({}) is None
+
+
+def test_the_rows_of_published_ablations_are_those_of_published_cells():
+    """Of one; the cells of the others are not published."""
+    ablation, cells_of = load_benchmark("ablation"), load_benchmark("reproduction").cells_of
+    tables = {"nothing": "authors-theano", "a sixth held out": "held-out"}
+    cells = {choice: cells_of(RESULTS / f"table1-mnist-{name}.json")["dcae"] for choice, name in tables.items()}
+    aucs = {name: {("dcae", *key): auc for key, auc in found.items() if key[1] < 2} for name, found in cells.items()}
+    published = json.loads((RESULTS / "ablation-mnist-held-out.json").read_text())["rows"]
+    assert [ablation._row(name, "dcae", aucs) for name in tables] == published
 
 
 def test_classes_that_one_table_lacks_come_from_another():
