@@ -21,7 +21,7 @@ Cells are kept in FOLDER/CHOICE (`minisvdd experiment report` reads each) and no
 
 from dataclasses import replace
 
-from cells import add_cells, computed, difference_of, mean_over_classes, pairs_of, rounded
+from cells import add_cells, computed, difference_of, levels_of, pairs_of, rounded, rounded_mean
 from common import make_parser, parse, write_rows
 
 from minisvdd.experiments.protocols import CHOICES, acts_on, get_protocol
@@ -60,9 +60,8 @@ def _row(name, method, aucs):
     ours, base = (
         {key[1:]: auc for key, auc in aucs[choice].items() if key[0] == method} for choice in (name, "nothing")
     )
-    mean = mean_over_classes(ours, ours.keys() & base.keys())
-    row = {"choice": name, "method": method, "mean": None if mean is None else rounded(mean)}
-    difference = difference_of(pairs_of(ours, base))
+    pairs = pairs_of(ours, base)
+    row, difference = {"choice": name, "method": method, "mean": rounded_mean(levels_of(pairs))}, difference_of(pairs)
     if name == "nothing" or difference is None:
         return row
     return {

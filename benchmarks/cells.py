@@ -79,6 +79,16 @@ def pairs_of(
     return pairs
 
 
+def levels_of(pairs: Mapping[str, Sequence[tuple[float, float]]]) -> dict[str, float]:
+    """{class: the mean of ours over its pairs}."""
+    return {name: float(np.mean([ours for ours, _ in of_class])) for name, of_class in pairs.items()}
+
+
+def gains_of(pairs: Mapping[str, Sequence[tuple[float, float]]]) -> dict[str, float]:
+    """{class: the mean of ours less base over its pairs}."""
+    return {name: float(np.mean([ours - base for ours, base in of_class])) for name, of_class in pairs.items()}
+
+
 def difference_of(pairs: Mapping[str, Sequence[tuple[float, float]]]) -> Difference | None:
     """The mean of ours less base over the pairs of `pairs_of`; None where a single pair shows no deviation.
 
@@ -92,9 +102,8 @@ def difference_of(pairs: Mapping[str, Sequence[tuple[float, float]]]) -> Differe
     pair has no s_c and borrows that of the others, pooled. Where no class has two, the deviation is that of the class
     means, which answers another question: would other classes show it?
     """
-    differences = {name: np.array([one - other for one, other in of_class]) for name, of_class in pairs.items()}
-    by_class = {name: float(values.mean()) for name, values in differences.items()}
-    count = sum(map(len, differences.values()))
+    differences = {name: np.array([ours - base for ours, base in of_class]) for name, of_class in pairs.items()}
+    by_class, count = gains_of(pairs), sum(map(len, pairs.values()))
     several = {name: float(values.var(ddof=1)) for name, values in differences.items() if len(values) > 1}
     if several:
         weights = [len(differences[name]) - 1 for name in several]
@@ -109,14 +118,6 @@ def difference_of(pairs: Mapping[str, Sequence[tuple[float, float]]]) -> Differe
     return Difference(*mean_and_error(list(by_class.values())), "classes", count, by_class)
 
 
-def mean_over_classes(aucs: Mapping[tuple[str, int], float], keys) -> float | None:
-    """The mean of the class means of {(class, seed): AUC}, over these keys; None of nothing."""
-    by_class: dict[str, list[float]] = {}
-    for key in keys:
-        by_class.setdefault(key[0], []).append(aucs[key])
-    return float(np.mean([np.mean(values) for values in by_class.values()])) if by_class else None
-
-
 def mean_and_error(draws: Sequence[float]) -> tuple[float, float]:
     """Of two or more independent draws of one thing: their mean, and its standard error s / sqrt(n), n - 1 in s."""
     return float(np.mean(draws)), float(np.std(draws, ddof=1)) / math.sqrt(len(draws))
@@ -125,3 +126,8 @@ def mean_and_error(draws: Sequence[float]) -> tuple[float, float]:
 def rounded(value: float) -> float:
     """To a thousandth of a point."""
     return round(float(value), 3)
+
+
+def rounded_mean(by_class: Mapping[str, float]) -> float | None:
+    """The mean over classes; None of no class."""
+    return rounded(np.mean(list(by_class.values()))) if by_class else None

@@ -358,6 +358,28 @@ def test_a_class_takes_what_the_others_gain_by():
     assert choices_of("8", changed) == choices_of("8", gains)  # its own AUC plays no part
 
 
+def test_a_choice_that_a_budget_ended_early_is_compared_with_its_like():
+    """The choice is as the start, and has three seeds of the first class, one of the second, none of the third."""
+    start = {(name, seed): 90.0 + 3 * seed + int(name) for name in "123" for seed in range(3)}
+    rows = load_benchmark("best").rows_of({("start", ""): start, ("slope", "0.01"): dict([*start.items()][:4])})
+    assert rows[0] == {
+        "argument": "start",
+        "value": "",
+        "pairs": 9,
+        "mean": 95,
+        "by_class": {"1": 94, "2": 95, "3": 96},
+    }
+    assert (rows[1]["pairs"], rows[1]["by_class"], rows[1]["mean"]) == (4, {"1": 94, "2": 92}, 93)
+    assert (rows[1]["gain"], rows[1]["standard_error"]) == (0, 0)
+    assert [row["takes"] for row in rows[2:]] == [{}, {}, {}]
+    found = {choice: {("dcae", *key): auc for key, auc in aucs.items()} for choice, aucs in
+             {"nothing": start, "gain": dict([*start.items()][:4])}.items()}  # fmt: skip
+    row = load_benchmark("ablation")._row("gain", "dcae", found)
+    assert (row["mean"], row["difference"], row["standard_error"], row["pairs"]) == (93, 0, 0, 4)
+    assert row["deviation_borrowed_by"] == ["2"]
+    assert load_benchmark("best").rows_of({("start", ""): {}, ("slope", "0.01"): {}})[1]["mean"] is None
+
+
 @pytest.mark.parametrize(("script", "n_rows"), [("best.py", 3 + 3), ("ablation.py", 4 * 2)])
 def test_protocols_are_compared_on_the_same_draws(run, script, n_rows, tmp_path):
     run(script, "--quick", "--folder", tmp_path / "cells", "--out", tmp_path / "out.json")
