@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,9 @@ from minisvdd.backends import NUMPY
 from minisvdd.backends.workspace import Workspace
 from minisvdd.course import NAMES
 from minisvdd.experiments import ladder
+from minisvdd.experiments.grid import cells_of, make_grid, read_cell
+from minisvdd.experiments.protocols import get_protocol
+from minisvdd.experiments.running.run import run_grid
 from minisvdd.nn.batches import fixed_batches
 from minisvdd.nn.losses import MeanSquaredError
 from minisvdd.nn.networks import make_autoencoder
@@ -277,6 +281,18 @@ def test_radius_compares_the_rules_from_one_start(run, tmp_path):
     for cell, other in zip(rows[::2], rows[1::2]):
         assert cell["auc"]["trained"] != other["auc"]["trained"]
         assert cell["radius"] != other["radius"]
+
+
+def test_radius_compares_the_rules_on_the_samples_that_the_grid_kept(tmp_path, monkeypatch):
+    """Of a protocol that holds some out: under the grid's own rule the partner is the cell, bit for bit."""
+    radius = load_benchmark("radius")
+    protocol = replace(get_protocol("quick", "digits"), held_out=0.4, pretrain_epochs=1, epochs=2, milestones=())
+    arguments = SimpleNamespace(folder=tmp_path, rule=protocol.radius_update, backend="numpy")
+    grid = make_grid("digits", methods=["soft-boundary"], classes=["3"], seeds=1, settings=protocol)
+    run_grid(grid, tmp_path, verbose=0)
+    cell = next(cell for cell in cells_of(grid) if cell.nu == 0.1)
+    (row,) = radius._pair(load_dataset("digits").one_class("3"), protocol, cell, arguments)
+    assert row["auc"] == {stage: round(100 * auc, 3) for stage, auc in read_cell(cell, tmp_path)["auc"].items()}
 
 
 def test_shallow_measures_every_choice(run, tmp_path):
