@@ -360,6 +360,36 @@ def test_choices_may_be_some_of_them_after_another_pre_training(run, tmp_path):
     assert new["auc"]["pretrained"] == row["auc"]["pretrained"], "the same start, made once more"
 
 
+def test_a_choice_that_was_edited_and_changed_data_are_computed_anew(tmp_path, monkeypatch):
+    choices, digits, folder = load_benchmark("choices"), load_dataset("digits"), tmp_path / "choices-digits-quick"
+    monkeypatch.setattr(choices, "_measure", lambda *arguments: [{"choice": "paper", "run": len([*folder.glob("*")])}])
+    command = [
+        "choices.py",
+        "--quick",
+        "--pretrainings",
+        "paper",
+        "--choices",
+        "paper",
+        "--out",
+        str(tmp_path / "o.json"),
+    ]
+    folder.mkdir()
+
+    def kept(*options):
+        monkeypatch.setattr("sys.argv", [*command, *options])
+        choices.main()
+        return json.loads((tmp_path / "o.json").read_text())["rows"][0]["run"]
+
+    assert [kept(), kept(), kept("--objective", "soft-boundary"), kept("--epochs", "1"), kept()] == [0, 0, 1, 2, 0]
+    assert kept("--pretrain-epochs", "1") == 3
+    monkeypatch.setitem(choices.CHOICES["paper"], "paper", {"slope": 0.2})
+    assert kept() == 4
+    monkeypatch.setitem(choices.PRETRAININGS, "paper", {"pretrain_weight_decay": 0.5})
+    assert kept() == 5
+    monkeypatch.setattr(choices, "load_dataset", lambda *_: replace(digits, train_images=digits.train_images[::-1]))
+    assert [kept(), kept()] == [6, 6]
+
+
 def test_a_class_takes_what_the_others_gain_by():
     gains = {
         ("slope", "0.01"): {"1": 0.4, "3": 0.5, "8": -3.0},
