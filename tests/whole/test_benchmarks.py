@@ -466,11 +466,50 @@ def test_the_figure_of_the_paper_s_numbers_has_every_row_of_the_page(run, tmp_pa
         assert len(rows) == page.count("\n|") - 2
 
 
+def report_of(folder, cells):
+    """A table's report.json with cells of threes.  cells: (method, nu, seed, AUC)."""
+    values = [
+        {"config": {"method": method, "nu": nu, "seed": seed, "normal_class": "3"}, "auc": {"trained": auc}}
+        for method, nu, seed, auc in cells
+    ]
+    (folder / "report.json").write_text(json.dumps({"cells": values}))
+    return folder / "report.json"
+
+
+def test_pairs_have_one_nu(tmp_path):
+    reproduction, both = load_benchmark("reproduction"), [(0.01, 0, 0.5), (0.01, 1, 0.75), (0.1, 0, 1.0), (0.1, 1, 1.0)]
+    ours = reproduction.cells_of(report_of(tmp_path, [("soft-boundary", *cell) for cell in both]))
+    assert ours["soft-boundary, nu 0.01"] == {("3", 0): 50, ("3", 1): 75}
+    assert ours["soft-boundary, nu 0.1"] == {("3", 0): 100, ("3", 1): 100}
+    other = reproduction.cells_of(report_of(tmp_path, [("soft-boundary", 0.01, seed, 0.5) for seed in (0, 1)]))
+    _, _, line = reproduction._pairs({"paper": other, "best": ours})
+    assert line.startswith("| soft-boundary, nu 0.01 | `best` | `paper` | 2 | +12.5 ± 12.5 | ")
+    rows = [
+        {
+            "nu": nu,
+            "rule": rule,
+            "normal_class": "3",
+            "seed": seed,
+            "auc": {"trained": 100 * auc - 5 * (rule == "exact")},
+        }
+        for (nu, seed, auc) in both
+        for rule in ("line", "exact")
+    ]
+    lines = reproduction._radius("mnist", rows)[2:]
+    assert [line.split("|")[1].strip() for line in lines[2::3]] == [f"exact minus line, nu {nu}" for nu in (0.01, 0.1)]
+    assert [line.split("|")[2].strip() for line in lines] == [
+        "62.5",
+        "57.5",
+        "-5.0 ± 0.0",
+        "100.0",
+        "95.0",
+        "-5.0 ± 0.0",
+    ]
+
+
 def test_pairs_are_the_cells_that_two_tables_share(tmp_path):
     reproduction = load_benchmark("reproduction")
-    cells = [{"config": {"method": "dcae", "normal_class": "3", "seed": s}, "auc": {"trained": s / 8}} for s in (0, 1)]
-    (tmp_path / "report.json").write_text(json.dumps({"cells": cells}))
-    ours = reproduction.cells_of(tmp_path / "report.json")
+    ours = reproduction.cells_of(report_of(tmp_path, [("dcae", None, seed, seed / 8) for seed in (0, 1)]))
     assert ours == {"dcae": {("3", 0): 0, ("3", 1): 12.5}}
     assert reproduction.cells_of(tmp_path / "missing.json") == {}
     other = {"dcae": {("3", 1): 8.5, ("3", 0): 2.0, ("4", 0): 50}, "one-class": {("3", 0): 1}}
