@@ -3,11 +3,11 @@
     python benchmarks/best.py --data mnist --seeds 1 --jobs 2 --out benchmarks/results/best-mnist.json
     python benchmarks/best.py --quick                               digits: does it run?
 
-No class may choose by its own test AUC, and there is no other labelled anomaly than a test sample. So a class is left
-out: each choice of `CHOICES` is tried alone, from the same draws as the start, and the class takes it if the mean of
-its gains over the *other* classes is more than one standard error of that mean; of several values of one argument the
-one with the larger gain. Where all classes come to the same choices, these are a protocol: `best`, in
-`minisvdd.experiments.protocols`.
+No class may choose by its own test AUC, and there is no other labelled anomaly than a test sample. So a class's AUC is
+left out (not its samples: the AUCs of all classes rank the same ones): each choice of `CHOICES` is tried alone, from
+the same draws as the start, and the class takes it if the mean of its gains over the *other* classes is more than one
+standard error of that mean; of several values of one argument the one with the larger gain. Where all classes come to
+the same choices, these are a protocol: `best`, in `minisvdd.experiments.protocols`.
 
 The rows: each choice's mean AUC in % and gain over all classes, then each class's choices and the gains that made them.
 A class's gain is the mean difference to the start over the seeds that both have of it, and a choice's row speaks of no
@@ -23,7 +23,7 @@ from common import make_parser, parse, write_rows
 from minisvdd.experiments.protocols import get_protocol
 
 # No pre-training and a fifth of the epochs: a twelfth of the paper's time. The start is not among the choices: it was
-# taken because fours and nines seemed to lose nothing by it (`choices.py`, by the AUC of their own test images).
+# taken because fours and nines seemed to lose nothing by it (`choices.py`, by their own test AUCs).
 START = {"pretrain_epochs": 0, "epochs": 50, "milestones": (30,)}
 # (argument, value): by the argument's name, what a choice changes.
 CHOICES = {
