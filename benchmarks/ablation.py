@@ -10,17 +10,18 @@ The choices are `minisvdd.experiments.protocols.CHOICES`, each made alone in the
 some by name; what acts on none of the methods is left out. By name there is one more: for the DCAE column of MNIST the
 scripts hold out a sixth of the training images.
 A cell draws from (seed, class, method), whatever the choice: so every AUC with a choice has a partner without it that
-began with the same weights, and the mean of the differences over pairs has the standard error s / sqrt(pairs), in which
-what one draw does to both of them is gone. Of that s it follows how many pairs show half a point: with a standard error
-of a quarter, (s / 0.25)^2.
+began with the same draws, and what these do to both alike is no error of their difference. The partners' first weights
+and batches are the same, but that "gain" scales the convolutions' weights, "dictionary" gives other first filters, and
+"fixed batches" and "a sixth held out" give other batches. The standard error is that of other seeds of these classes,
+from how much the pairs of one class differ; the docstring of `difference_of` in `cells.py` has it, and how many pairs
+show half a point. Where no class has two pairs it is that of other classes, and "standard_error_over" says so.
 
 Cells are kept in FOLDER/CHOICE (`minisvdd experiment report` reads each) and not computed again; --budget ends early.
 """
 
 from dataclasses import replace
 
-import numpy as np
-from cells import add_cells, computed, mean_and_error, pairs_for_half_a_point, rounded
+from cells import add_cells, computed, difference_of, levels_of, pairs_of, rounded, rounded_mean
 from common import make_parser, parse, write_rows
 
 from minisvdd.experiments.protocols import CHOICES, acts_on, get_protocol
@@ -55,25 +56,23 @@ def _chosen(names, methods):
 
 
 def _row(name, method, aucs):
-    """The choice's mean AUC, and its mean difference to the same cells without it."""
+    """The choice's mean AUC in the cells that are there without it, too, and its mean difference to these."""
     ours, base = (
         {key[1:]: auc for key, auc in aucs[choice].items() if key[0] == method} for choice in (name, "nothing")
     )
-    by_class: dict[str, list[float]] = {}
-    for normal_class, seed in sorted(ours.keys() & base.keys()):
-        by_class.setdefault(normal_class, []).append(ours[normal_class, seed] - base[normal_class, seed])
-    pairs = [difference for differences in by_class.values() for difference in differences]
-    row = {"choice": name, "method": method, "mean": rounded(np.mean(list(ours.values()))) if ours else None}
-    if name == "nothing" or len(pairs) < 2:
+    pairs = pairs_of(ours, base)
+    row, difference = {"choice": name, "method": method, "mean": rounded_mean(levels_of(pairs))}, difference_of(pairs)
+    if name == "nothing" or difference is None:
         return row
-    difference, error = mean_and_error(pairs)
     return {
         **row,
-        "pairs": len(pairs),
-        "difference": rounded(difference),
-        "standard_error": rounded(error),
-        "by_class": {c: rounded(np.mean(differences)) for c, differences in by_class.items()},
-        "pairs_that_show_half_a_point": pairs_for_half_a_point(len(pairs), error),
+        "pairs": difference.pairs,
+        "difference": rounded(difference.mean),
+        "standard_error": rounded(difference.error),
+        "standard_error_over": difference.over,
+        **({"deviation_borrowed_by": list(difference.borrowed)} if difference.borrowed else {}),
+        "by_class": {c: rounded(mean) for c, mean in difference.by_class.items()},
+        "pairs_that_show_half_a_point": difference.for_half_a_point,
     }
 
 

@@ -2,7 +2,8 @@
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -51,16 +52,82 @@ def computed(
     return {key: 100 * value["auc"]["trained"] for key, value in found.items() if value is not None}
 
 
-def mean_and_error(differences: Sequence[float]) -> tuple[float, float]:
-    """Of two or more differences: their mean, and its standard error s / sqrt(n), with n - 1 in s."""
-    return float(np.mean(differences)), float(np.std(differences, ddof=1)) / math.sqrt(len(differences))
+@dataclass(frozen=True)
+class Difference:
+    """The mean difference of pairs, in which each class counts once, and its standard error: `difference_of`.
+
+    by_class: {class: its mean}.   over: "seeds" of these same classes, or "classes" where each has but one pair.
+    borrowed: the classes with one pair among others with several.   for_half_a_point: how many pairs would show it.
+    """
+
+    mean: float
+    error: float
+    over: str
+    pairs: int
+    by_class: dict[str, float]
+    borrowed: tuple[str, ...] = ()
+    for_half_a_point: int | None = None
 
 
-def pairs_for_half_a_point(count: int, error: float) -> int:
-    """How many pairs show half a point, of `count` pairs' standard error: those that bring it to a quarter."""
-    return math.ceil(count * (error / 0.25) ** 2)
+def pairs_of(
+    ours: Mapping[tuple[str, int], float], base: Mapping[tuple[str, int], float]
+) -> dict[str, list[tuple[float, float]]]:
+    """{class: [(ours, base), ...]} of the AUCs of each (class, seed) that both have."""
+    pairs: dict[str, list[tuple[float, float]]] = {}
+    for key in sorted(ours.keys() & base.keys()):
+        pairs.setdefault(key[0], []).append((ours[key], base[key]))
+    return pairs
+
+
+def levels_of(pairs: Mapping[str, Sequence[tuple[float, float]]]) -> dict[str, float]:
+    """{class: the mean of ours over its pairs}."""
+    return {name: float(np.mean([ours for ours, _ in of_class])) for name, of_class in pairs.items()}
+
+
+def gains_of(pairs: Mapping[str, Sequence[tuple[float, float]]]) -> dict[str, float]:
+    """{class: the mean of ours less base over its pairs}."""
+    return {name: float(np.mean([ours - base for ours, base in of_class])) for name, of_class in pairs.items()}
+
+
+def difference_of(pairs: Mapping[str, Sequence[tuple[float, float]]]) -> Difference | None:
+    """The mean of ours less base over the pairs of `pairs_of`; None where a single pair shows no deviation.
+
+    Would other seeds of these same classes show it? The classes are all of the data set, or those that were chosen:
+    no draws, and how much they differ from each other is no error. So of k classes with n_c pairs, whose differences
+    have the deviation s_c around their class's mean,
+
+        SE^2 = sum_c s_c^2 / n_c / k^2 = mean_c s_c^2 / N    for N pairs, n_c = N / k of each class:
+
+    mean_c s_c^2 / 0.25^2 pairs bring it to a quarter, with which half a point is two standard errors. A class with one
+    pair has no s_c and borrows that of the others, pooled. Where no class has two, the deviation is that of the class
+    means, which answers another question: would other classes show it?
+    """
+    differences = {name: np.array([ours - base for ours, base in of_class]) for name, of_class in pairs.items()}
+    by_class, count = gains_of(pairs), sum(map(len, pairs.values()))
+    several = {name: float(values.var(ddof=1)) for name, values in differences.items() if len(values) > 1}
+    if several:
+        weights = [len(differences[name]) - 1 for name in several]
+        pooled = float(np.average(list(several.values()), weights=weights))
+        variances = {name: several.get(name, pooled) for name in differences}
+        error = math.sqrt(sum(variances[name] / len(differences[name]) for name in differences)) / len(differences)
+        wanted = math.ceil(float(np.mean(list(variances.values()))) / 0.25**2)
+        borrowed = tuple(name for name in differences if name not in several)
+        return Difference(float(np.mean(list(by_class.values()))), error, "seeds", count, by_class, borrowed, wanted)
+    if len(by_class) < 2:
+        return None
+    return Difference(*mean_and_error(list(by_class.values())), "classes", count, by_class)
+
+
+def mean_and_error(draws: Sequence[float]) -> tuple[float, float]:
+    """Of two or more independent draws of one thing: their mean, and its standard error s / sqrt(n), n - 1 in s."""
+    return float(np.mean(draws)), float(np.std(draws, ddof=1)) / math.sqrt(len(draws))
 
 
 def rounded(value: float) -> float:
     """To a thousandth of a point."""
     return round(float(value), 3)
+
+
+def rounded_mean(by_class: Mapping[str, float]) -> float | None:
+    """The mean over classes; None of no class."""
+    return rounded(np.mean(list(by_class.values()))) if by_class else None

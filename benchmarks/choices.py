@@ -9,8 +9,9 @@ weight decay of the pre-training, whether there is one, schedule, pre-processing
 which the centre is computed. Those that share a pre-training start from the very same autoencoder.
 
 Each choice is kept in a folder choices-DATA/ beside OUT and not computed again when the same command, or one for more
-of them, is started anew. OUT holds all rows: test AUC in % of random and pre-trained weights, of the autoencoder,
-after training, and in its course at the epochs MARKS.
+of them, is started anew. Its file's name ends in a hash of its settings and of the data, so that a row of other ones,
+as from before a choice was edited, is not taken for it. OUT holds all rows: test AUC in % of random and pre-trained
+weights, of the autoencoder, after training, and in its course at the epochs MARKS.
 (Where the centre is computed otherwise, it is that of the pre-trained network from the start.)
 """
 
@@ -26,6 +27,7 @@ from joblib import Parallel, delayed
 from minisvdd import DeepSVDD
 from minisvdd.data.datasets import load_dataset
 from minisvdd.experiments.experiments import area_under_roc, autoencoder_of, kept_by, network_of
+from minisvdd.experiments.grid import hash_of_data, short_hash
 from minisvdd.experiments.paper import TABLE_1
 from minisvdd.experiments.protocols import CHOICES as SCRIPTS
 from minisvdd.experiments.protocols import adjusted, arguments_of, get_protocol
@@ -78,6 +80,7 @@ def main():
     arguments = _arguments()
     dataset = load_dataset(arguments.data, arguments.data_dir)
     folder = Path(arguments.out).parent / f"choices-{dataset.name}{'-quick' if arguments.quick else ''}"
+    arguments.data_sha256 = hash_of_data(arguments.data, dataset)
     tasks = [
         (normal_class, seed, name)
         for name in arguments.pretrainings
@@ -92,11 +95,10 @@ def main():
 def _rows(dataset, arguments, folder, normal_class, seed, pretraining):
     """The rows of one pre-training, those from their files that have one."""
     wanted = [choice for choice in arguments.choices or CHOICES[pretraining] if choice in CHOICES[pretraining]]
-    epochs = arguments.pretrain_epochs
-    start = f"{normal_class}-{seed}" + ("" if epochs is None else f"-pretrained-{epochs}")
-    start += "" if arguments.epochs is None else f"-stopped-{arguments.epochs}"
-    start += "" if arguments.objective == "one-class" else f"-{arguments.objective}"
-    paths = {choice: folder / f"{safe_name(choice)}-{start}.json" for choice in wanted}
+    paths = {}
+    for choice in wanted:
+        config = _config(arguments, normal_class, seed, pretraining, CHOICES[pretraining][choice])
+        paths[choice] = folder / f"{safe_name(f'{choice}-{normal_class}-{seed}')}-{short_hash(config)}.json"
     missing = {choice: CHOICES[pretraining][choice] for choice in wanted if not paths[choice].exists()}
     if missing:
         for row in _measure(dataset, arguments, normal_class, seed, pretraining, missing):
@@ -104,14 +106,28 @@ def _rows(dataset, arguments, folder, normal_class, seed, pretraining):
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths.values()]
 
 
-def _measure(dataset, arguments, normal_class, seed, pretraining, choices):
-    """Row by row, of choices that begin with one pre-training."""
+def _config(arguments, normal_class, seed, pretraining, changes):
+    """All that a row depends on, as plain JSON values."""
+    options = {name: vars(arguments)[name] for name in ("data_sha256", "objective", "quick", "epochs")}
+    protocol = asdict(_base(arguments, pretraining))
+    return options | {
+        "normal_class": normal_class, "seed": seed, "protocol": protocol, "changes": changes, "marks": MARKS
+    }  # fmt: skip
+
+
+def _base(arguments, pretraining):
+    """The protocol of a pre-training, and of what follows it but for a choice."""
     shorten = _shortened if arguments.quick else dict
     base = replace(PAPER, **shorten(asdict(PAPER) | PRETRAININGS[pretraining]))
+    return adjusted(base, pretrain_epochs=arguments.pretrain_epochs) if base.pretrain_epochs else base
+
+
+def _measure(dataset, arguments, normal_class, seed, pretraining, choices):
+    """Row by row, of choices that begin with one pre-training."""
+    shorten, base = _shortened if arguments.quick else dict, _base(arguments, pretraining)
     split = kept_by(base, dataset.one_class(normal_class), seed)
     autoencoder, copied = None, {}
     if base.pretrain_epochs:
-        base = adjusted(base, pretrain_epochs=arguments.pretrain_epochs)
         autoencoder = autoencoder_of(base, split, seed).fit(split.train)
         copied = {"autoencoder": 100 * area_under_roc(autoencoder, split)}
     own = {"network": network_of(base, split), "preprocessing": preprocessing_for(split.train.shape[1:])}

@@ -4,8 +4,9 @@
     python benchmarks/radius.py --quick                                                       digits: does it run?
 
 The rules (`minisvdd.svdd.radius`) differ in R^2 only, hence in which samples get a gradient. Every pair starts from the
-grid's autoencoder with one draw of weights and batches. A row: class, seed, nu, rule, test AUC in % at each stage, R at
-the end; a grid's own cell first. The grid is kept in --folder and not computed again.
+grid's autoencoder, on the training samples that it kept, with one draw of weights and batches. A row: class, seed, nu,
+rule, test AUC in % at each stage, R at the end; a grid's own cell first. The grid is kept in --folder and not computed
+again.
 """
 
 from dataclasses import replace
@@ -16,7 +17,7 @@ from common import make_parser, parse, write_rows
 from joblib import Parallel, delayed
 
 from minisvdd import load_dataset, load_model
-from minisvdd.experiments.experiments import train_and_evaluate
+from minisvdd.experiments.experiments import kept_by, train_and_evaluate
 from minisvdd.experiments.grid import cells_of, read_cell
 from minisvdd.experiments.methods import draw_of
 from minisvdd.experiments.protocols import get_protocol
@@ -45,8 +46,8 @@ def _pair(split, protocol, cell, arguments):
     """The cell's row, and that of the same training with the other rule."""
     folder = Path(arguments.folder)
     _, result = train_and_evaluate(
-        split,
-        replace(protocol, radius_update=arguments.rule),
+        kept_by(protocol, split, draw_of(cell.seed, cell.normal_class, "dcae")),
+        replace(protocol, radius_update=arguments.rule, held_out=0.0),
         objective=METHOD,
         nu=cell.nu,
         seed=draw_of(cell.seed, cell.normal_class, METHOD),

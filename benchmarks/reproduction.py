@@ -14,7 +14,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from cells import mean_and_error, pairs_for_half_a_point
+from cells import Difference, difference_of, pairs_of
 from common import make_parser
 
 from minisvdd.experiments.methods import METHODS as COMPUTED
@@ -159,17 +159,21 @@ def shortened(results, data):
 
 
 def _radius(data, rows):
-    """Soft-boundary under two rules for the radius, in pairs: each beside the paper, and their difference."""
+    """Soft-boundary under two rules for the radius, in pairs: each beside the paper, and their difference, by nu."""
     lines = [f"| R by | ours | paper | {' | '.join(_DISTANCES)} |", "|---" * 7 + "|"]
     aucs = {}
     for row in rows:
-        aucs.setdefault(row["rule"], {})[row["normal_class"], row["seed"]] = row["auc"]["trained"]
-    for rule, values in aucs.items():
-        compared = _compared(data, "soft-boundary", _by_class(values))
-        lines.append(f"| {rule} | {' | '.join(list(compared)[1:])} |")
-    (one, first), (two, second) = aucs.items()
-    mean, error = mean_and_error([second[name] - first[name] for name in first])
-    return [*lines, f"| {two} minus {one} | {mean:+.1f} ± {error:.1f} | | | | | |"]
+        of_rule = aucs.setdefault(row["nu"], {}).setdefault(row["rule"], {})
+        of_rule[row["normal_class"], row["seed"]] = row["auc"]["trained"]
+    for nu, rules in aucs.items():
+        which = f", nu {nu:g}" if len(aucs) > 1 else ""
+        for rule, values in rules.items():
+            compared = _compared(data, "soft-boundary", _by_class(values))
+            lines.append(f"| {rule}{which} | {' | '.join(list(compared)[1:])} |")
+        (one, first), (two, second) = rules.items()
+        difference = difference_of(pairs_of(second, first))
+        lines.append(f"| {two} minus {one}{which} | {_with_error(difference)} | | | | | |")
+    return lines
 
 
 def _by_class(values):
@@ -181,25 +185,38 @@ def _by_class(values):
 
 
 def cells_of(path):
-    """{method: {(class, seed): AUC in %}} of a table's report.json; nothing where there is none."""
+    """{column: {(class, seed): AUC in %}} of the cells of `_DETAILED` in a table's report.json; nothing without one.
+
+    A column is "one-class", or "soft-boundary, nu 0.1": each nu is one of its own.
+    """
     found = {}
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if path.exists() else ():
         config = cell["config"]
-        found.setdefault(config["method"], {})[config["normal_class"], config["seed"]] = 100 * cell["auc"]["trained"]
+        if (column := config["method"]) in _DETAILED:
+            column += "" if config["nu"] is None else f", nu {config['nu']:g}"
+            found.setdefault(column, {})[config["normal_class"], config["seed"]] = 100 * cell["auc"]["trained"]
     return found
 
 
 def _pairs(cells):
     """Two protocols beside each other: the mean difference of the cells that both have; how many show half a point."""
     lines = ["| column | what | minus what | pairs | difference | pairs for half a point |", "|---" * 6 + "|"]
-    for method in _DETAILED:
+    columns = {column for of_protocol in cells.values() for column in of_protocol}
+    for column in sorted(columns, key=lambda column: (_DETAILED.index(column.partition(",")[0]), column)):
         for name, other in combinations(reversed(cells), 2):
-            one, two = (cells[protocol].get(method, {}) for protocol in (name, other))
-            if len(both := one.keys() & two.keys()) > 1:
-                mean, error = mean_and_error([one[key] - two[key] for key in both])
-                difference = f"{mean:+.1f} ± {error:.1f} | {pairs_for_half_a_point(len(both), error)}"
-                lines.append(f"| {method} | `{name}` | `{other}` | {len(both)} | {difference} |")
+            one, two = (cells[protocol].get(column, {}) for protocol in (name, other))
+            if (difference := difference_of(pairs_of(one, two))) is not None:
+                numbers = f"{difference.pairs} | {_with_error(difference)} | {difference.for_half_a_point or '-'}"
+                lines.append(f"| {column} | `{name}` | `{other}` | {numbers} |")
     return lines
+
+
+def _with_error(difference: Difference) -> str:
+    """`+1.0 ± 0.4`, and what the error is, where it is not that of the seeds of every class."""
+    text = f"{difference.mean:+.1f} ± {difference.error:.1f}"
+    if difference.over != "seeds":
+        return f"{text} (over {difference.over})"
+    return text + (f" (of {', '.join(difference.borrowed)} the others' deviation)" if difference.borrowed else "")
 
 
 def _columns(data, ours):

@@ -122,7 +122,7 @@ class Cell:
     @property
     def hash(self) -> str:
         """Twelve digits of the SHA-256 of the configuration."""
-        return _short_hash(self.config)
+        return short_hash(self.config)
 
     def path(self, out) -> Path:
         """Where the finished cell lies under the folder `out`."""
@@ -145,7 +145,7 @@ class Cell:
     def autoencoder_path(self, out) -> Path:
         """Where the weights lie that the cells of this class, seed and protocol share."""
         shared = {name: value for name, value in self.config.items() if name not in ("method", "nu")}
-        return Path(out) / "autoencoders" / safe_name(self.normal_class) / f"seed{self.seed}-{_short_hash(shared)}.npz"
+        return Path(out) / "autoencoders" / safe_name(self.normal_class) / f"seed{self.seed}-{short_hash(shared)}.npz"
 
 
 def setting_of(grid: Grid, cell: Cell, out) -> Setting:
@@ -198,7 +198,7 @@ def make_grid(
         data,
         protocol,
         settings,
-        _data_hash(data, dataset),
+        hash_of_data(data, dataset),
         wanted,
         chosen,
         int(seeds),
@@ -359,7 +359,7 @@ def is_finished(cell: Cell, out, verbose: int) -> bool:
 def dataset_of(grid: Grid, data_dir=None) -> Dataset:
     """The data set that the grid was computed on. DataError when what lies there now is another one."""
     dataset = dataset_by_name(grid.data, data_dir)
-    if _data_hash(grid.data, dataset) != grid.data_hash:
+    if hash_of_data(grid.data, dataset) != grid.data_hash:
         raise DataError(f"{grid.data}: these are not the data of the experiment (another SHA-256)")
     return dataset
 
@@ -370,12 +370,13 @@ def dataset_by_name(name: str, data_dir) -> Dataset:
     return load_dataset(name, data_dir)
 
 
-def _data_hash(name, dataset):
+def hash_of_data(name: str, dataset: Dataset) -> str:
     """Of its arrays; of data of the user's own also of the classes' names, which are what its labels stand for."""
     names = "" if name in DATASETS else json.dumps(dataset.class_names)
     arrays = (dataset.train_images, dataset.train_labels, dataset.test_images, dataset.test_labels)
     return content_hash(*arrays, text=names)
 
 
-def _short_hash(value):
+def short_hash(value) -> str:
+    """Twelve digits of the SHA-256 of a plain JSON value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]

@@ -26,6 +26,7 @@ _TEMPORARY = ".minisvdd-tmp"
 _TEXT = {"encoding": "utf-8", "newline": "\n"}  # the same bytes on every system
 # Seconds after which a temporary file that has not grown belongs to nobody: writing takes seconds, on any disk.
 _ABANDONED = 3600
+_MOST_TRIES = 20  # to begin a file in a folder that others remove
 
 
 @contextmanager
@@ -39,15 +40,15 @@ def atomic_write(path, mode: str = "w") -> Iterator[IO]:
     path = Path(path)
     temporary, text = None, {} if "b" in mode else _TEXT
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         there = _status(path)
         if there is not None and not stat.S_ISREG(there.st_mode) and not stat.S_ISDIR(there.st_mode):
             with open(path, mode, **text) as file:
                 yield file
             return
         target = Path(os.path.realpath(path))
-        handle, temporary = tempfile.mkstemp(_TEMPORARY, f".{target.name}.{_writer()}.", target.parent)
-        _remove_abandoned(target.parent, os.fstat(handle).st_mtime)
+        handle, temporary = _begin(target, path.parent)
+        remove_abandoned(target.parent, os.fstat(handle).st_mtime)
         with os.fdopen(handle, mode, **text) as file:
             yield file
             file.flush()
@@ -59,6 +60,23 @@ def atomic_write(path, mode: str = "w") -> Iterator[IO]:
     finally:
         if temporary and os.path.exists(temporary):
             os.unlink(temporary)
+
+
+def _make_folder(folder):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        if os.path.lexists(folder):  # else it was there, and was removed in between: see `_begin`
+            raise
+
+
+def _begin(target, folder):
+    """Handle and name of a temporary file for `target`; `folder` is made again where another process removed it."""
+    for _ in range(_MOST_TRIES):
+        with suppress(FileNotFoundError):
+            return tempfile.mkstemp(_TEMPORARY, f".{target.name}.{_writer()}.", target.parent)
+        _make_folder(folder)
+    return tempfile.mkstemp(_TEMPORARY, f".{target.name}.{_writer()}.", target.parent)
 
 
 def _status(path):
@@ -89,9 +107,12 @@ def check_writable(folder) -> None:
             pass
 
 
-def _remove_abandoned(folder, now):
-    """Remove what killed processes left; `now` is by the clock of the folder's disk, perhaps another machine's."""
-    for path in folder.glob(f".*{_TEMPORARY}"):
+def remove_abandoned(folder: Path, now: float, name: str = "*") -> None:
+    """Remove what killed processes left of files of that name; none that a living process may still be writing.
+
+    now: by the clock of the folder's disk, perhaps another machine's.
+    """
+    for path in folder.glob(f".{name}.*{_TEMPORARY}"):
         with suppress(OSError):  # removed by somebody else in between, or not ours to remove
             if now - path.stat().st_mtime > _ABANDONED or _is_gone(path.name.split(".")[-3]):
                 path.unlink()
@@ -127,12 +148,14 @@ def _machine():
 
 
 @contextmanager
-def locked(folder) -> Iterator[None]:
+def locked(folder, wait: bool = True) -> Iterator[bool]:
     """Inside, no other process is inside with the same folder, which is made when it is missing.
 
     For a file that is read, changed and written again. The system takes the lock back when its process ends, however it
     does. Where folders cannot be locked (Windows, some network disks) the block runs without.
+    wait: False to run the block at once, with False as its value where another process is inside.
     """
+    is_free = True
     with _refused(folder, "the folder cannot be created"):
         Path(folder).mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
@@ -141,8 +164,11 @@ def locked(folder) -> Iterator[None]:
 
             handle = os.open(folder, os.O_RDONLY)
             stack.callback(os.close, handle)
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                is_free = False
+        yield is_free
 
 
 def write_new(texts: Mapping[Path, str], remedy: str) -> None:

@@ -17,6 +17,7 @@ kernels), rounds sums differently. A training that goes on there says so in a wa
 import hashlib
 import inspect
 import json
+import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -32,6 +33,7 @@ from ..errors import DataError, one_line
 from ..validation import check_number
 from ..version import __version__
 from .arrays import array_names, read_described, write_described
+from .atomic import remove_abandoned
 from .streams import NONSENSE
 
 _FORMAT, _ENTRY = "minisvdd checkpoint 2", "checkpoint"
@@ -75,14 +77,16 @@ class Checkpoint:
     def remove(self) -> None:
         """Delete the checkpoints, and nothing else: the training is complete and its model saved.
 
+        What another process is just writing there stays, and the folder with it.
         Raises DataError, naming the file, when that fails.
         """
         for name in chain.from_iterable(_FITS):
             path = self.folder / f"{name}.npz"
-            for one in [path, *self.folder.glob(f".{path.name}.*")]:  # the latter: of a killed process
-                _remove(one)
-        if self.folder.is_dir() and not any(self.folder.iterdir()):
-            self.folder.rmdir()
+            _remove(path)
+            remove_abandoned(self.folder, time.time(), path.name)
+        with suppress(OSError):  # another process has removed it, or writes into it
+            if self.folder.is_dir() and not any(self.folder.iterdir()):
+                self.folder.rmdir()
 
 
 class LoopCheckpoint:
@@ -114,7 +118,12 @@ class LoopCheckpoint:
         """
         if not self.resume or not self.path.exists():
             return
-        description, arrays = read_described(self.path, _ENTRY, "checkpoint", self._check)
+        try:
+            description, arrays = read_described(self.path, _ENTRY, "checkpoint", self._check)
+        except DataError:
+            if self.path.exists():
+                raise
+            return  # another process has finished this training, and removed it
         try:
             put(description["state"], arrays)
         except DataError:

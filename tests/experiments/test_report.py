@@ -1,5 +1,6 @@
 """What a report's files look like: JSON with a cell on each line, the stages of training, the table and its picture."""
 
+import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from matplotlib.container import ErrorbarContainer
 
 from minisvdd import load_dataset
 from minisvdd.experiments.grid import cells_of, make_grid, read_cell, read_grid
+from minisvdd.experiments.methods import METHODS
 from minisvdd.experiments.paper import TABLE_1, distance_from
 from minisvdd.experiments.report import Entry, average_ranks, collect, plot_table, write_report, write_stages
 
@@ -289,6 +291,38 @@ def test_marks_follow_the_rule():
     assert not Entry(90.0, 3.0, 10, None, (79.1, 4.0)).differs
     assert Entry(90.0, 3.0, 10, None, (78.9, 4.0)).differs
     assert not Entry(90.0, 3.0, 10, None).differs
+
+
+def test_a_single_seed_borrows_the_paper_s_deviation_for_its_mark(tmp_path, monkeypatch):
+    """More than 2 sqrt(2) 4 + 1 = 12.3 points; kde draws nothing: more than 2 * 4 + 1 = 9."""
+    assert not Entry(90.0, 0.0, 1, None, (78.0, 4.0)).differs
+    assert Entry(90.0, 0.0, 1, None, (77.0, 4.0)).differs
+    assert Entry(90.0, 0.0, 1, None, (80.0, 4.0), seeded=False).differs
+    run_grid(tiny_grid(methods=["isolation-forest", "kde"], classes=["3"], seeds=1), tmp_path, verbose=0)
+    ours = {method: entry.mean for (_, method), entry in collect(tmp_path)[1].items()}
+    printed = {"3": {method: (mean - 10, 4.0) for method, mean in ours.items()}}
+    monkeypatch.setattr("minisvdd.experiments.report.TABLES", {"digits": printed})
+    assert {method: entry.differs for (_, method), entry in collect(tmp_path)[1].items()} == {
+        "isolation-forest": False, "kde": True
+    }  # fmt: skip
+    assert (
+        write_report(tmp_path)[0].count("**!** marks a difference of more than 2 combined standard deviations + 1 ")
+        == 1
+    )
+
+
+def test_published_marks_are_those_of_the_published_numbers():
+    for path in sorted(RESULTS.glob("table*.csv")):
+        markdown, *_ = path.with_suffix(".md").read_text(encoding="utf-8").partition("\n| **mean**")
+        rows, headings = rows_of(markdown[markdown.index("| normal class |") :])
+        for row in csv.DictReader(path.open(encoding="utf-8")):
+            paper = (float(row["paper_mean"]), float(row["paper_std"])) if row["paper_mean"] else None
+            method = METHODS[row["method"].partition(",")[0]]
+            entry = Entry(float(row["auc_mean"]), float(row["auc_std"]), int(row["n"]), None, paper, 0, method.seeded)
+            assert entry.differs == bool(int(row["differs"])), (path.name, row)
+            if row["method"] in headings:
+                cell = rows[row["normal_class"]][headings.index(row["method"]) - 1]
+                assert ("**!**" in cell) == entry.differs, (path.name, row)
 
 
 def test_average_ranks():

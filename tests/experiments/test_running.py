@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from helpers_cli import run
 from helpers_grid import TINY, tiny_grid
+from helpers_processes import python
 from joblib.externals.loky import get_reusable_executor
 from sklearn.decomposition import MiniBatchDictionaryLearning
 
@@ -367,6 +368,68 @@ def test_what_a_budget_allows(monkeypatch):
     for wrong in (0, -1.0, float("nan")):
         with pytest.raises(ValueError, match="budget="):
             Budget(wrong)
+
+
+# Two runs of one table, which begin together: each prints the cells that it wrote.
+RUN = """
+import sys, time
+from minisvdd.experiments.grid import make_grid
+from minisvdd.experiments.protocols import get_protocol
+from minisvdd.experiments.running import run
+from dataclasses import replace
+write, out = run._write, sys.argv[2]
+run._write = lambda cell, *rest: (print(cell.method, cell.normal_class, cell.seed), write(cell, *rest))
+settings = replace(get_protocol("quick", "digits"), pretrain_epochs=1, pretrain_milestones=(), epochs=1, milestones=())
+grid = make_grid(sys.argv[1], methods=["one-class"], seeds=4, settings=settings)
+open(f"{out}-{sys.argv[3]}", "w").close()
+while not all(__import__("os").path.exists(f"{out}-{i}") for i in "01"):
+    time.sleep(0.001)
+sys.exit(run.run_grid(grid, out, verbose=0))
+"""
+
+
+@pytest.mark.slow
+def test_two_runs_of_a_table_share_its_cells(few, tmp_path):
+    pytest.importorskip("fcntl")
+    runs = [python(RUN, few, tmp_path / "out", number) for number in (0, 1)]
+    written = []
+    for one in runs:
+        output, error = one.communicate(timeout=300)
+        assert one.returncode == 0, error
+        written.append(output.split("\n")[:-1])
+    assert all(written), "both have computed some"
+    assert len({*written[0], *written[1]}) == 16
+    assert len(written[0]) + len(written[1]) <= 16 + 2, "at most the last cell of each phase twice"
+    assert not list((tmp_path / "out").rglob("*.checkpoint"))
+
+
+def test_a_cell_is_left_to_the_run_that_has_it(few, tmp_path):
+    pytest.importorskip("fcntl")
+    grid = make_grid(few, methods=["kde"], classes=["3"])
+    (cell,) = cells_of(grid)
+    with run_module._claimed(cell, tmp_path) as is_free:
+        assert is_free
+        assert run_module.run_cell(grid, cell, str(tmp_path), alone=True) == (cell, np.inf)
+        assert read_cell(cell, tmp_path) is None
+        assert run_module.run_cell(grid, cell, str(tmp_path))[1] > 0, "rather twice than never"
+    before = cell.path(tmp_path).stat().st_mtime_ns
+    run_module.run_cell(grid, cell, str(tmp_path), alone=True)
+    assert cell.path(tmp_path).stat().st_mtime_ns == before, "it is there"
+    run_module.run_cell(grid, cell, str(tmp_path), resume=False)
+    assert cell.path(tmp_path).stat().st_mtime_ns > before
+    assert not cell.checkpoint_path(tmp_path).exists()
+
+
+def test_side_by_side_looks_again_before_a_cell(few, tmp_path, monkeypatch):
+    grid = make_grid(few, methods=["kde"], classes=["3", "8"])
+    first, second = cells_of(grid)
+    run_module.run_cell(grid, second, str(tmp_path))
+    written, write = [], run_module._write
+    monkeypatch.setattr(run_module, "_write", lambda cell, *rest: (written.append(cell), write(cell, *rest)))
+    assert list(run_module._side_by_side(grid, [first, second], tmp_path, None, Budget())) == [second, first]
+    assert written == [first]
+    list(run_module._side_by_side(grid, [first, second], tmp_path, None, Budget(), resume=False))
+    assert written == [first, first, second]
 
 
 def test_a_cell_comes_with_its_seconds(few, tmp_path):

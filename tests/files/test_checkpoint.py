@@ -17,7 +17,7 @@ from minisvdd import AnoGAN, Autoencoder, Checkpoint, DataError, DeepSVDD, cli, 
 from minisvdd.attack.classifier import SoftmaxClassifier
 from minisvdd.backends import EmulatorBackend, HostBackend
 from minisvdd.data.readers import to_float
-from minisvdd.files import checkpoint
+from minisvdd.files import atomic, checkpoint
 from minisvdd.files.atomic import check_writable
 from minisvdd.files.checkpoint import LoopCheckpoint
 from minisvdd.ops.own import load_operations
@@ -333,14 +333,46 @@ def test_damaged_checkpoints_are_named(tmp_path, rng):
 def test_remove_leaves_foreign_files_alone(tmp_path):
     folder = tmp_path / "checkpoint"
     both().fit(digits().train[:20], checkpoint=Checkpoint(folder))
-    (folder / ".svdd.npz.killed").write_text("left by a killed process")
+    gone = python("")
+    gone.wait()
+    living = folder / f".svdd.npz.{atomic._writer()}.abc.minisvdd-tmp"
+    for writer in (gone.pid, "not a number"):
+        living.with_name(f".svdd.npz.{atomic._machine()}-{writer}.abc.minisvdd-tmp").write_text("half")
+    living.write_text("being written")
     (folder / "notes.txt").write_text("mine")
     Checkpoint(folder).remove()
-    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
-    (folder / "notes.txt").unlink()
+    kept = [living.name, f".svdd.npz.{atomic._machine()}-not a number.abc.minisvdd-tmp", "notes.txt"]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(kept)
+    for name in kept:
+        (folder / name).unlink()
     Checkpoint(folder).remove()
     assert not folder.exists()
     Checkpoint(folder).remove()
+
+
+# One process saves checkpoints, or begins with them, while another one has finished the same cell and removes them.
+BESIDE = """
+import sys, time
+import numpy as np
+from minisvdd import Checkpoint, DeepSVDD
+checkpoint, end = Checkpoint(sys.argv[2], resume=True), time.monotonic() + 3
+loop = checkpoint.loop("svdd", DeepSVDD(random_state=0), np.zeros(1))
+while time.monotonic() < end:
+    if sys.argv[1] == "save":
+        loop.save({"epoch": 1}, {"a": np.zeros(1000, np.float32)})
+        loop.restore(lambda values, arrays: None)
+    else:
+        checkpoint.remove()
+"""
+
+
+def test_who_saves_and_who_removes_do_not_disturb_each_other(tmp_path):
+    processes = [python(BESIDE, what, tmp_path / "checkpoint") for what in ("save", "save", "remove", "remove")]
+    for process in processes:
+        _, error = process.communicate(timeout=60)
+        assert process.returncode == 0, error
+    Checkpoint(tmp_path / "checkpoint").remove()
+    assert not (tmp_path / "checkpoint").exists()
 
 
 def test_remove_leaves_models_and_data_beside_the_checkpoints(tmp_path):

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,9 @@ from minisvdd.backends import NUMPY
 from minisvdd.backends.workspace import Workspace
 from minisvdd.course import NAMES
 from minisvdd.experiments import ladder
+from minisvdd.experiments.grid import cells_of, make_grid, read_cell
+from minisvdd.experiments.protocols import get_protocol
+from minisvdd.experiments.running.run import run_grid
 from minisvdd.nn.batches import fixed_batches
 from minisvdd.nn.losses import MeanSquaredError
 from minisvdd.nn.networks import make_autoencoder
@@ -279,6 +283,18 @@ def test_radius_compares_the_rules_from_one_start(run, tmp_path):
         assert cell["radius"] != other["radius"]
 
 
+def test_radius_compares_the_rules_on_the_samples_that_the_grid_kept(tmp_path, monkeypatch):
+    """Of a protocol that holds some out: under the grid's own rule the partner is the cell, bit for bit."""
+    radius = load_benchmark("radius")
+    protocol = replace(get_protocol("quick", "digits"), held_out=0.4, pretrain_epochs=1, epochs=2, milestones=())
+    arguments = SimpleNamespace(folder=tmp_path, rule=protocol.radius_update, backend="numpy")
+    grid = make_grid("digits", methods=["soft-boundary"], classes=["3"], seeds=1, settings=protocol)
+    run_grid(grid, tmp_path, verbose=0)
+    cell = next(cell for cell in cells_of(grid) if cell.nu == 0.1)
+    (row,) = radius._pair(load_dataset("digits").one_class("3"), protocol, cell, arguments)
+    assert row["auc"] == {stage: round(100 * auc, 3) for stage, auc in read_cell(cell, tmp_path)["auc"].items()}
+
+
 def test_shallow_measures_every_choice(run, tmp_path):
     run("shallow.py", "--quick", "--test-images", 300, "--out", tmp_path / "shallow.json")
     rows = json.loads((tmp_path / "shallow.json").read_text())["rows"]
@@ -344,6 +360,36 @@ def test_choices_may_be_some_of_them_after_another_pre_training(run, tmp_path):
     assert new["auc"]["pretrained"] == row["auc"]["pretrained"], "the same start, made once more"
 
 
+def test_a_choice_that_was_edited_and_changed_data_are_computed_anew(tmp_path, monkeypatch):
+    choices, digits, folder = load_benchmark("choices"), load_dataset("digits"), tmp_path / "choices-digits-quick"
+    monkeypatch.setattr(choices, "_measure", lambda *arguments: [{"choice": "paper", "run": len([*folder.glob("*")])}])
+    command = [
+        "choices.py",
+        "--quick",
+        "--pretrainings",
+        "paper",
+        "--choices",
+        "paper",
+        "--out",
+        str(tmp_path / "o.json"),
+    ]
+    folder.mkdir()
+
+    def kept(*options):
+        monkeypatch.setattr("sys.argv", [*command, *options])
+        choices.main()
+        return json.loads((tmp_path / "o.json").read_text())["rows"][0]["run"]
+
+    assert [kept(), kept(), kept("--objective", "soft-boundary"), kept("--epochs", "1"), kept()] == [0, 0, 1, 2, 0]
+    assert kept("--pretrain-epochs", "1") == 3
+    monkeypatch.setitem(choices.CHOICES["paper"], "paper", {"slope": 0.2})
+    assert kept() == 4
+    monkeypatch.setitem(choices.PRETRAININGS, "paper", {"pretrain_weight_decay": 0.5})
+    assert kept() == 5
+    monkeypatch.setattr(choices, "load_dataset", lambda *_: replace(digits, train_images=digits.train_images[::-1]))
+    assert [kept(), kept()] == [6, 6]
+
+
 def test_a_class_takes_what_the_others_gain_by():
     gains = {
         ("slope", "0.01"): {"1": 0.4, "3": 0.5, "8": -3.0},
@@ -358,6 +404,28 @@ def test_a_class_takes_what_the_others_gain_by():
     assert choices_of("8", changed) == choices_of("8", gains)  # its own AUC plays no part
 
 
+def test_a_choice_that_a_budget_ended_early_is_compared_with_its_like():
+    """The choice is as the start, and has three seeds of the first class, one of the second, none of the third."""
+    start = {(name, seed): 90.0 + 3 * seed + int(name) for name in "123" for seed in range(3)}
+    rows = load_benchmark("best").rows_of({("start", ""): start, ("slope", "0.01"): dict([*start.items()][:4])})
+    assert rows[0] == {
+        "argument": "start",
+        "value": "",
+        "pairs": 9,
+        "mean": 95,
+        "by_class": {"1": 94, "2": 95, "3": 96},
+    }
+    assert (rows[1]["pairs"], rows[1]["by_class"], rows[1]["mean"]) == (4, {"1": 94, "2": 92}, 93)
+    assert (rows[1]["gain"], rows[1]["standard_error"]) == (0, 0)
+    assert [row["takes"] for row in rows[2:]] == [{}, {}, {}]
+    found = {choice: {("dcae", *key): auc for key, auc in aucs.items()} for choice, aucs in
+             {"nothing": start, "gain": dict([*start.items()][:4])}.items()}  # fmt: skip
+    row = load_benchmark("ablation")._row("gain", "dcae", found)
+    assert (row["mean"], row["difference"], row["standard_error"], row["pairs"]) == (93, 0, 0, 4)
+    assert row["deviation_borrowed_by"] == ["2"]
+    assert load_benchmark("best").rows_of({("start", ""): {}, ("slope", "0.01"): {}})[1]["mean"] is None
+
+
 @pytest.mark.parametrize(("script", "n_rows"), [("best.py", 3 + 3), ("ablation.py", 4 * 2)])
 def test_protocols_are_compared_on_the_same_draws(run, script, n_rows, tmp_path):
     run(script, "--quick", "--folder", tmp_path / "cells", "--out", tmp_path / "out.json")
@@ -365,6 +433,7 @@ def test_protocols_are_compared_on_the_same_draws(run, script, n_rows, tmp_path)
     assert len(rows) == n_rows
     assert "standard_error" in rows[2]
     if script == "ablation.py":
+        assert rows[2]["standard_error_over"] == "seeds"
         assert np.mean([*rows[2]["by_class"].values()]) == pytest.approx(rows[2]["difference"], abs=1e-3)
 
 
@@ -397,16 +466,103 @@ def test_the_figure_of_the_paper_s_numbers_has_every_row_of_the_page(run, tmp_pa
         assert len(rows) == page.count("\n|") - 2
 
 
+def report_of(folder, cells):
+    """A table's report.json with cells of threes.  cells: (method, nu, seed, AUC)."""
+    values = [
+        {"config": {"method": method, "nu": nu, "seed": seed, "normal_class": "3"}, "auc": {"trained": auc}}
+        for method, nu, seed, auc in cells
+    ]
+    (folder / "report.json").write_text(json.dumps({"cells": values}))
+    return folder / "report.json"
+
+
+def test_pairs_have_one_nu(tmp_path):
+    reproduction, both = load_benchmark("reproduction"), [(0.01, 0, 0.5), (0.01, 1, 0.75), (0.1, 0, 1.0), (0.1, 1, 1.0)]
+    ours = reproduction.cells_of(report_of(tmp_path, [("soft-boundary", *cell) for cell in both]))
+    assert ours["soft-boundary, nu 0.01"] == {("3", 0): 50, ("3", 1): 75}
+    assert ours["soft-boundary, nu 0.1"] == {("3", 0): 100, ("3", 1): 100}
+    other = reproduction.cells_of(report_of(tmp_path, [("soft-boundary", 0.01, seed, 0.5) for seed in (0, 1)]))
+    _, _, line = reproduction._pairs({"paper": other, "best": ours})
+    assert line.startswith("| soft-boundary, nu 0.01 | `best` | `paper` | 2 | +12.5 ± 12.5 | ")
+    rows = [
+        {
+            "nu": nu,
+            "rule": rule,
+            "normal_class": "3",
+            "seed": seed,
+            "auc": {"trained": 100 * auc - 5 * (rule == "exact")},
+        }
+        for (nu, seed, auc) in both
+        for rule in ("line", "exact")
+    ]
+    lines = reproduction._radius("mnist", rows)[2:]
+    assert [line.split("|")[1].strip() for line in lines[2::3]] == [f"exact minus line, nu {nu}" for nu in (0.01, 0.1)]
+    assert [line.split("|")[2].strip() for line in lines] == [
+        "62.5",
+        "57.5",
+        "-5.0 ± 0.0",
+        "100.0",
+        "95.0",
+        "-5.0 ± 0.0",
+    ]
+
+
 def test_pairs_are_the_cells_that_two_tables_share(tmp_path):
     reproduction = load_benchmark("reproduction")
-    cells = [{"config": {"method": "dcae", "normal_class": "3", "seed": s}, "auc": {"trained": s / 8}} for s in (0, 1)]
-    (tmp_path / "report.json").write_text(json.dumps({"cells": cells}))
-    ours = reproduction.cells_of(tmp_path / "report.json")
+    ours = reproduction.cells_of(report_of(tmp_path, [("dcae", None, seed, seed / 8) for seed in (0, 1)]))
     assert ours == {"dcae": {("3", 0): 0, ("3", 1): 12.5}}
     assert reproduction.cells_of(tmp_path / "missing.json") == {}
     other = {"dcae": {("3", 1): 8.5, ("3", 0): 2.0, ("4", 0): 50}, "one-class": {("3", 0): 1}}
     *_, line = reproduction._pairs({"paper": ours, "best": other})
     assert line == "| dcae | `best` | `paper` | 2 | -1.0 ± 3.0 | 288 |"  # 2 (3 / 0.25)^2 pairs
+    lines = [reproduction._pairs({"paper": {"dcae": base}, "best": {"dcae": {key: 1.0 for key in base}}})[-1]
+             for base in ({("3", 0): 0.0, ("4", 0): 2.0}, {("3", 0): 0.0, ("3", 1): 2.0, ("4", 0): 2.0})]  # fmt: skip
+    assert lines[0] == "| dcae | `best` | `paper` | 2 | +0.0 ± 1.0 (over classes) | - |"
+    assert lines[1] == "| dcae | `best` | `paper` | 3 | -0.5 ± 0.9 (of 4 the others' deviation) | 32 |"
+
+
+def as_pairs(differences):
+    """Of {class: differences}, beside AUCs of zero: as `pairs_of` has them."""
+    return {name: [(value, 0.0) for value in values] for name, values in differences.items()}
+
+
+def test_how_much_classes_differ_is_no_error_of_their_mean():
+    """What every class has more is no error; what the seeds of a class differ by is: simulated, and by hand."""
+    difference_of = load_benchmark("cells").difference_of
+    seeds = {"3": [1.0, 2.0, 3.0], "5": [4.0, 6.0], "8": [2.0, 2.0]}
+    found = difference_of(as_pairs(seeds))
+    assert (found.over, found.pairs, found.borrowed) == ("seeds", 7, ())
+    assert found.mean == pytest.approx((2 + 5 + 2) / 3)
+    assert found.error == pytest.approx(np.sqrt(1 / 3 + 2 / 2 + 0) / 3)
+    assert found.for_half_a_point == 16  # (1 + 2 + 0) / 3 / 0.25^2
+    apart = {name: np.add(values, 10 * int(name)) for name, values in seeds.items()}
+    assert difference_of(as_pairs(apart)).error == pytest.approx(found.error)
+
+    rng, of_class = np.random.default_rng(0), 3 * np.arange(4)
+    draws = [difference_of(as_pairs({c: c + rng.standard_normal(3) for c in of_class})) for _ in range(2000)]
+    assert np.mean([draw.error**2 for draw in draws]) == pytest.approx(np.var([draw.mean for draw in draws]), rel=0.1)
+
+
+def test_a_class_with_one_seed_borrows_the_others_deviation():
+    difference_of = load_benchmark("cells").difference_of
+    found = difference_of(as_pairs({"3": [1.0, 2.0, 3.0], "5": [4.0, 6.0], "8": [2.0]}))
+    pooled = (2 * 1 + 1 * 2) / 3
+    assert (found.over, found.borrowed) == ("seeds", ("8",))
+    assert found.error == pytest.approx(np.sqrt(1 / 3 + 2 / 2 + pooled) / 3)
+    alone = difference_of(as_pairs({"3": [1.0], "5": [3.0]}))
+    assert (alone.over, alone.error, alone.for_half_a_point) == ("classes", pytest.approx(1.0), None)
+    assert difference_of(as_pairs({"3": [1.0]})) is None
+    assert difference_of({}) is None
+
+
+def test_the_rows_of_published_ablations_are_those_of_published_cells():
+    """Of one; the cells of the others are not published."""
+    ablation, cells_of = load_benchmark("ablation"), load_benchmark("reproduction").cells_of
+    tables = {"nothing": "authors-theano", "a sixth held out": "held-out"}
+    cells = {choice: cells_of(RESULTS / f"table1-mnist-{name}.json")["dcae"] for choice, name in tables.items()}
+    aucs = {name: {("dcae", *key): auc for key, auc in found.items() if key[1] < 2} for name, found in cells.items()}
+    published = json.loads((RESULTS / "ablation-mnist-held-out.json").read_text())["rows"]
+    assert [ablation._row(name, "dcae", aucs) for name in tables] == published
 
 
 def test_classes_that_one_table_lacks_come_from_another():

@@ -1,14 +1,15 @@
 """`run_grid`: the cells that a folder does not hold yet, computed on processes, on a Dask cluster, or side by side."""
 
 import logging
+import math
 import os
 import sys
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ _BEGUN = (
     "a training goes on from its last epoch, all else begins anew: what takes longer than the budget is never finished"
 )
 _CELL = "experiment, cell"  # what progress counts
+_ELSEWHERE = math.inf  # seconds of a cell that another run has under way
 AT_ONCE = 40  # trainings side by side on a device: measured on one H100, where more gain little
 
 
@@ -59,6 +61,10 @@ def run_grid(
     A cell in training goes on from its last checkpoint, too. Side by side there are such of cells that the budget's end
     finds between two epochs.
 
+    Several runs may share a folder: each looks again before a cell whether it is there by now, and leaves those that
+    another run has under way for the end. Where folders cannot be locked, and side by side on a device, cells under way
+    are computed by both, to the same result.
+
     A damaged cell is named and computed again; a damaged grid.json is a DataError. Pre-training goes first, since Deep
     SVDD's cells start from its weights.
     """
@@ -74,11 +80,11 @@ def run_grid(
         for cell in todo:
             _checkpoint(cell, out).remove()
     if not beside:
-        finished = _on_processes(grid, todo, out.resolve(), data_dir, allowed, jobs, scheduler, verbose)
+        finished = _on_processes(grid, todo, out.resolve(), data_dir, allowed, jobs, scheduler, verbose, resume)
     elif jobs == 1:
-        finished = _side_by_side(grid, todo, out.resolve(), data_dir, allowed, verbose)
+        finished = _side_by_side(grid, todo, out.resolve(), data_dir, allowed, verbose, resume=resume)
     else:
-        finished = _in_shares(grid, todo, out.resolve(), data_dir, allowed, jobs, verbose)
+        finished = _in_shares(grid, todo, out.resolve(), data_dir, allowed, jobs, verbose, resume)
     left = len(todo) - sum(1 for _ in finished)
     if left and verbose:
         print(f"minisvdd: the budget is spent, {left} of {len(todo)} cells are left; {_BEGUN}", file=sys.stderr)
@@ -97,18 +103,21 @@ def _phases(todo: list[Cell]) -> list[list[Cell]]:
 # On processes
 
 
-def _on_processes(grid, todo, out, data_dir, budget, jobs, scheduler, verbose=0) -> Iterator[Cell]:
-    """Yields each cell when it is finished."""
-    progress, done = Progress(_CELL, len(todo), verbose), 0
+def _on_processes(grid, todo, out, data_dir, budget, jobs, scheduler, verbose=0, resume=True) -> Iterator[Cell]:
+    """Yields each cell when it is finished; last, in each phase, those that another run had under way."""
+    progress, done, elsewhere = Progress(_CELL, len(todo), verbose), 0, []
     with _workers(jobs, scheduler):
-        for phase in _phases(todo):
+        for phase, alone in product(_phases(todo), (True, False)):
+            cells, elsewhere = phase if alone else elsewhere, []
             calls = (
-                delayed(run_cell)(grid, cell, str(out), data_dir, budget.end)
-                for cell in phase
+                delayed(run_cell)(grid, cell, str(out), data_dir, budget.end, resume, alone)
+                for cell in cells
                 if budget.allows(cell.method)
             )
             for cell, seconds in Parallel(return_as="generator_unordered", pre_dispatch="n_jobs")(calls):
-                if seconds is not None:
+                if seconds == _ELSEWHERE:
+                    elsewhere.append(cell)
+                elif seconds is not None:
                     budget.note(cell.method, seconds)
                     done += 1
                     progress.update(done, _named(cell))
@@ -150,21 +159,49 @@ def _workers(jobs, scheduler):
             ) from error
 
 
-def run_cell(grid: Grid, cell: Cell, out: str, data_dir=None, end: float | None = None) -> tuple[Cell, float | None]:
+def run_cell(
+    grid: Grid,
+    cell: Cell,
+    out: str,
+    data_dir=None,
+    end: float | None = None,
+    resume: bool = True,
+    alone: bool = False,
+) -> tuple[Cell, float | None]:
     """Compute one cell of the grid and write its file. Returns it with its seconds; None when time was up before.
 
     Its trainings go on from their checkpoints, which lie beside that file until it is written. One BLAS thread, so that
     sums come out the same however many cells run side by side.
+    resume: whether nothing is to be done for a cell that is finished by now.   alone: whether a cell that another run
+    computes is left to it; its seconds are infinite then.
     """
     started, checkpoint = time.time(), _checkpoint(cell, out, _EVERY if end is None else 1)
-    try:
-        with until(end), _computing():
-            result = run(_steps(grid, cell, out, data_dir, checkpoint))
-    except OutOfTime:
-        return cell, None
-    _write(cell, out, result, time.time() - started)
-    checkpoint.remove()
+    with _claimed(cell, out) as is_free:
+        if resume and alone and not is_free:
+            return cell, _ELSEWHERE
+        if resume and is_finished(cell, out, verbose=0):
+            return cell, time.time() - started
+        try:
+            with until(end), _computing():
+                result = run(_steps(grid, cell, out, data_dir, checkpoint))
+        except OutOfTime:
+            return cell, None
+        _write(cell, out, result, time.time() - started)
+        checkpoint.remove()
     return cell, time.time() - started
+
+
+@contextmanager
+def _claimed(cell, out):
+    """Inside, other runs find the cell under way; whether none had it before."""
+    folder = cell.checkpoint_path(out)
+    with locked(folder, wait=False) as is_free:
+        try:
+            yield is_free
+        finally:
+            if is_free:
+                with suppress(OSError):  # there are checkpoints in it, or it is gone with them
+                    folder.rmdir()
 
 
 def _checkpoint(cell, out, every=1):
@@ -187,7 +224,7 @@ def _steps(grid, cell, out, data_dir, checkpoint):
     try:
         return (yield from _steps_from(grid, cell, out, data_dir, checkpoint))
     except DataError:
-        if not checkpoint.folder.exists():
+        if not any(checkpoint.folder.glob("*.npz")):
             raise
     checkpoint.remove()
     return (yield from _steps_from(grid, cell, out, data_dir, checkpoint))
@@ -239,7 +276,7 @@ class _Running:
             self.training.keep()
 
 
-def _side_by_side(grid, todo, out, data_dir, budget, verbose=0, share=None) -> Iterator[Cell]:
+def _side_by_side(grid, todo, out, data_dir, budget, verbose=0, share=None, resume=True) -> Iterator[Cell]:
     """An epoch of each of up to `AT_ONCE` cells at a time, started all before the first is waited for.
 
     Yields each cell when it is finished. A cell takes as long as those beside it make it: when the budget ends, or is
@@ -251,20 +288,25 @@ def _side_by_side(grid, todo, out, data_dir, budget, verbose=0, share=None) -> I
     progress = Progress(share or _CELL, len(todo), verbose, is_alone=share is None)
     with _computing():
         try:
-            yield from _rounds(grid, todo, out, data_dir, budget, progress, running)
+            yield from _rounds(grid, todo, out, data_dir, budget, progress, running, resume)
         except OutOfTime:
             for one in running:
                 one.keep()
 
 
-def _rounds(grid, todo, out, data_dir, budget, progress, running) -> Iterator[Cell]:
+def _rounds(grid, todo, out, data_dir, budget, progress, running, resume) -> Iterator[Cell]:
     """Epoch after epoch of those in `running`, which others join as they are finished. OutOfTime: `_epoch`."""
     done, seconds = 0, 0.0
     for phase in _phases(todo):
         waiting = phase[::-1]
         while waiting or running:
             while waiting and len(running) < AT_ONCE:
-                running.append(_Running(grid, waiting.pop(), out, data_dir))
+                cell = waiting.pop()
+                if resume and is_finished(cell, out, verbose=0):  # by another run, since this one looked
+                    done += 1
+                    yield cell
+                else:
+                    running.append(_Running(grid, cell, out, data_dir))
             for one in list(running):
                 with until(budget.end):
                     result = one.result()
@@ -304,7 +346,7 @@ def _how_far(trainings) -> tuple[str, float]:
     return note, sum(one.epoch / one.plan.epochs for one in trainings)
 
 
-def _in_shares(grid, todo, out, data_dir, budget, jobs, verbose=0) -> Iterator[Cell]:
+def _in_shares(grid, todo, out, data_dir, budget, jobs, verbose=0, resume=True) -> Iterator[Cell]:
     """Side by side in each of several processes, which say themselves how far they are.
 
     Yields the cells of a share when all of them are finished.
@@ -312,7 +354,7 @@ def _in_shares(grid, todo, out, data_dir, budget, jobs, verbose=0) -> Iterator[C
     shares = _shares(todo, jobs)
     with _workers(jobs, scheduler=None):
         calls = (
-            delayed(_finish)(grid, share, out, data_dir, budget, verbose, f"process {i} of {len(shares)}, cell")
+            delayed(_finish)(grid, share, out, data_dir, budget, verbose, f"process {i} of {len(shares)}, cell", resume)
             for i, share in enumerate(shares, 1)
         )
         for finished in Parallel(return_as="generator_unordered")(calls):
