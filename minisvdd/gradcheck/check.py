@@ -59,8 +59,8 @@ def check_gradients(
     Entries on a kink (leaky ReLU at 0, ties in max-pooling), where no step stays on one linear piece, are counted, and
     pass if the gradient lies between the one-sided slopes; an array with nothing but kinks does not pass. For layers
     with kinks the derivative along a common shift of all inputs is checked on an input full of ties: a max-pool that
-    sends its gradient to every tied entry counts it several times. Analytic layers are also compared with the complex
-    step, which is exact to rounding.
+    sends its gradient to every tied entry counts it several times. Layers with `is_analytic = True` are also compared
+    with the complex step, which is exact to rounding.
 
     Raises ValueError for an input that is empty or not finite, TypeError for a layer without forward and backward.
 

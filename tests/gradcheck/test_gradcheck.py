@@ -11,7 +11,20 @@ from minisvdd.gradcheck import (
     check_loss,
     library_cases,
 )
-from minisvdd.nn.layers import BatchNorm, Conv2D, Flatten, LeakyReLU, Linear, MaxPool2D, Tanh
+from minisvdd.nn.layer import Layer
+from minisvdd.nn.layers import (
+    BatchNorm,
+    Conv2D,
+    ConvTranspose2D,
+    Flatten,
+    LeakyReLU,
+    Linear,
+    MaxPool2D,
+    Reshape,
+    Sigmoid,
+    Tanh,
+    Upsample,
+)
 from minisvdd.nn.networks import Sequential
 
 
@@ -98,6 +111,56 @@ def test_analytic_layers_are_checked_by_the_complex_step_too(rng):
     assert all(check.complex_error < 1e-11 for check in analytic.arrays)
     piecewise = check_gradients(built(Sequential([Linear(4), LeakyReLU()]), (3,), rng), x)
     assert all(check.complex_error is None for check in piecewise.arrays)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Linear(3),
+        lambda: Conv2D(2, 3),
+        lambda: ConvTranspose2D(2, 3),
+        BatchNorm,
+        Sigmoid,
+        Tanh,
+        Upsample,
+        lambda: Reshape((5, 4, 2)),
+        Flatten,
+    ],
+)
+def test_every_smooth_layer_of_the_library_takes_the_complex_step(make, rng):
+    layer = make()
+    sample = (40,) if isinstance(layer, Linear) else (2, 4, 5)
+    report = check_gradients(built(layer, sample, rng), rng.standard_normal((3, *sample)), train_steps=0)
+    assert report.passed, str(report)
+    assert all(check.complex_error < 1e-11 for check in report.arrays)
+
+
+class OwnBatchNorm(Layer):
+    """Right, and not analytic: `x.var()` takes squares of magnitudes."""
+
+    def forward(self, x, training=False):
+        self.r = 1 / np.sqrt(x.var(axis=0) + 1e-3)
+        self.x_hat = (x - x.mean(axis=0)) * self.r
+        return self.x_hat
+
+    def backward(self, grad_output, need_input=True, need_params=True):
+        g = grad_output - grad_output.mean(axis=0) - self.x_hat * (grad_output * self.x_hat).mean(axis=0)
+        return self.r * g
+
+
+def test_a_layer_of_ones_own_takes_the_complex_step_only_if_it_says_so(rng):
+    x = rng.standard_normal((8, 3))
+    (check,) = [c for c in check_gradients(OwnBatchNorm(), x).arrays if c.name == "input"]
+    assert (check.passed, check.complex_error) == (True, None)
+
+    class SaysSo(OwnBatchNorm):
+        is_analytic = True
+
+    report = check_gradients(SaysSo(), x)
+    (check,) = [c for c in report.arrays if c.name == "input"]
+    assert not check.passed
+    assert "the differences agree with the gradient, the complex step does not" in check.diagnosis
+    assert "is_analytic = False" in str(report)
 
 
 def test_gradient_that_is_zero_passes(rng):

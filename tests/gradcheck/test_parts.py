@@ -84,6 +84,7 @@ def test_the_complex_step_sees_what_differences_cannot(rng):
     assert check.error < 1e-8
     assert 0.3e-9 < check.complex_error < 1.1e-9
     assert not report.passed
+    assert "too small an error for differences" in check.diagnosis
 
 
 def test_the_complex_step_along_directions(rng):
