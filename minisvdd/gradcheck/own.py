@@ -139,7 +139,7 @@ def _difference(got, right, batch, rng):
     text = (
         f"at {list(place)}: expected {right[place]:.6g}, got {got[place]:.6g} ({wrong.sum()} of {wrong.size} entries)"
     )
-    if right.dtype.kind != "f" or right.size < 2:
+    if right.dtype.kind != "f" or right.size < 2 or not np.isfinite(right).all():
         return text
     form = diagnose(got, lambda index: right.ravel()[index], {"the batch size N": batch}, rng)
     return f"{text}; {form}"
