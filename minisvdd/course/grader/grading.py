@@ -79,9 +79,9 @@ class Grade:
 def grade(path, assignment: Assignment | str | None = None, seed: int = 0) -> Grade:
     """Grade the file at `path`.
 
-    assignment: it, or its name; None to read it off the file.   seed: draws the inputs of hidden parts.
-    Raises DataError when the file cannot be read or is too large, ValueError when the assignment is unknown or the
-    machine lacks what it needs. Whatever the submission does ends in a Grade.
+    assignment: it, or its name; None to read it off the file.   seed: draws the inputs of hidden parts, >= 0.
+    Raises DataError when the file cannot be read or is too large, ValueError when the assignment is unknown, the seed
+    is none or the machine lacks what it needs. Whatever the submission does ends in a Grade.
     """
     path = Path(path)
     source = read_submission(path)
@@ -165,8 +165,9 @@ def _without_idea(parts, results):
 
 def _grade_part(part, student, seed):
     start, fraction, message = time.perf_counter(), 1.0, ""
+    rng = part.generator(seed)  # not below: an error of the grader's own must not pass for the submission's
     try:
-        part.check(student, part.generator(seed))
+        part.check(student, rng)
     except Wrong as wrong:
         fraction, message = wrong.fraction, str(wrong)
     except SubmissionError as error:
