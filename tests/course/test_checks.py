@@ -8,6 +8,7 @@ from minisvdd.course.grader.checks import (
     Case,
     Wrong,
     as_numbers,
+    check_refused,
     check_word,
     close,
     compare,
@@ -349,6 +350,22 @@ def test_what_may_change_is_named():
     checks.check_untouched(twice, before, list(before))
     with pytest.raises(Wrong, match="x was changed"):
         checks.check_untouched(twice, before, [RIGHT.astype(np.float32), RIGHT])
+
+
+def test_a_refusal_is_a_value_error_and_says_so():
+    def raising(kind, message):
+        def call():
+            raise SubmissionError(kind, message)
+
+        return call
+
+    check_refused(raising("exception", "f raised ValueError: no"), "nu=0")
+    with pytest.raises(Wrong, match=r"^nu=0: expected ValueError\nf raised IndexError: no$"):
+        check_refused(raising("exception", "f raised IndexError: no"), "nu=0")
+    with pytest.raises(Wrong, match=r"^nu=0: expected ValueError, got 3$"):
+        check_refused(lambda: 3, "nu=0")
+    with pytest.raises(SubmissionError, match="not there"):
+        check_refused(raising("missing", "not there"), "nu=0")
 
 
 def test_a_verdict_counts_only_where_it_is_a_word():

@@ -30,6 +30,7 @@ __all__ = [
     "argument_names",
     "as_numbers",
     "check_integers",
+    "check_refused",
     "check_untouched",
     "check_word",
     "close",
@@ -220,6 +221,19 @@ def keeps_dtype(
             check_integers(as_numbers(given[i]), np.asarray(right[i]), outputs[i])
 
     return check
+
+
+def check_refused(call: Callable, what: str) -> None:
+    """Raise Wrong unless the call of a submission's function raises ValueError.  what: why it must, in words."""
+    try:
+        given = call()
+    except SubmissionError as error:
+        if error.kind != "exception":
+            raise
+        if "ValueError" in str(error):
+            return
+        raise Wrong(f"{what}: expected ValueError\n{error}") from None
+    raise Wrong(f"{what}: expected ValueError, got {given!r:.60}")
 
 
 def check_integers(given: np.ndarray | None, right: np.ndarray, label: str) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from ....ops import losses as ops
 from ....svdd import radius
 from ...assignment import Assignment, Part, Source
-from ...grader.checks import Case, Wrong, check_untouched, compare, values
+from ...grader.checks import Case, Wrong, check_refused, check_untouched, compare, values
 from ...parts import DTYPE, parts_of
 
 _HANDOUT = """
@@ -84,13 +84,8 @@ def _checked_radius(op, student, d, nu):
 
 def _refuses(student, rng):
     for nu in (0.0, 1.5, -0.1):
-        try:
-            given = student.call(_RADIUS.__name__, _distances(rng, 5), nu)
-        except Exception as error:
-            if "ValueError" not in str(error):
-                raise
-            continue
-        raise Wrong(f"nu={nu} is not in (0, 1]: expected ValueError, got {given}")
+        asked = partial(student.call, _RADIUS.__name__, _distances(rng, 5), nu)
+        check_refused(asked, f"nu={nu} is not in (0, 1]")
 
 
 def _untouched(op, student, rng):
