@@ -60,8 +60,9 @@ check("with a random G it fails", error_with(G) > 0.1, f"error {error_with(G):.1
 #
 # $|v + ih| = \sqrt{v^2 + h^2}$ is real: its imaginary part is 0, whatever $v$ is. The modulus is not an analytic
 # function. But to the right of 0 the absolute value agrees with $v$ and to the left with $-v$, which are analytic; we
-# choose between them by the real part. The same choice makes a leaky ReLU. (The library does not do this: its layers
-# with kinks say `is_analytic = False` and are checked by differences only, since real code would take `np.maximum`.)
+# choose between them by the real part. The same choice makes a leaky ReLU. (The library does not do this: only layers
+# that say `is_analytic = True` take the complex step. Those with kinks, where real code would take `np.maximum`, do not
+# say so and are checked by differences only; nor do layers of your own, unless you say it of them.)
 
 
 # %%

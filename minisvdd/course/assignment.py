@@ -7,9 +7,15 @@ from functools import cached_property
 
 import numpy as np
 
+from ..validation import check_number
 from .handouts.reading import Reading, docstring_of
 
 PUBLIC_SEED = 0
+
+
+def check_seed(seed: int, name: str = "seed") -> None:
+    """Raise ValueError unless it is an integer from which inputs can be drawn."""
+    check_number(seed, name, 0, integer=True)
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,8 @@ class Part:
         return self.name.partition(":")[0]
 
     def generator(self, seed: int) -> np.random.Generator:
-        """Where this part's inputs come from: public ones are the same for every seed."""
+        """Where this part's inputs come from: public ones are the same for every seed. ValueError for one below 0."""
+        check_seed(seed)
         return np.random.default_rng([seed if self.hidden else PUBLIC_SEED, zlib.crc32(self.name.encode())])
 
 

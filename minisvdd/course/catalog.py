@@ -62,6 +62,11 @@ def tagged(source: bytes) -> str | None:
     return None
 
 
+def other_tag(tag: str | None, assignment: Assignment) -> tuple[str, ...]:
+    """A note for a file that is graded as one assignment and names another one at its top."""
+    return () if tag in (None, assignment.name) else (f"its first line says that it is of the assignment {tag}",)
+
+
 def assignment_of(path: Path, source: bytes) -> Assignment:
     """The assignment that a file belongs to: by its first line, or by its name.
 

@@ -5,11 +5,12 @@ m + 1. So all cases of a part are asked first, and a story that fails for one of
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from .forms import made
-from .grader.checks import Case, as_numbers, compare, expected, results_of
+from .grader.checks import Case, as_numbers, compare, expected, results_of, telling_changes
 
 _SAME = 1e-7
 
@@ -25,16 +26,17 @@ def consistent(
 
     def check(student, rng):
         several = len(outputs) > 1
-        asked = [(case, student.call(op.__name__, *case.arguments)) for case in cases(rng)]
+        asked = [(case, student.call(op.__name__, *case.arguments), student.after) for case in cases(rng)]
         for i, label in enumerate(outputs):
             if pick is not None and pick != i:
                 continue
-            answers = [(case, results_of(given, outputs)[i] if several else given) for case, given in asked]
+            answers = [(case, results_of(given, outputs)[i] if several else given) for case, given, _ in asked]
             likely = (form for form in forms if _explains(form[1], answers, i))  # made only for an answer that is wrong
-            for case, given in answers:
+            for (case, given), (*_, after) in zip(answers, asked):
                 right = expected(op, case.arguments)
                 right, output = (right[i], i) if several else (right, None)
-                compare(given, right, label, case, op, student, likely, output)
+                compared = partial(compare, given, right, label, case, op, student, likely, output)
+                telling_changes(op, case.arguments, after, compared)()
 
     return check
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .assignment import Assignment, Part
+from .assignment import Assignment, Part, check_seed
 from .grader.checks import Wrong
 from .grader.sandbox import SubmissionError
 
@@ -22,7 +22,8 @@ def versions(standard: Assignment, other: Assignment) -> tuple[Assignment, Assig
 
 
 def drawn(both: tuple[Assignment, Assignment], seed: int) -> Assignment:
-    """The version that this seed draws."""
+    """The version that this seed draws. Raises ValueError for a seed below 0."""
+    check_seed(seed, "variant")
     rng = np.random.default_rng([seed, zlib.crc32(both[0].name.encode())])
     return replace(both[int(rng.integers(2))], drawn=seed)
 

@@ -48,6 +48,7 @@ def check_array(
     finite = bool(np.isfinite(analytic).all())
     entries = _entries(slope, analytic, moves, setting) if finite else []
     check = _judge(name, slope.point, analytic, entries, setting)
+    differences_agree = check.passed
     if entries and complex_function is not None:
         check.complex_error = _complex_error(complex_function, slope, moves, entries, analytic)
         check.passed &= check.complex_error <= COMPLEX_TOLERANCE
@@ -56,11 +57,37 @@ def check_array(
     if check.worst is not None:
         move = next(move for move, entry in zip(moves, entries) if entry is check.worst)
         check.step_table = _step_table(slope, move, check.worst.analytic, setting)
-    if entries and check.kinks == len(entries):
+    if differences_agree:
+        check.diagnosis = _complex_step_alone(check.complex_error, setting.tolerance)
+    elif entries and check.kinks == len(entries):
         check.diagnosis = "every checked entry sits on a kink: choose another input"
+    elif entries and _in_single_precision(slope, setting.rng):
+        check.diagnosis = "looks like: computed in single precision (np.float32), too coarse for differences"
     else:
         check.diagnosis = diagnose(analytic, _numeric_at(slope, analytic, setting), counts or {}, setting.rng)
     return check
+
+
+def _complex_step_alone(error, tolerance):
+    """What to say where differences of real numbers find the gradient right, and the complex step does not."""
+    if error > tolerance:
+        return (
+            f"the differences agree with the gradient, the complex step does not (error {error:.0e}): is something in "
+            "forward like np.abs(x) or x.var(), which are not analytic? then set is_analytic = False"
+        )
+    return f"too small an error for differences: the complex step, which is exact to rounding, finds {error:.0e}"
+
+
+def _in_single_precision(slope, rng):
+    """Whether what the function gives at a point close by, as far as it is something else, are numbers of float32.
+
+    Of numbers in double precision one in 2^29 is.
+    """
+    shift = 1e-2 * max(1.0, _rms(slope.point)) * rng.standard_normal(slope.point.shape)
+    with np.errstate(all="ignore"):
+        moved, _ = slope.function(slope.point + shift)
+        values = np.ravel(moved)[np.ravel(moved != slope.output)]
+        return bool(values.size and (values == values.astype(np.float32)).all())
 
 
 def check_shift(slope: Slope, analytic: np.ndarray, setting: Setting) -> ArrayCheck | None:

@@ -9,6 +9,8 @@ import numpy as np
 
 # A form fits when it explains the gradient this well: far above the numeric error, far below chance.
 _FITS = 1e-4
+# Nearly right is no form: one must be twenty times nearer to what was given than what is right.
+_NEARER = 0.05
 # Larger arrays are compared on a random sample of this many entries (their images under each transform included).
 _FULL_SIZE = 256
 _SAMPLE = 32
@@ -30,11 +32,14 @@ def diagnose(analytic: np.ndarray, numeric_at, counts: dict[str, int], rng) -> s
     ours, numeric = flat[sample], numeric_at(sample)
     factor = _fit(ours, numeric)
     if factor is not None and _only_scaled(ours, numeric, factor):
-        return f"looks like: {_meaning(factor, counts) or f'{factor:.6g} times the right gradient'}"
+        meaning = _meaning(factor, counts)
+        if meaning or _shows_a_factor(numeric):
+            return f"looks like: {meaning or f'{factor:.6g} times the right gradient'}"
     for name, order in _rearrangements(analytic.shape):
-        factor = _fit(ours, numeric_at(order[sample]))
+        turned = numeric_at(order[sample])
+        factor = _fit(ours, turned)
         meaning = None if factor is None else _meaning(factor, counts)
-        if meaning is not None:
+        if meaning is not None and all(_nearer(factor * turned, c * numeric, ours) for c in (1, factor)):
             return f"looks like: {name}" + (f", and {meaning}" if meaning else "")
     permuted = _permutation(analytic, numeric.reshape(analytic.shape)) if full else None
     return permuted or "no known form fits"
@@ -82,6 +87,18 @@ def _only_scaled(analytic, numeric, factor):
     return unexplained <= 1e-3 * np.linalg.norm((analytic - numeric)[known])
 
 
+def _shows_a_factor(numeric):
+    """Whether there is more than one entry that counts: any single number is some number times another."""
+    size = np.abs(numeric[np.isfinite(numeric)])
+    return np.count_nonzero(size > _FITS * size.max(initial=0)) > 1
+
+
+def _nearer(form, other, analytic):
+    """Whether a form is far nearer to the gradient in question than something else is."""
+    known = np.isfinite(form) & np.isfinite(other)
+    return np.linalg.norm((analytic - form)[known]) < _NEARER * np.linalg.norm((analytic - other)[known])
+
+
 def _meaning(factor, counts):
     """Words for a factor: "" for 1, None for a number without a meaning."""
     size = abs(factor)
@@ -112,7 +129,8 @@ def _permutation(analytic, numeric):
         matches = [[j for j, other in enumerate(theirs) if np.abs(piece - other).max() <= tolerance] for piece in ours]
         order = [found[0] for found in matches if found]
         identity = list(range(len(ours)))
-        if sorted(order) == identity and order != identity:
+        in_order = np.moveaxis(theirs[order], 0, axis)
+        if sorted(order) == identity != order and _nearer(in_order, numeric, analytic):
             return f"looks like: permuted channels: axis {axis} in the order {order}"
     return None
 

@@ -2,12 +2,16 @@
 
 import copy
 import inspect
+from collections.abc import Mapping
 
 import numpy as np
 
 from ..backends import NUMPY
 from ..nn.layers import Layer
 from .report import ContractCheck
+from .returned import dtype_check, gradient_form, one_array
+
+_KINDS = ("params", "grads", "buffers")
 
 
 def copy_as(layer, dtype):
@@ -16,8 +20,22 @@ def copy_as(layer, dtype):
     The copies are planted in deepcopy's memo, so that every reference to such an array inside the layer, under
     whatever name, leads to the same new array.
     """
-    arrays = [array for kind in ("params", "grads", "buffers") for array in getattr(layer, kind, {}).values()]
+    arrays = [array for kind in _KINDS for array in getattr(layer, kind, {}).values() if hasattr(array, "astype")]
     return copy.deepcopy(layer, {id(array): array.astype(dtype) for array in arrays})
+
+
+def check_dictionaries(layer) -> None:
+    """TypeError unless params, grads and buffers, where there are any, are dicts, of arrays that can be written to.
+
+    Gradients need not be: those of scalar parameters are often numbers, and None where there was no backward yet.
+    """
+    for kind in _KINDS:
+        arrays = getattr(layer, kind, {})
+        if not isinstance(arrays, Mapping):
+            raise TypeError(f"{type(layer).__name__}.{kind} is a {type(arrays).__name__}: expected a dict of arrays")
+        for name, array in arrays.items():
+            if kind != "grads" and (isinstance(array, np.generic) or not hasattr(array, "astype")):
+                raise TypeError(f"{kind}[{name!r}] is a {type(array).__name__}: expected an array")
 
 
 class Probe:
@@ -38,8 +56,7 @@ class Probe:
         self.x = x.astype(dtype)
         self.params = {name: self._host(p).copy() for name, p in getattr(self.layer, "params", {}).items()}
         self._buffers = {name: self._host(b).copy() for name, b in getattr(self.layer, "buffers", {}).items()}
-        for grad in getattr(self.layer, "grads", {}).values():
-            grad[...] = 0
+        _set_to_zero(getattr(self.layer, "grads", {}))
         self.output = self._forward(self.x)
         self.is_smooth = self.knows_kinks and not _has_kinks(self.layer.kink_pattern())
 
@@ -75,7 +92,7 @@ class Probe:
         checks = [
             ContractCheck("forward leaves x alone", np.array_equal(x, self.x)),
             ContractCheck("forward gives the same output twice", np.array_equal(again, self.output), "is it random?"),
-            _dtype_check("the output", self.output, self.x.dtype),
+            dtype_check("the output", self.output, self.x.dtype),
             ContractCheck("backward leaves grad_output alone", grad_untouched),
             ContractCheck("every parameter has a gradient", not missing, f"none for {', '.join(missing)}"),
             ContractCheck("a second backward without forward raises RuntimeError", refused, how, self.is_ours),
@@ -115,7 +132,8 @@ class Probe:
     def _run(self, x, copy=True):
         """Output at x, or at a copy of it, so that a layer which changes its input spoils nothing but its own check."""
         x = self.backend.asarray(x.copy() if copy else x)
-        return self._host(self.layer.forward(x, training=True) if self._takes_training else self.layer.forward(x))
+        y = self.layer.forward(x, training=True) if self._takes_training else self.layer.forward(x)
+        return self._host(one_array(y, "forward"))
 
     def _forward(self, x, copy=True):
         """`_run`, with the running statistics put back as they were."""
@@ -126,9 +144,9 @@ class Probe:
 
     def _backward(self, grad_output, copy=True):
         grad_output = self.backend.asarray(grad_output.copy() if copy else grad_output)
-        grad_input = self._host(self.layer.backward(grad_output))
+        grad_input = self._host(one_array(self.layer.backward(grad_output), "backward"))
         grads = getattr(self.layer, "grads", {})
-        found = {name: self._host(grads[name]).copy() for name in self.params if name in grads}
+        found = {name: self._host(grads[name]).copy() for name in self.params if grads.get(name) is not None}
         return {"input": grad_input.copy(), **found}
 
     def _pattern(self):
@@ -155,15 +173,12 @@ class Probe:
         return False, "it returns, perhaps from a stale pass"
 
 
-def gradient_form(name: str, grad: np.ndarray, like: np.ndarray) -> list[ContractCheck]:
-    """Shape and dtype of a gradient must be those of its array."""
-    same_shape = grad.shape == like.shape
-    shape = ContractCheck(f"the gradient of {name} has its shape", same_shape, f"{grad.shape}, not {like.shape}")
-    return [shape, _dtype_check(f"the gradient of {name}", grad, like.dtype)]
-
-
-def _dtype_check(what, array, dtype):
-    return ContractCheck(f"{what} keeps the dtype", array.dtype == dtype, f"{array.dtype}, not {dtype}")
+def _set_to_zero(grads):
+    for name, grad in list(grads.items()):
+        if isinstance(grad, np.generic | float | int):
+            grads[name] = 0.0
+        elif grad is not None:
+            grad[...] = 0
 
 
 def _repeat(first, second):

@@ -65,13 +65,14 @@ class Layer:
         that only moves values about.
     activations: how many numbers one sample is in its output, 0 before it is built.
     evaluation: captured passes of a network on a device (`minisvdd.nn.batches`); None before there are any.
-    is_analytic: it extends to complex numbers, so that the complex-step derivative applies.
+    is_analytic: its forward works on complex numbers as it does on real ones, without a modulus (`np.abs`,
+        `x.var()`), a conjugate or a comparison: gradient checks then take the complex step, too.
     """
 
     has_bias_like = False
     is_bounded = False
     output_range: tuple[float, float] | Literal["input"] | None = None
-    is_analytic = True
+    is_analytic = False
     evaluation: "Evaluation | None" = None
 
     def __init__(self) -> None:

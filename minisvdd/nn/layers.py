@@ -30,6 +30,8 @@ class Linear(Layer):
     Bias-free by default: with a bias the network could learn the constant map to the centre (paper, Proposition 2).
     """
 
+    is_analytic = True
+
     def __init__(self, out_features: int, bias: bool = False) -> None:
         super().__init__()
         self.out_features, self.bias = as_count(out_features, "out_features"), bias
@@ -74,6 +76,8 @@ class Conv2D(Layer):
 
     Bias-free by default (paper, section 3.3). `minisvdd.ops.conv2d` derives the three lines.
     """
+
+    is_analytic = True
 
     def __init__(
         self,
@@ -137,6 +141,8 @@ class ConvTranspose2D(Layer):
         dL/dx = A G                           the adjoint of A^T is A
         dL/dw = conv2d_backward_weight with the roles exchanged: G is A's input, x its output gradient
     """
+
+    is_analytic = True
 
     def __init__(
         self,
@@ -205,6 +211,8 @@ class BatchNorm(Layer):
     running <- (1 - momentum) running + momentum batch, with the unbiased variance. `forward(training=False)` uses the
     running ones. affine=False is the paper's choice: the shift is a bias, which permits collapse (Proposition 2).
     """
+
+    is_analytic = True
 
     def __init__(self, affine: bool = False, epsilon: float = 1e-4, momentum: float = 0.1) -> None:
         super().__init__()
@@ -285,8 +293,6 @@ class LeakyReLU(Layer):
     Unbounded on both sides for slope > 0, so it cannot be saturated into a bias (paper, Proposition 3).
     """
 
-    is_analytic = False
-
     def __init__(self, slope: float = 0.1) -> None:
         super().__init__()
         check_number(slope, "slope", 0, 1)
@@ -317,6 +323,7 @@ class Sigmoid(Layer):
     Bounded: saturated at 1 it is a bias (paper, Proposition 3). Made for outputs in [0, 1], such as a decoder's.
     """
 
+    is_analytic = True
     is_bounded = True
     output_range = (0.0, 1.0)
 
@@ -332,6 +339,7 @@ class Sigmoid(Layer):
 class Tanh(Layer):
     """y = tanh(x);  dL/dx = G (1 - y^2). Bounded: saturated at +-1 it is a bias (paper, Proposition 3)."""
 
+    is_analytic = True
     is_bounded = True
     output_range = (-1.0, 1.0)
 
@@ -358,7 +366,6 @@ class MaxPool2D(Layer):
     for want of a whole one.
     """
 
-    is_analytic = False
     output_range = "input"
 
     def __init__(
@@ -399,6 +406,7 @@ class Upsample(Layer):
     y[n,c,i,j] = x[n,c, i // s, j // s];    dL/dx = sum of G over each block of copies
     """
 
+    is_analytic = True
     output_range = "input"
 
     def __init__(self, scale: Size = 2) -> None:
@@ -421,6 +429,7 @@ class Upsample(Layer):
 class Reshape(Layer):
     """Give every sample another shape: (N, *old) -> (N, *shape); backward is the way back. One entry may be -1."""
 
+    is_analytic = True
     output_range = "input"
 
     def __init__(self, shape: Shape) -> None:

@@ -2,7 +2,9 @@
 
 import pytest
 
+from minisvdd.course import NAMES, get_assignment, skeleton
 from minisvdd.course.grader.advice import advised
+from minisvdd.course.grader.grading import grade
 
 SYNTAX = "loading linear.py raised SyntaxError: invalid syntax in line 1: x"
 COMPILER = "linear.cu:3: error: expected unqualified-id"
@@ -51,16 +53,34 @@ MISSING = "there is no function linear_forward"
     ],
 )
 def test_what_was_meant(language, message, text, advice):
-    first, _, said = advised(message, text.encode(), language).partition("\n")
+    assignment = get_assignment("linear" if language == "python" else "conv2d-cuda")
+    first, _, said = advised(message, text.encode(), assignment).partition("\n")
     assert first == message
     assert said == "" if advice is None else said.startswith(advice)
 
 
 def test_another_encoding_is_named():
-    assert "save it again as UTF-8" in advised(SYNTAX, "x = 1".encode("utf-16"), "python")
+    assert "save it again as UTF-8" in advised(SYNTAX, "x = 1".encode("utf-16"), get_assignment("linear"))
 
 
 def test_only_the_beginning_is_searched_for_names():
     text = b"def linear_foward(): pass"
-    assert "\n" in advised(MISSING, b"#" * 100000 + b"\n" + text, "python")
-    assert "\n" not in advised(MISSING, b"#" * 200000 + b"\n" + text, "python")
+    assert "\n" in advised(MISSING, b"#" * 100000 + b"\n" + text, get_assignment("linear"))
+    assert "\n" not in advised(MISSING, b"#" * 200000 + b"\n" + text, get_assignment("linear"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_the_assignment_asks_for_is_not_meant_for_something_else(name):
+    """`linear_backward_input` is near to `linear_backward_weight`: renamed, it would lose its own points."""
+    assignment = get_assignment(name)
+    for missing in {part.function for part in assignment.parts}:
+        text = skeleton(assignment).replace(missing, "missing_one").encode()
+        message = f"there is no function {missing}"
+        assert advised(message, text, assignment) == message
+
+
+def test_a_file_that_names_another_assignment_says_so(tmp_path):
+    file = tmp_path / "linear.py"
+    file.write_text(skeleton(get_assignment("linear"), solution=True))
+    assert grade(file, "linear").notes == ()
+    assert grade(file, "leaky-relu").notes == ("its first line says that it is of the assignment linear",)

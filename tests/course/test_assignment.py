@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers_processes import environment
+from in_process import grade_here
 
+from minisvdd.cli.main import main
 from minisvdd.course.assignment import Assignment, Part
 from minisvdd.course.catalog import NAMES, assignment_of, get_assignment
 from minisvdd.course.handouts.handout import handout
 from minisvdd.course.handouts.pack import write_archives
 from minisvdd.course.handouts.reading import docstring_of
-from minisvdd.course.handouts.skeleton import LEVELS
+from minisvdd.course.handouts.skeleton import LEVELS, skeleton
 
 
 def drawn(part, seed):
@@ -28,6 +30,33 @@ def test_public_inputs_are_the_same_for_everybody_and_hidden_ones_are_the_teache
     assert drawn(hidden, 1) == drawn(hidden, 1)
     assert drawn(hidden, 1) != drawn(Part("f: others", 1, print, hidden=True), 1)
     assert public.function == "f"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["grade", "{folder}/linear.py", "--seed", "-1"],
+        ["grade", "--class", "{folder}", "--assignment", "linear", "--seed", "-1"],
+        ["assignment", "linear", "--out", "{folder}/out", "--notebook", "nbgrader", "--solution", "--seed", "-1"],
+        ["assignment", "pack", "linear", "--out", "{folder}/out", "--seed", "-1"],
+        ["assignment", "maxpool", "--out", "{folder}/out", "--variant", "-1"],
+        ["grade", "{folder}/linear.py", "--assignment", "maxpool", "--variant", "-1"],
+    ],
+)
+def test_a_seed_is_no_negative_number(command, tmp_path, capsys):
+    """Nothing could be drawn from it, which would be taken for what a right solution gives."""
+    (tmp_path / "linear.py").write_text(skeleton(get_assignment("linear"), solution=True))
+    assert main([word.format(folder=tmp_path) for word in command]) == 2
+    option = "--variant" if "--variant" in command else "--seed"
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"minisvdd: error: {option} -1: expected an integer >= 0"
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_grader_s_own_errors_are_not_the_student_s():
+    linear = get_assignment("linear")
+    with pytest.raises(ValueError, match="seed=-1: expected an integer >= 0"):
+        grade_here(skeleton(linear, solution=True), linear, seed=-1)
 
 
 def test_formulas_end_where_the_assignment_says():

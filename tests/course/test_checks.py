@@ -8,6 +8,7 @@ from minisvdd.course.grader.checks import (
     Case,
     Wrong,
     as_numbers,
+    check_refused,
     check_word,
     close,
     compare,
@@ -18,6 +19,7 @@ from minisvdd.course.grader.checks import (
     values,
 )
 from minisvdd.course.grader.sandbox import SubmissionError
+from minisvdd.course.grader.wire import Odd
 
 RIGHT = np.array([[1.0, -2.0, 4.0], [8.0, 16.0, -32.0]])
 
@@ -37,7 +39,34 @@ class Student(Submission):
     """The same as the checks of values see it."""
 
     def call(self, name, *arguments):
-        return super().call(name, *arguments)[0]
+        given, self.after = super().call(name, *arguments)
+        return given
+
+
+def test_an_argument_that_was_changed_is_named_before_what_is_wrong():
+    """Otherwise the reader looks for the error in the formula."""
+
+    def subtracts(outputs):
+        outputs -= 1
+        return outputs * outputs + outputs
+
+    def check_of(op, function, check=values):
+        def one_class(outputs):
+            return op(outputs)
+
+        student = Student(function) if check is values else Submission(function)
+        with pytest.raises(Wrong) as found:
+            check(one_class, lambda rng: [Case((RIGHT.copy(),))])(student, None)
+        return str(found.value).splitlines()
+
+    changed = "outputs was changed by the call: work on a copy, the caller still needs it"
+    first, second, *rest = check_of(lambda x: (x - 1) ** 2 + 2 * x, subtracts)
+    assert (first, second[:16]) == (changed, "the result[0, 0]")
+    assert "no known form of error fits" not in rest
+    assert check_of(lambda x: x - 1, subtracts, keeps_dtype)[0] == changed
+    first, *_, last = check_of(lambda x: (x - 1) ** 2 + 2 * x, lambda x: subtracts(x.copy()))
+    assert first.startswith("the result[0, 0]")
+    assert last == "no known form of error fits"
 
 
 def twice(x, factor=2.0):
@@ -56,13 +85,15 @@ def both(x):
         (None, "y is None: is a return statement missing?"),
         ("text", "y is of type str: expected an array of shape (2, 3)"),
         ([[1, 2], [3]], "y is of type list: expected an array of shape (2, 3)"),
+        (RIGHT + 0j, "y is of type array of dtype complex128: expected an array of real numbers, of shape (2, 3)"),
+        (Odd("array of dtype object"), "y is of type array of dtype object: expected an array of real numbers, of sh"),
         (RIGHT.T, "y has shape (3, 2): expected (2, 3)"),
         (RIGHT + np.eye(2, 3), "y[0, 0]: expected 1, got 2 (2 of 6 entries differ)"),
         (RIGHT * [[1], [np.nan]], "y[1, 0]: expected 8, got nan (3 of 6 entries differ)"),
     ],
 )
 def test_differences_in_words(given, words):
-    assert difference(given, RIGHT, "y") == words
+    assert difference(given, RIGHT, "y").startswith(words)
 
 
 def test_single_numbers_have_no_index():
@@ -321,11 +352,27 @@ def test_what_may_change_is_named():
         checks.check_untouched(twice, before, [RIGHT.astype(np.float32), RIGHT])
 
 
+def test_a_refusal_is_a_value_error_and_says_so():
+    def raising(kind, message):
+        def call():
+            raise SubmissionError(kind, message)
+
+        return call
+
+    check_refused(raising("exception", "f raised ValueError: no"), "nu=0")
+    with pytest.raises(Wrong, match=r"^nu=0: expected ValueError\nf raised IndexError: no$"):
+        check_refused(raising("exception", "f raised IndexError: no"), "nu=0")
+    with pytest.raises(Wrong, match=r"^nu=0: expected ValueError, got 3$"):
+        check_refused(lambda: 3, "nu=0")
+    with pytest.raises(SubmissionError, match="not there"):
+        check_refused(raising("missing", "not there"), "nu=0")
+
+
 def test_a_verdict_counts_only_where_it_is_a_word():
     check_word("line", "line", "the run")
     for given, said in (
         ("point", "got 'point'"),
-        (np.array(["line"]), "got ndarray"),
+        (np.array(["line"]), "got array of dtype"),
         (None, "got NoneType"),
         (["line"], "list"),
     ):

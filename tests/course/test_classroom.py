@@ -371,6 +371,23 @@ def test_grades_are_written_as_they_come(tmp_path, monkeypatch):
     assert {path.name for path in (tmp_path / "out" / "results").iterdir()} == {"a.json", "b.json"}
 
 
+def test_results_of_who_is_not_there_any_more_go(tmp_path, monkeypatch):
+    """Those that the grader wrote itself, and nothing else."""
+
+    def graded(source, filename, *rest):
+        return grading.failed(LOSS, filename, "no")
+
+    monkeypatch.setattr(class_grading, "grade_source", graded)
+    folder, out = fill(tmp_path / "in", {f"{name}.py": "x = 1" for name in "ab"}), tmp_path / "out"
+    command = ("grade", "--class", folder, "--assignment", "one-class-loss", "--jobs", 1, "--out", out)
+    assert run(*command) == 0
+    fill(out / "results", {"mine.json": "{}"})
+    (folder / "b.py").unlink()
+    assert run(*command) == 0
+    assert {path.name for path in (out / "results").iterdir()} == {"a.json", "mine.json"}
+    assert set(table(out)) == {"a"}
+
+
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", " =1", "\t=1"])
 def test_no_cell_is_a_formula(text):
     assert cell(text).startswith("'")

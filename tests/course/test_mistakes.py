@@ -115,6 +115,31 @@ def test_a_mistake_costs_its_own_function_alone_and_is_named(name, mistake, chan
     assert words in messages(grade.parts)
 
 
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [
+        (
+            "one-class-loss",
+            [
+                ("squared_distances(outputs, center).mean()", "((outputs - center) ** 2).mean()"),
+                ("2 / len(outputs)", "2 / outputs.size"),
+            ],
+            "the mean over all N p entries, where the coordinates are to be summed",
+        ),
+        (
+            "soft-boundary-radius",
+            [("grad = 2 / (nu * N) * outside", "grad = 2 / (nu * N * len(center)) * outside")],
+            "divided by the number of coordinates as well",
+        ),
+    ],
+)
+def test_a_mistake_has_one_name_in_public_and_hidden_parts(name, changes, words, request):
+    """Sizes that tell it from its neighbours: with two coordinates a mean over them is half of their sum."""
+    found = [part.message for part in grade_of(name, "", changes, request).parts if "looks like: " in part.message]
+    assert len(found) > 2
+    assert all(words in message for message in found), found
+
+
 def test_ten_of_them_in_each_assignment():
     assert all(len(planted) >= 10 for planted in mistakes_cases.MISTAKES.values())
 

@@ -57,6 +57,16 @@ def test_what_is_sent_arrives(value):
     assert same(unpack(data), value)
 
 
+@pytest.mark.parametrize("dtype", ["longdouble", ">f8", ">f4", "<f8", ">i4", "<u2"])
+def test_numbers_of_other_machines_arrive_as_numbers(dtype):
+    """What is right in `np.longdouble` is right; as is what was read from a file with another order of bytes."""
+    array = np.arange(6).astype(dtype).reshape(2, 3)
+    received = unpack(pack({"array": array, "number": array[1, 2]}))
+    assert received["array"].dtype == (np.float64 if dtype == "longdouble" else array.dtype.newbyteorder("="))
+    np.testing.assert_array_equal(received["array"], array)
+    assert received["number"] == 5
+
+
 @given(st.binary(max_size=80))
 @settings(max_examples=80)
 def test_garbage_is_refused(data):

@@ -11,7 +11,20 @@ from minisvdd.gradcheck import (
     check_loss,
     library_cases,
 )
-from minisvdd.nn.layers import BatchNorm, Conv2D, Flatten, LeakyReLU, Linear, MaxPool2D, Tanh
+from minisvdd.nn.layer import Layer
+from minisvdd.nn.layers import (
+    BatchNorm,
+    Conv2D,
+    ConvTranspose2D,
+    Flatten,
+    LeakyReLU,
+    Linear,
+    MaxPool2D,
+    Reshape,
+    Sigmoid,
+    Tanh,
+    Upsample,
+)
 from minisvdd.nn.networks import Sequential
 
 
@@ -100,6 +113,56 @@ def test_analytic_layers_are_checked_by_the_complex_step_too(rng):
     assert all(check.complex_error is None for check in piecewise.arrays)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Linear(3),
+        lambda: Conv2D(2, 3),
+        lambda: ConvTranspose2D(2, 3),
+        BatchNorm,
+        Sigmoid,
+        Tanh,
+        Upsample,
+        lambda: Reshape((5, 4, 2)),
+        Flatten,
+    ],
+)
+def test_every_smooth_layer_of_the_library_takes_the_complex_step(make, rng):
+    layer = make()
+    sample = (40,) if isinstance(layer, Linear) else (2, 4, 5)
+    report = check_gradients(built(layer, sample, rng), rng.standard_normal((3, *sample)), train_steps=0)
+    assert report.passed, str(report)
+    assert all(check.complex_error < 1e-11 for check in report.arrays)
+
+
+class OwnBatchNorm(Layer):
+    """Right, and not analytic: `x.var()` takes squares of magnitudes."""
+
+    def forward(self, x, training=False):
+        self.r = 1 / np.sqrt(x.var(axis=0) + 1e-3)
+        self.x_hat = (x - x.mean(axis=0)) * self.r
+        return self.x_hat
+
+    def backward(self, grad_output, need_input=True, need_params=True):
+        g = grad_output - grad_output.mean(axis=0) - self.x_hat * (grad_output * self.x_hat).mean(axis=0)
+        return self.r * g
+
+
+def test_a_layer_of_ones_own_takes_the_complex_step_only_if_it_says_so(rng):
+    x = rng.standard_normal((8, 3))
+    (check,) = [c for c in check_gradients(OwnBatchNorm(), x).arrays if c.name == "input"]
+    assert (check.passed, check.complex_error) == (True, None)
+
+    class SaysSo(OwnBatchNorm):
+        is_analytic = True
+
+    report = check_gradients(SaysSo(), x)
+    (check,) = [c for c in report.arrays if c.name == "input"]
+    assert not check.passed
+    assert "the differences agree with the gradient, the complex step does not" in check.diagnosis
+    assert "is_analytic = False" in str(report)
+
+
 def test_gradient_that_is_zero_passes(rng):
     """A bias before batch norm has gradient 0: rounding beside rounding is no error."""
     network = built(Sequential([Linear(4, bias=True), BatchNorm(), Linear(2)]), (3,), rng)
@@ -119,6 +182,98 @@ def test_small_error_in_one_entry_of_a_large_array_is_found(rng):
     weight = next(check for check in report.arrays if check.name == "weight")
     assert (weight.checked, weight.directions, weight.size) == (10, 4, 1200)
     assert not weight.passed
+
+
+class Scale:
+    """One scalar parameter, whose gradient is a sum: a NumPy number, and no array."""
+
+    def __init__(self):
+        self.params, self.grads = {"a": np.array(0.25)}, {}
+
+    def forward(self, x, training=False):
+        self.x = x
+        return self.params["a"] * x
+
+    def backward(self, grad_output):
+        self.grads["a"] = (grad_output * self.x).sum()
+        return self.params["a"] * grad_output
+
+
+@pytest.mark.parametrize("before", [{}, {"a": 0.0}, {"a": np.float64(3)}, {"a": None}])
+def test_the_gradient_of_a_scalar_parameter_may_be_a_number(before, rng):
+    layer, x = Scale(), rng.standard_normal((5, 4))
+    layer.grads.update(before)
+    report = check_gradients(layer, x)
+    assert report.passed, str(report)
+    assert {(check.name, check.stage) for check in report.arrays} >= {("a", "start"), ("a", "after 20 steps")}
+
+    class Forgets(Scale):
+        def backward(self, grad_output):
+            return self.params["a"] * grad_output
+
+    layer = Forgets()
+    layer.grads["a"] = np.float64(3)
+    (check,) = [check for check in check_gradients(layer, x, train_steps=0).arrays if check.name == "a"]
+    assert "looks like: zero" in check.diagnosis
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"params": [np.ones(3)]}, "Scale.params is a list: expected a dict of arrays"),
+        ({"params": {"a": 0.25}}, r"params\['a'\] is a float: expected an array"),
+        ({"params": {"a": np.float64(0.25)}}, r"params\['a'\] is a float64: expected an array"),
+        ({"forward": lambda x, training=False: None}, "forward returned None: is a return missing?"),
+        ({"forward": lambda x, training=False: (x, x)}, "forward returned a tuple of 2: expected one array"),
+        ({"backward": lambda grad_output: None}, "backward returned None: is a return missing?"),
+        ({"backward": lambda grad_output: (grad_output, None)}, "backward returned a tuple of 2: expected one array"),
+    ],
+)
+def test_what_cannot_be_checked_is_refused_in_words(change, message):
+    layer = Scale()
+    vars(layer).update(change)
+    with pytest.raises(TypeError, match=message.replace("?", r"\?")):
+        check_gradients(layer, np.ones((2, 3)))
+
+
+def test_functions_that_return_nothing_are_refused_in_words():
+    x = np.ones((2, 3))
+    with pytest.raises(TypeError, match="the function returned None"):
+        check_gradient(lambda v: None, np.cos, x)
+    with pytest.raises(TypeError, match="the function returned a tuple of 2"):
+        check_gradient(lambda v: (v.sum(), v), np.cos, x)
+    with pytest.raises(TypeError, match="the gradient returned None"):
+        check_gradient(np.sum, lambda v: None, x)
+    with pytest.raises(TypeError, match="the loss returned None"):
+        check_loss(lambda v: None, x)
+    with pytest.raises(TypeError, match=r"the loss returned a float64: expected value, grad\[, per_sample\]"):
+        check_loss(lambda v: v.sum(), x)
+    with pytest.raises(TypeError, match="as its gradient, returned None"):
+        check_loss(lambda v: (v.sum(), None), x)
+
+
+def test_ties_are_blamed_only_where_the_gradient_is_right_without_them(rng):
+    """Any wrong gradient is wrong under a shift, too."""
+
+    class Negated(ForeignCube):
+        def backward(self, grad_output):
+            return -super().backward(grad_output)
+
+    class EveryTiedEntry:
+        """A maximum over columns, whose gradient goes to all entries that reach it."""
+
+        def forward(self, x, training=False):
+            self.winners = x == x.max(axis=1, keepdims=True)
+            return x.max(axis=1)
+
+        def backward(self, grad_output):
+            return self.winners * grad_output[:, None]
+
+    x = rng.standard_normal((5, 4))
+    text = str(check_gradients(Negated(), x))
+    assert "looks like: negated" in text
+    assert "entries that tie" not in text
+    assert "entries that tie for a maximum each got the gradient" in str(check_gradients(EveryTiedEntry(), x))
 
 
 class TestKinks:
@@ -176,6 +331,10 @@ class TestKinks:
         assert (report.arrays[0].kinks, report.arrays[0].retried) == (1, 1)
 
 
+def failed_properties(report):
+    return {check.name for check in report.failures}
+
+
 class TestPlainFunctions:
     def test_right_and_wrong(self, rng):
         x = rng.standard_normal((3, 4))
@@ -198,7 +357,52 @@ class TestPlainFunctions:
 
         report = check_loss(loss, rng.standard_normal((5, 3)))
         assert not report.passed
-        assert "leaves its arguments alone" in str(report)
+        assert "leaves its arguments alone: it changes outputs" in str(report)
+        assert report.arrays[0].passed, "the gradient is that at the outputs as they came"
+
+    def test_only_arrays_among_the_arguments_of_a_loss_are_looked_at_and_bit_for_bit(self, rng):
+        def loss(outputs, *anything):
+            return (outputs**2).sum(), 2 * outputs
+
+        outputs = rng.standard_normal((5, 3))
+        report = check_loss(loss, outputs, np.array([np.nan, 1.0]), [[1], [1, 2]], "mean", {"a": np.ones(2)}, None)
+        assert report.passed, str(report)
+
+        def writes(outputs, targets):
+            targets[0] = 2
+            return loss(outputs)
+
+        assert "it changes argument 1" in str(check_loss(writes, outputs, np.array([np.nan, 1.0])))
+
+    @pytest.mark.parametrize("function", [lambda v: np.exp(v), lambda v: v.sum(keepdims=True), lambda v: v.sum() + 0j])
+    def test_a_value_that_is_not_one_real_number_fails(self, function, rng):
+        """The sum over all outputs of a softmax is constant: zeros would be its gradient."""
+        x = rng.standard_normal((5, 4))
+        assert "the value is one number" in failed_properties(check_gradient(function, np.zeros_like, x))
+        report = check_loss(lambda v: (function(v), np.zeros_like(v)), x)
+        assert "the value is one number" in failed_properties(report)
+
+    def test_a_random_function_is_called_random(self, rng):
+        def noisy(v):
+            return np.sin(v).sum() + noise.normal()
+
+        noise, x = np.random.default_rng(0), rng.standard_normal(3)
+        assert "is it random?" in str(check_gradient(noisy, np.cos, x))
+        assert "is it random?" in str(check_loss(lambda v: (noisy(v), np.cos(v)), x))
+
+    @pytest.mark.parametrize("convert", [np.float32, lambda value: float(np.float32(value))])
+    def test_single_precision_is_recognised(self, convert, rng):
+        """By the dtype of the value; where it was converted, by the values."""
+        x = rng.standard_normal((5, 4))
+        for report in (
+            check_gradient(lambda v: convert(np.sin(v).sum()), np.cos, x),
+            check_loss(lambda v: (convert(np.sin(v).sum()), np.cos(v)), x),
+        ):
+            assert not report.passed
+            assert "computed in single precision" in report.arrays[0].diagnosis
+            assert ("the value is in float64" in failed_properties(report)) == (convert is np.float32)
+        wrong = check_gradient(lambda v: np.sin(v).sum(), lambda v: np.cos(v) ** 2, x.astype(np.float32))
+        assert "single" not in str(wrong)
 
     def test_gradient_of_the_wrong_shape(self, rng):
         report = check_gradient(lambda v: (v**2).sum(), lambda v: 2 * v.T, rng.standard_normal((3, 4)))

@@ -50,6 +50,39 @@ def test_what_is_updated_in_place_counts():
     assert not check(lambda *arguments: None, "adam_update").passed
 
 
+def test_what_is_not_to_be_updated_must_be_left_alone():
+    def leaky_relu_forward(x, slope):
+        x[x < 0] *= slope
+        return x
+
+    def norm_act_pool_evaluate(*arguments):
+        result = ops.norm_act_pool_evaluate(*arguments)
+        if arguments[5] is not None:
+            arguments[5].weight[...] = 1
+        return result
+
+    def adam_update(param, grad, *others):
+        ops.adam_update(param, grad, *others)
+        grad *= 2
+
+    assert check(leaky_relu_forward, "leaky_relu_forward").detail == "changed its argument x"
+    assert check(norm_act_pool_evaluate, "norm_act_pool_evaluate").detail == "changed its argument affine"
+    assert check(adam_update, "adam_update").detail == "changed its argument grad"
+
+
+def test_beside_infinite_entries_the_others_count():
+    def pad_forward(x, margins, fill):
+        return ops.pad_forward(x + 1, margins, fill)
+
+    assert "expected -inf" not in check(pad_forward, "pad_forward").detail
+    assert not check(pad_forward, "pad_forward").passed
+
+
+@pytest.mark.parametrize("name", ops.all_operations())
+def test_every_formula_leaves_its_arguments_alone(name):
+    assert check(ops.all_operations()[name], name).passed
+
+
 def test_an_exception_is_a_failure():
     def breaks(x, weight):
         raise ValueError("no\nsuch")

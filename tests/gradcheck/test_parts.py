@@ -84,6 +84,7 @@ def test_the_complex_step_sees_what_differences_cannot(rng):
     assert check.error < 1e-8
     assert 0.3e-9 < check.complex_error < 1.1e-9
     assert not report.passed
+    assert "too small an error for differences" in check.diagnosis
 
 
 def test_the_complex_step_along_directions(rng):
@@ -149,6 +150,22 @@ def test_a_small_error_in_one_place_is_no_form():
     wrong = right.copy()
     wrong[0, 0, 0, 0] += 1e-4
     assert named(wrong, right) == "no known form fits"
+
+
+def test_a_rearrangement_tells_more_than_the_right_gradient_does(rng):
+    """Of what is nearly symmetric the transposed is nearly right."""
+    nearly = np.add.outer(np.arange(3.0), np.arange(3.0)) + 1e-6 * rng.standard_normal((3, 3))
+    assert named(nearly + 1e-5 * rng.standard_normal((3, 3)), nearly) == "no known form fits"
+    assert named(nearly.T + 1e-8 * rng.standard_normal((3, 3)), nearly) == "looks like: transposed"
+
+
+def test_a_single_entry_shows_no_factor_without_a_meaning():
+    right = np.zeros((3, 4))
+    right[1, 1] = 0.7
+    assert named(1.001 * right, right) == "no known form fits"
+    assert named(2 * right, right).startswith("looks like: times 2")
+    right[2, 2] = 0.2
+    assert named(1.01 * right, right) == "looks like: 1.01 times the right gradient"
 
 
 @pytest.mark.parametrize(

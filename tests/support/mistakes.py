@@ -203,6 +203,12 @@ MISTAKES = {
             "the padding is not cut off",
         ),
         (
+            "padding cut off by [p:-p]",
+            [("return padded[:, :, ph : ph + H, pw : pw + W].copy()", "return padded[:, :, ph:-ph, pw:-pw].copy()")],
+            parts("conv2d_backward_input", *USUAL, "stride", "padding"),
+            "cut by [p:-p], which leaves nothing where the padding is 0",
+        ),
+        (
             "padding cut off at the far end",
             [("return padded[:, :, ph : ph + H, pw : pw + W].copy()", "return padded[:, :, :H, :W].copy()")],
             parts("conv2d_backward_input", "padding"),

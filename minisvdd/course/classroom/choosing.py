@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ...errors import DataError
 from ..assignment import Assignment
-from ..catalog import tagged
+from ..catalog import other_tag, tagged
 from ..grader.grading import read_submission
 from ..grader.output import clean_name
 from .notebook import script_of
@@ -42,8 +42,7 @@ def choose(submission: Submission, assignment: Assignment) -> Choice:
     source, tag, notes = read[best]
     if isinstance(source, DataError):
         raise source
-    if tag not in (None, assignment.name):
-        notes = (*notes, f"its first line says that it is of the assignment {tag}")
+    notes = (*notes, *other_tag(tag, assignment))
     if len(sources) > 1:
         others = _names([path for path in sources if path != sources[best]])
         notes = (f"{clean_name(sources[best].name)} was chosen, not {others}", *notes)

@@ -6,7 +6,7 @@ from pathlib import Path
 from joblib import Parallel, delayed
 
 from ...errors import DataError
-from ..assignment import Assignment
+from ..assignment import Assignment, check_seed
 from ..catalog import NAMES, get_assignment, resolved
 from ..grader.grading import Grade, check_machine, failed, grade, grade_source
 from ..grader.output import clean_name
@@ -30,6 +30,7 @@ def grade_class(
     it is there, in the order in which they come.   besides: as in `find_submissions`.
     Raises DataError and ValueError as `find_submissions` and `grade` do; a file that cannot be read gets 0 points.
     """
+    check_seed(seed)
     submissions = find_submissions(folder, besides)
     task = resolved(assignment) or _assignment_of_all(folder, submissions.values())
     check_machine(task)
@@ -45,6 +46,7 @@ def grade_class(
 
 def grade_path(path, assignment: Assignment | str | None = None, seed: int = 0) -> Grade:
     """`grade` for a file, a notebook, or the folder of one student."""
+    check_seed(seed)
     path = Path(path)
     if not path.is_dir() and path.suffix.lower() != ".ipynb":
         return grade(path, assignment, seed)

@@ -1,7 +1,7 @@
 """What a graded class leaves on the disk: one file for each student, as soon as it is known, and the tables of all."""
 
 import csv
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ...files.atomic import atomic_write, write_json
 from ...files.names import safe_name
@@ -21,7 +21,8 @@ def write_grade(folder, student: str, grade: Grade) -> None:
 class GrowingResults:
     """What is on the disk while a class is graded: each grade as soon as it is known, at the end of grades.csv.
 
-    `write_results` then puts the rows in order, and writes parts.json, of which an earlier run leaves nothing.
+    `write_results` then puts the rows in order, and writes parts.json. An earlier run leaves nothing: results of a
+    student who is not there any more would be taken for new ones.
     """
 
     def __init__(self, folder):
@@ -29,6 +30,8 @@ class GrowingResults:
 
     def add(self, student: str, grade: Grade) -> None:
         """Write results/STUDENT.json, and a row."""
+        if not self.begun:
+            _remove_results(self.folder)
         write_grade(self.folder, student, grade)
         if not self.begun:
             (self.folder / "parts.json").unlink(missing_ok=True)
@@ -37,6 +40,18 @@ class GrowingResults:
             return
         with open(self.folder / "grades.csv", "a", encoding="utf-8", newline="") as file:
             csv.writer(file, lineterminator="\n").writerow(_row(student, grade))
+
+
+def _remove_results(folder):
+    """The files results/STUDENT.json that an earlier grades.csv names, and no others."""
+    try:
+        with open(folder / "grades.csv", encoding="utf-8", newline="") as file:
+            named = [row.get("results") or "" for row in csv.DictReader(file)]
+    except (OSError, ValueError, csv.Error):
+        return
+    for path in map(PurePosixPath, named):
+        if path.parent == PurePosixPath("results") and path.suffix == ".json":
+            (folder / path).unlink(missing_ok=True)
 
 
 def write_results(folder, grades: dict[str, Grade], alike: tuple[Pair, ...] | list[Pair] = ()) -> None:

@@ -3,6 +3,8 @@
 import difflib
 import re
 
+from ..assignment import Assignment
+
 _CONFLICT = re.compile(r"^(<{7}|={7}|>{7})( |$)", re.MULTILINE)
 _DEFINED = {"python": re.compile(r"^[ \t]*def (\w+)", re.MULTILINE), "cuda": re.compile(r"\bvoid\s+(\w+)\s*\(")}
 _MISSING = re.compile(r"there is no function (\w+)$")
@@ -12,25 +14,33 @@ _UNREADABLE = re.compile(
 )
 
 
-def advised(message: str, source: bytes, language: str) -> str:
+def advised(message: str, source: bytes, assignment: Assignment) -> str:
     """The message of a submission that failed, with advice where its text shows what went wrong."""
+    language = assignment.language
     text = source.decode("utf-8-sig", "replace")
     missing = _MISSING.match(message)
-    advice = _other_name(missing[1], text, language) if missing else None
+    advice = _other_name(missing[1], text, language, _asked(assignment)) if missing else None
     if _UNREADABLE.match(message):
         advice = _what_it_is(source, text, language)
     return f"{message}\n{advice}" if advice else message
 
 
-def _other_name(name, text, language):
-    """The function that may have been meant, and where."""
+def _asked(assignment):
+    """The names that a file of the assignment must or may define."""
+    ours = {op.__name__ for op in assignment.helpers} | {source.name for source in assignment.functions}
+    return ours | {part.function for part in assignment.parts} | set(assignment.kernels)
+
+
+def _other_name(name, text, language, asked):
+    """The function that may have been meant, and where: none that is there for something else."""
     found = list(_DEFINED[language].finditer(text[: 1 << 17]))
     exact = next((match for match in found if match[1] == name), None)
     if exact and exact[0][0] in " \t":
         return f"line {_line(text, exact)} defines {name}, but inside of something else: it must begin at the margin"
     if exact:
         return None
-    near = difflib.get_close_matches(name, [match[1][:100] for match in found[:200]], n=1, cutoff=0.75)
+    others = [match[1][:100] for match in found[:200] if match[1] not in asked]
+    near = difflib.get_close_matches(name, others, n=1, cutoff=0.75)
     if not near:
         return None
     match = next(match for match in found if match[1] == near[0])

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import permutations
 
 import numpy as np
@@ -29,6 +30,7 @@ __all__ = [
     "argument_names",
     "as_numbers",
     "check_integers",
+    "check_refused",
     "check_untouched",
     "check_word",
     "close",
@@ -42,18 +44,23 @@ __all__ = [
     "values",
     "worst",
 ]
+_NO_FORM = "no known form of error fits"
+_CHANGED = "{name} was changed by the call: work on a copy, the caller still needs it"
 _SINGLE = 0.5  # of the points for values that are right to the digits of float32
 
 
 class Student:
-    """The submission's functions, as the checks call them."""
+    """The submission's functions, as the checks call them.  after: what became of the arguments of the last call."""
+
+    after: list | None = None
 
     def __init__(self, sandbox):
         self.sandbox = sandbox
 
     def call(self, name: str, *arguments):
         """What the submission's function returns for copies of these arguments."""
-        return self.sandbox.call(name, *arguments)[0]
+        given, self.after = self.sandbox.call(name, *arguments)
+        return given
 
 
 def expected(op: Callable, arguments: tuple):
@@ -99,13 +106,16 @@ def values(
         """The comparisons of one case."""
         right = expected(op, case.arguments)
         given = _call(student, op, case, right)
+        telling = partial(telling_changes, op, case.arguments, student.after)
         if len(outputs) == 1:
-            yield lambda: compare(given, right, outputs[0], case, op, student, forms, None, terms, public)
+            yield telling(lambda: compare(given, right, outputs[0], case, op, student, forms, None, terms, public))
             return
-        given = results_of(given, outputs, optional)
-        _check_order(given, right, outputs, chosen)
+        given = telling(lambda: results_of(given, outputs, optional))()
+        telling(lambda: _check_order(given, right, outputs, chosen))()
         for i in (i for i in chosen if i < len(given)):
-            yield lambda i=i: compare(given[i], right[i], outputs[i], case, op, student, forms, i, terms, public)
+            yield telling(
+                lambda i=i: compare(given[i], right[i], outputs[i], case, op, student, forms, i, terms, public)
+            )
 
     def check(student, rng):
         worst(comparison for case in cases(rng) for comparison in one(student, case))
@@ -133,7 +143,7 @@ def compare(given, right, label, case, op, student=None, forms=(), output=None, 
             raise Wrong("\n".join([*lines, *([diagnosis] if diagnosis else []), follows]), FOLLOW_UP)
         lines += own_difference(given, right, case, student)
         diagnosis = diagnosis or _kept_state(right, case, op, student, output)
-    raise Wrong("\n".join([*lines, diagnosis or "no known form of error fits"]))
+    raise Wrong("\n".join([*lines, diagnosis or _NO_FORM]))
 
 
 def _call(student, op, case, right):
@@ -199,16 +209,31 @@ def keeps_dtype(
         for case in cases(rng):
             arguments = tuple(_single(a) for a in case.arguments)
             given, after = student.sandbox.call(op.__name__, *arguments)
-            right = expected(op, arguments)
-            given, right = (results_of(given, outputs, optional), right) if len(outputs) > 1 else ((given,), (right,))
-            for i in floats:
-                _check_dtype(given[i], np.asarray(right[i]), outputs[i])
-            for i in range(len(given)):
-                _check_right(given[i], np.asarray(right[i]), outputs[i])
-                check_integers(as_numbers(given[i]), np.asarray(right[i]), outputs[i])
+            telling_changes(op, arguments, after, lambda a=arguments, given=given: form(given, expected(op, a)))()
             check_untouched(op, arguments, after)
 
+    def form(given, right):
+        given, right = (results_of(given, outputs, optional), right) if len(outputs) > 1 else ((given,), (right,))
+        for i in floats:
+            _check_dtype(given[i], np.asarray(right[i]), outputs[i])
+        for i in range(len(given)):
+            _check_right(given[i], np.asarray(right[i]), outputs[i])
+            check_integers(as_numbers(given[i]), np.asarray(right[i]), outputs[i])
+
     return check
+
+
+def check_refused(call: Callable, what: str) -> None:
+    """Raise Wrong unless the call of a submission's function raises ValueError.  what: why it must, in words."""
+    try:
+        given = call()
+    except SubmissionError as error:
+        if error.kind != "exception":
+            raise
+        if "ValueError" in str(error):
+            return
+        raise Wrong(f"{what}: expected ValueError\n{error}") from None
+    raise Wrong(f"{what}: expected ValueError, got {given!r:.60}")
 
 
 def check_integers(given: np.ndarray | None, right: np.ndarray, label: str) -> None:
@@ -219,9 +244,30 @@ def check_integers(given: np.ndarray | None, right: np.ndarray, label: str) -> N
 
 def check_untouched(op: Callable, before: tuple, after: list, but_for: tuple[str, ...] = ()) -> None:
     """Raise Wrong when an argument is not, bit for bit, what it was."""
-    for name, old, new in zip(argument_names(op), before, after):
-        if isinstance(old, np.ndarray) and name not in but_for and not _same_bits(old, new):
-            raise Wrong(f"{name} was changed by the call: work on a copy, the caller still needs it")
+    if changed := [name for name in _changed(op, before, after) if name not in but_for]:
+        raise Wrong(_CHANGED.format(name=changed[0]))
+
+
+def telling_changes(op: Callable, before: tuple, after: list | None, comparison: Callable) -> Callable:
+    """The comparison, whose Wrong begins with the argument that the call changed: what is wrong may come of that."""
+
+    def told():
+        try:
+            return comparison()
+        except Wrong as wrong:
+            changed = _changed(op, before, after or [])
+            if not changed:
+                raise
+            lines = [line for line in str(wrong).splitlines() if line != _NO_FORM]
+            raise Wrong("\n".join([_CHANGED.format(name=changed[0]), *lines]), wrong.fraction) from None
+
+    return told
+
+
+def _changed(op, before, after):
+    """The names of arrays that are not, bit for bit, what they were."""
+    named = zip(argument_names(op), before, after)
+    return [name for name, old, new in named if isinstance(old, np.ndarray) and not _same_bits(old, new)]
 
 
 def argument_names(op: Callable) -> list[str]:

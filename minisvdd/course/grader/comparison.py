@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .sandbox import type_of
+from .wire import ARRAY_OF
 
 # Largest error, over the largest expected number: rounding of sums in another order passes, a wrong formula does not.
 _TOLERANCES = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-8}
@@ -47,7 +48,8 @@ def difference(given, right: np.ndarray, label: str) -> str | None:
         return f"{label} is None: is a return statement missing?"
     array = as_numbers(given)
     if array is None:
-        return f"{label} is of type {type_of(given)}: expected {kind_of(right)}"
+        said = type_of(given)
+        return f"{label} is of type {said}: expected {kind_of(right, real=said.startswith(ARRAY_OF))}"
     if array.shape != right.shape:
         return f"{label} has shape {array.shape}: expected {right.shape}"
     wrong = ~close(array, right)
@@ -117,6 +119,8 @@ def close(given: np.ndarray, right: np.ndarray) -> np.ndarray:
     return near | (given == right)
 
 
-def kind_of(right: np.ndarray) -> str:
-    """What was expected, in words."""
+def kind_of(right: np.ndarray, real: bool = False) -> str:
+    """What was expected, in words.  real: say that its numbers are real ones."""
+    if real:
+        return f"an array of real numbers, of shape {right.shape}" if right.ndim else "a real number"
     return f"an array of shape {right.shape}" if right.ndim else "a number"

@@ -9,7 +9,7 @@ from pathlib import Path
 from ...backends.building import find_compiler
 from ...errors import DataError
 from ..assignment import Assignment
-from ..catalog import assignment_of, resolved
+from ..catalog import assignment_of, other_tag, resolved, tagged
 from ..handouts import cuda_source
 from .advice import advised
 from .checks import Student, Wrong
@@ -79,15 +79,17 @@ class Grade:
 def grade(path, assignment: Assignment | str | None = None, seed: int = 0) -> Grade:
     """Grade the file at `path`.
 
-    assignment: it, or its name; None to read it off the file.   seed: draws the inputs of hidden parts.
-    Raises DataError when the file cannot be read or is too large, ValueError when the assignment is unknown or the
-    machine lacks what it needs. Whatever the submission does ends in a Grade.
+    assignment: it, or its name; None to read it off the file.   seed: draws the inputs of hidden parts, >= 0.
+    Raises DataError when the file cannot be read or is too large, ValueError when the assignment is unknown, the seed
+    is none or the machine lacks what it needs. Whatever the submission does ends in a Grade.
     """
     path = Path(path)
     source = read_submission(path)
     task = resolved(assignment) or assignment_of(path, source)
     check_machine(task)
-    return grade_source(source, path.name, task, seed)
+    result = grade_source(source, path.name, task, seed)
+    result.notes = other_tag(tagged(source), task)
+    return result
 
 
 def check_machine(assignment: Assignment) -> None:
@@ -125,7 +127,7 @@ def grade_source(
     result = Grade(assignment.name, filename, [], seed, source=source)
     refusal = cuda_source.refusal(source) if assignment.language == "cuda" else None
     if refusal:
-        return failed(assignment, filename, advised(refusal, source, assignment.language), seed, source=source)
+        return failed(assignment, filename, advised(refusal, source, assignment), seed, source=source)
     with Sandbox(source, assignment.filename, limits, assignment.language) as sandbox:
         result.parts = grade_parts(assignment, Student(sandbox), seed, source)
     result.output, result.tried = sandbox.output, sandbox.tried
@@ -144,11 +146,11 @@ def failed(
 def grade_parts(assignment: Assignment, student: Student, seed: int, source: bytes) -> list[PartResult]:
     """Every part, one after the other.  source: the text of the submission, for advice."""
     results = [_grade_part(part, student, seed) for part in assignment.parts]
-    return [_with_advice(part, source, assignment.language) for part in _without_idea(assignment.parts, results)]
+    return [_with_advice(part, source, assignment) for part in _without_idea(assignment.parts, results)]
 
 
-def _with_advice(part, source, language):
-    message = advised(part.message, source, language) if part.message else ""
+def _with_advice(part, source, assignment):
+    message = advised(part.message, source, assignment) if part.message else ""
     return part if message == part.message else replace(part, message=message)
 
 
@@ -165,8 +167,9 @@ def _without_idea(parts, results):
 
 def _grade_part(part, student, seed):
     start, fraction, message = time.perf_counter(), 1.0, ""
+    rng = part.generator(seed)  # not below: an error of the grader's own must not pass for the submission's
     try:
-        part.check(student, part.generator(seed))
+        part.check(student, rng)
     except Wrong as wrong:
         fraction, message = wrong.fraction, str(wrong)
     except SubmissionError as error:

@@ -23,7 +23,7 @@ from ...errors import DataError
 from ..clock import Clock
 from . import disk
 from .places import places
-from .wire import Odd, Remote, WireError, checked_reply, message_size, pack, unpack
+from .wire import Odd, Remote, WireError, checked_reply, message_size, odd_array, pack, unpack
 
 _RUNNER = Path(__file__).parents[1] / "cage" / "runner.py"
 _LIBRARY = Path(__file__).resolve().parents[2]
@@ -484,4 +484,6 @@ def _explain(error, name):
 
 def type_of(value) -> str:
     """How feedback calls a value."""
+    if isinstance(value, np.ndarray) and value.dtype.kind not in "biuf":
+        return odd_array(value).type
     return value.type if isinstance(value, Odd) else type(value).__name__

@@ -16,6 +16,7 @@ _HEAD = struct.Struct("<4sQQ")
 _MAGIC = b"mSVD"
 _DTYPES = {np.dtype(name).str for name in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")}
 _DEPTH = 20
+ARRAY_OF = "array of dtype"
 LARGEST = 1 << 26
 LARGEST_HEAD = (
     1 << 22
@@ -55,7 +56,7 @@ class Remote:
 def pack(value) -> bytes:
     """A message: None, numbers, strings, arrays, slices, tuples, lists and dicts of them; all else becomes `Odd`.
 
-    Raises WireError for more of them than `unpack` takes.
+    Long doubles become doubles. Raises WireError for more of them than `unpack` takes.
     """
     blobs: list[bytes] = []
     head = json.dumps(_encode(value, blobs, 0)).encode()
@@ -141,11 +142,24 @@ def _odd(value):
 
 
 def _encode_array(value, blobs):
-    array = np.asarray(value)
+    array = _usual(np.asarray(value))
     if array.dtype.str not in _DTYPES:
-        return {"odd": f"array of dtype {array.dtype}"}
+        return {"odd": odd_array(array).type}
     blobs.append(array.tobytes())
     return {"scalar" if isinstance(value, np.generic) else "array": [array.dtype.str, list(array.shape)]}
+
+
+def odd_array(array: np.ndarray) -> Odd:
+    """What stands for an array whose entries are no real numbers."""
+    return Odd(f"{ARRAY_OF} {array.dtype}")
+
+
+def _usual(array):
+    """Long doubles as doubles, and numbers in the machine's order of bytes: what they say is right all the same."""
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        with np.errstate(over="ignore"):
+            return array.astype(np.float64)
+    return array.astype(array.dtype.newbyteorder("=")) if array.dtype.kind in "iuf" else array
 
 
 class _Blobs:

@@ -8,7 +8,7 @@ import ast
 from itertools import pairwise
 
 from ...validation import check_choice
-from ..assignment import Assignment
+from ..assignment import Assignment, check_seed
 from .handout import handout
 from .lectures import as_notebook, cell
 from .skeleton import skeleton
@@ -20,10 +20,11 @@ def notebook(assignment: Assignment, form: str, level: str = "plain", solution: 
     """The JSON of the notebook, in format 4.5.
 
     form: "nbgrader" or "otter".   solution: the teacher's version.   seed: draws the inputs of its hidden checks.
-    Raises ValueError for another form, for an assignment that is not in Python, for one whose functions work together,
-    and for a variant.
+    Raises ValueError for another form, for a seed below 0, for an assignment that is not in Python, for one whose
+    functions work together, and for a variant.
     """
     check_choice(form, "notebook", FORMATS)
+    check_seed(seed)
     if assignment.language != "python":
         raise ValueError(f"{assignment.name}: is written in {assignment.language}; notebooks are made of Python alone")
     if assignment.drawn is not None:

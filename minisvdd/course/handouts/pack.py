@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ...errors import DataError
 from ...files.atomic import atomic_write
-from ..assignment import Assignment
+from ..assignment import Assignment, check_seed
 from .handout import handout
 from .skeleton import skeleton
 from .wheel import build_wheel, zipped
@@ -60,8 +60,9 @@ def autograder_archive(assignment: Assignment, seed: int, wheel=None, requiremen
 
     wheel: a wheel of minisvdd to put into the archive and install (None: of the minisvdd that runs).   requirement:
     what pip installs instead, such as a git address.
-    Raises DataError when the wheel cannot be read or is none of minisvdd.
+    Raises DataError when the wheel cannot be read or is none of minisvdd, ValueError for a seed below 0.
     """
+    check_seed(seed)
     files: dict[str, str | bytes] = {}
     if wheel is None and requirement is None:
         name, files_of_wheel = build_wheel()

@@ -96,8 +96,8 @@ class _Watched(Student):
     changed = None
 
     def call(self, name, *arguments):
-        given, after = self.sandbox.call(name, *arguments)
-        self.changed = self.changed or network.changed_argument(name, arguments, after)
+        given = super().call(name, *arguments)
+        self.changed = self.changed or network.changed_argument(name, arguments, self.after)
         return given
 
 

@@ -232,6 +232,11 @@ def _input_uncut(g, w, size, stride=(1, 1), padding=(0, 0)):
     return _input(g, w, tuple(n + 2 * p for n, p in zip(size, padding)), stride)
 
 
+def _input_minus_zero(g, w, size, stride=(1, 1), padding=(0, 0)):
+    ph, pw = padding
+    return _input_uncut(g, w, size, stride, padding)[:, :, ph:-ph, pw:-pw]
+
+
 def _input_corner(g, w, size, stride=(1, 1), padding=(0, 0)):
     return _input_uncut(g, w, size, stride, padding)[:, :, : size[0], : size[1]]
 
@@ -297,6 +302,7 @@ INPUT_FORMS = [
     ("every sample gets the result of the last", _one_sample(_input, -1)),
     ("the padding is not cut off", _input_uncut),
     ("the padding is cut off at the far end only", _input_corner),
+    ("cut by [p:-p], which leaves nothing where the padding is 0: -0 is 0, the beginning", _input_minus_zero),
     ("rows and columns that the stride leaves over at the far end are missing", _input_short),
     ("windows that do not move by the stride", _input_neighbours),
     ("taps that meet at one entry overwrite each other: = where += belongs", _input_overwritten),
