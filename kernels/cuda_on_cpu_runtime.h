@@ -207,7 +207,7 @@ struct Stamp {
     int block = 0, thread, interval, warp_interval;  // block 0: never
 };
 struct Cell {
-    Stamp write, read, other_read;  // other_read: by another thread than `read`, of another block where there is one
+    Stamp write, read, other_read;  // other_read: by another thread than `read`; of an array, of another block if any
     bool atomic = false;
 };
 struct Region {
@@ -251,7 +251,7 @@ void check_cell(Region& r, Cell& cell, uintptr_t address, Access kind, const cha
         fail_race(r, address, verb, "written", cell.write, code);
     if (kind == Access::read) {
         bool same = cell.read.block == now.block && cell.read.thread == now.thread;
-        bool keep_foreign = cell.other_read.block && cell.other_read.block != now.block;
+        bool keep_foreign = !r.shared && cell.other_read.block && cell.other_read.block != now.block;
         if (!same && !keep_foreign) cell.other_read = cell.read;
         cell.read = now;
         return;

@@ -59,6 +59,16 @@ __global__ void missing_syncwarp(float* y) {
     tile[threadIdx.x] = threadIdx.x;
     y[threadIdx.x] = threadIdx.x ? tile[threadIdx.x - 1] : 0;  // MISTAKE missing_syncwarp
 }
+__global__ void one_block_hurries(const float* x, float* y, int which) {
+    __shared__ float tile[64];
+    tile[threadIdx.x] = x[threadIdx.x];
+    __syncthreads();
+    float sum = tile[threadIdx.x] + tile[min(threadIdx.x + 1, 63)];
+    if (blockIdx.x != which) __syncthreads();
+    tile[threadIdx.x] = sum;  // MISTAKE one_block_hurries
+    __syncthreads();
+    y[64 * blockIdx.x + threadIdx.x] = tile[63 - threadIdx.x];
+}
 __global__ void blocks_race(float* y) {
     if (threadIdx.x == 0) y[0] = y[0] + 1;  // MISTAKE blocks_race
 }
