@@ -33,8 +33,9 @@ struct Thread {
     uint3 index;
     State state;
     Place place;
-    int fiber, meeting, warp_interval, copy_groups;  // `interval` counts barriers, warp_interval calls of __syncwarp
+    int fiber, meeting, copy_groups;
     unsigned mask;
+    bool orders_memory;  // does it wait in a __syncwarp?
 };
 struct Fiber {
     jmp_buf where;
@@ -44,6 +45,7 @@ struct Fiber {
 };
 
 Thread threads[max_threads];
+int seen[max_threads][32];  // of the lanes of a thread's warp: how many __syncwarps of each lie before what it does now
 Fiber fibers[max_threads];
 Registers handed_in[max_threads / 32][2][32];  // two meetings of a warp alternate: a slow lane still reads the first
 std::vector<int> order, idle_fibers;
@@ -138,6 +140,18 @@ void wait_as(State state, Place place) {
     if (!_setjmp(fibers[current_fiber].where)) run_next_ready();
 }
 
+// Behind a __syncwarp the lanes of its mask, and nobody else, have before them what any of them had.
+void order_lanes(int (*warp)[32], int lanes, unsigned mask) {
+    int all[32] = {};
+    for (int k = 0; k < lanes; k++) {
+        if (!(mask >> k & 1)) continue;
+        warp[k][k]++;
+        for (int j = 0; j < 32; j++) all[j] = std::max(all[j], warp[k][j]);
+    }
+    for (int k = 0; k < lanes; k++)
+        if (mask >> k & 1) memcpy(warp[k], all, sizeof all);
+}
+
 // ---- The scheduler: run whoever can run; when nobody can, open the barriers whose threads are all there.
 bool open_warp_meetings() {
     bool opened = false;
@@ -150,6 +164,7 @@ bool open_warp_meetings() {
             if (mask >> k & 1) complete &= threads[warp + k].state == State::at_warp && threads[warp + k].mask == mask;
         for (int k = 0; complete && k < lanes; k++)
             if (mask >> k & 1) threads[warp + k].state = State::ready;
+        if (complete && threads[t].orders_memory) order_lanes(seen + warp, lanes, mask);
         opened |= complete;
     }
     return opened;
@@ -181,7 +196,7 @@ void open_block_barrier() {
 void run_block() {
     for (int t = 0; t < n_threads; t++) {
         threads[t].state = State::fresh;
-        threads[t].meeting = threads[t].warp_interval = threads[t].copy_groups = 0;
+        threads[t].meeting = threads[t].copy_groups = 0;
         under_way[t].clear();
     }
     next_fresh = interval = 0;
@@ -204,7 +219,7 @@ void run_block() {
 
 // ---- The checker: what happened last to every cell of memory (one item of an array, 4 bytes of shared memory).
 struct Stamp {
-    int block = 0, thread, interval, warp_interval;  // block 0: never
+    int block = 0, thread, interval, warp_interval;  // block 0: never; these count barriers and the thread's __syncwarps
 };
 struct Cell {
     Stamp write, read, other_read;  // other_read: by another thread than `read`; of an array, of another block if any
@@ -225,7 +240,8 @@ emulator::Counters counters;
 bool is_ordered(const Stamp& s) {
     if (s.block != block_number) return false;
     bool same_warp = s.thread / 32 == current / 32;
-    return s.thread == current || s.interval != interval || (same_warp && s.warp_interval != threads[current].warp_interval);
+    return s.thread == current || s.interval != interval ||
+           (same_warp && s.warp_interval < seen[current][s.thread % 32]);
 }
 bool conflicts(const Stamp& s, bool shared) {
     return s.block && (!shared || s.block == block_number) && !is_ordered(s);
@@ -241,7 +257,7 @@ bool conflicts(const Stamp& s, bool shared) {
     fail_at(code);
 }
 void check_cell(Region& r, Cell& cell, uintptr_t address, Access kind, const char* verb, void* code) {
-    Stamp now{block_number, current, interval, threads[current].warp_interval};
+    Stamp now{block_number, current, interval, seen[current][current % 32]};
     if (r.shared && kind != Access::write && cell.write.block != block_number) {
         set_message({}, "uninitialised: %s %s shared memory, byte %ld, which no thread of the block has written",
                     name_of(current), verb, long(address - r.low));
@@ -351,8 +367,7 @@ const Registers* warp_meeting(unsigned mask, const Registers& own, Place place, 
     }
     Registers* slot = handed_in[current / 32][t.meeting ^= 1];
     slot[lane()] = own;
-    t.mask = mask;
-    t.warp_interval += orders_memory;
+    t.mask = mask, t.orders_memory = orders_memory;
     wait_as(State::at_warp, place);
     return slot;
 }
@@ -437,6 +452,7 @@ extern "C" int emulator_launch(void (*kernel)(void**), void** values, const unsi
         order[t] = t;
         threads[t].index = {t % blockDim.x, t / blockDim.x % blockDim.y, t / blockDim.x / blockDim.y};
     }
+    memset(seen, 0, n_threads * sizeof seen[0]);
     regions.clear();
     if (checking) find_regions(arrays, bytes, item_bytes, n_arrays, dynamic_bytes);
     uint64_t blocks = uint64_t(gridDim.x) * gridDim.y * gridDim.z, first = seed ? random_number() % blocks : 0;

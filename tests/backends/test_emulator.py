@@ -41,6 +41,8 @@ BROKEN = [
     ("missing_barrier", "data race", (floats(64), floats(64)), 1, 64, 0),
     ("missing_second_barrier", "data race", (floats(256), floats(64), 4), 1, 64, 0),
     ("missing_syncwarp", "data race", (floats(32),), 1, 32, 0),
+    ("syncwarp_alone", "data race", (floats(32),), 1, 32, 0),
+    ("syncwarp_in_halves", "data race", (floats(32),), 1, 32, 0),
     ("one_block_hurries", "data race", (floats(64), floats(256), 0), 4, 64, 0),
     ("one_block_hurries", "data race", (floats(64), floats(256), 1), 4, 64, 0),
     ("one_block_hurries", "data race", (floats(64), floats(256), 3), 4, 64, 0),
@@ -98,6 +100,10 @@ def test_correct_kernels_pass(seed, rng):
     np.testing.assert_array_equal(y, x[::-1])
     run("neighbour_in_warp", (y[:32],), block=32, seed=seed)
     np.testing.assert_array_equal(y[:32], np.arange(32) ^ 1)
+    run("neighbour_in_warp", (y[:8],), block=8, seed=seed)
+    np.testing.assert_array_equal(y[:8], np.arange(8) ^ 1)
+    run("reverse_in_warp", (y[:32],), block=32, seed=seed)
+    np.testing.assert_array_equal(y[:32], np.arange(32)[::-1])
     mask = np.empty(50, bool)
     run("positive", (x[:50], mask, 50), seed=seed)
     np.testing.assert_array_equal(mask, x[:50] > 0)

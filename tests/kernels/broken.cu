@@ -59,6 +59,18 @@ __global__ void missing_syncwarp(float* y) {
     tile[threadIdx.x] = threadIdx.x;
     y[threadIdx.x] = threadIdx.x ? tile[threadIdx.x - 1] : 0;  // MISTAKE missing_syncwarp
 }
+__global__ void syncwarp_alone(float* y) {
+    __shared__ float tile[32];
+    tile[threadIdx.x] = threadIdx.x;
+    if (threadIdx.x == 5) __syncwarp(1u << 5);
+    y[threadIdx.x] = threadIdx.x == 5 ? tile[4] : 0;  // MISTAKE syncwarp_alone
+}
+__global__ void syncwarp_in_halves(float* y) {
+    __shared__ float tile[32];
+    tile[threadIdx.x] = threadIdx.x;
+    __syncwarp(threadIdx.x < 16 ? 0x0000ffffu : 0xffff0000u);
+    y[threadIdx.x] = tile[(threadIdx.x + 31) % 32];  // MISTAKE syncwarp_in_halves
+}
 __global__ void one_block_hurries(const float* x, float* y, int which) {
     __shared__ float tile[64];
     tile[threadIdx.x] = x[threadIdx.x];

@@ -26,6 +26,12 @@ __global__ void neighbour_in_warp(float* y) {
     __syncwarp();
     y[threadIdx.x] = tile[threadIdx.x ^ 1];
 }
+__global__ void reverse_in_warp(float* y) {  // lanes meet in pairs, and what one has seen it brings to its next meeting
+    __shared__ float tile[32];
+    tile[threadIdx.x] = threadIdx.x;
+    for (int step = 1; step < 32; step *= 2) __syncwarp(1u << threadIdx.x | 1u << (threadIdx.x ^ step));
+    y[threadIdx.x] = tile[31 - threadIdx.x];
+}
 __global__ void positive(const float* x, bool* y, int n) {
     int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i < n) y[i] = x[i] > 0;
