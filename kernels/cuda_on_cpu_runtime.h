@@ -13,17 +13,19 @@
 
 #include "cuda_on_cpu.h"
 #include "cuda_on_cpu_counters.h"
+#include "cuda_on_cpu_shared.h"
 
 using emulator::Access;
 using emulator::Place;
 using emulator::Registers;
 
 namespace {
-constexpr int max_threads = 1024, max_dynamic = 48 << 10;
+constexpr int max_threads = 1024;
+constexpr unsigned max_shared = 48 << 10;  // bytes of a block, and so the most that a launch may ask for
 constexpr int64_t max_printed = 16 << 10;
 constexpr size_t stack_bytes = 64 << 10;
 }
-alignas(128) thread_local unsigned char dynamic_shared[max_dynamic] __asm__("dynamic_shared");
+alignas(128) thread_local unsigned char dynamic_shared[max_shared] __asm__("dynamic_shared");
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
 
@@ -235,6 +237,7 @@ std::vector<Region> regions;
 uintptr_t image_low, image_high, tls_low, tls_high;
 bool checking, counting;
 emulator::Counters counters;
+emulator::SharedMemory shared_memory;
 
 // Is that access of the past ordered before what the current thread does now?
 bool is_ordered(const Stamp& s) {
@@ -256,6 +259,14 @@ bool conflicts(const Stamp& s, bool shared) {
                 s.block == block_number ? "the same" : "another");
     fail_at(code);
 }
+// A kernel has a shared array when it first writes there: nothing can be read before.
+void count_array(uintptr_t address, void* code) {
+    if (address - (uintptr_t)dynamic_shared < max_shared) return;
+    if (!shared_memory.exceeds(address - tls_low, max_shared)) return;
+    set_message({}, "too much shared memory: %s writes to arrays of %u bytes in all, and the launch asks for %u more; a block "
+                "has %u", name_of(current), shared_memory.arrays, shared_memory.dynamic, max_shared);
+    fail_at(code);
+}
 void check_cell(Region& r, Cell& cell, uintptr_t address, Access kind, const char* verb, void* code) {
     Stamp now{block_number, current, interval, seen[current][current % 32]};
     if (r.shared && kind != Access::write && cell.write.block != block_number) {
@@ -274,6 +285,7 @@ void check_cell(Region& r, Cell& cell, uintptr_t address, Access kind, const cha
     }
     for (const Stamp* s : {&cell.read, &cell.other_read})
         if (conflicts(*s, r.shared)) fail_race(r, address, verb, "read", *s, code);
+    if (r.shared && !cell.write.block) count_array(address, code);
     cell.write = now;
     cell.atomic = kind == Access::atomic;
 }
@@ -314,7 +326,7 @@ void on_access(uintptr_t address, unsigned bytes, Access kind, void* code) {
         check_cell(*r, r->cells[c], address, kind, verb, code);
 }
 
-int find_image(dl_phdr_info* info, size_t, void*) {
+int find_image(dl_phdr_info* info, size_t, void* dynamic_bytes) {
     uintptr_t low = ~uintptr_t(0), high = 0, tls = 0;
     for (int i = 0; i < info->dlpi_phnum; i++) {
         auto& p = info->dlpi_phdr[i];
@@ -325,6 +337,7 @@ int find_image(dl_phdr_info* info, size_t, void*) {
     if ((uintptr_t)&find_image < low || (uintptr_t)&find_image >= high) return 0;
     image_low = low, image_high = high;
     tls_low = (uintptr_t)info->dlpi_tls_data, tls_high = tls_low + tls;
+    shared_memory.start(info->dlpi_name, *(unsigned*)dynamic_bytes);
     return 1;
 }
 void add_region(uintptr_t low, uintptr_t high, bool shared, unsigned cell_bytes) {
@@ -335,13 +348,13 @@ void add_region(uintptr_t low, uintptr_t high, bool shared, unsigned cell_bytes)
 void find_regions(void* const* arrays, const uint64_t* bytes, const uint64_t* item_bytes, int n_arrays,
                   unsigned dynamic_bytes) {
     *(volatile unsigned char*)dynamic_shared = 0;  // so that the thread-local segment exists before it is looked for
-    dl_iterate_phdr(find_image, nullptr);
+    dl_iterate_phdr(find_image, &dynamic_bytes);
     for (int i = 0; i < n_arrays; i++)
         add_region((uintptr_t)arrays[i], (uintptr_t)arrays[i] + bytes[i], false, std::min<unsigned>(8, item_bytes[i]));
     uintptr_t dynamic = (uintptr_t)dynamic_shared;
     add_region(dynamic, dynamic + dynamic_bytes, true, 4);
     add_region(tls_low, dynamic, true, 4);
-    add_region(dynamic + max_dynamic, tls_high, true, 4);
+    add_region(dynamic + max_shared, tls_high, true, 4);
 }
 }  // namespace
 
