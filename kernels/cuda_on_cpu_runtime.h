@@ -13,17 +13,19 @@
 
 #include "cuda_on_cpu.h"
 #include "cuda_on_cpu_counters.h"
+#include "cuda_on_cpu_shared.h"
 
 using emulator::Access;
 using emulator::Place;
 using emulator::Registers;
 
 namespace {
-constexpr int max_threads = 1024, max_dynamic = 48 << 10;
+constexpr int max_threads = 1024;
+constexpr unsigned max_shared = 48 << 10;  // bytes of a block, and so the most that a launch may ask for
 constexpr int64_t max_printed = 16 << 10;
 constexpr size_t stack_bytes = 64 << 10;
 }
-alignas(128) thread_local unsigned char dynamic_shared[max_dynamic] __asm__("dynamic_shared");
+alignas(128) thread_local unsigned char dynamic_shared[max_shared] __asm__("dynamic_shared");
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
 
@@ -33,8 +35,9 @@ struct Thread {
     uint3 index;
     State state;
     Place place;
-    int fiber, meeting, warp_interval, copy_groups;  // `interval` counts barriers, warp_interval calls of __syncwarp
+    int fiber, meeting, copy_groups;
     unsigned mask;
+    bool orders_memory;  // does it wait in a __syncwarp?
 };
 struct Fiber {
     jmp_buf where;
@@ -44,6 +47,7 @@ struct Fiber {
 };
 
 Thread threads[max_threads];
+int seen[max_threads][32];  // of the lanes of a thread's warp: how many __syncwarps of each lie before what it does now
 Fiber fibers[max_threads];
 Registers handed_in[max_threads / 32][2][32];  // two meetings of a warp alternate: a slow lane still reads the first
 std::vector<int> order, idle_fibers;
@@ -138,6 +142,18 @@ void wait_as(State state, Place place) {
     if (!_setjmp(fibers[current_fiber].where)) run_next_ready();
 }
 
+// Behind a __syncwarp the lanes of its mask, and nobody else, have before them what any of them had.
+void order_lanes(int (*warp)[32], int lanes, unsigned mask) {
+    int all[32] = {};
+    for (int k = 0; k < lanes; k++) {
+        if (!(mask >> k & 1)) continue;
+        warp[k][k]++;
+        for (int j = 0; j < 32; j++) all[j] = std::max(all[j], warp[k][j]);
+    }
+    for (int k = 0; k < lanes; k++)
+        if (mask >> k & 1) memcpy(warp[k], all, sizeof all);
+}
+
 // ---- The scheduler: run whoever can run; when nobody can, open the barriers whose threads are all there.
 bool open_warp_meetings() {
     bool opened = false;
@@ -150,6 +166,7 @@ bool open_warp_meetings() {
             if (mask >> k & 1) complete &= threads[warp + k].state == State::at_warp && threads[warp + k].mask == mask;
         for (int k = 0; complete && k < lanes; k++)
             if (mask >> k & 1) threads[warp + k].state = State::ready;
+        if (complete && threads[t].orders_memory) order_lanes(seen + warp, lanes, mask);
         opened |= complete;
     }
     return opened;
@@ -181,7 +198,7 @@ void open_block_barrier() {
 void run_block() {
     for (int t = 0; t < n_threads; t++) {
         threads[t].state = State::fresh;
-        threads[t].meeting = threads[t].warp_interval = threads[t].copy_groups = 0;
+        threads[t].meeting = threads[t].copy_groups = 0;
         under_way[t].clear();
     }
     next_fresh = interval = 0;
@@ -204,10 +221,10 @@ void run_block() {
 
 // ---- The checker: what happened last to every cell of memory (one item of an array, 4 bytes of shared memory).
 struct Stamp {
-    int block = 0, thread, interval, warp_interval;  // block 0: never
+    int block = 0, thread, interval, warp_interval;  // block 0: never; these count barriers and the thread's __syncwarps
 };
 struct Cell {
-    Stamp write, read, other_read;  // other_read: by another thread than `read`, of another block where there is one
+    Stamp write, read, other_read;  // other_read: by another thread than `read`; of an array, of another block if any
     bool atomic = false;
 };
 struct Region {
@@ -220,12 +237,14 @@ std::vector<Region> regions;
 uintptr_t image_low, image_high, tls_low, tls_high;
 bool checking, counting;
 emulator::Counters counters;
+emulator::SharedMemory shared_memory;
 
 // Is that access of the past ordered before what the current thread does now?
 bool is_ordered(const Stamp& s) {
     if (s.block != block_number) return false;
     bool same_warp = s.thread / 32 == current / 32;
-    return s.thread == current || s.interval != interval || (same_warp && s.warp_interval != threads[current].warp_interval);
+    return s.thread == current || s.interval != interval ||
+           (same_warp && s.warp_interval < seen[current][s.thread % 32]);
 }
 bool conflicts(const Stamp& s, bool shared) {
     return s.block && (!shared || s.block == block_number) && !is_ordered(s);
@@ -240,8 +259,16 @@ bool conflicts(const Stamp& s, bool shared) {
                 s.block == block_number ? "the same" : "another");
     fail_at(code);
 }
+// A kernel has a shared array when it first writes there: nothing can be read before.
+void count_array(uintptr_t address, void* code) {
+    if (address - (uintptr_t)dynamic_shared < max_shared) return;
+    if (!shared_memory.exceeds(address - tls_low, max_shared)) return;
+    set_message({}, "too much shared memory: %s writes to arrays of %u bytes in all, and the launch asks for %u more; a block "
+                "has %u", name_of(current), shared_memory.arrays, shared_memory.dynamic, max_shared);
+    fail_at(code);
+}
 void check_cell(Region& r, Cell& cell, uintptr_t address, Access kind, const char* verb, void* code) {
-    Stamp now{block_number, current, interval, threads[current].warp_interval};
+    Stamp now{block_number, current, interval, seen[current][current % 32]};
     if (r.shared && kind != Access::write && cell.write.block != block_number) {
         set_message({}, "uninitialised: %s %s shared memory, byte %ld, which no thread of the block has written",
                     name_of(current), verb, long(address - r.low));
@@ -251,13 +278,14 @@ void check_cell(Region& r, Cell& cell, uintptr_t address, Access kind, const cha
         fail_race(r, address, verb, "written", cell.write, code);
     if (kind == Access::read) {
         bool same = cell.read.block == now.block && cell.read.thread == now.thread;
-        bool keep_foreign = cell.other_read.block && cell.other_read.block != now.block;
+        bool keep_foreign = !r.shared && cell.other_read.block && cell.other_read.block != now.block;
         if (!same && !keep_foreign) cell.other_read = cell.read;
         cell.read = now;
         return;
     }
     for (const Stamp* s : {&cell.read, &cell.other_read})
         if (conflicts(*s, r.shared)) fail_race(r, address, verb, "read", *s, code);
+    if (r.shared && !cell.write.block) count_array(address, code);
     cell.write = now;
     cell.atomic = kind == Access::atomic;
 }
@@ -298,7 +326,7 @@ void on_access(uintptr_t address, unsigned bytes, Access kind, void* code) {
         check_cell(*r, r->cells[c], address, kind, verb, code);
 }
 
-int find_image(dl_phdr_info* info, size_t, void*) {
+int find_image(dl_phdr_info* info, size_t, void* dynamic_bytes) {
     uintptr_t low = ~uintptr_t(0), high = 0, tls = 0;
     for (int i = 0; i < info->dlpi_phnum; i++) {
         auto& p = info->dlpi_phdr[i];
@@ -309,6 +337,7 @@ int find_image(dl_phdr_info* info, size_t, void*) {
     if ((uintptr_t)&find_image < low || (uintptr_t)&find_image >= high) return 0;
     image_low = low, image_high = high;
     tls_low = (uintptr_t)info->dlpi_tls_data, tls_high = tls_low + tls;
+    shared_memory.start(info->dlpi_name, *(unsigned*)dynamic_bytes);
     return 1;
 }
 void add_region(uintptr_t low, uintptr_t high, bool shared, unsigned cell_bytes) {
@@ -319,13 +348,13 @@ void add_region(uintptr_t low, uintptr_t high, bool shared, unsigned cell_bytes)
 void find_regions(void* const* arrays, const uint64_t* bytes, const uint64_t* item_bytes, int n_arrays,
                   unsigned dynamic_bytes) {
     *(volatile unsigned char*)dynamic_shared = 0;  // so that the thread-local segment exists before it is looked for
-    dl_iterate_phdr(find_image, nullptr);
+    dl_iterate_phdr(find_image, &dynamic_bytes);
     for (int i = 0; i < n_arrays; i++)
         add_region((uintptr_t)arrays[i], (uintptr_t)arrays[i] + bytes[i], false, std::min<unsigned>(8, item_bytes[i]));
     uintptr_t dynamic = (uintptr_t)dynamic_shared;
     add_region(dynamic, dynamic + dynamic_bytes, true, 4);
     add_region(tls_low, dynamic, true, 4);
-    add_region(dynamic + max_dynamic, tls_high, true, 4);
+    add_region(dynamic + max_shared, tls_high, true, 4);
 }
 }  // namespace
 
@@ -351,8 +380,7 @@ const Registers* warp_meeting(unsigned mask, const Registers& own, Place place, 
     }
     Registers* slot = handed_in[current / 32][t.meeting ^= 1];
     slot[lane()] = own;
-    t.mask = mask;
-    t.warp_interval += orders_memory;
+    t.mask = mask, t.orders_memory = orders_memory;
     wait_as(State::at_warp, place);
     return slot;
 }
@@ -437,6 +465,7 @@ extern "C" int emulator_launch(void (*kernel)(void**), void** values, const unsi
         order[t] = t;
         threads[t].index = {t % blockDim.x, t / blockDim.x % blockDim.y, t / blockDim.x / blockDim.y};
     }
+    memset(seen, 0, n_threads * sizeof seen[0]);
     regions.clear();
     if (checking) find_regions(arrays, bytes, item_bytes, n_arrays, dynamic_bytes);
     uint64_t blocks = uint64_t(gridDim.x) * gridDim.y * gridDim.z, first = seed ? random_number() % blocks : 0;

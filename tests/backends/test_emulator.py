@@ -41,6 +41,14 @@ BROKEN = [
     ("missing_barrier", "data race", (floats(64), floats(64)), 1, 64, 0),
     ("missing_second_barrier", "data race", (floats(256), floats(64), 4), 1, 64, 0),
     ("missing_syncwarp", "data race", (floats(32),), 1, 32, 0),
+    ("syncwarp_alone", "data race", (floats(32),), 1, 32, 0),
+    ("syncwarp_in_halves", "data race", (floats(32),), 1, 32, 0),
+    ("too_long_an_array", "too much shared memory", (floats(64),), 1, 64, 0),
+    ("too_many_arrays", "too much shared memory", (floats(64),), 1, 64, 0),
+    ("too_much_on_top", "too much shared memory", (floats(64),), 1, 64, 9156),
+    ("one_block_hurries", "data race", (floats(64), floats(256), 0), 4, 64, 0),
+    ("one_block_hurries", "data race", (floats(64), floats(256), 1), 4, 64, 0),
+    ("one_block_hurries", "data race", (floats(64), floats(256), 3), 4, 64, 0),
     ("blocks_race", "data race", (floats(1),), 4, 32, 0),
     ("half_warp", "incomplete mask", (floats(32),), 1, 32, 0),
     ("outside_mask", "incomplete mask", (floats(32),), 1, 32, 0),
@@ -95,12 +103,29 @@ def test_correct_kernels_pass(seed, rng):
     np.testing.assert_array_equal(y, x[::-1])
     run("neighbour_in_warp", (y[:32],), block=32, seed=seed)
     np.testing.assert_array_equal(y[:32], np.arange(32) ^ 1)
+    run("neighbour_in_warp", (y[:8],), block=8, seed=seed)
+    np.testing.assert_array_equal(y[:8], np.arange(8) ^ 1)
+    run("reverse_in_warp", (y[:32],), block=32, seed=seed)
+    np.testing.assert_array_equal(y[:32], np.arange(32)[::-1])
     mask = np.empty(50, bool)
     run("positive", (x[:50], mask, 50), seed=seed)
     np.testing.assert_array_equal(mask, x[:50] > 0)
     votes, answers = np.arange(32, dtype=np.int32), np.empty(32, np.int32)
     run("vote", (votes, answers), block=32, seed=seed)
     np.testing.assert_array_equal(answers, 1116)
+
+
+def test_a_block_has_48_kib_of_shared_memory(dtype):
+    """All of its own kernel's arrays and what the launch asks for; those of the file's other kernels do not count."""
+    y = np.zeros(64, dtype)
+    run("all_there_is", (y, 64), shared=9152)
+    np.testing.assert_array_equal(y, 2)
+    words = (
+        r"too_much_on_top \(broken\.cu:\d+\): too much shared memory: block \(0,0,0\) thread \(0,0,0\) writes to "
+        "arrays of 40000 bytes in all, and the launch asks for 9156 more; a block has 49152"
+    )
+    with pytest.raises(KernelError, match=words):
+        run("too_much_on_top", (floats(64),), shared=9156, file="broken.cu")
 
 
 @pytest.mark.parametrize("check", [True, False])

@@ -59,6 +59,49 @@ __global__ void missing_syncwarp(float* y) {
     tile[threadIdx.x] = threadIdx.x;
     y[threadIdx.x] = threadIdx.x ? tile[threadIdx.x - 1] : 0;  // MISTAKE missing_syncwarp
 }
+__global__ void syncwarp_alone(float* y) {
+    __shared__ float tile[32];
+    tile[threadIdx.x] = threadIdx.x;
+    if (threadIdx.x == 5) __syncwarp(1u << 5);
+    y[threadIdx.x] = threadIdx.x == 5 ? tile[4] : 0;  // MISTAKE syncwarp_alone
+}
+__global__ void syncwarp_in_halves(float* y) {
+    __shared__ float tile[32];
+    tile[threadIdx.x] = threadIdx.x;
+    __syncwarp(threadIdx.x < 16 ? 0x0000ffffu : 0xffff0000u);
+    y[threadIdx.x] = tile[(threadIdx.x + 31) % 32];  // MISTAKE syncwarp_in_halves
+}
+__global__ void too_long_an_array(float* y) {
+    __shared__ float tile[30000];
+    tile[threadIdx.x] = 1;  // MISTAKE too_long_an_array
+    __syncthreads();
+    y[threadIdx.x] = tile[63 - threadIdx.x];
+}
+__global__ void too_many_arrays(float* y) {
+    __shared__ float first[6000], second[6000], third[289];
+    first[threadIdx.x] = second[threadIdx.x] = 1;
+    third[threadIdx.x] = 1;  // MISTAKE too_many_arrays
+    __syncthreads();
+    y[threadIdx.x] = first[63 - threadIdx.x] + second[63 - threadIdx.x] + third[63 - threadIdx.x];
+}
+__global__ void too_much_on_top(float* y) {
+    extern __shared__ float dynamic_shared[];
+    __shared__ float tile[10000];
+    dynamic_shared[threadIdx.x] = 1;
+    tile[threadIdx.x] = 1;  // MISTAKE too_much_on_top
+    __syncthreads();
+    y[threadIdx.x] = tile[63 - threadIdx.x] + dynamic_shared[63 - threadIdx.x];
+}
+__global__ void one_block_hurries(const float* x, float* y, int which) {
+    __shared__ float tile[64];
+    tile[threadIdx.x] = x[threadIdx.x];
+    __syncthreads();
+    float sum = tile[threadIdx.x] + tile[min(threadIdx.x + 1, 63)];
+    if (blockIdx.x != which) __syncthreads();
+    tile[threadIdx.x] = sum;  // MISTAKE one_block_hurries
+    __syncthreads();
+    y[64 * blockIdx.x + threadIdx.x] = tile[63 - threadIdx.x];
+}
 __global__ void blocks_race(float* y) {
     if (threadIdx.x == 0) y[0] = y[0] + 1;  // MISTAKE blocks_race
 }

@@ -14,6 +14,15 @@ template <typename T> __global__ void total_1_shuffles(const T* x, T* sum, int n
         if (lane == 0) atomicAdd(sum, v);
     }
 }
+// In two types: each instance has a GPU's shared memory to the last byte, the library's segment more.
+template <typename T> __global__ void all_there_is(T* y, int n) {
+    extern __shared__ float dynamic_shared[];
+    __shared__ T tile[40000 / sizeof(T)];
+    T* rest = reinterpret_cast<T*>(dynamic_shared);
+    for (int i = threadIdx.x; i < n; i += blockDim.x) rest[i] = tile[i] = 1;
+    __syncthreads();
+    y[threadIdx.x] = rest[threadIdx.x] + tile[threadIdx.x];
+}
 __global__ void reverse(const float* x, float* y) {
     extern __shared__ float dynamic_shared[];
     dynamic_shared[threadIdx.x] = x[threadIdx.x];
@@ -25,6 +34,12 @@ __global__ void neighbour_in_warp(float* y) {
     tile[threadIdx.x] = threadIdx.x;
     __syncwarp();
     y[threadIdx.x] = tile[threadIdx.x ^ 1];
+}
+__global__ void reverse_in_warp(float* y) {  // lanes meet in pairs, and what one has seen it brings to its next meeting
+    __shared__ float tile[32];
+    tile[threadIdx.x] = threadIdx.x;
+    for (int step = 1; step < 32; step *= 2) __syncwarp(1u << threadIdx.x | 1u << (threadIdx.x ^ step));
+    y[threadIdx.x] = tile[31 - threadIdx.x];
 }
 __global__ void positive(const float* x, bool* y, int n) {
     int i = blockIdx.x * blockDim.x + threadIdx.x;

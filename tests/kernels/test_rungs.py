@@ -71,6 +71,15 @@ def test_convolution_by_rows_on_the_papers_layers(layer, emulator, rng):
     checks.rows(emulator, checks.ROWS_LAYERS[layer], rng)
 
 
+@pytest.mark.parametrize(
+    "case",
+    [((2, 1, 8, 8), 48, 5, 2), ((2, 64, 16, 1), 64, 3, 1)],
+    ids=["rows of filters", "channels"],
+)
+def test_as_many_threads_share_a_sum_as_shared_memory_has_room_for(case, emulator, rng):
+    checks.rows(emulator, case, rng)
+
+
 def test_rows_of_an_image_are_the_same_in_every_batch(emulator, rng):
     """Bit for bit, wherever the image stands among those of a block."""
     shape, K, side, padding = (7, 10, 4, 8), 9, 5, 2

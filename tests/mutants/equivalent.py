@@ -34,7 +34,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ): "an estimate of bytes, which decides in how many blocks the same numbers are computed",
     (
         "ops/conv2d/launch_rows.py",
-        "(s for s in tiles if _shared(s) < _SHARED_NUMBERS * 2 // 3), key=lambda s: s.images * s.tile, default=struct",
+        "(s for s in tiles if _staged(s) < _SHARED_NUMBERS * 2 // 3), key=lambda s: s.images * s.tile, default=struct",
     ): "of the tiles that fit any will do, to rounding",
     (
         "ops/conv2d/launch.py",

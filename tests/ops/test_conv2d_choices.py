@@ -1,6 +1,7 @@
 """Which rung is the default: the fastest where it was measured, else the highest that fits; and the work of `rows`."""
 
 import json
+from itertools import product
 
 import numpy as np
 import pytest
@@ -124,6 +125,35 @@ def patch(layer, chunk, images, tile, reach):
     return chunk * 4 * (least + (layer.side * packs - least) % 8)
 
 
+def assert_compiles(sizes):
+    """What both structs assert: a layer that fits is one whose kernels the compiler takes."""
+    forward, backward_input, weights = (launch_rows.layer_of(operation, sizes) for operation in OPERATIONS)
+    for s in map(launch_rows.rows, (forward, backward_input)):
+        assert header_of_rows(s) <= 12 * 1024, (sizes, s)
+        assert s.threads <= 1024, (sizes, s)
+        assert s.tile % s.rows == s.columns % 4 == 0, (sizes, s)
+    s = launch_rows.rows_of_weights(weights)
+    assert header_of_weights(s) <= 12 * 1024, (sizes, s)
+    assert s.threads <= 1024, (sizes, s)
+
+
+def test_every_small_layer_that_fits_compiles():
+    """Few positions and many filters: then threads share the sums, which meet in shared memory."""
+    images = [(n, n) for n in (4, 5, 6, 8, 10, 12, 14, 16, 20, 28)] + [(16, 1), (16, 2), (4, 24), (30, 6)]
+    filters = *range(1, 18), *range(32, 66, 3), 128
+    counts = [(C, K) for C in (1, 2, 3, 4, 8, 16, 64) for K in filters]
+    seen = 0
+    for (H, W), (C, K), side in product(images, counts, (3, 5, 7)):
+        for padding in {max(0, side - 5), side // 2}:
+            if min(H, W) + 2 * padding < side:
+                continue
+            sizes = sizes_of(32, C, H, W, K, (side, side), (1, 1), (padding, padding))
+            assert launch_rows.fits(sizes, np.float32)
+            assert_compiles(sizes)
+            seen += 1
+    assert seen > 10000
+
+
 @settings(max_examples=100, deadline=None)
 @given(
     C=st.integers(1, 200), K=st.integers(1, 200), H=st.integers(1, 70), W=st.integers(1, 300),
@@ -136,19 +166,16 @@ def test_a_block_of_rows_is_one_that_a_gpu_has(C, K, H, W, side, padding, N):
     if not launch_rows.fits(sizes, np.float32):
         assert W > 150 or side - 1 - padding not in range(5), "what the paper's sizes are far from"
         return
+    assert_compiles(sizes)
     for operation in OPERATIONS[:2]:
         layer = launch_rows.layer_of(operation, sizes)
         s = launch_rows.rows(layer)
-        assert header_of_rows(s) <= 12 * 1024
-        assert 32 <= s.threads <= 1024
-        assert s.tile % s.rows == 0
+        assert s.threads >= 32
         assert s.shares <= s.chunk <= layer.C
         assert s.grid(N)[0] * s.images * s.tile >= N * layer.P
         assert s.grid(N)[1] * s.groups * s.filters >= layer.K
     layer = launch_rows.layer_of("conv2d_backward_weight", sizes)
     s = launch_rows.rows_of_weights(layer)
-    assert header_of_weights(s) <= 12 * 1024
-    assert s.threads <= 1024
     splits, chunks, parts = s.grid(N)
     assert chunks * s.chunk >= layer.C
     assert parts * s.groups * s.filters >= layer.K

@@ -57,10 +57,21 @@ class Rows(NamedTuple):
     chunk: int
 
     @property
+    def owners(self) -> int:
+        """Threads of one share and one group of filters."""
+        return self.images * (self.tile // self.rows) * _parts(self.layer.Q, self.columns)
+
+    @property
     def threads(self) -> int:
         """In a block."""
-        owners = self.images * (self.tile // self.rows) * _parts(self.layer.Q, self.columns)
-        return _round_up(owners * self.groups * self.shares, 32)
+        return _round_up(self.owners * self.groups * self.shares, 32)
+
+    @property
+    def summed(self) -> int:
+        """Numbers in shared memory when its threads' sums meet: of all shares, or of a filter over all positions."""
+        filters = self.groups * self.filters
+        shares = (self.shares - 1) * self.owners * filters * self.rows * self.columns
+        return max(shares, filters * (self.owners + 1))
 
     def grid(self, N: int) -> tuple[int, int]:
         """Blocks: tiles of all images, parts of the filters."""
@@ -86,6 +97,11 @@ class RowsOfWeights(NamedTuple):
     def threads(self) -> int:
         """In a block."""
         return _round_up(self.chunk * self.layer.side * self.groups * self.shares, 32)
+
+    @property
+    def summed(self) -> int:
+        """Numbers in shared memory when its threads' sums meet."""
+        return self.shares * self.groups * self.filters * self.chunk * self.layer.side**2
 
     def grid(self, N: int) -> tuple[int, int, int]:
         """Blocks: splits of the sum, chunks of channels, parts of the filters."""
@@ -138,7 +154,7 @@ def fits(sizes: Shape, dtype: DTypeLike) -> bool:
         return False
     forward, gradient = (layer_of(f"conv2d_{which}", sizes) for which in ("forward", "backward_input"))
     structs = rows(forward), rows(gradient), rows_of_weights(forward)
-    return all(_shared(struct) <= _SHARED_NUMBERS and struct.threads <= 1024 for struct in structs)
+    return all(max(_staged(s), s.summed) <= _SHARED_NUMBERS and s.threads <= 1024 for s in structs)
 
 
 def _check(operation: str, sizes: Shape, dtype: DTypeLike) -> None:
@@ -219,7 +235,7 @@ def rows(layer: Layer) -> Rows:
     row_count = _divisor(tile, 7) if K == 1 and shares > 1 else 1
     chunk = C if C <= 8 else even(C, 8 if K <= 4 else 4)
     struct = Rows(layer, min(images, 8), tile, row_count, columns, filters, groups, shares, chunk)
-    while struct.chunk > 1 and _shared(struct) > _SHARED_NUMBERS * 2 // 3:
+    while struct.chunk > 1 and _staged(struct) > _SHARED_NUMBERS * 2 // 3:
         struct = struct._replace(chunk=even(C, struct.chunk - 1))
     return struct._replace(shares=min(shares, struct.chunk))
 
@@ -229,9 +245,10 @@ def _few_positions(layer: Layer) -> Rows:
     filters = min(layer.K, 4)
     groups = min(2, _parts(layer.K, filters))
     struct = Rows(layer, 2, layer.P, 1, 4, filters, groups, 1, 16)
-    while _shared(struct) > _SHARED_NUMBERS:
+    while _staged(struct) > _SHARED_NUMBERS:
         struct = struct._replace(chunk=struct.chunk // 2)
-    return struct._replace(shares=struct.chunk)
+    most = 1 + _SHARED_NUMBERS // struct._replace(shares=2).summed  # the first share keeps its sums in registers
+    return struct._replace(shares=_divisor(struct.chunk, most))
 
 
 @cache
@@ -245,22 +262,26 @@ def rows_of_weights(layer: Layer) -> RowsOfWeights:
     filters = 2 if K <= 8 else 4 if K <= 32 else 8
     groups = min(_parts(K, filters), max(1, 160 // (chunk * side)), 8)
     struct = RowsOfWeights(layer, 1, 1, filters, groups, 1, chunk)
-    while _shared(struct) > _SHARED_NUMBERS and (groups > 1 or struct.chunk > 1):
+    while _staged(struct) > _SHARED_NUMBERS and (groups > 1 or struct.chunk > 1):
         groups = _parts(groups, 2)
         struct = struct._replace(groups=groups, chunk=even(C, struct.chunk // 2))
     chunk = struct.chunk
     tiles = [struct._replace(tile=t) for t in range(1, P + 1) if P % t == 0]
     tiles += [struct._replace(tile=P, images=n) for n in (2, 4) if P * layer.Q * n <= 128]
     struct = max(
-        (s for s in tiles if _shared(s) <= _SHARED_NUMBERS * 2 // 3), key=lambda s: s.images * s.tile, default=struct
+        (s for s in tiles if _staged(s) <= _SHARED_NUMBERS * 2 // 3), key=lambda s: s.images * s.tile, default=struct
     )
     threads = 256 if C * K >= _LARGE else 576
-    shares = _divisor(struct.images * struct.tile, min(16, threads // (chunk * side * groups)))
+    most = min(16, threads // (chunk * side * groups), _SHARED_NUMBERS // struct.summed)
+    shares = _divisor(struct.images * struct.tile, most)
     return struct._replace(shares=shares)
 
 
-def _shared(struct: Rows | RowsOfWeights) -> int:
-    """At least as many numbers as a block has in shared memory while it works: pixels, and weights or gradients."""
+def _staged(struct: Rows | RowsOfWeights) -> int:
+    """At least as many numbers as a block has in shared memory while it works: pixels, and weights or gradients.
+
+    How a layer is divided goes by this; when the block's sums meet, they have the same memory: `summed`.
+    """
     layer, chunk, filters = struct.layer, struct.chunk, struct.groups * struct.filters
     pitch = 4 * (_parts(_LEFT + layer.W, 4) | 1)
     pixels = chunk * (struct.images * (struct.tile + layer.side - 1) * pitch + 40)
