@@ -61,7 +61,8 @@ def test_detector_example(tmp_path, monkeypatch):
     scores = names["load_model"]("threes.npz").anomaly_score(split.test)
     assert (scores == model.anomaly_score(split.test)).all()
     assert scores[split.is_anomaly].mean() > 3 * scores[~split.is_anomaly].mean()
-    said = re.search(r"\.mean\(\)  # about ([\d.]+): of (\d+) % asked, (\d+) threes", example("README.md", "load_model("))
+    comment = r"\.mean\(\)  # about ([\d.]+): of (\d+) % asked, (\d+) threes"
+    said = re.search(comment, example("README.md", "load_model("))
     alarms = (model.predict(split.test[~split.is_anomaly]) == -1).mean()
     assert float(said[1]) == pytest.approx(alarms, abs=0.06)  # five of 91: a score's last digits are a machine's own
     assert (int(said[2]), int(said[3])) == (100 * model.false_alarm_rate, len(model.holdout_scores_))
