@@ -190,6 +190,7 @@ TESTS: dict[str, list[str]] = {
     "gradcheck/own.py": ["gradcheck/test_own.py", "cli/test_gradcheck.py"],
     "gradcheck/probe.py": _GRADIENTS,
     "gradcheck/report.py": _GRADIENTS,
+    "gradcheck/returned.py": _GRADIENTS,
     "experiments/experiments.py": ["experiments/test_experiments.py", "cli/test_train.py"],
     "experiments/protocols.py": ["experiments/test_protocols.py"],
     "cli/attack.py": ["attack/test_adversarial.py", "cli/test_options.py"],
