@@ -112,7 +112,10 @@ def remove_abandoned(folder: Path, now: float, name: str = "*") -> None:
 
     now: by the clock of the folder's disk, perhaps another machine's.
     """
-    for path in folder.glob(f".{name}.*{_TEMPORARY}"):
+    paths: list[Path] = []
+    with suppress(OSError):  # the folder, too, may be removed in between
+        paths = list(folder.glob(f".{name}.*{_TEMPORARY}"))
+    for path in paths:
         with suppress(OSError):  # removed by somebody else in between, or not ours to remove
             if now - path.stat().st_mtime > _ABANDONED or _is_gone(path.name.split(".")[-3]):
                 path.unlink()
@@ -157,7 +160,7 @@ def locked(folder, wait: bool = True) -> Iterator[bool]:
     """
     is_free = True
     with _refused(folder, "the folder cannot be created"):
-        Path(folder).mkdir(parents=True, exist_ok=True)
+        _make_folder(Path(folder))
     with ExitStack() as stack:
         with suppress(ImportError, OSError):
             import fcntl  # not on every system
