@@ -65,8 +65,8 @@ def _centered_and_scale(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     centered = (flat - flat.mean(axis=1, keepdims=True, dtype=np.float64)).astype(np.float32)
     deviation = np.abs(centered).mean(axis=1, keepdims=True, dtype=np.float64)
     # In exact arithmetic a one-coloured image has deviation 0; rounding of its mean must not be blown up to contrast.
-    extremes = np.stack([flat.min(axis=1), flat.max(axis=1)]).astype(np.float64)  # no integer has |-128| in int8
-    rounding = np.finfo(np.float32).eps * np.abs(extremes).max(axis=0)[:, None]
+    magnitudes = np.abs(flat.astype(np.float64))  # not of integers: in int8 |-128| is -128
+    rounding = np.finfo(np.float32).eps * magnitudes.max(axis=1, keepdims=True)
     return centered, np.divide(1, deviation, out=np.zeros_like(deviation), where=deviation > rounding)
 
 

@@ -33,10 +33,6 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "run(work, _blocks(count, N, (height * C * width + out_h / K * outputs) * y.itemsize))",
     ): "an estimate of bytes, which decides in how many blocks the same numbers are computed",
     (
-        "ops/conv2d/launch_rows.py",
-        "(s for s in tiles if _staged(s) < _SHARED_NUMBERS * 2 // 3), key=lambda s: s.images * s.tile, default=struct",
-    ): "of the tiles that fit any will do, to rounding",
-    (
         "ops/conv2d/launch.py",
         "shares = max(min(128 // (chunk * taps), positions), 1)",
     ): "max(a, b) is max(b, a)",

@@ -218,8 +218,9 @@ def test_the_emulated_kernels_play_the_same_game():
 
 
 def test_threshold_leaves_nu_outside(trained):
+    """The first of the others lies on the threshold, and is inside."""
     train = digits().train
-    assert np.mean(trained.predict(train) == -1) == pytest.approx(0.1, abs=2 / len(train))
+    assert np.sum(trained.predict(train) == -1) == len(train) // 10
 
 
 @pytest.mark.parametrize(
