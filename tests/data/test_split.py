@@ -153,3 +153,10 @@ def test_samples_held_back_are_called_by_their_number_among_all():
     assert split.train_names is None
     assert split.feature_names == ("height",)
     assert Dataset("own", X, y, X, y, ("a", "b"), feature_names=("height",)).one_class("a").feature_names == ("height",)
+
+
+def test_the_same_samples_are_held_back_in_every_version():
+    """By their places: a report of a training, perhaps by an earlier version, tests with those that it left out."""
+    X, y = np.arange(24, dtype=np.float32)[:, None], np.arange(24) % 3 // 2
+    split = Dataset("own", X, y, None, None, ("a", "b")).one_class("a")
+    assert split.test[~split.is_anomaly, 0].tolist() == [3, 4, 15, 16]

