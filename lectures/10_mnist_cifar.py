@@ -287,6 +287,11 @@ check("where the port lacks most, on threes, fives and eights, dictionary atoms 
       gained["difference"] > 2 * gained["standard_error"],
       f"{gained['difference']:+.1f} ± {gained['standard_error']:.1f} in {gained['pairs']} pairs, "
       f"over {gained['standard_error_over']}")  # fmt: skip
+entries = report.read_columns(RESULTS / "table1-mnist-authors-code-dictionary.csv")["one-class"]
+atoms = distance_from(entries, {c: TABLE_1["mnist"][c]["one-class"] for c in entries})
+check("with them the port's ten classes are the paper's: nothing is left that seeds do not explain",
+      len(entries) == 10 and atoms.rms < 1.2 * atoms.expected,
+      f"RMS {atoms.rms:.1f}, of seeds alone {atoms.expected:.1f}")  # fmt: skip
 
 # %% [markdown]
 # `best` has no pre-training, 50 epochs and first filters from a dictionary. How may one choose such things, when
