@@ -5,7 +5,7 @@ A JSON file holds all cells, so that the table can be computed again without the
 
 import csv
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -108,8 +108,7 @@ def _entries(grid, found, columns):
                 if (cell.method, cell.normal_class) == (method, normal_class) and stage in value["auc"]
             ]
             if cells:
-                entry = _entry_of(cells, stage, printed.get(heading))
-                entries[normal_class, heading] = replace(entry, seeded=METHODS[method].seeded)
+                entries[normal_class, heading] = _entry_of(cells, stage, printed.get(heading))
     return entries
 
 
@@ -124,8 +123,8 @@ def _entry_of(cells, stage, printed):
         signs = value.get("signs_of_collapse") if stage == "trained" else None
         collapsed[cell.nu] = collapsed.get(cell.nu, 0) + bool(signs)
     nu = max(values, key=lambda nu: (len(values[nu]), np.mean(values[nu])))
-    auc = 100 * np.array(values[nu])
-    return Entry(float(auc.mean()), float(auc.std()), len(auc), nu, printed, collapsed[nu])
+    auc, seeded = 100 * np.array(values[nu]), METHODS[cells[0][0].method].seeded
+    return Entry(float(auc.mean()), float(auc.std()), len(auc), nu, printed, collapsed[nu], seeded)
 
 
 def average_ranks(table) -> np.ndarray:

@@ -33,8 +33,13 @@ def value_form(value, again) -> list[ContractCheck]:
     return [
         ContractCheck("the value is one number", is_number(first), detail),
         ContractCheck("the value is in float64", not single, f"{first.dtype}, not float64"),
-        ContractCheck("the value is the same twice", first.tobytes() == second.tobytes(), "is it random?"),
+        ContractCheck("the value is the same twice", same_bits(first, second), "is it random?"),
     ]
+
+
+def same_bits(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two arrays of one dtype are the same, bit for bit: NaN equals NaN, and 0 is not -0."""
+    return one.shape == other.shape and one.tobytes() == other.tobytes()
 
 
 def is_number(value) -> bool:

@@ -93,7 +93,8 @@ def conv2d_backward_input(
 
 
 @conv2d_forward.refuses
-def _(x: np.ndarray, weight: np.ndarray, *_: object, **__: object) -> None:
+def expect_images(x: np.ndarray, weight: np.ndarray, *_: object, **__: object) -> None:
+    """ValueError unless x are images of as many channels as the filters have."""
     expect_shape("x", x, ("N", weight.shape[1], "H", "W"), f"filters {tuple(weight.shape)}")
 
 

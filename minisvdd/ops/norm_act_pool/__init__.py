@@ -45,8 +45,8 @@ from ..batchnorm import (
     inverse_deviation,
     per_channel,
 )
-from ..conv2d import Pair, conv2d_forward, conv2d_output_size
-from ..operation import Operation, expect_shape
+from ..conv2d import Pair, conv2d_forward, conv2d_output_size, expect_images
+from ..operation import Operation
 from ..pooling import maxpool_backward, maxpool_forward, pool_margins
 
 
@@ -163,5 +163,5 @@ def _(
     *_: object,
     **__: object,
 ) -> None:
-    expect_shape("x", x, ("N", weight.shape[1], "H", "W"), f"filters {tuple(weight.shape)}")
+    expect_images(x, weight)
     pool_margins(conv2d_output_size(x.shape[2:], weight.shape[2:], stride, padding), window, window, (0, 0))
